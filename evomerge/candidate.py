@@ -1,0 +1,74 @@
+"""A candidate's life: asked with a genome, scored item by item or failed, told as an outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fitness.scores import Estimate, ItemScores
+from search_spaces.recipe import Recipe
+
+Stage = Literal["decode", "merge", "evaluate", "estimate", "worker", "deadline"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A numbered recipe of a campaign.
+
+    Attributes:
+        number: counts all candidates of the campaign from 0, landmarks first.
+        recipe: the merge to score.
+        label: a landmark's name; None for what an optimiser proposed.
+        proposal: counts the optimiser's genomes from 0; None for landmarks.
+        genome: what the optimiser proposed; None for landmarks. The campaign never looks inside.
+    """
+
+    number: int
+    recipe: Recipe
+    label: str | None = None
+    proposal: int | None = None
+    genome: Any = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate's item scores, as a worker returns them.
+
+    Attributes:
+        seconds: wall time of merging and scoring.
+    """
+
+    candidate: Candidate
+    scores: ItemScores
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A candidate that could not be scored: a value, never an exception and never a number.
+
+    Attributes:
+        stage: where it happened.
+        reason: one line for people.
+        attempts: how often it was tried.
+        traceback: for the archive; empty when there was none.
+    """
+
+    candidate: Candidate
+    stage: Stage
+    reason: str
+    attempts: int = 1
+    traceback: str = field(default="", repr=False)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A candidate's objectives, as an optimiser is told them."""
+
+    candidate: Candidate
+    estimate: Estimate
+
+
+Done = Scored | Failure
+Outcome = Evaluation | Failure

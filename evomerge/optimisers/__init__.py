@@ -1,0 +1,1 @@
+"""Algorithms that propose genomes, all behind ask and tell."""

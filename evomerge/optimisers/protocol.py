@@ -1,0 +1,30 @@
+"""The protocol of an optimiser: ask and tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from evomerge.candidate import Outcome
+
+G_co = TypeVar("G_co", covariant=True)
+
+
+class Optimiser(Protocol[G_co]):
+    """Proposes genomes and learns from outcomes; every objective is maximised.
+
+    An optimiser is a deterministic function of its constructor's arguments and of the calls made to it: replaying the
+    same calls gives the same genomes, bit for bit. The i-th genome it ever returns is proposal i
+    (`Candidate.proposal`), whatever the sizes of the calls.
+    """
+
+    def ask(self, n: int) -> Sequence[G_co]:
+        """Return 0 to n genomes; none when outcomes are pending that it must learn from first.
+
+        A call that returns none changes nothing.
+        """
+        ...
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Learn from outcomes, in any order, each proposal once; a Failure ranks below every Evaluation."""
+        ...

@@ -1,0 +1,44 @@
+"""The protocols of the workers: one that scores a candidate, and a pool of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from evomerge.candidate import Candidate, Done
+from fitness.scores import Budget
+
+
+class CandidateWorker(Protocol):
+    """Merges one candidate and scores it."""
+
+    def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
+        """Return the item scores, or the failure; never raises because of a candidate."""
+        ...
+
+
+class WorkerPool(Protocol):
+    """Scores candidates, several at once where it can."""
+
+    @property
+    def free(self) -> int:
+        """How many candidates can be submitted before one must be waited for."""
+        ...
+
+    def submit(self, candidate: Candidate, budget: Budget) -> None:
+        """Start scoring a candidate.
+
+        Raises:
+            RuntimeError: no worker is free.
+        """
+        ...
+
+    def wait(self) -> list[Done]:
+        """Block until at least one submitted candidate is done, and return all that are.
+
+        Never raises because of a candidate; returns an empty list when nothing was submitted.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop the workers and free what they hold; a second call does nothing."""
+        ...

@@ -1,0 +1,1 @@
+"""Programs that use evomerge on real models; nothing imports them."""

@@ -1,0 +1,99 @@
+"""What scoring yields: one number per item, and objectives with standard errors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitness.errors import FitnessError
+
+Split = Literal["search", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Which items a candidate is scored on.
+
+    Attributes:
+        split: the only split that the items may come from.
+        items: ids of items of that split, or None for all of them in the campaign's seeded order.
+    """
+
+    split: Split
+    items: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ItemScores:
+    """One score per item, higher is better.
+
+    Attributes:
+        item_ids: (n_items,) unique ids, `task/item`.
+        values: (n_items,) float64, finite; in [0, 1] for accuracies. Read-only.
+    """
+
+    item_ids: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Check shapes and make the values read-only.
+
+        Raises:
+            FitnessError: the lengths differ, or a value is not finite.
+        """
+        values = np.array(self.values, dtype=np.float64)
+        if values.shape != (len(self.item_ids),):
+            raise FitnessError(f"values: expected shape ({len(self.item_ids)},), found {values.shape}")
+        if not np.isfinite(values).all():
+            bad = self.item_ids[int(np.flatnonzero(~np.isfinite(values))[0])]
+            raise FitnessError(
+                f"values: expected finite scores, found {values[~np.isfinite(values)][0]} at item {bad!r}"
+            )
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare ids and values exactly."""
+        if not isinstance(other, ItemScores):
+            return NotImplemented
+        return self.item_ids == other.item_ids and np.array_equal(self.values, other.values)
+
+    def __hash__(self) -> int:
+        """Hash by ids and values."""
+        return hash((self.item_ids, self.values.tobytes()))
+
+
+def item_set_digest(item_ids: Sequence[str]) -> str:
+    """Return 64 hex digits that name an ordered set of items."""
+    return hashlib.sha256("\n".join(item_ids).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ObjectiveEstimate:
+    """One objective's value on some items.
+
+    Attributes:
+        name: the objective's name in the campaign.
+        value: higher is better.
+        stderr: standard error of `value` over the items, at least 0.
+        n_items: how many items it rests on.
+    """
+
+    name: str
+    value: float
+    stderr: float
+    n_items: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """All objectives of one candidate on one split, in the campaign's order."""
+
+    split: Split
+    objectives: tuple[ObjectiveEstimate, ...]

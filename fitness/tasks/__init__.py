@@ -1,0 +1,1 @@
+"""Benchmark items from every source."""

@@ -1,0 +1,1 @@
+"""What can be built from a set of parents, and building it."""

@@ -1,0 +1,1 @@
+"""Merge methods on one tensor: pure functions, one registry."""

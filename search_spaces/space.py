@@ -1,0 +1,46 @@
+"""The protocol of a search space: genome -> recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from search_spaces.recipe import Recipe
+
+G = TypeVar("G")
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A recipe that every campaign evaluates first.
+
+    Attributes:
+        name: what tables call it: a parent's name, `uniform mean` or `default TIES`.
+        recipe: the merge.
+    """
+
+    name: str
+    recipe: Recipe
+
+
+class SearchSpace(Protocol[G]):
+    """A set of recipes that an optimiser can walk through.
+
+    `G` is what the optimiser proposes: for weight spaces a float64 vector of shape (dim,) in [0, 1].
+    """
+
+    def decode(self, genome: G) -> Recipe:
+        """Return the recipe of a genome; total, pure and deterministic: it never raises inside the cube."""
+        ...
+
+    def encode(self, recipe: Recipe) -> G:
+        """Return a genome with decode(encode(r)) == r for every r that decode yields.
+
+        Raises:
+            SpaceError: the recipe is not of this space.
+        """
+        ...
+
+    def landmarks(self) -> list[Landmark]:
+        """Return each parent alone, the uniform mean and default TIES, in this order."""
+        ...

@@ -1,0 +1,1 @@
+"""Reading parents, merging their tensors, and writing the result."""
