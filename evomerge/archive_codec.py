@@ -1,0 +1,75 @@
+"""How rows of the archive are packed: genomes, recipes, item scores and estimates, all lossless."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitness.scores import Estimate, ObjectiveEstimate, Split
+from search_spaces.recipe import Recipe
+
+# The first byte of a packed score vector tells its form.
+_BITS, _FLOAT32, _FLOAT64 = b"b", b"f", b"d"
+
+
+def pack_scores(values: NDArray[np.float64]) -> bytes:
+    """Pack (n_items,) scores: one bit each when all are 0 or 1, else float32 where exact, else float64."""
+    if np.isin(values, (0.0, 1.0)).all():
+        return _BITS + np.packbits(values.astype(bool)).tobytes()
+    single = values.astype("<f4")
+    if np.array_equal(single.astype(np.float64), values):
+        return _FLOAT32 + single.tobytes()
+    return _FLOAT64 + values.astype("<f8").tobytes()
+
+
+def unpack_scores(blob: bytes, n_items: int) -> NDArray[np.float64]:
+    """Return the (n_items,) scores that `pack_scores` was given."""
+    form, body = blob[:1], blob[1:]
+    if form == _BITS:
+        return np.unpackbits(np.frombuffer(body, np.uint8), count=n_items).astype(np.float64)
+    return np.frombuffer(body, "<f4" if form == _FLOAT32 else "<f8").astype(np.float64)
+
+
+def pack_item_ids(item_ids: tuple[str, ...]) -> bytes:
+    """Pack the ids of an item set."""
+    return zlib.compress(json.dumps(item_ids).encode())
+
+
+def unpack_item_ids(blob: bytes) -> tuple[str, ...]:
+    """Return the ids that `pack_item_ids` was given."""
+    return tuple(json.loads(zlib.decompress(blob)))
+
+
+def pack_recipe(recipe: Recipe) -> bytes:
+    """Pack a recipe."""
+    return zlib.compress(recipe.to_json().encode(), 1)
+
+
+def unpack_recipe(blob: bytes) -> Recipe:
+    """Return the recipe that `pack_recipe` was given."""
+    return Recipe.from_json(zlib.decompress(blob).decode())
+
+
+def pack_genome(genome: object) -> bytes | None:
+    """Pack a cube vector of shape (dim,); None for a landmark."""
+    return None if genome is None else np.asarray(genome, "<f8").tobytes()
+
+
+def unpack_genome(blob: bytes | None) -> NDArray[np.float64] | None:
+    """Return the vector that `pack_genome` was given, bit for bit."""
+    return None if blob is None else np.frombuffer(blob, "<f8")
+
+
+def pack_estimate(estimate: Estimate) -> str:
+    """Pack an estimate as JSON that SQLite's own functions can query: {objective: [value, stderr, items]}."""
+    return json.dumps({o.name: [o.value, o.stderr, o.n_items] for o in estimate.objectives})
+
+
+def unpack_estimate(text: str, split: Split) -> Estimate:
+    """Return the estimate that `pack_estimate` was given."""
+    objectives: dict[str, list[Any]] = json.loads(text)
+    return Estimate(split, tuple(ObjectiveEstimate(name, *numbers) for name, numbers in objectives.items()))

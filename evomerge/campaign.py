@@ -1,0 +1,267 @@
+"""The campaign: one search from start to finish.
+
+Read `Campaign.run` first. The loop commits every event to the archive before it takes effect; resuming is replaying
+those events into a fresh optimiser and submitting again what was asked but never told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from evomerge.archive import Archive, Asked, Record
+from evomerge.archive_codec import pack_genome
+from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
+from evomerge.optimisers.protocol import Optimiser
+from evomerge.workers.protocol import WorkerPool
+from fitness.errors import FitnessError
+from fitness.protocols import Estimator
+from fitness.scores import Budget, Estimate
+from search_spaces.space import SearchSpace
+
+G = TypeVar("G")
+Ending = Literal["evaluations", "hours", "interrupted", "exhausted"]
+MAX_FAILURES_IN_A_ROW = 5
+SEARCH = Budget("search")
+
+
+class CampaignError(RuntimeError):
+    """The search cannot go on; everything told before is in the archive."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends.
+
+    Attributes:
+        evaluations: candidates in all, landmarks and failures included.
+        hours: wall time in all, earlier sessions of a resumed search included; None for no limit.
+    """
+
+    evaluations: int
+    hours: float | None = None
+
+
+@dataclass
+class Progress:
+    """How far a search is.
+
+    Attributes:
+        done: candidates told, failures included.
+        total: the limit on `done`.
+        failures: candidates that failed.
+        seconds: wall time of the search, earlier sessions included.
+        left: seconds until the end at the pace so far, or None before the first candidate of this session.
+        best: the evaluation with the highest mean objective so far; None before the first.
+        latest: the outcomes that this step brought.
+    """
+
+    total: int
+    done: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    left: float | None = None
+    best: Evaluation | None = None
+    latest: list[Outcome] = field(default_factory=list)
+
+
+class Campaign(Generic[G]):
+    """Drives one optimiser over one space with one pool, and records everything."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        space: SearchSpace[G],
+        optimiser: Optimiser[G],
+        *,
+        estimator: Estimator,
+        pool: WorkerPool,
+        limits: Limits,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Take the parts; `watch` is called after every step with the same Progress object."""
+        self._archive = archive
+        self._space = space
+        self._optimiser = optimiser
+        self._estimator = estimator
+        self._pool = pool
+        self._limits = limits
+        self._watch = watch
+        self._progress = Progress(limits.evaluations)
+        self._pending: dict[int, Candidate] = {}
+        self._queue: deque[Candidate] = deque()
+        self._n_asked = 0
+        self._n_proposals = 0
+        self._failures_in_a_row = 0
+        self._draining = False
+        self._broken: CampaignError | None = None
+
+    def drain(self) -> None:
+        """Submit nothing more: `run` returns once what was submitted is told."""
+        self._draining = True
+
+    def run(self) -> Ending:
+        """Search until a limit, `drain`, or five different candidates failing in a row.
+
+        Raises:
+            CampaignError: five failures in a row, or a past that this optimiser cannot replay.
+            ArchiveError: the disk is full.
+        """
+        self._replay()
+        self._queue.extend(self._pending.values())
+        started, before, done_before = time.monotonic(), self._progress.seconds, self._progress.done
+        if self._n_asked == 0:
+            self._ask_landmarks()
+        in_flight = 0
+        while True:
+            in_flight += self._submit()
+            if in_flight == 0:
+                return self._ending()
+            arrived = self._pool.wait()
+            in_flight -= len(arrived)
+            elapsed = time.monotonic() - started
+            self._progress.seconds = before + elapsed
+            self._receive(arrived)
+            pace = elapsed / max(1, self._progress.done - done_before)
+            self._progress.left = self._time_left(pace)
+            if self._watch is not None:
+                self._watch(self._progress)
+
+    def _replay(self) -> None:
+        """Bring a fresh optimiser to the state in which the archive was left."""
+        for event in self._archive.history():
+            if isinstance(event, Asked):
+                if event.requested is not None:
+                    self._check_replayed(event, self._optimiser.ask(event.requested))
+                    self._n_proposals += len(event.candidates)
+                self._n_asked += len(event.candidates)
+                self._pending.update((c.number, c) for c in event.candidates)
+            else:
+                self._learn([_recorded(record, self._pending[record.number]) for record in event.records])
+                self._progress.seconds += sum(record.seconds for record in event.records) / max(1, self._pool.free)
+        self._progress.latest = []
+
+    def _check_replayed(self, event: Asked, genomes: Sequence[G]) -> None:
+        packed = [pack_genome(genome) for genome in genomes]
+        if packed != [pack_genome(c.genome) for c in event.candidates]:
+            raise CampaignError(
+                f"resume: the optimiser proposes other genomes than the archive records for candidate "
+                f"{event.candidates[0].number}; expected the versions of cma, pymoo and numpy that the search began "
+                "with (`evomerge doctor`): install those, or start a new run directory"
+            )
+
+    def _ask_landmarks(self) -> None:
+        landmarks = self._space.landmarks()[: self._limits.evaluations]
+        candidates = [Candidate(i, landmark.recipe, landmark.name) for i, landmark in enumerate(landmarks)]
+        self._enqueue(candidates, requested=None)
+
+    def _ask(self, n: int) -> None:
+        genomes = self._optimiser.ask(n)
+        if not genomes:
+            return
+        candidates = [
+            Candidate(self._n_asked + i, self._space.decode(genome), None, self._n_proposals + i, genome)
+            for i, genome in enumerate(genomes)
+        ]
+        self._n_proposals += len(genomes)
+        self._enqueue(candidates, requested=n)
+
+    def _enqueue(self, candidates: list[Candidate], requested: int | None) -> None:
+        self._archive.asked(candidates, requested)
+        self._n_asked += len(candidates)
+        self._pending.update((c.number, c) for c in candidates)
+        self._queue.extend(candidates)
+
+    def _submit(self) -> int:
+        """Fill the free workers; return how many candidates were submitted."""
+        submitted = 0
+        while self._pool.free > 0 and not self._draining and not self._out_of_time():
+            if not self._queue:
+                n = min(self._pool.free, self._limits.evaluations - self._n_asked)
+                if n > 0:
+                    self._ask(n)
+            if not self._queue:
+                break
+            self._pool.submit(self._queue.popleft(), SEARCH)
+            submitted += 1
+        return submitted
+
+    def _receive(self, arrived: list[Done]) -> None:
+        """Commit what arrived, then learn from it."""
+        judged = [self._judge(done) for done in arrived]
+        self._archive.told([(done, estimate) for done, estimate, _ in judged])
+        self._learn([outcome for _, _, outcome in judged])
+        for _, _, outcome in judged:
+            self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(outcome, Failure) else 0
+            if isinstance(outcome, Failure) and self._failures_in_a_row == MAX_FAILURES_IN_A_ROW:
+                self._draining = True
+                self._broken = CampaignError(
+                    f"{MAX_FAILURES_IN_A_ROW} different candidates failed in a row; the last one (candidate "
+                    f"{outcome.candidate.number}) at stage {outcome.stage}: {outcome.reason}. Everything is saved: "
+                    "mend the cause and run the same command again"
+                )
+
+    def _judge(self, done: Done) -> tuple[Done, Estimate | None, Outcome]:
+        if isinstance(done, Failure):
+            return done, None, done
+        try:
+            estimate = self._estimator.estimate(done.scores)
+            if estimate.split != SEARCH.split:
+                raise FitnessError(f"split: expected items of {SEARCH.split!r} only, found {estimate.split!r}")
+        except FitnessError as error:
+            failure = Failure(done.candidate, "estimate", str(error), seconds=done.seconds)
+            return failure, None, failure
+        return done, estimate, Evaluation(done.candidate, estimate)
+
+    def _learn(self, outcomes: list[Outcome]) -> None:
+        proposed = [outcome for outcome in outcomes if outcome.candidate.proposal is not None]
+        if proposed:
+            self._optimiser.tell(proposed)
+        progress = self._progress
+        progress.latest = outcomes
+        for outcome in outcomes:
+            del self._pending[outcome.candidate.number]
+            progress.done += 1
+            if isinstance(outcome, Failure):
+                progress.failures += 1
+            elif progress.best is None or mean(outcome.estimate) > mean(progress.best.estimate):
+                progress.best = outcome
+
+    def _out_of_time(self) -> bool:
+        return self._limits.hours is not None and self._progress.seconds >= 3600 * self._limits.hours
+
+    def _time_left(self, pace: float) -> float:
+        left = pace * (self._limits.evaluations - self._progress.done)
+        if self._limits.hours is None:
+            return left
+        return max(0.0, min(left, 3600 * self._limits.hours - self._progress.seconds))
+
+    def _ending(self) -> Ending:
+        if self._broken is not None:
+            raise self._broken
+        if self._draining:
+            return "interrupted"
+        if self._progress.done >= self._limits.evaluations:
+            return "evaluations"
+        return "hours" if self._out_of_time() else "exhausted"
+
+
+def mean(estimate: Estimate) -> float:
+    """Return the unweighted mean of the objectives, higher is better."""
+    return sum(o.value for o in estimate.objectives) / len(estimate.objectives)
+
+
+def _recorded(record: Record, candidate: Candidate) -> Outcome:
+    if record.estimate is not None:
+        return Evaluation(candidate, record.estimate)
+    return Failure(
+        candidate,
+        record.stage or "worker",
+        record.reason or "",
+        attempts=record.attempts or 1,
+        traceback=record.traceback or "",
+        seconds=record.seconds,
+    )

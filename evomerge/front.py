@@ -1,0 +1,136 @@
+"""The Pareto front of a campaign: a query on its archive, and picking one point of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evomerge.archive import Archive, Record
+from evomerge.campaign import mean
+from evomerge.candidate import Candidate
+from evomerge.pareto import front, knee
+from evomerge.verify import Verification
+from fitness.scores import Estimate, ObjectiveEstimate
+
+
+class PickError(ValueError):
+    """What was asked for cannot be picked."""
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A candidate that no other dominates on search items."""
+
+    candidate: Candidate
+    estimate: Estimate
+
+    def objective(self, name: str) -> ObjectiveEstimate:
+        """Return one objective by name.
+
+        Raises:
+            PickError: there is no such objective.
+        """
+        for objective in self.estimate.objectives:
+            if objective.name == name:
+                return objective
+        names = [o.name for o in self.estimate.objectives]
+        raise PickError(f"pick: expected best:OBJECTIVE with one of {names}, found {name!r}")
+
+
+@dataclass(frozen=True)
+class CampaignFront:
+    """What `evomerge pareto` shows.
+
+    Attributes:
+        evaluations: candidates told, failures included.
+        failures: how many of them failed.
+        points: the front, landmarks included, best first objective first.
+    """
+
+    evaluations: int
+    failures: int
+    points: tuple[FrontPoint, ...]
+
+    @property
+    def knee(self) -> int:
+        """Return the index of the knee among `points` (see `evomerge.pareto.knee`).
+
+        Raises:
+            PickError: nothing has been scored.
+        """
+        if not self.points:
+            raise PickError("pick: expected scored candidates, found none; run the search first")
+        return knee(np.array([[o.value for o in point.estimate.objectives] for point in self.points]))
+
+
+def read_front(archive: Archive) -> CampaignFront:
+    """Return the front of everything scored on search items."""
+    records = archive.records("search")
+    scored = [(r, r.estimate) for r in records if r.estimate is not None]
+    values = np.array([[o.value for o in estimate.objectives] for _, estimate in scored])
+    efficient = front(values).tolist() if scored else []
+    points = [_point(archive, *scored[i]) for i in efficient]
+    points.sort(key=lambda p: ([-o.value for o in p.estimate.objectives], p.candidate.number))
+    return CampaignFront(len(records), len(records) - len(scored), tuple(points))
+
+
+def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
+    """Return what `evomerge pareto --json` prints."""
+    found = read_front(archive)
+    return {
+        "campaign": name,
+        "evaluations": found.evaluations,
+        "failures": found.failures,
+        "front": [
+            {
+                "candidate": point.candidate.number,
+                "label": point.candidate.label,
+                "objectives": {
+                    o.name: {
+                        "value": o.value,
+                        "stderr": o.stderr,
+                        "split": point.estimate.split,
+                        "items": o.n_items,
+                    }
+                    for o in point.estimate.objectives
+                },
+                "recipe": point.candidate.recipe.to_dict(),
+            }
+            for point in found.points
+        ],
+    }
+
+
+def pick(archive: Archive, choice: str) -> Candidate:
+    """Return the candidate that a choice names: `knee`, `best`, `best:OBJECTIVE`, `winner`, or a number.
+
+    `best` has the highest mean of the objectives on search items; `winner` is the one that `evomerge verify` picked on
+    validation items.
+
+    Raises:
+        PickError: the choice is not one of these, or nothing answers to it.
+        ArchiveError: there is no candidate of this number.
+    """
+    if choice.isdecimal():
+        return archive.candidate(int(choice))
+    if choice == "winner":
+        noted = archive.noted("verification")
+        if noted is None:
+            raise PickError("pick: expected a verified winner, found none; run `evomerge verify` first")
+        return archive.candidate(Verification.from_json(noted).winner)
+    found = read_front(archive)
+    index = found.knee
+    if choice == "knee":
+        return found.points[index].candidate
+    if choice == "best":
+        return max(found.points, key=lambda p: mean(p.estimate)).candidate
+    kind, _, objective = choice.partition(":")
+    if kind == "best":
+        return max(found.points, key=lambda p: p.objective(objective).value).candidate
+    raise PickError(f"pick: expected knee, best, best:OBJECTIVE, winner or a number, found {choice!r}")
+
+
+def _point(archive: Archive, record: Record, estimate: Estimate) -> FrontPoint:
+    return FrontPoint(archive.candidate(record.number), estimate)

@@ -1,0 +1,87 @@
+"""The run directory: where one campaign keeps everything, and the lock that lets one process write to it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class RunDirectoryError(RuntimeError):
+    """The run directory cannot be used."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of one run."""
+
+    root: Path
+
+    @property
+    def archive(self) -> Path:
+        """The event store."""
+        return self.root / "archive.sqlite"
+
+    @property
+    def campaign(self) -> Path:
+        """The resolved campaign file, for people; the archive holds the text that counts."""
+        return self.root / "campaign.yaml"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.root / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        """The report's figures as PNG."""
+        return self.root / "figures"
+
+    @property
+    def exports(self) -> Path:
+        """Exported checkpoints."""
+        return self.root / "exports"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the directory, hold it for this process, and log to `log.txt`.
+
+        The lock goes with the process, however it dies.
+
+        Raises:
+            RunDirectoryError: a live process holds it, or it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunDirectoryError(f"{self.root}: cannot write here ({error.strerror})") from error
+        try:
+            self._acquire(lock)
+            log = logging.FileHandler(self.root / "log.txt")
+            log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+            logger = logging.getLogger("evomerge")
+            logger.addHandler(log)
+            logger.setLevel(logging.INFO)
+            try:
+                yield
+            finally:
+                logger.removeHandler(log)
+                log.close()
+        finally:
+            os.close(lock)
+
+    def _acquire(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode().strip() or "unknown"
+            raise RunDirectoryError(
+                f"{self.root}: in use by the live process {holder}; wait for it, stop it, or choose another --run-dir"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)

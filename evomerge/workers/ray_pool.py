@@ -1,0 +1,271 @@
+"""A pool of Ray actors, each with one resident model; the only file that imports Ray.
+
+Recipes go out, item scores come back; weights never travel. The pool is its own supervisor: it watches every
+candidate's deadline, replaces an actor that dies or hangs, and tries its candidate again. Start at `RayPool`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from evomerge.candidate import Candidate, Done, Stage
+from evomerge.workers.errors import WorkerSetupError
+from evomerge.workers.protocol import CandidateWorker
+from evomerge.workers.resources import amounts, check_room
+from evomerge.workers.short_directory import make_short_directory, remove_short_directory
+from evomerge.workers.slot import Job, Slot
+from evomerge.workers.threads import THREAD_VARIABLES, available_cores, threads_per_worker
+from evomerge.workers.worker import reason
+from fitness.scores import Budget
+
+# Ray reads both when it is imported: nothing is sent home, and the raylet's messages do not go to our stdout.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+
+log = logging.getLogger(__name__)
+
+_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least is 75 MiB; only item scores pass through it
+_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_MAX_DIRECTORY_BYTES = 103 - len(_SOCKET)  # a socket's path: 107 bytes on Linux, 103 on macOS
+_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class RayPool:
+    """Scores candidates in `count` Ray actors; a context manager that closes itself.
+
+    Without an address a Ray of our own is started and stopped again, unless this process is already connected to
+    one. A lost actor is replaced, its candidate tried again; after `attempts` tries the candidate is a Failure of
+    stage `worker` (the actor died) or `deadline`.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        make_worker: Callable[[], CandidateWorker],
+        *,
+        count: int,
+        run_dir: Path,
+        cpus: float | None = None,
+        gpus: float = 0.0,
+        address: str | None = None,
+        deadline_s: float | None = None,
+        attempts: int = 2,
+        start_timeout_s: float = 900.0,
+    ) -> None:
+        """Start the workers and return when all of them are ready.
+
+        Args:
+            make_worker: called once in each actor; picklable.
+            count: how many actors.
+            run_dir: the run directory; Ray's temporary files live and die in or beside it.
+            cpus: CPU cores reserved for each actor, which are also its threads; None reserves none, and gives each
+                actor an even share of this machine's cores as threads.
+            gpus: GPUs reserved for each actor, e.g. 0.5; an actor sees no GPU but its own, and none with 0.
+            address: an existing cluster, `auto` or `host:port`; it is left running.
+            deadline_s: the longest that one try of a candidate may take, in seconds; None for no limit.
+            attempts: how often a candidate is tried before it is a Failure, at least 1.
+            start_timeout_s: the longest that building a worker may take, in seconds.
+
+        Raises:
+            WorkerSetupError: Ray or a worker cannot be started, or the cluster has not what was asked for.
+        """
+        self._deadline_s = math.inf if deadline_s is None else deadline_s
+        self._attempts = attempts
+        self._start_timeout_s = start_timeout_s
+        self._slots: list[Slot] = []
+        self._closing = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            _connect(self._closing, address, run_dir)
+            check_room([n["Resources"] for n in ray.nodes() if n["Alive"]], count, cpus=cpus or 0.0, gpus=gpus)
+            threads = threads_per_worker(count, cpus, available_cores())
+            variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
+            if not gpus:  # Ray itself hides them in some versions only
+                variables["CUDA_VISIBLE_DEVICES"] = ""
+            actor = ray.remote(_Actor).options(
+                num_cpus=cpus or 0, num_gpus=gpus, max_restarts=0, runtime_env={"env_vars": variables}
+            )
+            self._make_actor: Callable[[], Any] = partial(actor.remote, make_worker)
+            self._start_all(count)
+            undo.pop_all()
+
+    @property
+    def free(self) -> int:
+        """How many candidates can be submitted before one must be waited for."""
+        return sum(slot.job is None for slot in self._slots)
+
+    def submit(self, candidate: Candidate, budget: Budget) -> None:
+        """Start scoring a candidate.
+
+        Raises:
+            RuntimeError: no worker is free, or the pool is closed.
+        """
+        slots = [slot for slot in self._slots if slot.job is None]
+        if not slots:
+            raise RuntimeError("submit: expected a free worker, found none; call wait() first")
+        slot = min(slots, key=lambda slot: slot.starting)  # one that is ready, if there is one
+        slot.job = Job(candidate, budget, began=time.monotonic())
+        if not slot.starting:
+            self._launch(slot)
+
+    def wait(self) -> list[Done]:
+        """Block until at least one submitted candidate is done, and return all that are, in any order."""
+        while any(slot.job for slot in self._slots):
+            if done := self._poll():
+                return done
+        return []
+
+    def close(self) -> None:
+        """Kill the actors, and stop or leave the cluster; a second call does nothing."""
+        if ray.is_initialized():  # else somebody has stopped it, and the actors with it
+            for slot in self._slots:
+                ray.kill(slot.actor)
+        self._slots.clear()
+        self._closing.close()
+
+    def __enter__(self) -> RayPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _poll(self) -> list[Done]:
+        """Wait for the next event of any busy slot, or for the next deadline."""
+        busy = {slot.awaited: slot for slot in self._slots if slot.job}
+        left = min(slot.expires for slot in busy.values()) - time.monotonic()
+        ray.wait(list(busy), num_returns=1, timeout=None if left == math.inf else max(0.0, left))
+        ready, _ = ray.wait(list(busy), num_returns=len(busy), timeout=0)  # the others that are ready by now
+        now = time.monotonic()
+        done = [self._settle(busy[ref]) for ref in ready]
+        done += [self._expire(slot) for ref, slot in busy.items() if ref not in ready and slot.expires <= now]
+        return [one for one in done if one is not None]
+
+    def _settle(self, slot: Slot) -> Done | None:
+        """Take what a slot's actor has answered: it is up, its candidate is done, or it is lost."""
+        try:
+            answer = ray.get(slot.awaited)
+        except RayTaskError as error:
+            cause = reason(error.cause or error)
+            if slot.starting:
+                return self._retry(slot, "worker", f"the worker could not be built again: {cause}", _plain(error))
+            return slot.fail("worker", f"the worker raised: {cause}", _plain(error))
+        except RayError as error:
+            text = "the worker's process died; often the system ran out of memory"
+            return self._retry(slot, "worker", text, _plain(error))
+        if slot.starting:
+            self._launch(slot)
+            return None
+        return slot.finish(answer)
+
+    def _expire(self, slot: Slot) -> Done | None:
+        if slot.starting:
+            return self._retry(slot, "worker", f"the worker was not built again within {self._start_timeout_s:g} s")
+        return self._retry(slot, "deadline", f"not done within the deadline of {self._deadline_s:g} s")
+
+    def _retry(self, slot: Slot, stage: Stage, text: str, traceback: str = "") -> Done | None:
+        """Replace a slot's actor; its candidate waits for the new one, or has failed for good."""
+        assert slot.job is not None
+        number, attempts = slot.job.candidate.number, slot.job.attempts
+        log.warning("candidate %d, attempt %d of %d: %s", number, attempts, self._attempts, text)
+        ray.kill(slot.actor)
+        self._start(slot)
+        if attempts >= self._attempts:
+            return slot.fail(stage, text, traceback)
+        slot.job.attempts += 1
+        return None
+
+    def _start(self, slot: Slot) -> None:
+        slot.actor = self._make_actor()
+        slot.awaited = slot.actor.start.remote()
+        slot.starting = True
+        slot.expires = time.monotonic() + self._start_timeout_s
+
+    def _launch(self, slot: Slot) -> None:
+        assert slot.job is not None
+        slot.starting = False
+        # The genome stays here: only a recipe crosses the border.
+        slot.awaited = slot.actor.evaluate.remote(replace(slot.job.candidate, genome=None), slot.job.budget)
+        slot.expires = time.monotonic() + self._deadline_s
+
+    def _start_all(self, count: int) -> None:
+        for _ in range(count):
+            slot = Slot()
+            self._start(slot)
+            self._slots.append(slot)
+        try:
+            ray.get([slot.awaited for slot in self._slots], timeout=self._start_timeout_s)
+        except GetTimeoutError as error:
+            raise WorkerSetupError(
+                f"workers: {count} workers were not built within {self._start_timeout_s:g} s; free in the cluster: "
+                f"{amounts(ray.available_resources())}"
+            ) from error
+        except RayTaskError as error:
+            raise WorkerSetupError(f"workers: a worker could not be built: {reason(error.cause or error)}") from error
+        except RayError as error:
+            raise WorkerSetupError(f"workers: a worker's process died while it was built: {_plain(error)}") from error
+        for slot in self._slots:
+            slot.starting = False
+
+
+class _Actor:
+    """One worker in a process of its own."""
+
+    def __init__(self, make_worker: Callable[[], CandidateWorker]) -> None:
+        self._make_worker = make_worker
+
+    def start(self) -> None:
+        """Build the worker; apart from the constructor, so that the driver gets the error itself."""
+        self._worker = self._make_worker()
+
+    def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
+        return self._worker.evaluate(candidate, budget)
+
+
+def _connect(closing: contextlib.ExitStack, address: str | None, run_dir: Path) -> None:
+    """Make sure that Ray runs, and push what undoes it on `closing`."""
+    if ray.is_initialized():
+        return
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with contextlib.ExitStack() as restore:
+        # Ray puts a SIGTERM handler of its own in the place of the campaign's.
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            restore.callback(signal.signal, signal.SIGTERM, handler)
+        try:
+            if address is None:
+                closing.callback(remove_short_directory, run_dir)
+                ray.init(
+                    address="local",  # even where RAY_ADDRESS names a cluster
+                    num_cpus=available_cores(),
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=str(make_short_directory(run_dir, _MAX_DIRECTORY_BYTES)),
+                    **quiet,
+                )
+            else:
+                ray.init(address=address, **quiet)
+        except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
+            if address is None:
+                raise WorkerSetupError(f"workers: Ray could not be started: {error}") from error
+            raise WorkerSetupError(
+                f"workers.address: expected a running Ray cluster at {address!r}, found none: {reason(error)}; "
+                "start one with `ray start --head`, or leave workers.address out"
+            ) from error
+        closing.callback(ray.shutdown)
+
+
+def _plain(error: RayError) -> str:
+    return _ANSI_COLOUR.sub("", str(error))

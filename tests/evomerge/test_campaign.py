@@ -1,0 +1,220 @@
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evomerge.archive import Archive, Asked
+from evomerge.campaign import Campaign, CampaignError, Limits, Progress
+from evomerge.candidate import Candidate, Done
+from evomerge.front import read_front
+from evomerge.optimisers.random_search import RandomSearch
+from evomerge.workers.in_process import InProcessPool
+from fitness.scores import Budget, ItemScores
+from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
+from tests.evomerge.toy_run import OPTIMISERS, campaign, run_toy
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def contents(path: Path) -> tuple[object, ...]:
+    """Everything of an archive that may not depend on kills, workers or clocks."""
+    archive = Archive.read(path)
+    candidates = [c for event in archive.history() if isinstance(event, Asked) for c in event.candidates]
+    asked = [
+        (c.number, c.label, c.proposal, c.recipe.digest, None if c.genome is None else c.genome.tobytes())
+        for c in candidates
+    ]
+    records = sorted((r.number, r.estimate, r.stage, r.reason) for r in archive.records())
+    scores = [archive.scores(c.number, "search") for c in candidates]
+    front = [(p.candidate.number, p.estimate) for p in read_front(archive).points]
+    archive.close()
+    return asked, records, scores, front
+
+
+class Interrupting:
+    """A pool that stops the campaign after some candidates, as Ctrl-C does."""
+
+    def __init__(self, pool: InProcessPool, after: int) -> None:
+        self.pool, self.after = pool, after
+
+    @property
+    def free(self) -> int:
+        return self.pool.free
+
+    def submit(self, candidate: Candidate, budget: Budget) -> None:
+        self.pool.submit(candidate, budget)
+
+    def wait(self) -> list[Done]:
+        if self.after == 0:
+            raise KeyboardInterrupt
+        self.after -= 1
+        return self.pool.wait()
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_landmarks_come_first_and_the_budget_counts_every_candidate(tmp_path: Path, name: str) -> None:
+    assert run_toy(tmp_path / "a.sqlite", name, 30) == "evaluations"
+    archive = Archive.read(tmp_path / "a.sqlite")
+    assert [c.label for c in archive.landmarks()] == ["alpha", "beta", "uniform mean"]
+    assert [r.number for r in archive.records()] == list(range(30))
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("after", [0, 2, 3, 17])
+def test_an_interrupted_campaign_resumes_to_the_same_archive(tmp_path: Path, name: str, after: int) -> None:
+    run_toy(tmp_path / "whole.sqlite", name, 40)
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path / "resumed.sqlite", name, 40, pool=Interrupting(InProcessPool(ToyWorker), after))
+    run_toy(tmp_path / "resumed.sqlite", name, 40)
+    assert contents(tmp_path / "resumed.sqlite") == contents(tmp_path / "whole.sqlite")
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_larger_budget_continues_as_if_it_had_been_larger_from_the_start(tmp_path: Path, name: str) -> None:
+    run_toy(tmp_path / "whole.sqlite", name, 40)
+    run_toy(tmp_path / "extended.sqlite", name, 21)
+    run_toy(tmp_path / "extended.sqlite", name, 40)
+    assert contents(tmp_path / "extended.sqlite") == contents(tmp_path / "whole.sqlite")
+
+
+def test_a_finished_campaign_scores_nothing_again(tmp_path: Path) -> None:
+    run_toy(tmp_path / "a.sqlite", "nsga2", 12)
+    worker = ToyWorker()
+    assert run_toy(tmp_path / "a.sqlite", "nsga2", 12, pool=InProcessPool(lambda: worker)) == "evaluations"
+    assert worker.seen == []
+
+
+def test_drain_finishes_what_runs_and_submits_nothing_more(tmp_path: Path) -> None:
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+    steps: list[int] = []
+
+    def watch(progress: Progress) -> None:
+        steps.append(progress.done)
+        if progress.done == 5:
+            search.drain()
+
+    search = campaign(archive, RandomSearch(2, seed=0), InProcessPool(ToyWorker), 30, watch=watch)
+    assert search.run() == "interrupted"
+    assert steps == [1, 2, 3, 4, 5]
+
+
+def test_failed_candidates_are_recorded_and_the_search_goes_on(tmp_path: Path) -> None:
+    pool = InProcessPool(lambda: ToyWorker(fail_below=0.3))
+    assert run_toy(tmp_path / "a.sqlite", "nsga2", 40, pool=pool) == "evaluations"
+    records = Archive.read(tmp_path / "a.sqlite").records()
+    failed = [r for r in records if r.estimate is None]
+    assert 0 < len(failed) < 20
+    assert all(r.stage == "evaluate" and "too small" in str(r.reason) for r in failed)
+
+
+def test_five_failures_in_a_row_stop_the_search_with_everything_saved(tmp_path: Path) -> None:
+    pool = InProcessPool(lambda: ToyWorker(fail_below=2.0))
+    with pytest.raises(CampaignError, match=r"5 different candidates failed in a row; .*too small.*saved"):
+        run_toy(tmp_path / "a.sqlite", "random", 40, pool=pool)
+    assert len(Archive.read(tmp_path / "a.sqlite").records()) == 5
+    run_toy(tmp_path / "a.sqlite", "random", 12)
+    assert [r.number for r in Archive.read(tmp_path / "a.sqlite").records()] == list(range(12))
+
+
+def test_an_optimiser_that_proposes_another_past_is_refused(tmp_path: Path) -> None:
+    run_toy(tmp_path / "a.sqlite", "random", 10)
+    archive = Archive.open(tmp_path / "a.sqlite")
+    search = campaign(archive, RandomSearch(2, seed=99), InProcessPool(ToyWorker), 20)
+    with pytest.raises(CampaignError, match="proposes other genomes than the archive records for candidate 3"):
+        search.run()
+
+
+def test_the_hours_of_a_budget_end_a_search(tmp_path: Path) -> None:
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+    pool = InProcessPool(lambda: ToyWorker(pause=0.02))
+    search = Campaign(
+        archive,
+        ToySpace(),
+        RandomSearch(2, seed=0),
+        estimator=ToyEstimator(),
+        pool=pool,
+        limits=Limits(10_000, 0.2 / 3600),
+    )
+    assert search.run() == "hours"
+    assert 0 < len(archive.records()) < 10_000
+
+
+def test_scores_of_test_items_never_become_an_evaluation(tmp_path: Path) -> None:
+    class Leaking(ToyEstimator):
+        def estimate(self, scores: ItemScores):
+            return dataclasses.replace(super().estimate(scores), split="test")
+
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+    parts = {"estimator": Leaking(), "pool": InProcessPool(ToyWorker), "limits": Limits(30)}
+    search = Campaign(archive, ToySpace(), RandomSearch(2, seed=0), **parts)
+    with pytest.raises(CampaignError, match="expected items of 'search' only, found 'test'"):
+        search.run()
+    assert all(r.estimate is None and r.stage == "estimate" for r in archive.records())
+
+
+def test_progress_tells_done_failures_best_and_time_left(tmp_path: Path) -> None:
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+    seen: list[tuple[int, int, float, float]] = []
+
+    def watch(p: Progress) -> None:
+        assert p.best is not None
+        assert p.left is not None
+        seen.append((p.done, p.total, sum(o.value for o in p.best.estimate.objectives), p.left))
+
+    campaign(archive, RandomSearch(2, seed=0), InProcessPool(ToyWorker), 20, watch=watch).run()
+    assert [s[0] for s in seen] == list(range(1, 21))
+    assert np.all(np.diff([s[2] for s in seen]) >= 0)
+    assert seen[-1][3] == 0.0
+
+
+def start(path: Path, name: str, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.evomerge.toy_run", str(path), name, "60", *options]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def killed_and_resumed_equals_whole(directory: Path, name: str, seed: int, *options: str) -> None:
+    """SIGKILL a run at random moments, twice, and compare with a run that nothing disturbed."""
+    chance = random.Random(seed)
+    for _ in range(2):
+        process = start(directory / "killed.sqlite", name, *options, "--pause", "0.005")
+        time.sleep(chance.uniform(0.0, 0.35))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    out, _ = start(directory / "killed.sqlite", name, *options).communicate()
+    assert out == "evaluations\n"
+    whole = directory.parent / f"whole_{name}.sqlite"
+    if not whole.exists():
+        start(whole, name).communicate()
+    assert contents(directory / "killed.sqlite") == contents(whole)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_sigkill_at_a_random_moment_loses_nothing(tmp_path: Path, name: str) -> None:
+    killed_and_resumed_equals_whole(tmp_path, name, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 20))
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_sigkill_at_twenty_random_moments_loses_nothing(tmp_path: Path, name: str, seed: int) -> None:
+    killed_and_resumed_equals_whole(tmp_path, name, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_sigkill_at_twenty_random_moments_on_ray_loses_nothing(tmp_path: Path, name: str, seed: int) -> None:
+    killed_and_resumed_equals_whole(tmp_path, name, seed, "--ray", "2")
