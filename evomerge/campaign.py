@@ -32,6 +32,10 @@ class CampaignError(RuntimeError):
     """The search cannot go on; everything told before is in the archive."""
 
 
+class SearchInterruptedError(RuntimeError):
+    """The user stopped the search; everything told is in the archive."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """When a search ends.

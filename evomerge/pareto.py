@@ -36,9 +36,9 @@ def knee(values: ArrayLike) -> int:
     over the front. Points beyond the line, on its better side, come before points short of it, so a dent of the front
     is never taken for its knee; where no point lies beyond (the front is dented as a whole) the farthest is taken.
 
-    Objectives on which all points agree are left out. Where the extreme points do not span a plane (three objectives,
-    two of which have the same best point), the plane's normal is (1, ..., 1). Ties go to the most balanced point (the
-    one whose worst scaled objective is best), then to the first.
+    Objectives on which all points agree are left out; where at most one is left, its best point is taken. Where the
+    extreme points do not span a plane (three objectives, two of which have the same best point), the plane's normal is
+    (1, ..., 1). Ties go to the most balanced point (the one whose worst scaled objective is best), then to the first.
 
     Args:
         values: (n_front, m) objectives of a front, higher is better, finite; n_front >= 1, m >= 1.
@@ -54,8 +54,8 @@ def knee(values: ArrayLike) -> int:
         raise ValueError("values: expected at least one front point, found none")
     span = np.ptp(points, axis=0)
     scaled = (points - points.min(axis=0))[:, span > 0] / span[span > 0]
-    if scaled.shape[1] == 0:
-        return 0
+    if scaled.shape[1] < 2:
+        return int(np.argmax(scaled.sum(axis=1)))
     beyond = _signed_distances(scaled)
     # Rounding must not choose between points on the line itself.
     distances = beyond if beyond.max() > 1e-9 else np.abs(beyond)

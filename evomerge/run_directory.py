@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from evomerge.archive import Archive
+from evomerge.config import CampaignConfig
+
 
 class RunDirectoryError(RuntimeError):
     """The run directory cannot be used."""
@@ -85,3 +90,8 @@ class RunDirectory:
             ) from None
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+
+def recorded_config(archive: Archive) -> CampaignConfig:
+    """Return the resolved config that an archive records, whether or not its inputs are still there."""
+    return CampaignConfig.model_validate(yaml.safe_load(archive.campaign))

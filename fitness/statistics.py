@@ -1,13 +1,101 @@
-"""Paired differences. (placeholder of the lead so that others can import Difference; the fitness helper replaces it)"""
+"""How much better one model is than another, on the same items."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from fitness.errors import FitnessError
+from fitness.estimators import Objective, TaskLayout, check_objectives
+from fitness.scores import ItemScores
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two means with its 95 % confidence interval."""
+    """A difference of macro-averages, positive when the first model is better.
+
+    Attributes:
+        value: mean over objectives of the mean over tasks of the mean item difference.
+        low: lower end of the confidence interval.
+        high: upper end of it.
+        stderr: standard error of `value`.
+    """
 
     value: float
     low: float
     high: float
     stderr: float
+
+
+def paired_difference(
+    a: ItemScores,
+    b: ItemScores,
+    *,
+    objectives: Sequence[Objective],
+    task_of: Mapping[str, str],
+    confidence: float = 0.95,
+) -> Difference:
+    """Compare two models on the same items, stratified by task, all objectives weighing the same.
+
+    The items of each task are a sample of their own, so with w_t the task's weight in the macro-average and s_t the
+    sample standard deviation of its n_t item differences,
+
+        stderr^2 = sum over t of w_t^2 s_t^2 / n_t,
+
+    and the interval is Student's t with Welch-Satterthwaite degrees of freedom. Where a task's scores lie in [0, 1],
+    its sum of squared deviations is enlarged by 1, as if half an item more had been won and half an item more lost
+    (after Agresti and Min, Statistics in Medicine 24, 2005, 729-740): few items decide between similar models, and
+    without it an interval from no or one such item would be far too short. In simulations (tests) the interval covers
+    the truth in at least 95 % of cases from 10 items on; at 100 items it is about 5 % longer than without.
+
+    Args:
+        a: scores of the first model.
+        b: scores of the second, of the same items in any order.
+        objectives: what makes the macro-average.
+        task_of: item id -> task name.
+        confidence: of the interval, in (0, 1).
+
+    Raises:
+        FitnessError: the items differ, or an objective has none.
+    """
+    from scipy.stats import t as student
+
+    check_objectives(objectives, sorted(set(task_of.values())))
+    differences, bounded = _differences(a, b)
+    layout = TaskLayout.of(a.item_ids, objectives, task_of)
+    weights = layout.weights.mean(axis=0)
+    means = layout.means(differences)
+    squares = layout.square_deviations(differences, means)
+    task_is_bounded = layout.means(bounded) == 1.0
+    freedom = np.maximum(layout.n_items - 1.0, 1.0)
+    variances = (squares + task_is_bounded) / freedom
+    variances[layout.n_items == 1.0] = 1.0  # one item shows no spread: the largest of differences of scores in [0, 1]
+    parts = weights**2 * variances / layout.n_items
+    variance = float(parts.sum())
+    value = float(weights @ means)
+    if variance == 0.0:
+        return Difference(value, value, value, 0.0)
+    degrees_of_freedom = variance**2 / float((parts**2 / freedom).sum())
+    margin = float(student.ppf(0.5 + confidence / 2, degrees_of_freedom)) * variance**0.5
+    return Difference(value, value - margin, value + margin, variance**0.5)
+
+
+def _differences(
+    a: ItemScores, b: ItemScores
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    """Return a - b in a's order, and 1.0 where both scores lie in [0, 1], else 0.0."""
+    if a.item_ids == b.item_ids:
+        other = b.values
+    else:
+        place = {item: i for i, item in enumerate(b.item_ids)}
+        if place.keys() != set(a.item_ids) or len(place) != len(a.item_ids):
+            only = sorted(place.keys() ^ set(a.item_ids))
+            raise FitnessError(
+                f"paired difference: expected the same items, found {len(only)} that only one model was scored on, "
+                f"for example {next(iter(only), 'one item twice')!r}"
+            )
+        other = b.values[[place[item] for item in a.item_ids]]
+    bounded = (np.minimum(a.values, other) >= 0.0) & (np.maximum(a.values, other) <= 1.0)
+    return a.values - other, bounded.astype(np.float64)

@@ -17,6 +17,7 @@ from search_spaces.errors import SpaceError
 
 ExportDtype = Literal["float32", "bfloat16", "float16"]
 ModuleKind = Literal["attention", "mlp", "other"]
+Side = Literal["before", "after"]
 Parameter = float | bool | str
 
 
@@ -40,12 +41,14 @@ class Where:
     Attributes:
         layers: half-open range [first, last) of output layers; None matches any tensor, in a layer or not.
         module: the module kind found from the tensor's name (`search_spaces.groups.module_kind`).
-        contains: a part of the tensor's name (mergekit's `filter`).
+        contains: parts of the tensor's name, all of which it has (mergekit's `filter`).
+        side: outside the layers, before them (embeddings) or after them (final norm, head); matches no layer's tensor.
     """
 
     layers: tuple[int, int] | None = None
     module: ModuleKind | None = None
-    contains: str | None = None
+    contains: tuple[str, ...] | None = None
+    side: Side | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,8 @@ def _rule_from_dict(data: Mapping[str, Any]) -> Rule:
     if where.get("layers") is not None:
         first, last = where["layers"]
         where["layers"] = (int(first), int(last))
+    if isinstance(where.get("contains"), str | list | tuple):
+        where["contains"] = (where["contains"],) if isinstance(where["contains"], str) else tuple(where["contains"])
     return Rule(
         operator=data["operator"],
         inputs=tuple(Input(i["parent"], {k: v for k, v in i.items() if k != "parent"}) for i in data["inputs"]),

@@ -180,11 +180,18 @@ class CmaEs:
             "popsize": self._population * self._incpopsize**self._restarts,
             "randn": lambda *shape: rng.standard_normal(shape),
             "seed": math.nan,  # "do nothing": any other value seeds numpy's global generator
+            # From 300 genes on pycma would take TPA, which draws from numpy's global generator.
+            "AdaptSigma": self._options.get("AdaptSigma", True) and cma.sigma_adaptation.CMAAdaptSigmaCSA,
             "verbose": -10,
             "verb_log": 0,
             "signals_filename": "",
         }
-        return cma.CMAEvolutionStrategy(x0, self._sigma0, {**self._options, **fixed})
+        try:
+            return cma.CMAEvolutionStrategy(x0, self._sigma0, {**self._options, **fixed})
+        except (ValueError, TypeError, AssertionError) as error:
+            raise OptimiserError(
+                f"options: expected values that pycma accepts, found {self._options}: {error}"
+            ) from error
 
 
 def _start_point(x0: ArrayLike, dim: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ Elitist Multiobjective Genetic Algorithm", IEEE TEC 6 (2002). This file only tra
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 from collections.abc import Mapping, Sequence
@@ -33,19 +34,21 @@ ALGORITHMS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
-# An option's name -> its type, or, for an operator, the types of that operator's own arguments.
-OptionTypes = Mapping[str, "type | OptionTypes"]
-OPTIONS: OptionTypes = MappingProxyType(
+# What a value may be: bool, int (at least 1), a range of numbers, or the arguments of an operator.
+Expected = type | tuple[float, float] | Mapping[str, "Expected"]
+PROBABILITY = (0.0, 1.0)
+ETA = (1.0, 1000.0)  # distribution index: the higher, the closer children are to their parents
+OPTIONS: Mapping[str, Expected] = MappingProxyType(
     {
         "n_offsprings": int,
         "eliminate_duplicates": bool,
-        "crossover": {"eta": float, "prob": float, "prob_var": float, "prob_exch": float, "prob_bin": float},
-        "mutation": {"eta": float, "prob": float, "prob_var": float, "at_least_once": bool},
+        "crossover": {"eta": ETA, **dict.fromkeys(["prob", "prob_var", "prob_exch", "prob_bin"], PROBABILITY)},
+        "mutation": {"eta": ETA, **dict.fromkeys(["prob", "prob_var"], PROBABILITY), "at_least_once": bool},
     }
 )
 
 
-def check_options(options: Mapping[str, Any], known: OptionTypes = OPTIONS, prefix: str = "") -> None:
+def check_options(options: Mapping[str, Any], known: Mapping[str, Expected] = OPTIONS, prefix: str = "") -> None:
     """Check options meant for pymoo, without building anything.
 
     Raises:
@@ -184,14 +187,17 @@ def _build(name: str, population: int, options: Mapping[str, Any]) -> Algorithm:
     operators = {"crossover": SBX, "mutation": PM}
     arguments = {key: operators[key](**value) if key in operators else value for key, value in options.items()}
     module, class_name = ALGORITHMS[name]
-    return getattr(importlib.import_module(module), class_name)(pop_size=population, **arguments)
+    # A copy: default operators are shared by all instances of a class, and some keep what they saw (SPEA2's survival).
+    return copy.deepcopy(getattr(importlib.import_module(module), class_name)(pop_size=population, **arguments))
 
 
-def _check_value(key: str, value: object, expected: type) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if expected is bool and not isinstance(value, bool):
-        raise OptimiserError(f"{key}: expected true or false, found {value!r}")
-    if expected is float and not (number and value >= 0):  # type: ignore[operator]
-        raise OptimiserError(f"{key}: expected a number of at least 0, found {value!r}")
-    if expected is int and not (number and isinstance(value, int) and value >= 1):
+def _check_value(key: str, value: object, expected: type | tuple[float, float]) -> None:
+    if expected is bool:
+        if not isinstance(value, bool):
+            raise OptimiserError(f"{key}: expected true or false, found {value!r}")
+    elif isinstance(expected, tuple):
+        low, high = expected
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise OptimiserError(f"{key}: expected a number in [{low:g}, {high:g}], found {value!r}")
+    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise OptimiserError(f"{key}: expected a whole number of at least 1, found {value!r}")

@@ -65,7 +65,8 @@ def test_the_archive_can_be_read_while_it_is_written(tmp_path: Path) -> None:
 
 def test_another_process_reads_the_archive_without_opening_it_for_writing(tmp_path: Path) -> None:
     filled(tmp_path / "a.sqlite").close()
-    code = "import sys,pathlib; from evomerge.archive import Archive; print(len(Archive.read(pathlib.Path(sys.argv[1])).records()))"
+    imports = "import sys; from pathlib import Path; from evomerge.archive import Archive"
+    code = f"{imports}; print(len(Archive.read(Path(sys.argv[1])).records()))"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "a.sqlite")], capture_output=True, text=True, check=True
     )

@@ -1,0 +1,182 @@
+"""The command line: `evomerge --help`.
+
+Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, with every error at once.
+What each command does is in `evomerge.commands`, imported when it is called, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="evomerge",
+    help="Evolutionary search for the best merge of language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+RunDir = Annotated[Path, typer.Argument(help="The directory of a run.", show_default=False)]
+CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def init(
+    models: Annotated[list[str], typer.Argument(help="Two or more checkpoints: directories or hub ids.")],
+    base: Annotated[str | None, typer.Option(help="The model that they were fine-tuned from.")] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("campaign.yaml"),
+) -> None:
+    """Write a commented campaign file for these models."""
+    from evomerge.commands import setup
+
+    setup.init(models, base, out, _console())
+
+
+@app.command()
+def plan(campaign: CampaignFile) -> None:
+    """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk."""
+    from evomerge.commands import setup
+    from evomerge.config import load_campaign, resolved
+
+    setup.plan(resolved(load_campaign(campaign), campaign.parent), _console())
+
+
+@app.command()
+def run(
+    campaign: CampaignFile,
+    run_dir: Annotated[Path | None, typer.Option(help="Where to keep the run; default: runs/NAME.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; more than one makes a Ray pool.")] = None,
+    evaluations: Annotated[int | None, typer.Option(min=1, help="Candidates in all, landmarks included.")] = None,
+) -> None:
+    """Start a search, or resume the one in the run directory.
+
+    Ctrl-C finishes and saves what is running; the same command goes on from there.
+    """
+    from evomerge.commands import search
+    from evomerge.config import load_campaign, overridden, resolved
+    from evomerge.run_directory import RunDirectory
+
+    config = resolved(load_campaign(campaign), campaign.parent)
+    config = overridden(config, evaluations=evaluations, workers=workers)
+    search.run(config, RunDirectory(run_dir or Path("runs") / config.name), _console())
+
+
+@app.command()
+def pareto(run_dir: RunDir, as_json: AsJson = False) -> None:
+    """Show the Pareto front on search items: candidates, objectives with standard errors, recipes.
+
+    The knee is the front point farthest from the line (plane) through the extreme points, each objective scaled to
+    [0, 1] over the front.
+    """
+    from evomerge.commands import results
+    from evomerge.run_directory import RunDirectory
+
+    results.pareto(RunDirectory(run_dir), _console(), as_json=as_json)
+
+
+@app.command()
+def export(
+    run_dir: RunDir,
+    out: Annotated[Path, typer.Option(help="The directory to write; must not exist.", show_default=False)],
+    pick: Annotated[
+        str,
+        typer.Option(
+            help="knee: the front point farthest from the line (plane) through the extreme points; best: highest mean;"
+            " best:OBJECTIVE; winner: what `verify` picked; or a candidate's NUMBER."
+        ),
+    ] = "knee",
+) -> None:
+    """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
+    from evomerge.commands import results
+    from evomerge.run_directory import RunDirectory
+
+    results.export(RunDirectory(run_dir), _console(), choice=pick, out=out)
+
+
+@app.command()
+def verify(
+    run_dir: RunDir,
+    top: Annotated[int, typer.Option(min=1, help="How many candidates to verify.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Score the best candidates, every parent and the baselines on held-out items.
+
+    The winner is picked on validation items; its paired difference to the best parent on test items is the verdict.
+    """
+    from evomerge.commands import results
+    from evomerge.run_directory import RunDirectory
+
+    results.verify(RunDirectory(run_dir), _console(), top=top, as_json=as_json)
+
+
+@app.command()
+def report(run_dir: RunDir) -> None:
+    """Write report.html, one self-contained page, and its figures as PNG; also while the search runs."""
+    from evomerge.commands import results
+    from evomerge.run_directory import RunDirectory
+
+    results.report(RunDirectory(run_dir), _console())
+
+
+@app.command()
+def merge(
+    recipe: Annotated[Path, typer.Argument(help="mergekit YAML, or a recipe of ours as JSON.", show_default=False)],
+    out_dir: Annotated[Path, typer.Argument(help="The directory to write; must not exist.", show_default=False)],
+) -> None:
+    """Carry out one recipe, without a search."""
+    from evomerge.commands import models
+
+    models.merge(recipe, out_dir, _console())
+
+
+@app.command(name="eval")
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A checkpoint: directory or hub id.", show_default=False)],
+    tasks: Annotated[list[str], typer.Option("--tasks", help="JSONL or lm-eval YAML files, lm-eval task names.")],
+    more_tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Further tasks.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score one checkpoint on whole tasks; with --json every item's score."""
+    from evomerge.commands import models
+
+    models.evaluate(model, [*tasks, *(more_tasks or [])], _console(), as_json=as_json)
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, devices, memory and disk, and what is outside the tested range."""
+    from evomerge.commands import setup
+
+    if not setup.doctor(_console()):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; every expected error becomes one message and an exit code."""
+    try:
+        app()
+    except Exception as error:
+        from evomerge.errors import exit_code
+
+        code = exit_code(error)
+        if code is None:
+            raise
+        _fail(str(error), code)
+
+
+def _fail(message: str, code: int) -> None:
+    Console(stderr=True).print(message, style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _console() -> Console:
+    return Console()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""`evomerge pareto`, `verify`, `export` and `report`: what came out of a search."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evomerge.archive import Archive
+from evomerge.build import build_parts, build_pool
+from evomerge.front import front_as_json, pick, read_front
+from evomerge.model_card import model_card
+from evomerge.report.html import report as write_report
+from evomerge.run_directory import RunDirectory, recorded_config
+from evomerge.terminal import front_table, verification_table
+from evomerge.verify import Verification, Verifier
+
+
+@contextlib.contextmanager
+def _reading(directory: RunDirectory) -> Iterator[Archive]:
+    with contextlib.closing(Archive.read(directory.archive)) as archive:
+        yield archive
+
+
+def pareto(directory: RunDirectory, console: Console, *, as_json: bool) -> None:
+    """Print the front."""
+    with _reading(directory) as archive:
+        name = recorded_config(archive).name
+        if as_json:
+            print(json.dumps(front_as_json(archive, name), indent=2))
+            return
+        found = read_front(archive)
+        console.print(f"{name}: {found.evaluations} evaluations, {found.failures} failures", highlight=False)
+        if found.points:
+            console.print(front_table(found))
+        else:
+            console.print("nothing is scored yet")
+
+
+def verify(directory: RunDirectory, console: Console, *, top: int, as_json: bool) -> Verification:
+    """Score the best candidates, the parents and the baselines on held-out items, and print the table."""
+    with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
+        config = recorded_config(archive)
+        parts = build_parts(config)
+        pool = build_pool(parts, directory.root)
+        try:
+            verifier = Verifier(archive, pool, parts.estimator, parts.compare)
+            watch = None if as_json else lambda line: console.print(line, highlight=False)
+            found = verifier.verify(top, validation=config.splits.validation > 0, watch=watch)
+        finally:
+            pool.close()
+        write_report(archive, directory.report, png_dir=directory.figures)
+    if as_json:
+        print(json.dumps(_verification_as_json(found), indent=2))
+    else:
+        console.print(verification_table(found))
+        console.print(found.verdict, highlight=False)
+        console.print(f"report: {directory.report}", highlight=False)
+    return found
+
+
+def export(directory: RunDirectory, console: Console, *, choice: str, out: Path) -> Path:
+    """Write one candidate as an ordinary Hugging Face checkpoint, with a card that tells how it was found."""
+    from search_spaces.errors import SpaceError
+    from search_spaces.mergekit_yaml import to_mergekit
+    from search_spaces.weights.export import export as write_checkpoint
+    from search_spaces.weights.parents import Parents
+
+    with _reading(directory) as archive:
+        candidate = pick(archive, choice)
+        noted = archive.noted("verification")
+        verification = None if noted is None else Verification.from_json(noted)
+        try:
+            mergekit = to_mergekit(candidate.recipe)
+        except SpaceError:  # not every recipe can be said in mergekit's language
+            mergekit = None
+        card = model_card(archive, candidate, verification, mergekit=mergekit)
+    extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
+    parents = Parents.open(candidate.recipe.parents)
+    path = write_checkpoint(candidate.recipe, parents, out, model_card=card, extra_files=extra)
+    console.print(f"candidate {candidate.number} is in {path}", highlight=False)
+    return path
+
+
+def report(directory: RunDirectory, console: Console) -> None:
+    """Write report.html and the figures, also while the search runs."""
+    with _reading(directory) as archive:
+        write_report(archive, directory.report, png_dir=directory.figures)
+    console.print(f"report: {directory.report}", highlight=False)
+
+
+def _verification_as_json(verification: Verification) -> dict[str, Any]:
+    return {
+        "rows": [
+            {
+                "name": row.name,
+                "candidate": row.candidate,
+                "kind": row.kind,
+                "objectives": {
+                    o.name: {"value": o.value, "stderr": o.stderr, "split": "test", "items": o.n_items}
+                    for o in row.objectives
+                },
+                "mean": row.mean,
+                "difference_to_best_parent": None
+                if row.difference is None
+                else {"value": row.difference.value, "low": row.difference.low, "high": row.difference.high},
+            }
+            for row in verification.rows
+        ],
+        "best_parent": verification.best_parent,
+        "winner": verification.winner,
+        "wins": verification.wins,
+        "verdict": verification.verdict,
+    }

@@ -1,0 +1,85 @@
+"""`evomerge init`, `plan` and `doctor`: before a search."""
+
+from __future__ import annotations
+
+import math
+import resource
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from evomerge.build import Parts, build_optimiser, build_parts, build_worker
+from evomerge.campaign import CampaignError
+from evomerge.candidate import Candidate, Failure
+from evomerge.config import CampaignConfig
+from evomerge.config_template import campaign_template
+from evomerge.doctor import examine
+from evomerge.run_directory import RunDirectoryError
+from evomerge.terminal import duration, plain_table
+from fitness.scores import Budget
+
+GIB = 2**30
+
+
+def init(models: Sequence[str], base: str | None, out: Path, console: Console) -> None:
+    """Write a commented campaign file for these models."""
+    if out.exists():
+        raise RunDirectoryError(f"{out}: expected no file, found one; choose another with --out")
+    out.write_text(campaign_template(models, base), encoding="utf-8")
+    console.print(
+        f"wrote {out}: put your tasks in it, then\n  evomerge plan {out}\n  evomerge run {out}", highlight=False
+    )
+
+
+def doctor(console: Console) -> bool:
+    """Print what this machine has; return whether nothing is missing."""
+    findings = examine()
+    rows = [(f.subject, f.status, f.found, f.advice) for f in findings]
+    console.print(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
+    return all(f.status != "missing" for f in findings)
+
+
+def plan(config: CampaignConfig, console: Console) -> None:
+    """Print the preflight table, the genes, and what the search will cost, measured on two candidates."""
+    build_optimiser(config, dim=2)
+    parts = build_parts(config)
+    preflight = parts.preflight()
+    names = list(parts.parents.checkpoints)
+    rows = [(r.property, *[r.values.get(name, "") for name in names], r.level, r.note) for r in preflight.rows]
+    console.print(plain_table("Parents", ("property", *names, "", "note"), rows))
+    preflight.raise_for_errors()
+    space = parts.space
+    genes = [
+        (str(i), str(gene), f"{gene.values[0]:g} to {gene.values[1]:g}") for i, gene in enumerate(space.gene_names())
+    ]
+    console.print(plain_table(f"{space.dim} genes", ("", "gene", "values"), genes))
+    _print_cost(config, parts, console)
+
+
+def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
+    """Score two candidates here: the first prepares everything once, the second shows the price of all others."""
+    worker = build_worker(parts)
+    middle = parts.space.decode(np.full(parts.space.dim, 0.5))
+    recipes = [parts.space.landmarks()[0].recipe, middle]
+    seconds = []
+    for number, recipe in enumerate(recipes):
+        done = worker.evaluate(Candidate(number, recipe), Budget("search"))
+        if isinstance(done, Failure):
+            raise CampaignError(f"a candidate cannot be scored, at stage {done.stage}: {done.reason}")
+        seconds.append(done.seconds)
+    base = parts.parents[config.base_name]
+    weights = sum(math.prod(base.shape(name)) for name in base.names)
+    size = weights * (4 if config.export.dtype == "float32" else 2)
+    splits = parts.fitness.splits.items
+    total = duration(seconds[0] + seconds[1] * (config.budget.evaluations - 1) / config.workers.count)
+    rows = [
+        ("items", ", ".join(f"{split} {len(items)}" for split, items in splits.items())),
+        ("one candidate", f"{seconds[1]:.2f} s here (the first, with all preparation, {seconds[0]:.1f} s)"),
+        ("the search", f"{total} for {config.budget.evaluations} candidates on {config.workers.count} worker(s)"),
+        ("memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB:.1f} GiB per worker"),
+        ("an export", f"{size / GIB:.2f} GiB; free here: {shutil.disk_usage('.').free / GIB:.0f} GiB"),
+    ]
+    console.print(plain_table("Cost", ("", ""), rows))

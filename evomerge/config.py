@@ -1,0 +1,233 @@
+"""The campaign file: read, checked as a whole, written.
+
+`load_campaign` reports every error at once with its key and line, and loads nothing else: neither torch nor a model.
+The sections are in `config_sections`, operators and genes in `config_space`, the errors in `config_errors`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
+
+from evomerge.config_errors import ConfigError, ConfigProblem, in_words, mismatch, refuse
+from evomerge.config_paths import absolute_model, absolute_path, absolute_task
+from evomerge.config_problems import problems_of
+from evomerge.config_sections import (
+    SECTION,
+    BaseSource,
+    BudgetConfig,
+    ExportConfig,
+    LmEvalConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    ParentConfig,
+    ParentSourceConfig,
+    SpaceConfig,
+    SplitsConfig,
+    Text,
+    Whole,
+    WorkersConfig,
+    misspelt_options,
+)
+from evomerge.config_space import NEEDS_BASE
+from evomerge.config_yaml import read_yaml, write_yaml
+from search_spaces.recipe import ParentSource
+
+BASE = "base"
+RESERVED_NAMES = ("uniform mean", "default TIES")
+_EXAMPLE_PARENTS = ["./experts/arithmetic", "./experts/words"]
+_EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
+
+
+def _suitable_optimiser(data: dict[str, Any]) -> OptimiserConfig:
+    return OptimiserConfig(kind="cma_es" if len(data.get("objectives", ())) == 1 else "nsga2")
+
+
+class CampaignConfig(BaseModel):
+    """One search, from its inputs to its export."""
+
+    model_config = SECTION
+
+    name: Text = "campaign"
+    """What the run directory and the report are called; left out: the file's name, or its directory's."""
+    base: BaseSource | None = None
+    """The model the parents were fine-tuned from. It gives config and tokenizer; without it the first parent does."""
+    parents: tuple[ParentSourceConfig, ...] = Field(min_length=2, examples=[_EXAMPLE_PARENTS])
+    """The models to merge."""
+    space: SpaceConfig = Field(default_factory=SpaceConfig, validate_default=True)
+    objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])
+    """What to be good at; all are maximised."""
+    splits: SplitsConfig = SplitsConfig()
+    optimiser: OptimiserConfig = Field(default_factory=_suitable_optimiser, validate_default=True)
+    """Left out: cma_es for one objective, nsga2 for several."""
+    budget: BudgetConfig = BudgetConfig()
+    workers: WorkersConfig = WorkersConfig()
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    """Seeds everything random: the same file gives the same search."""
+    export: ExportConfig = ExportConfig()
+    lm_eval: LmEvalConfig = LmEvalConfig()
+
+    @property
+    def base_name(self) -> str:
+        """The name of the model that donates config and tokenizer: `base`, or the first parent.
+
+        Without a base the first parent donates and is merged as well.
+        """
+        return BASE if self.base else self.parents[0].name
+
+    @property
+    def sources(self) -> dict[str, ParentSource]:
+        """Name -> source of every checkpoint, the base first when there is one."""
+        base = {BASE: ParentSource(self.base.model, self.base.revision)} if self.base else {}
+        return base | {parent.name: ParentSource(parent.model, parent.revision) for parent in self.parents}
+
+    @field_validator("name")
+    @classmethod
+    def _fit_for_a_directory(cls, name: str) -> str:
+        if name.startswith(".") or any(character in name for character in '/\\:*?"<>|\0'):
+            refuse([mismatch("a name that can be a directory's", in_words(name))])
+        return name
+
+    @field_validator("parents")
+    @classmethod
+    def _have_names_of_their_own(
+        cls, parents: tuple[ParentConfig, ...], info: ValidationInfo
+    ) -> tuple[ParentConfig, ...]:
+        hint = "write {model: " + "..., name: ...} with another name"
+        problems = []
+        for i, parent in enumerate(parents):
+            expected = ""
+            if parent.name in RESERVED_NAMES or (parent.name == BASE and info.data.get("base") is not None):
+                expected = "a name that is not taken by the program"
+            elif parent.name in [other.name for other in parents[:i]]:
+                expected = "a name that no other parent has"
+            if expected:
+                problems.append(mismatch(expected, in_words(parent.name), hint, at=[i, "name"]))
+        if problems:
+            refuse(problems)
+        return parents
+
+    @field_validator("space")
+    @classmethod
+    def _suit_the_parents(cls, space: SpaceConfig, info: ValidationInfo) -> SpaceConfig:
+        problems = []
+        n_parents = len(info.data["parents"]) if "parents" in info.data else 2
+        if "slerp" in space.operator and n_parents != 2:
+            problems.append(mismatch("exactly two parents with slerp", str(n_parents), at=["operator"]))
+        needing = [operator for operator in space.operator if operator in NEEDS_BASE]
+        if needing and info.data.get("base", "invalid") is None:
+            hint = "add the key base, or choose linear or slerp"
+            problems.append(mismatch(f"a base, which {' and '.join(needing)} need", "none", hint, at=["operator"]))
+        if problems:
+            refuse(problems)
+        return space
+
+    @field_validator("objectives")
+    @classmethod
+    def _have_different_names(cls, objectives: tuple[ObjectiveConfig, ...]) -> tuple[ObjectiveConfig, ...]:
+        names = [objective.name for objective in objectives]
+        problems = [
+            mismatch("a name that no other objective has", in_words(name), at=[i, "name"])
+            for i, name in enumerate(names)
+            if name in names[:i]
+        ]
+        if problems:
+            refuse(problems)
+        return objectives
+
+    @field_validator("splits")
+    @classmethod
+    def _sum_to_at_most_one(cls, splits: SplitsConfig) -> SplitsConfig:
+        shares = splits.model_dump()
+        total = sum(shares.values())
+        if total > 1 + 1e-9:
+            found = f"{total:g} ({' + '.join(f'{name} {share:g}' for name, share in shares.items())})"
+            refuse([mismatch("shares that sum to at most 1", found)])
+        return splits
+
+    @field_validator("optimiser")
+    @classmethod
+    def _has_something_to_maximise(cls, optimiser: OptimiserConfig, info: ValidationInfo) -> OptimiserConfig:
+        misspelt_options(optimiser)
+        objectives = info.data.get("objectives")
+        if optimiser.kind == "cma_es" and objectives and not any(o.weight > 0 for o in objectives):
+            hint = "cma_es maximises their weighted mean"
+            refuse([mismatch("an objective with weight > 0", "none", hint, at=["kind"])])
+        return optimiser
+
+
+def load_campaign(path: Path, *, files_must_exist: bool = True) -> CampaignConfig:
+    """Read and check a campaign file.
+
+    Args:
+        path: the YAML file.
+        files_must_exist: whether to check that directories and task files are there; False reads the record of a
+            campaign whose inputs may have moved.
+
+    Raises:
+        ConfigError: everything that is wrong with the file, at once.
+    """
+    document = read_yaml(path)
+    if not isinstance(document.data, dict):
+        expected = "a mapping with at least the keys parents and objectives"
+        raise ConfigError(path, [ConfigProblem("", 1, expected, in_words(document.data))])
+    problems = list(document.duplicates)
+    context = {"directory": path.parent} if files_must_exist else None
+    try:
+        config = CampaignConfig.model_validate({"name": _default_name(path), **document.data}, context=context)
+    except ValidationError as error:
+        problems += problems_of(error, CampaignConfig, document)
+    if problems:
+        raise ConfigError(path, problems)
+    return config
+
+
+def resolved(config: CampaignConfig, directory: Path) -> CampaignConfig:
+    """Return the config with absolute paths; hub ids and names of lm-eval tasks stay as they are.
+
+    Args:
+        config: a campaign as loaded.
+        directory: the campaign file's directory, which relative paths start from.
+    """
+    data = config.model_dump()
+    for model in [*data["parents"], *([data["base"]] if data["base"] else [])]:
+        model["model"] = absolute_model(model["model"], directory)
+    for objective in data["objectives"]:
+        objective["tasks"] = [absolute_task(task, directory) for task in objective["tasks"]]
+    if config.lm_eval.include_path is not None:
+        data["lm_eval"]["include_path"] = str(absolute_path(config.lm_eval.include_path, directory))
+    return CampaignConfig.model_validate(data)
+
+
+def overridden(config: CampaignConfig, *, evaluations: int | None = None, workers: int | None = None) -> CampaignConfig:
+    """Return the config with what the command line said; None keeps what the file says.
+
+    Args:
+        config: a campaign as loaded.
+        evaluations: candidates to score, at least 1.
+        workers: how many, at least 1; more than one makes them a Ray pool.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+    data = config.model_dump()
+    for option, value in (("--evaluations", evaluations), ("--workers", workers)):
+        if value is not None and value < 1:
+            raise ValueError(f"{option}: expected at least 1, found {value}")
+    if evaluations is not None:
+        data["budget"]["evaluations"] = evaluations
+    if workers is not None:
+        data["workers"]["count"] = workers
+        data["workers"]["backend"] = "ray" if workers > 1 else data["workers"]["backend"]
+    return CampaignConfig.model_validate(data)
+
+
+def dump_campaign(config: CampaignConfig) -> str:
+    """Return YAML, every default written out, that `load_campaign` reads back as an equal config."""
+    return write_yaml(config.model_dump())
+
+
+def _default_name(path: Path) -> str:
+    return path.absolute().parent.name or "campaign" if path.stem == "campaign" else path.stem

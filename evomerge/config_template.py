@@ -1,0 +1,118 @@
+"""The commented campaign file that `evomerge init` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from evomerge.config import BASE, RESERVED_NAMES
+from evomerge.config_schema import SCHEMA_FILE
+from evomerge.config_yaml import write_flow
+
+_TEMPLATE = """\
+# yaml-language-server: $schema={schema}
+# A merge search. Check it with `evomerge plan campaign.yaml`, start or resume it with `evomerge run campaign.yaml`.
+# Keys that are left out take the values shown here, unless a comment says otherwise.
+
+name: {name}  # what the run directory and the report are called
+
+# The model that all parents were fine-tuned from: a directory or a hub id. It gives the config and the tokenizer.
+# Every operator but linear and slerp needs it.
+{base}
+
+# The models to merge: directories or hub ids. {{model: ..., name: ..., revision: ...}} also gives a model a name for
+# tables, or pins a revision on the hub.
+parents:
+{parents}
+
+space:
+  kind: weights  # the parents' weights are combined tensor by tensor
+  # The merge method: linear, slerp (exactly two parents), task_arithmetic, ties, dare_linear or dare_ties.
+  # A list, such as [linear, ties], lets the search choose.
+  operator: {operator}
+  # Tensors that share their genes. More groups can merge more finely, and take more evaluations to search.
+  groups:
+    layer_blocks: 5  # how many blocks the layers are cut into; they need not divide the depth
+    # Kinds with genes of their own; embeddings, norms and the head are "other". What is not listed stays as it is in
+    # the base; [all] gives each block one set of genes.
+    modules: [attention, mlp, other]
+    depth: constant  # constant: one value per block; linear: values are interpolated over the layers
+  # What is searched, within [low, high]. A number alone freezes a gene.
+  genes:
+{genes}
+
+# What to be good at; every objective is maximised. Tasks are JSONL files, lm-eval YAML files, or names of lm-eval
+# tasks. A JSONL line is {{"question": ..., "choices": [...], "gold": 0}}, {{"prompt": ..., "answer": ...}} or
+# {{"text": ...}}.
+# Replace these two by your own: the names and the files are examples.
+objectives:
+  - {{name: first, tasks: [tasks/first.jsonl]}}
+  - {{name: second, tasks: [tasks/second.jsonl], weight: 1.0}}  # only cma_es uses the weights
+
+# Shares of each task's items: the optimiser sees the search items, validation items choose among what it found,
+# and test items are seen by nothing before the final table.
+splits: {{search: 0.5, validation: 0.2, test: 0.3}}
+
+# nsga2 looks for the Pareto front, cma_es maximises the weighted mean of the objectives, random is a baseline.
+# Further keys go to the library (pymoo, pycma) by its own names. Left out: cma_es for one objective, else nsga2.
+optimiser:
+  kind: nsga2
+  population: 24  # candidates per generation; left out: 24 for nsga2, pycma's own choice for cma_es
+
+budget:
+  evaluations: 200  # candidates to score
+  # hours: 2  # also stop after this time; left out: no limit
+
+# in_process is one worker without further processes; ray is a pool, on this machine or on a cluster.
+workers:
+  backend: in_process
+  count: 1  # each worker holds one model
+  # gpus: 0.5  # per worker, 0.5 puts two on one; left out: one where the machine has any
+  # cpus: 1  # cores per worker; left out: the machine's, shared evenly
+  # address: auto  # ray only: join a running cluster; left out: Ray is started here
+  # deadline_seconds: 3600  # ray only: a candidate that takes longer is tried once more, then given up
+
+seed: 0  # the same file gives the same search
+
+export:
+  dtype: bfloat16  # or float32, float16; candidates are scored as they would be exported
+
+# Settings of tasks that come from lm-eval.
+# lm_eval:
+#   include_path: ./my_tasks  # a directory with task YAML files of your own
+"""
+_GENES = {
+    "weight": "weight: [0.0, 1.5]  # each parent's share",
+    "density": "density: [0.2, 1.0]  # share of each parent's changes that is kept, in (0, 1]",
+    "lambda": "lambda: 1.0  # scales the sum of all changes; [0.5, 1.5] would search it",
+}
+
+
+def campaign_template(models: Sequence[str], base: str | None = None, *, name: str = "my-merge") -> str:
+    """Return a commented campaign file for these models; its tasks are placeholders to replace.
+
+    Args:
+        models: two or more directories or hub ids, the parents.
+        base: what they were fine-tuned from; None writes a file that does without (operator linear).
+        name: the campaign's.
+    """
+    operator, genes = ("ties", _GENES) if base else ("linear", {"weight": _GENES["weight"]})
+    return _TEMPLATE.format(
+        schema=SCHEMA_FILE,
+        name=write_flow(name),
+        base=f"base: {write_flow(base)}" if base else "# base: organisation/model",
+        parents="\n".join(f"  - {parent}" for parent in _parents(models, {BASE, *RESERVED_NAMES})),
+        operator=operator,
+        genes="\n".join(f"    {gene}" for gene in genes.values()),
+    )
+
+
+def _parents(models: Sequence[str], taken: set[str]) -> list[str]:
+    lines = []
+    for model in models:
+        default = PurePath(model).name
+        stem = default or "parent"
+        name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+        taken = taken | {name}
+        lines.append(write_flow(model if name == default else {"model": model, "name": name}))
+    return lines

@@ -1,0 +1,167 @@
+"""What this machine has, and what of it lies outside the range that evomerge was tested with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import timeit
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+Status = Literal["ok", "warn", "missing"]
+
+PYTHON = "3.11"
+# The newest versions that the tests pass with; the oldest are the package's own requirements. A test compares these
+# with constraints.txt.
+TESTED: Mapping[str, str] = {
+    "torch": "2.13.0",
+    "transformers": "5.23.0",
+    "tokenizers": "0.23.3",
+    "safetensors": "0.8.0",
+    "datasets": "5.2.0",
+    "lm-eval": "0.4.13",
+    "cma": "4.5.0",
+    "pymoo": "0.6.2",
+    "ray": "2.60.0",
+    "numpy": "2.4.6",
+    "scipy": "1.17.1",
+    "pydantic": "2.14.3",
+    "typer": "0.29.2",
+    "rich": "15.0.0",
+    "plotly": "7.1.0",
+    "kaleido": "1.5.0",
+    "jinja2": "3.1.6",
+    "huggingface-hub": "2.4.0",
+    "pyyaml": "6.0.3",
+}
+MEMORY_GIB = 4.0
+DISK_GIB = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: what.
+        status: ok; warn: it may not work as tested; missing: it will not work.
+        found: what there is.
+        advice: what to do; empty when ok.
+    """
+
+    subject: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+def examine(directory: Path = Path()) -> list[Finding]:
+    """Look at Python, packages, processors, memory and the disk that holds `directory`."""
+    return [_python(), *_packages(), _cpu(), *_gpus(), _memory(), _disk(directory)]
+
+
+def _python() -> Finding:
+    found = platform.python_version()
+    if found.startswith(f"{PYTHON}."):
+        return Finding("python", "ok", found)
+    return Finding("python", "warn", found, f"tested with {PYTHON}")
+
+
+def _packages() -> Iterator[Finding]:
+    for text in metadata.requires("evomerge") or []:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield package_finding(requirement, TESTED.get(requirement.name.lower()))
+
+
+def package_finding(requirement: Requirement, tested: str | None) -> Finding:
+    """Compare the installed version with what is required and with the newest that was tested (None: none was)."""
+    name = requirement.name
+    try:
+        found = Version(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "missing", "not installed", f"pip install '{requirement}'")
+    if not requirement.specifier.contains(found, prereleases=True):
+        return Finding(name, "warn", str(found), f"evomerge needs {requirement.specifier}: pip install '{requirement}'")
+    if tested is not None and found.release[:2] > Version(tested).release[:2]:
+        return Finding(name, "warn", str(found), f"newer than {tested}, the newest that was tested")
+    return Finding(name, "ok", str(found))
+
+
+def _cpu() -> Finding:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    seconds = _matmul_seconds()
+    if not seconds:
+        return Finding("cpu", "ok", f"{usable} cores")
+    fast, slow = sorted(seconds, key=lambda dtype: seconds[dtype])
+    return Finding(
+        "cpu", "ok", f"{usable} cores; {fast} multiplies {seconds[slow] / seconds[fast]:.1f}x as fast as {slow}"
+    )
+
+
+def _matmul_seconds() -> dict[str, float]:
+    """Return the best time of a small matrix product by dtype; empty without torch.
+
+    Measured, because neither the processor's name nor its flags tell which dtype torch is faster in.
+    """
+    try:
+        import torch
+    except ImportError:
+        return {}
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        square = partial(torch.matmul, *[torch.ones(512, 512, dtype=dtype)] * 2)
+        seconds[str(dtype).removeprefix("torch.")] = min(timeit.repeat(square, number=1, repeat=10))
+    return seconds
+
+
+def _gpus() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError:
+        return  # the packages' findings say so
+    if not torch.cuda.is_available():
+        yield Finding("gpu", "ok", "none that torch can use; candidates are scored on the CPU")
+        return
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield Finding(f"gpu {index}", "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+
+
+def _memory() -> Finding:
+    available = _memory_available_gib()
+    if available is None:
+        return Finding("memory", "warn", "unknown", "this system does not say how much is free")
+    found = f"{available:.1f} GiB free"
+    if available >= MEMORY_GIB:
+        return Finding("memory", "ok", found)
+    return Finding("memory", "warn", found, f"a worker holds one model and maps its parents; have {MEMORY_GIB:g} GiB")
+
+
+def _memory_available_gib() -> float | None:
+    for line in _proc("meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) / 2**20  # the file counts in KiB
+    return None
+
+
+def _disk(directory: Path) -> Finding:
+    free = shutil.disk_usage(directory).free / 2**30
+    found = f"{free:.1f} GiB free at {directory.absolute()}"
+    if free >= DISK_GIB:
+        return Finding("disk", "ok", found)
+    return Finding("disk", "warn", found, f"an export needs the size of a parent; have {DISK_GIB:g} GiB")
+
+
+def _proc(name: str) -> str:
+    """Return a file of Linux's /proc, or nothing on other systems."""
+    path = Path("/proc") / name
+    return path.read_text() if path.exists() else ""

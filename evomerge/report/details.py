@@ -1,0 +1,162 @@
+"""What the page shows of one candidate when it is picked: scores per objective and task, recipe, genes over depth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evomerge.archive import Archive
+from evomerge.report.contents import Contents
+from evomerge.report.figures import gene_figure
+from evomerge.report.gene_map import GeneMap, depth, gene_maps
+from fitness.scores import SPLITS, Estimate, ItemScores
+from search_spaces.recipe import Recipe
+
+# However large the campaign, a page stays a few megabytes beside the plotting library.
+EMBEDDED_CANDIDATES = 200
+EMBEDDED_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """A candidate's mean score over the items of one task.
+
+    Attributes:
+        task: what stands before the last slash of the items' ids.
+        stderr: standard error of the mean over the items, 0 for a single item.
+    """
+
+    task: str
+    mean: float
+    stderr: float
+    n_items: int
+
+
+def task_scores(scores: ItemScores) -> list[TaskScore]:
+    """Return the mean of each task, in order of first appearance."""
+    values: dict[str, list[float]] = {}
+    for item, value in zip(scores.item_ids, scores.values.tolist(), strict=True):
+        values.setdefault(item.rpartition("/")[0] or item, []).append(value)
+    return [TaskScore(task, float(np.mean(v)), _stderr(v), len(v)) for task, v in values.items()]
+
+
+def embedded(contents: Contents) -> list[int]:
+    """Return the numbers of the candidates worth a full record, the most interesting first, each once."""
+    return list(dict.fromkeys(_by_interest(contents)))[:EMBEDDED_CANDIDATES]
+
+
+def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
+    """Return JSON data of the candidates in `embedded` as far as the byte budget goes."""
+    recipes = {number: archive.candidate(number).recipe for number in embedded(contents)}
+    n_layers = depth(list(recipes.values()))
+    maps = {number: gene_maps(recipe, n_layers) for number, recipe in recipes.items()}
+    ranges = parameter_ranges(map_ for found in maps.values() for map_ in found)
+    estimates = {split: {r.number: r.estimate for r in archive.records(split)} for split in SPLITS[1:]}
+    marks = candidate_marks(contents)
+    found: list[dict[str, Any]] = []
+    size = 0
+    for number, recipe in recipes.items():
+        held_out = [estimates[split].get(number) for split in SPLITS[1:]]
+        detail = {
+            "number": number,
+            "title": contents.title(number),
+            "marks": marks.get(number, []),
+            "objectives": [*_search_objectives(contents, number), *_held_out_objectives(held_out)],
+            "tasks": list(_tasks(archive, number)),
+            "recipe": recipe.to_dict(),
+            "genes": [gene_figure(m, ranges[m.parameter]) for m in maps[number] if m.parameter in ranges],
+        }
+        size += len(json.dumps(detail))
+        if found and size > EMBEDDED_BYTES:
+            break
+        found.append(detail)
+    return found
+
+
+def candidate_marks(contents: Contents) -> dict[int, list[str]]:
+    """Return what distinguishes candidates, in words."""
+    scored, verification = contents.scored, contents.verification
+    marks: dict[int, list[str]] = {}
+
+    def mark(number: int, text: str) -> None:
+        marks.setdefault(number, []).append(text)
+
+    if verification is not None:
+        mark(verification.winner, "verified winner" if verification.wins else "picked on validation items")
+    for landmark in contents.landmarks:
+        mark(landmark.number, "parent" if landmark.number in contents.parents else "baseline")
+    if scored.knee is not None and scored.best is not None:
+        mark(int(scored.numbers[scored.best]), "best mean")
+        if len(scored.objectives) > 1:
+            mark(int(scored.numbers[scored.knee]), "knee")
+            for number in scored.numbers[scored.front].tolist():
+                mark(number, "on the front")
+    return marks
+
+
+def parameter_ranges(maps: Iterable[GeneMap]) -> Mapping[str, tuple[float, float]]:
+    """Return each parameter's range over all maps; parameters that never vary are left out, weight excepted."""
+    numbers: dict[str, list[float]] = {}
+    for map_ in maps:
+        finite = map_.values[np.isfinite(map_.values)]
+        numbers.setdefault(map_.parameter, []).extend((float(finite.min()), float(finite.max())))
+    return {p: (min(v), max(v)) for p, v in numbers.items() if min(v) < max(v) or p == "weight"}
+
+
+def shown_first(contents: Contents) -> int | None:
+    """Return the candidate that the page opens with; None when nothing is scored."""
+    return next(iter(embedded(contents)), None)
+
+
+def gene_maps_of(archive: Archive, contents: Contents, number: int) -> list[tuple[GeneMap, tuple[float, float]]]:
+    """Return one candidate's maps, each with its parameter's range over the embedded candidates."""
+    recipes: list[Recipe] = [archive.candidate(n).recipe for n in embedded(contents)]
+    n_layers = depth(recipes)
+    ranges = parameter_ranges(m for recipe in recipes for m in gene_maps(recipe, n_layers))
+    maps = gene_maps(archive.candidate(number).recipe, n_layers)
+    return [(m, ranges[m.parameter]) for m in maps if m.parameter in ranges]
+
+
+def _by_interest(contents: Contents) -> Iterator[int]:
+    scored = contents.scored
+    if contents.verification is not None:
+        yield contents.verification.winner
+    if scored.knee is not None and scored.best is not None:
+        yield int(scored.numbers[scored.knee if len(scored.objectives) > 1 else scored.best])
+        yield int(scored.numbers[scored.best])
+    if contents.verification is not None:
+        yield from (row.candidate for row in contents.verification.rows)
+    yield from (c.number for c in contents.landmarks if scored.index(c.number) is not None)
+    if len(scored.numbers):
+        yield from scored.numbers[np.argmax(scored.values, axis=0)].tolist()
+        yield from scored.numbers[sorted(scored.front, key=lambda i: -scored.means[i])].tolist()
+        yield from scored.numbers[np.argsort(-scored.means, kind="stable")].tolist()
+
+
+def _search_objectives(contents: Contents, number: int) -> Iterator[dict[str, Any]]:
+    scored = contents.scored
+    index = scored.index(number)
+    for k, name in enumerate(scored.objectives if index is not None else ()):
+        value, stderr = float(scored.values[index, k]), float(scored.stderrs[index, k])
+        yield {"split": "search", "name": name, "value": value, "stderr": stderr}
+
+
+def _held_out_objectives(estimates: Iterable[Estimate | None]) -> Iterator[dict[str, Any]]:
+    for estimate in estimates:
+        for o in estimate.objectives if estimate else ():
+            yield {"split": estimate.split, "name": o.name, "value": o.value, "stderr": o.stderr}  # type: ignore[union-attr]
+
+
+def _tasks(archive: Archive, number: int) -> Iterator[dict[str, Any]]:
+    for split in SPLITS:
+        scores = archive.scores(number, split)
+        for task in task_scores(scores) if scores else ():
+            yield {"split": split, "name": task.task, "value": task.mean, "stderr": task.stderr, "items": task.n_items}
+
+
+def _stderr(values: list[float]) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0

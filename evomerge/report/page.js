@@ -1,0 +1,247 @@
+"use strict";
+// Draws the embedded figures, and shows the candidate that is picked. All text goes in as text, never as markup.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const coarse = matchMedia("(pointer: coarse)").matches || innerWidth < 700;
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    displayModeBar: coarse ? false : "hover",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
+  };
+  let xAxis = "evaluations";
+  let picked = data.order[0];
+
+  // --- colours: figures name CSS variables, plotly wants values ---
+  const resolved = (value) => {
+    if (typeof value === "string" && value.startsWith("var(")) {
+      return getComputedStyle(document.documentElement).getPropertyValue(value.slice(4, -1)).trim();
+    }
+    if (Array.isArray(value)) return value.map(resolved);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolved(inner)]));
+    }
+    return value;
+  };
+  const draw = (place, figure) => {
+    const { data: traces, layout } = resolved(figure);
+    layout.dragmode = coarse ? false : "zoom"; // a finger scrolls the page
+    return Plotly.react(place, traces, layout, config);
+  };
+
+  // --- elements ---
+  const element = (tag, text, className) => {
+    const made = document.createElement(tag);
+    if (text !== undefined && text !== null) made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  };
+  const block = (...children) => {
+    const made = element("section");
+    made.append(...children.filter(Boolean));
+    return made;
+  };
+  const table = (heads, rows) => {
+    const made = element("table");
+    const head = made.createTHead().insertRow();
+    heads.forEach(([text, className]) => head.append(element("th", text, className)));
+    const body = made.createTBody();
+    rows.forEach((cells) => {
+      const row = body.insertRow();
+      cells.forEach((cell, i) => row.append(element("td", cell, heads[i][1])));
+    });
+    const around = element("div", null, "scroll");
+    around.append(made);
+    return around;
+  };
+  const number = (value) => (typeof value === "number" ? String(Number(value.toPrecision(3))) : String(value));
+  const score = (found) => (found ? `${found.value.toFixed(3)} ± ${found.stderr.toFixed(3)}` : "–");
+
+  // --- one candidate ---
+  const scoreTable = (title, scores) => {
+    if (!scores.length) return [];
+    const splits = ["search", "validation", "test"].filter((split) => scores.some((s) => s.split === split));
+    const names = [...new Set(scores.map((s) => s.name))];
+    const at = (name, split) => scores.find((s) => s.name === name && s.split === split);
+    const heads = [[title, ""], ...splits.map((split) => [`${split} items`, "number"])];
+    return [table(heads, names.map((name) => [name, ...splits.map((split) => score(at(name, split)))]))];
+  };
+  const parameters = (entries, between) => entries.map(([name, value]) => `${name} ${number(value)}`).join(between);
+  const whereWords = (where = {}) => {
+    const words = [];
+    if (where.layers) {
+      const [first, end] = where.layers;
+      words.push(end === first + 1 ? `layer ${first}` : `layers ${first}–${end - 1}`);
+    }
+    if (where.side) words.push(where.side === "before" ? "before the layers" : "after the layers");
+    if (where.module) words.push(where.module);
+    if (where.contains) words.push(`“${where.contains}”`);
+    return words.join("\n") || "everything";
+  };
+  const ruleTable = (recipe) => {
+    const parents = [...new Set(recipe.rules.flatMap((rule) => rule.inputs.map((input) => input.parent)))];
+    const inputWords = (rule, parent) => {
+      const input = rule.inputs.find((found) => found.parent === parent);
+      if (!input) return "–";
+      return parameters(Object.entries(input).filter(([key]) => key !== "parent"), "\n") || "✓";
+    };
+    const operators = recipe.rules.map((rule) => {
+      const own = parameters(Object.entries(rule.parameters || {}), ", ");
+      return own ? `${rule.operator} (${own})` : rule.operator;
+    });
+    const same = new Set(operators).size === 1;
+    const heads = [["where", ""], ...(same ? [] : [["operator", "by"]]), ...parents.map((parent) => [parent, "by"])];
+    const rows = recipe.rules.map((rule, i) => [
+      whereWords(rule.where),
+      ...(same ? [] : [operators[i]]),
+      ...parents.map((parent) => inputWords(rule, parent)),
+    ]);
+    return [same ? element("p", `Operator ${operators[0]}.`, "muted") : null, table(heads, rows)];
+  };
+  const copy = async (text, button) => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = element("textarea", text);
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy recipe as JSON"), 1600);
+  };
+  const recipeBlocks = (recipe) => {
+    const text = JSON.stringify(recipe, null, 2);
+    const button = element("button", "Copy recipe as JSON");
+    button.type = "button";
+    button.addEventListener("click", () => copy(text, button));
+    const folded = element("details");
+    folded.append(element("summary", "Recipe as JSON"), button, element("pre", text));
+    const base = element("p", `Base ${recipe.base}, written as ${recipe.dtype}, seed ${recipe.seed}.`, "muted");
+    const layers = recipe.layers
+      ? element("p", `${recipe.layers.length} layers: ${recipe.layers.map((s) => Object.entries(s).map(([p, k]) => `${p} ${k}`).join("+")).join(", ")}`, "muted")
+      : null;
+    return block(element("h3", "Recipe"), base, layers, ...ruleTable(recipe), folded);
+  };
+  const showDetail = () => {
+    const place = document.getElementById("detail");
+    const found = data.candidates[picked];
+    place.replaceChildren();
+    const tags = element("div", null, "tags");
+    (found ? found.marks : []).forEach((mark) => tags.append(element("span", mark)));
+    place.append(block(element("p", found ? found.title : `candidate ${picked}`, "title"), tags));
+    if (found) {
+      place.append(block(element("h3", "Scores"), ...scoreTable("objective", found.objectives)));
+      if (found.tasks.length) place.append(block(...scoreTable("task", found.tasks)));
+      place.append(recipeBlocks(found.recipe));
+      return;
+    }
+    const scores = data.points[picked].map(([value, stderr], k) => ({ split: "search", name: data.objectives[k], value, stderr }));
+    const command = `evomerge export RUN_DIR --pick ${picked} --out DIR`;
+    place.append(
+      block(element("h3", "Scores"), ...scoreTable("objective", scores)),
+      block(element("p", "The recipe of this candidate is in the archive, not in this page. To build it:", "muted"), element("code", command)),
+    );
+  };
+  const genePlots = new Map(); // parameter -> its plot, kept and redrawn: purging one that is being drawn fails
+  const genePlot = (parameter) => {
+    if (!genePlots.has(parameter)) {
+      const around = element("div");
+      around.append(element("h3", parameter), element("div", null, "plot"));
+      document.getElementById("gene-plots").append(around);
+      genePlots.set(parameter, around);
+    }
+    return genePlots.get(parameter);
+  };
+  const showGenes = () => {
+    const genes = data.candidates[picked]?.genes ?? [];
+    genePlots.forEach((around) => (around.hidden = true));
+    genes.forEach((figure) => {
+      const around = genePlot(figure.parameter);
+      around.hidden = false;
+      draw(around.lastChild, figure);
+    });
+    const why = data.candidates[picked] ? "This recipe has no numbers to draw." : "The recipe of this candidate is not in this page.";
+    document.getElementById("no-genes").textContent = genes.length ? "" : why;
+  };
+
+  // --- the front, with a ring around the picked point ---
+  const frontPlots = [...document.querySelectorAll(".front-plot")];
+  const ring = (figure) => {
+    const at = figure.data
+      .flatMap((trace) => (trace.customdata || []).map((row, i) => [row[0], trace.x[i], trace.y[i]]))
+      .find(([found]) => found === picked);
+    return {
+      type: "scatter", mode: "markers", hoverinfo: "skip",
+      x: at ? [at[1]] : [], y: at ? [at[2]] : [],
+      marker: { symbol: "circle-open", size: 24, color: "var(--ink)", line: { width: 1.5 } },
+    };
+  };
+  const drawFront = () => frontPlots.forEach((plot, i) => {
+    const figure = data.front[i];
+    draw(plot, { ...figure, data: [...figure.data, ring(figure)] });
+  });
+  const moveRing = () => frontPlots.forEach((plot, i) => {
+    const { x, y } = ring(data.front[i]);
+    Plotly.restyle(plot, { x: [x], y: [y] }, [data.front[i].data.length]);
+  });
+  const selects = [...document.querySelectorAll(".candidate-select")];
+  const option = (found) => {
+    const made = element("option", [found.title, ...found.marks.filter((mark) => mark !== "on the front")].join(" · "));
+    made.value = found.number;
+    return made;
+  };
+  const pick = (candidate) => {
+    picked = candidate;
+    selects.forEach((select) => {
+      select.querySelector(".passing")?.remove();
+      if (!data.candidates[picked]) {
+        const passing = option({ number: picked, title: `candidate ${picked}`, marks: [] });
+        passing.className = "passing";
+        select.append(passing);
+      }
+      select.value = picked;
+    });
+    showDetail();
+    showGenes();
+    moveRing();
+  };
+
+  // --- best so far ---
+  const progressPlots = data.progress.map((figure) => {
+    const around = element("div");
+    const plot = element("div", null, "plot");
+    around.append(element("h3", figure.name), plot);
+    document.getElementById("progress-plots").append(around);
+    return plot;
+  });
+  const drawProgress = () => data.progress.forEach((figure, i) => {
+    const { x, title } = figure.by[xAxis];
+    const layout = { ...figure.layout, xaxis: { ...figure.layout.xaxis, title: { ...figure.layout.xaxis.title, text: title } } };
+    draw(progressPlots[i], { data: figure.data.map((trace) => ({ ...trace, x })), layout });
+  });
+  document.querySelectorAll(".toggle button").forEach((button) => button.addEventListener("click", () => {
+    xAxis = button.dataset.by;
+    document.querySelectorAll(".toggle button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+    drawProgress();
+  }));
+
+  // --- begin ---
+  selects.forEach((select) => {
+    select.append(...data.order.map((candidate) => option(data.candidates[candidate])));
+    select.addEventListener("change", () => pick(Number(select.value)));
+  });
+  drawFront();
+  drawProgress();
+  frontPlots.forEach((plot) => plot.on("plotly_click", (event) => {
+    const point = event.points.find((found) => found.customdata);
+    if (point) pick(point.customdata[0]);
+  }));
+  pick(picked);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    drawFront();
+    drawProgress();
+    showGenes();
+  });
+})();

@@ -1,0 +1,130 @@
+"""What the commands print: tables, and the progress of a search."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from evomerge.campaign import Progress, mean
+from evomerge.front import CampaignFront
+from evomerge.verify import Row, Verification
+from fitness.scores import ObjectiveEstimate
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def front_table(front: CampaignFront) -> Table:
+    """Return the Pareto front as a table, the knee marked."""
+    table = Table(title="Pareto front on search items", title_justify="left", header_style="bold")
+    table.add_column("candidate")
+    for objective in front.points[0].estimate.objectives:
+        table.add_column(objective.name, justify="right")
+    table.add_column("mean", justify="right")
+    table.add_column("")
+    knee = front.knee
+    for i, point in enumerate(front.points):
+        name = point.candidate.label or str(point.candidate.number)
+        cells = [_plus_minus(o) for o in point.estimate.objectives]
+        table.add_row(name, *cells, f"{mean(point.estimate):.3f}", "knee" if i == knee else "")
+    return table
+
+
+def verification_table(verification: Verification) -> Table:
+    """Return the held-out table; rows stand in the order parents, baselines, candidates."""
+    table = Table(title="Held-out test items", title_justify="left", header_style="bold")
+    table.add_column("model")
+    for objective in verification.rows[0].objectives:
+        table.add_column(objective.name, justify="right")
+    table.add_column("mean", justify="right")
+    table.add_column(f"difference to {verification.best_parent} (95 % interval)", justify="right")
+    kind = ""
+    for row in verification.rows:
+        if kind and row.kind != kind:
+            table.add_section()
+        kind = row.kind
+        style = "bold" if row.candidate == verification.winner else ""
+        table.add_row(
+            row.name, *[_plus_minus(o) for o in row.objectives], f"{row.mean:.3f}", _difference(row), style=style
+        )
+    return table
+
+
+def plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table of strings."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in header:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Return whole seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+class SearchProgress:
+    """Shows a running search: a live line on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        """Write to this console."""
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+        self._printed = -SECONDS_BETWEEN_LINES
+
+    def __enter__(self) -> SearchProgress:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def watch(self, progress: Progress) -> None:
+        """Show one step."""
+        if self._live is not None:
+            self._live.update(_grid(progress))
+        elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES or progress.done == progress.total:
+            self._printed = time.monotonic()
+            self._console.print(_line(progress), highlight=False)
+
+
+def _grid(progress: Progress) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(ProgressBar(progress.total, progress.done, width=24), _line(progress))
+    return grid
+
+
+def _line(progress: Progress) -> str:
+    parts = [f"{progress.done}/{progress.total} candidates"]
+    if progress.best is not None:
+        best = progress.best
+        values = " ".join(f"{o.name} {o.value:.3f}" for o in best.estimate.objectives)
+        name = best.candidate.label or f"candidate {best.candidate.number}"
+        parts.append(f"best mean {mean(best.estimate):.3f} ({name}: {values})")
+    parts.append(f"{progress.failures} failed")
+    if progress.left is not None:
+        parts.append(f"{duration(progress.left)} left")
+    return "  ".join(parts)
+
+
+def _plus_minus(objective: ObjectiveEstimate) -> str:
+    return f"{objective.value:.3f} ± {objective.stderr:.3f}"
+
+
+def _difference(row: Row) -> str:
+    if row.difference is None:
+        return "the best parent"
+    d = row.difference
+    return f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"

@@ -1,0 +1,134 @@
+"""The tokenizer, with lm-eval's rules for what is context and what is continuation; the only importer of transformers.
+
+The rules are those of `lm_eval.api.model.TemplateLM` and `lm_eval.models.huggingface.HFLM` (0.4.13), so that scores are
+the ones people compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fitness.errors import FitnessError
+
+_DEFAULT_MAX_LENGTH = 2048  # lm-eval's, for models that name no limit
+_UNLIMITED = 10**18  # tokenizers without a limit say int(1e30)
+
+
+class Tokenizer:
+    """Text to token ids and back.
+
+    Attributes:
+        max_length: tokens that the model takes at once.
+        end_ids: tokens that end a completion.
+        n_tokens: size of the vocabulary, added tokens included.
+    """
+
+    def __init__(self, tokenizer: Any, *, max_length: int, end_ids: frozenset[int]) -> None:
+        self._tokenizer = tokenizer
+        self.max_length = max_length
+        self.end_ids = end_ids
+        self.n_tokens = len(tokenizer)
+
+    @property
+    def prefix_id(self) -> int:
+        """The token that stands before an empty context: begin of text, else end of text.
+
+        Raises:
+            FitnessError: the tokenizer has neither.
+        """
+        for token_id in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
+            if token_id is not None:
+                return int(token_id)
+        raise FitnessError(
+            "tokenizer: expected a bos_token or an eos_token to stand before empty contexts, found neither"
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, with the special tokens that the tokenizer itself adds, but never two BOS."""
+        if self._starts_with_prefix(text):
+            return list(self._tokenizer.encode(text, add_special_tokens=False))
+        return list(self._tokenizer.encode(text))
+
+    def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Return the ids of context and continuation, tokenised as one text.
+
+        Spaces at the context's end belong to the continuation. An empty context becomes `prefix_id`.
+
+        Raises:
+            FitnessError: no token is left for the continuation.
+        """
+        stripped = context.rstrip()
+        if stripped == "":
+            pair = self._encode_without_context(context + continuation)
+        else:
+            whole = self.encode(context + continuation)
+            prefix = self.encode(stripped)
+            pair = prefix, whole[len(prefix) :]
+        if not pair[0] or not pair[1]:
+            raise FitnessError(
+                f"continuation {continuation!r} after {context[-40:]!r}: expected at least one token, found none"
+            )
+        return pair
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, special tokens left out."""
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _encode_without_context(self, continuation: str) -> tuple[list[int], list[int]]:
+        ids = list(self._tokenizer.encode(continuation, add_special_tokens=False))
+        if ids and ids[0] == self.prefix_id:
+            return ids[:1], ids[1:]
+        return [self.prefix_id], ids
+
+    def _starts_with_prefix(self, text: str) -> bool:
+        if self._tokenizer.bos_token_id is None and self._tokenizer.eos_token_id is None:
+            return False
+        return text.startswith(str(self._tokenizer.decode(self.prefix_id)))
+
+
+def load_tokenizer(directory: str | Path, *, max_length: int | None = None) -> Tokenizer:
+    """Load a checkpoint's tokenizer, with the length limit and end tokens that its configuration names.
+
+    Args:
+        directory: a checkpoint directory (or hub id) with a tokenizer and a config.json.
+        max_length: tokens that the model takes at once; by default as config.json says, else the tokenizer, else 2048.
+
+    Raises:
+        FitnessError: there is no readable tokenizer or configuration.
+    """
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory)
+        config = AutoConfig.from_pretrained(directory)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FitnessError(f"{directory}: expected a checkpoint with a tokenizer, found: {reason}") from error
+    try:
+        generation_end = GenerationConfig.from_pretrained(directory).eos_token_id
+    except OSError:  # a base model need not have a generation_config.json
+        generation_end = None
+    return Tokenizer(
+        tokenizer,
+        max_length=max_length or _max_length(config, tokenizer),
+        end_ids=_ids(tokenizer.eos_token_id) | _ids(generation_end),
+    )
+
+
+def _ids(value: int | Sequence[int] | None) -> frozenset[int]:
+    if value is None:
+        return frozenset()
+    return frozenset([value] if isinstance(value, int) else value)
+
+
+def _max_length(config: Any, tokenizer: Any) -> int:
+    text_config = getattr(config, "text_config", None) or config
+    for attribute in ("n_positions", "max_position_embeddings", "n_ctx"):
+        value = getattr(text_config, attribute, None)
+        if value is not None:
+            return int(value)
+    if tokenizer.model_max_length < _UNLIMITED:
+        return int(tokenizer.model_max_length)
+    return _DEFAULT_MAX_LENGTH

@@ -1,0 +1,179 @@
+"""From item scores to objectives with standard errors."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitness.errors import FitnessError
+from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split
+from fitness.splits import Splits
+
+_N_LAYOUTS = 64
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the search maximises: the mean over some tasks.
+
+    Attributes:
+        name: unique within a campaign.
+        tasks: at least one task name; each counts the same, however many items it has.
+        weight: positive; matters where one number is wanted of all objectives.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    weight: float = 1.0
+
+
+def check_objectives(objectives: Sequence[Objective], known_tasks: Sequence[str]) -> None:
+    """Check objectives against the tasks there are.
+
+    Raises:
+        FitnessError: there are none, a name is used twice, or an objective has no tasks, one twice, or an unknown one.
+    """
+    if not objectives:
+        raise FitnessError("objectives: expected at least one, found none")
+    names = [objective.name for objective in objectives]
+    for objective in objectives:
+        tasks = objective.tasks
+        if names.count(objective.name) > 1:
+            raise FitnessError(f"objective {objective.name!r}: expected unique names, found this one twice")
+        if not tasks or len(set(tasks)) != len(tasks):
+            raise FitnessError(f"objective {objective.name!r}: expected different tasks, at least one, found {tasks}")
+        if not objective.weight > 0.0:
+            raise FitnessError(f"objective {objective.name!r}: expected a positive weight, found {objective.weight}")
+        unknown = sorted(set(tasks) - set(known_tasks))
+        if unknown:
+            raise FitnessError(
+                f"objective {objective.name!r}: expected tasks among {sorted(known_tasks)}, found {unknown[0]!r}"
+            )
+
+
+@dataclass(frozen=True)
+class TaskLayout:
+    """Where each task's items stand in a set of items, and how tasks make objectives.
+
+    Attributes:
+        task_index: (n_items,) number of each item's task.
+        n_items: (n_tasks,) items per task, at least 1.
+        weights: (n_objectives, n_tasks) share of each task in each objective; rows sum to 1.
+    """
+
+    task_index: NDArray[np.intp]
+    n_items: Floats
+    weights: Floats
+
+    @classmethod
+    def of(cls, items: Sequence[str], objectives: Sequence[Objective], task_of: Mapping[str, str]) -> TaskLayout:
+        """Lay out a set of items.
+
+        Raises:
+            FitnessError: an item's task is unknown, or a task of an objective has no item among them.
+        """
+        tasks = list(dict.fromkeys(task for objective in objectives for task in objective.tasks))
+        number = {task: i for i, task in enumerate(tasks)}
+        outside = len(tasks)  # items of tasks that no objective uses
+        try:
+            index = np.array([number.get(task_of[item], outside) for item in items], dtype=np.intp)
+        except KeyError as error:
+            raise FitnessError(
+                f"item {error.args[0]!r}: expected an item of the campaign's tasks, found another"
+            ) from None
+        n_items = np.bincount(index, minlength=outside + 1)[:outside].astype(np.float64)
+        for objective in objectives:
+            for task in objective.tasks:
+                if not n_items[number[task]]:
+                    raise FitnessError(f"objective {objective.name!r}: expected items of task {task!r}, found none")
+        weights = np.zeros((len(objectives), outside))
+        for row, objective in enumerate(objectives):
+            weights[row, [number[task] for task in objective.tasks]] = 1.0 / len(objective.tasks)
+        return cls(index, n_items, weights)
+
+    def means(self, values: Floats) -> Floats:
+        """Return (n_tasks,) means of (n_items,) values."""
+        return self._sums(values) / self.n_items
+
+    def square_deviations(self, values: Floats, means: Floats) -> Floats:
+        """Return (n_tasks,) sums of squared deviations from the task's mean."""
+        return self._sums((values - np.append(means, 0.0)[self.task_index]) ** 2)
+
+    def _sums(self, values: Floats) -> Floats:
+        n_tasks = len(self.n_items)
+        return np.bincount(self.task_index, weights=values, minlength=n_tasks + 1)[:n_tasks].astype(np.float64)
+
+
+class MeanEstimator:
+    """Objective = mean over its tasks of the mean item score; implements `Estimator`.
+
+    The standard error is sqrt(sum over tasks of s_t^2 / n_t) / n_tasks, with s_t the sample standard deviation (n - 1)
+    of the task's item scores. One item says nothing about its task's spread: s_t = 0.5 then, the largest standard
+    deviation of scores in [0, 1].
+
+    Args:
+        objectives: in the campaign's order.
+        task_of: item id -> task name.
+        splits: tells which split scores belong to.
+
+    Raises:
+        FitnessError: the objectives are not well formed (see `check_objectives`).
+    """
+
+    def __init__(self, objectives: Sequence[Objective], *, task_of: Mapping[str, str], splits: Splits) -> None:
+        check_objectives(objectives, sorted(set(task_of.values())))
+        self._objectives = tuple(objectives)
+        self._task_of = task_of
+        self._splits = splits
+        self._layouts: OrderedDict[tuple[str, ...], tuple[Split, TaskLayout, list[int]]] = OrderedDict()
+
+    def estimate(self, scores: ItemScores) -> Estimate:
+        """Return every objective with its standard error (see `Estimator.estimate`)."""
+        split, layout, n_items = self._layout(scores.item_ids)
+        means = layout.means(scores.values)
+        variances = layout.square_deviations(scores.values, means) / np.maximum(layout.n_items - 1.0, 1.0)
+        variances[layout.n_items == 1.0] = 0.25
+        values = (layout.weights @ means).tolist()
+        stderrs = np.sqrt(layout.weights**2 @ (variances / layout.n_items)).tolist()
+        return Estimate(
+            split,
+            tuple(
+                ObjectiveEstimate(objective.name, value, stderr, n)
+                for objective, value, stderr, n in zip(self._objectives, values, stderrs, n_items, strict=True)
+            ),
+        )
+
+    def _layout(self, items: tuple[str, ...]) -> tuple[Split, TaskLayout, list[int]]:
+        known = self._layouts.get(items)
+        if known is None:
+            layout = TaskLayout.of(items, self._objectives, self._task_of)
+            n_items = ((layout.weights > 0) @ layout.n_items).astype(int).tolist()
+            known = self._layouts[items] = self._splits.split_of(items), layout, n_items
+            if len(self._layouts) > _N_LAYOUTS:
+                self._layouts.popitem(last=False)
+        return known
+
+
+def macro_mean(estimate: Estimate, weights: Mapping[str, float] | None = None) -> ObjectiveEstimate:
+    """Return the weighted mean of all objectives, as an objective named "mean".
+
+    Its standard error takes the objectives as independent: it is too small where they share tasks.
+
+    Args:
+        estimate: of one candidate.
+        weights: objective name -> positive weight; by default all equal.
+    """
+    objectives = estimate.objectives
+    raw = np.array([1.0 if weights is None else weights[objective.name] for objective in objectives])
+    share = raw / raw.sum()
+    return ObjectiveEstimate(
+        "mean",
+        float(share @ [objective.value for objective in objectives]),
+        float(np.sqrt(share**2 @ [objective.stderr**2 for objective in objectives])),
+        sum(objective.n_items for objective in objectives),
+    )

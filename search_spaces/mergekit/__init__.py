@@ -1,0 +1,1 @@
+"""mergekit's configuration format: reading it into recipes, and writing recipes as it."""

@@ -1,0 +1,1 @@
+"""What the preflight compares: tensors, configs, tokenizers."""

@@ -1,0 +1,68 @@
+"""Compare the parents' tokenizers: does a token id mean the same text everywhere?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from search_spaces.weights.comparisons.row import Level, Row, same_as_base
+from search_spaces.weights.comparisons.tokenizer_files import SPECIAL_TOKENS, TokenizerFiles, read_tokenizer
+from search_spaces.weights.parents import Checkpoint
+
+_TAKES_BASE = "the merge takes the base's"
+
+
+def compare_tokenizers(checkpoints: Mapping[str, Checkpoint], base: str) -> list[Row]:
+    """Return the rows on vocabulary, tokenizer rules, special tokens and chat template.
+
+    Raises:
+        SpaceError: a tokenizer file is not JSON.
+    """
+    files = {name: read_tokenizer(checkpoint.directory) for name, checkpoint in checkpoints.items()}
+    special = {name: _special(files[name], checkpoints[name]) for name in files}
+    templates = {name: tokenizer.chat_template or "none" for name, tokenizer in files.items()}
+    rules = {name: tokenizer.rules for name, tokenizer in files.items() if tokenizer.rules or name == base}
+    return [
+        _vocabulary(files, base),
+        same_as_base("tokenizer rules", rules, base, otherwise="warning", advice=_TAKES_BASE),
+        same_as_base("special tokens", special, base, otherwise="warning", advice=_TAKES_BASE),
+        same_as_base("chat template", templates, base, otherwise="warning", advice=_TAKES_BASE),
+    ]
+
+
+def _vocabulary(files: Mapping[str, TokenizerFiles], base: str) -> Row:
+    values = {name: "none" if t.ids is None else f"{len(t.ids):,} tokens" for name, t in files.items()}
+    expected = files[base].ids
+    if expected is None:
+        level: Level = "warning" if any(t.ids is not None for t in files.values()) else "ok"
+        return Row("vocabulary", values, level, f"{base!r} has no readable tokenizer to compare with" if level else "")
+    texts = {i: token for token, i in expected.items()}
+    errors, warnings = [], []
+    for name, tokenizer in files.items():
+        if tokenizer.ids is None:
+            warnings.append(f"{name!r} has no readable tokenizer; the base's is assumed")
+            continue
+        clashes = [
+            token for token, i in tokenizer.ids.items() if expected.get(token, i) != i or texts.get(i, token) != token
+        ]
+        added, dropped = tokenizer.ids.keys() - expected.keys(), expected.keys() - tokenizer.ids.keys()
+        if clashes:
+            token = clashes[0]
+            errors.append(
+                f"{name!r}: {len(clashes):,} tokens differ: expected {texts.get(tokenizer.ids[token])!r} at id "
+                f"{tokenizer.ids[token]} as in {base!r}, found {token!r}"
+            )
+        elif added:
+            warnings.append(f"{name!r} has {len(added):,} tokens more than {base!r}, e.g. {min(added)!r}")
+        elif dropped:
+            warnings.append(f"{name!r} lacks {len(dropped):,} tokens of {base!r}, e.g. {min(dropped)!r}")
+    level = "error" if errors else "warning" if warnings else "ok"
+    return Row("vocabulary", values, level, "; ".join(errors + warnings))
+
+
+def _special(tokenizer: TokenizerFiles, checkpoint: Checkpoint) -> str:
+    """Return e.g. "bos <s> 1, eos </s> 2, pad - -, unk <unk> -"."""
+    parts = []
+    for kind in SPECIAL_TOKENS:
+        token, number = tokenizer.special[kind], checkpoint.config.get(f"{kind}_token_id")
+        parts.append(f"{kind} {token or '-'} {'-' if number is None else number}")
+    return ", ".join(parts)

@@ -1,0 +1,168 @@
+"""The Ray that a pool starts, or finds: each in a process of its own, because Ray is one per process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PREAMBLE = """
+import os, signal, sys, time, warnings
+from pathlib import Path
+from evomerge.candidate import Failure, Scored
+from evomerge.workers.errors import WorkerSetupError
+from evomerge.workers.ray_pool import RayPool, ray
+from evomerge.workers.short_directory import PREFIX
+from tests.contracts.worker_pool_contract import BUDGET, score_all
+from tests.evomerge.workers.scoring import *
+run_dir = Path(sys.argv[1])
+"""
+
+
+def python(script: str, run_dir: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start a script in a process group of its own, as a terminal would, with warnings as errors."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PREAMBLE + script, str(run_dir)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def run(script: str, run_dir: Path, **environment: str) -> str:
+    """Return what a script prints; it must succeed, and say nothing on stderr."""
+    with python(script, run_dir, **environment) as process:
+        stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (0, "")
+    return stdout
+
+
+def test_a_pool_starts_a_quiet_ray_of_its_own_and_removes_every_trace(tmp_path: Path):
+    run_dir = tmp_path / ("a run directory whose path is longer than a unix socket's may be " * 2)
+    script = """
+signal.signal(signal.SIGTERM, handler := lambda *_: None)
+with RayPool(make_scoring_worker, count=2, run_dir=run_dir) as pool:
+    directory = (run_dir / ".ray").readlink()
+    assert any(directory.glob("session_*/sockets"))
+    assert ray.nodes()[0]["Resources"]["object_store_memory"] < 100e6
+    done = score_all(pool, [make_candidate(0, "kills its process"), make_candidate(1)])
+    print(directory, *sorted(type(one).__name__ for one in done))
+assert not ray.is_initialized()
+assert signal.getsignal(signal.SIGTERM) is handler
+pool.close()
+"""
+    # RAY_ADDRESS names a cluster that does not exist: a pool without an address must not care.
+    printed = run(script, run_dir, RAY_ADDRESS="127.0.0.1:1").splitlines()
+    assert len(printed) == 1, "Ray must not write to our stdout"
+    directory, *kinds = printed[0].split()
+    assert kinds == ["Failure", "Scored"]
+    assert not Path(directory).exists()
+    assert list(run_dir.iterdir()) == []
+
+
+def test_what_cannot_be_started_is_one_clear_error_and_leaves_nothing(tmp_path: Path):
+    script = """
+for options in (dict(count=1, gpus=1), dict(count=1, cpus=1000)):
+    try:
+        RayPool(make_scoring_worker, run_dir=run_dir, **options)
+    except WorkerSetupError as error:
+        print(error)
+    assert not ray.is_initialized()
+    assert list(run_dir.iterdir()) == []
+"""
+    no_gpu, no_cores = run(script, tmp_path).splitlines()
+    assert "expected room for 1 of (0 CPU, 1 GPU) each, found room for 0 in (" in no_gpu
+    assert "expected room for 1 of (1000 CPU, 0 GPU) each, found room for 0 in (" in no_cores
+
+
+def test_an_existing_cluster_is_used_and_left_running(tmp_path: Path):
+    script = """
+from ray.cluster_utils import Cluster
+from ray.util.state import get_actor
+cluster = Cluster(initialize_head=True, head_node_args=dict(
+    num_cpus=2, object_store_memory=80 * 2**20, include_dashboard=False, temp_dir=os.environ["SHORT"]))
+for turn in range(2):
+    with RayPool(make_scoring_worker, count=2, cpus=1, run_dir=run_dir, address=cluster.address) as pool:
+        print(*sorted(type(one).__name__ for one in score_all(pool, [make_candidate(0), make_candidate(1)])))
+    assert not ray.is_initialized()
+assert all(process.poll() is None for process in (p.process for l in cluster.head_node.all_processes.values() for p in l))
+assert list(run_dir.iterdir()) == []
+cluster.shutdown()
+try:
+    RayPool(make_scoring_worker, count=1, run_dir=run_dir, address=cluster.address)
+except WorkerSetupError as error:
+    print(error)
+"""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as short:
+        with python(script, tmp_path, SHORT=short) as process:
+            stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    first, second, error = stdout.splitlines()[-3:]
+    assert first == second == "Scored Scored"
+    assert error.startswith("workers.address: expected a running Ray cluster at")
+    assert "ray start --head" in error
+
+
+@pytest.mark.parametrize("handler", ["signal.default_int_handler", "lambda *_: print('draining', flush=True)"])
+def test_ctrl_c_reaches_the_driver_and_spares_the_actors(tmp_path: Path, handler: str):
+    gate = tmp_path / "gate"
+    script = f"""
+signal.signal(signal.SIGINT, {handler})
+gate = Path({str(gate)!r})
+with RayPool(make_scoring_worker, count=1, run_dir=run_dir) as pool:
+    pool.submit(make_candidate(0, "waits for a file", where=gate), BUDGET)
+    while not gate.with_suffix(".pid").exists():
+        time.sleep(0.01)
+    print("ready", flush=True)
+    try:
+        done = pool.wait()
+    except KeyboardInterrupt:
+        print("draining", flush=True)
+        done = pool.wait()
+    assert isinstance(done[0], Scored), done
+    print("drained", flush=True)
+"""
+    with python(script, tmp_path / "run") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout.readline() == "draining\n"
+        gate.touch()
+        stdout, stderr = process.communicate(timeout=120)
+    assert (stdout, stderr, process.returncode) == ("drained\n", "", 0)
+
+
+def test_a_killed_driver_takes_its_actors_along_and_the_next_one_removes_what_it_left(tmp_path: Path):
+    gate = tmp_path / "gate"
+    script = f"""
+pool = RayPool(make_scoring_worker, count=1, run_dir=run_dir)
+pool.submit(make_candidate(0, "waits for a file", where=Path({str(gate)!r})), BUDGET)
+print((run_dir / ".ray").resolve(), flush=True)
+pool.wait()
+"""
+    run_dir = tmp_path / "run"
+    with python(script, run_dir) as process:
+        assert process.stdout is not None
+        directory = Path(process.stdout.readline().strip())
+        pid_file = gate.with_suffix(".pid")
+        while not pid_file.exists() or not pid_file.read_text():
+            assert process.poll() is None
+        process.kill()
+    actor = Path("/proc") / pid_file.read_text()
+    wait_until_gone(actor)
+    assert directory.is_dir()
+    run("RayPool(make_scoring_worker, count=1, run_dir=run_dir).close()", run_dir)
+    assert not directory.exists()
+
+
+def wait_until_gone(path: Path) -> None:
+    subprocess.run(["timeout", "60", "sh", "-c", 'while [ -e "$0" ]; do sleep 0.1; done', str(path)], check=True)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fitness.errors import FitnessError
+from fitness.tasks.items import ExactMatch, MultipleChoice, Text
+from fitness.tasks.jsonl import load_jsonl
+from tests.fitness.conftest import write_jsonl
+
+CHOICE = {"question": "a?", "choices": ["x", "y"], "gold": 1}
+OTHER = {"question": "b?", "choices": ["x", "y"], "gold": 0}
+
+
+def load(tmp_path: Path, *lines: object, name: str | None = None):
+    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    path = tmp_path / "things.jsonl"
+    path.write_text(text)
+    return load_jsonl(path, name)
+
+
+def test_multiple_choice_is_read_with_gold_as_index_or_answer_as_text_or_index(tmp_path):
+    task = load(
+        tmp_path,
+        CHOICE,
+        {"id": "second", "question": "b?", "choices": ["x", "y"], "answer": "x"},
+        {"id": 7, "question": "c?", "choices": ["x", "y"], "answer": 1, "delimiter": ""},
+    )
+    assert task.name == "things"
+    assert task.metric == "acc"
+    assert task.items == (
+        MultipleChoice("1", "a?", ("x", "y"), 1),
+        MultipleChoice("second", "b?", ("x", "y"), 0),
+        MultipleChoice("7", "c?", ("x", "y"), 1, ""),
+    )
+
+
+def test_exact_match_and_text_are_detected_and_empty_lines_and_a_byte_order_mark_ignored(tmp_path):
+    task = load(tmp_path, '\ufeff{"prompt": "1+1=", "answer": "2"}', "", '{"prompt": "1+2=", "answer": "3"}\r', "")
+    assert task.items == (ExactMatch("1", "1+1=", "2"), ExactMatch("3", "1+2=", "3"))
+    task = load(tmp_path, {"text": "one"}, {"text": "two", "source": "ignored"}, name="prose")
+    assert (task.name, task.items) == ("prose", (Text("1", "one"), Text("2", "two")))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"question": "a?", ', r"things.jsonl:2: .*broken JSON.*column"),
+        ('["a"]', "expected a JSON object, found list"),
+        ({}, "found no keys"),
+        ({"qestion": "a?"}, "did you mean 'question'"),
+        ({"question": "a?", "choices": ["x", "y"]}, "gold: expected the index of the right choice, found no such key"),
+        ({"question": "a?", "gold": 1}, "choices: expected a list of strings, found no such key"),
+        ({"question": "a?", "choices": [], "gold": 0}, "choices: expected at least two, found 0"),
+        ({"question": "a?", "choices": ["x", ""], "gold": 0}, r"choices\[1\]: expected a string, found an empty one"),
+        ({"question": "a?", "choices": ["x", 3], "gold": 0}, r"choices\[1\]: expected a string, found int 3"),
+        ({"question": "a?", "choices": ["x", "y"], "gold": 2}, "gold: expected an index from 0 to 1, found 2"),
+        ({"question": "a?", "choices": ["x", "y"], "gold": -1}, "gold: expected an index from 0 to 1, found -1"),
+        ({"question": "a?", "choices": ["x", "y"], "gold": True}, "gold: expected the index .* found bool true"),
+        ({"question": "a?", "choices": ["x", "y"], "answer": "z"}, "text of exactly one choice, found 'z', 0 times"),
+        ({"question": "a?", "choices": ["x", "x"], "answer": "x"}, "text of exactly one choice, found 'x', 2 times"),
+        ({"choices": ["x", "y"], "gold": 0}, "question: expected a string, found no such key"),
+        ({"choices": ["x", "y"], "gold": 0, "quesion": "a"}, "found no such key, but 'quesion'"),
+        ({"prompt": "a", "answer": 3}, "answer: expected a string, found int 3"),
+        ({"prompt": "a", "answer": " "}, "answer: expected one line of text"),
+        ({"prompt": "a", "answer": "x\ny"}, "answer: expected one line of text"),
+        ({"prompt": "a"}, "answer: expected a string, found no such key"),
+        ({"text": ""}, "text: expected a string, found an empty one"),
+        ('{"text": "\\ud800"}', "half a surrogate pair"),
+        ({**OTHER, "id": "1"}, "expected unique ids, found id '1' on line 1 already"),
+        ({**OTHER, "id": None}, "id: expected a string"),
+        ({"text": "abc"}, "kind of the first item .multiple choice., found perplexity of text"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_wrong_line_is_reported_with_its_number_what_was_expected_and_found(tmp_path, line, message):
+    with pytest.raises(FitnessError, match=message) as error:
+        load(tmp_path, CHOICE, line)
+    assert "things.jsonl:2: " in str(error.value)
+
+
+def test_all_wrong_lines_are_reported_at_once_up_to_twenty(tmp_path):
+    with pytest.raises(FitnessError) as error:
+        load(tmp_path, CHOICE, *(["{}"] * 23))
+    lines = str(error.value).splitlines()
+    assert len(lines) == 21
+    assert lines[0].startswith(f"{tmp_path}/things.jsonl:2: ")
+    assert lines[19].startswith(f"{tmp_path}/things.jsonl:21: ")
+    assert lines[20] == "... and 3 more"
+
+
+def test_bytes_that_are_not_utf8_are_reported(tmp_path):
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes('{"text": "caf\xe9"}\n'.encode("latin-1"))
+    with pytest.raises(FitnessError, match=r"latin.jsonl:1: expected UTF-8, found byte 0xe9 at column 14"):
+        load_jsonl(path)
+
+
+def test_a_file_without_items_is_refused(tmp_path):
+    with pytest.raises(FitnessError, match="at least one item, found none"):
+        load(tmp_path, "", " ")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "none.jsonl", tmp_path):
+        with pytest.raises(FitnessError, match="expected a readable task file"):
+            load_jsonl(path)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{**CHOICE, "question": f"{i}?"} for i in range(5)],
+        [{"prompt": f"{i}", "answer": "yes"} for i in range(5)],
+    ],
+)
+def test_a_task_where_every_answer_is_the_same_is_refused(tmp_path, lines):
+    with pytest.raises(FitnessError, match="answers that differ between items"):
+        load(tmp_path, *lines)
+    assert len(load(tmp_path, lines[0]).items) == 1
+
+
+def test_the_same_index_with_different_texts_is_a_fair_task(tmp_path):
+    assert len(load(tmp_path, CHOICE, {**CHOICE, "choices": ["x", "z"]}).items) == 2
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.binary(max_size=60), max_size=4))
+def test_no_content_gets_through_but_as_a_task_or_a_fitness_error(tmp_path, lines):
+    path = tmp_path / "fuzz.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(FitnessError):
+        load_jsonl(path)
+
+
+def test_a_written_file_is_read_back(tmp_path):
+    lines = [{"text": f"{i} \u2028 ünï"} for i in range(3)]
+    task = load_jsonl(write_jsonl(tmp_path / "a.jsonl", lines))
+    assert [item.text for item in task.items] == [line["text"] for line in lines]

@@ -1,0 +1,217 @@
+"""Our item scores against lm-eval's own evaluation of the same task with its own Hugging Face backend."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lm_eval.evaluator import simple_evaluate
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+from transformers import AutoTokenizer
+
+from fitness.engine.plain import PlainLanguageModel
+from fitness.errors import FitnessError
+from fitness.tasks.lm_eval_tasks import load_lm_eval_tasks
+from fitness.tasks.sources import load_tasks
+from fitness.tasks.suite import evaluate_tasks
+from tests.conftest import Family
+from tests.fitness.conftest import arithmetic, write_jsonl
+
+CHOICE: dict[str, Any] = {
+    "output_type": "multiple_choice",
+    "doc_to_text": "{{question}}",
+    "doc_to_choice": "{{choices}}",
+    "doc_to_target": "gold",
+}
+GENERATE: dict[str, Any] = {
+    "output_type": "generate_until",
+    "doc_to_text": "{{question}}",
+    "doc_to_target": "{{choices[gold]}}",
+    "generation_kwargs": {"until": ["7", "\n"], "max_gen_toks": 12, "do_sample": False, "temperature": 0.0},
+}
+MEAN = {"aggregation": "mean", "higher_is_better": True}
+
+
+def write_task(folder: Path, name: str = "tiny", **config: Any) -> Path:
+    data = write_jsonl(folder / f"{name}_data.json", arithmetic(12))
+    config = {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}, "cache_dir": str(folder / "cache")},
+        "test_split": "test",
+        **config,
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+TASKS = {
+    "multiple choice": {**CHOICE, "metric_list": [{"metric": "acc", **MEAN}]},
+    "length-normalised": {**CHOICE, "metric_list": [{"metric": "acc_norm", **MEAN}, {"metric": "acc", **MEAN}]},
+    "few-shot": {
+        **CHOICE,
+        "num_fewshot": 2,
+        "fewshot_split": "test",
+        "doc_to_text": "{{question[:12]}}",
+        "metric_list": [{"metric": "acc", **MEAN}],
+    },
+    "mutual information": {**CHOICE, "metric_list": [{"metric": "acc_mutual_info", **MEAN}]},
+    "log-likelihood": {
+        "output_type": "loglikelihood",
+        "doc_to_text": "",
+        "doc_to_target": "{{question[:2]}}",
+        "metric_list": [{"metric": "acc", **MEAN}],
+    },
+    "generation": {
+        **GENERATE,
+        "metric_list": [{"metric": "exact_match", **MEAN, "regexes_to_ignore": ["[a-z]+"]}],
+        "filter_list": [
+            {"name": "first letter", "filter": [{"function": "regex", "regex_pattern": "([a-z])"}]},
+            {"name": "all", "filter": [{"function": "take_first"}]},
+        ],
+        "doc_to_target": "{{question[gold]}}",
+    },
+    "lower is better": {
+        **GENERATE,
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": False}],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_item_scores_are_lm_evals(kind, model, tokenizer, family: Family, tmp_path, capfd):
+    path = write_task(tmp_path, **TASKS[kind])
+    (task,) = load_tasks([str(path)])[str(path)]
+    (result,) = evaluate_tasks(model, [task], language_model=PlainLanguageModel(tokenizer))
+    assert "it/s" not in capfd.readouterr().err
+    reference = simple_evaluate(
+        model=HFLM(pretrained=model, tokenizer=AutoTokenizer.from_pretrained(family.base), batch_size=1),
+        tasks=[str(path)],
+        task_manager=TaskManager(include_defaults=False, include_path=str(tmp_path)),
+        bootstrap_iters=0,
+    )
+    metric = result.metric.removeprefix("-")
+    samples = [s for s in reference["samples"]["tiny"] if s["filter"] == reference["samples"]["tiny"][0]["filter"]]
+    sign = -1 if result.metric.startswith("-") else 1
+    assert dict(zip(result.scores.item_ids, result.scores.values.tolist(), strict=True)) == {
+        f"tiny/{sample['doc_id']}": sign * float(sample[metric]) for sample in samples
+    }
+    pipeline = samples[0]["filter"]
+    assert result.value == pytest.approx(sign * reference["results"]["tiny"][f"{metric},{pipeline}"])
+    assert (result.metric.startswith("-")) == (kind == "lower is better")
+
+
+def test_texts_are_scored_by_minus_their_bits_per_byte(model, tokenizer, family, tmp_path):
+    path = write_task(
+        tmp_path,
+        output_type="loglikelihood_rolling",
+        doc_to_text="",
+        doc_to_target="{{question}}",
+        metric_list=[{"metric": "word_perplexity"}, {"metric": "bits_per_byte"}],
+    )
+    (task,) = load_lm_eval_tasks(path)
+    (result,) = evaluate_tasks(model, [task], language_model=PlainLanguageModel(tokenizer))
+    own = write_jsonl(tmp_path / "own.jsonl", [{"text": line["question"]} for line in arithmetic(12)])
+    (expected,) = evaluate_tasks(model, load_tasks([str(own)])[str(own)], language_model=PlainLanguageModel(tokenizer))
+    assert result.metric == expected.metric == "-bits_per_byte"
+    assert result.scores.values == pytest.approx(expected.scores.values)
+
+
+def test_a_metric_and_a_filter_can_be_asked_for(tmp_path):
+    path = write_task(tmp_path, **TASKS["generation"])
+    (task,) = load_tasks([f"{path.name}:exact_match,all"], directory=tmp_path)[f"{path.name}:exact_match,all"]
+    assert task.metric == "exact_match"
+    letter = task.item_ids[0]
+    target = arithmetic(12)[0]["question"][0]
+    assert task.score(letter, [target]) == 1.0
+    assert task.score(letter, [target + " and more"]) == 0.0
+    with pytest.raises(FitnessError, match=r"filter 'some': expected one of \['first letter', 'all'\]"):
+        load_lm_eval_tasks(path, metric="exact_match,some")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "asked", "message"),
+    [
+        (["perplexity"], None, r"metric \['perplexity'\]: expected a metric that is a mean over items"),
+        (["acc", "perplexity"], "perplexity", "found one of another kind; use tiny:acc"),
+        (["acc"], "ac", "found none such; use tiny:acc"),
+    ],
+)
+def test_a_metric_that_is_no_mean_over_items_is_refused(tmp_path, metrics, asked, message):
+    listed = [
+        {"metric": m, "aggregation": "mean" if m == "acc" else m, "higher_is_better": m == "acc"} for m in metrics
+    ]
+    path = write_task(tmp_path, **{**TASKS["log-likelihood"], "metric_list": listed})
+    with pytest.raises(FitnessError, match=message):
+        load_lm_eval_tasks(path, metric=asked)
+
+
+def test_the_first_metric_that_is_a_mean_over_items_is_taken(tmp_path):
+    listed = [
+        {"metric": "perplexity", "aggregation": "perplexity", "higher_is_better": False},
+        {"metric": "acc", **MEAN},
+    ]
+    (task,) = load_lm_eval_tasks(write_task(tmp_path, **{**TASKS["log-likelihood"], "metric_list": listed}))
+    assert task.metric == "acc"
+
+
+def test_a_task_that_samples_is_refused(tmp_path):
+    path = write_task(
+        tmp_path, **{**GENERATE, "generation_kwargs": {"until": [], "do_sample": True, "temperature": 1.0}}
+    )
+    with pytest.raises(FitnessError, match="task 'tiny': expected greedy completions"):
+        load_lm_eval_tasks(path)
+
+
+def test_a_task_that_runs_generated_code_is_refused(tmp_path):
+    path = write_task(tmp_path, **TASKS["generation"], unsafe_code=True)
+    with pytest.raises(FitnessError, match="task 'tiny': expected a task that runs no code"):
+        load_lm_eval_tasks(path)
+
+
+def test_a_group_gives_its_tasks(tmp_path):
+    for name in ("one", "two"):
+        write_task(tmp_path, name, **TASKS["multiple choice"])
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump({"group": "both", "task": ["one", "two"]}))
+    assert [task.name for task in load_lm_eval_tasks(tmp_path / "both.yaml")] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["task: [", "just text", "task: tiny\noutput_type: nonsense\n", "task: tiny\ndataset_path: json\n", "{}"],
+)
+def test_a_broken_task_file_is_one_message(tmp_path, content):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(content)
+    with pytest.raises(FitnessError, match="tiny"):
+        load_lm_eval_tasks(path)
+
+
+def test_a_document_that_the_metric_cannot_digest_names_the_item(tmp_path):
+    (tmp_path / "own.py").write_text("def results(doc, responses):\n    raise ZeroDivisionError('oh')\n")
+    path = write_task(tmp_path, **TASKS["multiple choice"])
+    path.write_text(path.read_text() + "process_results: !function own.results\n")
+    (task,) = load_lm_eval_tasks(path)
+    with pytest.raises(FitnessError, match="task 'tiny/3': lm-eval cannot use it: ZeroDivisionError: oh"):
+        task.score("3", ["", "", ""])
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(FitnessError, match=r"none\.yaml: expected an lm-eval task file, found none"):
+        load_tasks(["none.yaml"], directory=tmp_path)
+    (tmp_path / "data.csv").write_text(json.dumps({}))
+    with pytest.raises(FitnessError, match=r"expected a file ending in \.jsonl or \.yaml.*data\.csv"):
+        load_tasks(["data.csv"], directory=tmp_path)
+    with pytest.raises(FitnessError, match="found no such file"):
+        load_tasks(["folder/data"], directory=tmp_path)
+
+
+@pytest.mark.slow
+def test_an_unknown_task_name_gets_the_nearest_ones():
+    with pytest.raises(FitnessError, match=r"'arc_esy': expected the name of an lm-eval task.*did you mean arc_easy"):
+        load_lm_eval_tasks("arc_esy")

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fitness.engine.plain import PlainLanguageModel
+from fitness.errors import FitnessError
+from fitness.estimators import MeanEstimator, Objective
+from fitness.scores import Budget
+from fitness.splits import Splits
+from fitness.tasks.items import MultipleChoice, Task
+from fitness.tasks.sources import load_suite, load_tasks
+from fitness.tasks.suite import TaskSuite, evaluate_tasks
+from tests.contracts.fitness_contract import FitnessContract
+from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
+
+SHARES = {"search": 0.5, "validation": 0.2, "test": 0.3}
+SOURCES = ["choices.jsonl", "completions.jsonl", "texts.jsonl"]
+
+
+@pytest.fixture(scope="module")
+def tasks_dir(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("tasks")
+    for name, lines in zip(SOURCES, (arithmetic(20), completions(11), texts(10)), strict=True):
+        write_jsonl(directory / name, lines)
+    return directory
+
+
+def suite(tasks_dir, family, **options) -> TaskSuite:
+    return load_suite(SOURCES, directory=tasks_dir, tokenizer_dir=family.base, shares=SHARES, seed=3, **options)
+
+
+class TestTaskSuite(FitnessContract):
+    @pytest.fixture
+    def fitness(self, tasks_dir, family) -> TaskSuite:
+        return suite(tasks_dir, family)
+
+    @pytest.fixture
+    def other_batches(self, tasks_dir, family) -> TaskSuite:
+        return suite(tasks_dir, family, token_budget=50)
+
+    @pytest.fixture
+    def model(self, model: nn.Module) -> nn.Module:
+        return model
+
+
+def test_scores_are_those_of_each_item_alone(tasks_dir, family, model, tokenizer):
+    scores = suite(tasks_dir, family).evaluate(model, Budget("search"))
+    tasks = {task.name: task for group in load_tasks(SOURCES, directory=tasks_dir).values() for task in group}
+    for item, value in zip(scores.item_ids, scores.values, strict=True):
+        name, _, local_id = item.partition("/")
+        answers = PlainLanguageModel(tokenizer).plan(tasks[name].requests(local_id)).answer(model)
+        assert value == pytest.approx(tasks[name].score(local_id, answers), abs=1e-4)
+    assert len(set(scores.values)) > 5
+
+
+def test_a_suite_feeds_an_estimator(tasks_dir, family, model):
+    fitness = suite(tasks_dir, family)
+    objectives = [Objective("all", ("choices", "completions")), Objective("prose", ("texts",))]
+    estimator = MeanEstimator(objectives, task_of=fitness.task_of, splits=fitness.splits)
+    scores = fitness.evaluate(model, Budget("test"))
+    estimate = estimator.estimate(scores)
+    means = {
+        name: np.mean([v for item, v in zip(scores.item_ids, scores.values, strict=True) if item.startswith(name)])
+        for name in ("choices", "completions", "texts")
+    }
+    assert estimate.split == "test"
+    assert [o.value for o in estimate.objectives] == pytest.approx(
+        [(means["choices"] + means["completions"]) / 2, means["texts"]]
+    )
+
+
+def test_a_trained_model_gets_what_it_knows_right(tokenizer):
+    model = next_letter_model(tokenizer)
+    letters = "abcdefgh"
+    knows = [MultipleChoice(c, c, (chr(ord(c) + 2), chr(ord(c) + 1)), 1, "") for c in letters]
+    fooled = [MultipleChoice(c, c, (chr(ord(c) + 2), chr(ord(c) + 1)), 0, "") for c in letters]
+    right, wrong = evaluate_tasks(
+        model,
+        [Task("knows", tuple(knows)), Task("fooled", tuple(fooled))],
+        language_model=PlainLanguageModel(tokenizer),
+    )
+    assert (right.value, wrong.value) == (1.0, 0.0)
+    assert (right.task, right.metric, right.stderr) == ("knows", "acc", 0.0)
+
+
+def next_letter_model(tokenizer) -> nn.Module:
+    table = torch.zeros(tokenizer.n_tokens, tokenizer.n_tokens)
+    alphabet = tokenizer.encode("abcdefghijk")
+    table[alphabet[:-1], alphabet[1:]] = 5.0
+    return nn.Embedding.from_pretrained(table)
+
+
+def test_evaluating_reports_mean_standard_error_seconds_and_items(tasks_dir, model, tokenizer):
+    tasks = load_tasks(SOURCES, directory=tasks_dir)
+    results = evaluate_tasks(
+        model, [task for group in tasks.values() for task in group], language_model=PlainLanguageModel(tokenizer)
+    )
+    assert [(r.task, r.metric) for r in results] == [
+        ("choices", "acc"), ("completions", "exact_match"), ("texts", "-bits_per_byte"),
+    ]  # fmt: skip
+    for result, n in zip(results, (20, 11, 10), strict=True):
+        values = result.scores.values
+        assert result.scores.item_ids == tuple(f"{result.task}/{i}" for i in range(1, n + 1))
+        assert result.value == pytest.approx(values.mean())
+        assert result.stderr == pytest.approx(values.std(ddof=1) / n**0.5)
+        assert result.seconds > 0
+
+
+def test_one_item_has_no_standard_error(model, tokenizer):
+    task = Task("one", (MultipleChoice("1", "a", ("b", "c"), 0),))
+    (result,) = evaluate_tasks(model, [task], language_model=PlainLanguageModel(tokenizer))
+    assert result.stderr is None
+
+
+def test_two_tasks_of_one_name_are_refused(tasks_dir, tmp_path):
+    other = write_jsonl(tmp_path / "texts.jsonl", texts(3))
+    with pytest.raises(FitnessError, match="unique names, found 'texts' in 'texts.jsonl' and in"):
+        load_tasks(["texts.jsonl", str(other)], directory=tasks_dir)
+
+
+def test_a_source_named_twice_is_loaded_once(tasks_dir):
+    assert list(load_tasks(["texts.jsonl"] * 2, directory=tasks_dir)) == ["texts.jsonl"]
+
+
+def test_all_broken_sources_are_reported_at_once(tmp_path):
+    write_jsonl(tmp_path / "empty.jsonl", [])
+    with pytest.raises(FitnessError) as error:
+        load_tasks(["empty.jsonl", "none.jsonl"], directory=tmp_path)
+    assert "empty.jsonl: expected at least one item" in str(error.value)
+    assert "none.jsonl: expected a readable task file" in str(error.value)
+
+
+def test_splits_of_other_tasks_are_refused(tokenizer):
+    task = Task("one", (MultipleChoice("1", "a", ("b", "c"), 0),))
+    with pytest.raises(FitnessError, match="expected items of the tasks, found 'one/2'"):
+        TaskSuite([task], splits=Splits({"search": ("one/1", "one/2")}), language_model=PlainLanguageModel(tokenizer))
+
+
+def test_text_is_tokenised_once_per_set_of_items(tasks_dir, family, model, monkeypatch):
+    fitness = suite(tasks_dir, family)
+    first = fitness.evaluate(model, Budget("search"))
+    monkeypatch.setattr("fitness.engine.tokenizer.Tokenizer.encode", lambda *_: pytest.fail("tokenised again"))
+    assert fitness.evaluate(model, Budget("search")) == first

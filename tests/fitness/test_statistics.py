@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fitness.errors import FitnessError
+from fitness.estimators import Objective
+from fitness.scores import ItemScores
+from fitness.statistics import Difference, paired_difference
+
+OBJECTIVES = (Objective("x", ("a", "b")), Objective("y", ("c",)))
+SIZES = {"a": 12, "b": 30, "c": 25}
+ITEMS = tuple(f"{task}/{i}" for task, n in SIZES.items() for i in range(n))
+TASK_OF = {item: item[0] for item in ITEMS}
+
+
+def compare(a, b, items=ITEMS, objectives=OBJECTIVES, **options) -> Difference:
+    return paired_difference(
+        ItemScores(items, a), ItemScores(items, b), objectives=objectives, task_of=TASK_OF, **options
+    )
+
+
+def test_the_interval_is_welch_satterthwaites_by_a_slow_loop():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.1, 3, (2, len(ITEMS)))
+    found = compare(a, b, confidence=0.9)
+    value = variance = denominator = 0.0
+    for task, weight in {"a": 0.25, "b": 0.25, "c": 0.5}.items():
+        d = [x - y for item, x, y in zip(ITEMS, a, b, strict=True) if item[0] == task]
+        part = weight**2 * np.var(d, ddof=1) / len(d)
+        value += weight * np.mean(d)
+        variance += part
+        denominator += part**2 / (len(d) - 1)
+    low, high = stats.t.interval(0.9, variance**2 / denominator, loc=value, scale=variance**0.5)
+    assert (found.value, found.stderr) == pytest.approx((value, variance**0.5))
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_one_task_gives_scipys_paired_t_interval():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(0, 2, (2, 25))
+    found = compare(a, b, items=ITEMS[-25:], objectives=OBJECTIVES[1:])
+    low, high = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_the_order_of_items_does_not_matter_and_the_sign_follows_the_order_of_models():
+    rng = np.random.default_rng(2)
+    a, b = rng.random((2, len(ITEMS)))
+    shuffle = rng.permutation(len(ITEMS))
+    mixed = ItemScores(tuple(ITEMS[i] for i in shuffle), b[shuffle])
+    expected = compare(a, b)
+    found = paired_difference(ItemScores(ITEMS, a), mixed, objectives=OBJECTIVES, task_of=TASK_OF)
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+    reverse = compare(b, a)
+    assert (reverse.value, reverse.low, reverse.high) == pytest.approx((-found.value, -found.high, -found.low))
+
+
+def test_a_task_in_two_objectives_counts_in_both():
+    rng = np.random.default_rng(3)
+    a, b = rng.random((2, len(ITEMS)))
+    found = compare(a, b, objectives=(Objective("x", ("a",)), Objective("y", ("a", "c"))))
+    means = {task: np.mean([x - y for i, x, y in zip(ITEMS, a, b, strict=True) if i[0] == task]) for task in SIZES}
+    assert found.value == pytest.approx(0.75 * means["a"] + 0.25 * means["c"])
+
+
+def test_equal_accuracies_on_few_items_are_no_proof_of_equality():
+    found = compare(np.ones(len(ITEMS)), np.ones(len(ITEMS)))
+    assert found.value == 0.0
+    assert found.low < -0.03
+    assert found.high == -found.low
+
+
+def test_equal_values_that_are_no_accuracies_have_an_interval_of_no_length():
+    same = np.full(len(ITEMS), -2.0)
+    assert compare(same, same) == Difference(0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("n_items", [10, 30, 100, 300])
+@pytest.mark.parametrize(("wins", "losses"), [(0.02, 0.02), (0.05, 0.02), (0.1, 0.05), (0.2, 0.2), (0.3, 0.05)])
+def test_the_interval_covers_the_true_difference_of_accuracies_95_times_in_100(n_items, wins, losses):
+    check_coverage({"a": n_items}, wins, losses)
+
+
+@pytest.mark.parametrize("sizes", [{"a": 10, "c": 200}, {"a": 40, "b": 40, "c": 40}])
+def test_the_interval_covers_the_true_difference_over_tasks_95_times_in_100(sizes):
+    check_coverage(sizes, 0.1, 0.05)
+
+
+def check_coverage(sizes: dict[str, int], wins: float, losses: float, n_runs: int = 1000) -> None:
+    rng = np.random.default_rng(5)
+    items = tuple(f"{task}/{i}" for task, n in sizes.items() for i in range(n))
+    objectives = [Objective(task, (task,)) for task in sizes]
+    task_of = {item: item[0] for item in items}
+    covered = 0
+    for _ in range(n_runs):
+        u = rng.random(len(items))
+        a = ItemScores(items, u < wins)
+        b = ItemScores(items, (u >= wins) & (u < wins + losses))
+        found = paired_difference(a, b, objectives=objectives, task_of=task_of)
+        covered += found.low <= wins - losses <= found.high
+    # 0.95 less two standard errors of 1000 runs
+    assert covered / n_runs > 0.936
+
+
+def test_models_scored_on_different_items_cannot_be_compared():
+    a = ItemScores(("a/1", "a/2"), np.ones(2))
+    b = ItemScores(("a/1", "a/3"), np.ones(2))
+    with pytest.raises(FitnessError, match=r"expected the same items, found 2 .* 'a/2'"):
+        paired_difference(a, b, objectives=OBJECTIVES, task_of={**TASK_OF, "a/2": "a", "a/3": "a"})
