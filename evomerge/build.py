@@ -83,7 +83,10 @@ def build_parts(config: CampaignConfig) -> Parts:
         FitnessError: a task cannot be read, or has too few items for its splits.
     """
     parents = Parents.open(config.sources)
-    loaded = load_tasks([task for objective in config.objectives for task in objective.tasks])
+    loaded = load_tasks(
+        [task for objective in config.objectives for task in objective.tasks],
+        include_path=config.lm_eval.include_path,
+    )
     tasks = [task for group in loaded.values() for task in group]
     shares = {split: getattr(config.splits, split) for split in SPLITS}
     splits = Splits.draw({task.name: task.item_ids for task in tasks}, shares=shares, seed=config.seed)
@@ -111,6 +114,7 @@ def build_space(config: CampaignConfig, parents: Parents) -> WeightSpace:
         genes=config.space.genes,
         dtype=config.export.dtype,
         seed=config.seed,
+        merge_base=config.base is None,
     )
 
 
@@ -169,20 +173,19 @@ def build_worker(parts: Parts) -> CandidateWorker:
     from evomerge.workers.worker import Worker
 
     dtype = getattr(torch, parts.config.export.dtype)
-    return Worker(build_resident(parts.parents, parts.config.base_name, dtype), parts.fitness)
+    on_gpu = torch.cuda.is_available() and parts.config.workers.gpus != 0
+    return Worker(build_resident(parts.parents, parts.config.base_name, dtype, on_gpu=on_gpu), parts.fitness)
 
 
-def build_resident(parents: Parents, base: str, dtype: torch.dtype) -> ResidentModel:
-    """Return a resident model on the GPU that this process sees, else on the CPU.
+def build_resident(parents: Parents, base: str, dtype: torch.dtype, *, on_gpu: bool) -> ResidentModel:
+    """Return a resident model that computes in `dtype` on the GPU, or in float32 on the CPU.
 
-    On a CPU it computes in float32, which is exact for every recipe's dtype and fastest without bf16 units.
+    float32 holds the values of every recipe's dtype exactly.
     """
-    import torch
-
     from search_spaces.weights.architecture import build_module
     from search_spaces.weights.resident import ResidentModel
 
-    if torch.cuda.is_available():
+    if on_gpu:
         return ResidentModel(build_module(parents[base], compute_dtype=dtype).to("cuda"), parents)
     return ResidentModel(build_module(parents[base]), parents)
 
@@ -224,6 +227,6 @@ def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
 
     source = ParentSource(model)
     parents = Parents.open({"model": source})
-    resident = build_resident(parents, "model", torch.float32)
+    resident = build_resident(parents, "model", torch.float32, on_gpu=torch.cuda.is_available())
     resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
     return resident.model, parents

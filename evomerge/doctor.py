@@ -40,6 +40,8 @@ TESTED: Mapping[str, str] = {
     "kaleido": "1.5.0",
     "jinja2": "3.1.6",
     "huggingface-hub": "2.4.0",
+    "moocore": "0.3.2",
+    "packaging": "26.3",
     "pyyaml": "6.0.3",
 }
 MEMORY_GIB = 4.0

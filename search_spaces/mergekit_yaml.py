@@ -16,8 +16,11 @@ from search_spaces.errors import SpaceError
 from search_spaces.groups import n_layers
 from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.rules import rules_of
+from search_spaces.mergekit.writing import to_mergekit
 from search_spaces.recipe import ExportDtype, Recipe
 from search_spaces.weights.parents import Checkpoint
+
+__all__ = ["read_mergekit", "to_mergekit"]
 
 
 def read_mergekit(path: Path) -> Recipe:
@@ -33,7 +36,7 @@ def read_mergekit(path: Path) -> Recipe:
         return _recipe(read_document(yaml.safe_load(path.read_text(encoding="utf-8")), path.parent))
     except OSError as error:
         raise SpaceError(f"{path}: expected a readable file, found: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SpaceError(f"{path}: expected YAML, found: {' '.join(str(error).split())}") from error
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from error

@@ -25,7 +25,7 @@ class WeightSpace:
 
     A genome is float64 (dim,) in [0, 1]; `gene_names` tells what each number means: first the operator (when there is
     a choice), then group by group every searched parameter, parent by parent. The merged inputs are all parents except
-    the base, in the order of `parents`.
+    the base (unless `merge_base`), in the order of `parents`.
 
     A normalised linear merge needs weights that do not cancel. Where |Σw| < 0.001 Σ|w|, decode gives every parent the
     same weight instead (the bound farther from zero), so that no genome of the cube is invalid.
@@ -43,12 +43,13 @@ class WeightSpace:
         dtype: ExportDtype = "bfloat16",
         seed: int = 0,
         operator_parameters: Mapping[str, Parameter] = MappingProxyType({}),
+        merge_base: bool = False,
     ) -> None:
         """Lay the genes out.
 
         Args:
             parents: name -> source, the base included.
-            base: the parent that task vectors are taken from; not merged itself.
+            base: the parent that task vectors are taken from, and that donates config and tokenizer.
             n_layers: depth of every parent.
             operators: names of one or more operators; several make the operator a gene.
             groups: which tensors share genes.
@@ -57,12 +58,14 @@ class WeightSpace:
             dtype: what recipes are rounded to.
             seed: seed of the recipes' random masks.
             operator_parameters: fixed parameters such as normalize, for every operator that knows them.
+            merge_base: merge the base as well: it is one of the models to merge, and not what they began as. There is
+                no landmark of task vectors then.
 
         Raises:
             SpaceError: anything unknown, out of range or contradictory; the message names the key.
         """
         self._parents, self._base, self._dtype, self._seed = dict(parents), base, dtype, seed
-        self._merged = tuple(name for name in parents if name != base)
+        self._merged = tuple(name for name in parents if name != base or merge_base)
         if base not in parents or not self._merged:
             raise SpaceError(f"parents: expected the base {base!r} and at least one more, found {list(parents)}")
         self._operators = tuple(operator_named(name) for name in operators)
@@ -134,16 +137,12 @@ class WeightSpace:
         """
         alone = [Landmark(p, self._recipe([Rule("passthrough", (Input(p),))])) for p in self._parents]
         mean = Rule("linear", tuple(Input(p, {"weight": 1.0}) for p in self._merged), {"normalize": True})
-        ties = Rule(
-            "ties",
-            tuple(Input(p, {"weight": 1.0, "density": 0.2}) for p in self._merged),
-            {"normalize": True, "lambda": 1.0},
-        )
-        return [
-            *alone,
-            Landmark("uniform mean", self._recipe([mean])),
-            Landmark("default TIES", self._recipe([ties])),
-        ]
+        landmarks = [*alone, Landmark("uniform mean", self._recipe([mean]))]
+        if self._base not in self._merged:
+            inputs = tuple(Input(p, {"weight": 1.0, "density": 0.2}) for p in self._merged)
+            ties = Rule("ties", inputs, {"normalize": True, "lambda": 1.0})
+            landmarks.append(Landmark("default TIES", self._recipe([ties])))
+        return landmarks
 
     def _lay_out(self) -> tuple[GeneInfo, ...]:
         n_operators = len(self._operators)

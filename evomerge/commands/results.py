@@ -78,7 +78,7 @@ def export(directory: RunDirectory, console: Console, *, choice: str, out: Path)
             mergekit = to_mergekit(candidate.recipe)
         except SpaceError:  # not every recipe can be said in mergekit's language
             mergekit = None
-        card = model_card(archive, candidate, verification, mergekit=mergekit)
+        card = model_card(archive, candidate, verification, mergekit_yaml=mergekit)
     extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
     parents = Parents.open(candidate.recipe.parents)
     path = write_checkpoint(candidate.recipe, parents, out, model_card=card, extra_files=extra)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from evomerge.report.contents import Contents
 from evomerge.report.gene_map import Column, GeneMap
-from evomerge.report.labels import label_places, shortened
+from evomerge.report.labels import label_places, shortened, shortened_row
 from evomerge.report.panels import Axis, Panel, Progress, dominated
 
 Figure = dict[str, Any]
@@ -114,12 +114,6 @@ def gene_figure(genes: GeneMap, limits: tuple[float, float]) -> Figure:
     return {"data": [trace], "layout": layout, "parameter": genes.parameter}
 
 
-def shortened_row(row: str) -> str:
-    """Return a heat map's row name with a parent's long name shortened."""
-    parent, dot, kind = row.rpartition(" · ")
-    return f"{shortened(parent)}{dot}{kind}"
-
-
 def _points(
     contents: Contents,
     panel: Panel,
@@ -187,7 +181,10 @@ def _staircase(panel: Panel, front: NDArray[np.intp]) -> dict[str, Any]:
 def _layout(height: int, x: str | None, y: str | None) -> dict[str, Any]:
     axis = {"gridcolor": "var(--line)", "zeroline": False, "automargin": True, "ticks": "", "tickfont": {"size": 11.5}}
     axes = {
-        key: {**axis, "title": {"text": html.escape(title), "standoff": 8} if title else {"text": ""}}
+        key: {
+            **axis,
+            "title": {"text": html.escape(title), "standoff": 8, "font": {"size": 13}} if title else {"text": ""},
+        }
         for key, title in (("xaxis", x), ("yaxis", y))
     }
     clear = "rgba(0,0,0,0)"

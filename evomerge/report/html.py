@@ -56,7 +56,7 @@ def _page(contents: Contents, candidates: Sequence[dict[str, Any]]) -> str:
     environment = Environment(
         loader=PackageLoader("evomerge", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"duration": duration, "moment": moment, "signed": lambda value: f"{value:+.3f}"}
+    environment.filters |= {"duration": duration, "moment": moment, "signed": signed}
     here = Path(__file__).parent
     return environment.get_template("page.html.jinja").render(
         contents=contents,
@@ -99,6 +99,11 @@ def for_script(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     escapes = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
     return text.translate({ord(letter): escape for letter, escape in escapes.items()})
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign, a real minus."""
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def duration(hours: float) -> str:

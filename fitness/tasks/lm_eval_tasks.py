@@ -43,23 +43,34 @@ def load_lm_eval_tasks(
         FitnessError: there is no such task (the nearest names are given), lm-eval cannot load it, it needs sampling,
             images or the running of generated code, or the metric is not a mean over items.
     """
-    from lm_eval.tasks import TaskManager
-
-    if isinstance(source, Path):
-        if not source.is_file():
-            raise FitnessError(f"{source}: expected an lm-eval task file, found none")
-        include_path = include_path or source.parent
-    with _lm_eval_errors(str(source)):
-        manager = TaskManager(include_path=include_path, include_defaults=isinstance(source, str))
+    if isinstance(source, Path) and not source.is_file():
+        raise FitnessError(f"{source}: expected an lm-eval task file, found none")
+    with _lm_eval_errors(str(source)), _no_progress_bars():
+        manager, name = _find(source, include_path)
     if isinstance(source, str) and source not in manager.all_tasks:
         near = difflib.get_close_matches(source, manager.all_tasks, 3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `lm-eval ls tasks` lists them"
         raise FitnessError(f"task {source!r}: expected the name of an lm-eval task, found none of this name{hint}")
     with _lm_eval_errors(str(source)), _no_progress_bars():
-        tasks = list(manager.load(str(source))["tasks"].values())
+        tasks = list(manager.load(name)["tasks"].values())
     if not tasks:
         raise FitnessError(f"task {source!r}: expected at least one task in it, found none; name its subtasks")
     return tuple(LMEvalTask(task, metric=metric) for task in tasks)
+
+
+def _find(source: str | Path, include_path: Path | None) -> tuple[Any, str]:
+    """Return a TaskManager, and what it calls the source."""
+    from lm_eval.tasks import TaskManager
+
+    if isinstance(source, str):
+        return TaskManager(include_path=include_path), source
+    folder = include_path or source.parent
+    manager = TaskManager(include_path=folder, include_defaults=False)  # all of lm-eval's would take 13 s
+    for group in manager.all_groups:  # a group in a file goes by its name, and may hold tasks of lm-eval's own
+        path = manager.task_index[group].yaml_path
+        if path is not None and path.resolve() == source.resolve():
+            return TaskManager(include_path=folder), group
+    return manager, str(source)
 
 
 class LMEvalTask:

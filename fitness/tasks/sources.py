@@ -15,7 +15,9 @@ from fitness.tasks.jsonl import load_jsonl
 from fitness.tasks.suite import ScorableTask, TaskSuite
 
 
-def load_tasks(sources: Sequence[str], *, directory: str | Path = ".") -> dict[str, tuple[ScorableTask, ...]]:
+def load_tasks(
+    sources: Sequence[str], *, directory: str | Path = ".", include_path: str | Path | None = None
+) -> dict[str, tuple[ScorableTask, ...]]:
     """Load the tasks that each source names.
 
     A source is a path ending in `.jsonl` (a task file), a path ending in `.yaml` or `.yml` (an lm-eval task or group)
@@ -24,6 +26,7 @@ def load_tasks(sources: Sequence[str], *, directory: str | Path = ".") -> dict[s
     Args:
         sources: what to load; a source that is named twice is loaded once.
         directory: relative paths start here.
+        include_path: folder with lm-eval task definitions of one's own, found by name.
 
     Returns:
         Source -> its tasks: several for groups and tags, else one.
@@ -35,7 +38,7 @@ def load_tasks(sources: Sequence[str], *, directory: str | Path = ".") -> dict[s
     errors: list[str] = []
     for source in dict.fromkeys(sources):
         try:
-            loaded[source] = _load(source, Path(directory))
+            loaded[source] = _load(source, Path(directory), None if include_path is None else Path(include_path))
         except FitnessError as error:
             errors.append(str(error))
     if errors:
@@ -51,7 +54,7 @@ def load_tasks(sources: Sequence[str], *, directory: str | Path = ".") -> dict[s
     return loaded
 
 
-def _load(source: str, directory: Path) -> tuple[ScorableTask, ...]:
+def _load(source: str, directory: Path, include_path: Path | None) -> tuple[ScorableTask, ...]:
     path = directory / Path(source).expanduser()
     if path.suffix == ".jsonl":
         return (load_jsonl(path),)
@@ -60,13 +63,13 @@ def _load(source: str, directory: Path) -> tuple[ScorableTask, ...]:
     name, _, metric = source.partition(":")
     file = directory / Path(name).expanduser()
     if file.suffix in (".yaml", ".yml"):
-        return load_lm_eval_tasks(file, metric=metric or None)
+        return load_lm_eval_tasks(file, metric=metric or None, include_path=include_path)
     if file.exists() or os.sep in name:
         raise FitnessError(
             f"task {source!r}: expected a file ending in .jsonl or .yaml, or the name of an lm-eval task, found "
             + (f"{file}" if file.exists() else "no such file")
         )
-    return load_lm_eval_tasks(name, metric=metric or None)
+    return load_lm_eval_tasks(name, metric=metric or None, include_path=include_path)
 
 
 def load_suite(

@@ -9,7 +9,7 @@ from typing import Any
 
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.parameters import Setting
-from search_spaces.operators.registry import Operator, nearest_name, operator_named
+from search_spaces.operators.registry import OPERATORS, Operator, nearest_name
 from search_spaces.recipe import ParentSource
 
 KEYS = ("merge_method", "base_model", "models", "slices", "parameters", "dtype", "out_dtype", "tokenizer_source")
@@ -81,10 +81,7 @@ def read_document(data: object, directory: Path) -> Document:
         SpaceError: a key that is unknown, missing, contradictory or cannot be honoured; the message names it.
     """
     top = _mapping(data, "the file", KEYS)
-    try:
-        operator = operator_named(str(top.get("merge_method")))
-    except SpaceError as error:
-        raise SpaceError(f"merge_method: {error}") from error
+    operator = _operator(top.get("merge_method"))
     if bool(top.get("models")) == bool(top.get("slices")):
         raise SpaceError("models, slices: expected exactly one of the two keys")
     found = _Parents(directory)
@@ -106,6 +103,14 @@ def read_document(data: object, directory: Path) -> Document:
         _parameters(top, "", operator),
         None if dtype is None else str(dtype),
     )
+
+
+def _operator(method: object) -> Operator:
+    if not isinstance(method, str) or method not in OPERATORS:
+        raise SpaceError(
+            f"merge_method: expected one of {list(OPERATORS)}, found {method!r}{nearest_name(str(method), OPERATORS)}"
+        )
+    return OPERATORS[method]
 
 
 class _Parents:

@@ -63,7 +63,7 @@ def value_at(setting: Setting, t: float, facts: NameFacts, key: str) -> Paramete
     choices = [setting] if isinstance(setting, dict) else setting
     if not isinstance(choices, list) or not choices or not all(_is_choice(choice) for choice in choices):
         raise SpaceError(
-            f"{key}: expected a scalar, a list of numbers (over depth), or a list of {{filter, value}}, found {setting!r}"
+            f"{key}: expected a scalar, a list of numbers or a list of {{filter, value}}, found {setting!r}"
         )
     for choice in choices:
         if _has(facts, choice.get("filter")):
@@ -77,7 +77,7 @@ def varies_over_depth(setting: Setting) -> bool:
         return varies_over_depth(setting.get("value"))
     if not isinstance(setting, list):
         return False
-    return len(setting) > 1 and all(_is_number(s) for s in setting) or any(map(varies_over_depth, setting))
+    return (len(setting) > 1 and all(_is_number(s) for s in setting)) or any(map(varies_over_depth, setting))
 
 
 def first_value(

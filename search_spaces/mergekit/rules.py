@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.document import Document, Slice, Source
 from search_spaces.mergekit.parameters import NameFacts, Setting, decision_list, first_value, varies_over_depth
-from search_spaces.operators.registry import Operator, check_rule
+from search_spaces.operators.registry import check_rule
 from search_spaces.recipe import Input, Parameter, Rule, Side, Where
 
 
@@ -34,10 +34,8 @@ def rules_of(document: Document, depth: Callable[[], int]) -> list[Rule]:
         for first, last, t in _stretches(n_layers, _has_gradient(document, part)):
             rules += _rules(document, part, t=t, layers=(start + first, start + last))
         start += n_layers
-    before, after = (
-        _rules(document, part, t=t, side=side)
-        for part, t, side in ((slices[0], 0.0, "before"), (slices[-1], 1.0, "after"))
-    )
+    before = _rules(document, slices[0], t=0.0, side="before")
+    after = _rules(document, slices[-1], t=1.0, side="after")
     return [*rules, *before, *after]
 
 
@@ -69,8 +67,8 @@ def _rules(
 
 def _rule(document: Document, part: Slice, t: float, facts: NameFacts) -> Rule:
     operator, sources = document.operator, _merged_sources(document, part)
-    if operator.name != "passthrough" and len(part.sources) == 1 and (operator.needs_base or operator.name == "slerp"):
-        return Rule("passthrough", (Input(part.sources[0].parent),))
+    if operator.needs_base and [source.parent for source in part.sources] == [part.base]:
+        return Rule("passthrough", (Input(part.sources[0].parent),))  # no task vectors: the base itself
     shared = [(f"{part.key}.parameters", part.parameters), ("parameters", document.parameters)]
     inputs = tuple(
         Input(

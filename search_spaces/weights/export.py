@@ -109,7 +109,7 @@ def _check_target(target: Path, parents: Parents) -> None:
 
 def _check_extra_files(extra_files: Mapping[str, str], taken: set[str]) -> None:
     for file in extra_files:
-        if file in taken or file in (".", "..") or Path(file).name != file:
+        if file in taken or file in ("", ".", "..") or Path(file).name != file:
             raise SpaceError(f"extra_files: expected a file name that the export does not use itself, found {file!r}")
 
 

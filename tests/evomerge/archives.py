@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def merged(rng: np.random.Generator, n_layers: int = 30, n_blocks: int = 5) -> R
         return Rule("ties", inputs, {"lambda": 1.0, "normalize": True}, where)
 
     edges = [i * n_layers // n_blocks for i in range(n_blocks + 1)]
-    spans = list(zip(edges, edges[1:], strict=False))
+    spans = list(itertools.pairwise(edges))
     rules = [rule(Where(span, module)) for module in ("attention", "mlp") for span in spans]
     return Recipe(PARENTS, "base", (*rules, rule(Where(None, "other"))))
 
@@ -76,7 +77,7 @@ def scored(
 
 
 def failure(candidate: Candidate, reason: str = "RuntimeError: out of memory") -> tuple[Failure, None]:
-    traceback = f"Traceback (most recent call last):\n  File \"worker.py\", line 3\n{reason}"
+    traceback = f'Traceback (most recent call last):\n  File "worker.py", line 3\n{reason}'
     return Failure(candidate, "evaluate", reason, attempts=2, traceback=traceback), None
 
 
@@ -110,13 +111,15 @@ def _outcome(
     return scored(rng, candidate, [min(0.95, skill + tilt), min(0.95, skill - tilt), skill][:objectives])
 
 
-def verification(*, objectives: int = 2, winner: int = 60, wins: bool = True) -> Verification:
+def verification(
+    *, objectives: int = 2, winner: int = 60, contender: int | None = 48, wins: bool = True
+) -> Verification:
     """Return the table of a verification; synthetic, consistent with `make_archive`'s landmarks."""
     shift = 0.0 if wins else -0.12
     means = [0.51, 0.47, 0.34, 0.485, 0.525, 0.655 + shift, 0.62 + shift]
-    names = [*(c.label or "" for c in landmarks()), f"candidate {winner}", "candidate 48"]
+    names = [*(c.label or "" for c in landmarks()), f"candidate {winner}", f"candidate {contender}"]
     kinds = ["parent"] * 3 + ["baseline"] * 2 + ["winner"] * 2
-    numbers = [0, 1, 2, 3, 4, winner, 48]
+    numbers = [0, 1, 2, 3, 4, winner, contender]
     rows = tuple(
         Row(
             name,
@@ -127,6 +130,7 @@ def verification(*, objectives: int = 2, winner: int = 60, wins: bool = True) ->
             None if number == 0 else Difference(mean - 0.51, mean - 0.56, mean - 0.46, 0.025),
         )
         for name, number, kind, mean in zip(names, numbers, kinds, means, strict=True)
+        if number is not None
     )
     text = (
         f"Candidate {winner} beats the best parent (arithmetic) by +0.145 (95 % interval +0.095 to +0.195)."

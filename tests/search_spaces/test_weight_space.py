@@ -225,3 +225,12 @@ def test_a_space_that_makes_no_sense_is_refused(overrides: dict[str, Any], messa
 def test_a_genome_of_another_length_is_refused() -> None:
     with pytest.raises(SpaceError, match=r"expected shape \(28,\), found \(3,\)"):
         make_space().decode(np.zeros(3))
+
+
+def test_without_a_base_every_parent_is_merged_and_no_landmark_needs_task_vectors() -> None:
+    parents = {name: ParentSource(name) for name in ("left", "right")}
+    space = WeightSpace(
+        parents, "left", n_layers=4, operators=["slerp"], groups=Groups(2), genes={"t": (0.0, 1.0)}, merge_base=True
+    )
+    assert [i.parent for i in space.decode(np.full(space.dim, 0.5)).rules[0].inputs] == ["left", "right"]
+    assert [landmark.name for landmark in space.landmarks()] == ["left", "right", "uniform mean"]

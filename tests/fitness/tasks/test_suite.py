@@ -119,7 +119,7 @@ def test_one_item_has_no_standard_error(model, tokenizer):
 
 def test_two_tasks_of_one_name_are_refused(tasks_dir, tmp_path):
     other = write_jsonl(tmp_path / "texts.jsonl", texts(3))
-    with pytest.raises(FitnessError, match="unique names, found 'texts' in 'texts.jsonl' and in"):
+    with pytest.raises(FitnessError, match=r"unique names, found 'texts' in 'texts\.jsonl' and in"):
         load_tasks(["texts.jsonl", str(other)], directory=tasks_dir)
 
 

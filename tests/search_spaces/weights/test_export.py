@@ -61,9 +61,10 @@ def test_shards_have_an_index_and_stay_below_the_limit(parents: Parents, half: R
     assert index["metadata"]["total_size"] == sum(t.nbytes for t in tensors_of(out).values())
     for file in files:
         with safe_open(file, "pt") as shard:
+            names = list(shard.keys())
             assert shard.metadata() == {"format": "pt"}
-            assert {index["weight_map"][name] for name in shard.keys()} == {file.name}
-            assert sum(shard.get_tensor(name).nbytes for name in shard.keys()) <= 20_000
+            assert {index["weight_map"][name] for name in names} == {file.name}
+            assert sum(shard.get_tensor(name).nbytes for name in names) <= 20_000
 
 
 def test_one_shard_needs_no_index(parents: Parents, half: Recipe, tmp_path: Path) -> None:
@@ -236,14 +237,14 @@ def small_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_files")
 def test_a_disk_that_becomes_full_leaves_nothing_behind(parents: Parents, half: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(SpaceError, match="the disk became full while exporting .*make room on the disk"):
+    with pytest.raises(SpaceError, match=r"the disk became full while exporting .*make room on the disk"):
         export(half, parents, tmp_path / "out")
     assert leftovers(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(parents: Parents, half: Recipe, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SpaceError, match="cannot be written .*check the path and its permissions"):
+    with pytest.raises(SpaceError, match=r"cannot be written .*check the path and its permissions"):
         export(half, parents, tmp_path / "file" / "out")
 
 

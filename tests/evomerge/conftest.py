@@ -1,0 +1,107 @@
+"""A campaign over the tiny family, and the command line in this process."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import Family
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def evomerge(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command line, as the installed program does."""
+    from evomerge.cli import main
+
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["evomerge", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as error:
+            code = int(error.code or 0)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return Outcome(code, out, err)
+
+    return call
+
+
+def write_tasks(directory: Path) -> None:
+    """Two multiple-choice tasks of 40 items; random models are at chance on them."""
+    chance = random.Random(0)
+    for task in ("sums", "words"):
+        lines = []
+        for i in range(40):
+            choices = [str(n) for n in chance.sample(range(10, 30), 3)]
+            lines.append(json.dumps({"question": f"{task} {i}:", "choices": choices, "gold": chance.randrange(3)}))
+        (directory / f"{task}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def campaign_data(family: Family, **overrides: object) -> dict[str, object]:
+    data: dict[str, object] = {
+        "name": "tiny",
+        "base": str(family.base),
+        "parents": [str(path) for path in family.experts.values()],
+        "space": {
+            "operator": ["task_arithmetic", "ties"],
+            "groups": {"layer_blocks": 2},
+            "genes": {"weight": [0.0, 1.5]},
+        },
+        "objectives": [{"name": task, "tasks": [f"{task}.jsonl"]} for task in ("sums", "words")],
+        "optimiser": {"kind": "nsga2", "population": 4},
+        "budget": {"evaluations": 12},
+        "export": {"dtype": "float32"},
+    }
+    return {**data, **overrides}
+
+
+@pytest.fixture
+def campaign_file(tmp_path: Path, family: Family) -> Callable[..., Path]:
+    """Write a campaign file with its tasks; keywords replace top-level keys."""
+
+    def write(**overrides: object) -> Path:
+        write_tasks(tmp_path)
+        path = tmp_path / "campaign.yaml"
+        path.write_text(yaml.safe_dump(campaign_data(family, **overrides)))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, family: Family) -> Path:
+    """The directory of a finished, verified run. Read-only."""
+    from rich.console import Console
+
+    from evomerge.commands import results, search
+    from evomerge.config import load_campaign, resolved
+    from evomerge.run_directory import RunDirectory
+
+    directory = tmp_path_factory.mktemp("finished")
+    write_tasks(directory)
+    (directory / "campaign.yaml").write_text(yaml.safe_dump(campaign_data(family)))
+    config = resolved(load_campaign(directory / "campaign.yaml"), directory)
+    run = RunDirectory(directory / "run")
+    console = Console(file=sys.stderr)
+    search.run(config, run, console)
+    results.verify(run, console, top=2, as_json=False)
+    return run.root
