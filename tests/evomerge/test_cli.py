@@ -71,9 +71,7 @@ def test_an_exported_pick_loads_with_plain_transformers(evomerge: Command, finis
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert model.generate(**tokenizer("sums 1:", return_tensors="pt"), max_new_tokens=2, do_sample=False).shape[1] > 2
-    assert (
-        "verdict" in (tmp_path / "out" / "README.md").read_text().lower() or (tmp_path / "out" / "README.md").exists()
-    )
+    assert "95 %" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("choice", ["knee", "best", "best:words", "7"])
@@ -163,7 +161,7 @@ def test_every_error_of_a_campaign_file_is_reported_at_once_with_its_line(
                 "objectives": [{"name": "a", "tasks": ["one.jsonl"]}],
             },
             1,
-            "zero items",
+            "at least one item",
         ),
     ],
 )
@@ -174,7 +172,7 @@ def test_bad_input_gets_one_message_and_no_traceback(
     (path.parent / "one.jsonl").write_text("")
     done = evomerge("run", path, "--run-dir", path.parent / "run")
     assert done.code == code
-    assert message in done.err or "item" in message
+    assert message in done.err
 
 
 def test_nan_in_a_parent_is_found_before_anything_is_scored(
@@ -239,7 +237,9 @@ def test_merge_carries_out_mergekit_yaml_and_our_own_json(evomerge: Command, fam
         assert torch.equal(tensor, b[name])
 
 
-def test_sigint_finishes_what_runs_saves_and_says_how_to_go_on(campaign_file: Callable[..., Path]) -> None:
+def test_sigint_finishes_what_runs_saves_and_says_how_to_go_on(
+    evomerge: Command, campaign_file: Callable[..., Path]
+) -> None:
     path = campaign_file(budget={"evaluations": 100000})
     run_dir = path.parent / "run"
     command = [sys.executable, "-m", "evomerge.cli", "run", str(path), "--run-dir", str(run_dir)]
@@ -252,5 +252,5 @@ def test_sigint_finishes_what_runs_saves_and_says_how_to_go_on(campaign_file: Ca
     assert process.returncode == 1
     assert "everything is saved" in err
     assert "Traceback" not in out + err
-    archive = Archive.read(run_dir / "archive.sqlite")
-    assert len(archive.records()) == archive.n_candidates
+    assert evomerge("run", path, "--run-dir", run_dir, "--evaluations", 6).code == 0
+    assert [r.number for r in Archive.read(run_dir / "archive.sqlite").records()] == list(range(6))

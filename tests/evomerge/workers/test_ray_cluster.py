@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,31 +85,47 @@ assert not ray.is_initialized()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_cluster_is_used_and_left_running(tmp_path: Path):
+@pytest.fixture
+def cluster() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A cluster of one node with two cores that somebody else has started, and its temporary directory."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as short:
+        options = ["--num-cpus=2", "--object-store-memory=80000000", "--include-dashboard=false", "--port=0"]
+        with subprocess.Popen(
+            [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", *options],
+            env={**os.environ, "RAY_TMPDIR": short, "RAY_USAGE_STATS_ENABLED": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as head:
+            assert head.stdout is not None
+            assert any("Ray runtime started" in line for line in head.stdout)
+            yield head, short
+            head.terminate()
+
+
+def test_an_existing_cluster_is_used_and_left_running(tmp_path: Path, cluster: tuple[subprocess.Popen[str], str]):
+    head, short = cluster
     script = """
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args=dict(
-    num_cpus=2, object_store_memory=80 * 2**20, include_dashboard=False))
 for turn in range(2):
     with RayPool(make_scoring_worker, count=2, cpus=1, run_dir=run_dir, address="auto") as pool:
-        print(*sorted(type(one).__name__ for one in score_all(pool, [make_candidate(0), make_candidate(1)])))
+        print(*(type(one).__name__ for one in score_all(pool, [make_candidate(0), make_candidate(1)])))
     assert not ray.is_initialized()
-cluster.shutdown()
+"""
+    assert run(script, tmp_path, RAY_TMPDIR=short) == "Scored Scored\n" * 2  # "auto" looks there: no other is found
+    assert head.poll() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_does_not_run_is_one_clear_error(tmp_path: Path):
+    script = """
 try:
     RayPool(make_scoring_worker, count=1, run_dir=run_dir, address="auto")
 except WorkerSetupError as error:
     print(error)
 """
-    with (
-        tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as short,
-        python(script, tmp_path, RAY_TMPDIR=short) as process,  # "auto" looks there, so no other cluster is found
-    ):
-        stdout, stderr = process.communicate(timeout=240)
-    assert process.returncode == 0, stderr
-    first, second, error = stdout.splitlines()
-    assert first == second == "Scored Scored"
-    assert error.startswith("workers.address: expected a running Ray cluster at 'auto', found none")
-    assert "ray start --head" in error
+    printed = run(script, tmp_path, RAY_TMPDIR=str(tmp_path))
+    assert printed.startswith("workers.address: expected a running Ray cluster at 'auto', found none")
+    assert "ray start --head" in printed
     assert list(tmp_path.iterdir()) == []
 
 
