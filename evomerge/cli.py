@@ -7,6 +7,7 @@ What each command does is in `evomerge.commands`, imported when it is called, so
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -157,9 +158,14 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Run the command line; every expected error becomes one message and an exit code."""
+    """Run the command line."""
+    guarded(app)
+
+
+def guarded(work: Callable[[], object]) -> None:
+    """Do some work; every expected error becomes one message and an exit code."""
     try:
-        app()
+        work()
     except Exception as error:
         from evomerge.errors import exit_code
 

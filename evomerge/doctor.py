@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -37,7 +38,7 @@ TESTED: Mapping[str, str] = {
     "typer": "0.29.2",
     "rich": "15.0.0",
     "plotly": "7.1.0",
-    "kaleido": "1.5.0",
+    "matplotlib": "3.11.2",
     "jinja2": "3.1.6",
     "huggingface-hub": "2.4.0",
     "moocore": "0.3.2",
@@ -68,6 +69,15 @@ class Finding:
 def examine(directory: Path = Path()) -> list[Finding]:
     """Look at Python, packages, processors, memory and the disk that holds `directory`."""
     return [_python(), *_packages(), _cpu(), *_gpus(), _memory(), _disk(directory)]
+
+
+def versions() -> dict[str, str]:
+    """Return program -> version, for the record of a campaign: Python and every installed package of `TESTED`."""
+    found = {"python": platform.python_version()}
+    for name in TESTED:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _python() -> Finding:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from experiments.finetune import Example
@@ -10,7 +10,7 @@ from experiments.finetune import Example
 
 def write_items(path: Path, task: str, draw: Callable[[random.Random], Example], count: int, seed: int) -> None:
     """Write `count` items with distinct prompts to `path`, the same bytes for the same arguments."""
-    items = distinct_examples(draw, count, seed)
+    items = distinct_examples(draw, count, random.Random(f"{task}-{seed}"))
     lines = (
         json.dumps({"id": f"{task}-{number}", "prompt": item.prompt, "answer": item.answer}) for number, item in items
     )
@@ -19,10 +19,10 @@ def write_items(path: Path, task: str, draw: Callable[[random.Random], Example],
 
 
 def distinct_examples(
-    draw: Callable[[random.Random], Example], count: int, seed: int
-) -> Iterable[tuple[int, Example]]:
+    draw: Callable[[random.Random], Example], count: int, stream: random.Random
+) -> Iterator[tuple[int, Example]]:
     """Yield `count` numbered examples, no prompt twice."""
-    stream, seen = random.Random(seed), set[str]()
+    seen = set[str]()
     while len(seen) < count:
         example = draw(stream)
         if example.prompt not in seen:

@@ -97,7 +97,7 @@ def _token_ids(tokenizer: PreTrainedTokenizerFast, example: Example) -> tuple[li
     """Tokenise prompt and answer jointly, split where the prompt ends, and append the end token."""
     prompt = tokenizer(example.prompt)["input_ids"]
     whole = tokenizer(f"{example.prompt} {example.answer}")["input_ids"]
-    return prompt, whole[len(prompt) :] + [tokenizer.eos_token_id]
+    return prompt, [*whole[len(prompt) :], tokenizer.eos_token_id]
 
 
 def report_progress(label: str, done: int, total: int, loss: float, started: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from evomerge.build import Parts, build_optimiser, build_parts, build_pool
 from evomerge.campaign import Campaign, Limits, SearchInterruptedError
 from evomerge.config import CampaignConfig, dump_campaign
 from evomerge.config_changes import as_diff, past_changing
+from evomerge.doctor import versions
 from evomerge.front import read_front
 from evomerge.report.html import report
 from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
@@ -53,7 +55,9 @@ def run(config: CampaignConfig, directory: RunDirectory, console: Console) -> No
 def _open_or_create(config: CampaignConfig, directory: RunDirectory, console: Console) -> Archive:
     text = dump_campaign(config)
     if not directory.archive.exists():
-        return Archive.create(directory.archive, text)
+        archive = Archive.create(directory.archive, text)
+        archive.note("versions", json.dumps(versions()))
+        return archive
     archive = Archive.open(directory.archive)
     changes = past_changing(recorded_config(archive), config)
     if changes:

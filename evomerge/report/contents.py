@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,12 @@ class Scored:
     front: NDArray[np.intp]
     knee: int | None
 
-    @property
+    @cached_property
     def means(self) -> NDArray[np.float64]:
         """Return the (n,) unweighted means of the objectives."""
         return np.asarray(self.values.sum(axis=1) / max(1, len(self.objectives)))
 
-    @property
+    @cached_property
     def mean_stderrs(self) -> NDArray[np.float64]:
         """Return the (n,) standard errors of the means; objectives rest on different items."""
         return np.asarray(np.sqrt((self.stderrs**2).sum(axis=1)) / max(1, len(self.objectives)))

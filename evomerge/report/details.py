@@ -11,7 +11,7 @@ import numpy as np
 
 from evomerge.archive import Archive
 from evomerge.report.contents import Contents
-from evomerge.report.figures import gene_figure
+from evomerge.report.gene_figure import gene_figure
 from evomerge.report.gene_map import GeneMap, depth, gene_maps
 from fitness.scores import SPLITS, Estimate, ItemScores
 from search_spaces.recipe import Recipe

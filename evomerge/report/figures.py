@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evomerge.report.contents import Contents
-from evomerge.report.gene_map import Column, GeneMap
-from evomerge.report.labels import label_places, shortened, shortened_row
+from evomerge.report.labels import label_places, shortened
 from evomerge.report.panels import Axis, Panel, Progress, dominated
 
 Figure = dict[str, Any]
-# With more points than this on the front, error bars hide what they qualify.
-ERROR_BARS = 80
+# With more points than this on the front they are drawn small, and error bars would hide what they qualify.
+FEW_POINTS = 80
 
 
 def front_figure(contents: Contents, panel: Panel, n_panels: int) -> Figure:
@@ -32,11 +31,13 @@ def front_figure(contents: Contents, panel: Panel, n_panels: int) -> Figure:
     xy = np.column_stack([panel.x.values, panel.y.values])
     names = [shortened(contents.title(int(scored.numbers[i]))) for i in named]
     places = dict(zip(named, label_places(xy[named], names, xy[scored.front]), strict=True))
-    marker: dict[str, Any] = {"color": "var(--front)", "size": 9, "line": {"width": 1.5, "color": "var(--card)"}}
+    few = len(scored.front) <= FEW_POINTS
+    outline = {"width": 1.5 if few else 0.5, "color": "var(--card)"}
+    marker: dict[str, Any] = {"color": "var(--front)", "size": 9 if few else 6, "line": outline}
     traces = [
         _points(contents, panel, dominated(scored, n_panels), {"color": "var(--dominated)", "size": 6, "opacity": 0.7}),
         *([_staircase(panel, scored.front)] if panel.is_front else []),
-        _points(contents, panel, scored.front, marker, errors=len(scored.front) <= ERROR_BARS),
+        _points(contents, panel, scored.front, marker, errors=few),
         _landmarks(contents, panel, parents, "var(--landmark)", places),
         _landmarks(contents, panel, baselines, "var(--card)", places),
     ]
@@ -47,10 +48,10 @@ def front_figure(contents: Contents, panel: Panel, n_panels: int) -> Figure:
     if winner is not None:
         star = {"symbol": "star", "color": "var(--winner)", "size": 16, "line": {"width": 1.5, "color": "var(--card)"}}
         traces.append(_points(contents, panel, [winner], star))
-    layout = _layout(560 if n_panels == 1 else 330, panel.x.name, panel.y.name)
+    frame = layout(560 if n_panels == 1 else 330, panel.x.name, panel.y.name)
     if len(scored.objectives) == 1:
-        layout["shapes"] = [_level(float(panel.y.values[i]), "var(--muted)") for i in named]
-    return {"data": traces, "layout": layout}
+        frame["shapes"] = [_level(float(panel.y.values[i]), "var(--muted)") for i in named]
+    return {"data": traces, "layout": frame}
 
 
 def progress_figure(progress: Progress) -> Figure:
@@ -70,48 +71,14 @@ def progress_figure(progress: Progress) -> Figure:
         "hovertemplate": hover,
     }
     band = {"fill": "tonexty", "fillcolor": "var(--band)"}
-    layout = _layout(230, "evaluations", None)
+    frame = layout(230, "evaluations", None)
     if progress.best_parent is not None:
-        layout["shapes"] = [_level(progress.best_parent, "var(--landmark)")]
-        layout["annotations"] = [_level_name(progress.best_parent, "best parent")]
+        frame["shapes"] = [_level(progress.best_parent, "var(--landmark)")]
+        frame["annotations"] = [_level_name(progress.best_parent, "best parent")]
     traces = [{**edge, "y": _rounded(low)}, {**edge, **band, "y": _rounded(high)}, line]
     by = {"evaluations": {"x": x, "title": "evaluations"}, "time": {"x": _rounded(hours), "title": title}}
     data = [{"type": "scatter", **trace} for trace in traces]
-    return {"name": progress.name, "data": data, "layout": layout, "by": by}
-
-
-def gene_figure(genes: GeneMap, limits: tuple[float, float]) -> Figure:
-    """Return one parameter's heat map; a narrow gap sets what lies outside the layers apart."""
-    edges, cells = _tiles(genes.columns)
-    values: list[list[float | None]] = [[None] * len(cells) for _ in genes.rows]
-    hover: list[list[str | None]] = [[None] * len(cells) for _ in genes.rows]
-    for at, k in ((at, k) for at, k in enumerate(cells) if k is not None):
-        for r in range(len(genes.rows)):
-            if np.isfinite(genes.values[r, k]):
-                values[r][at] = float(f"{genes.values[r, k]:.4g}")
-                hover[r][at] = f"{_where(genes.columns[k])}<br>{html.escape(str(genes.operators[r, k]))}"
-    middles = [(a + b) / 2 for a, b, k in zip(edges, edges[1:], cells, strict=False) if k is not None]
-    labels = [genes.columns[k].label for k in cells if k is not None]
-    every = -(-len(labels) // 16)
-    trace = {
-        "type": "heatmap",
-        "x": edges,
-        "y": [html.escape(shortened_row(row)) for row in genes.rows],
-        "z": values,
-        "customdata": hover,
-        "zmin": limits[0],
-        "zmax": limits[1] if limits[1] > limits[0] else limits[0] + 1,
-        "colorscale": [[0, "var(--low)"], [0.5, "var(--middle)"], [1, "var(--high)"]],
-        "colorbar": {"thickness": 9, "outlinewidth": 0, "nticks": 5, "tickfont": {"size": 11}, "xpad": 6},
-        "xgap": 1.5,
-        "ygap": 1.5,
-        "hoverongaps": False,
-        "hovertemplate": "<b>%{z}</b>  %{y}<br>%{customdata}<extra></extra>",
-    }
-    layout = _layout(58 + 26 * len(genes.rows), "layer" if any(c.layers for c in genes.columns) else None, None)
-    layout["xaxis"] |= {"tickvals": middles[::every], "ticktext": labels[::every], "showgrid": False, "zeroline": False}
-    layout["yaxis"] |= {"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6}
-    return {"data": [trace], "layout": layout, "parameter": genes.parameter}
+    return {"name": progress.name, "data": data, "layout": frame, "by": by}
 
 
 def _points(
@@ -178,7 +145,8 @@ def _staircase(panel: Panel, front: NDArray[np.intp]) -> dict[str, Any]:
     }
 
 
-def _layout(height: int, x: str | None, y: str | None) -> dict[str, Any]:
+def layout(height: int, x: str | None, y: str | None) -> dict[str, Any]:
+    """Return a figure's layout: height in pixels, axis titles, no ornament."""
     axis = {"gridcolor": "var(--line)", "zeroline": False, "automargin": True, "ticks": "", "tickfont": {"size": 11.5}}
     axes = {
         key: {
@@ -209,27 +177,6 @@ def _level(value: float, colour: str) -> dict[str, Any]:
 def _level_name(value: float, name: str) -> dict[str, Any]:
     at = {"xref": "paper", "x": 1, "xanchor": "right", "y": value, "yanchor": "top"}
     return {**at, "text": name, "showarrow": False, "font": {"size": 11, "color": "var(--muted)"}}
-
-
-def _tiles(columns: Sequence[Column]) -> tuple[list[float], list[int | None]]:
-    """Return the n + 1 edges of n tiles across, and each tile's column; None is a gap."""
-    depth = max((c.layers[1] for c in columns if c.layers), default=1)
-    outside = max(1.0, depth / 14)
-    edges: list[float] = []
-    cells: list[int | None] = []
-    for k, column in enumerate(columns):
-        if k and (column.layers is None) != (columns[k - 1].layers is None):
-            edges, cells = [*edges, edges[-1] + outside / 3], [*cells, None]
-        width = column.layers[1] - column.layers[0] if column.layers else outside
-        edges = [*(edges or [0.0]), (edges[-1] if edges else 0.0) + width]
-        cells = [*cells, k]
-    return edges, cells
-
-
-def _where(column: Column) -> str:
-    if column.layers is None:
-        return column.label
-    return f"layer{'s' if column.layers[1] > column.layers[0] + 1 else ''} {column.label}"
 
 
 def _in_words(axis: Axis, at: NDArray[np.intp]) -> Iterable[str]:

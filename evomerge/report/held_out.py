@@ -36,15 +36,12 @@ class HeldOutTable:
 
     Attributes:
         zero: where "no difference" is, in percent of the scale's width.
-        low, high: the scale's ends.
     """
 
     verification: Verification
     objectives: tuple[str, ...]
     rows: tuple[TableRow, ...]
     zero: float
-    low: float
-    high: float
 
 
 def held_out_table(verification: Verification) -> HeldOutTable:
@@ -67,7 +64,7 @@ def held_out_table(verification: Verification) -> HeldOutTable:
         for row in verification.rows
     )
     objectives = tuple(o.name for o in verification.rows[0].objectives) if verification.rows else ()
-    return HeldOutTable(verification, objectives, rows, percent(0.0), low + margin, high - margin)
+    return HeldOutTable(verification, objectives, rows, percent(0.0))
 
 
 def _role(row: Row, verification: Verification) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from evomerge.archive import Archive
 from evomerge.report.contents import Contents, read_contents
 from evomerge.report.details import details
-from evomerge.report.figures import front_figure, progress_figure
+from evomerge.report.figures import FEW_POINTS, front_figure, progress_figure
 from evomerge.report.held_out import held_out_table
 from evomerge.report.images import save_images
 from evomerge.report.palette import DARK, LIGHT, css_variables
@@ -70,6 +70,7 @@ def _page(contents: Contents, candidates: Sequence[dict[str, Any]]) -> str:
         data=for_script(_data(contents, candidates)),
         n_panels=len(panels(contents.scored)) if len(contents.scored.numbers) else 0,
         n_embedded=len(candidates),
+        few_points=FEW_POINTS,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # Sizes in pixels of a narrow panel: what does not collide there does not collide in a wide one.
-_PANEL = np.array([330.0, 330.0])
+_PANEL = np.array([300.0, 250.0])
 _LETTER, _LINE, _MARKER = 6.4, 15.0, 8.0
 _PLACES = {
     "top center": (0.0, 1.0),
@@ -61,12 +61,13 @@ def label_places(points: ArrayLike, names: Sequence[str], others: ArrayLike = ()
         return []
     low = everything.min(axis=0)
     pixels = (everything - low) / np.maximum(np.ptp(everything, axis=0), 1e-12) * _PANEL
-    obstacles = [Box(x, y, _MARKER / 2, _MARKER / 2) for x, y in pixels.tolist()]
+    markers = [Box(x, y, _MARKER / 2, _MARKER / 2) for x, y in pixels.tolist()]
+    labels: list[Box] = []
     places: list[str] = []
     for point, name in zip(pixels, names, strict=False):
-        costs = {place: _cost(_box(point, name, place), obstacles) for place in _PLACES}
+        costs = {place: _cost(_box(point, name, place), markers, labels) for place in _PLACES}
         places.append(min(costs, key=lambda place: costs[place]))
-        obstacles.append(_box(point, name, places[-1]))
+        labels.append(_box(point, name, places[-1]))
     return places
 
 
@@ -77,8 +78,9 @@ def _box(point: NDArray[np.float64], name: str, place: str) -> Box:
     return Box(float(point[0]) + dx * aside, float(point[1]) + dy * (height + _MARKER), width, height)
 
 
-def _cost(box: Box, obstacles: Sequence[Box]) -> float:
-    covered = sum(_overlap(box, obstacle) for obstacle in obstacles)
+def _cost(box: Box, markers: Sequence[Box], labels: Sequence[Box]) -> float:
+    """Return how bad a place is: a name over a name is unreadable, a name over a marker merely ugly."""
+    covered = sum(_overlap(box, marker) for marker in markers) + 50 * sum(_overlap(box, label) for label in labels)
     outside = max(0.0, -(box.x - box.width), box.x + box.width - float(_PANEL[0]))
     return covered + 20 * outside
 

@@ -92,7 +92,7 @@
       return own ? `${rule.operator} (${own})` : rule.operator;
     });
     const same = new Set(operators).size === 1;
-    const heads = [["where", ""], ...(same ? [] : [["operator", "by"]]), ...parents.map((parent) => [parent, "by"])];
+    const heads = [["where", "by where"], ...(same ? [] : [["operator", "by"]]), ...parents.map((parent) => [parent, "by"])];
     const rows = recipe.rules.map((rule, i) => [
       whereWords(rule.where),
       ...(same ? [] : [operators[i]]),
@@ -132,18 +132,18 @@
     place.replaceChildren();
     const tags = element("div", null, "tags");
     (found ? found.marks : []).forEach((mark) => tags.append(element("span", mark)));
-    place.append(block(element("p", found ? found.title : `candidate ${picked}`, "title"), tags));
+    const head = block(element("p", found ? found.title : `candidate ${picked}`, "title"), tags, element("h3", "Scores"));
+    place.append(head);
     if (found) {
-      place.append(block(element("h3", "Scores"), ...scoreTable("objective", found.objectives)));
-      if (found.tasks.length) place.append(block(...scoreTable("task", found.tasks)));
+      head.append(...scoreTable("objective", found.objectives), ...scoreTable("task", found.tasks));
       place.append(recipeBlocks(found.recipe));
       return;
     }
     const scores = data.points[picked].map(([value, stderr], k) => ({ split: "search", name: data.objectives[k], value, stderr }));
     const command = `evomerge export RUN_DIR --pick ${picked} --out DIR`;
+    head.append(...scoreTable("objective", scores));
     place.append(
-      block(element("h3", "Scores"), ...scoreTable("objective", scores)),
-      block(element("p", "The recipe of this candidate is in the archive, not in this page. To build it:", "muted"), element("code", command)),
+      block(element("h3", "Recipe"), element("p", "The recipe of this candidate is in the archive, not in this page. To build it:", "muted"), element("code", command)),
     );
   };
   const genePlots = new Map(); // parameter -> its plot, kept and redrawn: purging one that is being drawn fails

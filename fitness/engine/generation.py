@@ -131,4 +131,4 @@ class _DecodingState:
         self.ids = self.ids[rows]
         self.mask = None if self.mask is None else self.mask[rows]
         if self.cache is not None and kept:
-            self.cache.batch_select_indices(rows)
+            self.cache.reorder_cache(rows)  # selects rows, in every kind of cache

@@ -68,8 +68,8 @@ def score_rows(model: nn.Module, rows: Sequence[Row]) -> list[LogLikelihood]:
         logits = _logits_at(
             model, torch.from_numpy(ids).to(device), torch.from_numpy(np.concatenate(scored)).to(device)
         )
-        read = torch.from_numpy(np.concatenate(reads)).to(device)
-        target = torch.from_numpy(np.concatenate(targets)).to(device)
+        read = torch.from_numpy(np.concatenate(reads)).to(logits.device)
+        target = torch.from_numpy(np.concatenate(targets)).to(logits.device)
         log_probabilities = logits[read, target] - logits.logsumexp(dim=-1)[read]
         greedy = logits.argmax(dim=-1)[read] == target
     starts = np.cumsum([0, *(len(t) for t in targets[:-1])])
@@ -94,12 +94,12 @@ def _logits_at(model: nn.Module, ids: torch.Tensor, positions: torch.Tensor) -> 
         if hidden.shape[:-1] != ids.shape:
             return inputs
         gathered.append(True)
-        return (hidden.reshape(1, -1, hidden.shape[-1])[:, positions], *inputs[1:])
+        return (hidden.reshape(1, -1, hidden.shape[-1])[:, positions.to(hidden.device)], *inputs[1:])
 
     with head.register_forward_pre_hook(gather) if head is not None else nullcontext():
         logits = forward_logits(model, ids)
     if not gathered:
-        logits = logits.reshape(1, -1, logits.shape[-1])[:, positions]
+        logits = logits.reshape(1, -1, logits.shape[-1])[:, positions.to(logits.device)]
     return logits[0].float()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from fitness.engine.tokenizer import Tokenizer
 from fitness.errors import FitnessError
 
 _MAX_LOGITS = 2**26  # logits of one batch: 256 MiB in float32
+
+log = logging.getLogger(__name__)
 
 Tokens = tuple[int, ...]
 
@@ -104,15 +107,21 @@ def _tokenise(request: Request, tokenizer: Tokenizer) -> Prompt | list[_Window]:
     if isinstance(request, Completion):
         return _prompt(request, tokenizer)
     if isinstance(request, WholeText):
-        return list(rolling_windows(tokenizer.encode(request.text), prefix_id=tokenizer.prefix_id, max_length=limit))
+        ids = tokenizer.encode(request.text)
+        if not ids:
+            raise FitnessError(f"text {request.text[:40]!r}: expected at least one token, found none")
+        return list(rolling_windows(ids, prefix_id=tokenizer.prefix_id, max_length=limit))
     context, continuation = tokenizer.encode_pair(request.context, request.continuation)
     if len(continuation) > limit:
         raise FitnessError(
             f"continuation {request.continuation[:40]!r}...: expected at most the {limit} tokens that the model "
             f"takes, found {len(continuation)}"
         )
-    # Too long: tokens are dropped from the left. The last token is predicted, never read.
-    return [_Window(tuple((context + continuation)[-(limit + 1) : -1]), tuple(continuation))]
+    whole = context + continuation
+    if len(whole) > limit + 1:
+        log.info("%d tokens cut from the left of a request that ends in %r", len(whole) - limit - 1, whole[-20:])
+    # The last token is predicted, never read.
+    return [_Window(tuple(whole[-(limit + 1) : -1]), tuple(continuation))]
 
 
 def rolling_windows(ids: Sequence[int], *, prefix_id: int, max_length: int) -> Iterator[_Window]:

@@ -134,7 +134,7 @@ class LMEvalTask:
             if self._metric == _PER_TEXT:
                 value = self._task.aggregation()[_PER_TEXT]([value])
         try:
-            return self._sign * float(value)
+            return self._sign * float(value) + 0.0  # no negative zero
         except (TypeError, ValueError):
             raise FitnessError(
                 f"task {self._name!r}, metric {self._metric!r}: expected one number per item, found {value!r}; "

@@ -81,7 +81,7 @@ def load_suite(
     seed: int,
     token_budget: int = 4096,
 ) -> TaskSuite:
-    """Load tasks, split their items, and make the fitness that scores them with plain batches.
+    """Load tasks, split their items, and make the fitness that scores them with plain batches, all items ready.
 
     Args:
         sources: see `load_tasks`.
@@ -92,9 +92,13 @@ def load_suite(
         token_budget: most tokens of a batch.
 
     Raises:
-        FitnessError: see `load_tasks`, `Splits.draw` and `load_tokenizer`.
+        FitnessError: see `load_tasks`, `Splits.draw`, `load_tokenizer` and `TaskSuite.prepare`.
     """
     tasks = [task for group in load_tasks(sources, directory=directory).values() for task in group]
     splits = Splits.draw({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
     language_model = PlainLanguageModel(load_tokenizer(tokenizer_dir), token_budget=token_budget)
-    return TaskSuite(tasks, splits=splits, language_model=language_model)
+    suite = TaskSuite(tasks, splits=splits, language_model=language_model)
+    for split, items in splits.items.items():
+        if items:
+            suite.prepare(split)
+    return suite

@@ -13,7 +13,7 @@ import numpy as np
 
 from fitness.engine.language_model import Answer, LanguageModel, Plan, Request
 from fitness.errors import FitnessError
-from fitness.scores import Budget, ItemScores
+from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 
 if TYPE_CHECKING:
@@ -83,6 +83,14 @@ class TaskSuite:
         """Item id -> task name."""
         return {item: task.name for item, (task, _) in self._scorer.task_of.items()}
 
+    def prepare(self, split: Split) -> None:
+        """Make all items of a split ready, so that the first evaluation need not.
+
+        Raises:
+            FitnessError: the engine cannot take an item, for example because it is too long.
+        """
+        self._scorer.plan(self._splits.select(Budget(split)))
+
     def evaluate(self, model: nn.Module, budget: Budget) -> ItemScores:
         """Score the budget's items, in its order (see `Fitness.evaluate`)."""
         return self._scorer.score(model, self._splits.select(budget))
@@ -125,10 +133,24 @@ class ItemScorer:
             task, local_id = self.task_of[item]
             requests.extend(task.requests(local_id))
             ends.append(len(requests))
-        self._plans[items] = self._language_model.plan(requests), ends
+        try:
+            plan = self._language_model.plan(requests)
+        except FitnessError:
+            self._name_the_item(items)
+            raise
+        self._plans[items] = plan, ends
         if len(self._plans) > _N_PLANS:
             self._plans.popitem(last=False)
         return self._plans[items]
+
+    def _name_the_item(self, items: Sequence[str]) -> None:
+        """Raise the engine's error with the first item that causes it."""
+        for item in items:
+            task, local_id = self.task_of[item]
+            try:
+                self._language_model.plan(task.requests(local_id))
+            except FitnessError as error:
+                raise FitnessError(f"item {item!r}: {error}") from error
 
 
 @dataclass(frozen=True)

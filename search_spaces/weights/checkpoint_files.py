@@ -93,7 +93,8 @@ def find_shards(directory: Path) -> dict[Path, list[str] | None]:
     for tensor, file in weight_map.items():
         if not isinstance(file, str) or re.fullmatch(r"[^/\\]+\.safetensors", file) is None:
             raise SpaceError(
-                f"{directory / INDEX}: expected the name of a safetensors file in the same directory, found {file!r} for {tensor}"
+                f"{directory / INDEX}: expected the name of a safetensors file in the same directory, found {file!r} "
+                f"for {tensor}"
             )
         names = shards.setdefault(directory / file, [])
         if names is not None:

@@ -37,7 +37,7 @@ def export(
 ) -> Path:
     """Write the merged model to a new directory that plain transformers loads.
 
-    The directory appears under its name only when it is complete and on the disk. Weights are the values of
+    The directory appears under its name only when it is complete. Weights are the values of
     `merged_tensor`; tokenizer, chat template and generation config are the base's.
 
     Args:

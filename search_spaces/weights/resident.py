@@ -58,6 +58,11 @@ class ResidentModel:
         plan = plan_tensor(recipe, self._parents, name)
         if plan.shape != tuple(weight.shape):
             raise SpaceError(f"{name}: expected {tuple(weight.shape)} as the live model has it, found {plan.shape}")
+        if torch.promote_types(plan.dtype, weight.dtype) != weight.dtype:
+            raise SpaceError(
+                f"dtype: the live model's {weight.dtype} cannot hold every {plan.dtype}, so it would not be what is "
+                "exported; compute in float32, or export another dtype"
+            )
         return plan
 
     def _targets(self, recipe: Recipe) -> dict[str, Tensor]:

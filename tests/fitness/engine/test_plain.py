@@ -121,6 +121,7 @@ ARCHITECTURES = {
     "bloom": {"n_layer": 2, "n_head": 4},
     "granite": {"logits_scaling": 4.0},
     "mamba": {"state_size": 4},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
 }
 
 
@@ -140,7 +141,7 @@ def tiny_architecture(kind: str) -> torch.nn.Module:
     from transformers import AutoConfig
 
     shape = {} if kind in ("gpt2", "bloom") else {"intermediate_size": 64, "num_hidden_layers": 2}
-    if kind in ("gemma2", "granite"):
+    if kind in ("gemma2", "granite", "lfm2"):
         shape |= {"num_attention_heads": 4, "num_key_value_heads": 2}
     config = AutoConfig.for_model(
         kind,

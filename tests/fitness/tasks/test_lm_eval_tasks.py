@@ -30,9 +30,16 @@ CHOICE: dict[str, Any] = {
 GENERATE: dict[str, Any] = {
     "output_type": "generate_until",
     "doc_to_text": "{{question}}",
-    "doc_to_target": "{{choices[gold]}}",
+    "doc_to_target": "{{'hak'[gold]}}",
     "generation_kwargs": {"until": ["7", "\n"], "max_gen_toks": 12, "do_sample": False, "temperature": 0.0},
 }
+FIRST_LETTER = [
+    {
+        "name": "first letter",
+        "filter": [{"function": "regex", "regex_pattern": "([a-z])"}, {"function": "take_first"}],
+    },
+    {"name": "all", "filter": [{"function": "take_first"}]},
+]
 MEAN = {"aggregation": "mean", "higher_is_better": True}
 
 
@@ -63,25 +70,19 @@ TASKS = {
     "mutual information": {**CHOICE, "metric_list": [{"metric": "acc_mutual_info", **MEAN}]},
     "log-likelihood": {
         "output_type": "loglikelihood",
-        "doc_to_text": "",
-        "doc_to_target": "{{question[:2]}}",
+        "doc_to_text": "{{question}}",
+        "doc_to_target": "{{'2h9'[gold]}}",
         "metric_list": [{"metric": "acc", **MEAN}],
     },
     "generation": {
         **GENERATE,
-        "metric_list": [{"metric": "exact_match", **MEAN, "regexes_to_ignore": ["[a-z]+"]}],
-        "filter_list": [
-            {
-                "name": "first letter",
-                "filter": [{"function": "regex", "regex_pattern": "([a-z])"}, {"function": "take_first"}],
-            },
-            {"name": "all", "filter": [{"function": "take_first"}]},
-        ],
-        "doc_to_target": "{{question[gold]}}",
+        "metric_list": [{"metric": "exact_match", **MEAN, "regexes_to_ignore": ["!"]}],
+        "filter_list": FIRST_LETTER,
     },
     "lower is better": {
         **GENERATE,
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": False}],
+        "filter_list": FIRST_LETTER,
     },
 }
 
@@ -103,6 +104,7 @@ def test_item_scores_are_lm_evals(kind, model, tokenizer, family: Family, tmp_pa
     assert dict(zip(result.scores.item_ids, result.scores.values.tolist(), strict=True)) == {
         f"tiny/{sample['doc_id']}": sign * float(sample[metric]) for sample in samples
     }
+    assert len(set(result.scores.values)) == 2
     pipeline = samples[0]["filter"]
     assert result.value == pytest.approx(sign * reference["results"]["tiny"][f"{metric},{pipeline}"])
     assert (result.metric.startswith("-")) == (kind == "lower is better")
@@ -128,10 +130,10 @@ def test_a_metric_and_a_filter_can_be_asked_for(tmp_path):
     path = write_task(tmp_path, **TASKS["generation"])
     (task,) = load_tasks([f"{path.name}:exact_match,all"], directory=tmp_path)[f"{path.name}:exact_match,all"]
     assert task.metric == "exact_match"
-    letter = task.item_ids[0]
-    target = arithmetic(12)[0]["question"][0]
-    assert task.score(letter, [target]) == 1.0
-    assert task.score(letter, [target + " and more"]) == 0.0
+    assert task.score("0", ["h"]) == 1.0
+    assert task.score("0", ["h and more"]) == 0.0
+    (by_default,) = load_lm_eval_tasks(path)
+    assert by_default.score("0", ["h and more"]) == 1.0
     with pytest.raises(FitnessError, match=r"filter 'some': expected one of \['first letter', 'all'\]"):
         load_lm_eval_tasks(path, metric="exact_match,some")
 

@@ -141,8 +141,15 @@ def test_splits_of_other_tasks_are_refused(tokenizer):
         TaskSuite([task], splits=Splits({"search": ("one/1", "one/2")}), language_model=PlainLanguageModel(tokenizer))
 
 
-def test_text_is_tokenised_once_per_set_of_items(tasks_dir, family, model, monkeypatch):
+def test_text_is_tokenised_once_before_the_first_evaluation(tasks_dir, family, model, monkeypatch):
     fitness = suite(tasks_dir, family)
-    first = fitness.evaluate(model, Budget("search"))
     monkeypatch.setattr("fitness.engine.tokenizer.Tokenizer.encode", lambda *_: pytest.fail("tokenised again"))
-    assert fitness.evaluate(model, Budget("search")) == first
+    assert len(fitness.evaluate(model, Budget("search")).values) == 20 * 0.5 + 6 + 5
+
+
+def test_an_item_that_the_model_cannot_take_is_named_before_any_model_is_needed(family, tmp_path):
+    write_jsonl(tmp_path / "long.jsonl", [*completions(5), {"id": "huge", "prompt": "a", "answer": "b" * 200}])
+    with pytest.raises(FitnessError, match="item 'long/huge': max_new_tokens: expected between 1 and 127"):
+        load_suite(
+            ["long.jsonl"], directory=tmp_path, tokenizer_dir=family.base, shares={"search": 0.5, "test": 0.5}, seed=0
+        )

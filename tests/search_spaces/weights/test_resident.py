@@ -57,6 +57,14 @@ def test_the_module_may_compute_in_the_recipes_dtype(parents: Parents) -> None:
     assert holds(model, r, parents)
 
 
+@pytest.mark.parametrize(("compute", "dtype"), [(torch.bfloat16, "float32"), (torch.float16, "bfloat16")])
+def test_a_module_that_cannot_hold_the_rounded_values_is_refused(
+    parents: Parents, compute: torch.dtype, dtype: str
+) -> None:
+    with pytest.raises(SpaceError, match=rf"the live model's {compute} cannot hold every torch\.{dtype}"):
+        resident(parents, compute_dtype=compute).become(merge(parents, dtype=dtype, alpha=1.0))
+
+
 def test_becoming_a_then_b_equals_becoming_b_afresh(parents: Parents) -> None:
     recipes = [
         merge(parents, alpha=1.0),

@@ -1,0 +1,32 @@
+"""The main job on SmolLM2-135M-Instruct: three experts, an NSGA-II campaign, and CMA-ES on the macro-average.
+
+    python -m experiments.smollm --base wheel|hub
+
+About an hour on two cores; what is done is not done again, and a call after an interruption goes on.
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from evomerge.cli import guarded
+from experiments.campaigns import search_verify_export
+from experiments.smollm.train import MODELS_DIRECTORY, train_all
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Train what is missing, then run both campaigns."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", choices=("wheel", "hub"), default="wheel", help="where the base model comes from")
+    arguments = parser.parse_args()
+    console = Console()
+    train_all(arguments.base, MODELS_DIRECTORY)
+    for kind in ("nsga2", "cma_es"):
+        search_verify_export(HERE / f"campaign_{kind}.yaml", Path("runs") / f"smollm-{kind}", console)
+
+
+if __name__ == "__main__":
+    guarded(main)
