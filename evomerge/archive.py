@@ -18,32 +18,15 @@ from typing import Any, Literal
 
 import evomerge
 from evomerge import archive_codec as codec
+from evomerge.archive_file import SCHEMA_VERSION, TABLES, ArchiveError, check_schema, connect
 from evomerge.candidate import Candidate, Done, Failure, Stage
 from fitness.scores import Estimate, ItemScores, Split, item_set_digest
 
-SCHEMA_VERSION = 1
-_SCHEMA = (
-    "CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE item_sets (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, item_ids BLOB NOT NULL)",
-    "CREATE TABLE events (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, requested INTEGER)",
-    "CREATE TABLE candidates (number INTEGER PRIMARY KEY, event INTEGER NOT NULL REFERENCES events, label TEXT,"
-    " proposal INTEGER, genome BLOB, recipe BLOB NOT NULL)",
-    "CREATE INDEX candidates_by_event ON candidates (event)",
-    "CREATE TABLE outcomes (event INTEGER NOT NULL REFERENCES events, position INTEGER NOT NULL,"
-    " candidate INTEGER NOT NULL REFERENCES candidates, split TEXT NOT NULL, seconds REAL NOT NULL,"
-    " item_set INTEGER REFERENCES item_sets, scores BLOB, objectives TEXT,"
-    " stage TEXT, reason TEXT, attempts INTEGER, traceback TEXT, PRIMARY KEY (event, position)) WITHOUT ROWID",
-    "CREATE INDEX outcomes_by_candidate ON outcomes (candidate, split)",
-)
 _CANDIDATES = "SELECT number, recipe, label, proposal, genome FROM candidates"
 _RECORDS = (
     "SELECT candidate, split, at, seconds, objectives, stage, reason, attempts, traceback"
     " FROM outcomes JOIN events ON event = seq"
 )
-
-
-class ArchiveError(RuntimeError):
-    """The archive cannot be read or written; what was committed before is intact."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +65,9 @@ class Told:
     records: tuple[Record, ...]
 
 
+__all__ = ["Archive", "ArchiveError", "Asked", "Record", "Told"]
+
+
 class Archive:
     """One campaign's event store."""
 
@@ -100,9 +86,9 @@ class Archive:
         """
         if path.exists():
             raise ArchiveError(f"{path}: expected no archive, found one; open it instead")
-        archive = Archive(_connect(path, "rwc"), path)
-        with archive._transaction() as connection:
-            for statement in _SCHEMA:
+        archive = Archive(connect(path, "rwc"), path)
+        with archive.transaction() as connection:
+            for statement in TABLES:
                 connection.execute(statement)
             rows = {"schema_version": str(SCHEMA_VERSION), "campaign": campaign, "evomerge": evomerge.__version__}
             connection.executemany("INSERT INTO campaign VALUES (?, ?)", rows.items())
@@ -115,12 +101,24 @@ class Archive:
         Raises:
             ArchiveError: there is none, it is not an archive, or a newer evomerge wrote it.
         """
-        return _checked(path, "rw")
+        return Archive._open(path, "rw")
 
     @staticmethod
     def read(path: Path) -> Archive:
         """Open an archive read-only, also while a search writes to it; raises like `open`."""
-        return _checked(path, "ro")
+        return Archive._open(path, "ro")
+
+    @staticmethod
+    def _open(path: Path, mode: str) -> Archive:
+        if not path.is_file():
+            raise ArchiveError(f"{path}: expected an archive, found none; is this the directory of a run?")
+        connection = connect(path, mode)
+        try:
+            check_schema(path, connection)
+        except ArchiveError:
+            connection.close()
+            raise
+        return Archive(connection, path)
 
     @property
     def campaign(self) -> str:
@@ -129,7 +127,7 @@ class Archive:
 
     def note(self, key: str, value: str) -> None:
         """Record a fact about the campaign (its file, the verification), replacing an earlier one."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO campaign VALUES (?, ?)", (key, value))
 
     def noted(self, key: str) -> str | None:
@@ -140,7 +138,7 @@ class Archive:
 
     def asked(self, candidates: Sequence[Candidate], requested: int | None) -> None:
         """Commit new candidates before they are submitted."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             event = _event(connection, "asked", requested)
             connection.executemany(
                 "INSERT INTO candidates (number, event, recipe, label, proposal, genome) VALUES (?, ?, ?, ?, ?, ?)",
@@ -158,7 +156,7 @@ class Archive:
         kind: Literal["told", "verified"] = "told",
     ) -> None:
         """Commit outcomes before an optimiser learns from them; a Failure comes with no estimate."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             event = _event(connection, kind, None)
             connection.executemany(
                 f"INSERT INTO outcomes VALUES ({', '.join('?' * 12)})",
@@ -234,8 +232,15 @@ class Archive:
         return self._item_sets[digest]
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit whole, or roll back and raise ArchiveError."""
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what happens inside as a whole; inside another transaction, with that one.
+
+        Raises:
+            ArchiveError: the disk is full or the file cannot be written; nothing of it is kept.
+        """
+        if self._connection.in_transaction:
+            yield self._connection
+            return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
@@ -254,37 +259,6 @@ class Archive:
 
     def _one(self, query: str) -> Any:
         return next(self._rows(query))[0]
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    try:
-        uri = f"{path.resolve().as_uri()}?mode={mode}"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
-        if mode != "ro":
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.Error as error:
-        raise ArchiveError(f"{path}: cannot open the archive ({error})") from error
-    return connection
-
-
-def _checked(path: Path, mode: str) -> Archive:
-    if not path.is_file():
-        raise ArchiveError(f"{path}: expected an archive, found none; is this the directory of a run?")
-    archive = Archive(_connect(path, mode), path)
-    try:
-        version = int(archive.noted("schema_version") or "")
-    except (ArchiveError, ValueError) as error:
-        archive.close()
-        raise ArchiveError(f"{path}: expected an evomerge archive, found something else ({error})") from error
-    if version > SCHEMA_VERSION:
-        archive.close()
-        raise ArchiveError(
-            f"{path}: expected schema version {SCHEMA_VERSION} or older, found {version}; "
-            "a newer evomerge wrote it: install that one (`pip install --upgrade evomerge`)"
-        )
-    return archive
 
 
 def _event(connection: sqlite3.Connection, kind: str, requested: int | None) -> int:

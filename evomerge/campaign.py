@@ -119,6 +119,7 @@ class Campaign(Generic[G]):
         started, before, done_before = time.monotonic(), self._progress.seconds, self._progress.done
         if self._n_asked == 0:
             self._ask_landmarks()
+        self._refill()
         in_flight = 0
         while True:
             in_flight += self._submit()
@@ -128,7 +129,10 @@ class Campaign(Generic[G]):
             in_flight -= len(arrived)
             elapsed = time.monotonic() - started
             self._progress.seconds = before + elapsed
-            self._receive(arrived)
+            # One commit a step: what arrived, and what is asked now that it is known. Nothing is submitted before.
+            with self._archive.transaction():
+                self._receive(arrived)
+                self._refill()
             pace = elapsed / max(1, self._progress.done - done_before)
             self._progress.left = self._time_left(pace)
             if self._watch is not None:
@@ -162,16 +166,18 @@ class Campaign(Generic[G]):
         candidates = [Candidate(i, landmark.recipe, landmark.name) for i, landmark in enumerate(landmarks)]
         self._enqueue(candidates, requested=None)
 
-    def _ask(self, n: int) -> None:
+    def _ask(self, n: int) -> bool:
+        """Ask for up to n genomes; return whether there were any."""
         genomes = self._optimiser.ask(n)
         if not genomes:
-            return
+            return False
         candidates = [
             Candidate(self._n_asked + i, self._space.decode(genome), None, self._n_proposals + i, genome)
             for i, genome in enumerate(genomes)
         ]
         self._n_proposals += len(genomes)
         self._enqueue(candidates, requested=n)
+        return True
 
     def _enqueue(self, candidates: list[Candidate], requested: int | None) -> None:
         self._archive.asked(candidates, requested)
@@ -179,16 +185,17 @@ class Campaign(Generic[G]):
         self._pending.update((c.number, c) for c in candidates)
         self._queue.extend(candidates)
 
+    def _refill(self) -> None:
+        """Ask for as many genomes as workers wait for one."""
+        while not self._closing():
+            n = min(self._pool.free - len(self._queue), self._limits.evaluations - self._n_asked)
+            if n <= 0 or not self._ask(n):
+                return
+
     def _submit(self) -> int:
-        """Fill the free workers; return how many candidates were submitted."""
+        """Give the queue to the free workers; return how many candidates were submitted."""
         submitted = 0
-        while self._pool.free > 0 and not self._draining and not self._out_of_time():
-            if not self._queue:
-                n = min(self._pool.free, self._limits.evaluations - self._n_asked)
-                if n > 0:
-                    self._ask(n)
-            if not self._queue:
-                break
+        while self._queue and self._pool.free > 0 and not self._closing():
             self._pool.submit(self._queue.popleft(), SEARCH)
             submitted += 1
         return submitted
@@ -233,6 +240,9 @@ class Campaign(Generic[G]):
                 progress.failures += 1
             elif progress.best is None or mean(outcome.estimate) > mean(progress.best.estimate):
                 progress.best = outcome
+
+    def _closing(self) -> bool:
+        return self._draining or self._out_of_time()
 
     def _out_of_time(self) -> bool:
         return self._limits.hours is not None and self._progress.seconds >= 3600 * self._limits.hours

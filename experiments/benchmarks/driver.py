@@ -9,6 +9,7 @@ On Ray a candidate should cost at most 20 ms beyond its own work.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -81,7 +82,7 @@ def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, .
     campaign.run()
     pool.close()
     archive.close()
-    return np.diff([began, *times]).tolist()
+    return [later - earlier for earlier, later in itertools.pairwise([began, *times])]
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import functools
 import io
 import logging
 from collections.abc import Iterator, Sequence
@@ -63,14 +64,22 @@ def _find(source: str | Path, include_path: Path | None) -> tuple[Any, str]:
     from lm_eval.tasks import TaskManager
 
     if isinstance(source, str):
-        return TaskManager(include_path=include_path), source
+        return _index_with_defaults(include_path), source
     folder = include_path or source.parent
-    manager = TaskManager(include_path=folder, include_defaults=False)  # all of lm-eval's would take 13 s
+    manager = TaskManager(include_path=folder, include_defaults=False)
     for group in manager.all_groups:  # a group in a file goes by its name, and may hold tasks of lm-eval's own
         path = manager.task_index[group].yaml_path
         if path is not None and path.resolve() == source.resolve():
-            return TaskManager(include_path=folder), group
+            return _index_with_defaults(folder), group
     return manager, str(source)
+
+
+@functools.cache
+def _index_with_defaults(include_path: Path | None) -> Any:
+    """Return a TaskManager of lm-eval's own tasks and a folder's; reading the former takes some 13 s, so it is kept."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=include_path)
 
 
 class LMEvalTask:

@@ -139,8 +139,8 @@ with RayPool(make_scoring_worker, count=1, run_dir=run_dir) as pool:
         pool.submit(make_candidate(0, "waits for a file", where=Path(gate)), BUDGET)
         while not Path(gate).with_suffix(".pid").exists():
             time.sleep(0.01)
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             done = pool.wait()
         except KeyboardInterrupt:
             print("draining", flush=True)
