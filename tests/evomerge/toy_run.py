@@ -1,12 +1,7 @@
-"""Start or resume a toy campaign in a process of its own, so that a test can kill it.
-
-usage: python -m tests.evomerge.toy_run ARCHIVE OPTIMISER EVALUATIONS [--pause SECONDS] [--ray WORKERS]
-"""
+"""Starting or resuming a toy campaign."""
 
 from __future__ import annotations
 
-import argparse
-import functools
 from pathlib import Path
 
 from evomerge.archive import Archive
@@ -39,26 +34,3 @@ def run_toy(path: Path, name: str, evaluations: int, *, pool: WorkerPool | None 
         return campaign(archive, OPTIMISERS[name](), pool, evaluations, **options).run()
     finally:
         archive.close()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("archive", type=Path)
-    parser.add_argument("optimiser", choices=OPTIMISERS)
-    parser.add_argument("evaluations", type=int)
-    parser.add_argument("--pause", type=float, default=0.0)
-    parser.add_argument("--ray", type=int, default=0)
-    arguments = parser.parse_args()
-    make_worker = functools.partial(ToyWorker, fail_below=0.05, pause=arguments.pause)
-    pool: WorkerPool = InProcessPool(make_worker)
-    if arguments.ray:
-        from evomerge.workers.ray_pool import RayPool
-
-        pool = RayPool(make_worker, count=arguments.ray, run_dir=arguments.archive.parent)
-    print("ready", flush=True)
-    print(run_toy(arguments.archive, arguments.optimiser, arguments.evaluations, pool=pool), flush=True)
-    pool.close()
-
-
-if __name__ == "__main__":
-    main()
