@@ -148,6 +148,7 @@ def build_optimiser(config: CampaignConfig, dim: int) -> Optimiser[Genome]:
         algorithm=chosen.kind,
         population=chosen.population or DEFAULT_POPULATION,
         options=chosen.options,
+        starts=[np.full(dim, 0.5)],  # the middle of every range, where CMA-ES starts too
     )
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from evomerge.archive import Archive, Asked, Record
 from evomerge.archive_codec import pack_genome
 from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
 from evomerge.optimisers.protocol import Optimiser
+from evomerge.progress import Limits, Progress
 from evomerge.workers.protocol import WorkerPool
 from fitness.errors import FitnessError
 from fitness.protocols import Estimator
@@ -34,42 +34,6 @@ class CampaignError(RuntimeError):
 
 class SearchInterruptedError(RuntimeError):
     """The user stopped the search; everything told is in the archive."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a search ends.
-
-    Attributes:
-        evaluations: candidates in all, landmarks and failures included.
-        hours: wall time in all, earlier sessions of a resumed search included; None for no limit.
-    """
-
-    evaluations: int
-    hours: float | None = None
-
-
-@dataclass
-class Progress:
-    """How far a search is.
-
-    Attributes:
-        done: candidates told, failures included.
-        total: the limit on `done`.
-        failures: candidates that failed.
-        seconds: wall time of the search, earlier sessions included.
-        left: seconds until the end at the pace so far, or None before the first candidate of this session.
-        best: the evaluation with the highest mean objective so far; None before the first.
-        latest: the outcomes that this step brought.
-    """
-
-    total: int
-    done: int = 0
-    failures: int = 0
-    seconds: float = 0.0
-    left: float | None = None
-    best: Evaluation | None = None
-    latest: list[Outcome] = field(default_factory=list)
 
 
 class Campaign(Generic[G]):
@@ -238,7 +202,7 @@ class Campaign(Generic[G]):
             progress.done += 1
             if isinstance(outcome, Failure):
                 progress.failures += 1
-            elif progress.best is None or mean(outcome.estimate) > mean(progress.best.estimate):
+            elif progress.best is None or outcome.estimate.mean > progress.best.estimate.mean:
                 progress.best = outcome
 
     def _closing(self) -> bool:
@@ -261,11 +225,6 @@ class Campaign(Generic[G]):
         if self._progress.done >= self._limits.evaluations:
             return "evaluations"
         return "hours" if self._out_of_time() else "exhausted"
-
-
-def mean(estimate: Estimate) -> float:
-    """Return the unweighted mean of the objectives, higher is better."""
-    return sum(o.value for o in estimate.objectives) / len(estimate.objectives)
 
 
 def _recorded(record: Record, candidate: Candidate) -> Outcome:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from evomerge.archive import Archive, Record
-from evomerge.campaign import mean
 from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
 from evomerge.verify import Verification
@@ -125,7 +124,7 @@ def pick(archive: Archive, choice: str) -> Candidate:
     if choice == "knee":
         return found.points[index].candidate
     if choice == "best":
-        return max(found.points, key=lambda p: mean(p.estimate)).candidate
+        return max(found.points, key=lambda p: p.estimate.mean).candidate
     kind, _, objective = choice.partition(":")
     if kind == "best":
         return max(found.points, key=lambda p: p.objective(objective).value).candidate

@@ -70,6 +70,8 @@ def _signed_distances(scaled: NDArray[np.float64]) -> NDArray[np.float64]:
     extremes = scaled[[np.lexsort((scaled.sum(axis=1), scaled[:, k]))[-1] for k in range(m)]]
     spanned = np.linalg.matrix_rank(extremes, tol=1e-9) == m
     normal = np.linalg.solve(extremes, np.ones(m)) if spanned else np.ones(m)  # the plane is {x : normal · x = 1}
+    if (normal <= 0).any():
+        normal = np.ones(m)
     return np.asarray((scaled @ normal - 1) / np.linalg.norm(normal))
 
 

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from evomerge.campaign import Progress, mean
 from evomerge.front import CampaignFront
+from evomerge.progress import Progress
 from evomerge.verify import Row, Verification
 from fitness.scores import ObjectiveEstimate
 
@@ -32,7 +32,7 @@ def front_table(front: CampaignFront) -> Table:
     for i, point in enumerate(front.points):
         name = point.candidate.label or str(point.candidate.number)
         cells = [_plus_minus(o) for o in point.estimate.objectives]
-        table.add_row(name, *cells, f"{mean(point.estimate):.3f}", "knee" if i == knee else "")
+        table.add_row(name, *cells, f"{point.estimate.mean:.3f}", "knee" if i == knee else "")
     return table
 
 
@@ -112,7 +112,7 @@ def _line(progress: Progress) -> str:
         best = progress.best
         values = " ".join(f"{o.name} {o.value:.3f}" for o in best.estimate.objectives)
         name = best.candidate.label or f"candidate {best.candidate.number}"
-        parts.append(f"best mean {mean(best.estimate):.3f} ({name}: {values})")
+        parts.append(f"best mean {best.estimate.mean:.3f} ({name}: {values})")
     parts.append(f"{progress.failures} failed")
     if progress.left is not None:
         parts.append(f"{duration(progress.left)} left")

@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 
 from evomerge.archive import Archive
-from evomerge.campaign import mean
 from evomerge.candidate import Candidate, Failure
 from evomerge.pareto import front
 from evomerge.workers.protocol import WorkerPool
@@ -103,7 +102,7 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
         raise VerificationError("expected scored candidates, found none; run the search first")
     estimates = [r.estimate for r in scored if r.estimate is not None]
     efficient = set(front(np.array([[o.value for o in e.objectives] for e in estimates])).tolist())
-    ranked = sorted(range(len(scored)), key=lambda i: (i not in efficient, -mean(estimates[i]), scored[i].number))
+    ranked = sorted(range(len(scored)), key=lambda i: (i not in efficient, -estimates[i].mean, scored[i].number))
     chosen: dict[str, Candidate] = {}
     for i in ranked:
         candidate = archive.candidate(scored[i].number)
@@ -140,7 +139,7 @@ class Verifier:
             say(f"scoring {len(candidates)} candidates on validation items")
             chosen = self._score(candidates, "validation")
             candidates = [c for c in candidates if c.number in chosen]
-            candidates.sort(key=lambda c: -mean(self._estimator.estimate(chosen[c.number])))
+            candidates.sort(key=lambda c: -self._estimator.estimate(chosen[c.number]).mean)
         landmarks = self._archive.landmarks()
         say(f"scoring parents, baselines and {len(candidates)} candidates on test items")
         scores = self._score([*landmarks, *candidates], "test")
@@ -178,7 +177,7 @@ class Verifier:
             what = f"parents {missing}" if missing else ("every candidate" if parents else "all landmarks")
             raise VerificationError(f"cannot verify: {what} failed or were never scored on held-out items; see log.txt")
         estimates = {number: self._estimator.estimate(found) for number, found in scores.items()}
-        best = max(parents, key=lambda c: mean(estimates[c.number]))
+        best = max(parents, key=lambda c: estimates[c.number].mean)
         rows = [self._row(c, scores, estimates, best.number) for c in [*landmarks, *candidates] if c.number in scores]
         winner = candidates[0]
         verdict, wins = self._verdict(winner, best, landmarks, scores)
@@ -196,7 +195,7 @@ class Verifier:
             number,
             kind,
             estimates[number].objectives,
-            mean=mean(estimates[number]),
+            mean=estimates[number].mean,
             difference=None if number == best else self._compare(scores[number], scores[best]),
         )
 

@@ -24,7 +24,7 @@ class Objective:
     Attributes:
         name: unique within a campaign.
         tasks: at least one task name; each counts the same, however many items it has.
-        weight: positive; matters where one number is wanted of all objectives.
+        weight: at least 0; matters where one number is wanted of all objectives.
     """
 
     name: str
@@ -47,8 +47,8 @@ def check_objectives(objectives: Sequence[Objective], known_tasks: Sequence[str]
             raise FitnessError(f"objective {objective.name!r}: expected unique names, found this one twice")
         if not tasks or len(set(tasks)) != len(tasks):
             raise FitnessError(f"objective {objective.name!r}: expected different tasks, at least one, found {tasks}")
-        if not objective.weight > 0.0:
-            raise FitnessError(f"objective {objective.name!r}: expected a positive weight, found {objective.weight}")
+        if not objective.weight >= 0.0:
+            raise FitnessError(f"objective {objective.name!r}: expected a weight >= 0, found {objective.weight}")
         unknown = sorted(set(tasks) - set(known_tasks))
         if unknown:
             raise FitnessError(
@@ -157,23 +157,3 @@ class MeanEstimator:
             if len(self._layouts) > _N_LAYOUTS:
                 self._layouts.popitem(last=False)
         return known
-
-
-def macro_mean(estimate: Estimate, weights: Mapping[str, float] | None = None) -> ObjectiveEstimate:
-    """Return the weighted mean of all objectives, as an objective named "mean".
-
-    Its standard error takes the objectives as independent: it is too small where they share tasks.
-
-    Args:
-        estimate: of one candidate.
-        weights: objective name -> positive weight; by default all equal.
-    """
-    objectives = estimate.objectives
-    raw = np.array([1.0 if weights is None else weights[objective.name] for objective in objectives])
-    share = raw / raw.sum()
-    return ObjectiveEstimate(
-        "mean",
-        float(share @ [objective.value for objective in objectives]),
-        float(np.sqrt(share**2 @ [objective.stderr**2 for objective in objectives])),
-        sum(objective.n_items for objective in objectives),
-    )

@@ -97,3 +97,8 @@ class Estimate:
 
     split: Split
     objectives: tuple[ObjectiveEstimate, ...]
+
+    @property
+    def mean(self) -> float:
+        """The macro-average: the unweighted mean of the objectives, higher is better."""
+        return sum(objective.value for objective in self.objectives) / len(self.objectives)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
@@ -84,6 +84,7 @@ class PymooOptimiser:
         population: genomes per generation and survivors, at least 2.
         options: further options by pymoo's own names: `n_offsprings` (genomes per generation after the first),
             `eliminate_duplicates`, `crossover` (arguments of SBX, e.g. eta and prob), `mutation` (of PM).
+        starts: genomes that the first generation begins with, e.g. the middle of the cube; the rest is random.
 
     Raises:
         OptimiserError: an argument is out of range, or see `check_options`.
@@ -98,6 +99,7 @@ class PymooOptimiser:
         algorithm: str = "nsga2",
         population: int = 24,
         options: Mapping[str, Any] = NO_OPTIONS,
+        starts: Sequence[ArrayLike] = (),
     ) -> None:
         for name, value, least in [("dim", dim, 1), ("n_objectives", n_objectives, 1), ("population", population, 2)]:
             if value < least:
@@ -107,6 +109,7 @@ class PymooOptimiser:
         check_options(options)
         self._dim = dim
         self._n_objectives = n_objectives
+        self._starts = _checked_starts(starts, dim, population)
         self._algorithm = _build(algorithm, population, options)
         self._immigration = stream(seed, algorithm, "immigrants")
         self._setup(stream_seed(seed, algorithm))
@@ -165,6 +168,8 @@ class PymooOptimiser:
         from pymoo.core.population import Population
 
         infills = self._algorithm.ask()
+        if self._generation.end == 0 and len(self._starts):
+            infills[: len(self._starts)].set("X", self._starts)
         if infills is None or len(infills) == 0:
             # pymoo would end the search here; a campaign ends by its budget.
             self._algorithm.termination.force_termination = False
@@ -189,6 +194,16 @@ def _build(name: str, population: int, options: Mapping[str, Any]) -> Algorithm:
     module, class_name = ALGORITHMS[name]
     # A copy: default operators are shared by all instances of a class, and some keep what they saw (SPEA2's survival).
     return copy.deepcopy(getattr(importlib.import_module(module), class_name)(pop_size=population, **arguments))
+
+
+def _checked_starts(starts: Sequence[ArrayLike], dim: int, population: int) -> NDArray[np.float64]:
+    genomes = np.array(starts, dtype=np.float64) if len(starts) else np.empty((0, dim))
+    inside = genomes.shape == (len(starts), dim) and bool(((genomes >= 0.0) & (genomes <= 1.0)).all())
+    if len(starts) > population or not inside:
+        raise OptimiserError(
+            f"starts: expected at most {population} genomes of {dim} numbers in [0, 1], found {starts}"
+        )
+    return genomes
 
 
 def _check_value(key: str, value: object, expected: type | tuple[float, float]) -> None:

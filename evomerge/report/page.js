@@ -6,8 +6,7 @@
   const config = {
     responsive: true,
     displaylogo: false,
-    displayModeBar: coarse ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
+    displayModeBar: false, // a double click resets a zoom; the bar would cover the small panels
   };
   let xAxis = "evaluations";
   let picked = data.order[0];

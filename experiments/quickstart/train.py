@@ -2,7 +2,7 @@
 
     python -m experiments.quickstart.train [--out experiments/quickstart/models]
 
-About 1.3 million parameters each; some 70 seconds in all on two idle cores.
+About 1.3 million parameters each; about a minute in all on two idle cores (an estimate from its parts).
 """
 
 import argparse

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from evomerge.archive import Archive
+from evomerge.archive import Archive, ArchiveError
 from tests.conftest import Family, make_family
 from tests.evomerge.conftest import Outcome
 
@@ -237,18 +238,29 @@ def test_merge_carries_out_mergekit_yaml_and_our_own_json(evomerge: Command, fam
         assert torch.equal(tensor, b[name])
 
 
+def told(run_dir: Path) -> int:
+    """Return how many candidates a running search has told; 0 while it is still making its archive."""
+    try:
+        with contextlib.closing(Archive.read(run_dir / "archive.sqlite")) as archive:
+            return len(archive.records())
+    except ArchiveError:
+        return 0
+
+
 def test_sigint_finishes_what_runs_saves_and_says_how_to_go_on(
     evomerge: Command, campaign_file: Callable[..., Path]
 ) -> None:
     path = campaign_file(budget={"evaluations": 100000})
     run_dir = path.parent / "run"
     command = [sys.executable, "-m", "evomerge.cli", "run", str(path), "--run-dir", str(run_dir)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (run_dir / "archive.sqlite").exists() or not Archive.read(run_dir / "archive.sqlite").records():
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (run_dir / "archive.sqlite").exists() or not told(run_dir):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "everything is saved" in err
     assert "Traceback" not in out + err

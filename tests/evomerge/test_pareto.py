@@ -97,3 +97,8 @@ def test_the_knee_moves_neither_with_units_nor_with_the_order_of_points(seed: in
 def test_the_knee_of_a_quarter_circle_is_its_middle() -> None:
     angle = np.linspace(0, np.pi / 2, 91)
     assert knee(np.column_stack([np.cos(angle), np.sin(angle)])) == 45
+
+
+def test_a_compromise_that_is_itself_the_best_of_an_objective_is_the_knee() -> None:
+    values = [[1.0, 0.0, 0.01], [0.53, 1.0, 0.96], [0.73, 0.23, 0.82], [0.1, 0.98, 1.0], [0.9, 0.76, 0.3]]
+    assert knee(values) == 1

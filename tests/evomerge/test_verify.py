@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign import Campaign, Limits
+from evomerge.campaign import Campaign
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.optimisers.random_search import RandomSearch
+from evomerge.progress import Limits
 from evomerge.verify import Verification, VerificationError, Verifier, contenders
 from evomerge.workers.in_process import InProcessPool
 from fitness.estimators import MeanEstimator, Objective

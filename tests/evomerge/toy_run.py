@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from evomerge.archive import Archive
-from evomerge.campaign import Campaign, Limits
+from evomerge.campaign import Campaign
 from evomerge.optimisers.cma_es import CmaEs
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
+from evomerge.progress import Limits
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker

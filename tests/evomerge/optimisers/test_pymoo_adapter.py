@@ -112,6 +112,20 @@ def test_nsga2_is_pymoos_own_search() -> None:
     assert np.array_equal(genomes, seen)
 
 
+def test_the_first_generation_begins_with_the_starts() -> None:
+    plain = PymooOptimiser(3, n_objectives=2, seed=0, population=10)
+    started = PymooOptimiser(3, n_objectives=2, seed=0, population=10, starts=[[0.5, 0.5, 0.5], [1.0, 0.0, 0.25]])
+    genomes = np.array(started.ask(10))
+    assert genomes[:2].tolist() == [[0.5, 0.5, 0.5], [1.0, 0.0, 0.25]]
+    assert np.array_equal(genomes[2:], np.array(plain.ask(10))[2:])
+
+
+@pytest.mark.parametrize("starts", [[[0.5, 0.5]], [[0.5, 0.5, 1.5]], [[0.5] * 3] * 11])
+def test_starts_outside_the_cube_or_too_many_are_refused(starts: list[list[float]]) -> None:
+    with pytest.raises(OptimiserError, match="starts: expected at most 10 genomes of 3 numbers"):
+        PymooOptimiser(**ARGUMENTS, starts=starts)
+
+
 def test_failures_never_survive_beside_enough_evaluations() -> None:
     """Where genes above 0.5 fail, breeding from what works keeps most of the later genomes below."""
     _, values = search(
