@@ -13,7 +13,7 @@ from evomerge.candidate import Candidate
 from evomerge.report.contents import campaign_settings, recorded_versions
 from evomerge.verify import Verification
 from fitness.scores import SPLITS, ObjectiveEstimate
-from search_spaces.recipe import Input, Parameter, Recipe, Rule, Where
+from search_spaces.recipe import Input, Parameter, Recipe, Rule, Where, layer_range
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -148,7 +148,7 @@ def _parameters(parameters: Mapping[str, Parameter]) -> str:
 
 
 def _where(where: Where) -> str:
-    layers = f"layers {where.layers[0]} to {where.layers[1] - 1}" if where.layers else ""
+    layers = layer_range(*where.layers) if where.layers else ""
     side = f"{where.side} the layers" if where.side else ""
     named = f'names with "{where.contains}"' if where.contains else ""
     return ", ".join(part for part in (layers, side, where.module or "", named) if part) or "everything"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import Operator, nearest_name
-from search_spaces.recipe import ModuleKind
+from search_spaces.recipe import ModuleKind, layer_range
 from search_spaces.scales import Linear, Quantised
 
 Bounds = tuple[float, float]
@@ -34,7 +34,7 @@ class GeneInfo:
     values: Bounds
 
     def __str__(self) -> str:
-        layers = self.layers and f"layers {self.layers[0]} to {self.layers[1] - 1}"
+        layers = self.layers and layer_range(*self.layers)
         return ", ".join(part for part in (self.parameter, self.parent, self.module, layers) if part)
 
 

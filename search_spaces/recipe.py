@@ -177,6 +177,11 @@ class Recipe:
             raise SpaceError(f"recipe: expected the form that `evomerge pareto --json` prints ({error})") from error
 
 
+def layer_range(first: int, stop: int) -> str:
+    """Return a half-open range of layers in words."""
+    return f"layer {first}" if stop - first == 1 else f"layers {first} to {stop - 1}"
+
+
 def _rule_to_dict(rule: Rule) -> dict[str, Any]:
     data: dict[str, Any] = {
         "operator": rule.operator,
