@@ -181,7 +181,9 @@ def _fail(message: str, code: int) -> None:
 
 
 def _console() -> Console:
-    return Console()
+    from evomerge.terminal import make_console
+
+    return make_console()
 
 
 if __name__ == "__main__":

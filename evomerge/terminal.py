@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,6 +19,12 @@ from evomerge.verify import Row, Verification
 from fitness.scores import ObjectiveEstimate
 
 SECONDS_BETWEEN_LINES = 10.0
+WIDTH_OF_A_FILE = 120
+
+
+def make_console() -> Console:
+    """Return a console as wide as the terminal; where there is none, wide enough for the tables."""
+    return Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
 
 
 def front_table(front: CampaignFront) -> Table:

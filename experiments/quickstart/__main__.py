@@ -9,10 +9,10 @@ import argparse
 import time
 from pathlib import Path
 
-from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
 
 from evomerge.cli import guarded
-from evomerge.terminal import duration
+from evomerge.terminal import duration, make_console
 from experiments.campaigns import search_verify_export
 from experiments.quickstart.show import show
 from experiments.quickstart.train import MODELS_DIRECTORY, train_all
@@ -25,7 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run-dir", type=Path, default=Path("runs/quickstart"))
     run_dir = parser.parse_args().run_dir
-    console = Console()
+    disable_progress_bar()
+    console = make_console()
     began = time.monotonic()
     console.print("[bold]1. A base model and three experts of it[/bold] (trained once, then kept)")
     train_all(MODELS_DIRECTORY)

@@ -8,9 +8,10 @@ About an hour on two cores; what is done is not done again, and a call after an 
 import argparse
 from pathlib import Path
 
-from rich.console import Console
+from transformers.utils.logging import disable_progress_bar
 
 from evomerge.cli import guarded
+from evomerge.terminal import make_console
 from experiments.campaigns import search_verify_export
 from experiments.smollm.train import MODELS_DIRECTORY, train_all
 
@@ -22,7 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", choices=("wheel", "hub"), default="wheel", help="where the base model comes from")
     arguments = parser.parse_args()
-    console = Console()
+    disable_progress_bar()
+    console = make_console()
     train_all(arguments.base, MODELS_DIRECTORY)
     for kind in ("nsga2", "cma_es"):
         search_verify_export(HERE / f"campaign_{kind}.yaml", Path("runs") / f"smollm-{kind}", console)
