@@ -6,6 +6,7 @@ those events into a fresh optimiser and submitting again what was asked but neve
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from search_spaces.space import SearchSpace
 G = TypeVar("G")
 Ending = Literal["evaluations", "hours", "interrupted", "exhausted"]
 MAX_FAILURES_IN_A_ROW = 5
+_LOG = logging.getLogger(__name__)
 SEARCH = Budget("search")
 
 
@@ -170,6 +172,8 @@ class Campaign(Generic[G]):
         self._archive.told([(done, estimate) for done, estimate, _ in judged])
         self._learn([outcome for _, _, outcome in judged])
         for _, _, outcome in judged:
+            if isinstance(outcome, Failure):
+                _LOG.warning("candidate %d failed (%s): %s", outcome.candidate.number, outcome.stage, outcome.reason)
             self._failures_in_a_row = self._failures_in_a_row + 1 if isinstance(outcome, Failure) else 0
             if isinstance(outcome, Failure) and self._failures_in_a_row == MAX_FAILURES_IN_A_ROW:
                 self._draining = True

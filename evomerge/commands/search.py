@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+import evomerge
 from evomerge.archive import Archive
 from evomerge.build import Parts, build_optimiser, build_parts, build_pool
 from evomerge.campaign import Campaign, SearchInterruptedError
@@ -23,6 +25,8 @@ from evomerge.progress import Limits
 from evomerge.report.html import report
 from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
 from evomerge.terminal import SearchProgress, duration, front_table
+
+_LOG = logging.getLogger(__name__)
 
 
 def run(config: CampaignConfig, directory: RunDirectory, console: Console) -> None:
@@ -88,6 +92,7 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
         f"{len(parts.fitness.splits.items['search'])} search items, {config.budget.evaluations} candidates",
         highlight=False,
     )
+    _LOG.info("evomerge %s: %s, %d candidates so far", evomerge.__version__, config.name, archive.n_candidates)
     pool = build_pool(parts, directory.root)
     began = time.monotonic()
     try:
@@ -105,6 +110,7 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
                 ending = campaign.run()
     finally:
         pool.close()
+    _LOG.info("ended: %s, %d candidates", ending, archive.n_candidates)
     if ending == "interrupted":
         raise SearchInterruptedError(
             f"stopped; everything is saved. To go on: run the same command again ({directory.root})"

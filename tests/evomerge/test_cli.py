@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import yaml
 from evomerge.archive import Archive, ArchiveError
 from tests.conftest import Family, make_family
 from tests.evomerge.conftest import Outcome
+from tests.evomerge.killing import contents
 
 Command = Callable[..., Outcome]
 REPOSITORY = Path(__file__).parents[2]
@@ -247,18 +248,37 @@ def told(run_dir: Path) -> int:
         return 0
 
 
-def test_sigint_finishes_what_runs_saves_and_says_how_to_go_on(
-    evomerge: Command, campaign_file: Callable[..., Path]
-) -> None:
-    path = campaign_file(budget={"evaluations": 100000})
-    run_dir = path.parent / "run"
+@contextlib.contextmanager
+def searching(path: Path, run_dir: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a search in a process of its own, until its first outcome is in the archive."""
     command = [sys.executable, "-m", "evomerge.cli", "run", str(path), "--run-dir", str(run_dir)]
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         while not (run_dir / "archive.sqlite").exists() or not told(run_dir):
             assert process.poll() is None, process.communicate()
-            time.sleep(0.1)
+            time.sleep(0.02)
+        yield process
+
+
+def test_sigkill_of_a_search_over_real_models_loses_nothing(
+    evomerge: Command, campaign_file: Callable[..., Path], finished: Path
+) -> None:
+    path = campaign_file()
+    run_dir = path.parent / "run"
+    with searching(path, run_dir) as process:
+        process.kill()
+    assert told(run_dir) < 12
+    assert evomerge("run", path, "--run-dir", run_dir).code == 0
+    assert contents(run_dir / "archive.sqlite") == contents(finished / "archive.sqlite")
+
+
+def test_sigint_finishes_what_runs_saves_and_says_how_to_go_on(
+    evomerge: Command, campaign_file: Callable[..., Path]
+) -> None:
+    path = campaign_file(budget={"evaluations": 100000})
+    run_dir = path.parent / "run"
+    with searching(path, run_dir) as process:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 1
