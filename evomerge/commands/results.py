@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 
 from evomerge.archive import Archive
-from evomerge.build import build_parts, build_pool
 from evomerge.front import front_as_json, pick, read_front
 from evomerge.model_card import model_card
 from evomerge.report.html import report as write_report
@@ -43,6 +42,8 @@ def pareto(directory: RunDirectory, console: Console, *, as_json: bool) -> None:
 
 def verify(directory: RunDirectory, console: Console, *, top: int, as_json: bool) -> Verification:
     """Score the best candidates, the parents and the baselines on held-out items, and print the table."""
+    from evomerge.build import build_parts, build_pool  # loads torch, which the other commands do without
+
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         config = recorded_config(archive)
         parts = build_parts(config)
