@@ -60,10 +60,9 @@ def plan(config: CampaignConfig, console: Console) -> None:
 
 
 def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
-    """Score two candidates here: the first prepares everything once, the second shows the price of all others."""
+    """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
     worker = build_worker(parts)
-    middle = parts.space.decode(np.full(parts.space.dim, 0.5))
-    recipes = [parts.space.landmarks()[0].recipe, middle]
+    recipes = [parts.space.decode(np.full(parts.space.dim, value)) for value in (0.4, 0.6, 0.5)]
     seconds = []
     for number, recipe in enumerate(recipes):
         done = worker.evaluate(Candidate(number, recipe), Budget("search"))
@@ -74,10 +73,10 @@ def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
     weights = sum(math.prod(base.shape(name)) for name in base.names)
     size = weights * (4 if config.export.dtype == "float32" else 2)
     splits = parts.fitness.splits.items
-    total = duration(seconds[0] + seconds[1] * (config.budget.evaluations - 1) / config.workers.count)
+    total = duration(seconds[0] + seconds[2] * (config.budget.evaluations - 1) / config.workers.count)
     rows = [
         ("items", ", ".join(f"{split} {len(items)}" for split, items in splits.items())),
-        ("one candidate", f"{seconds[1]:.2f} s here (the first, with all preparation, {seconds[0]:.1f} s)"),
+        ("one candidate", f"{seconds[2]:.2f} s here (the first, with all preparation, {seconds[0]:.1f} s)"),
         ("the search", f"{total} for {config.budget.evaluations} candidates on {config.workers.count} worker(s)"),
         ("memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB:.1f} GiB per worker"),
         ("an export", f"{size / GIB:.2f} GiB; free here: {shutil.disk_usage('.').free / GIB:.0f} GiB"),
