@@ -15,13 +15,10 @@ from evomerge.config import CampaignConfig
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
-from fitness.engine.plain import PlainLanguageModel
-from fitness.engine.tokenizer import load_tokenizer
 from fitness.estimators import MeanEstimator, Objective
 from fitness.scores import SPLITS, ItemScores
-from fitness.splits import Splits
 from fitness.statistics import Difference, paired_difference
-from fitness.tasks.sources import load_tasks
+from fitness.tasks.sources import load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite
 from search_spaces.groups import Groups, n_layers
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule
@@ -80,22 +77,24 @@ def build_parts(config: CampaignConfig) -> Parts:
 
     Raises:
         SpaceError: a parent cannot be read.
-        FitnessError: a task cannot be read, or has too few items for its splits.
+        FitnessError: a task cannot be read, has too few items for its splits, or an item is too long for the model.
     """
     parents = Parents.open(config.sources)
     loaded = load_tasks(
         [task for objective in config.objectives for task in objective.tasks],
         include_path=config.lm_eval.include_path,
     )
-    tasks = [task for group in loaded.values() for task in group]
-    shares = {split: getattr(config.splits, split) for split in SPLITS}
-    splits = Splits.draw({task.name: task.item_ids for task in tasks}, shares=shares, seed=config.seed)
-    engine = PlainLanguageModel(load_tokenizer(parents[config.base_name].directory))
+    suite = make_suite(
+        [task for group in loaded.values() for task in group],
+        tokenizer_dir=parents[config.base_name].directory,
+        shares={split: getattr(config.splits, split) for split in SPLITS},
+        seed=config.seed,
+    )
     objectives = tuple(
         Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)
         for o in config.objectives
     )
-    return Parts(config, parents, TaskSuite(tasks, splits=splits, language_model=engine), objectives)
+    return Parts(config, parents, suite, objectives)
 
 
 def build_space(config: CampaignConfig, parents: Parents) -> WeightSpace:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fitness.scores import Estimate, ItemScores
 from search_spaces.recipe import Recipe
 
-Stage = Literal["decode", "merge", "evaluate", "estimate", "worker", "deadline"]
+Stage = Literal["merge", "evaluate", "estimate", "worker", "deadline"]
 
 
 @dataclass(frozen=True, eq=False)

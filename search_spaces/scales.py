@@ -8,24 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 from search_spaces.errors import SpaceError
 
 # Relative step of continuous scales: finer than any merge can feel, coarse beside float64's 1e-16.
 STEP = 1e-6
-
-
-class Scale(Protocol):
-    """A monotone map from a gene in [0, 1] to a value."""
-
-    def value(self, gene: float) -> float:
-        """Return the value of a gene; genes outside [0, 1] count as the nearest end."""
-        ...
-
-    def gene(self, value: float) -> float:
-        """Return a gene in [0, 1] of the value nearest to the given one."""
-        ...
 
 
 @dataclass(frozen=True)

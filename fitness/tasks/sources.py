@@ -72,29 +72,26 @@ def _load(source: str, directory: Path, include_path: Path | None) -> tuple[Scor
     return load_lm_eval_tasks(name, metric=metric or None, include_path=include_path)
 
 
-def load_suite(
-    sources: Sequence[str],
+def make_suite(
+    tasks: Sequence[ScorableTask],
     *,
-    directory: str | Path,
     tokenizer_dir: str | Path,
     shares: Mapping[Split, float],
     seed: int,
     token_budget: int = 4096,
 ) -> TaskSuite:
-    """Load tasks, split their items, and make the fitness that scores them with plain batches, all items ready.
+    """Split the tasks' items, and make the fitness that scores them with plain batches, all items ready.
 
     Args:
-        sources: see `load_tasks`.
-        directory: relative paths start here.
+        tasks: see `load_tasks`.
         tokenizer_dir: a checkpoint whose tokenizer and length limit all models share.
         shares: split -> share of each task's items.
         seed: the campaign's.
         token_budget: most tokens of a batch.
 
     Raises:
-        FitnessError: see `load_tasks`, `Splits.draw`, `load_tokenizer` and `TaskSuite.prepare`.
+        FitnessError: see `Splits.draw`, `load_tokenizer` and `TaskSuite.prepare`.
     """
-    tasks = [task for group in load_tasks(sources, directory=directory).values() for task in group]
     splits = Splits.draw({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
     language_model = PlainLanguageModel(load_tokenizer(tokenizer_dir), token_budget=token_budget)
     suite = TaskSuite(tasks, splits=splits, language_model=language_model)

@@ -194,6 +194,19 @@ def test_nan_in_a_parent_is_found_before_anything_is_scored(
     assert "model.norm.weight" in done.err
 
 
+def test_an_item_too_long_for_the_model_is_found_before_anything_is_scored(
+    evomerge: Command, campaign_file: Callable[..., Path]
+) -> None:
+    path = campaign_file(objectives=[{"name": "a", "tasks": ["long.jsonl"]}])
+    items = [{"id": str(i), "prompt": "a", "answer": "b"} for i in range(20)]
+    items.append({"id": "huge", "prompt": "a", "answer": "c" * 200})
+    (path.parent / "long.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    done = evomerge("run", path, "--run-dir", path.parent / "run")
+    assert done.code == 1
+    assert "item 'long/huge'" in done.err
+    assert Archive.read(path.parent / "run" / "archive.sqlite").n_candidates == 0
+
+
 def test_pareto_of_a_directory_that_is_no_run_is_refused(evomerge: Command, tmp_path: Path) -> None:
     done = evomerge("pareto", tmp_path)
     assert done.code == 1

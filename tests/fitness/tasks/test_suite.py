@@ -13,7 +13,7 @@ from fitness.estimators import MeanEstimator, Objective
 from fitness.scores import Budget
 from fitness.splits import Splits
 from fitness.tasks.items import MultipleChoice, Task
-from fitness.tasks.sources import load_suite, load_tasks
+from fitness.tasks.sources import load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite, evaluate_tasks
 from tests.contracts.fitness_contract import FitnessContract
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
@@ -31,7 +31,8 @@ def tasks_dir(tmp_path_factory) -> Path:
 
 
 def suite(tasks_dir, family, **options) -> TaskSuite:
-    return load_suite(SOURCES, directory=tasks_dir, tokenizer_dir=family.base, shares=SHARES, seed=3, **options)
+    tasks = [task for group in load_tasks(SOURCES, directory=tasks_dir).values() for task in group]
+    return make_suite(tasks, tokenizer_dir=family.base, shares=SHARES, seed=3, **options)
 
 
 class TestTaskSuite(FitnessContract):
@@ -149,7 +150,6 @@ def test_text_is_tokenised_once_before_the_first_evaluation(tasks_dir, family, m
 
 def test_an_item_that_the_model_cannot_take_is_named_before_any_model_is_needed(family, tmp_path):
     write_jsonl(tmp_path / "long.jsonl", [*completions(5), {"id": "huge", "prompt": "a", "answer": "b" * 200}])
+    tasks = load_tasks(["long.jsonl"], directory=tmp_path)["long.jsonl"]
     with pytest.raises(FitnessError, match="item 'long/huge': max_new_tokens: expected between 1 and 127"):
-        load_suite(
-            ["long.jsonl"], directory=tmp_path, tokenizer_dir=family.base, shares={"search": 0.5, "test": 0.5}, seed=0
-        )
+        make_suite(tasks, tokenizer_dir=family.base, shares={"search": 0.5, "test": 0.5}, seed=0)
