@@ -6,9 +6,15 @@ and the plan answers them with any model of the family. Plain padded batches (`p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitness.errors import FitnessError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,12 +36,57 @@ class WholeText:
 
 
 @dataclass(frozen=True)
+class NextTokens:
+    """Asks for the next token's distribution at some places of a text.
+
+    Attributes:
+        text: at least one token.
+        n_positions: how many places, spread evenly over the text's tokens; the last is its end. A text of fewer tokens
+            has a place after each.
+    """
+
+    text: str
+    n_positions: int = 1
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a completion is drawn; greedy where a Completion has none.
+
+    Attributes:
+        temperature: above 0.
+        top_k: draw among so many of the likeliest tokens; None = all.
+        top_p: draw among the likeliest tokens that together have this probability, in (0, 1].
+        seed: at least 0; the same seed, prompt and weights give the same completion, whatever else is asked.
+
+    Raises:
+        FitnessError: a value out of range.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, expected, is_right in (
+            ("temperature", "a finite number above 0", 0.0 < self.temperature < math.inf),
+            ("top_k", "at least 1, or None for all tokens", self.top_k is None or self.top_k >= 1),
+            ("top_p", "above 0 and at most 1", 0.0 < self.top_p <= 1.0),
+            ("seed", "at least 0", self.seed >= 0),
+        ):
+            if not is_right:
+                raise FitnessError(f"sampling: {name}: expected {expected}, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
 class Completion:
-    """Asks for the greedy completion of `prompt`, up to a stop string, the end of text or `max_new_tokens`."""
+    """Asks for a completion of `prompt`, up to a stop string, the end of text or `max_new_tokens`."""
 
     prompt: str
     stop: tuple[str, ...] = ()
     max_new_tokens: int = 256
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True)
@@ -51,15 +102,26 @@ class LogLikelihood:
     is_greedy: bool
 
 
-Request = Continuation | WholeText | Completion
-Answer = LogLikelihood | str
+@dataclass(frozen=True, eq=False)
+class Distributions:
+    """Answers NextTokens.
+
+    Attributes:
+        log_probabilities: (n_positions, n_vocabulary) float32, in nats.
+    """
+
+    log_probabilities: NDArray[np.float32]
+
+
+Request = Continuation | WholeText | NextTokens | Completion
+Answer = LogLikelihood | Distributions | str
 
 
 class Plan(Protocol):
     """Requests made ready: tokenised, deduplicated and ordered, for any model that uses the engine's tokenizer."""
 
     def answer(self, model: nn.Module) -> list[Answer]:
-        """Return one answer per request, in their order: a LogLikelihood, or the text of a Completion.
+        """Return one answer per request, in their order: LogLikelihood, Distributions, or the text of a Completion.
 
         Puts the model in evaluation mode. Answers do not depend on the other requests: log-likelihoods within 1e-4
         in float32, completions as long as no two tokens tie within that.
@@ -69,12 +131,23 @@ class Plan(Protocol):
         """
         ...
 
+    def answer_in_blocks(self, model: nn.Module) -> Iterator[list[Answer]]:
+        """Yield the answers of one block of requests after the other; who stops early has run no later block.
+
+        What blocks share is run once, in the first that needs it.
+        """
+        ...
+
 
 class LanguageModel(Protocol):
     """An engine that runs language models over text."""
 
-    def plan(self, requests: Sequence[Request]) -> Plan:
+    def plan(self, requests: Sequence[Request], block_ends: Sequence[int] | None = None) -> Plan:
         """Make requests ready.
+
+        Args:
+            requests: what is asked.
+            block_ends: where each block of requests ends, the last at the end; None makes them one block.
 
         Raises:
             FitnessError: a continuation has no token, or a request is longer than the model takes.

@@ -19,26 +19,46 @@ _UNLIMITED = 10**18  # tokenizers without a limit say int(1e30)
 class Tokenizer:
     """Text to token ids and back.
 
-    Attributes:
+    Args:
+        tokenizer: transformers', fast or slow.
         max_length: tokens that the model takes at once.
         end_ids: tokens that end a completion.
+        add_bos_token: whether texts get the special tokens that the tokenizer adds; None: as it does unasked.
+        prefix_id: the token that stands before an empty context; None: begin of text, else end of text.
+
+    Attributes:
         n_tokens: size of the vocabulary, added tokens included.
     """
 
-    def __init__(self, tokenizer: Any, *, max_length: int, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        max_length: int,
+        end_ids: frozenset[int],
+        add_bos_token: bool | None = None,
+        prefix_id: int | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
         self.max_length = max_length
         self.end_ids = end_ids
         self.n_tokens = len(tokenizer)
+        self._prefix_id = prefix_id
+        self._special_tokens = {} if add_bos_token is None else {"add_special_tokens": add_bos_token}
+
+    @property
+    def pretrained(self) -> Any:
+        """The tokenizer of transformers behind this one."""
+        return self._tokenizer
 
     @property
     def prefix_id(self) -> int:
-        """The token that stands before an empty context: begin of text, else end of text.
+        """The token that stands before an empty context.
 
         Raises:
-            FitnessError: the tokenizer has neither.
+            FitnessError: none was named, and the tokenizer has neither a begin nor an end of text.
         """
-        for token_id in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
+        for token_id in (self._prefix_id, self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
             if token_id is not None:
                 return int(token_id)
         raise FitnessError(
@@ -49,7 +69,7 @@ class Tokenizer:
         """Return the ids of a text, with the special tokens that the tokenizer itself adds, but never two BOS."""
         if self._starts_with_prefix(text):
             return list(self._tokenizer.encode(text, add_special_tokens=False))
-        return list(self._tokenizer.encode(text))
+        return list(self._tokenizer.encode(text, **self._special_tokens))
 
     def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Return the ids of context and continuation, tokenised as one text.
@@ -72,9 +92,9 @@ class Tokenizer:
             )
         return pair
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids, special tokens left out."""
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+    def decode(self, ids: Sequence[int], *, special_tokens: bool = False) -> str:
+        """Return the text of token ids, special tokens left out unless asked for."""
+        return str(self._tokenizer.decode(ids, skip_special_tokens=not special_tokens))
 
     def _encode_without_context(self, continuation: str) -> tuple[list[int], list[int]]:
         ids = list(self._tokenizer.encode(continuation, add_special_tokens=False))
@@ -83,7 +103,8 @@ class Tokenizer:
         return [self.prefix_id], ids
 
     def _starts_with_prefix(self, text: str) -> bool:
-        if self._tokenizer.bos_token_id is None and self._tokenizer.eos_token_id is None:
+        known = (self._prefix_id, self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
+        if known == (None, None, None):
             return False
         return text.startswith(str(self._tokenizer.decode(self.prefix_id)))
 
@@ -107,13 +128,37 @@ def load_tokenizer(directory: str | Path, *, max_length: int | None = None) -> T
         reason = str(error).strip().splitlines()[0]
         raise FitnessError(f"{directory}: expected a checkpoint with a tokenizer, found: {reason}") from error
     try:
-        generation_end = GenerationConfig.from_pretrained(directory).eos_token_id
+        generation_config = GenerationConfig.from_pretrained(directory)
     except OSError:  # a base model need not have a generation_config.json
-        generation_end = None
+        generation_config = None
+    return tokenizer_for(config, tokenizer, generation_config, max_length=max_length)
+
+
+def tokenizer_for(
+    config: Any,
+    tokenizer: Any,
+    generation_config: Any = None,
+    *,
+    max_length: int | None = None,
+    add_bos_token: bool | None = None,
+    prefix_id: int | None = None,
+) -> Tokenizer:
+    """Return the tokenizer of a model with this configuration.
+
+    Args:
+        config: the model's, for its length limit; None where it has none.
+        tokenizer: transformers'.
+        generation_config: the model's, for further tokens that end a completion.
+        max_length: by default as the configuration says, else the tokenizer, else 2048.
+        add_bos_token: see `Tokenizer`.
+        prefix_id: see `Tokenizer`.
+    """
     return Tokenizer(
         tokenizer,
         max_length=max_length or _max_length(config, tokenizer),
-        end_ids=_ids(tokenizer.eos_token_id) | _ids(generation_end),
+        end_ids=_ids(tokenizer.eos_token_id) | _ids(getattr(generation_config, "eos_token_id", None)),
+        add_bos_token=add_bos_token,
+        prefix_id=prefix_id,
     )
 
 

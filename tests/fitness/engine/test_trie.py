@@ -1,20 +1,28 @@
-"""The plain engine against lm-eval's own Hugging Face backend, transformers' generate, and one request at a time."""
+"""The engine in every mode, against lm-eval's Hugging Face backend, transformers' generate, and single requests."""
 
 from __future__ import annotations
 
 import math
 import random
+from typing import get_args
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import get_rolling_token_windows
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
-from fitness.engine.language_model import Completion, Continuation, LogLikelihood, Request, WholeText
-from fitness.engine.plain import PlainLanguageModel, rolling_windows
+from fitness.engine.language_model import Completion, Continuation, LogLikelihood, NextTokens, Request, WholeText
+from fitness.engine.layout import Mode
+from fitness.engine.memory import Sizes, fitting_sizes
+from fitness.engine.packed import PackedLayout
+from fitness.engine.rows import RowLayout
 from fitness.engine.tokenizer import Tokenizer, load_tokenizer
+from fitness.engine.trie import TrieLanguageModel
+from fitness.engine.windows import Window, rolling_windows
 from fitness.errors import FitnessError
 from tests.conftest import CHARACTERS, Family, make_family, save_tokenizer, tiny_config
 
@@ -31,6 +39,7 @@ COMPLETIONS = [
     for prompt in ("the word ", "12+30=", "the", LONG)
     for stop, n in ((("e", "7 "), 20), ((), 12), (("\n",), 40))
 ]
+MODES: tuple[Mode, ...] = get_args(Mode)
 REQUESTS: list[Request] = [*CONTINUATIONS, *TEXTS, *COMPLETIONS]
 
 
@@ -43,14 +52,17 @@ def instances(kind: str, arguments: list[tuple[object, ...]]) -> list[Instance]:
     return [Instance(kind, {}, argument, 0) for argument in arguments]
 
 
-def answers(requests: list[Request], model, tokenizer: Tokenizer, **options: int) -> list:
-    return PlainLanguageModel(tokenizer, **options).plan(requests).answer(model)
+def answers(
+    requests: list[Request], model, tokenizer: Tokenizer, mode: Mode | None = None, sizes: Sizes | None = None
+) -> list:
+    return TrieLanguageModel(tokenizer, mode=mode, sizes=sizes).plan(requests).answer(model)
 
 
-def test_log_likelihoods_and_greedy_flags_equal_lm_evals(model, tokenizer, reference):
+@pytest.mark.parametrize("mode", MODES)
+def test_log_likelihoods_and_greedy_flags_equal_lm_evals(model, tokenizer, reference, mode):
     greedy = greedy_continuations(model, tokenizer)
     requests = [*CONTINUATIONS, *greedy]
-    ours = answers(requests, model, tokenizer)
+    ours = answers(requests, model, tokenizer, mode)
     theirs = reference.loglikelihood(
         instances("loglikelihood", [(r.context, r.continuation) for r in requests]), disable_tqdm=True
     )
@@ -65,11 +77,12 @@ def greedy_continuations(model, tokenizer) -> list[Continuation]:
     return [Continuation(p, text) for p, text in zip(prompts, texts, strict=True)]
 
 
-def test_rolling_log_likelihoods_equal_lm_evals(model, tokenizer, reference):
+@pytest.mark.parametrize("mode", MODES)
+def test_rolling_log_likelihoods_equal_lm_evals(model, tokenizer, reference, mode):
     theirs = reference.loglikelihood_rolling(
         instances("loglikelihood_rolling", [(r.text,) for r in TEXTS]), disable_tqdm=True
     )
-    assert [a.value for a in answers(TEXTS, model, tokenizer)] == pytest.approx(theirs, rel=1e-6, abs=1e-4)
+    assert [a.value for a in answers(TEXTS, model, tokenizer, mode)] == pytest.approx(theirs, rel=1e-6, abs=1e-4)
 
 
 def test_greedy_completions_equal_lm_evals(model, tokenizer, reference):
@@ -103,11 +116,12 @@ def test_a_tokenizer_that_adds_bos_is_followed_as_lm_eval_follows_it(model, fami
     assert [a.value for a in ours] == pytest.approx([value for value, _ in theirs], rel=1e-6, abs=1e-4)
 
 
-@pytest.mark.parametrize("token_budget", [1, 100, 700])
-def test_answers_depend_neither_on_the_batch_size_nor_on_the_order(model, tokenizer, token_budget):
+@pytest.mark.parametrize("sizes", [Sizes(1, 1), Sizes(13, 100), Sizes(100, 7)])
+@pytest.mark.parametrize("mode", MODES)
+def test_answers_depend_neither_on_the_batch_size_nor_on_the_order(model, tokenizer, mode, sizes):
     shuffled = random.Random(0).sample(REQUESTS, len(REQUESTS))
     expected = dict(zip(REQUESTS, answers(REQUESTS, model, tokenizer), strict=True))
-    for request, answer in zip(shuffled, answers(shuffled, model, tokenizer, token_budget=token_budget), strict=True):
+    for request, answer in zip(shuffled, answers(shuffled, model, tokenizer, mode, sizes), strict=True):
         if isinstance(answer, LogLikelihood):
             assert answer.value == pytest.approx(expected[request].value, abs=1e-4)
             assert answer.is_greedy == expected[request].is_greedy
@@ -185,16 +199,23 @@ def test_the_output_layer_runs_only_where_logits_are_needed(model, tokenizer):
     positions = []
     head = model.get_output_embeddings()
     with head.register_forward_hook(lambda _, inputs, output: positions.append(inputs[0].shape[:-1].numel())):
-        answers([Continuation("a context of many tokens", c) for c in (" a", " b", " ab", " abcd")], model, tokenizer)
-    # " a" and " b" share a row: two tokens each, the first of which is the space. " ab" reads 3, " abcd" 5.
-    assert sum(positions) == 2 + 3 + 5
+        requests = [Continuation("a context of many tokens", c) for c in (" a", " b", " ab", " abcd")]
+        answers(requests, model, tokenizer, "packed", Sizes(100, 100))
+    # After "tokens", "tokens ", "tokens a", "tokens ab" and "tokens abc".
+    assert positions == [5]
 
 
-def test_requests_that_differ_in_their_last_token_share_one_row(model, tokenizer):
+def test_what_requests_share_is_run_once(model, tokenizer):
     shapes = []
-    with model.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape)):
-        answers([Continuation("question?", c) for c in [" a", " b", " c", " d", " a"]], model, tokenizer)
-    assert [tuple(shape) for shape in shapes] == [(1, len("question? "))]
+    requests = [Continuation("question?", c) for c in [" a", " b", " c", " d", " a", " dog"]]
+    engine = TrieLanguageModel(tokenizer, mode="packed", sizes=Sizes(100, 100))
+    with model.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape))):
+        (plan := engine.plan(requests)).answer(model)
+    assert shapes == [(1, len("question? do"))]
+    statistics = plan.statistics
+    assert (statistics.mode, statistics.n_requests) == ("packed", 5)
+    assert statistics.run_tokens == statistics.trie_tokens == len("question? do")
+    assert statistics.plain_tokens == 4 * len("question? ") + len("question? do")
 
 
 def test_a_module_without_an_output_layer_is_scored_from_its_full_logits(tokenizer):
@@ -251,16 +272,16 @@ def test_weights_with_nan_are_an_error(model, tokenizer, request_):
 )
 def test_a_request_that_cannot_be_answered_is_refused_when_planned(tokenizer, request_, message):
     with pytest.raises(FitnessError, match=message):
-        PlainLanguageModel(tokenizer).plan([request_])
+        TrieLanguageModel(tokenizer).plan([request_])
 
 
 @pytest.mark.parametrize("length", [1, 4, 5, 6, 9, 10, 11, 23])
 def test_rolling_windows_are_lm_evals_and_predict_each_token_once(length):
     ids = list(range(100, 100 + length))
-    ours = list(rolling_windows(ids, prefix_id=7, max_length=5))
+    ours = list(rolling_windows(ids, 7, 5))
     theirs = list(get_rolling_token_windows(ids, prefix_token=7, max_seq_len=5, context_len=1))
-    assert [(list(w.inputs), list(w.targets)) for w in ours] == theirs
-    assert [token for window in ours for token in window.targets] == ids
+    assert [(list(w.inputs), list(w.targets or ())) for w in ours] == theirs
+    assert [token for window in ours for token in window.targets or ()] == ids
 
 
 def test_a_checkpoint_without_a_tokenizer_is_refused(tmp_path):
@@ -285,3 +306,120 @@ def test_long_lines_of_end_tokens_end_the_completion(tmp_path):
     tokenizer.end_ids = frozenset(tokenizer.encode(first[0]))
     assert answers([Completion("a", (), 5)], model, tokenizer) == [""]
     assert math.isfinite(answers([WholeText("a")], model, tokenizer)[0].value)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_distributions_are_the_softmax_of_the_models_logits(model, tokenizer, mode):
+    requests: list[Request] = [
+        NextTokens("what is"),
+        NextTokens("what is it", 4),
+        NextTokens("ab", 9),
+        NextTokens(LONG),
+    ]
+    for request, answer in zip(requests, answers(requests, model, tokenizer, mode), strict=True):
+        ids = tokenizer.encode(request.text)[-128:]
+        n = min(request.n_positions, len(ids))
+        places = [(i + 1) * len(ids) // n - 1 for i in range(n)]
+        assert places[-1] == len(ids) - 1
+        with torch.no_grad():
+            expected = model(torch.tensor([ids])).logits[0].log_softmax(-1)[places]
+        assert torch.from_numpy(answer.log_probabilities).allclose(expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_blocks_are_answered_one_after_the_other_and_later_ones_not_run(model, tokenizer, mode):
+    header = "a header that all of them share "
+    requests: list[Request] = [Continuation(f"{header}{i} is", c) for i in range(6) for c in (" a", " b", " dog")]
+    requests[4:4] = [Completion("the word ", (), 3)]
+    expected = answers(requests, model, tokenizer, mode)
+    lengths: list[int] = []
+    plan = TrieLanguageModel(tokenizer, mode=mode, sizes=Sizes(200, 200)).plan(requests, [4, 13, 13, 19])
+    blocks = plan.answer_in_blocks(model)
+    first = next(blocks)
+    with model.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1])):
+        later = list(blocks)
+    assert [len(block) for block in (first, *later)] == [4, 9, 0, 6]
+    for answer, other in zip([*first, *later[0], *later[2]], expected, strict=True):
+        assert answer == other if isinstance(answer, str) else answer.value == pytest.approx(other.value, abs=1e-4)
+    if mode == "packed":
+        assert max(lengths) < len(header)  # it was run in the first block
+
+
+def test_no_requests_have_no_answers(model, tokenizer):
+    assert TrieLanguageModel(tokenizer).plan([]).answer(model) == []
+
+
+def test_a_model_that_has_changed_is_scored_anew(family, tokenizer):
+    """The resident model becomes another candidate between two answers of one plan."""
+    base, other = (LlamaForCausalLM.from_pretrained(family.parents[name]) for name in ("base", "alpha"))
+    engine = TrieLanguageModel(tokenizer)
+    plan = engine.plan(REQUESTS)
+    before = plan.answer(base)
+    base.load_state_dict(other.state_dict())
+    assert plan.answer(base) == TrieLanguageModel(tokenizer).plan(REQUESTS).answer(other) != before
+
+
+ids = st.lists(st.integers(0, 40), min_size=1, max_size=40)
+
+
+@given(st.lists(st.tuples(ids, st.integers(1, 8)), min_size=1, max_size=8), st.integers(1, 30))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_trie_scores_equal_plain_scores(model, sequences, chunk_size):
+    windows = [Window.predicting(inputs, ([*inputs[1:], 7])[-n:]) for inputs, n in sequences]
+    layouts = [
+        PackedLayout([windows], chunk_size=chunk_size),
+        PackedLayout([windows], chunk_size=chunk_size, multiple=8),
+        RowLayout([windows], chunk_size=chunk_size, most_reads=50, share_prefix=True),
+    ]
+    for layout in layouts:
+        reading = layout.readout.start()
+        assert list(layout.run(model, reading))[-1] == layout.block_ends[-1]
+        for i, window in enumerate(windows):
+            with torch.no_grad():
+                logits = model(torch.tensor([window.inputs])).logits[0].double().log_softmax(-1)
+            n = len(window.targets)
+            expected = logits[-n:].gather(1, torch.tensor(window.targets)[:, None]).sum().item()
+            answer = layout.readout.answer(i, reading)
+            assert answer.value == pytest.approx(expected, abs=1e-4)
+            assert answer.is_greedy == (logits[-n:].argmax(-1).tolist() == list(window.targets))
+
+
+class Crowded(torch.nn.Module):
+    """A model on a machine where a forward pass of more than some tokens does not fit."""
+
+    def __init__(self, model: torch.nn.Module, most_tokens: int) -> None:
+        super().__init__()
+        self.model, self.most_tokens = model, most_tokens
+        self.sizes: list[int] = []
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(ids.numel())
+        if ids.numel() > self.most_tokens:
+            raise torch.OutOfMemoryError("out of memory")
+        return self.model(ids).logits
+
+
+def test_out_of_memory_shrinks_the_passes_and_is_remembered(model, tokenizer):
+    engine = TrieLanguageModel(tokenizer, mode="plain", sizes=Sizes(64, 64))
+    plan = engine.plan(CONTINUATIONS[:12])
+    crowded = Crowded(model, most_tokens=100)
+    expected = answers(CONTINUATIONS[:12], model, tokenizer, "plain")
+    for answer, other in zip(plan.answer(crowded), expected, strict=True):
+        assert answer.value == pytest.approx(other.value, abs=1e-4)
+    assert max(crowded.sizes) > 100
+    crowded.sizes.clear()
+    plan.answer(crowded)
+    assert max(crowded.sizes) <= 100
+
+
+def test_one_token_that_does_not_fit_is_an_error(model, tokenizer):
+    with pytest.raises(FitnessError, match="does not fit in memory"):
+        answers([Continuation("a", "b")], Crowded(model, most_tokens=0), tokenizer, "plain", Sizes(4, 4))
+
+
+def test_a_budget_bounds_the_passes(model, tokenizer):
+    small, large = (fitting_sizes(model, n_vocabulary=50, budget=budget) for budget in (2**16, 2**30))
+    assert 1 <= small.tokens < large.tokens
+    assert 1 <= small.reads < large.reads
+    with pytest.raises(FitnessError, match="memory: expected at least 1 MiB"):
+        TrieLanguageModel(tokenizer, memory=1000)

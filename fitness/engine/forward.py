@@ -1,0 +1,62 @@
+"""One forward pass of a language model, with logits only where they are read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from fitness.errors import FitnessError
+
+
+def logits_at(model: nn.Module, ids: torch.Tensor, positions: torch.Tensor, **arguments: Any) -> torch.Tensor:
+    """Return the logits (n_positions, n_vocabulary) at `positions` of the flattened (n_rows * length) token ids.
+
+    The hidden states are gathered on their way into the output layer, inside the model's own forward pass, so that
+    whatever the model does to its logits afterwards (scaling, soft capping) is still done.
+
+    Raises:
+        FitnessError: the model returns no logits.
+    """
+    head = _output_layer(model)
+    gathered = []
+
+    def gather(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden = inputs[0]
+        if hidden.shape[:-1] != ids.shape:
+            return inputs
+        gathered.append(True)
+        return (hidden.reshape(1, -1, hidden.shape[-1])[:, positions.to(hidden.device)], *inputs[1:])
+
+    with head.register_forward_pre_hook(gather) if head is not None else nullcontext():
+        output = model(ids, **arguments)
+    logits = getattr(output, "logits", output)
+    if not isinstance(logits, torch.Tensor):
+        raise FitnessError(f"model: expected logits from {type(model).__name__}, found {type(logits).__name__}")
+    if not gathered:
+        logits = logits.reshape(1, -1, logits.shape[-1])[:, positions.to(logits.device)]
+    return logits[0]
+
+
+def accepts(model: nn.Module, argument: str) -> bool:
+    """Say whether the model's forward pass has an argument of this name."""
+    return argument in inspect.signature(model.forward).parameters
+
+
+def without_cache(model: nn.Module) -> dict[str, Any]:
+    """Return the argument that tells the model to keep no keys and values, if it knows one."""
+    return {"use_cache": False} if accepts(model, "use_cache") else {}
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where the model's inputs belong."""
+    return next(model.parameters()).device
+
+
+def _output_layer(model: nn.Module) -> nn.Module | None:
+    find: Callable[[], nn.Module | None] | None = getattr(model, "get_output_embeddings", None)
+    return find() if find is not None else None
