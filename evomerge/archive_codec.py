@@ -17,7 +17,11 @@ _BITS, _FLOAT32, _FLOAT64 = b"b", b"f", b"d"
 
 
 def pack_scores(values: NDArray[np.float64]) -> bytes:
-    """Pack (n_items,) scores: one bit each when all are 0 or 1, else float32 where exact, else float64."""
+    """Pack (n_items,) scores: one bit each when all are 0 or 1, else float32 where exact, else float64.
+
+    A negative zero becomes zero.
+    """
+    values = values + 0.0
     if np.isin(values, (0.0, 1.0)).all():
         return _BITS + np.packbits(values.astype(bool)).tobytes()
     single = values.astype("<f4")

@@ -6,23 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomerge.config import CampaignConfig
+from evomerge.config import BASE, CampaignConfig
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
+from fitness.engine.tokenizer import Tokenizer, load_tokenizer
 from fitness.estimators import MeanEstimator, Objective
 from fitness.scores import SPLITS, ItemScores
 from fitness.statistics import Difference, paired_difference
-from fitness.tasks.sources import load_tasks, make_suite
+from fitness.tasks.prompts import Prompts
+from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite
 from search_spaces.groups import Groups, n_layers
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.weight_space import WeightSpace
+from search_spaces.weights.output_tokenizer import write_tokenizer
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.preflight import Preflight, preflight
 
@@ -79,22 +83,39 @@ def build_parts(config: CampaignConfig) -> Parts:
         SpaceError: a parent cannot be read.
         FitnessError: a task cannot be read, has too few items for its splits, or an item is too long for the model.
     """
-    parents = Parents.open(config.sources)
-    loaded = load_tasks(
-        [task for objective in config.objectives for task in objective.tasks],
-        include_path=config.lm_eval.include_path,
+    parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer)
+    tokenizer = _load_tokenizer(config, parents)
+    include_path = config.lm_eval.include_path
+    context = TaskContext(
+        include_path=None if include_path is None else Path(include_path),
+        prompts=Prompts(**config.prompts.model_dump()),
+        tokenizer=tokenizer,
+        experts={task: o.expert for o in config.objectives if o.expert is not None for task in o.tasks},
+        base=lambda: _base_model(config, parents),
     )
+    loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
     suite = make_suite(
         [task for group in loaded.values() for task in group],
-        tokenizer_dir=parents[config.base_name].directory,
+        tokenizer=tokenizer,
         shares={split: getattr(config.splits, split) for split in SPLITS},
         seed=config.seed,
+        memory=config.engine.memory,
     )
     objectives = tuple(
         Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)
         for o in config.objectives
     )
     return Parts(config, parents, suite, objectives)
+
+
+def _load_tokenizer(config: CampaignConfig, parents: Parents) -> Tokenizer:
+    """Return the candidates' tokenizer, which may be no parent's own."""
+    base = parents[config.base_name]
+    if parents.vocabulary is None and base.tokenizer_directory == base.directory:
+        return load_tokenizer(base.directory)
+    with TemporaryDirectory() as directory:
+        write_tokenizer(parents, config.base_name, config.output_tokenizer, Path(directory))
+        return load_tokenizer(Path(directory))
 
 
 def build_space(config: CampaignConfig, parents: Parents) -> WeightSpace:
@@ -111,8 +132,11 @@ def build_space(config: CampaignConfig, parents: Parents) -> WeightSpace:
         operators=config.space.operator,
         groups=Groups(groups.layer_blocks, tuple(groups.modules), groups.depth),
         genes=config.space.genes,
+        operator_per=config.space.operator_per,
+        whole_model=config.space.whole_model,
         dtype=config.export.dtype,
         seed=config.seed,
+        tokenizer=config.output_tokenizer,
         merge_base=config.base is None,
     )
 
@@ -168,26 +192,63 @@ class MakeWorker:
 
 def build_worker(parts: Parts) -> CandidateWorker:
     """Return a worker with a resident model of the base's architecture."""
-    import torch
-
+    from evomerge.workers.experts import Experts
     from evomerge.workers.worker import Worker
 
-    dtype = getattr(torch, parts.config.export.dtype)
-    on_gpu = torch.cuda.is_available() and parts.config.workers.gpus != 0
-    return Worker(build_resident(parts.parents, parts.config.base_name, dtype, on_gpu=on_gpu), parts.fitness)
+    resident = _resident_of(parts.config, parts.parents)
+    alone = {landmark.name: landmark.recipe for landmark in parts.space.landmarks()}
+    return Worker(resident, parts.fitness, Experts(resident, parts.fitness, alone).learn)
 
 
-def build_resident(parents: Parents, base: str, dtype: torch.dtype, *, on_gpu: bool) -> ResidentModel:
-    """Return a resident model that computes in `dtype` on the GPU, or in float32 on the CPU.
+def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
+    """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in.
 
-    float32 holds the values of every recipe's dtype exactly.
+    Raises:
+        SpaceError: the base cannot be read.
     """
+    import torch
+
+    from fitness.engine.compute_dtype import fastest_dtype
+
+    if config.engine.dtype != "auto":
+        return config
+    dtype = config.export.dtype
+    if not _on_gpu(config):
+        torch.set_num_threads(threads_per_worker(config.workers.count, config.workers.cpus, available_cores()))
+        base = Parents.open({BASE: config.sources[config.base_name]})[BASE]
+        shapes = [base.shape(name) for name in base.names]
+        # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
+        fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32
+        dtype = "float32" if fast == torch.float32 else "bfloat16"
+    return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": dtype})})
+
+
+def _on_gpu(config: CampaignConfig) -> bool:
+    import torch
+
+    return torch.cuda.is_available() and config.workers.gpus != 0
+
+
+def _resident_of(config: CampaignConfig, parents: Parents) -> ResidentModel:
+    import torch
+
+    return build_resident(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+
+
+def _base_model(config: CampaignConfig, parents: Parents) -> nn.Module:
+    resident = _resident_of(config, parents)
+    alone = {landmark.name: landmark.recipe for landmark in build_space(config, parents).landmarks()}
+    resident.become(alone[config.base_name])
+    return resident.model
+
+
+def build_resident(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> ResidentModel:
+    """Return a resident model; float32 holds the values of every recipe's dtype exactly."""
     from search_spaces.weights.architecture import build_module
     from search_spaces.weights.resident import ResidentModel
 
-    if on_gpu:
-        return ResidentModel(build_module(parents[base], compute_dtype=dtype).to("cuda"), parents)
-    return ResidentModel(build_module(parents[base]), parents)
+    module = build_module(parents[base], compute_dtype=compute_dtype)
+    return ResidentModel(module.to("cuda") if on_gpu else module, parents)
 
 
 def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:

@@ -128,24 +128,72 @@ def report(run_dir: RunDir) -> None:
 def merge(
     recipe: Annotated[Path, typer.Argument(help="mergekit YAML, or a recipe of ours as JSON.", show_default=False)],
     out_dir: Annotated[Path, typer.Argument(help="The directory to write; must not exist.", show_default=False)],
+    *,
+    as_adapter: Annotated[
+        bool, typer.Option("--as-adapter", help="Write a merge of LoRA adapters as one adapter on their base.")
+    ] = False,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="With --as-adapter: the largest rank; left out, the parents' ranks added.")
+    ] = None,
 ) -> None:
     """Carry out one recipe, without a search."""
-    from evomerge.commands import models
+    from evomerge.commands import merge
 
-    models.merge(recipe, out_dir, _console())
+    if as_adapter:
+        merge.merge_adapters(recipe, out_dir, _console(), rank=rank)
+        return
+    if rank is not None:
+        raise typer.BadParameter("needs --as-adapter", param_hint="--rank")
+    merge.merge(recipe, out_dir, _console())
 
 
 @app.command(name="eval")
-def evaluate(
+def evaluate(  # noqa: PLR0913
     model: Annotated[str, typer.Argument(help="A checkpoint: directory or hub id.", show_default=False)],
-    tasks: Annotated[list[str], typer.Option("--tasks", help="JSONL or lm-eval YAML files, lm-eval task names.")],
+    tasks: Annotated[
+        list[str],
+        typer.Option("--tasks", help="JSONL or lm-eval YAML files, lm-eval task names, python:FILE.py:FUNCTION."),
+    ],
     more_tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Further tasks.")] = None,
+    *,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first items of each task.")] = None,
+    num_fewshot: Annotated[int | None, typer.Option(min=0, help="Few-shot examples of lm-eval tasks.")] = None,
+    apply_chat_template: Annotated[
+        bool, typer.Option("--apply-chat-template", help="Ask in the tokenizer's chat template.")
+    ] = False,
+    chat_template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The same, with this one of several templates.")
+    ] = None,
+    system_instruction: Annotated[str | None, typer.Option(help="The chat's system message.")] = None,
+    fewshot_as_multiturn: Annotated[
+        bool, typer.Option(help="With a chat template: examples are turns of the chat.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="A file for what --json prints.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score one checkpoint on whole tasks; with --json every item's score."""
+    """Score one checkpoint on whole tasks, with every metric and the table of lm-eval; with --json every item too."""
+    from evomerge.commands import models
+    from fitness.tasks.prompts import Prompts
+
+    prompts = Prompts(chat_template or apply_chat_template, system_instruction, fewshot_as_multiturn, num_fewshot)
+    asked = [*tasks, *(more_tasks or [])]
+    models.evaluate(model, asked, _console(), as_json=as_json, out=out, prompts=prompts, limit=limit)
+
+
+@app.command(
+    name="lm-eval",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def lm_eval(context: typer.Context) -> None:
+    """Run lm-eval's own command line, with our engine as `--model evomerge`.
+
+    Everything after `lm-eval` is lm-eval's: `evomerge lm-eval run --model evomerge --model_args pretrained=MODEL
+    --tasks TASK`.
+    """
     from evomerge.commands import models
 
-    models.evaluate(model, [*tasks, *(more_tasks or [])], _console(), as_json=as_json)
+    models.lm_eval(context.args)
 
 
 @app.command()

@@ -7,33 +7,38 @@ The sections are in `config_sections`, operators and genes in `config_space`, th
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from evomerge.config_errors import ConfigError, ConfigProblem, in_words, mismatch, refuse
+from evomerge.config_objectives import (
+    LmEvalConfig,
+    ObjectiveConfig,
+    PromptsConfig,
+    SplitsConfig,
+    expert_problems,
+)
 from evomerge.config_paths import absolute_model, absolute_path, absolute_task
 from evomerge.config_problems import problems_of
 from evomerge.config_sections import (
     SECTION,
     BaseSource,
     BudgetConfig,
+    EngineConfig,
     ExportConfig,
-    LmEvalConfig,
-    ObjectiveConfig,
     OptimiserConfig,
     ParentConfig,
     ParentSourceConfig,
     SpaceConfig,
-    SplitsConfig,
     Text,
     Whole,
     WorkersConfig,
     misspelt_options,
 )
-from evomerge.config_space import NEEDS_BASE
+from evomerge.config_space import EXACTLY_TWO, NEEDS_BASE
 from evomerge.config_yaml import read_yaml, write_yaml
-from search_spaces.recipe import ParentSource
+from search_spaces.recipe import OutputTokenizer, ParentSource
 
 BASE = "base"
 RESERVED_NAMES = ("uniform mean", "default TIES")
@@ -56,14 +61,19 @@ class CampaignConfig(BaseModel):
     """The model the parents were fine-tuned from. It gives config and tokenizer; without it the first parent does."""
     parents: tuple[ParentSourceConfig, ...] = Field(min_length=2, examples=[_EXAMPLE_PARENTS])
     """The models to merge."""
+    tokenizer: Literal["strict", "base", "union"] = "strict"
+    """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
+    the base's tokens and all the others'."""
     space: SpaceConfig = Field(default_factory=SpaceConfig, validate_default=True)
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])
     """What to be good at; all are maximised."""
+    prompts: PromptsConfig = PromptsConfig()
     splits: SplitsConfig = SplitsConfig()
     optimiser: OptimiserConfig = Field(default_factory=_suitable_optimiser, validate_default=True)
     """Left out: cma_es for one objective, nsga2 for several."""
     budget: BudgetConfig = BudgetConfig()
     workers: WorkersConfig = WorkersConfig()
+    engine: EngineConfig = EngineConfig()
     seed: Annotated[Whole, Field(ge=0)] = 0
     """Seeds everything random: the same file gives the same search."""
     export: ExportConfig = ExportConfig()
@@ -80,8 +90,13 @@ class CampaignConfig(BaseModel):
     @property
     def sources(self) -> dict[str, ParentSource]:
         """Name -> source of every checkpoint, the base first when there is one."""
-        base = {BASE: ParentSource(self.base.model, self.base.revision)} if self.base else {}
-        return base | {parent.name: ParentSource(parent.model, parent.revision) for parent in self.parents}
+        base = {BASE: self.base.source} if self.base else {}
+        return base | {parent.name: parent.source for parent in self.parents}
+
+    @property
+    def output_tokenizer(self) -> OutputTokenizer:
+        """The tokenizer of every candidate."""
+        return OutputTokenizer(None if self.tokenizer == "strict" else self.tokenizer)
 
     @field_validator("name")
     @classmethod
@@ -114,9 +129,12 @@ class CampaignConfig(BaseModel):
     def _suit_the_parents(cls, space: SpaceConfig, info: ValidationInfo) -> SpaceConfig:
         problems = []
         n_parents = len(info.data["parents"]) if "parents" in info.data else 2
-        if "slerp" in space.operator and n_parents != 2:
-            problems.append(mismatch("exactly two parents with slerp", str(n_parents), at=["operator"]))
+        pairing = [operator for operator in space.operator if operator in EXACTLY_TWO]
+        if pairing and n_parents != 2:
+            expected = f"exactly two parents with {' and '.join(pairing)}"
+            problems.append(mismatch(expected, str(n_parents), at=["operator"]))
         needing = [operator for operator in space.operator if operator in NEEDS_BASE]
+        needing += ["deltas"] if space.genes.get("deltas", False) is not False else []
         if needing and info.data.get("base", "invalid") is None:
             hint = "add the key base, or choose linear or slerp"
             problems.append(mismatch(f"a base, which {' and '.join(needing)} need", "none", hint, at=["operator"]))
@@ -134,6 +152,18 @@ class CampaignConfig(BaseModel):
             if name in names[:i]
         ]
         if problems:
+            refuse(problems)
+        return objectives
+
+    @field_validator("objectives")
+    @classmethod
+    def _have_the_experts_they_compare_with(
+        cls, objectives: tuple[ObjectiveConfig, ...], info: ValidationInfo
+    ) -> tuple[ObjectiveConfig, ...]:
+        known = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
+        if known is not None and info.data.get("base"):
+            known.append(BASE)
+        if problems := expert_problems(objectives, known):
             refuse(problems)
         return objectives
 
@@ -193,7 +223,7 @@ def resolved(config: CampaignConfig, directory: Path) -> CampaignConfig:
     """
     data = config.model_dump()
     for model in [*data["parents"], *([data["base"]] if data["base"] else [])]:
-        model["model"] = absolute_model(model["model"], directory)
+        model |= {key: absolute_model(model[key], directory) for key in ("model", "adapter") if model[key]}
     for objective in data["objectives"]:
         objective["tasks"] = [absolute_task(task, directory) for task in objective["tasks"]]
     if config.lm_eval.include_path is not None:

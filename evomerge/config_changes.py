@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evomerge.config import CampaignConfig
 from evomerge.config_errors import in_words
 
-HARMLESS = ("name", "budget", "workers")
+HARMLESS = ("name", "budget", "workers", "engine.memory")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Change:
 def past_changing(old: CampaignConfig, new: CampaignConfig) -> list[Change]:
     """Return every difference that a resumed campaign cannot take over, in the order of the file.
 
-    The budget, the workers and the name may change: candidates and scores do not depend on them. Compare resolved
-    configs, or a path written in two ways is a difference.
+    The budget, the workers, the name and the memory may change: candidates and scores do not depend on them.
+    Compare resolved configs, or a path written in two ways is a difference.
     """
     return [change for change in _differences("", old.model_dump(), new.model_dump()) if not _is_harmless(change)]
 
@@ -45,7 +45,7 @@ def as_diff(changes: Sequence[Change]) -> str:
 
 
 def _is_harmless(change: Change) -> bool:
-    return change.key.split(".")[0] in HARMLESS
+    return any(change.key == key or change.key.startswith(f"{key}.") for key in HARMLESS)
 
 
 def _differences(key: str, old: object, new: object) -> Iterator[Change]:

@@ -1,8 +1,7 @@
 """Which texts in a campaign file are paths, and what they lead to.
 
 Models may be directories or hub ids: a text is a path when it begins like one (`./`, `../`, `/`, `~`) or when something
-of that name exists beside the campaign file. Tasks may be files or lm-eval's names: a path ends in `.jsonl`, `.yaml` or
-`.yml`; `:METRIC` may follow a YAML file, as `fitness.tasks.sources` reads it.
+of that name exists beside the campaign file. What a task's text means is `fitness.tasks.task_source`'s to say.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
 
 from evomerge.config_errors import mismatch, refuse
+from fitness.tasks import task_source
 
-TASK_SUFFIXES = (".jsonl", ".yaml", ".yml")
 _PARENT_FILES = ("config.json", "adapter_config.json")
 
 
@@ -27,9 +26,9 @@ def absolute_model(text: str, directory: Path) -> str:
 
 
 def absolute_task(text: str, directory: Path) -> str:
-    """Return the same for a task; `text` stays when it is lm-eval's name of one."""
-    name, colon, metric = (text, "", "") if text.endswith(".jsonl") else text.partition(":")
-    return f"{absolute_path(name, directory)}{colon}{metric}" if name.endswith(TASK_SUFFIXES) else text
+    """Return the same for a task; `text` stays when it names no file."""
+    source = task_source.TaskSource.parse(text)
+    return str(source.at(str(absolute_path(source.place, directory)))) if source.is_file else text
 
 
 def absolute_path(text: str, directory: Path) -> Path:
@@ -53,10 +52,13 @@ def _existing_model(text: str, info: ValidationInfo) -> str:
 
 def _existing_task(text: str, info: ValidationInfo) -> str:
     directory = _directory(info)
-    task = "" if directory is None else absolute_task(text, directory)
-    path = Path(task if task.endswith(".jsonl") else task.partition(":")[0])
-    if path.is_absolute() and not path.is_file():
-        refuse([mismatch("a file", f"nothing at {path}", _near(path))])
+    source = task_source.TaskSource.parse(text)
+    if source.kind == "python" and not (source.place and source.detail.isidentifier()):
+        refuse([mismatch("python:MODULE:FUNCTION or python:FILE.py:FUNCTION", f"'{text}'")])
+    if directory is not None and source.is_file:
+        path = absolute_path(source.place, directory)
+        if not path.is_file():
+            refuse([mismatch("a file", f"nothing at {path}", _near(path))])
     return text
 
 
@@ -85,5 +87,5 @@ _Text = Annotated[str, StringConstraints(min_length=1)]
 ModelSource = Annotated[_Text, AfterValidator(_existing_model)]
 """A hub id or a directory; checked to be a checkpoint when validated with the context {"directory": Path}."""
 TaskSource = Annotated[_Text, AfterValidator(_existing_task)]
-"""A task file or lm-eval's name of a task; a file is checked to exist when validated with that context."""
+"""A task file, lm-eval's name of a task or a Python function; a file is checked to exist when validated so."""
 DirectoryPath = Annotated[_Text, AfterValidator(_existing_directory)]

@@ -12,19 +12,23 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     JsonValue,
     Strict,
     StringConstraints,
+    TypeAdapter,
+    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
 from evomerge.config_errors import did_you_mean, in_words, mismatch, refuse
-from evomerge.config_paths import DirectoryPath, ModelSource, TaskSource
-from evomerge.config_space import OPERATORS, Gene, Genes, OperatorName, OperatorNames, checked_genes
-from search_spaces.recipe import ExportDtype, ModuleKind
+from evomerge.config_paths import ModelSource
+from evomerge.config_space import Gene, Genes, OperatorName, OperatorNames, checked_genes
+from fitness.engine.budget import DEFAULT_BUDGET
+from search_spaces.recipe import ExportDtype, ModuleKind, ParentSource
 
 SECTION = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -45,6 +49,15 @@ class ModelConfig(BaseModel):
     """A hub id, or a directory that holds config.json and safetensors files."""
     revision: Text | None = None
     """The hub revision to pin."""
+    adapter: ModelSource | None = None
+    """A LoRA adapter on it: a hub id, or a directory that holds adapter_config.json."""
+    adapter_revision: Text | None = None
+    """The adapter's hub revision to pin."""
+
+    @property
+    def source(self) -> ParentSource:
+        """Where the weights come from."""
+        return ParentSource(self.model, self.revision, self.adapter, self.adapter_revision)
 
 
 class ParentConfig(BaseModel):
@@ -53,11 +66,22 @@ class ParentConfig(BaseModel):
     model_config = SECTION
 
     model: ModelSource
-    """A hub id, or a directory that holds config.json and safetensors files."""
+    """A hub id, or a directory that holds config.json and safetensors files, or a LoRA adapter with its base named."""
     revision: Text | None = None
     """The hub revision to pin."""
-    name: Text = Field(default_factory=lambda data: PurePath(data.get("model", "")).name, validate_default=True)
-    """What tables and recipes call it; left out: the last part of `model`."""
+    adapter: ModelSource | None = None
+    """A LoRA adapter on it: a hub id, or a directory that holds adapter_config.json."""
+    adapter_revision: Text | None = None
+    """The adapter's hub revision to pin."""
+    name: Text = Field(
+        default_factory=lambda data: PurePath(data.get("adapter") or data.get("model", "")).name, validate_default=True
+    )
+    """What tables and recipes call it; left out: the last part of `adapter`, else of `model`."""
+
+    @property
+    def source(self) -> ParentSource:
+        """Where the weights come from."""
+        return ParentSource(self.model, self.revision, self.adapter, self.adapter_revision)
 
 
 def as_mapping(value: object) -> object:
@@ -101,9 +125,14 @@ class SpaceConfig(BaseModel):
     """weights: the parents' weights are combined tensor by tensor."""
     operator: OperatorNames = ("ties",)
     """The merge method; a list makes the method a gene."""
+    operator_per: Literal["model", "group"] = "model"
+    """With several operators: one for the whole model, or one for each group."""
     groups: GroupsConfig = GroupsConfig()
     genes: Genes = Field(default_factory=dict, validate_default=True)
-    """Gene -> bounds [low, high], or a number that freezes it. Left out: bounds that suit the operator."""
+    """Parameter -> bounds [low, high], a list of choices, or a value that freezes it; or parent -> one of these. Left
+    out: bounds that suit the operator, or its default."""
+    whole_model: tuple[Text, ...] = ()
+    """Genes with one value for the whole model instead of one per group."""
 
     @field_validator("operator")
     @classmethod
@@ -115,33 +144,7 @@ class SpaceConfig(BaseModel):
     @field_validator("genes")
     @classmethod
     def _suit_the_operators(cls, genes: Mapping[str, Gene], info: ValidationInfo) -> Mapping[str, Gene]:
-        return checked_genes(genes, info.data.get("operator", OPERATORS))
-
-
-class ObjectiveConfig(BaseModel):
-    """One thing to be good at; higher is better."""
-
-    model_config = SECTION
-
-    name: Text
-    """What tables call it."""
-    tasks: tuple[TaskSource, ...] = Field(min_length=1, examples=[["tasks/words.jsonl"]])
-    """JSONL or lm-eval YAML files, or names of lm-eval tasks; the objective is the mean of the tasks."""
-    weight: Annotated[Real, Field(ge=0)] = 1.0
-    """Share in the mean that single-objective optimisers maximise; the others ignore it."""
-
-
-class SplitsConfig(BaseModel):
-    """Shares of each task's items; what they leave over is not used."""
-
-    model_config = SECTION
-
-    search: Annotated[Share, Field(gt=0)] = 0.5
-    """Items that the optimiser sees."""
-    validation: Share = 0.2
-    """Items that choose among the candidates that the search found."""
-    test: Share = 0.3
-    """Items that nothing sees before the final table."""
+        return checked_genes(genes, info.data.get("operator"))
 
 
 class OptimiserConfig(BaseModel):
@@ -215,13 +218,28 @@ class ExportConfig(BaseModel):
     """Every candidate is scored with weights rounded to it, so the export is what was scored."""
 
 
-class LmEvalConfig(BaseModel):
-    """Settings of the tasks that come from lm-eval."""
+def as_bytes(value: object) -> object:
+    """Read a size with a unit, as 4GiB."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(TypeAdapter(ByteSize).validate_python(value))
+    except ValidationError:
+        refuse([mismatch("a size as 4GiB or 512MiB, or a number of bytes", in_words(value))])
+
+
+class EngineConfig(BaseModel):
+    """How candidates are run; scores do not depend on it beyond rounding."""
 
     model_config = SECTION
 
-    include_path: DirectoryPath | None = None
-    """A directory with lm-eval task YAML files of your own."""
+    memory: Annotated[
+        int, BeforeValidator(as_bytes, json_schema_input_type=int | str), Field(ge=2**20, validate_default=True)
+    ] = DEFAULT_BUDGET
+    """Memory that scoring may take above the model's own, as 4GiB or a number of bytes."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What the model computes in. auto: on a GPU export.dtype; on a CPU float32, or bfloat16 where export.dtype is and
+    a two-second measurement at the start finds it much faster."""
 
 
 def misspelt_options(optimiser: OptimiserConfig) -> None:

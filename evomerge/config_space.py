@@ -1,69 +1,35 @@
-"""Operators and genes as a campaign file names them.
-
-The tables repeat what `search_spaces.operators.registry` knows, because that room needs torch and a file must be
-checked without it; a test holds them equal.
-"""
+"""Operators and genes as a campaign file names them; `search_spaces.operators.registry` knows what is legal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias, get_args
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainValidator
 from pydantic_core import InitErrorDetails
 
 from evomerge.config_errors import did_you_mean, in_words, mismatch, refuse
+from search_spaces.errors import SpaceError
+from search_spaces.genes import kinds_of
+from search_spaces.operators.operator import Operator
+from search_spaces.operators.parameters import Bounds, Choices, Kind
+from search_spaces.operators.registry import OPERATORS as REGISTRY
+from search_spaces.recipe import Parameter
 
-OperatorName = Literal["linear", "slerp", "task_arithmetic", "ties", "dare_linear", "dare_ties"]
-Gene: TypeAlias = float | tuple[float, float]
+# Operators of one input alone merge a parent into a base: there is nothing to search between parents.
+OPERATORS: tuple[str, ...] = tuple(name for name, operator in REGISTRY.items() if operator.n_inputs[1] != 1)
+NEEDS_BASE = frozenset(name for name in OPERATORS if REGISTRY[name].needs_base)
+EXACTLY_TWO = frozenset(name for name in OPERATORS if REGISTRY[name].n_inputs == (2, 2))
+# Frozen, yet written into every resolved campaign file: the first thing that one wants to search besides.
+SHOWN = ("lambda",)
 
+if TYPE_CHECKING:
+    OperatorName: TypeAlias = str
+else:
+    OperatorName = Literal[OPERATORS]
 
-@dataclass(frozen=True)
-class GeneRange:
-    """What a gene may be.
-
-    Attributes:
-        low: least legal value.
-        high: greatest legal value.
-        open_low: whether `low` itself is illegal.
-        default: bounds, or the number it is frozen at, when the file does not name it.
-    """
-
-    low: float
-    high: float
-    default: Gene
-    open_low: bool = False
-
-    def __str__(self) -> str:
-        if self.low == -float("inf"):
-            return "finite numbers"
-        return f"numbers in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]"
-
-    def holds(self, value: float) -> bool:
-        """Return whether a value is legal."""
-        return (
-            self.low <= value <= self.high and abs(value) != float("inf") and not (self.open_low and value == self.low)
-        )
-
-
-_ANY = float("inf")
-GENES: Mapping[str, GeneRange] = {
-    "weight": GeneRange(-_ANY, _ANY, default=(0.0, 1.5)),
-    "density": GeneRange(0.0, 1.0, default=(0.2, 1.0), open_low=True),
-    "lambda": GeneRange(-_ANY, _ANY, default=1.0),
-    "t": GeneRange(0.0, 1.0, default=(0.0, 1.0)),
-}
-OPERATOR_GENES: Mapping[OperatorName, tuple[str, ...]] = {
-    "linear": ("weight",),
-    "slerp": ("t",),
-    "task_arithmetic": ("weight", "lambda"),
-    "ties": ("weight", "density", "lambda"),
-    "dare_linear": ("weight", "density", "lambda"),
-    "dare_ties": ("weight", "density", "lambda"),
-}
-OPERATORS: tuple[OperatorName, ...] = get_args(OperatorName)
-NEEDS_BASE: frozenset[OperatorName] = frozenset(OPERATORS) - {"linear", "slerp"}
+OneGene: TypeAlias = Parameter | Bounds | Choices
+Gene: TypeAlias = OneGene | Mapping[str, OneGene]
 
 
 def _as_tuple(value: object) -> object:
@@ -71,15 +37,26 @@ def _as_tuple(value: object) -> object:
 
 
 def _as_gene(value: object) -> Gene:
+    if isinstance(value, dict):
+        return {str(parent): _as_one_gene(gene, at=[str(parent)]) for parent, gene in value.items()}
+    return _as_one_gene(value, at=[])
+
+
+def _as_one_gene(value: object, at: list[str]) -> OneGene:
     if _is_number(value):
         return float(value)  # type: ignore[arg-type]
-    if isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value)):
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_number, value)):
         return float(value[0]), float(value[1])
-    refuse([mismatch("bounds [low, high], or a number that freezes the gene", in_words(value))])
+    if isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(v, bool | str) for v in value):
+        return tuple(value)
+    expected = "bounds [low, high], a list of choices, or a value that freezes the gene"
+    refuse([mismatch(expected, in_words(value), at=at)])
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 OperatorNames: TypeAlias = Annotated[
@@ -87,34 +64,64 @@ OperatorNames: TypeAlias = Annotated[
     BeforeValidator(_as_tuple, json_schema_input_type=OperatorName | tuple[OperatorName, ...]),
     Field(min_length=1),
 ]
-Genes: TypeAlias = dict[str, Annotated[Gene, BeforeValidator(_as_gene, json_schema_input_type=Gene)]]
+_InFile: TypeAlias = float | bool | str | tuple[float, float] | list[bool | str]
+Genes: TypeAlias = dict[
+    str, Annotated[Any, PlainValidator(_as_gene, json_schema_input_type=_InFile | dict[str, _InFile])]
+]
 
 
-def checked_genes(genes: Mapping[str, Gene], operators: tuple[OperatorName, ...]) -> dict[str, Gene]:
-    """Return every gene of the operators, those that the file leaves out at their defaults.
+def checked_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None) -> dict[str, Gene]:
+    """Return every gene that the operators search unless told otherwise, and those that the file names.
+
+    Args:
+        genes: what the file says.
+        operators: names; None if they are wrong themselves: genes of any operator are legal then.
 
     Raises:
-        ValidationError: a gene that no operator has, illegal bounds, or nothing left to search.
+        ValidationError: a gene that no operator has, illegal values, a value that only the file can give, or nothing
+            left to search.
     """
-    used = [name for name in GENES if any(name in OPERATOR_GENES[operator] for operator in operators)]
-    problems = [problem for name, gene in genes.items() for problem in _gene_problems(name, gene, used)]
-    full = {name: genes.get(name, GENES[name].default) for name in used}
-    if not problems and len(operators) == 1 and not any(isinstance(gene, tuple) for gene in full.values()):
+    chosen = [REGISTRY[name] for name in operators or OPERATORS]
+    kinds = kinds_of(chosen)
+    problems = [problem for name, gene in genes.items() for problem in _gene_problems(name, gene, chosen)]
+    default = {name: kind.gene for name, kind in kinds.items() if kind.searched and kind.gene is not None}
+    shown = {name: kinds[name].default for name in SHOWN if name in kinds}
+    full: dict[str, Gene] = {
+        name: gene for name in kinds if (gene := {**shown, **default, **genes}.get(name)) is not None
+    }
+    for name, kind in kinds.items():
+        if operators and kind.default is None and name not in full:
+            problems.append(mismatch(f"the key {name}: {kind.meaning}", "none", at=[name]))
+    if not problems and len(chosen) == 1 and not any(map(_is_searched, full.values())):
         problems.append(mismatch("bounds for at least one gene", "all frozen", "nothing would be left to search"))
     if problems:
         refuse(problems)
     return full
 
 
-def _gene_problems(name: str, gene: Gene, used: list[str]) -> list[InitErrorDetails]:
-    if name not in GENES:
-        return [mismatch(f"one of {', '.join(used)}", f"'{name}'", did_you_mean(name, GENES), at=[name])]
-    if name not in used:
-        return [mismatch(f"one of {', '.join(used)}", f"'{name}'", "the operator has no such gene", at=[name])]
-    values = gene if isinstance(gene, tuple) else (gene,)
-    if not all(map(GENES[name].holds, values)):
-        return [mismatch(str(GENES[name]), in_words(gene), at=[name])]
-    if isinstance(gene, tuple) and gene[0] >= gene[1]:
+def _is_searched(gene: Gene) -> bool:
+    return any(map(_is_searched, gene.values())) if isinstance(gene, Mapping) else isinstance(gene, tuple)
+
+
+def _gene_problems(name: str, gene: Gene, operators: Sequence[Operator]) -> list[InitErrorDetails]:
+    kinds = [operator.kinds[name] for operator in operators if name in operator.kinds]
+    if not kinds:
+        known, anywhere = kinds_of(operators), kinds_of(list(REGISTRY.values()))
+        hint = "the operator has no such gene" if name in anywhere else did_you_mean(name, list(known))
+        return [mismatch(f"one of {', '.join(known)}", f"'{name}'", hint, at=[name])]
+    if isinstance(gene, Mapping):
+        return [p for parent, own in gene.items() for p in _value_problems(own, kinds, [name, parent])]
+    return _value_problems(gene, kinds, [name])
+
+
+def _value_problems(gene: OneGene, kinds: Sequence[Kind], at: list[str]) -> list[InitErrorDetails]:
+    for kind in kinds:
+        try:
+            for value in gene if isinstance(gene, tuple) else (gene,):
+                kind.checked(value, at[0])
+        except SpaceError:
+            return [mismatch(str(kind), in_words(gene), at=at)]
+    if isinstance(gene, tuple) and _is_number(gene[0]) and gene[0] >= gene[1]:  # type: ignore[operator]
         hint = "a number alone freezes the gene" if gene[0] == gene[1] else f"write [{gene[1]}, {gene[0]}]"
-        return [mismatch("low < high", in_words(gene), hint, at=[name])]
+        return [mismatch("low < high", in_words(gene), hint, at=at)]
     return []

@@ -17,7 +17,7 @@ _TEMPLATE = """\
 name: {name}  # what the run directory and the report are called
 
 # The model that all parents were fine-tuned from: a directory or a hub id. It gives the config and the tokenizer.
-# Every operator but linear and slerp needs it.
+# Every operator on task vectors needs it.
 {base}
 
 # The models to merge: directories or hub ids. {{model: ..., name: ..., revision: ...}} also gives a model a name for
@@ -27,8 +27,8 @@ parents:
 
 space:
   kind: weights  # the parents' weights are combined tensor by tensor
-  # The merge method: linear, slerp (exactly two parents), task_arithmetic, ties, dare_linear or dare_ties.
-  # A list, such as [linear, ties], lets the search choose.
+  # The merge method: linear, slerp, task_arithmetic, ties, dare_ties, della, ...; docs/operators.md has them all.
+  # A list, such as [linear, ties], lets the search choose one; with operator_per: group, one for each group.
   operator: {operator}
   # Tensors that share their genes. More groups can merge more finely, and take more evaluations to search.
   groups:
@@ -43,11 +43,19 @@ space:
 
 # What to be good at; every objective is maximised. Tasks are JSONL files, lm-eval YAML files, or names of lm-eval
 # tasks. A JSONL line is {{"question": ..., "choices": [...], "gold": 0}}, {{"prompt": ..., "answer": ...}} or
-# {{"text": ...}}.
+# {{"text": ...}}. tasks/first.jsonl:margin measures something else: acc_norm, margin, acc+margin, entropy, or
+# js_divergence (with expert: PARENT beside it); python:checks.py:function is a function of yours.
 # Replace these two by your own: the names and the files are examples.
 objectives:
   - {{name: first, tasks: [tasks/first.jsonl]}}
   - {{name: second, tasks: [tasks/second.jsonl], weight: 1.0}}  # only cma_es uses the weights
+
+# How questions become prompts; left out: plain text, and each lm-eval task's own number of examples.
+# prompts:
+#   apply_chat_template: true  # ask in the base's chat template
+#   system_instruction: Answer briefly.
+#   fewshot_as_multiturn: true  # examples as turns of the chat
+#   num_fewshot: 5  # of lm-eval tasks
 
 # Shares of each task's items: the optimiser sees the search items, validation items choose among what it found,
 # and test items are seen by nothing before the final table.

@@ -94,4 +94,6 @@ class RunDirectory:
 
 def recorded_config(archive: Archive) -> CampaignConfig:
     """Return the resolved config that an archive records, whether or not its inputs are still there."""
-    return CampaignConfig.model_validate(yaml.safe_load(archive.campaign))
+    recorded = yaml.safe_load(archive.campaign)
+    recorded.setdefault("engine", {"dtype": "float32"})  # archives from before this key were scored so
+    return CampaignConfig.model_validate(recorded)

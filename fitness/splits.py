@@ -34,7 +34,8 @@ class Splits:
     def draw(cls, tasks: Mapping[str, Sequence[str]], *, shares: Mapping[Split, float], seed: int) -> Splits:
         """Split every task's items by the same shares.
 
-        A task's split depends on the seed, its name and its items, not on the other tasks.
+        A task's split depends on the seed, its name up to a colon and its items, not on the other tasks: measures of
+        the same items, `words` and `words:margin`, are split alike, so that no test item is another's search item.
 
         Args:
             tasks: task name -> ids of its items within the task.
@@ -47,7 +48,7 @@ class Splits:
         _check_shares(shares)
         keyed: dict[Split, list[tuple[float, str, str]]] = {split: [] for split in SPLITS}
         for task, ids in tasks.items():
-            rng = _stream(seed, task)
+            rng = _stream(seed, task.partition(":")[0])
             shuffled = [ids[i] for i in rng.permutation(len(ids))]
             start = 0
             for split, size in _sizes(task, len(ids), shares).items():

@@ -54,6 +54,7 @@ def _recipe(document: Document) -> Recipe:
         rules=tuple(rules_of(document, lambda: n_layers(_donor(document).names))),
         dtype=_dtype(document),
         layers=tuple(layers) or None,
+        tokenizer=document.tokenizer,
     )
 
 

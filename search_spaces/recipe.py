@@ -20,18 +20,61 @@ ModuleKind = Literal["attention", "mlp", "other"]
 Side = Literal["before", "after"]
 Parameter = float | bool | str
 
+# What `OutputTokenizer.source` may be besides a parent's name.
+TOKENIZER_SOURCES = ("base", "union")
+
 
 @dataclass(frozen=True)
 class ParentSource:
     """Where a parent's weights come from.
 
     Attributes:
-        model: a directory or a hub id.
+        model: a directory or a hub id; of a LoRA adapter too, whose config then names the model under it.
         revision: the hub revision to pin; None for a directory or the default branch.
+        adapter: a LoRA adapter on the model, directory or hub id.
+        adapter_revision: like `revision`, of the adapter.
     """
 
     model: str
     revision: str | None = None
+    adapter: str | None = None
+    adapter_revision: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """The source in one line, as mergekit writes it: model@revision+adapter@revision."""
+        text = f"{self.model}@{self.revision}" if self.revision else self.model
+        if self.adapter is None:
+            return text
+        return f"{text}+{self.adapter}" + (f"@{self.adapter_revision}" if self.adapter_revision else "")
+
+
+@dataclass(frozen=True)
+class OutputTokenizer:
+    """The merged model's tokenizer, and with it the rows of its embedding and head.
+
+    Attributes:
+        source: None: all parents share the base's vocabulary, row by row. "base", or the name of another parent: its
+            tokenizer, and every parent's rows are found by token. "union": the base's tokens, then all the others'.
+        multiple_of: the embedding's rows are rounded up to a multiple of it (a source other than None only).
+        chat_template: Jinja text; "auto" for the one that most parents have; None for that of the tokenizer's source.
+    """
+
+    source: str | None = None
+    multiple_of: int = 1
+    chat_template: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the multiple.
+
+        Raises:
+            SpaceError: it is not a whole number above 0.
+        """
+        if not isinstance(self.multiple_of, int) or self.multiple_of < 1:
+            raise SpaceError(f"tokenizer.multiple_of: expected a whole number above 0, found {self.multiple_of!r}")
+
+
+SHARED_VOCABULARY = OutputTokenizer()
 
 
 @dataclass(frozen=True)
@@ -94,6 +137,7 @@ class Recipe:
         seed: seeds random masks together with operator, parent and tensor name.
         layers: the output model's layers, each a map parent name -> that parent's layer; None keeps the base's own
             layers (layer k is layer k of every parent).
+        tokenizer: which tokens the output model has.
     """
 
     parents: Mapping[str, ParentSource]
@@ -102,6 +146,7 @@ class Recipe:
     dtype: ExportDtype = "bfloat16"
     seed: int = 0
     layers: tuple[Mapping[str, int], ...] | None = None
+    tokenizer: OutputTokenizer = SHARED_VOCABULARY
 
     def __post_init__(self) -> None:
         """Check that every parent a rule names exists.
@@ -114,6 +159,7 @@ class Recipe:
         if self.dtype not in get_args(ExportDtype):
             raise SpaceError(f"dtype: expected one of {get_args(ExportDtype)}, found {self.dtype!r}")
         named = [i.parent for rule in self.rules for i in rule.inputs] + [self.base]
+        named += [] if self.tokenizer.source in (None, *TOKENIZER_SOURCES) else [self.tokenizer.source]
         for name in named:
             if name not in self.parents:
                 raise SpaceError(f"parents: expected one of {sorted(self.parents)}, found {name!r}")
@@ -130,10 +176,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data in canonical order."""
         data: dict[str, Any] = {
-            "parents": {
-                name: {"model": s.model, **({"revision": s.revision} if s.revision else {})}
-                for name, s in self.parents.items()
-            },
+            "parents": {n: {k: v for k, v in vars(s).items() if v} for n, s in self.parents.items()},
             "base": self.base,
             "dtype": self.dtype,
             "seed": self.seed,
@@ -141,6 +184,8 @@ class Recipe:
         }
         if self.layers is not None:
             data["layers"] = [dict(sources) for sources in self.layers]
+        if self.tokenizer != SHARED_VOCABULARY:
+            data["tokenizer"] = {k: v for k, v in vars(self.tokenizer).items() if v not in (None, 1)}
         return data
 
     @staticmethod
@@ -164,12 +209,13 @@ class Recipe:
         """
         try:
             return Recipe(
-                parents={n: ParentSource(s["model"], s.get("revision")) for n, s in data["parents"].items()},
+                parents={n: _parent_from_dict(s) for n, s in data["parents"].items()},
                 base=data["base"],
                 rules=tuple(_rule_from_dict(rule) for rule in data["rules"]),
                 dtype=data.get("dtype", "bfloat16"),
                 seed=data.get("seed", 0),
                 layers=None if data.get("layers") is None else tuple(dict(s) for s in data["layers"]),
+                tokenizer=OutputTokenizer(**data.get("tokenizer", {})),
             )
         except KeyError as error:
             raise SpaceError(f"recipe: expected the key {error.args[0]!r}, found none") from error
@@ -180,6 +226,10 @@ class Recipe:
 def layer_range(first: int, stop: int) -> str:
     """Return a half-open range of layers in words."""
     return f"layer {first}" if stop - first == 1 else f"layers {first} to {stop - 1}"
+
+
+def _parent_from_dict(data: Mapping[str, Any]) -> ParentSource:
+    return ParentSource(**{"model": data["model"], **data})
 
 
 def _rule_to_dict(rule: Rule) -> dict[str, Any]:

@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from search_spaces.errors import SpaceError
+from search_spaces.recipe import Parameter
 
 # Relative step of continuous scales: finer than any merge can feel, coarse beside float64's 1e-16.
 STEP = 1e-6
+
+
+class Scale(Protocol):
+    """A monotone map between [0, 1] and a parameter's finitely many values."""
+
+    def value(self, gene: float) -> Parameter:
+        """Return the value of a gene; beyond [0, 1] the nearest end, NaN counts as the middle."""
+        ...
+
+    def gene(self, value: Parameter) -> float:
+        """Return a gene in [0, 1] of a value; of one that `value` never yields, the nearest."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,9 +50,9 @@ class Linear:
         on_grid = round(exact, _decimals(self.high - self.low))
         return min(max(on_grid, self.low), self.high) + 0.0  # -0.0 becomes 0.0: one value, one digest
 
-    def gene(self, value: float) -> float:
+    def gene(self, value: Parameter) -> float:
         """Return the share of the range that lies below the value."""
-        return clipped((value - self.low) / (self.high - self.low))
+        return clipped((float(value) - self.low) / (self.high - self.low))
 
 
 @dataclass(frozen=True)
@@ -63,11 +77,10 @@ class Log:
         exact = self.low * math.exp(clipped(gene) * math.log(self.high / self.low))
         return min(max(float(f"{exact:.6e}"), self.low), self.high)
 
-    def gene(self, value: float) -> float:
+    def gene(self, value: Parameter) -> float:
         """Return log(value/low) / log(high/low)."""
-        if value <= self.low:
-            return 0.0
-        return clipped(math.log(value / self.low) / math.log(self.high / self.low))
+        ratio = float(value) / self.low
+        return clipped(math.log(ratio) / math.log(self.high / self.low)) if ratio > 1.0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -80,9 +93,44 @@ class Choice:
         """Return ⌊gene·n⌋, and n - 1 at gene 1."""
         return min(int(clipped(gene) * self.n), self.n - 1)
 
-    def gene(self, value: float) -> float:
+    def gene(self, value: Parameter) -> float:
         """Return the middle of the value's share."""
-        return (min(max(round(value), 0), self.n - 1) + 0.5) / self.n
+        return (min(max(round(float(value)), 0), self.n - 1) + 0.5) / self.n
+
+
+@dataclass(frozen=True)
+class Integers:
+    """The whole numbers from low to high, both included, each with an equal share of the gene."""
+
+    low: int
+    high: int
+
+    def value(self, gene: float) -> int:
+        """Return a whole number."""
+        return self.low + self._choice.value(gene)
+
+    def gene(self, value: Parameter) -> float:
+        """Return the middle of the value's share."""
+        return self._choice.gene(float(value) - self.low)
+
+    @property
+    def _choice(self) -> Choice:
+        return Choice(self.high - self.low + 1)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Values without an order, such as words, each with an equal share of the gene."""
+
+    options: tuple[Parameter, ...]
+
+    def value(self, gene: float) -> Parameter:
+        """Return one of the options."""
+        return self.options[Choice(len(self.options)).value(gene)]
+
+    def gene(self, value: Parameter) -> float:
+        """Return the middle of the value's share; the middle of all for a value that is no option."""
+        return Choice(len(self.options)).gene(self.options.index(value)) if value in self.options else 0.5
 
 
 @dataclass(frozen=True)
@@ -121,9 +169,9 @@ class Quantised:
         """Return a multiple of 1/steps."""
         return (self._first + Choice(self._last - self._first + 1).value(gene)) / self.steps
 
-    def gene(self, value: float) -> float:
+    def gene(self, value: Parameter) -> float:
         """Return the middle of the value's share."""
-        return Choice(self._last - self._first + 1).gene(value * self.steps - self._first)
+        return Choice(self._last - self._first + 1).gene(float(value) * self.steps - self._first)
 
 
 def clipped(gene: float) -> float:

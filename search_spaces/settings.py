@@ -1,56 +1,71 @@
-"""Settings: the parameter values of one group, and the rule that they make."""
+"""Settings: the operator and the parameter values of one group, and the rule that they make."""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from search_spaces.genes import Key
-from search_spaces.operators.averages import VANISHING_SUM
-from search_spaces.operators.registry import Operator
+from search_spaces.operators.operator import Operator
 from search_spaces.recipe import Input, Parameter, Rule, Where
-from search_spaces.scales import Linear, Quantised
-
-Setting = Mapping[Key, float]
+from search_spaces.scales import Scale
 
 # Weights that cancel to less than this share of Σ|w| cannot be normalised: the merge would explode.
 CANCELLING_SHARE = 1e-3
+VANISHING_SUM = 1e-8
 
 
-def rule_of(
-    operator: Operator, setting: Setting, *, merged: Sequence[str], fixed: Mapping[str, Parameter], where: Where
-) -> Rule:
-    """Return the rule that merges some parents with a setting's values; `fixed` are more operator parameters."""
-    inputs = tuple(
-        Input(parent, {name: setting[name, parent] for name in operator.input_parameters if (name, parent) in setting})
-        for parent in merged
-    )
-    own: dict[str, Parameter] = {name: setting[name, None] for name in operator.parameters if (name, None) in setting}
-    return Rule(operator.name, inputs, {**{n: v for n, v in fixed.items() if n in operator.parameters}, **own}, where)
+@dataclass(frozen=True)
+class Setting:
+    """How the tensors of one group are merged.
+
+    Attributes:
+        operator: the method.
+        values: parameters; those that the operator does not have are without effect.
+    """
+
+    operator: Operator
+    values: Mapping[Key, Parameter]
+
+    def rule(self, merged: Sequence[str], where: Where) -> Rule:
+        """Return the rule that merges some parents so."""
+        known, values = self.operator, self.values
+        inputs = tuple(
+            Input(parent, {name: values[name, parent] for name in known.input_parameters if (name, parent) in values})
+            for parent in merged
+        )
+        own = {name: values[name, None] for name in known.parameters if (name, None) in values}
+        return Rule(known.name, inputs, own, where)
+
+    @property
+    def cancels(self) -> bool:
+        """Whether the operator divides by weights that leave too little to divide by."""
+        weights = [float(value) for (name, _), value in self.values.items() if name == "weight"]
+        own = {name: value for (name, parent), value in self.values.items() if parent is None}
+        return self.operator.needs_sound_weights(own) and abs(sum(weights)) <= max(
+            VANISHING_SUM, CANCELLING_SHARE * sum(map(abs, weights))
+        )
+
+    def sound(self, scales: Mapping[Key, Scale]) -> Setting:
+        """Return the setting, every searched weight at its bound farther from zero when the weights cancel."""
+        if not self.cancels:
+            return self
+        bounds = {key: (scale.value(0.0), scale.value(1.0)) for key, scale in scales.items() if key[0] == "weight"}
+        farther = {key: max(ends, key=lambda end: abs(float(end))) for key, ends in bounds.items()}
+        return replace(self, values={**self.values, **farther})
 
 
-def cancels(weights: Sequence[float]) -> bool:
-    """Return whether weights leave too little to divide by."""
-    return abs(sum(weights)) <= max(VANISHING_SUM, CANCELLING_SHARE * sum(map(abs, weights)))
-
-
-def with_sound_weights(setting: Setting, fallback: float) -> Setting:
-    """Return the setting, with every weight replaced by the fallback when the weights cancel."""
-    weights = [value for (name, _), value in setting.items() if name == "weight"]
-    if not cancels(weights):
-        return setting
-    return {key: fallback if key[0] == "weight" else value for key, value in setting.items()}
-
-
-def at_layer(
-    layer: int, *, knots: Sequence[int], settings: Sequence[Setting], scales: Mapping[str, Linear | Quantised]
-) -> Setting:
+def at_layer(layer: int, *, knots: Sequence[int], settings: Sequence[Setting], scales: Mapping[Key, Scale]) -> Setting:
     """Return the setting on the straight line between the knots around a layer, snapped to each parameter's scale.
+
+    Between knots of different operators, and for parameters that are no numbers, the nearer knot counts (the left one
+    in the middle).
 
     Args:
         layer: between the first knot and the last.
         knots: ascending layers.
-        settings: one per knot, with the same keys.
+        settings: one per knot.
         scales: the scale of every parameter that varies.
     """
     if len(knots) == 1:
@@ -58,11 +73,20 @@ def at_layer(
     right = min(bisect.bisect_right(knots, layer), len(knots) - 1)
     left = right - 1
     share = (layer - knots[left]) / (knots[right] - knots[left])
-    if share in (0.0, 1.0):
-        return settings[left if share == 0.0 else right]
-    ends = settings[left], settings[right]
-    return {key: _snapped(ends[0][key] + share * (ends[1][key] - ends[0][key]), scales.get(key[0])) for key in ends[0]}
+    nearer = settings[left if share <= 0.5 else right]
+    if share in (0.0, 1.0) or settings[left].operator != settings[right].operator:
+        return nearer
+    ends = settings[left].values, settings[right].values
+    return replace(
+        nearer,
+        values={
+            key: _between(ends[0][key], ends[1][key], share, scale) if (scale := scales.get(key)) else value
+            for key, value in nearer.values.items()
+        },
+    )
 
 
-def _snapped(value: float, scale: Linear | Quantised | None) -> float:
-    return value if scale is None else scale.value(scale.gene(value))
+def _between(left: Parameter, right: Parameter, share: float, scale: Scale) -> Parameter:
+    if isinstance(left, bool | str) or isinstance(right, bool | str):
+        return left if share <= 0.5 else right
+    return scale.value(scale.gene(left + share * (right - left)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +90,13 @@ def make_family(
 def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
     """A base and two experts: 2-layer tied Llamas, float32, with a character tokenizer. Read-only."""
     return make_family(tmp_path_factory.mktemp("family"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOMERGE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,65 +1,69 @@
-"""`evomerge merge` and `eval`: one recipe, one checkpoint, no search."""
+"""`evomerge eval` and `lm-eval`: one checkpoint, no search."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from evomerge.terminal import plain_table
-from search_spaces.errors import SpaceError
-from search_spaces.recipe import Recipe
+if TYPE_CHECKING:
+    from fitness.tasks.prompts import Prompts
 
 
-def merge(recipe_file: Path, out: Path, console: Console) -> None:
-    """Carry out a recipe, ours (.json) or mergekit's (.yml), and write the checkpoint."""
-    from search_spaces.mergekit_yaml import read_mergekit
-    from search_spaces.weights.export import export
-    from search_spaces.weights.parents import Parents
-    from search_spaces.weights.preflight import preflight
+def evaluate(
+    model: str,
+    tasks: Sequence[str],
+    console: Console,
+    *,
+    as_json: bool,
+    out: Path | None = None,
+    prompts: Prompts | None = None,
+    limit: int | None = None,
+) -> None:
+    """Score one checkpoint on whole tasks: print a table as lm-eval does, or JSON with every item's values.
 
-    if not recipe_file.is_file():
-        raise SpaceError(f"{recipe_file}: expected a recipe (mergekit YAML, or JSON of ours), found no such file")
-    if recipe_file.suffix == ".json":
-        recipe = Recipe.from_json(recipe_file.read_text(encoding="utf-8"))
-    else:
-        recipe = read_mergekit(recipe_file)
-    parents = Parents.open(recipe.parents)
-    if recipe.layers is None:
-        preflight(parents, recipe.base, read_weights=False).raise_for_errors()
-    console.print(f"merged model: {export(recipe, parents, out)}", highlight=False)
-
-
-def evaluate(model: str, tasks: Sequence[str], console: Console, *, as_json: bool) -> None:
-    """Score one checkpoint on whole tasks and print a table, or JSON with every item's score."""
+    An lm-eval task is measured by all of its metrics, or by the one that follows its name after a colon.
+    """
     from evomerge.build import load_checkpoint
-    from fitness.engine.plain import PlainLanguageModel
+    from fitness.engine.lm_eval_backend import EngineLM
     from fitness.engine.tokenizer import load_tokenizer
-    from fitness.tasks.sources import load_tasks
+    from fitness.engine.trie import TrieLanguageModel
+    from fitness.tasks.lm_eval_results import as_rows, as_table, evaluate_all_metrics, with_our_tasks
+    from fitness.tasks.prompts import Prompts
+    from fitness.tasks.sources import TaskContext, load_tasks
     from fitness.tasks.suite import evaluate_tasks
+    from fitness.tasks.task_source import TaskSource
 
-    loaded = [task for group in load_tasks(tasks).values() for task in group]
+    sources = {text: TaskSource.parse(text) for text in tasks}
+    whole = [source for source in sources.values() if source.kind in ("yaml", "lm_eval") and not source.detail]
+    ours = [text for text, source in sources.items() if source not in whole]
     module, parents = load_checkpoint(model)
-    engine = PlainLanguageModel(load_tokenizer(parents["model"].directory))
-    results = evaluate_tasks(module, loaded, language_model=engine)
+    tokenizer = load_tokenizer(parents["model"].directory)
+    prompts = prompts or Prompts()
+    context = TaskContext(prompts=prompts, tokenizer=tokenizer, base=lambda: module)
+    loaded = [task for group in load_tasks(ours, context).values() for task in group]
+    results = evaluate_all_metrics(
+        [Path(source.place).expanduser() if source.is_file else source.place for source in whole],
+        EngineLM(module, tokenizer, chat_template_args=prompts.template_arguments),
+        prompts=prompts,
+        limit=limit,
+    )
+    scored = evaluate_tasks(module, loaded, language_model=TrieLanguageModel(tokenizer), limit=limit)
+    results = with_our_tasks(results, scored)
+    document = json.dumps({"model": model, "tasks": as_rows(results)}, indent=2, default=str)
+    if out is not None:
+        out.write_text(document + "\n", encoding="utf-8")
     if as_json:
-        rows = [
-            {
-                "task": r.task,
-                "metric": r.metric,
-                "value": r.value,
-                "stderr": r.stderr,
-                "seconds": r.seconds,
-                "items": dict(zip(r.scores.item_ids, r.scores.values.tolist(), strict=True)),
-            }
-            for r in results
-        ]
-        print(json.dumps({"model": model, "tasks": rows}, indent=2))
-        return
-    cells = [
-        (r.task, r.metric, f"{r.value:.4f}", "" if r.stderr is None else f"{r.stderr:.4f}", f"{r.seconds:.1f}")
-        for r in results
-    ]
-    console.print(plain_table(model, ("task", "metric", "value", "standard error", "seconds"), cells))
+        print(document)
+    else:
+        console.print(as_table(results), highlight=False, markup=False, soft_wrap=True)
+
+
+def lm_eval(arguments: Sequence[str]) -> None:
+    """Run lm-eval's own command line, with the engine as `--model evomerge`."""
+    from fitness.engine.lm_eval_command_line import run_command_line
+
+    run_command_line(arguments)

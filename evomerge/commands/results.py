@@ -81,7 +81,7 @@ def export(directory: RunDirectory, console: Console, *, choice: str, out: Path)
             mergekit = None
         card = model_card(archive, candidate, verification, mergekit_yaml=mergekit)
     extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
-    parents = Parents.open(candidate.recipe.parents)
+    parents = Parents.of(candidate.recipe)
     path = write_checkpoint(candidate.recipe, parents, out, model_card=card, extra_files=extra)
     console.print(f"candidate {candidate.number} is in {path}", highlight=False)
     return path

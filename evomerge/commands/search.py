@@ -15,7 +15,7 @@ from rich.console import Console
 
 import evomerge
 from evomerge.archive import Archive
-from evomerge.build import Parts, build_optimiser, build_parts, build_pool
+from evomerge.build import Parts, build_optimiser, build_parts, build_pool, with_compute_dtype
 from evomerge.campaign import Campaign, SearchInterruptedError
 from evomerge.config import CampaignConfig, dump_campaign
 from evomerge.config_changes import as_diff, past_changing
@@ -43,6 +43,7 @@ def run(config: CampaignConfig, directory: RunDirectory, console: Console) -> No
     """
     build_optimiser(config, dim=2)  # a wrong option of the library shows before anything is loaded
     with directory.locked():
+        config = _settled(config, directory)
         archive = _open_or_create(config, directory, console)
         with contextlib.closing(archive):
             directory.campaign.write_text(dump_campaign(config))
@@ -55,6 +56,15 @@ def run(config: CampaignConfig, directory: RunDirectory, console: Console) -> No
                 console.print(front_table(found))
             report(archive, directory.report, png_dir=directory.figures)
             console.print(f"report: {directory.report}\nnext: evomerge verify {directory.root}", highlight=False)
+
+
+def _settled(config: CampaignConfig, directory: RunDirectory) -> CampaignConfig:
+    """Return the config with the dtype that the campaign began with: later candidates are scored as earlier ones."""
+    if config.engine.dtype != "auto" or not directory.archive.exists():
+        return with_compute_dtype(config)
+    with contextlib.closing(Archive.open(directory.archive)) as archive:
+        engine = config.engine.model_copy(update={"dtype": recorded_config(archive).engine.dtype})
+    return config.model_copy(update={"engine": engine})
 
 
 def _open_or_create(config: CampaignConfig, directory: RunDirectory, console: Console) -> Archive:

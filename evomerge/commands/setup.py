@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from evomerge.build import Parts, build_optimiser, build_parts, build_worker
+from evomerge.build import Parts, build_optimiser, build_parts, build_worker, with_compute_dtype
 from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig
@@ -45,6 +45,7 @@ def doctor(console: Console) -> bool:
 def plan(config: CampaignConfig, console: Console) -> None:
     """Print the preflight table, the genes, and what the search will cost, measured on two candidates."""
     build_optimiser(config, dim=2)
+    config = with_compute_dtype(config)
     parts = build_parts(config)
     preflight = parts.preflight()
     names = list(parts.parents.checkpoints)
@@ -52,9 +53,7 @@ def plan(config: CampaignConfig, console: Console) -> None:
     console.print(plain_table("Parents", ("property", *names, "", "note"), rows))
     preflight.raise_for_errors()
     space = parts.space
-    genes = [
-        (str(i), str(gene), f"{gene.values[0]:g} to {gene.values[1]:g}") for i, gene in enumerate(space.gene_names())
-    ]
+    genes = [(str(i), str(gene), gene.range) for i, gene in enumerate(space.gene_names())]
     console.print(plain_table(f"{space.dim} genes", ("", "gene", "values"), genes))
     _print_cost(config, parts, console)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,11 +34,20 @@ class Resident(Protocol):
 
 
 class Worker:
-    """Merges and scores one candidate after another; implements `CandidateWorker`."""
+    """Merges and scores one candidate after another; implements `CandidateWorker`.
 
-    def __init__(self, resident: Resident, fitness: Fitness) -> None:
+    Args:
+        resident: the live model.
+        fitness: scores it.
+        prepare: called before each candidate with its budget; may change the resident's weights.
+    """
+
+    def __init__(
+        self, resident: Resident, fitness: Fitness, prepare: Callable[[Budget], object] = lambda _: None
+    ) -> None:
         self._resident = resident
         self._fitness = fitness
+        self._prepare = prepare
 
     def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
         """Return the item scores, or the failure with its stage `merge` or `evaluate`.
@@ -57,6 +67,7 @@ class Worker:
         """Return the outcome, and whether memory ran out. No reference to the failed frames' tensors survives."""
         stage: Stage = "merge"
         try:
+            self._prepare(budget)
             self._resident.become(candidate.recipe)
             stage = "evaluate"
             return Scored(candidate, self._fitness.evaluate(self._resident.model, budget), seconds=0.0), False

@@ -1,16 +1,8 @@
-"""Rows of tokens into padded batches, and the retry when a batch does not fit in memory."""
+"""Rows of tokens into padded batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-import torch
-
-from fitness.errors import FitnessError
-
-R = TypeVar("R")
-T = TypeVar("T")
+from collections.abc import Sequence
 
 
 def pack(costs: Sequence[tuple[int, int]], *, token_budget: int, position_budget: int) -> list[range]:
@@ -37,31 +29,3 @@ def pack(costs: Sequence[tuple[int, int]], *, token_budget: int, position_budget
     if costs:
         batches.append(range(start, len(costs)))
     return batches
-
-
-def run_in_halves(batches: list[Sequence[R]], run: Callable[[Sequence[R]], Sequence[T]]) -> list[T]:
-    """Run each batch; where the accelerator's memory does not suffice, cut that batch in half and try again.
-
-    `batches` is updated in place, so the next candidate starts with sizes that fit.
-
-    Raises:
-        FitnessError: one row alone does not fit.
-    """
-    results: list[T] = []
-    i = 0
-    while i < len(batches):
-        batch = batches[i]
-        try:
-            results.extend(run(batch))
-        except torch.OutOfMemoryError as error:
-            if len(batch) == 1:
-                raise FitnessError(
-                    "one request alone does not fit in the accelerator's memory: use shorter items or more memory"
-                ) from error
-            middle = len(batch) // 2
-            batches[i : i + 1] = [batch[:middle], batch[middle:]]
-        else:
-            i += 1
-            continue
-        torch.cuda.empty_cache()  # outside the handler: its traceback would keep the failed batch's tensors alive
-    return results

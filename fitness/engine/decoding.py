@@ -44,10 +44,10 @@ class Decoding:
 
     @property
     def text(self) -> str:
-        """The text up to the first stop string, without special tokens."""
+        """The text without special tokens, cut at each stop string in turn, as lm-eval cuts it."""
         text = self._tokenizer.decode([i for i in self.ids if i not in self._tokenizer.end_ids])
         for stop in self.prompt.stop:
-            text = text.split(stop, 1)[0]
+            text = text.partition(stop)[0]
         return text
 
     def _stops(self) -> bool:

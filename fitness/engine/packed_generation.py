@@ -28,6 +28,7 @@ from fitness.engine.tokenizer import Tokenizer
 
 _CPU_SLOTS = 64  # more rows do not make a CPU's products any faster
 _GPU_SLOTS = 256
+_NOTHING: Ints = np.empty(0, dtype=np.int64)
 
 
 class PackedCompletions:
@@ -38,6 +39,9 @@ class PackedCompletions:
         prompts: where they lie.
         sizes: what forward passes may hold.
         tokenizer: the model's.
+
+    Attributes:
+        trunk: keys and values of prompts that have not ended, as far as they have run and no slot has them.
     """
 
     def __init__(self, model: nn.Module, prompts: PromptTrie, sizes: Sizes, tokenizer: Tokenizer) -> None:
@@ -46,7 +50,7 @@ class PackedCompletions:
         self._sizes = sizes
         self._tokenizer = tokenizer
         self._device = device_of(model)
-        self._trunk = Trunk()
+        self.trunk = Trunk()
         self._n_run = 0  # nodes, of the prompts' order
         self._n_open = np.bincount(  # prompts that have not ended, by leaf
             [path.leaf for block in prompts.blocks for path in block if path.leaf >= 0], minlength=len(prompts.trie)
@@ -92,8 +96,8 @@ class PackedCompletions:
             if slot < len(live):
                 live[slot] = last
                 slots.move(len(live), slot, last.n_own)
-        nodes = self._trunk.nodes
-        self._trunk.keep(~self._is_moved[nodes] & (n_through(self._prompts.trie, self._n_open, nodes) > 0))
+        nodes = self.trunk.nodes
+        self.trunk.keep(~self._is_moved[nodes] & (n_through(self._prompts.trie, self._n_open, nodes) > 0))
 
     def _forget(self, path: PromptPath) -> None:
         if path.leaf >= 0:
@@ -101,8 +105,8 @@ class PackedCompletions:
 
     def _move_to_slot(self, path: PromptPath, slots: Slots, slot: int) -> None:
         if path.n_own:
-            start = int(np.flatnonzero(self._trunk.nodes == path.own_start)[0])
-            slots.load(slot, self._trunk, slice(start, start + path.n_own))
+            start = int(np.flatnonzero(self.trunk.nodes == path.own_start)[0])
+            slots.load(slot, self.trunk, slice(start, start + path.n_own))
             self._is_moved[path.own_start : path.leaf + 1] = True
 
     def _next_nodes(self, n_live: int, waiting: Sequence[_Completion], slots: Slots) -> Chunk:
@@ -111,7 +115,7 @@ class PackedCompletions:
         start = self._n_run
         room = max(0, self._sizes.tokens - n_live)
         stop = max(start, min(start + room, waiting[n_free - 1].path.ready)) if n_free else start
-        return Chunk(start, stop, self._prompts.order[start:stop], context=self._trunk.nodes, keep=_NOTHING)
+        return Chunk(start, stop, self._prompts.order[start:stop], context=self.trunk.nodes, keep=_NOTHING)
 
     def _run(self, live: Sequence[_Completion], chunk: Chunk, slots: Slots) -> None:
         """Run one forward pass."""
@@ -123,7 +127,7 @@ class PackedCompletions:
             positions=np.array(positions[: len(live)], dtype=np.int64),
             n_own=np.array([completion.n_own for completion in live], dtype=np.int64),
         )
-        attention = _PassAttention(rows, chunk, trie=trie, trunk=self._trunk, slots=slots, device=self._device)
+        attention = _PassAttention(rows, chunk, trie=trie, trunk=self.trunk, slots=slots, device=self._device)
         with attending(self._model, attention):
             logits = logits_at(
                 self._model,
@@ -132,14 +136,14 @@ class PackedCompletions:
                 position_ids=torch.tensor([positions], device=self._device),
                 **without_cache(self._model),
             )
-        self._trunk.add(chunk.nodes)
+        self.trunk.add(chunk.nodes)
         self._n_run = chunk.stop
         if live:
             extend([completion.decoding for completion in live], logits)
 
     def _n_fitting(self, slots: Slots, paths: Sequence[PromptPath]) -> int:
         """Return how many slots of this block there may be, once a pass has shown what a token takes."""
-        bytes_per_token = max(self._trunk.bytes_per_token, slots.bytes_per_token)
+        bytes_per_token = max(self.trunk.bytes_per_token, slots.bytes_per_token)
         most_shared = max(path.n_shared for path in paths) + self._sizes.tokens
         n_kept = self._sizes.kept // max(1, bytes_per_token) - most_shared
         most = _CPU_SLOTS if self._device.type == "cpu" else _GPU_SLOTS
@@ -202,6 +206,3 @@ class _PassAttention:
                 attend_blocks(self._blocks, query[:, :, n:], keys, values, scale=scale, window=window, softcap=softcap)
             )
         return torch.cat(parts, dim=1)
-
-
-_NOTHING: Ints = np.empty(0, dtype=np.int64)

@@ -1,18 +1,30 @@
-"""Benchmark items of our own task files: what each asks of a model, and its score."""
+"""Benchmark items of our own task files: what each asks of a model, and its scores."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from fitness.engine.language_model import Answer, Completion, Continuation, LogLikelihood, Request, WholeText
+import numpy as np
+
+from fitness.engine.language_model import (
+    Answer,
+    Completion,
+    Continuation,
+    LogLikelihood,
+    NextTokens,
+    Request,
+    WholeText,
+)
+from fitness.tasks.choice_metrics import CHOICE_METRICS, ScoredChoices, shown
+from fitness.tasks.divergence import TEXT_POSITIONS
 
 
 @dataclass(frozen=True)
 class MultipleChoice:
-    """A question with choices; scores 1 when the most likely choice is the right one (ties: the first), else 0.
+    """A question with choices, measured by the choices' log-likelihoods (see `choice_metrics`).
 
     Attributes:
         id: unique within its task.
@@ -28,16 +40,24 @@ class MultipleChoice:
     gold: int
     delimiter: str | None = None
 
-    metric: ClassVar[str] = "acc"
+    metrics: ClassVar[tuple[str, ...]] = tuple(CHOICE_METRICS)
 
     def requests(self) -> list[Request]:
         """Return one request per choice."""
         return [Continuation(self.question, self._delimiter(choice) + choice) for choice in self.choices]
 
-    def score(self, answers: Sequence[Answer]) -> float:
-        """Return 1.0 or 0.0."""
-        likelihoods = [_likelihood(answer) for answer in answers]
-        return float(likelihoods.index(max(likelihoods)) == self.gold)
+    def compared(self) -> NextTokens:
+        """Return where an expert is compared with: at the question's end, before any space."""
+        return NextTokens(self.question.rstrip(" "))
+
+    def score(self, answers: Sequence[Answer], metric: str = "acc") -> float:
+        """Return a metric of `choice_metrics`."""
+        likelihoods = np.array([_likelihood(answer) for answer in answers])
+        return CHOICE_METRICS[metric](ScoredChoices(likelihoods, self.choices, frozenset({self.gold})))
+
+    def framed(self, frame: Callable[[str], str], *, chat: bool) -> MultipleChoice:
+        """Return the item with its whole prompt as question; in a chat the choice follows without delimiter."""
+        return replace(self, question=frame(self.question), delimiter="" if chat else self.delimiter)
 
     def _delimiter(self, choice: str) -> str:
         if self.delimiter is not None:
@@ -54,7 +74,7 @@ class ExactMatch:
     prompt: str
     answer: str
 
-    metric: ClassVar[str] = "exact_match"
+    metrics: ClassVar[tuple[str, ...]] = ("exact_match",)
 
     def requests(self) -> list[Request]:
         """Return the one request, no longer than it takes to tell right from wrong.
@@ -63,11 +83,21 @@ class ExactMatch:
         """
         return [Completion(self.prompt, stop=("\n",), max_new_tokens=len(self.answer.strip().encode()) + 8)]
 
-    def score(self, answers: Sequence[Answer]) -> float:
+    def compared(self) -> NextTokens:
+        """Return where an expert is compared with: at the prompt's end."""
+        return NextTokens(self.prompt)
+
+    def score(self, answers: Sequence[Answer], metric: str = "exact_match") -> float:
         """Return 1.0 or 0.0."""
+        assert metric == "exact_match"
         (completion,) = answers
         assert isinstance(completion, str)
         return float(completion.strip() == self.answer.strip())
+
+    def framed(self, frame: Callable[[str], str], *, chat: bool) -> ExactMatch:
+        """Return the item with its whole prompt."""
+        del chat
+        return replace(self, prompt=frame(self.prompt))
 
 
 @dataclass(frozen=True)
@@ -77,16 +107,26 @@ class Text:
     id: str
     text: str
 
-    metric: ClassVar[str] = "-bits_per_byte"
+    metrics: ClassVar[tuple[str, ...]] = ("bits_per_byte",)
 
     def requests(self) -> list[Request]:
         """Return the one request."""
         return [WholeText(self.text)]
 
-    def score(self, answers: Sequence[Answer]) -> float:
+    def compared(self) -> NextTokens:
+        """Return where an expert is compared with: at places all over the text."""
+        return NextTokens(self.text, TEXT_POSITIONS)
+
+    def score(self, answers: Sequence[Answer], metric: str = "bits_per_byte") -> float:
         """Return log2 p(text) / bytes."""
+        assert metric == "bits_per_byte"
         (answer,) = answers
         return _likelihood(answer) / (math.log(2) * len(self.text.encode()))
+
+    def framed(self, frame: Callable[[str], str], *, chat: bool) -> Text:
+        """Return the item as it is: nobody asks for a text."""
+        del frame, chat
+        return self
 
 
 Item = MultipleChoice | ExactMatch | Text
@@ -94,24 +134,27 @@ Item = MultipleChoice | ExactMatch | Text
 
 @dataclass(frozen=True)
 class Task:
-    """Items of one kind under one name.
+    """Items of one kind under one name, with one measure.
 
     Attributes:
         name: unique within a campaign; the first part of its items' ids, `task/item`.
         items: at least one, ids unique.
+        measure: one of the items' metrics; empty: the first of them.
     """
 
     name: str
     items: tuple[Item, ...]
+    measure: str = ""
     _by_id: dict[str, Item] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_id", {item.id: item for item in self.items})
+        object.__setattr__(self, "measure", self.measure or self.items[0].metrics[0])
 
     @property
     def metric(self) -> str:
-        """What an item's score measures."""
-        return self.items[0].metric
+        """What an item's score measures; with a leading minus where it is negated."""
+        return shown(self.measure)
 
     @property
     def item_ids(self) -> tuple[str, ...]:
@@ -124,7 +167,7 @@ class Task:
 
     def score(self, item_id: str, answers: Sequence[Answer]) -> float:
         """Return an item's score, from the answers to its requests in their order."""
-        return self._by_id[item_id].score(answers)
+        return self._by_id[item_id].score(answers, self.measure)
 
 
 def _likelihood(answer: Answer) -> float:

@@ -1,32 +1,67 @@
-"""From what a campaign file names to tasks: task files, lm-eval YAML files and lm-eval task names."""
+"""From what a campaign file names to tasks: the only place that knows what a source stands for."""
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fitness.engine.plain import PlainLanguageModel
-from fitness.engine.tokenizer import load_tokenizer
+from fitness.engine.budget import DEFAULT_BUDGET
+from fitness.engine.tokenizer import Tokenizer
+from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from fitness.scores import Split
 from fitness.splits import Splits
+from fitness.tasks.divergence import DivergenceTask, check_memory
+from fitness.tasks.items import Task
 from fitness.tasks.jsonl import load_jsonl
-from fitness.tasks.suite import ScorableTask, TaskSuite
+from fitness.tasks.prompts import Prompts, RenderChat
+from fitness.tasks.protocols import AnyTask
+from fitness.tasks.suite import TaskSuite
+from fitness.tasks.task_source import JS_DIVERGENCE, TaskSource
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-def load_tasks(
-    sources: Sequence[str], *, directory: str | Path = ".", include_path: str | Path | None = None
-) -> dict[str, tuple[ScorableTask, ...]]:
+@dataclass(frozen=True)
+class TaskContext:
+    """What tasks are loaded with.
+
+    Attributes:
+        directory: relative paths start here.
+        include_path: folder with lm-eval task definitions of one's own, found by name.
+        prompts: how questions become prompts.
+        tokenizer: of the models to score; None where there is none, or nobody needs it.
+        experts: source -> name of the parent that `js_divergence` compares with.
+        base: loads the model on which a Python task learns its item ids.
+    """
+
+    directory: Path = Path()
+    include_path: Path | None = None
+    prompts: Prompts = field(default_factory=Prompts)
+    tokenizer: Tokenizer | None = None
+    experts: Mapping[str, str] = field(default_factory=dict)
+    base: Callable[[], nn.Module] | None = None
+
+    @property
+    def render(self) -> RenderChat | None:
+        """Renders a chat; None without a chat template."""
+        return self.prompts.renderer(self.tokenizer)
+
+
+def load_tasks(sources: Sequence[str], context: TaskContext | None = None) -> dict[str, tuple[AnyTask, ...]]:
     """Load the tasks that each source names.
 
-    A source is a path ending in `.jsonl` (a task file), a path ending in `.yaml` or `.yml` (an lm-eval task or group)
-    or the name of an lm-eval task, group or tag. `:METRIC` may follow what lm-eval loads.
+    A source is a path ending in `.jsonl` (a task file), a path ending in `.yaml` or `.yml` (an lm-eval task or group),
+    the name of an lm-eval task, group or tag, or `python:MODULE:FUNCTION`. `:METRIC` may follow all but the last.
 
     Args:
         sources: what to load; a source that is named twice is loaded once.
-        directory: relative paths start here.
-        include_path: folder with lm-eval task definitions of one's own, found by name.
+        context: what they are loaded with.
 
     Returns:
         Source -> its tasks: several for groups and tags, else one.
@@ -34,11 +69,13 @@ def load_tasks(
     Raises:
         FitnessError: some sources cannot be loaded (all of them are reported at once), or two tasks have one name.
     """
-    loaded: dict[str, tuple[ScorableTask, ...]] = {}
+    context = context or TaskContext()
+    context.prompts.renderer(context.tokenizer)  # what is wrong with a chat template is told once
+    loaded: dict[str, tuple[AnyTask, ...]] = {}
     errors: list[str] = []
     for source in dict.fromkeys(sources):
         try:
-            loaded[source] = _load(source, Path(directory), None if include_path is None else Path(include_path))
+            loaded[source] = _load(source, context)
         except FitnessError as error:
             errors.append(str(error))
     if errors:
@@ -54,46 +91,85 @@ def load_tasks(
     return loaded
 
 
-def _load(source: str, directory: Path, include_path: Path | None) -> tuple[ScorableTask, ...]:
-    path = directory / Path(source).expanduser()
-    if path.suffix == ".jsonl":
-        return (load_jsonl(path),)
-    from fitness.tasks.lm_eval_tasks import load_lm_eval_tasks
-
-    name, _, metric = source.partition(":")
-    file = directory / Path(name).expanduser()
-    if file.suffix in (".yaml", ".yml"):
-        return load_lm_eval_tasks(file, metric=metric or None, include_path=include_path)
-    if file.exists() or os.sep in name:
+def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
+    source = TaskSource.parse(text)
+    expert = context.experts.get(text)
+    if source.wants_expert and expert is None:
         raise FitnessError(
-            f"task {source!r}: expected a file ending in .jsonl or .yaml, or the name of an lm-eval task, found "
+            f"task {text!r}: {JS_DIVERGENCE} compares with an expert; name one in a campaign: "
+            "{name: ..., tasks: [...], expert: PARENT}"
+        )
+    file = context.directory / Path(source.place).expanduser()
+    match source.kind:
+        case "python":
+            return (_python_task(source.at(str(file)) if source.is_file else source, context),)
+        case "jsonl":
+            return (_jsonl_task(file, source.detail, context, expert),)
+    from fitness.tasks.lm_eval_tasks import LMEvalOptions, load_lm_eval_tasks
+
+    options = LMEvalOptions(context.include_path, context.prompts, context.render, expert)
+    if source.kind == "yaml":
+        return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
+    if file.exists() or os.sep in source.place:
+        raise FitnessError(
+            f"task {text!r}: expected a file ending in .jsonl or .yaml, or the name of an lm-eval task, found "
             + (f"{file}" if file.exists() else "no such file")
         )
-    return load_lm_eval_tasks(name, metric=metric or None, include_path=include_path)
+    return load_lm_eval_tasks(source.place, metric=source.detail or None, options=options)
+
+
+def _jsonl_task(file: Path, metric: str, context: TaskContext, expert: str | None) -> Task | DivergenceTask:
+    render = context.render
+    items = tuple(
+        item.framed(lambda question: context.prompts.frame(question, render), chat=render is not None)
+        for item in load_jsonl(file).items
+    )
+    name = f"{file.stem}:{metric}" if metric else file.stem
+    if metric == JS_DIVERGENCE:
+        assert expert is not None
+        return DivergenceTask(name, {item.id: (item.compared(),) for item in items}, expert=expert)
+    known = (*items[0].metrics, JS_DIVERGENCE)
+    if metric and metric not in known:
+        near = difflib.get_close_matches(metric, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise FitnessError(f"{file}, metric {metric!r}: expected one of {', '.join(known)}, found another{hint}")
+    return Task(name, items, metric)
+
+
+def _python_task(source: TaskSource, context: TaskContext) -> AnyTask:
+    from fitness.tasks.python_callable import PythonTask, load_function
+
+    module = Path(source.place).stem if source.is_file else source.place
+    tokenizer = None if context.tokenizer is None else context.tokenizer.pretrained
+    function = load_function(source.place, source.detail)
+    return PythonTask(f"{module}.{source.detail}", function, tokenizer=tokenizer, base=context.base)
 
 
 def make_suite(
-    tasks: Sequence[ScorableTask],
+    tasks: Sequence[AnyTask],
     *,
-    tokenizer_dir: str | Path,
+    tokenizer: Tokenizer | None,
     shares: Mapping[Split, float],
     seed: int,
-    token_budget: int = 4096,
+    memory: int = DEFAULT_BUDGET,
 ) -> TaskSuite:
-    """Split the tasks' items, and make the fitness that scores them with plain batches, all items ready.
+    """Split the tasks' items, and make the fitness that scores them, all items ready.
 
     Args:
         tasks: see `load_tasks`.
-        tokenizer_dir: a checkpoint whose tokenizer and length limit all models share.
+        tokenizer: that all models share; None where no task needs one.
         shares: split -> share of each task's items.
         seed: the campaign's.
-        token_budget: most tokens of a batch.
+        memory: bytes that scoring may take above the model's own.
 
     Raises:
-        FitnessError: see `Splits.draw`, `load_tokenizer` and `TaskSuite.prepare`.
+        FitnessError: see `Splits.draw`, `check_memory` and `TaskSuite.prepare`.
     """
     splits = Splits.draw({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
-    language_model = PlainLanguageModel(load_tokenizer(tokenizer_dir), token_budget=token_budget)
+    language_model = None if tokenizer is None else TrieLanguageModel(tokenizer, memory=memory)
+    if tokenizer is not None:
+        compared = [task for task in tasks if isinstance(task, DivergenceTask)]
+        check_memory(compared, splits.item_ids, n_tokens=tokenizer.n_tokens)
     suite = TaskSuite(tasks, splits=splits, language_model=language_model)
     for split, items in splits.items.items():
         if items:

@@ -3,65 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fitness.engine.language_model import Answer, LanguageModel, Plan, Request
+from fitness.engine.language_model import LanguageModel
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
+from fitness.tasks.item_scorer import ItemScorer
+from fitness.tasks.protocols import AnyTask
 
 if TYPE_CHECKING:
     from torch import nn
-
-_N_PLANS = 16  # racing asks for many different sets of items
-
-
-class ScorableTask(Protocol):
-    """Items with requests to a language model, and a score for its answers."""
-
-    @property
-    def name(self) -> str:
-        """Unique within a campaign; the first part of the items' ids, `task/item`."""
-        ...
-
-    @property
-    def metric(self) -> str:
-        """What a score measures; a leading minus marks a measure that is negated, so that higher is better."""
-        ...
-
-    @property
-    def item_ids(self) -> tuple[str, ...]:
-        """Ids within the task."""
-        ...
-
-    def requests(self, item_id: str) -> Sequence[Request]:
-        """Return what the item asks of a model; always the same."""
-        ...
-
-    def score(self, item_id: str, answers: Sequence[Answer]) -> float:
-        """Return the item's score from the answers to its requests, higher is better."""
-        ...
 
 
 class TaskSuite:
     """Scores models on the items of several tasks; implements `Fitness`.
 
+    Where a task compares with an expert, that expert must have been learnt from before: `to_learn` says what is
+    missing, `learn` takes it.
+
     Args:
         tasks: with unique names.
         splits: of their items (see `Splits.draw`).
-        language_model: the engine.
+        language_model: the engine; None where no task asks a language model.
 
     Raises:
         FitnessError: two tasks have the same name, or the splits hold an item that no task has.
     """
 
-    def __init__(self, tasks: Sequence[ScorableTask], *, splits: Splits, language_model: LanguageModel) -> None:
+    def __init__(self, tasks: Sequence[AnyTask], *, splits: Splits, language_model: LanguageModel | None) -> None:
         self._scorer = ItemScorer(tasks, language_model)
         self._splits = splits
         unknown = set(splits.item_ids) - self._scorer.task_of.keys()
@@ -81,7 +53,7 @@ class TaskSuite:
     @property
     def task_of(self) -> dict[str, str]:
         """Item id -> task name."""
-        return {item: task.name for item, (task, _) in self._scorer.task_of.items()}
+        return {item: task.name for item, task in self._scorer.task_of.items()}
 
     def prepare(self, split: Split) -> None:
         """Make all items of a split ready, so that the first evaluation need not.
@@ -95,62 +67,28 @@ class TaskSuite:
         """Score the budget's items, in its order (see `Fitness.evaluate`)."""
         return self._scorer.score(model, self._splits.select(budget))
 
+    def evaluate_in_blocks(self, model: nn.Module, budget: Budget, *, block_size: int) -> Iterator[ItemScores]:
+        """Score the budget's items in its order, and yield after each block; who stops early has run no later block.
 
-class ItemScorer:
-    """Scores any items of some tasks; keeps the plans of the item sets it was last asked for."""
-
-    def __init__(self, tasks: Sequence[ScorableTask], language_model: LanguageModel) -> None:
-        names = [task.name for task in tasks]
-        for name in names:
-            if names.count(name) > 1:
-                raise FitnessError(f"tasks: expected unique names, found {name!r} {names.count(name)} times")
-        self.task_of = {f"{task.name}/{item}": (task, item) for task in tasks for item in task.item_ids}
-        self._language_model = language_model
-        self._plans: OrderedDict[tuple[str, ...], tuple[Plan, list[int]]] = OrderedDict()
-
-    def score(self, model: nn.Module, items: tuple[str, ...]) -> ItemScores:
-        """Return the items' scores, in their order.
+        Args:
+            model: to score.
+            budget: which items.
+            block_size: items of a block, at least 1; the last may have fewer.
 
         Raises:
-            FitnessError: a score is not finite.
+            FitnessError: see `evaluate`, or a block size below 1.
         """
-        plan, ends = self.plan(items)
-        answers = plan.answer(model)
-        scores = np.empty(len(items))
-        for i, (item, (start, end)) in enumerate(zip(items, pairwise(ends), strict=True)):
-            task, local_id = self.task_of[item]
-            scores[i] = task.score(local_id, answers[start:end])
-        return ItemScores(items, scores)
+        if block_size < 1:
+            raise FitnessError(f"block_size: expected at least 1, found {block_size}")
+        return self._scorer.score_in_blocks(model, self._splits.select(budget), block_size=block_size)
 
-    def plan(self, items: tuple[str, ...]) -> tuple[Plan, list[int]]:
-        """Return the plan of the items' requests, and where each item's answers end, from 0."""
-        if items in self._plans:
-            self._plans.move_to_end(items)
-            return self._plans[items]
-        requests: list[Request] = []
-        ends = [0]
-        for item in items:
-            task, local_id = self.task_of[item]
-            requests.extend(task.requests(local_id))
-            ends.append(len(requests))
-        try:
-            plan = self._language_model.plan(requests)
-        except FitnessError:
-            self._name_the_item(items)
-            raise
-        self._plans[items] = plan, ends
-        if len(self._plans) > _N_PLANS:
-            self._plans.popitem(last=False)
-        return self._plans[items]
+    def to_learn(self, budget: Budget) -> dict[str, tuple[str, ...]]:
+        """Return expert -> those of the budget's items that it must answer before candidates are scored on them."""
+        return self._scorer.to_learn(self._splits.select(budget))
 
-    def _name_the_item(self, items: Sequence[str]) -> None:
-        """Raise the engine's error with the first item that causes it."""
-        for item in items:
-            task, local_id = self.task_of[item]
-            try:
-                self._language_model.plan(task.requests(local_id))
-            except FitnessError as error:
-                raise FitnessError(f"item {item!r}: {error}") from error
+    def learn(self, expert: nn.Module, items: Sequence[str]) -> None:
+        """Keep an expert's answers to items of `to_learn`."""
+        self._scorer.learn(expert, tuple(items))
 
 
 @dataclass(frozen=True)
@@ -175,9 +113,15 @@ class TaskResult:
 
 
 def evaluate_tasks(
-    model: nn.Module, tasks: Sequence[ScorableTask], *, language_model: LanguageModel
+    model: nn.Module, tasks: Sequence[AnyTask], *, language_model: LanguageModel | None, limit: int | None = None
 ) -> list[TaskResult]:
     """Score a model on all items of each task, without splits.
+
+    Args:
+        model: to score.
+        tasks: with unique names.
+        language_model: the engine; None where no task asks a language model.
+        limit: only the first items of each task; None: all.
 
     Raises:
         FitnessError: two tasks have the same name, or a score is not finite.
@@ -185,7 +129,7 @@ def evaluate_tasks(
     scorer = ItemScorer(tasks, language_model)
     results = []
     for task in tasks:
-        items = tuple(f"{task.name}/{item}" for item in task.item_ids)
+        items = tuple(f"{task.name}/{item}" for item in task.item_ids[:limit])
         scorer.plan(items)
         start = time.perf_counter()
         scores = scorer.score(model, items)

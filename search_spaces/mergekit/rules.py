@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.document import Document, Slice, Source
 from search_spaces.mergekit.parameters import NameFacts, Setting, decision_list, first_value, varies_over_depth
+from search_spaces.operators.parameters import Flag, Kind, OneOf
 from search_spaces.operators.registry import check_rule
 from search_spaces.recipe import Input, Parameter, Rule, Side, Where
+
+BASE_MEANS_DELTAS = ("nuslerp", "multislerp")  # with a base_model mergekit interpolates their task vectors
 
 
 def rules_of(document: Document, depth: Callable[[], int]) -> list[Rule]:
@@ -77,15 +80,17 @@ def _rule(document: Document, part: Slice, t: float, facts: NameFacts) -> Rule:
         )
         for source in sources
     )
-    own = _values(operator.parameters, shared, t, facts)
-    if operator.name.startswith("dare"):
-        own.setdefault("rescale", "l1")  # mergekit's default
+    own = {**operator.mergekit_defaults, **_values(operator.parameters, shared, t, facts)}
+    if operator.name in BASE_MEANS_DELTAS and part.base is not None:
+        own["deltas"] = True
     return Rule(operator.name, inputs, own)
 
 
 def _merged_sources(document: Document, part: Slice) -> list[Source]:
     """Return the sources that are merged: without the base for task vectors, the base first for slerp."""
     operator = document.operator
+    if operator.name in BASE_MEANS_DELTAS and part.base is not None:
+        return [source for source in part.sources if source.parent != part.base]
     if not operator.needs_base and operator.name != "slerp":
         return list(part.sources)
     if part.base is None:
@@ -100,19 +105,19 @@ def _merged_sources(document: Document, part: Slice) -> list[Source]:
 
 
 def _values(
-    known: Mapping[str, Parameter | None], levels: list[tuple[str, Mapping[str, Setting]]], t: float, facts: NameFacts
+    known: Mapping[str, Kind], levels: list[tuple[str, Mapping[str, Setting]]], t: float, facts: NameFacts
 ) -> dict[str, Parameter]:
     values = {}
-    for name, default in known.items():
+    for name, kind in known.items():
         value = first_value(levels, name, t, facts)
         if value is not None:
-            values[name] = _converted(name, value, default)
+            values[name] = _converted(value, kind)
     return values
 
 
-def _converted(name: str, value: Parameter, default: Parameter | None) -> Parameter:
-    if name == "rescale" and value in (True, False):
-        return "l1" if value else "none"
-    if isinstance(default, bool) and value in (0, 1):  # mergekit takes numbers for truth values
+def _converted(value: Parameter, kind: Kind) -> Parameter:
+    if isinstance(kind, Flag) and value in (0, 1):  # mergekit takes numbers for truth values
         return bool(value)
+    if isinstance(kind, OneOf) and value in (0, 1) and bool(value) in kind.also:
+        return kind.also[bool(value)]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

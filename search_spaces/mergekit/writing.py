@@ -12,11 +12,14 @@ import yaml
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate, matches
 from search_spaces.mergekit.document import INT8_MASK
+from search_spaces.mergekit.tokenizer import tokenizer_keys
+from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, operator_named
 from search_spaces.recipe import Input, Parameter, Recipe, Rule
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.sources import output_names
 
+DELTAS = "deltas"  # said by giving a base_model
 Decisions = list[tuple[str | None, Rule]]  # (filter; None matches the rest, rule), first match first
 
 
@@ -47,7 +50,7 @@ def to_mergekit(recipe: Recipe) -> str:
     """
     rules = tuple(_as_mergekit(rule, recipe) for rule in recipe.rules)
     operator = rules[0].operator
-    needs_base = operator_named(operator).needs_base
+    needs_base = operator_named(operator).reads_base(check_rule(recipe.rules[0]).parameters)
     data: dict[str, Any] = {"merge_method": operator}
     if needs_base or operator == "slerp":
         data["base_model"] = _model(recipe, recipe.base if needs_base else rules[0].inputs[0].parent)
@@ -61,7 +64,8 @@ def to_mergekit(recipe: Recipe) -> str:
         data |= {"parameters": own} if own else {}
     else:
         data["slices"] = [_slice(recipe, run, data.get("base_model")) for run in runs]
-    return yaml.safe_dump({**data, "dtype": "float32", "out_dtype": recipe.dtype}, sort_keys=False)
+    data |= {"dtype": "float32", "out_dtype": recipe.dtype}
+    return yaml.safe_dump(data | tokenizer_keys(recipe.tokenizer, lambda p: _model(recipe, p)), sort_keys=False)
 
 
 def _as_mergekit(rule: Rule, recipe: Recipe) -> Rule:
@@ -75,13 +79,25 @@ def _as_mergekit(rule: Rule, recipe: Recipe) -> Rule:
     if rule.operator != main.operator:
         found = sorted({r.operator for r in recipe.rules})
         raise SpaceError(f"operator: mergekit has one merge_method per file, found {found}")
-    rule = check_rule(rule)
+    rule, operator = check_rule(rule), operator_named(rule.operator)
+    if not operator.in_mergekit:
+        raise SpaceError(f"operator: mergekit has no merge_method of this kind, found {operator.name!r}")
     if rule.parameters.get("rescale") == "density":
         raise SpaceError("rescale: mergekit restores the L1 norm (l1) or does not rescale (none), found density")
-    if operator_named(rule.operator).needs_base and recipe.base in {i.parent for i in rule.inputs}:
+    if operator.needs_base and recipe.base in {i.parent for i in rule.inputs}:
         raise SpaceError(f"inputs: mergekit never merges the base itself, found {recipe.base!r}")
+    inputs = tuple(Input(i.parent, _mergekits(i.parameters, operator)) for i in rule.inputs)
     own = {n: v == "l1" if n == "rescale" else v for n, v in rule.parameters.items() if n != INT8_MASK}
-    return Rule(rule.operator, rule.inputs, own, rule.where)
+    return Rule(rule.operator, inputs, _mergekits(own, operator), rule.where)
+
+
+def _mergekits(values: Mapping[str, Parameter], operator: Operator) -> dict[str, Parameter]:
+    """Return the parameters that mergekit has; the others must be what mergekit's method amounts to."""
+    for name, value in values.items():
+        implied = operator.mergekit_defaults.get(name, operator.kinds[name].default)
+        if not operator.kinds[name].in_mergekit and name != DELTAS and value != implied:
+            raise SpaceError(f"{name}: mergekit has no such parameter, and amounts to {implied!r}, found {value!r}")
+    return {name: value for name, value in values.items() if operator.kinds[name].in_mergekit}
 
 
 def _plain_decisions(rules: Sequence[Rule]) -> Decisions | None:
@@ -98,7 +114,7 @@ def _plain_decisions(rules: Sequence[Rule]) -> Decisions | None:
 
 
 def _runs(recipe: Recipe, rules: Sequence[Rule]) -> list[_Run]:
-    names = output_names(recipe, Parents.open(recipe.parents))
+    names = output_names(recipe, Parents.of(recipe))
     made: dict[str, Rule] = {}
     for name in names:
         rule = next((rule for rule in rules if matches(rule.where, name)), None)
@@ -181,7 +197,7 @@ def _slice(recipe: Recipe, run: _Run, base_model: str | None) -> dict[str, Any]:
     decisions = _decisions(run.rules)
     sources = [_source(recipe, decisions, i) for i in range(len(decisions[0][1].inputs))]
     parents = [i.parent for i in decisions[0][1].inputs]
-    if operator_named(decisions[0][1].operator).needs_base:
+    if base_model is not None and decisions[0][1].operator != "slerp":
         sources.insert(0, {"model": _model(recipe, recipe.base)})
         parents.insert(0, recipe.base)
     for source, parent in zip(sources, parents, strict=True):
@@ -217,5 +233,4 @@ def _setting(values: Sequence[tuple[str | None, Parameter]]) -> Any:
 
 
 def _model(recipe: Recipe, parent: str) -> str:
-    source = recipe.parents[parent]
-    return f"{source.model}@{source.revision}" if source.revision else source.model
+    return recipe.parents[parent].reference

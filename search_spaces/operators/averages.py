@@ -1,7 +1,10 @@
-"""Averages of the parents' weights: no base, no task vectors."""
+"""Averages of the parents' weights, and copies: no base, no task vectors."""
 
 from __future__ import annotations
 
+import itertools
+import math
+import statistics
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -27,6 +30,61 @@ def linear(operands: Operands) -> Tensor:
     return weighted_sum(operands.tensors, shares)
 
 
+def model_interpolation(operands: Operands) -> Tensor:
+    """Return (1 - t)θ₁ + tθ₂; t = 0 and t = 1 return a parent bit for bit, t outside [0, 1] extrapolates.
+
+    Reference: Wu et al. 2025, "Revisiting Model Interpolation for Efficient Reasoning" (arXiv 2510.10977).
+    """
+    t = operands.number("t")
+    return weighted_sum(operands.tensors, [1.0 - t, t])
+
+
+def bcwi(operands: Operands) -> Tensor:
+    """Return αθ_old + (1 - α)·mean θ_new: the first input is the old model, the others are retrained ones.
+
+    Keeps what the old model got right (fewer negative flips); several new models make the paper's SoupBCWI.
+
+    Reference: Schumann et al. 2023, "Backward Compatibility During Data Updates by Weight Interpolation"
+    (arXiv 2301.10546), section 3.
+    """
+    alpha, n_new = operands.number("alpha"), len(operands.tensors) - 1
+    return weighted_sum(operands.tensors, [alpha, *[(1.0 - alpha) / n_new] * n_new])
+
+
+def mwa(operands: Operands) -> Tensor:
+    """Return Σ cᵢθᵢ over checkpoints of one run, in order of training, weighted by a metric of each.
+
+    cᵢ ∝ mᵢ^power, mᵢ = 1/lossᵢ or stepᵢ (a step of 0 has no share); with transform: softmax cᵢ ∝ exp(power·zᵢ), zᵢ the
+    standardised step or negative loss. Power 0 is the uniform mean. The paper's exact transformation is not published
+    with its text; this form is ours.
+
+    Raises:
+        SpaceError: a loss that is not positive, a negative step, or steps that are all 0.
+
+    Reference: inspired by "Parameter-Efficient Checkpoint Merging via Metrics-Weighted Averaging"
+    (arXiv 2504.18580).
+    """
+    tensors = _last(operands)
+    metrics = operands.numbers("metric")[-len(tensors) :]
+    return weighted_sum(tensors, _metric_shares(operands, metrics))
+
+
+def wsm(operands: Operands) -> Tensor:
+    """Return Σ cⱼθⱼ over checkpoints of one constant-rate run, in order of training, as if the rate had decayed.
+
+    An average of k + 1 checkpoints multiplies the updates between them by w₁ ≥ ... ≥ wₖ; so c₀ = 1 - w₁,
+    cⱼ = wⱼ - wⱼ₊₁, cₖ = wₖ, with w(x) at x = i/(k + 1): 1 - x (linear: the plain mean), 1 - √x, (1 + cos πx)/2, or
+    1 - x^exponent (power).
+
+    Reference: Tian et al. 2025, "WSM: Decay-Free Learning Rate Schedule via Checkpoint Merging" (arXiv 2507.17634),
+    section 3.
+    """
+    tensors = _last(operands)
+    decay, exponent, n = str(operands.parameters["decay"]), operands.number("exponent"), len(tensors)
+    kept = [1.0, *(_decayed(decay, i / n, exponent) for i in range(1, n)), 0.0]
+    return weighted_sum(tensors, [before - after for before, after in itertools.pairwise(kept)])
+
+
 def passthrough(operands: Operands) -> Tensor:
     """Return a copy of the only parent, times `scale`; bit for bit at scale 1.
 
@@ -34,6 +92,35 @@ def passthrough(operands: Operands) -> Tensor:
     """
     scale = float(operands.inputs[0]["scale"])
     return operands.tensors[0].clone() if scale == 1.0 else operands.tensors[0] * scale
+
+
+def _last(operands: Operands) -> tuple[Tensor, ...]:
+    """Return the last `window` inputs; all for 0, or if there are fewer."""
+    return operands.tensors[-int(operands.parameters["window"]) :]
+
+
+def _decayed(decay: str, x: float, exponent: float) -> float:
+    """Return what is left of an update at x in (0, 1) of the window."""
+    if decay == "cosine":
+        return (1.0 + math.cos(math.pi * x)) / 2.0
+    power: float = {"linear": 1.0, "sqrt": 0.5, "power": exponent}[decay]
+    return 1.0 - math.pow(x, power)
+
+
+def _metric_shares(operands: Operands, metrics: Sequence[float]) -> list[float]:
+    is_loss, power = operands.parameters["metric_is"] == "loss", operands.number("power")
+    if min(metrics) < 0.0 or (is_loss and min(metrics) == 0.0):
+        expected = "positive losses" if is_loss else "steps of 0 or more"
+        raise SpaceError(f"metric: expected {expected}, found {list(metrics)}")
+    if operands.parameters["transform"] == "softmax":
+        deviation = statistics.pstdev(metrics) or 1.0
+        scores = [power * (-m if is_loss else m) / deviation for m in metrics]
+        return normalised([math.exp(score - max(scores)) for score in scores])
+    merits = [1.0 / m if is_loss else m for m in metrics]
+    if max(merits) == 0.0:
+        raise SpaceError(f"metric: expected a step above 0, found {list(metrics)}")
+    # Divided by the best first: a power of 8 would overflow otherwise.
+    return normalised([(m / max(merits)) ** power if m > 0.0 else 0.0 for m in merits])
 
 
 def normalised(weights: Sequence[float]) -> list[float]:
@@ -59,5 +146,5 @@ def weighted_sum(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     first, share = used[0]
     total = first.clone() if share == 1.0 else first * share
     for tensor, share in used[1:]:
-        total.add_(tensor, alpha=share)
+        total.add_(tensor * share)  # apart, so that products are rounded whatever the machine can fuse
     return total

@@ -1,111 +1,38 @@
 """Every operator by name, and the check of a rule against what its operator knows.
 
-To add an operator: write its function in the file of its family, describe it in `OPERATORS`; the tests in
-tests/search_spaces/operators/test_registry.py run on it from then on.
+To add an operator: write its function, and one row in the catalogue of its family; the tests in
+tests/search_spaces/operators/test_registry.py run on it from then on. No torch is loaded before something is merged.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from torch import Tensor
-
 from search_spaces.errors import SpaceError
-from search_spaces.operators import averages, spherical, task_vectors
-from search_spaces.operators.operator import Operands, Operator, Trim
+from search_spaces.operators.catalogue.averages import AVERAGES
+from search_spaces.operators.catalogue.selections import SELECTIONS
+from search_spaces.operators.catalogue.spectral import SPECTRAL
+from search_spaces.operators.catalogue.spherical import SPHERICAL
+from search_spaces.operators.catalogue.task_vectors import TASK_VECTORS
+from search_spaces.operators.operator import Operands, Operator, Recall, Trim
+from search_spaces.operators.parameters import Kind
 from search_spaces.recipe import Input, Parameter, Rule
 
-__all__ = ["OPERATORS", "Operands", "Operator", "Trim", "check_rule", "nearest_name", "operator_named"]
+__all__ = ["OPERATORS", "Operands", "Operator", "Recall", "Trim", "check_rule", "nearest_name", "operator_named"]
 
-RESCALES = ("density", "l1", "none")
-
-_WEIGHT = {"weight": (0.0, 1.5)}
-_DENSITY = {"density": (0.1, 1.0)}
-_LAMBDA = {"lambda": (0.3, 1.8)}
-
-
-def _task_operator(
-    merge: Callable[[Operands], Tensor],
-    *,
-    density: bool,
-    normalize: bool,
-    rescale: str | None,
-    genes: Mapping[str, tuple[float, float]],
-) -> Operator:
-    return Operator(
-        merge.__name__,
-        merge,
-        input_parameters={"weight": None, **({"density": 1.0} if density else {})},
-        parameters={
-            "lambda": 1.0,
-            "normalize": normalize,
-            "int8_mask": False,  # how mergekit stores its masks: read from its files, without effect here
-            **({"rescale": rescale} if rescale else {}),
-        },
-        genes=genes,
-        needs_base=True,
-    )
-
-
-OPERATORS: Mapping[str, Operator] = MappingProxyType(
+FAMILIES: Mapping[str, tuple[Operator, ...]] = MappingProxyType(
     {
-        operator.name: operator
-        for operator in (
-            Operator(
-                "linear",
-                averages.linear,
-                input_parameters={"weight": None},
-                parameters={"normalize": True},
-                genes=_WEIGHT,
-                needs_base=False,
-            ),
-            Operator(
-                "slerp",
-                spherical.slerp,
-                input_parameters={},
-                parameters={"t": None},
-                genes={"t": (0.0, 1.0)},
-                needs_base=False,
-                n_inputs=(2, 2),
-            ),
-            _task_operator(
-                task_vectors.task_arithmetic, density=False, normalize=False, rescale=None, genes={**_WEIGHT, **_LAMBDA}
-            ),
-            _task_operator(
-                task_vectors.ties,
-                density=True,
-                normalize=True,
-                rescale="none",
-                genes={**_WEIGHT, **_DENSITY, **_LAMBDA},
-            ),
-            _task_operator(
-                task_vectors.dare_linear,
-                density=True,
-                normalize=False,
-                rescale="density",
-                genes={**_WEIGHT, **_DENSITY, **_LAMBDA},
-            ),
-            _task_operator(
-                task_vectors.dare_ties,
-                density=True,
-                normalize=False,
-                rescale="density",
-                genes={**_WEIGHT, **_DENSITY, **_LAMBDA},
-            ),
-            Operator(
-                "passthrough",
-                averages.passthrough,
-                input_parameters={"scale": 1.0},
-                parameters={},
-                genes={"scale": (0.0, 1.5)},
-                needs_base=False,
-                n_inputs=(1, 1),
-            ),
-        )
+        "Averages": AVERAGES,
+        "Spherical": SPHERICAL,
+        "Task vectors, in a pipeline": TASK_VECTORS,
+        "Task vectors, by other rules": SELECTIONS,
+        "Spectral": SPECTRAL,
     }
+)
+OPERATORS: Mapping[str, Operator] = MappingProxyType(
+    {operator.name: operator for family in FAMILIES.values() for operator in family}
 )
 
 
@@ -121,7 +48,7 @@ def operator_named(name: str) -> Operator:
 
 
 def check_rule(rule: Rule) -> Rule:
-    """Return the rule with every default filled in, numbers as float and `rescale` as one of `RESCALES`.
+    """Return the rule with every default filled in and every value in the form of its kind.
 
     Raises:
         SpaceError: an unknown operator or parameter, a required parameter that is missing, a value of the wrong type
@@ -146,40 +73,16 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _filled(
-    given: Mapping[str, Parameter], known: Mapping[str, Parameter | None], context: str
-) -> dict[str, Parameter]:
+def _filled(given: Mapping[str, Parameter], known: Mapping[str, Kind], context: str) -> dict[str, Parameter]:
     for name in given:
         if name not in known:
             raise SpaceError(
                 f"{context}: expected parameters among {sorted(known)}, found {name!r}{nearest_name(name, known)}"
             )
     filled = {}
-    for name, default in known.items():
-        value = given.get(name, default)
+    for name, kind in known.items():
+        value = given.get(name, kind.default)
         if value is None:
             raise SpaceError(f"{context}: expected the parameter {name!r}, found none")
-        filled[name] = _checked(name, value, default, context)
+        filled[name] = kind.checked(value, f"{context}: {name}")
     return filled
-
-
-def _checked(name: str, value: Parameter, default: Parameter | None, context: str) -> Parameter:
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise SpaceError(f"{context}: {name}: expected true or false, found {value!r}")
-        return value
-    if isinstance(default, str):
-        return _checked_rescale(value, context)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise SpaceError(f"{context}: {name}: expected a finite number, found {value!r}")
-    if name == "density" and not 0.0 < value <= 1.0:
-        raise SpaceError(f"{context}: density: expected a share in (0, 1], found {value!r}")
-    return float(value)
-
-
-def _checked_rescale(value: Parameter, context: str) -> str:
-    if isinstance(value, bool):  # mergekit's meaning of true and false
-        return "l1" if value else "none"
-    if value not in RESCALES:
-        raise SpaceError(f"{context}: rescale: expected true, false or one of {list(RESCALES)}, found {value!r}")
-    return str(value)

@@ -29,6 +29,8 @@ def build_module(checkpoint: Checkpoint, *, compute_dtype: torch.dtype = torch.f
     try:
         config = AutoConfig.from_pretrained(checkpoint.directory, trust_remote_code=False)
         config.tie_word_embeddings = checkpoint.tied
+        if "vocab_size" in checkpoint.config:  # a mapped vocabulary has other rows than the file tells
+            config.vocab_size = checkpoint.config["vocab_size"]
         with no_init_weights():
             module = AutoModelForCausalLM.from_config(config, dtype=compute_dtype, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:

@@ -13,6 +13,10 @@ from search_spaces.recipe import ParentSource
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
+GENERATION_CONFIG = "generation_config.json"
+TOKENIZER = "tokenizer.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 TOKENIZER_FILES = (
     "tokenizer*",
     "special_tokens_map.json",
@@ -26,7 +30,7 @@ TOKENIZER_FILES = (
 )
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_WANTED = ("model*.safetensors", INDEX, CONFIG, "generation_config.json", "adapter_config.json", *TOKENIZER_FILES)
+_WANTED = ("model*.safetensors", INDEX, CONFIG, GENERATION_CONFIG, ADAPTER_CONFIG, ADAPTER_WEIGHTS, *TOKENIZER_FILES)
 _CONVERT = (
     "convert it once: python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{0}')"
     ".save_pretrained('{0}-safetensors', safe_serialization=True)\" and copy its tokenizer files"
@@ -55,15 +59,9 @@ def read_config(directory: Path) -> dict[str, Any]:
     """Return a checkpoint's config.json.
 
     Raises:
-        SpaceError: it is missing or not JSON, or says that the weights are quantised; or the directory holds a LoRA
-            adapter or GGUF files.
+        SpaceError: it is missing or not JSON, or says that the weights are quantised; or the files are GGUF.
     """
     has_weights = (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
-    if (directory / "adapter_config.json").is_file() and not has_weights:
-        raise SpaceError(
-            f"{directory}: expected full weights, found a LoRA adapter (adapter_config.json); adapters as parents come "
-            "with a later version: until then save peft's merge_and_unload() and name that directory"
-        )
     if not has_weights and any(directory.glob("*.gguf")):
         raise SpaceError(f"{directory}: expected safetensors, found GGUF files: {_full_precision()}")
     if not (directory / CONFIG).is_file():

@@ -7,15 +7,20 @@ may drop and read again, so K parents cost no memory of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate
-from search_spaces.recipe import ParentSource, Recipe
-from search_spaces.weights.checkpoint_files import find_directory, find_shards, read_config
+from search_spaces.recipe import SHARED_VOCABULARY, OutputTokenizer, ParentSource, Recipe
+from search_spaces.weights.adapter_files import AdapterFiles, is_adapter, read_adapter
+from search_spaces.weights.checkpoint_files import ADAPTER_WEIGHTS, TOKENIZER, find_directory, find_shards, read_config
+from search_spaces.weights.heads import with_own_heads
+from search_spaces.weights.lazy_tensor import LazyTensor, open_safetensors
+from search_spaces.weights.lora import Adapter, match_adapter
+from search_spaces.weights.vocabulary import Vocabulary, output_vocabulary, with_vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -23,63 +28,93 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint in safetensors form, in one file or in shards.
+    """One checkpoint in safetensors form, in one file or in shards, with a LoRA adapter on it or without.
 
     Attributes:
         source: what it was opened from.
-        directory: where its files lie, absolute.
+        directory: where the model's files lie, absolute; with an adapter, those of the model under it.
         config: its config.json.
         size_bytes: the bytes of its weight files.
+        adapter: the adapter that its tensors include; None if there is none.
     """
 
     source: ParentSource
     directory: Path
     config: Mapping[str, Any]
     size_bytes: int
-    _files: Mapping[str, Any]  # tensor name -> safetensors.safe_open of the file that holds it
+    _tensors: Mapping[str, LazyTensor]
+    adapter: Adapter | None = None
 
     @staticmethod
     def open(source: ParentSource) -> Checkpoint:
-        """Open a directory or hub id; every shard's header is checked against the length of its file.
+        """Open a directory or hub id; every file's header is checked against its length.
 
         Raises:
-            SpaceError: the source is missing, damaged, quantised, an adapter, or not in safetensors form.
+            SpaceError: the source is missing, damaged, quantised or not in safetensors form, or has an adapter that
+                does not fit it or is more than a LoRA.
         """
         directory = find_directory(source)
+        if is_adapter(directory):
+            if source.adapter is not None:
+                raise SpaceError(f"{directory}: expected a full model under the adapter, found another adapter")
+            files = read_adapter(directory)
+            return _with_adapter(replace(Checkpoint.open(files.base), source=source), files)
+        if source.adapter is not None:
+            adapter = find_directory(ParentSource(source.adapter, source.adapter_revision))
+            plain = Checkpoint.open(ParentSource(source.model, source.revision))
+            return _with_adapter(replace(plain, source=source), read_adapter(adapter))
         config = read_config(directory)
         shards = find_shards(directory)
-        files: dict[str, Any] = {}
+        tensors: dict[str, LazyTensor] = {}
         for path, promised in shards.items():
-            file = _open_file(path)
-            held = set(file.keys())
+            held = open_safetensors(path)
             missing = [name for name in promised or () if name not in held]
             if missing:
                 raise SpaceError(f"{path}: expected the tensor {missing[0]} as the index says, found none")
-            files.update(dict.fromkeys(sorted(held) if promised is None else promised, file))
-        checkpoint = Checkpoint(source, directory, config, sum(p.stat().st_size for p in shards), files)
-        checkpoint._check_dtypes()
-        return checkpoint
+            tensors |= held if promised is None else {name: held[name] for name in promised}
+        return Checkpoint(source, directory, config, sum(p.stat().st_size for p in shards), tensors)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of all tensors, in a fixed order."""
-        return tuple(self._files)
+        return tuple(self._tensors)
+
+    @property
+    def tokenizer_directory(self) -> Path:
+        """Where the tokenizer's files lie: beside the adapter if it brings some, else beside the model."""
+        if self.adapter is not None and (self.adapter.files.directory / TOKENIZER).is_file():
+            return self.adapter.files.directory
+        return self.directory
 
     def __contains__(self, name: object) -> bool:
-        return name in self._files
+        return name in self._tensors
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's shape; reads no data."""
-        return tuple(self._file(name).get_slice(name).get_shape())
+        return tuple(self.lazy(name).shape)
 
     def dtype(self, name: str) -> torch.dtype:
-        """Return a tensor's dtype; reads no data."""
-        return _dtypes()[self._file(name).get_slice(name).get_dtype()]
+        """Return the dtype that `tensor` gives: the stored one, or float32 if an adapter changes it."""
+        return self.lazy(name).dtype
 
     def tensor(self, name: str) -> torch.Tensor:
-        """Return a tensor as a view of the mapped file, in its stored dtype; do not write to it."""
-        tensor: torch.Tensor = self._file(name).get_tensor(name)
-        return tensor
+        """Return a tensor, a stored one as a view of the mapped file; do not write to it."""
+        return self.lazy(name).read()
+
+    def lazy(self, name: str) -> LazyTensor:
+        """Return a tensor that is not read yet.
+
+        Raises:
+            SpaceError: there is none of that name.
+        """
+        try:
+            return self._tensors[name]
+        except KeyError:
+            raise SpaceError(f"{self.directory}: expected a tensor {name}, found none") from None
+
+    def having(self, tensors: Mapping[str, LazyTensor], config: Mapping[str, Any]) -> Checkpoint:
+        """Return the same checkpoint with some tensors replaced and another config."""
+        return replace(self, config=dict(config), _tensors={**self._tensors, **tensors})
 
     @cached_property
     def embedding(self) -> str | None:
@@ -113,35 +148,35 @@ class Checkpoint:
     def _tables(self, side: str) -> list[str]:
         return [name for name in self.names if locate(name).side == side and len(self.shape(name)) == 2]
 
-    def _file(self, name: str) -> Any:
-        try:
-            return self._files[name]
-        except KeyError:
-            raise SpaceError(f"{self.directory}: expected a tensor {name}, found none") from None
-
-    def _check_dtypes(self) -> None:
-        known = _dtypes()
-        for name in self.names:
-            found = self._file(name).get_slice(name).get_dtype()
-            if found not in known:
-                raise SpaceError(
-                    f"{self.directory}: expected float32, bfloat16 or float16, found {found} in {name}; "
-                    "convert the weights to one of these first"
-                )
-
 
 @dataclass(frozen=True)
 class Parents:
-    """The checkpoints that recipes name, opened once per process."""
+    """The checkpoints that recipes name, opened once per process.
+
+    Attributes:
+        checkpoints: name -> checkpoint, with the rows of the output's vocabulary.
+        tokenizer: the output's, of every recipe that these parents serve.
+        vocabulary: the tokens that all checkpoints share by now; None where the parents' rows are taken as they are.
+    """
 
     checkpoints: Mapping[str, Checkpoint]
+    tokenizer: OutputTokenizer = SHARED_VOCABULARY
+    vocabulary: Vocabulary | None = None
 
     @staticmethod
-    def open(sources: Mapping[str, ParentSource]) -> Parents:
-        """Open every parent.
+    def open(
+        sources: Mapping[str, ParentSource], *, base: str | None = None, tokenizer: OutputTokenizer = SHARED_VOCABULARY
+    ) -> Parents:
+        """Open every parent; all are tied then, or all have a head of their own (`with_own_heads`).
+
+        Args:
+            sources: name -> source.
+            base: the recipes' base; needed only if the tokenizer has a source.
+            tokenizer: the output's; with a source, the parents' embeddings and heads are mapped token by token.
 
         Raises:
-            SpaceError: at least one parent cannot be opened; the message has one line for each that cannot.
+            SpaceError: at least one parent cannot be opened; the message has one line for each that cannot. Or the
+                tokens of a parent cannot be read.
         """
         opened, errors = {}, []
         for name, source in sources.items():
@@ -151,7 +186,21 @@ class Parents:
                 errors.append(f"parent {name!r}: {error}")
         if errors:
             raise SpaceError("\n".join(errors))
-        return Parents(opened)
+        opened = with_own_heads(opened)
+        if tokenizer.source is None:
+            return Parents(opened, tokenizer)
+        assert base is not None
+        vocabulary = output_vocabulary(opened, base, tokenizer)
+        return Parents(with_vocabulary(opened, base, vocabulary), tokenizer, vocabulary)
+
+    @staticmethod
+    def of(recipe: Recipe) -> Parents:
+        """Open a recipe's parents, for its tokenizer.
+
+        Raises:
+            SpaceError: see `open`.
+        """
+        return Parents.open(recipe.parents, base=recipe.base, tokenizer=recipe.tokenizer)
 
     def __getitem__(self, name: str) -> Checkpoint:
         if name not in self.checkpoints:
@@ -162,38 +211,24 @@ class Parents:
         """Check that a recipe's parents are these.
 
         Raises:
-            SpaceError: a parent of the recipe was not opened, or is another model under the same name.
+            SpaceError: a parent of the recipe was not opened, or is another model under the same name, or the
+                parents were opened for another tokenizer.
         """
+        wanted, found = recipe.tokenizer, self.tokenizer
+        if (wanted.source, wanted.multiple_of) != (found.source, found.multiple_of):
+            raise SpaceError(f"tokenizer: expected {wanted}, but the parents are open for {found}")
         for name, source in recipe.parents.items():
             opened = self[name].source
             if opened != source:
                 raise SpaceError(f"parent {name!r}: expected {source}, but {opened} is open under this name")
 
 
-def _open_file(path: Path) -> Any:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise SpaceError(
-            f"{path}: expected a whole safetensors file, found a truncated or damaged one of {path.stat().st_size:,} "
-            f"bytes ({error}); download or save it again"
-        ) from error
-
-
-def _dtypes() -> dict[str, torch.dtype]:
-    import torch
-
-    return {
-        "F64": torch.float64,
-        "F32": torch.float32,
-        "F16": torch.float16,
-        "BF16": torch.bfloat16,
-        "I64": torch.int64,
-        "I32": torch.int32,
-        "I16": torch.int16,
-        "I8": torch.int8,
-        "U8": torch.uint8,
-        "BOOL": torch.bool,
-    }
+def _with_adapter(plain: Checkpoint, files: AdapterFiles) -> Checkpoint:
+    tensors = {name: plain.lazy(name) for name in plain.names}
+    adapter = match_adapter(files, tensors, plain.embedding)
+    adapted = adapter.applied(tensors, plain.embedding)
+    config = dict(plain.config)
+    if plain.embedding is not None and plain.embedding in adapter.replaced and "vocab_size" in config:
+        config["vocab_size"] = adapted[plain.embedding].shape[0]
+    size = plain.size_bytes + (files.directory / ADAPTER_WEIGHTS).stat().st_size
+    return replace(plain, config=config, size_bytes=size, _tensors=adapted, adapter=adapter)

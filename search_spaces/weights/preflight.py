@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search_spaces.errors import SpaceError
+from search_spaces.weights.comparisons.adapters import compare_adapters
 from search_spaces.weights.comparisons.configs import compare_configs
 from search_spaces.weights.comparisons.row import Level, Row
 from search_spaces.weights.comparisons.tensors import compare_tensors
@@ -47,22 +48,24 @@ class Preflight:
             raise SpaceError("\n".join(["the parents cannot be merged:", *lines]))
 
 
-def preflight(parents: Parents, base: str, *, read_weights: bool = True) -> Preflight:
+def preflight(parents: Parents, base: str, *, read_weights: bool = True, stacked: bool = False) -> Preflight:
     """Compare every parent with the base.
 
     Args:
         parents: opened, the base among them.
         base: the name of the parent that donates config and tokenizer.
         read_weights: whether to read every tensor once and look for NaN and infinity.
+        stacked: whether the output takes its layers from several depths, so that the parents' depths may differ.
 
     Raises:
         SpaceError: there is no such base, or a tokenizer file is not JSON.
     """
     checkpoints = {base: parents[base], **parents.checkpoints}
     rows = [
-        *compare_configs(checkpoints, base),
-        *compare_tensors(checkpoints, base),
-        *compare_tokenizers(checkpoints, base),
+        *compare_configs(checkpoints, base, per_layer=not stacked),
+        *([] if stacked else compare_tensors(checkpoints, base)),
+        *compare_adapters(checkpoints),
+        *compare_tokenizers(checkpoints, base, parents.vocabulary),
     ]
     if read_weights:
         rows.append(_finite(checkpoints))

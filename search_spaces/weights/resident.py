@@ -9,10 +9,11 @@ from search_spaces.errors import SpaceError
 from search_spaces.groups import n_layers
 from search_spaces.recipe import Recipe
 from search_spaces.weights.architecture import checkpoint_tensors
-from search_spaces.weights.materialise import TensorPlan, carry_out, plan_tensor
+from search_spaces.weights.materialise import carry_out
 from search_spaces.weights.parents import Parents
+from search_spaces.weights.plan import TensorPlan, plan_tensors
 from search_spaces.weights.sources import output_names
-from search_spaces.weights.trims import TrimCache
+from search_spaces.weights.statistics import Statistics
 
 
 class ResidentModel:
@@ -21,18 +22,18 @@ class ResidentModel:
     The module may compute in another dtype than a recipe rounds to: it holds exactly the rounded values.
     """
 
-    def __init__(self, model: nn.Module, parents: Parents, *, trims: TrimCache | None = None) -> None:
+    def __init__(self, model: nn.Module, parents: Parents, *, statistics: Statistics | None = None) -> None:
         """Take over a module; its present weights do not matter.
 
         Args:
             model: of the base's architecture, e.g. from `build_module`; its floating point dtype holds every value of
                 the recipes' dtype (float32 holds all).
             parents: the parents of every recipe to come.
-            trims: TIES thresholds to share with other users of the same parents.
+            statistics: what is known of these parents, to share with other users of them; None begins with nothing.
         """
         self.model = model
         self._parents = parents
-        self._trims = TrimCache() if trims is None else trims
+        self._statistics = Statistics() if statistics is None else statistics
         self._weights = checkpoint_tensors(model)
         self._parameters = {p.untyped_storage().data_ptr() for p in model.parameters() if p.numel()}
         self._held: dict[str, tuple[TensorPlan, int]] = {}
@@ -47,23 +48,14 @@ class ResidentModel:
         """
         targets = self._targets(recipe)
         held, self._held = self._held, {}
-        plans = {name: self._plan(recipe, name, weight) for name, weight in targets.items()}
+        plans = plan_tensors(recipe, self._parents, targets)
+        for name, weight in targets.items():
+            _check_fit(plans[name], weight)
         for name, weight in targets.items():
             if held.get(name) != (plans[name], weight._version):
-                weight.copy_(carry_out(plans[name], self._parents, self._trims))
+                carry_out(plans[name], self._parents, statistics=self._statistics, out=weight)
         # Parts of one parameter share a version, which is final only now; a later change by others shows in it.
         self._held = {name: (plans[name], weight._version) for name, weight in targets.items()}
-
-    def _plan(self, recipe: Recipe, name: str, weight: Tensor) -> TensorPlan:
-        plan = plan_tensor(recipe, self._parents, name)
-        if plan.shape != tuple(weight.shape):
-            raise SpaceError(f"{name}: expected {tuple(weight.shape)} as the live model has it, found {plan.shape}")
-        if torch.promote_types(plan.dtype, weight.dtype) != weight.dtype:
-            raise SpaceError(
-                f"dtype: the live model's {weight.dtype} cannot hold every {plan.dtype}, so it would not be what is "
-                "exported; compute in float32, or export another dtype"
-            )
-        return plan
 
     def _targets(self, recipe: Recipe) -> dict[str, Tensor]:
         """Return output tensor -> the weights it goes to; names that the module does not have are left out."""
@@ -98,6 +90,16 @@ class ResidentModel:
                 raise SpaceError(
                     f"{key}: the live model has this parameter, but no tensor of the base's checkpoint writes it"
                 )
+
+
+def _check_fit(plan: TensorPlan, weight: Tensor) -> None:
+    if plan.shape != tuple(weight.shape):
+        raise SpaceError(f"{plan.name}: expected {tuple(weight.shape)} as the live model has it, found {plan.shape}")
+    if torch.promote_types(plan.dtype, weight.dtype) != weight.dtype:
+        raise SpaceError(
+            f"dtype: the live model's {weight.dtype} cannot hold every {plan.dtype}, so it would not be what is "
+            "exported; compute in float32, or export another dtype"
+        )
 
 
 def _location(tensor: Tensor) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from search_spaces.groups import locate, n_layers
 from search_spaces.recipe import Recipe
 from search_spaces.weights.parents import Checkpoint, Parents
 
+_TIED_HEAD = "lm_head.weight"  # files of tied models lack it; a filter on it is none the less sound
+
 
 def output_names(recipe: Recipe, parents: Parents) -> list[str]:
     """Return the names of the merged model's tensors: the base's, without a head that repeats the embedding.
@@ -21,6 +23,7 @@ def output_names(recipe: Recipe, parents: Parents) -> list[str]:
     names = [name for name in base.names if not (base.tied and name == base.head)]
     if recipe.layers is None:
         return names
+    _check_layers(recipe, parents)
     outside = [name for name in names if locate(name).layer is None]
     return outside + [name for k in range(len(recipe.layers)) for name in _layer_names(recipe, parents, k)]
 
@@ -41,8 +44,6 @@ def donor(recipe: Recipe, layer: int | None) -> str:
 def source_name(recipe: Recipe, parents: Parents, name: str, parent: str) -> str:
     """Return the name that a parent's checkpoint has for what an output tensor is made from.
 
-    A tied parent's head is its embedding.
-
     Raises:
         SpaceError: the parent has no such tensor.
     """
@@ -55,9 +56,19 @@ def source_name(recipe: Recipe, parents: Parents, name: str, parent: str) -> str
     checkpoint = parents[parent]
     if source in checkpoint:
         return source
-    if source == parents[recipe.base].head and checkpoint.tied and checkpoint.embedding is not None:
-        return checkpoint.embedding
     raise SpaceError(f"parent {parent!r}: expected a tensor {source}, found none in {checkpoint.directory}")
+
+
+def check_filters(recipe: Recipe, parents: Parents) -> None:
+    """Do nothing if every part of a name that a rule asks for occurs among the parents' tensors.
+
+    Raises:
+        SpaceError: one does not: the rule would never apply.
+    """
+    names = {name for checkpoint in parents.checkpoints.values() for name in checkpoint.names} | {_TIED_HEAD}
+    for part in {part for rule in recipe.rules for part in rule.where.contains or ()}:
+        if not any(part in name for name in names):
+            raise SpaceError(f"filter: expected a part of some tensor's name, found {part!r}, which is in none")
 
 
 def with_layer(name: str, layer: int) -> str:
@@ -72,8 +83,13 @@ def _layer_names(recipe: Recipe, parents: Parents, layer: int) -> list[str]:
     checkpoint: Checkpoint = parents[name]
     assert recipe.layers is not None
     source = recipe.layers[layer][name]
-    names = [with_layer(tensor, layer) for tensor in checkpoint.names if locate(tensor).layer == source]
-    if not names:
-        depth = n_layers(checkpoint.names)
-        raise SpaceError(f"layers: expected a layer of {name!r} below {depth}, found {source} for output layer {layer}")
-    return names
+    return [with_layer(tensor, layer) for tensor in checkpoint.names if locate(tensor).layer == source]
+
+
+def _check_layers(recipe: Recipe, parents: Parents) -> None:
+    depths = {name: n_layers(parents[name].names) for name in recipe.parents}
+    for layer, sources in enumerate(recipe.layers or ()):
+        for name, source in sources.items():
+            if not 0 <= source < depths[name]:
+                expected = f"a layer of {name!r} below {depths[name]}"
+                raise SpaceError(f"layers: expected {expected}, found {source} for output layer {layer}")

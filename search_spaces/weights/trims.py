@@ -1,7 +1,8 @@
-"""Thresholds for magnitude trimming, computed once per (parent, tensor) and kept for the whole campaign."""
+"""Thresholds of magnitudes, computed once per task vector and kept for the whole campaign."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,55 +10,119 @@ import torch
 from torch import Tensor
 
 from search_spaces.operators.operator import Trim
-from search_spaces.operators.sparsify import n_kept, trim
+from search_spaces.operators.sparsify import n_kept, trim_to
+from search_spaces.weights.recent import Recent
 
 # Search spaces quantise densities to multiples of 1/256, so that one sort serves every candidate.
 DENSITY_STEPS = 256
 
+# Thresholds between the steps, such as those of outliers: some 200 bytes each.
+_MOST_BETWEEN_STEPS = 200_000
 
-@dataclass(frozen=True)
-class _Table:
-    """The `Trim` of density i / 256 at index i - 1."""
-
-    magnitudes: np.ndarray
-    n_ties: np.ndarray
+# Elements that equal one of a table's thresholds are found by 16 bits of a multiplicative hash.
+_HASH_MULTIPLIER = np.uint32(0x9E3779B1)
+_SEARCHED_AT_ONCE = 1 << 22
 
 
 class TrimCache:
-    """`sparsify.trim`, remembered: 256 thresholds, 3 KiB, per task vector.
+    """`sparsify.trim_to`, remembered: 256 thresholds, 5 KiB, for each tensor of magnitudes, and some between them.
 
-    One cache serves one set of opened parents. A key names a task vector; the caller promises that equal keys mean
-    equal task vectors.
+    One cache serves one set of opened parents. A key stands for the magnitudes; the caller promises that equal keys
+    mean equal magnitudes. A threshold between the table's is found by one pass over the magnitudes.
     """
 
     def __init__(self) -> None:
-        self._tables: dict[tuple[str, ...], _Table] = {}
+        self._tables: dict[Hashable, _Table] = {}
+        self._between: Recent[Trim] = Recent(_MOST_BETWEEN_STEPS)
 
-    def trim(self, key: tuple[str, ...], parent: Tensor, base: Tensor, density: float) -> Trim:
-        """Return `sparsify.trim(parent - base, density)`.
+    def trim(self, key: Hashable, magnitudes: Callable[[], Tensor], k: int, steps: Sequence[int]) -> Trim:
+        """Return what keeps the k largest magnitudes, as `sparsify.trim_to` does.
 
         Args:
-            key: names the task vector.
-            parent: float32, any shape.
-            base: float32, the same shape.
-            density: in (0, 1]; multiples of 1/256 are looked up, others are computed afresh.
+            key: names the magnitudes.
+            magnitudes: computes them anew: float32 (n,), not negative, not empty; they are overwritten.
+            k: in [1, n].
+            steps: the k that a table is made for, ascending; the same for the same key.
         """
-        step = density * DENSITY_STEPS
-        if not step.is_integer() or not 1 <= step <= DENSITY_STEPS:
-            return trim(parent - base, density)
         if key not in self._tables:
-            self._tables[key] = _all_trims(parent - base)
+            self._tables[key] = _Table.of(magnitudes(), steps)
         table = self._tables[key]
-        return Trim(float(table.magnitudes[int(step) - 1]), int(table.n_ties[int(step) - 1]))
+        found = table.at(k)
+        return self._between.get((key, k), lambda: table.between(magnitudes(), k)) if found is None else found
 
 
-def _all_trims(delta: Tensor) -> _Table:
-    # NumPy's sort is vectorised: four times faster here than torch's.
-    ascending = torch.abs(delta).flatten().numpy()
-    ascending.sort()
-    n = ascending.size
-    kept = np.array([n_kept(n, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)])
-    magnitudes = ascending[n - kept]
-    n_ties = kept - (n - np.searchsorted(ascending, magnitudes, side="right"))
-    everything = kept == n
-    return _Table(np.where(everything, np.float32(-1.0), magnitudes), np.where(everything, 0, n_ties))
+def density_steps(n: int) -> list[int]:
+    """Return how many of n elements the densities 1/256, 2/256, ... 1 keep."""
+    return [n_kept(n, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The `Trim` that keeps `kept[i]` elements, at index i.
+
+    Attributes:
+        kept: int64, strictly ascending.
+        magnitudes: float32.
+        last: int64.
+    """
+
+    kept: np.ndarray
+    magnitudes: np.ndarray
+    last: np.ndarray
+
+    @staticmethod
+    def of(magnitudes: Tensor, steps: Sequence[int]) -> _Table:
+        values, n = magnitudes.numpy(), magnitudes.numel()
+        kept = np.unique(np.asarray([k for k in steps if 0 < k <= n], dtype=np.int64))
+        # NumPy's sort is vectorised: four times faster here than torch's.
+        ascending = np.sort(values)
+        thresholds = ascending[n - kept]
+        n_ties = kept - (n - np.searchsorted(ascending, thresholds, side="right"))
+        del ascending
+        last = _last_ties(values, thresholds, n_ties)
+        everything = kept == n
+        return _Table(kept, np.where(everything, np.float32(-1.0), thresholds), np.where(everything, -1, last))
+
+    def at(self, k: int) -> Trim | None:
+        i = int(np.searchsorted(self.kept, k))
+        return self._trim(i) if i < len(self.kept) and self.kept[i] == k else None
+
+    def between(self, magnitudes: Tensor, k: int) -> Trim:
+        """Return the `Trim` for a k that the table does not have, searching the elements between its neighbours."""
+        i = int(np.searchsorted(self.kept, k))
+        high = self._trim(i - 1).magnitude if i > 0 else float("inf")
+        low = self._trim(i).magnitude if i < len(self.kept) else -1.0
+        inside = ((magnitudes <= high) & (magnitudes >= low)).nonzero().flatten()
+        found = trim_to(magnitudes[inside], k - int((magnitudes > high).sum()))
+        return found if found.last < 0 else Trim(found.magnitude, int(inside[found.last]))
+
+    def _trim(self, i: int) -> Trim:
+        return Trim(float(self.magnitudes[i]), int(self.last[i]))
+
+
+def _last_ties(values: np.ndarray, thresholds: np.ndarray, n_ties: np.ndarray) -> np.ndarray:
+    """Return for each threshold the flat index of the `n_ties`-th (from 1) value that equals it."""
+    distinct = np.unique(thresholds)
+    wanted = np.zeros(1 << 16, dtype=bool)
+    wanted[_hash(distinct)] = True
+    indices, owners = [], []
+    for start in range(0, len(values), _SEARCHED_AT_ONCE):
+        part = values[start : start + _SEARCHED_AT_ONCE]
+        near = np.flatnonzero(wanted[_hash(part)])
+        owner = np.minimum(np.searchsorted(distinct, part[near]), len(distinct) - 1)
+        equal = distinct[owner] == part[near]
+        indices.append(near[equal] + start)
+        owners.append(owner[equal].astype(np.uint16))  # sorted by radix, then
+    index, owner = np.concatenate(indices), np.concatenate(owners)
+    index = index[np.argsort(owner, kind="stable")]
+    first_of_owner = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(distinct)))[:-1]])
+    return np.asarray(index[first_of_owner[np.searchsorted(distinct, thresholds)] + n_ties - 1])
+
+
+def _hash(values: np.ndarray) -> np.ndarray:
+    return np.asarray((values.view(np.uint32) * _HASH_MULTIPLIER) >> np.uint32(16))
+
+
+def magnitudes_of(parent: Tensor, base: Tensor) -> Tensor:
+    """Return |parent - base| in float32, flat and new."""
+    return parent.reshape(-1).to(torch.float32).sub(base.reshape(-1).to(torch.float32)).abs_()

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign, overridden, resolved
-from evomerge.config_space import OPERATOR_GENES, OPERATORS
+from evomerge.config_space import EXACTLY_TWO, OPERATORS
+from search_spaces.operators.registry import operator_named
 from search_spaces.recipe import ParentSource
 
 MINIMAL = {
@@ -166,10 +167,12 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 
 @st.composite
 def campaigns(draw: st.DrawFn) -> CampaignConfig:
-    operator = draw(st.sampled_from([o for o in OPERATORS if o != "slerp"]))
-    genes = {n: draw(st.just([0.25, 0.75]) | st.just(0.5)) for n in OPERATOR_GENES[operator] if n != "weight"}
+    operator = draw(st.sampled_from([o for o in OPERATORS if o not in EXACTLY_TWO | {"mwa"}]))
+    kinds = {n: kind for n, kind in operator_named(operator).kinds.items() if kind.gene is not None and n != "weight"}
+    named = draw(st.sets(st.sampled_from(sorted(kinds)), max_size=3))
+    genes = {n: list(kind.gene or ()) for n, kind in kinds.items() if n in named}
     names = draw(st.lists(words.filter(lambda w: w not in ("base", "..")), min_size=2, max_size=4, unique=True))
-    options = draw(st.dictionaries(words.map(lambda w: f"o_{w}"), scalars | st.lists(scalars, max_size=3), max_size=3))
+    options = draw(st.dictionaries(words.map(lambda w: f"library_option_{w}"), scalars | st.lists(scalars, max_size=3), max_size=3))
     return campaign(
         name="n" + draw(st.text("abc1e- _.", max_size=6)),
         parents=[{"model": draw(words), "name": name, "revision": draw(st.none() | words)} for name in names],

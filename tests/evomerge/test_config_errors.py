@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from evomerge import config_space
 from evomerge.config import ConfigError, load_campaign
+from search_spaces.operators.registry import operator_named
 
 GOOD = """\
 base: hub/base
@@ -25,7 +27,8 @@ workers: {backend: ray, count: 2}
 seed: 0
 export: {dtype: bfloat16}
 """
-OPERATORS = "one of linear, slerp, task_arithmetic, ties, dare_linear, dare_ties"
+OPERATORS = f"one of {', '.join(config_space.OPERATORS)}"
+TIES_GENES = f"one of {', '.join(operator_named('ties').kinds)}"
 
 
 def refused(path: Path) -> str:
@@ -52,24 +55,24 @@ def test_the_file_that_the_bad_ones_are_made_from_is_good(tmp_path: Path) -> Non
         ("ties", "[ties, ties]", "6: space.operator: expected each operator once, found ['ties', 'ties']"),
         ("ties", "[ties, tise]", f"6: space.operator[1]: expected {OPERATORS}, found 'tise'; did you mean 'ties'?"),
         ("ties", "[]", "6: space.operator: expected at least 1 in the list, found []"),
-        ("  operator:", "  operater:", "6: space.operater: expected one of kind, operator, groups, genes, found "
+        ("  operator:", "  operater:", "6: space.operater: expected one of kind, operator, operator_per, "
+         "groups, genes, whole_model, found "
          "'operater'; did you mean 'operator'?"),
-        ("weight: [", "weigth: [", "8: space.genes.weigth: expected one of weight, density, lambda, found 'weigth'; "
+        ("weight: [", "weigth: [", f"8: space.genes.weigth: expected {TIES_GENES}, found 'weigth'; "
          "did you mean 'weight'?"),
-        ("weight: [", "t: [", "8: space.genes.t: expected one of weight, density, lambda, found 't'; "
+        ("weight: [", "t: [", f"8: space.genes.t: expected {TIES_GENES}, found 't'; "
          "the operator has no such gene"),
         ("[0.0, 1.5]", "[1.5, 0.0]", "8: space.genes.weight: expected low < high, found [1.5, 0.0]; "
          "write [0.0, 1.5]"),
         ("[0.0, 1.5]", "[1, 1]", "8: space.genes.weight: expected low < high, found [1.0, 1.0]; "
          "a number alone freezes the gene"),
-        ("[0.0, 1.5]", "[0, .inf]", "8: space.genes.weight: expected finite numbers, found [0.0, inf]"),
-        ("[0.0, 1.5]", ".nan", "8: space.genes.weight: expected finite numbers, found nan"),
-        ("[0.2, 1.0]", "[0, 1]", "8: space.genes.density: expected numbers in (0, 1], found [0.0, 1.0]"),
-        ("[0.2, 1.0]", "1.2", "8: space.genes.density: expected numbers in (0, 1], found 1.2"),
-        ("[0.2, 1.0]", "[0.2]", "8: space.genes.density: expected bounds [low, high], or a number that freezes the "
-         "gene, found [0.2]"),
-        ("[0.2, 1.0]", "true", "8: space.genes.density: expected bounds [low, high], or a number that freezes the "
-         "gene, found true"),
+        ("[0.0, 1.5]", "[0, .inf]", "8: space.genes.weight: expected a finite number, found [0.0, inf]"),
+        ("[0.0, 1.5]", ".nan", "8: space.genes.weight: expected a finite number, found nan"),
+        ("[0.2, 1.0]", "[0, 1]", "8: space.genes.density: expected a share in (0, 1], found [0.0, 1.0]"),
+        ("[0.2, 1.0]", "1.2", "8: space.genes.density: expected a share in (0, 1], found 1.2"),
+        ("[0.2, 1.0]", "[0.2]", "8: space.genes.density: expected bounds [low, high], a list of choices, or "
+         "a value that freezes the gene, found [0.2]"),
+        ("[0.2, 1.0]", "true", "8: space.genes.density: expected a share in (0, 1], found true"),
         ("{weight: [0.0, 1.5], density: [0.2, 1.0]}", "{weight: 1, density: 1}", "8: space.genes: expected bounds for "
          "at least one gene, found all frozen; nothing would be left to search"),
         ("{layer_blocks: 5}", "{layer_blocks: 0}", "7: space.groups.layer_blocks: expected a number of at least 1, "
@@ -80,8 +83,9 @@ def test_the_file_that_the_bad_ones_are_made_from_is_good(tmp_path: Path) -> Non
          "alone, found ['mlp', 'mlp']"),
         ("{layer_blocks: 5}", "{modules: [mlp, all]}", "7: space.groups.modules: expected each kind once, or all "
          "alone, found ['mlp', 'all']"),
-        ("base: hub/base", "bsae: hub/base", "1: bsae: expected one of name, base, parents, space, objectives, "
-         "splits, optimiser, budget, workers, seed, export, lm_eval, found 'bsae'; did you mean 'base'?"),
+        ("base: hub/base", "bsae: hub/base", "1: bsae: expected one of name, base, parents, tokenizer, space, "
+         "objectives, prompts, splits, optimiser, budget, workers, engine, seed, export, lm_eval, found 'bsae'; did you mean "
+         "'base'?"),
         ("name: b}", "name: a}", "4: parents[1].name: expected a name that no other parent has, found 'a'; "
          "write {model: ..., name: ...} with another name"),
         ("name: b}", "name: base}", "4: parents[1].name: expected a name that is not taken by the program, found "

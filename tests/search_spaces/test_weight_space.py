@@ -64,6 +64,34 @@ SPACES = {
         "genes": {"weight": (0.0, 1.0), "density": (0.1, 1.0), "lambda": (0.5, 2.0)},
     },
     "frozen density": {"genes": {"weight": (0.0, 1.0), "density": 0.3}},
+    "an operator per group": {
+        "operators": ["dare_ties", "multislerp", "magmax", "linear", "consensus_ta"],
+        "operator_per": "group",
+        "genes": {"weight": (-1.0, 1.0), "density": (0.1, 1.0), "lambda": (0.5, 2.0), "agreement": (0, 2)},
+    },
+    "an operator per knot": {
+        "operators": ["ties", "karcher", "wsm"],
+        "operator_per": "group",
+        "groups": Groups(layer_blocks=3, depth="linear"),
+        "genes": {"weight": (0.0, 1.0), "window": (0, 2), "decay": ("sqrt", "cosine"), "zero_sign": ("plus", "drop")},
+    },
+    "every kind of gene": {
+        "operators": ["consensus_ties"],
+        "genes": {
+            "weight": {"words": (0.5, 1.5), "sums": 1.0},
+            "agreement": (0, 2),
+            "scope": ("tensor", "global"),
+            "lines_alpha": (0.0, 1.5),
+            "lines_beta": (-0.5, 1.5),
+            "lines_head": ("start", "end"),
+            "lambda": (0.5, 1.5),
+        },
+        "whole_model": ["lambda", "weight"],
+    },
+    "layer swapping": {
+        "operators": ["layer_swap"],
+        "genes": {"bottom": (0, 4), "top": (0, 4), "transition_weight": (0.0, 1.0), "edge_source": ("outer", "mean")},
+    },
 }
 
 
@@ -78,7 +106,8 @@ class TestWeightSpace(SearchSpaceContract):
         recipe = space.decode(data.draw(self.genomes(space)))
         for rule in map(check_rule, recipe.rules):
             weights = [float(i.parameters.get("weight", 1.0)) for i in rule.inputs]
-            assert rule.operator != "linear" or abs(sum(weights)) > max(1e-8, 1e-3 * sum(map(abs, weights)))
+            divides = OPERATORS[rule.operator].needs_sound_weights(rule.parameters)
+            assert not divides or abs(sum(weights)) > max(1e-8, 1e-3 * sum(map(abs, weights)))
 
     @given(data=st.data())
     @immutable_fixtures
@@ -129,6 +158,50 @@ def test_a_gene_reaches_only_the_tensors_it_names() -> None:
     old, new = space.decode(genome), space.decode(changed)
     moved = [name for name in NAMES if rule_for(old, name) != rule_for(new, name)]
     assert moved == ["model.layers.2.mlp.up_proj.weight", "model.layers.3.mlp.up_proj.weight"]
+
+
+def test_each_group_may_have_an_operator_of_its_own() -> None:
+    space = make_space(
+        operators=["ties", "linear"], operator_per="group", groups=Groups(modules=("attention", "mlp")), genes={}
+    )
+    names = [str(gene) for gene in space.gene_names()]
+    assert names[0] == "operator, attention, layers 0 to 6"
+    genome = np.full(space.dim, 0.4)
+    genome[names.index("operator, mlp, layers 0 to 6")] = 0.9
+    recipe = space.decode(genome)
+    found = {rule_for(recipe, f"model.layers.3.{m}.weight").operator for m in ("self_attn.q_proj", "mlp.up_proj")}
+    assert [rule.operator for rule in recipe.rules] == ["ties", "linear", "passthrough"]
+    assert found == {"ties", "linear"}
+
+
+def test_between_knots_of_different_operators_the_nearer_knot_counts() -> None:
+    space = make_space(
+        operators=["ties", "linear"],
+        operator_per="group",
+        groups=Groups(layer_blocks=2, modules=("all",), depth="linear"),
+        genes={"weight": (0.0, 1.0)},
+    )
+    recipe = space.decode(np.array([0.1, 0.2, 0.3, 0.9, 0.5, 0.6]))
+    rules = [rule_for(recipe, f"model.layers.{layer}.mlp.up_proj.weight") for layer in range(7)]
+    assert [rule.operator for rule in rules] == ["ties"] * 4 + ["linear"] * 3
+    assert all(rule.inputs == rules[0].inputs for rule in rules[:4])
+    assert all(rule.inputs == rules[6].inputs for rule in rules[4:])
+
+
+def test_what_holds_for_the_whole_model_has_one_gene() -> None:
+    space = make_space(
+        genes={"weight": (0.0, 1.0), "lines_beta": (0.0, 1.0), "lambda": (0.5, 1.5)}, whole_model=["lambda"]
+    )
+    whole = [str(gene) for gene in space.gene_names() if gene.module is None]
+    assert whole == ["lambda", "lines_beta"]
+    recipe = space.decode(np.full(space.dim, 0.25))
+    assert {rule.parameters["lines_beta"] for rule in recipe.rules} == {0.25}
+
+
+def test_a_gene_may_be_frozen_parent_by_parent() -> None:
+    space = make_space(operators=["mwa"], genes={"metric": {"words": 2.0, "sums": 1.0}, "power": (0.0, 8.0)})
+    rule = space.decode(np.full(space.dim, 0.5)).rules[0]
+    assert [i.parameters["metric"] for i in rule.inputs] == [2.0, 1.0]
 
 
 def test_linear_depth_interpolates_between_knots() -> None:
@@ -200,17 +273,27 @@ def test_encode_refuses_an_operator_that_the_space_lacks() -> None:
         ({"genes": {"weight": (1.0, 0.0)}}, "genes.weight: bounds: expected two finite numbers"),
         ({"genes": {"weight": (0.0, float("nan"))}}, "genes.weight"),
         ({"genes": {"weight": (0.0, 1.0, 2.0)}}, "genes.weight: expected .low, high. or a number"),
-        ({"genes": {"density": (0.0, 1.0)}}, "genes.density: expected bounds within"),
+        ({"genes": {"density": (0.0, 1.0)}}, "genes.density: expected a share in"),
         ({"genes": {"density": (0.501, 0.502)}}, "multiple of 1/256"),
         ({"genes": {"density": 1.5}}, "density: expected a share"),
         ({"genes": {"weight": 1.0}}, "nothing to search"),
         ({"groups": Groups(layer_blocks=8)}, "at most one per layer"),
-        ({"operator_parameters": {"normalise": True}}, "did you mean 'normalize'"),
-        ({"operator_parameters": {"normalize": 3.0}}, "normalize: expected true or false"),
+        ({"genes": {"normalise": True}}, "did you mean 'normalize'"),
+        ({"genes": {"normalize": 3.0}}, "genes.normalize: expected true or false"),
+        ({"genes": {"zero_sign": ("plus", "minus")}}, "genes.zero_sign: expected one of"),
+        ({"genes": {"zero_sign": ("plus",)}}, "genes.zero_sign: expected two or more different choices"),
+        ({"genes": {"weight": {"words": 1.0}}}, "genes.weight: expected a value for each of"),
+        ({"genes": {"lambda": {"words": 1.0, "sums": 1.0}}}, "genes.lambda: expected one value"),
+        ({"whole_model": ["lambada"]}, "did you mean 'lambda'"),
+        ({"operators": ["mwa"], "genes": {"power": (0.0, 8.0)}}, "expected the parameter 'metric'"),
+        (
+            {"operators": ["linear"], "genes": {"weight": {"words": 1.0, "sums": -1.0}, "normalize": (False, True)}},
+            "expected weights that do not cancel",
+        ),
         ({"operators": ["linear"], "genes": {"weight": 0.0}}, "nothing to search"),
         (
             {"operators": ["linear", "task_arithmetic"], "genes": {"weight": 0.0, "lambda": (0.0, 1.0)}},
-            "some weight other than 0",
+            "weights that do not cancel",
         ),
         ({"operators": ["passthrough"], "genes": {"scale": (0.0, 1.0)}}, "exactly 1 inputs, found 2"),
         ({"parents": {"base": ParentSource("b")}}, "at least one more"),

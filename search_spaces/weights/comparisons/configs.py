@@ -22,12 +22,19 @@ _COMPARED_ELSEWHERE = re.compile(
 _ROPE_NAMES = {"type": "rope_type", "rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}
 
 
-def compare_configs(checkpoints: Mapping[str, Checkpoint], base: str) -> list[Row]:
-    """Return the rows on architecture and rope, and one row per other setting that differs."""
+def compare_configs(checkpoints: Mapping[str, Checkpoint], base: str, *, per_layer: bool = True) -> list[Row]:
+    """Return the rows on architecture and rope, and one row per other setting that differs.
+
+    Args:
+        checkpoints: the parents, the base among them.
+        base: the parent that the others are compared with.
+        per_layer: whether to compare lists too, most of which have one entry per layer.
+    """
     configs = {name: c.config for name, c in checkpoints.items()}
     architectures = {name: str(config.get("model_type")) for name, config in configs.items()}
     advice = "only models of one architecture merge"
     keys = sorted({key for config in configs.values() for key in config if not _COMPARED_ELSEWHERE.match(key)})
+    keys = [key for key in keys if per_layer or not any(isinstance(c.get(key), list) for c in configs.values())]
     rows = [_setting(key, {n: c[key] for n, c in configs.items() if key in c}, base) for key in keys]
     return [
         same_as_base("architecture", architectures, base, otherwise="error", advice=advice),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from search_spaces.groups import n_layers
 from search_spaces.weights.comparisons.row import Level, Row, same_as_base
+from search_spaces.weights.heads import head_is_embedding
 from search_spaces.weights.parents import Checkpoint
 
 
@@ -18,7 +19,7 @@ def compare_tensors(checkpoints: Mapping[str, Checkpoint], base: str) -> list[Ro
         _names(checkpoints, base),
         _shapes(checkpoints, base),
         _dtypes(checkpoints, base),
-        _tied(checkpoints, base),
+        _heads(checkpoints),
     ]
 
 
@@ -67,8 +68,8 @@ def _dtypes(checkpoints: Mapping[str, Checkpoint], base: str) -> Row:
     return same_as_base("dtype", values, base, otherwise="warning", advice="harmless: merging computes in float32")
 
 
-def _tied(checkpoints: Mapping[str, Checkpoint], base: str) -> Row:
-    values = {name: "tied" if c.tied else "separate" for name, c in checkpoints.items()}
+def _heads(checkpoints: Mapping[str, Checkpoint]) -> Row:
+    values = {n: "tied" if c.tied or head_is_embedding(c) else "separate" for n, c in checkpoints.items()}
     headless = [n for n, c in checkpoints.items() if c.head is None and c.config.get("tie_word_embeddings") is False]
     if headless:
         return Row(
@@ -78,17 +79,9 @@ def _tied(checkpoints: Mapping[str, Checkpoint], base: str) -> Row:
             f"{headless[0]!r}: config.json says tie_word_embeddings: false, but there is no head among its tensors; "
             "set it to true if the model works that way",
         )
-    separate = [name for name, value in values.items() if value == "separate"]
-    if values[base] == "tied" and separate:
-        return Row(
-            "output head",
-            values,
-            "error",
-            f"{separate[0]!r} has a head that differs from its embedding and would be lost, because {base!r} has one "
-            "tensor for both; name a base with a head of its own",
-        )
-    if values[base] == "separate" and len(separate) < len(values):
-        return Row("output head", values, "warning", "where it is tied, the embedding is merged as the head")
+    if len(set(values.values())) > 1:
+        note = "the output has a head of its own; where it is tied, the embedding is merged as the head"
+        return Row("output head", values, "warning", note)
     if any(c.head is not None and c.tied for c in checkpoints.values()):
         return Row("output head", values, "warning", "a head that repeats the embedding is left out")
     return Row("output head", values)

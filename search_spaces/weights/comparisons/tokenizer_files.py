@@ -11,6 +11,7 @@ from typing import Any
 
 from search_spaces.weights.checkpoint_files import read_json
 
+CHAT_TEMPLATE = "chat_template.jinja"
 SPECIAL_TOKENS = ("bos", "eos", "pad", "unk")
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model")
 
@@ -40,8 +41,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     """
     settings = _optional_json(directory / "tokenizer_config.json")
     named = {**_optional_json(directory / "special_tokens_map.json"), **settings}
-    template = directory / "chat_template.jinja"
-    text = template.read_text(encoding="utf-8") if template.is_file() else settings.get("chat_template")
+    text = chat_template(directory)
     ids, rules = _vocabulary(directory)
     return TokenizerFiles(
         ids=ids,
@@ -49,6 +49,20 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
         special={kind: _token(named.get(f"{kind}_token")) for kind in SPECIAL_TOKENS},
         chat_template=_digest(text) if text else "",
     )
+
+
+def chat_template(directory: Path) -> str | None:
+    """Return a checkpoint's chat template, the default one if it has several; None if it has none.
+
+    Raises:
+        SpaceError: a file is not JSON.
+    """
+    file = directory / CHAT_TEMPLATE
+    found = file.read_text(encoding="utf-8") if file.is_file() else None
+    found = _optional_json(directory / "tokenizer_config.json").get("chat_template") if found is None else found
+    if isinstance(found, list):
+        found = {entry["name"]: entry["template"] for entry in found}.get("default")
+    return None if found is None else str(found)
 
 
 def _vocabulary(directory: Path) -> tuple[dict[str, int] | None, str]:

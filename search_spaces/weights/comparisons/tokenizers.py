@@ -7,22 +7,28 @@ from collections.abc import Mapping
 from search_spaces.weights.comparisons.row import Level, Row, same_as_base
 from search_spaces.weights.comparisons.tokenizer_files import SPECIAL_TOKENS, TokenizerFiles, read_tokenizer
 from search_spaces.weights.parents import Checkpoint
+from search_spaces.weights.vocabulary import Vocabulary
 
 _TAKES_BASE = "the merge takes the base's"
 
 
-def compare_tokenizers(checkpoints: Mapping[str, Checkpoint], base: str) -> list[Row]:
+def compare_tokenizers(checkpoints: Mapping[str, Checkpoint], base: str, mapped: Vocabulary | None) -> list[Row]:
     """Return the rows on vocabulary, tokenizer rules, special tokens and chat template.
+
+    Args:
+        checkpoints: the parents, the base among them.
+        base: the parent that the others are compared with.
+        mapped: the vocabulary that the parents' rows are mapped to, if they are.
 
     Raises:
         SpaceError: a tokenizer file is not JSON.
     """
-    files = {name: read_tokenizer(checkpoint.directory) for name, checkpoint in checkpoints.items()}
+    files = {name: read_tokenizer(checkpoint.tokenizer_directory) for name, checkpoint in checkpoints.items()}
     special = {name: _special(files[name], checkpoints[name]) for name in files}
     templates = {name: tokenizer.chat_template or "none" for name, tokenizer in files.items()}
     rules = {name: tokenizer.rules for name, tokenizer in files.items() if tokenizer.rules or name == base}
     return [
-        _vocabulary(files, base),
+        _vocabulary(files, base) if mapped is None else _mapped_vocabulary(mapped),
         same_as_base("tokenizer rules", rules, base, otherwise="warning", advice=_TAKES_BASE),
         same_as_base("special tokens", special, base, otherwise="warning", advice=_TAKES_BASE),
         same_as_base("chat template", templates, base, otherwise="warning", advice=_TAKES_BASE),
@@ -57,6 +63,14 @@ def _vocabulary(files: Mapping[str, TokenizerFiles], base: str) -> Row:
             warnings.append(f"{name!r} lacks {len(dropped):,} tokens of {base!r}, e.g. {min(dropped)!r}")
     level = "error" if errors else "warning" if warnings else "ok"
     return Row("vocabulary", values, level, "; ".join(errors + warnings))
+
+
+def _mapped_vocabulary(vocabulary: Vocabulary) -> Row:
+    values = {name: f"{len(tokens):,} tokens" for name, tokens in vocabulary.own.items()}
+    lacking = {name: len(vocabulary.ids.keys() - tokens.keys()) for name, tokens in vocabulary.own.items()}
+    notes = [f"{name!r} lacks {count:,}" for name, count in lacking.items() if count]
+    note = f"mapped token by token to {len(vocabulary.ids):,} tokens in {vocabulary.n_rows:,} rows"
+    return Row("vocabulary", values, "warning" if notes else "ok", "; ".join([note, *notes]) if notes else "")
 
 
 def _special(tokenizer: TokenizerFiles, checkpoint: Checkpoint) -> str:

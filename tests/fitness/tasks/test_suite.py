@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from fitness.engine.plain import PlainLanguageModel
+from fitness.engine.tokenizer import load_tokenizer
+from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from fitness.estimators import MeanEstimator, Objective
 from fitness.scores import Budget
 from fitness.splits import Splits
 from fitness.tasks.items import MultipleChoice, Task
-from fitness.tasks.sources import load_tasks, make_suite
+from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite, evaluate_tasks
 from tests.contracts.fitness_contract import FitnessContract
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
@@ -31,8 +32,8 @@ def tasks_dir(tmp_path_factory) -> Path:
 
 
 def suite(tasks_dir, family, **options) -> TaskSuite:
-    tasks = [task for group in load_tasks(SOURCES, directory=tasks_dir).values() for task in group]
-    return make_suite(tasks, tokenizer_dir=family.base, shares=SHARES, seed=3, **options)
+    tasks = [task for group in load_tasks(SOURCES, TaskContext(tasks_dir)).values() for task in group]
+    return make_suite(tasks, tokenizer=load_tokenizer(family.base), shares=SHARES, seed=3, **options)
 
 
 class TestTaskSuite(FitnessContract):
@@ -42,7 +43,7 @@ class TestTaskSuite(FitnessContract):
 
     @pytest.fixture
     def other_batches(self, tasks_dir, family) -> TaskSuite:
-        return suite(tasks_dir, family, token_budget=50)
+        return suite(tasks_dir, family, memory=2**20)
 
     @pytest.fixture
     def model(self, model: nn.Module) -> nn.Module:
@@ -51,12 +52,36 @@ class TestTaskSuite(FitnessContract):
 
 def test_scores_are_those_of_each_item_alone(tasks_dir, family, model, tokenizer):
     scores = suite(tasks_dir, family).evaluate(model, Budget("search"))
-    tasks = {task.name: task for group in load_tasks(SOURCES, directory=tasks_dir).values() for task in group}
+    tasks = {task.name: task for group in load_tasks(SOURCES, TaskContext(tasks_dir)).values() for task in group}
     for item, value in zip(scores.item_ids, scores.values, strict=True):
         name, _, local_id = item.partition("/")
-        answers = PlainLanguageModel(tokenizer).plan(tasks[name].requests(local_id)).answer(model)
+        answers = TrieLanguageModel(tokenizer).plan(tasks[name].requests(local_id)).answer(model)
         assert value == pytest.approx(tasks[name].score(local_id, answers), abs=1e-4)
     assert len(set(scores.values)) > 5
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 100])
+def test_blocks_have_the_scores_of_the_whole_in_its_order(tasks_dir, family, model, block_size):
+    fitness = suite(tasks_dir, family)
+    whole = fitness.evaluate(model, Budget("search"))
+    blocks = list(fitness.evaluate_in_blocks(model, Budget("search"), block_size=block_size))
+    assert all(len(block.item_ids) == block_size for block in blocks[:-1])
+    assert [item for block in blocks for item in block.item_ids] == list(whole.item_ids)
+    np.testing.assert_allclose(np.concatenate([block.values for block in blocks]), whole.values, atol=1e-4)
+
+
+def test_stopping_after_a_block_runs_no_later_one(tasks_dir, family, model):
+    fitness = suite(tasks_dir, family)
+    n_tokens: list[int] = []
+    with model.register_forward_pre_hook(lambda _, inputs: n_tokens.append(inputs[0].numel())):
+        list(fitness.evaluate_in_blocks(model, Budget("search"), block_size=5))
+        everything = sum(n_tokens)
+        n_tokens.clear()
+        blocks = fitness.evaluate_in_blocks(model, Budget("search"), block_size=5)
+        next(blocks)
+    assert 0 < sum(n_tokens) < everything / 2
+    with pytest.raises(FitnessError, match="block_size"):
+        fitness.evaluate_in_blocks(model, Budget("search"), block_size=0)
 
 
 def test_a_suite_feeds_an_estimator(tasks_dir, family, model):
@@ -83,7 +108,7 @@ def test_a_trained_model_gets_what_it_knows_right(tokenizer):
     right, wrong = evaluate_tasks(
         model,
         [Task("knows", tuple(knows)), Task("fooled", tuple(fooled))],
-        language_model=PlainLanguageModel(tokenizer),
+        language_model=TrieLanguageModel(tokenizer),
     )
     assert (right.value, wrong.value) == (1.0, 0.0)
     assert (right.task, right.metric, right.stderr) == ("knows", "acc", 0.0)
@@ -97,9 +122,9 @@ def next_letter_model(tokenizer) -> nn.Module:
 
 
 def test_evaluating_reports_mean_standard_error_seconds_and_items(tasks_dir, model, tokenizer):
-    tasks = load_tasks(SOURCES, directory=tasks_dir)
+    tasks = load_tasks(SOURCES, TaskContext(tasks_dir))
     results = evaluate_tasks(
-        model, [task for group in tasks.values() for task in group], language_model=PlainLanguageModel(tokenizer)
+        model, [task for group in tasks.values() for task in group], language_model=TrieLanguageModel(tokenizer)
     )
     assert [(r.task, r.metric) for r in results] == [
         ("choices", "acc"), ("completions", "exact_match"), ("texts", "-bits_per_byte"),
@@ -114,24 +139,24 @@ def test_evaluating_reports_mean_standard_error_seconds_and_items(tasks_dir, mod
 
 def test_one_item_has_no_standard_error(model, tokenizer):
     task = Task("one", (MultipleChoice("1", "a", ("b", "c"), 0),))
-    (result,) = evaluate_tasks(model, [task], language_model=PlainLanguageModel(tokenizer))
+    (result,) = evaluate_tasks(model, [task], language_model=TrieLanguageModel(tokenizer))
     assert result.stderr is None
 
 
 def test_two_tasks_of_one_name_are_refused(tasks_dir, tmp_path):
     other = write_jsonl(tmp_path / "texts.jsonl", texts(3))
     with pytest.raises(FitnessError, match=r"unique names, found 'texts' in 'texts\.jsonl' and in"):
-        load_tasks(["texts.jsonl", str(other)], directory=tasks_dir)
+        load_tasks(["texts.jsonl", str(other)], TaskContext(tasks_dir))
 
 
 def test_a_source_named_twice_is_loaded_once(tasks_dir):
-    assert list(load_tasks(["texts.jsonl"] * 2, directory=tasks_dir)) == ["texts.jsonl"]
+    assert list(load_tasks(["texts.jsonl"] * 2, TaskContext(tasks_dir))) == ["texts.jsonl"]
 
 
 def test_all_broken_sources_are_reported_at_once(tmp_path):
     write_jsonl(tmp_path / "empty.jsonl", [])
     with pytest.raises(FitnessError) as error:
-        load_tasks(["empty.jsonl", "none.jsonl"], directory=tmp_path)
+        load_tasks(["empty.jsonl", "none.jsonl"], TaskContext(tmp_path))
     assert "empty.jsonl: expected at least one item" in str(error.value)
     assert "none.jsonl: expected a readable task file" in str(error.value)
 
@@ -139,7 +164,7 @@ def test_all_broken_sources_are_reported_at_once(tmp_path):
 def test_splits_of_other_tasks_are_refused(tokenizer):
     task = Task("one", (MultipleChoice("1", "a", ("b", "c"), 0),))
     with pytest.raises(FitnessError, match="expected items of the tasks, found 'one/2'"):
-        TaskSuite([task], splits=Splits({"search": ("one/1", "one/2")}), language_model=PlainLanguageModel(tokenizer))
+        TaskSuite([task], splits=Splits({"search": ("one/1", "one/2")}), language_model=TrieLanguageModel(tokenizer))
 
 
 def test_text_is_tokenised_once_before_the_first_evaluation(tasks_dir, family, model, monkeypatch):
@@ -150,6 +175,6 @@ def test_text_is_tokenised_once_before_the_first_evaluation(tasks_dir, family, m
 
 def test_an_item_that_the_model_cannot_take_is_named_before_any_model_is_needed(family, tmp_path):
     write_jsonl(tmp_path / "long.jsonl", [*completions(5), {"id": "huge", "prompt": "a", "answer": "b" * 200}])
-    tasks = load_tasks(["long.jsonl"], directory=tmp_path)["long.jsonl"]
+    tasks = load_tasks(["long.jsonl"], TaskContext(tmp_path))["long.jsonl"]
     with pytest.raises(FitnessError, match="item 'long/huge': max_new_tokens: expected between 1 and 127"):
-        make_suite(tasks, tokenizer_dir=family.base, shares={"search": 0.5, "test": 0.5}, seed=0)
+        make_suite(tasks, tokenizer=load_tokenizer(family.base), shares={"search": 0.5, "test": 0.5}, seed=0)

@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from search_spaces.errors import SpaceError
 from search_spaces.operators import sparsify
-from search_spaces.operators.operator import Operands, Trim
+from search_spaces.operators.operator import Trim
 from search_spaces.operators.registry import check_rule, operator_named
 from search_spaces.recipe import Parameter
-from tests.search_spaces.operators.merging import merge, random_tensors, rule_of
+from tests.search_spaces.operators.merging import merge, operands_of, random_tensors, rule_of
 
 SHAPE = (60, 50)
-TASK_OPERATORS = ["task_arithmetic", "ties", "dare_linear", "dare_ties"]
 
 
 def parents(n: int, *, scale: float = 0.01) -> tuple[list[Tensor], Tensor]:
@@ -41,14 +42,6 @@ def slow_ties(
         mass = sum(w for _, w in agree) if normalize else 1.0
         merged.append(sum(v for v, _ in agree) / mass if agree else 0.0)
     return base + torch.tensor(merged).view(base.shape)
-
-
-@pytest.mark.parametrize("operator", TASK_OPERATORS)
-def test_lambda_0_returns_the_base_bit_for_bit(operator: str) -> None:
-    tensors, base = parents(2)
-    base[0, 0] = -0.0
-    merged = merge(rule_of(operator, {"weight": 1.0}, {"weight": 0.5}, lambda_=0.0), tensors, base)
-    assert torch.equal(merged.view(torch.int32), base.view(torch.int32))
 
 
 def test_task_arithmetic_adds_weighted_task_vectors() -> None:
@@ -105,8 +98,7 @@ def test_ties_uses_the_thresholds_it_is_given() -> None:
         asked.append((i, density))
         return sparsify.trim(tensors[i] - base, density)
 
-    inputs = tuple(i.parameters for i in rule.inputs)
-    operands = Operands(tuple(tensors), base, inputs, rule.parameters, lambda i: torch.Generator(), trims)
+    operands = replace(operands_of(rule, tensors, base), trims=trims)
     assert torch.equal(operator_named("ties").merge(operands), merge(rule, tensors, base))
     assert asked == [(0, 0.2), (1, 0.5)]
 
@@ -158,3 +150,100 @@ def test_parents_of_one_dare_merge_have_masks_of_their_own() -> None:
     kept = merge(rule_of("dare_linear", half, half, rescale="none"), [a, a], base) - base
     shares = (kept / (a - base)).round()
     assert {float(share) for share in shares.unique()} == {0.0, 1.0, 2.0}  # neither, one, both
+
+
+FULL: dict[str, Parameter] = {"weight": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"normalize": True}, [2.0, -3.0, 4.0]),  # weights 1, 1, 2: (1·1 + 2·2.5)/3, (-3·1)/1, ...
+        ({"normalize": False}, [6.0, -3.0, 8.0]),
+        ({"normalize": True, "divisor": "agreeing"}, [3.0, -3.0, 8.0]),
+        ({"normalize": True, "divisor": "parents"}, [2.0, -1.0, 8.0 / 3.0]),
+    ],
+)
+def test_what_ties_divides_by_is_a_choice(choice: dict[str, Parameter], expected: list[float]) -> None:
+    deltas = [torch.tensor(row) for row in ([1.0, -3.0, 0.0], [-1.0, 0.0, -1.0], [2.5, 0.0, 4.0])]
+    rule = rule_of("ties", FULL, FULL, {"weight": 2.0}, **choice)
+    assert merge(rule, deltas, torch.zeros(3)).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("choice", "first"), [("plus", 1.0), ("majority", -1.0), ("drop", 0.0)])
+def test_the_sign_of_a_vote_that_sums_to_zero_is_a_choice(choice: str, first: float) -> None:
+    ours, theirs = torch.tensor([1.0, -1.0, -2.0, 0.0]), torch.tensor([-1.0, -3.0, -1.0, 0.0])
+    merged = merge(rule_of("ties", FULL, FULL, zero_sign=choice), [ours, theirs], torch.zeros(4))
+    assert merged.tolist() == [first, -2.0, -1.5, 0.0]
+
+
+def test_ties_over_the_whole_model_uses_the_models_thresholds() -> None:
+    tensors, base = parents(2)
+    rule = rule_of("ties", {**FULL, "density": 0.2}, {**FULL, "density": 0.5}, scope="global")
+    operands = replace(operands_of(rule, tensors, base), global_trims=lambda i, density: Trim(density, -1))
+    expected = operator_named("ties").merge(
+        replace(
+            operands_of(rule_of("ties", {**FULL, "density": 0.2}, {**FULL, "density": 0.5}), tensors, base),
+            trims=lambda i, density: Trim(density, -1),
+        )
+    )
+    assert torch.equal(operator_named("ties").merge(operands), expected)
+    with pytest.raises(SpaceError, match="scope: expected tensor where one tensor is merged alone, found global"):
+        operator_named("ties").merge(replace(operands, global_trims=None))
+
+
+def test_dare_ties_may_trim_what_is_left() -> None:
+    (a,), base = parents(1)
+    half: dict[str, Parameter] = {"weight": 1.0, "density": 0.5}
+    dropped = merge(rule_of("dare_ties", half), [a], base) - base
+    trimmed = merge(rule_of("dare_ties", half, second_trim=0.2), [a], base) - base
+    assert int(trimmed.count_nonzero()) == a.numel() // 5
+    assert torch.equal(trimmed[trimmed != 0.0], dropped[trimmed != 0.0])
+
+
+def test_della_is_unbiased() -> None:
+    (a,), base = parents(1, scale=1.0)
+    rule = rule_of("della_linear", {"weight": 1.0, "density": 0.4, "epsilon": 0.2})
+    n = 1500
+    mean = sum((merge(rule, [a], base, seed=seed).double() for seed in range(n)), torch.zeros(SHAPE).double()) / n
+    # The smallest chance is 0.2: a standard error of |δ|·sqrt(0.8/(0.2·n)); six of them over 3,000 elements is never.
+    assert bool(((mean - a).abs() < 6 * (a - base).abs() * (0.8 / 0.2 / n) ** 0.5 + 1e-5).all())
+
+
+def test_della_keeps_large_changes_more_often_than_small_ones() -> None:
+    (a,), base = parents(1)
+    half: dict[str, Parameter] = {"weight": 1.0, "density": 0.5, "epsilon": 0.3}
+    kept = merge(rule_of("della_linear", half, rescale="none"), [a], base) != base
+    large = (a - base).abs() > (a - base).abs().median()
+    assert float(kept.float().mean()) == pytest.approx(0.5, abs=0.03)
+    assert float(kept[large].float().mean()) == pytest.approx(0.65, abs=0.04)
+
+
+COMPOSED = {
+    "task_arithmetic": {"sparsify": "none", "consensus": "sum"},
+    "ties": {"sparsify": "magnitude", "consensus": "sign", "rescale": "none", "normalize": True},
+    "dare_linear": {"sparsify": "random", "consensus": "sum"},
+    "dare_ties": {"sparsify": "random", "consensus": "sign"},
+    "della_linear": {"sparsify": "ranked", "consensus": "sum"},
+    "della": {"sparsify": "ranked", "consensus": "sign", "normalize": True},
+    "breadcrumbs": {"sparsify": "outliers", "consensus": "sum", "rescale": "none"},
+    "breadcrumbs_ties": {"sparsify": "outliers", "consensus": "sign", "rescale": "none"},
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_the_named_pipelines_are_points_of_the_composed_one(name: str) -> None:
+    tensors, base = parents(3)
+    known = operator_named(name).input_parameters
+    inputs: list[dict[str, Parameter]] = [
+        {"weight": w, "density": d, "gamma": 0.02, "epsilon": 0.1} for w, d in ((0.5, 0.3), (1.0, 0.7), (0.8, 0.5))
+    ]
+    named = rule_of(name, *({n: v for n, v in values.items() if n in known} for values in inputs))
+    composed = rule_of("composed", *inputs, **COMPOSED[name])  # type: ignore[arg-type]
+    assert torch.equal(merge(composed, tensors, base), merge(named, tensors, base))
+
+
+def test_composed_with_the_largest_is_magmax() -> None:
+    tensors, base = parents(3)
+    composed = rule_of("composed", FULL, FULL, FULL, consensus="largest")
+    assert torch.equal(merge(composed, tensors, base), merge(rule_of("magmax", FULL, FULL, FULL), tensors, base))

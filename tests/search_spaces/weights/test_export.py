@@ -16,9 +16,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import Input, Recipe, Rule, Where
+from search_spaces.weights.architecture import build_module
 from search_spaces.weights.export import export
 from search_spaces.weights.materialise import merged_tensor
 from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.resident import ResidentModel
 from search_spaces.weights.sources import output_names
 from tests.conftest import Family
 from tests.search_spaces.weights.recipes import altered, copy_of, merge, opened, recipe, sources
@@ -288,3 +290,18 @@ def test_reading_an_export_back_finds_what_the_headers_promise(parents: Parents,
     out = Checkpoint.open(sources({"out": export(half, parents, tmp_path / "out")})["out"])
     assert out.tied
     assert {out.shape(name) for name in out.names} == {parents["base"].shape(name) for name in out.names}
+
+
+def test_one_untied_parent_gives_the_output_a_head_of_its_own(family: Family, untied: Family, tmp_path: Path) -> None:
+    parents = opened({"base": family.base, "alpha": untied.experts["alpha"]})
+    merge = recipe(parents, Rule("task_arithmetic", (Input("alpha", {"weight": 0.5}),)))
+    out = export(merge, parents, tmp_path / "out")
+    loaded = AutoModelForCausalLM.from_pretrained(out).eval()
+    base, head = (load_file(d / "model.safetensors") for d in (family.base, untied.experts["alpha"]))
+    expected = base[EMBEDDING] + 0.5 * (head["lm_head.weight"] - base[EMBEDDING])
+    torch.testing.assert_close(loaded.lm_head.weight.data, expected)
+    model = ResidentModel(build_module(parents["base"]), parents)
+    model.become(merge)
+    tokens = torch.arange(12).view(2, 6) + 3
+    with torch.no_grad():
+        assert model.model(tokens).logits.equal(loaded(tokens).logits)

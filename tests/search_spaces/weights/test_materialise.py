@@ -8,10 +8,11 @@ import torch
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import OPERATORS
 from search_spaces.recipe import Input, Rule, Where
-from search_spaces.weights.materialise import all_finite, merged_tensor, plan_tensor
+from search_spaces.weights.materialise import all_finite, merged_tensor
 from search_spaces.weights.parents import Parents
+from search_spaces.weights.plan import plan_tensor
 from search_spaces.weights.sources import output_names, source_name, with_layer
-from search_spaces.weights.trims import TrimCache
+from search_spaces.weights.statistics import Statistics
 from tests.conftest import Family
 from tests.search_spaces.weights.recipes import altered, copy_of, merge, opened, recipe, without
 
@@ -19,7 +20,14 @@ ATTENTION = "model.layers.1.self_attn.q_proj.weight"
 MLP = "model.layers.0.mlp.up_proj.weight"
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
-WEIGHTED = sorted(name for name, operator in OPERATORS.items() if "weight" in operator.input_parameters)
+REQUIRED = {
+    name: [n for n, kind in operator.kinds.items() if kind.default is None] for name, operator in OPERATORS.items()
+}
+WEIGHTED = sorted(
+    name
+    for name, operator in OPERATORS.items()
+    if "weight" in operator.input_parameters and set(REQUIRED[name]) <= {"weight"}
+)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -112,10 +120,10 @@ def test_random_masks_depend_on_seed_and_parent_and_tensor_but_not_on_order(pare
 
 
 def test_kept_thresholds_change_nothing(parents: Parents) -> None:
-    r, trims = merge(parents, "ties", alpha=0.9, beta=0.4), TrimCache()
+    r, statistics = merge(parents, "ties", alpha=0.9, beta=0.4), Statistics()
     for _ in range(2):
         for name in output_names(r, parents):
-            assert merged_tensor(r, parents, name, trims=trims).equal(merged_tensor(r, parents, name))
+            assert merged_tensor(r, parents, name, statistics=statistics).equal(merged_tensor(r, parents, name))
 
 
 def test_merging_does_not_write_to_the_parents(parents: Parents) -> None:

@@ -161,13 +161,6 @@ def test_an_eight_bit_tensor_is_refused(damaged: Path) -> None:
         checkpoint(damaged)
 
 
-def test_an_adapter_is_refused_with_what_to_do(damaged: Path) -> None:
-    (damaged / "model.safetensors").rename(damaged / "adapter_model.safetensors")
-    (damaged / "config.json").rename(damaged / "adapter_config.json")
-    with pytest.raises(SpaceError, match=r"found a LoRA adapter.*come with a later version.*merge_and_unload"):
-        checkpoint(damaged)
-
-
 @pytest.mark.parametrize("keep", [0, 5, 100, 30_000])
 def test_a_truncated_file_is_refused_at_open(damaged: Path, keep: int) -> None:
     path = damaged / "model.safetensors"

@@ -4,40 +4,50 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from search_spaces.operators.sparsify import trim
-from search_spaces.weights.trims import TrimCache
+from search_spaces.operators.sparsify import trim_to
+from search_spaces.weights.trims import TrimCache, density_steps, magnitudes_of
 
 
-@given(n=st.integers(1, 200), step=st.integers(1, 256), levels=st.integers(1, 40), seed=st.integers(0, 2**32))
-def test_a_remembered_threshold_is_the_computed_one(n: int, step: int, levels: int, seed: int) -> None:
+def remembered(cache: TrimCache, magnitudes: Tensor, k: int) -> tuple[float, int]:
+    n = magnitudes.numel()
+    return cache.trim(("parent", "tensor"), lambda: magnitudes.clone(), k, density_steps(n))
+
+
+@given(
+    n=st.integers(1, 700), share=st.floats(0, 1), levels=st.sampled_from([1, 2, 5, 40, 10**6]), seed=st.integers(0, 99)
+)
+def test_a_remembered_threshold_is_the_computed_one_at_every_count(
+    n: int, share: float, levels: int, seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
-    parent = torch.randint(-levels, levels + 1, (n,), generator=generator).float()  # few levels: many ties
-    base = torch.zeros(n)
-    cache = TrimCache()
-    for _ in range(2):
-        assert cache.trim(("parent", "tensor"), parent, base, step / 256) == trim(parent - base, step / 256)
-
-
-def test_a_density_between_the_steps_is_computed_afresh() -> None:
-    parent, base = torch.arange(100.0), torch.zeros(100)
-    assert TrimCache().trim(("p",), parent, base, 0.333) == trim(parent - base, 0.333)
+    magnitudes = torch.randint(0, levels, (n,), generator=generator).float()  # few levels: many ties
+    cache, k = TrimCache(), max(1, int(share * n))
+    for count in (k, *density_steps(n)[::50], k, max(1, k - 1)):
+        assert remembered(cache, magnitudes, count) == trim_to(magnitudes, count)
 
 
 def test_one_pass_serves_every_density() -> None:
-    parent, cache = torch.randn(1000, generator=torch.Generator().manual_seed(0)), TrimCache()
-    expected = trim(parent, 0.25)
-    cache.trim(("p",), parent, torch.zeros(1000), 0.5)
-    # The same key promises the same task vector, so these zeros are not looked at.
-    assert cache.trim(("p",), torch.zeros(1000), torch.zeros(1000), 0.25) == expected
+    magnitudes, cache = torch.rand(1000, generator=torch.Generator().manual_seed(0)), TrimCache()
+    expected = trim_to(magnitudes, 250)
+    remembered(cache, magnitudes, 500)
+    # The same key promises the same magnitudes, so these zeros are not looked at.
+    assert remembered(cache, torch.zeros(1000), 250) == expected
 
 
-def test_the_operands_are_not_changed() -> None:
-    parent, base = torch.tensor([3.0, -1.0, 2.0]), torch.zeros(3)
-    TrimCache().trim(("p",), parent, base, 0.5)
-    assert parent.tolist() == [3.0, -1.0, 2.0]
+def test_a_count_between_the_steps_is_remembered_too() -> None:
+    magnitudes, cache = torch.rand(1000, generator=torch.Generator().manual_seed(0)), TrimCache()
+    expected = remembered(cache, magnitudes, 333)
+    assert remembered(cache, torch.zeros(1000), 333) == expected == trim_to(magnitudes, 333)
 
 
-def test_trim_itself_is_checked_by_hand() -> None:
-    kept = TrimCache().trim(("p",), torch.tensor([3.0, -1.0, 1.0, 0.5]), torch.zeros(4), 0.5)
-    assert (kept.magnitude, kept.n_ties) == pytest.approx((1.0, 1))
+def test_magnitudes_are_those_of_float32_differences() -> None:
+    parent, base = torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0, 1.5]])
+    assert magnitudes_of(parent, base.bfloat16()).tolist() == [2.0, 2.5]
+    assert parent.tolist() == [[3.0, -1.0]]
+
+
+def test_a_threshold_is_checked_by_hand() -> None:
+    kept = remembered(TrimCache(), torch.tensor([3.0, 1.0, 1.0, 0.5]), 2)
+    assert kept == pytest.approx((1.0, 1))

@@ -1,0 +1,141 @@
+"""Scoring any items of some tasks with one engine."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fitness.engine.language_model import Answer, LanguageModel, Plan, Request
+from fitness.errors import FitnessError
+from fitness.scores import ItemScores
+from fitness.tasks.divergence import DivergenceTask
+from fitness.tasks.protocols import AnyTask, ModelTask
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_N_PLANS = 16  # racing asks for many different sets of items
+
+
+class ItemScorer:
+    """Scores any items of some tasks; keeps the plans of the item sets it was last asked for."""
+
+    def __init__(self, tasks: Sequence[AnyTask], language_model: LanguageModel | None) -> None:
+        names = [task.name for task in tasks]
+        for name in names:
+            if names.count(name) > 1:
+                raise FitnessError(f"tasks: expected unique names, found {name!r} {names.count(name)} times")
+        self._asking = {f"{t.name}/{i}": (t, i) for t in tasks if not isinstance(t, ModelTask) for i in t.item_ids}
+        self._running = {f"{t.name}/{i}": (t, i) for t in tasks if isinstance(t, ModelTask) for i in t.item_ids}
+        if self._asking and language_model is None:
+            asking = next(iter(self._asking.values()))[0].name
+            raise FitnessError(f"task {asking!r}: expected a model with a tokenizer, found one without")
+        self._language_model = language_model
+        self._plans: OrderedDict[tuple[tuple[str, ...], ...], tuple[Plan, dict[str, int]]] = OrderedDict()
+
+    @property
+    def task_of(self) -> dict[str, AnyTask]:
+        """Item id -> its task."""
+        tasks: dict[str, AnyTask] = {item: task for item, (task, _) in self._asking.items()}
+        return tasks | {item: task for item, (task, _) in self._running.items()}
+
+    def score(self, model: nn.Module, items: tuple[str, ...]) -> ItemScores:
+        """Return the items' scores, in their order.
+
+        Raises:
+            FitnessError: a score is not finite.
+        """
+        (scores,) = self.score_in_blocks(model, items, block_size=len(items))
+        return scores
+
+    def score_in_blocks(self, model: nn.Module, items: tuple[str, ...], *, block_size: int) -> Iterator[ItemScores]:
+        """Yield the scores of `block_size` items after the other; who stops early has scored no later block.
+
+        Raises:
+            FitnessError: a score is not finite.
+        """
+        blocks = [items[start : start + block_size] for start in range(0, len(items), block_size)]
+        for block, answered in zip(blocks, self._answers(model, blocks), strict=True):
+            scores: dict[str, float] = {}
+            for item, answers in answered:
+                task, local_id = self._asking[item]
+                scores[item] = task.score(local_id, answers)
+            for runner in dict.fromkeys(self._running[item][0] for item in block if item in self._running):
+                wanted = [item for item in block if item in self._running and self._running[item][0] is runner]
+                values = runner.score_model(model, [self._running[item][1] for item in wanted])
+                scores.update(zip(wanted, values, strict=True))
+            yield ItemScores(block, np.array([scores[item] for item in block]))
+
+    def to_learn(self, items: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return expert -> those of the items that it has not answered yet."""
+        missing: dict[str, list[str]] = {}
+        for item in items:
+            task, local_id = self._asking.get(item, (None, ""))
+            if isinstance(task, DivergenceTask) and not task.knows(local_id):
+                missing.setdefault(task.expert, []).append(item)
+        return {expert: tuple(of_expert) for expert, of_expert in missing.items()}
+
+    def learn(self, expert: nn.Module, items: tuple[str, ...]) -> None:
+        """Let tasks keep an expert's answers to their items."""
+        (answered,) = self._answers(expert, [items])
+        for item, answers in answered:
+            task, local_id = self._asking[item]
+            assert isinstance(task, DivergenceTask)
+            task.learn(local_id, answers)
+
+    def plan(self, items: tuple[str, ...]) -> None:
+        """Make the requests of items ready."""
+        if any(item in self._asking for item in items):
+            self._plan((items,))
+
+    def _answers(self, model: nn.Module, blocks: Sequence[tuple[str, ...]]) -> Iterator[list[tuple[str, list[Answer]]]]:
+        """Yield, block by block, (item, answers) of those items that ask the language model."""
+        asking = [[item for item in block if item in self._asking] for block in blocks]
+        if not any(asking):
+            yield from ([] for _ in blocks)
+            return
+        plan, n_requests = self._plan(tuple(blocks))
+        for block, answers in zip(asking, plan.answer_in_blocks(model), strict=True):
+            ends = np.cumsum([0, *(n_requests[item] for item in block)])
+            yield [(item, answers[start:end]) for item, (start, end) in zip(block, pairwise(ends), strict=True)]
+
+    def _plan(self, blocks: tuple[tuple[str, ...], ...]) -> tuple[Plan, dict[str, int]]:
+        """Return the plan of blocks of items, and how many requests each item has."""
+        if blocks in self._plans:
+            self._plans.move_to_end(blocks)
+            return self._plans[blocks]
+        requests: list[Request] = []
+        n_requests: dict[str, int] = {}
+        block_ends: list[int] = []
+        for block in blocks:
+            for item in block:
+                if item in self._asking:
+                    task, local_id = self._asking[item]
+                    asked = task.requests(local_id)
+                    requests.extend(asked)
+                    n_requests[item] = len(asked)
+            block_ends.append(len(requests))
+        assert self._language_model is not None
+        try:
+            plan = self._language_model.plan(requests, block_ends)
+        except FitnessError:
+            self._name_the_item(list(n_requests))
+            raise
+        self._plans[blocks] = plan, n_requests
+        if len(self._plans) > _N_PLANS:
+            self._plans.popitem(last=False)
+        return self._plans[blocks]
+
+    def _name_the_item(self, items: Sequence[str]) -> None:
+        """Raise the engine's error with the first item that causes it."""
+        assert self._language_model is not None
+        for item in items:
+            task, local_id = self._asking[item]
+            try:
+                self._language_model.plan(task.requests(local_id))
+            except FitnessError as error:
+                raise FitnessError(f"item {item!r}: {error}") from error

@@ -1,0 +1,178 @@
+"""Tasks that are Python functions of a model: anything that no question and answer can say, images too.
+
+`python:package.module:function` or `python:path/to/file.py:function` names a function
+
+    def function(model, tokenizer) -> dict[str, float]: ...
+
+that returns one finite score per item, higher is better. With a keyword `items` it is told which items are wanted and
+returns those. With an attribute `item_ids` it says which there are; else it is called once, on the campaign's base
+model, to find out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from fitness.errors import FitnessError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_MAX_NAMED = 3
+
+
+class PythonTask:
+    """A function's items; a `ModelTask`.
+
+    Args:
+        name: unique within a campaign.
+        function: see this module's docstring.
+        tokenizer: transformers' of the campaign's base, passed on; None where there is none.
+        base: loads the campaign's base model; called only where the function does not say its item ids. None where
+            there is none.
+
+    Raises:
+        FitnessError: the item ids are not different texts, or the function fails on the base model.
+    """
+
+    metric = "score"
+
+    def __init__(
+        self, name: str, function: Callable[..., Any], *, tokenizer: object, base: Callable[[], nn.Module] | None
+    ) -> None:
+        self.name = name
+        self._function = function
+        self._tokenizer = tokenizer
+        self._takes_items = _takes_items(function)
+        said = getattr(function, "item_ids", None)
+        if said is None:
+            if base is None:
+                raise FitnessError(f"{name}: expected a function with an attribute item_ids, found none")
+            said = self._scores(base())
+        self.item_ids = self._checked_ids(tuple(said))
+
+    def score_model(self, model: nn.Module, item_ids: Sequence[str]) -> list[float]:
+        """Return the function's scores of some items (see `ModelTask.score_model`)."""
+        scores = self._scores(model, tuple(item_ids))
+        self._check_items(scores, item_ids)
+        return [self._score(scores, item) for item in item_ids]
+
+    def _scores(self, model: nn.Module, items: tuple[str, ...] | None = None) -> Mapping[str, Any]:
+        import torch
+
+        model.eval()
+        wanted = {"items": items} if self._takes_items and items is not None else {}
+        with self._naming_errors(), torch.no_grad():
+            scores = self._function(model, self._tokenizer, **wanted)
+        if not isinstance(scores, Mapping):
+            raise FitnessError(f"{self.name}: expected a dict of item ids and scores, found {type(scores).__name__}")
+        return scores
+
+    def _check_items(self, scores: Mapping[str, Any], item_ids: Sequence[str]) -> None:
+        expected = set(item_ids) if self._takes_items else set(self.item_ids)
+        missing, more = expected - scores.keys(), scores.keys() - expected
+        if missing or more:
+            found = [f"{_listed(missing)} missing"] * bool(missing) + [f"{_listed(more)} as well"] * bool(more)
+            raise FitnessError(f"{self.name}: expected scores of {len(expected)} items, found {' and '.join(found)}")
+
+    def _score(self, scores: Mapping[str, Any], item: str) -> float:
+        try:
+            value = float(scores[item])
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise FitnessError(f"{self.name}: expected a finite number for item {item!r}, found {scores[item]!r}")
+        return value
+
+    def _checked_ids(self, ids: tuple[object, ...]) -> tuple[str, ...]:
+        texts = tuple(item for item in ids if isinstance(item, str) and item and "\n" not in item)
+        if not ids or len(set(texts)) < len(ids):
+            found = "none" if not ids else _listed(item for item in ids if item not in texts or ids.count(item) > 1)
+            raise FitnessError(f"{self.name}: expected item ids that are different texts of one line, found {found}")
+        return texts
+
+    @contextlib.contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        import torch
+
+        try:
+            yield
+        except (MemoryError, torch.OutOfMemoryError):
+            raise  # the caller frees some and tries again
+        except Exception as error:  # it is the user's code, which can raise anything
+            reason = " ".join(str(error).split()) or "no reason given"
+            raise FitnessError(f"{self.name}: the function raised {type(error).__name__}: {reason}") from error
+
+
+def load_function(place: str, function: str) -> Callable[..., Any]:
+    """Import a task's function.
+
+    Args:
+        place: a dotted module, or the path of a `.py` file.
+        function: its name there.
+
+    Raises:
+        FitnessError: there is no such module, it cannot be imported, or it has no such function.
+    """
+    source = f"python:{place}:{function}"
+    if not place or not function.isidentifier():
+        raise FitnessError(f"task {source!r}: expected python:MODULE:FUNCTION or python:FILE.py:FUNCTION")
+    module = _import_file(Path(place), source) if place.endswith(".py") else _import_module(place, source)
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise FitnessError(f"task {source!r}: expected a function {function!r} in {place}, found none")
+    called: Callable[..., Any] = found
+    return called
+
+
+def _import_module(name: str, source: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # importing runs the user's code
+        raise _not_imported(source, error, "is it installed, or on PYTHONPATH?") from error
+
+
+def _import_file(path: Path, source: str) -> ModuleType:
+    if not path.is_file():
+        raise FitnessError(f"task {source!r}: expected a file, found nothing at {path}")
+    path = path.resolve()
+    name = f"evomerge_task_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look it up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # importing runs the user's code
+        del sys.modules[name]
+        raise _not_imported(source, error, "it is imported by its path, without its folder on sys.path") from error
+    return module
+
+
+def _not_imported(source: str, error: Exception, hint: str) -> FitnessError:
+    return FitnessError(f"task {source!r}: cannot be imported: {type(error).__name__}: {error}; {hint}")
+
+
+def _takes_items(function: Callable[..., Any]) -> bool:
+    try:
+        return "items" in inspect.signature(function).parameters
+    except ValueError:  # compiled functions need not have a signature
+        return False
+
+
+def _listed(items: object) -> str:
+    assert hasattr(items, "__iter__")
+    names = sorted({repr(item) for item in items})
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more

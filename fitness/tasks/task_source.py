@@ -1,0 +1,59 @@
+"""How a task is named in campaign files and on the command line: a place, and after a colon what to measure there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+JS_DIVERGENCE = "js_divergence"
+_PYTHON = "python:"
+_JSONL = (".jsonl",)
+_YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """A parsed source of tasks.
+
+    Attributes:
+        kind: `jsonl` and `yaml` are files, `lm_eval` a name of lm-eval's, `python` a function.
+        place: the file's path, lm-eval's name, or the function's module (dotted, or a path ending in `.py`).
+        detail: what follows the last colon: the metric (`METRIC` or `METRIC,FILTER`), empty for the default one; or
+            the function's name.
+    """
+
+    kind: Literal["jsonl", "yaml", "lm_eval", "python"]
+    place: str
+    detail: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> TaskSource:
+        """Read `FILE.jsonl[:METRIC]`, `FILE.yaml[:METRIC]`, `NAME[:METRIC]`, `python:MODULE:FUNCTION`."""
+        if text.startswith(_PYTHON):
+            place, _, function = text.removeprefix(_PYTHON).rpartition(":")
+            return cls("python", place, function)
+        file, _, metric = (text, "", "") if text.endswith(_JSONL + _YAML) else text.rpartition(":")
+        if file.endswith(_JSONL):
+            return cls("jsonl", file, metric)
+        if file.endswith(_YAML):
+            return cls("yaml", file, metric)
+        name, _, metric = text.partition(":")
+        return cls("lm_eval", name, metric)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether `place` is a path."""
+        return self.kind in ("jsonl", "yaml") or (self.kind == "python" and self.place.endswith(".py"))
+
+    @property
+    def wants_expert(self) -> bool:
+        """Whether its scores compare a candidate with an expert."""
+        return self.kind != "python" and self.detail == JS_DIVERGENCE
+
+    def at(self, place: str) -> TaskSource:
+        """Return the same source elsewhere."""
+        return replace(self, place=place)
+
+    def __str__(self) -> str:
+        colon = ":" if self.detail else ""
+        return f"{_PYTHON if self.kind == 'python' else ''}{self.place}{colon}{self.detail}"

@@ -1,0 +1,128 @@
+"""Averages and selections of the parents' weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from search_spaces.operators.catalogue.shared import NORMALIZE, WEIGHT
+from search_spaces.operators.operator import Operator
+from search_spaces.operators.parameters import OneOf, Real, Whole
+
+_WINDOW = Whole(meaning="how many of the last checkpoints take part; 0 means all", default=0, gene=(1, 8))
+
+AVERAGES = (
+    Operator(
+        name="linear",
+        module="averages",
+        input_parameters={"weight": WEIGHT},
+        parameters={"normalize": replace(NORMALIZE, default=True)},
+        divides_by_weights="normalize",
+    ),
+    Operator(
+        name="model_interpolation",
+        in_mergekit=False,
+        module="averages",
+        parameters={"t": Real(meaning="share of the second parent", gene=(-0.2, 1.3), searched=True)},
+        n_inputs=(2, 2),
+        ordered=True,
+    ),
+    Operator(
+        name="bcwi",
+        in_mergekit=False,
+        module="averages",
+        parameters={
+            "alpha": Real(meaning="share of the old model, the first input", gene=(0.0, 1.0), searched=True),
+        },
+        n_inputs=(2, None),
+        ordered=True,
+    ),
+    Operator(
+        name="mwa",
+        in_mergekit=False,
+        module="averages",
+        input_parameters={
+            "metric": Real(meaning="the checkpoint's training loss (positive) or step (0 or more)"),
+        },
+        parameters={
+            "metric_is": OneOf(
+                meaning="what the metric is: a loss counts by its inverse, a step as it is",
+                default="loss",
+                choices=("loss", "step"),
+            ),
+            "power": Real(
+                meaning="exponent: 0 is the uniform mean", default=1.0, low=0.0, gene=(0.0, 8.0), searched=True
+            ),
+            "transform": OneOf(
+                meaning="shares in proportion to the metric's power, or a softmax over the standardised loss or step",
+                default="power",
+                choices=("power", "softmax"),
+            ),
+            "window": _WINDOW,
+        },
+        ordered=True,
+    ),
+    Operator(
+        name="wsm",
+        in_mergekit=False,
+        module="averages",
+        parameters={
+            "decay": OneOf(
+                meaning="shape of the learning-rate decay that the average stands for; linear is the plain mean",
+                default="linear",
+                choices=("linear", "sqrt", "cosine", "power"),
+            ),
+            "exponent": Real(
+                meaning="p of the decay 1 - x^p, for decay: power",
+                default=1.0,
+                low=0.0,
+                open_low=True,
+                gene=(0.25, 4.0),
+                scale="log",
+                searched=True,
+            ),
+            "window": _WINDOW,
+        },
+        ordered=True,
+    ),
+    Operator(
+        name="layer_swap",
+        in_mergekit=False,
+        module="layer_swap",
+        parameters={
+            "bottom": Whole(
+                meaning="first layers from the first parent", default=5, gene=(0, 8), whole_model=True, searched=True
+            ),
+            "top": Whole(
+                meaning="last layers from the first parent", default=2, gene=(0, 8), whole_model=True, searched=True
+            ),
+            "bottom_transition": Whole(
+                meaning="layers that are mixed after the bottom ones", default=1, gene=(0, 4), whole_model=True
+            ),
+            "top_transition": Whole(
+                meaning="layers that are mixed before the top ones", default=1, gene=(0, 4), whole_model=True
+            ),
+            "transition_weight": Real(
+                meaning="the second parent's share where layers are mixed",
+                default=0.5,
+                low=0.0,
+                high=1.0,
+                gene=(0.0, 1.0),
+            ),
+            "edge_source": OneOf(
+                meaning="where embeddings, final norm and head come from: the outer parent (first), inner, or the mean",
+                default="outer",
+                choices=("outer", "inner", "mean"),
+                whole_model=True,
+            ),
+        },
+        n_inputs=(2, 2),
+        ordered=True,
+    ),
+    Operator(
+        name="passthrough",
+        module="averages",
+        input_parameters={"scale": Real(meaning="factor", default=1.0, gene=(0.0, 1.5))},
+        n_inputs=(1, 1),
+        ordered=True,
+    ),
+)

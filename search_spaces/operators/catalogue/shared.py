@@ -1,0 +1,84 @@
+"""Parameters that many operators have, and the row of an operator of task vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from search_spaces.operators.operator import Operator
+from search_spaces.operators.parameters import Bounds, Flag, Kind, OneOf, Real
+from search_spaces.recipe import Parameter
+
+WEIGHT = Real(meaning="the parent's share", gene=(0.0, 1.5), searched=True)
+DENSITY = Real(
+    meaning="share of the task vector's elements that is kept",
+    default=1.0,
+    low=0.0,
+    high=1.0,
+    open_low=True,
+    gene=(0.2, 1.0),
+    scale="quantised",
+    searched=True,
+)
+LAMBDA = Real(meaning="scales the merged task vector", default=1.0, gene=(0.3, 1.8))
+NORMALIZE = Flag(meaning="divide by the sum of the weights", default=False)
+INT8_MASK = Flag(meaning="how mergekit stores its masks: read from its files, without effect here", default=False)
+RESCALE = OneOf(
+    meaning=(
+        "how a sparsified task vector is scaled: by the inverse of the probability of being kept (density), back to "
+        "its L1 norm (l1; mergekit's true), or not (none; mergekit's false)"
+    ),
+    default="none",
+    choices=("density", "l1", "none"),
+    also={True: "l1", False: "none"},
+)
+LINES: Mapping[str, Kind] = {
+    "lines_alpha": Real(
+        meaning="LiNeS: scale at the first layer",
+        default=1.0,
+        gene=(0.0, 1.5),
+        whole_model=True,
+        in_mergekit=False,
+    ),
+    "lines_beta": Real(
+        meaning="LiNeS: what the last layer's scale exceeds it by",
+        default=0.0,
+        gene=(-0.5, 1.5),
+        whole_model=True,
+        in_mergekit=False,
+    ),
+    "lines_head": OneOf(
+        meaning="LiNeS: whether what follows the layers is scaled like their start (the paper) or their end",
+        default="start",
+        choices=("start", "end"),
+        whole_model=True,
+        in_mergekit=False,
+    ),
+}
+
+
+def task_operator(  # noqa: PLR0913 -- one argument per attribute of the row
+    name: str,
+    module: str = "task_vectors",
+    *,
+    inputs: Mapping[str, Kind],
+    own: Mapping[str, Kind],
+    lambda_gene: Bounds = (0.3, 1.8),
+    lambda_in_mergekit: bool = False,
+    n_inputs: tuple[int, int | None] = (1, None),
+    ordered: bool = False,
+    in_mergekit: bool = True,
+    mergekit_defaults: Mapping[str, Parameter] | None = None,
+) -> Operator:
+    """Return the row of an operator whose function gives a merged task vector: it has λ and LiNeS on top of its own."""
+    return Operator(
+        name=name,
+        module=module,
+        input_parameters=inputs,
+        parameters={**own, "lambda": replace(LAMBDA, gene=lambda_gene, in_mergekit=lambda_in_mergekit), **LINES},
+        needs_base=True,
+        n_inputs=n_inputs,
+        ordered=ordered,
+        in_mergekit=in_mergekit,
+        mergekit_defaults=mergekit_defaults or {},
+    )

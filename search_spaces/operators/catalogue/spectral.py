@@ -1,0 +1,175 @@
+"""Operators on the singular value decomposition of task vectors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from search_spaces.operators.catalogue.shared import LAMBDA, WEIGHT, task_operator
+from search_spaces.operators.operator import Operator
+from search_spaces.operators.parameters import Real, Whole
+
+_WEIGHT = replace(
+    WEIGHT, meaning="scales the parent's task vector; 0 leaves the parent out", default=1.0, searched=False
+)
+_task_operator = partial(task_operator, in_mergekit=False)
+_FLATNESS = Real(
+    meaning="γ: from the spectrum of the sum (0) to a flat one (1, the paper)",
+    default=1.0,
+    low=0.0,
+    high=1.0,
+    gene=(0.0, 1.0),
+    searched=True,
+)
+_RANK_SHARE = Real(
+    meaning="κ: share of the min(o, n)/N components per task that is kept",
+    default=1.0,
+    low=0.0,
+    high=1.0,
+    open_low=True,
+    gene=(0.1, 1.0),
+    scale="quantised",
+)
+
+SPECTRAL: tuple[Operator, ...] = (
+    _task_operator(
+        "iso_c",
+        "spectral.isotropic",
+        inputs={"weight": _WEIGHT},
+        own={"flatness": _FLATNESS},
+        lambda_gene=(0.2, 3.0),
+    ),
+    _task_operator(
+        "iso_cts",
+        "spectral.isotropic",
+        inputs={"weight": _WEIGHT},
+        own={
+            "common": Real(
+                meaning="share of the directions that all tasks have in common",
+                default=0.8,
+                low=0.0,
+                high=1.0,
+                gene=(0.2, 1.0),
+            ),
+            "flatness": _FLATNESS,
+        },
+        lambda_gene=(0.2, 3.0),
+    ),
+    _task_operator(
+        "tsv_m",
+        "spectral.task_singular_vectors",
+        inputs={"weight": replace(_WEIGHT, searched=True)},
+        own={"rank_share": _RANK_SHARE},
+        lambda_gene=(0.2, 3.0),
+    ),
+    _task_operator(
+        "r_tsvm",
+        "spectral.task_singular_vectors",
+        inputs={"weight": _WEIGHT},
+        own={
+            "outlier_power": Real(
+                meaning="p: how much parents with more outliers count; below 0, less",
+                default=1.0,
+                gene=(-1.0, 1.0),
+                searched=True,
+            ),
+            "outlier_sigmas": Real(
+                meaning="standard deviations of |δ| above its mean from which an element is an outlier",
+                default=3.0,
+                low=0.0,
+                gene=(2.0, 4.0),
+            ),
+            "smallest_rank": Real(
+                meaning="the share of its components that a task keeps when it is as sparse as can be",
+                default=0.5,
+                low=0.0,
+                high=1.0,
+                gene=(0.1, 1.0),
+            ),
+            "sparse_below": Real(
+                meaning="elements below this times the root mean square count as sparse", default=0.1, low=0.0
+            ),
+            "rank_share": _RANK_SHARE,
+        },
+        lambda_gene=(0.2, 3.0),
+    ),
+    _task_operator(
+        "star",
+        "spectral.truncation",
+        inputs={
+            "weight": _WEIGHT,
+            "eta": Real(
+                meaning="percent of the nuclear norm that the components kept hold",
+                default=40.0,
+                low=0.0,
+                high=100.0,
+                open_low=True,
+                gene=(5.0, 100.0),
+                searched=True,
+            ),
+        },
+        own={},
+        lambda_gene=(0.3, 1.5),
+    ),
+    _task_operator(
+        "adarank",
+        "spectral.truncation",
+        inputs={
+            "weight": _WEIGHT,
+            "rank_share": replace(
+                _RANK_SHARE, meaning="share of the singular components that is kept", default=None, searched=True
+            ),
+        },
+        own={
+            "skip_share": Real(
+                meaning="share of the singular components, the leading ones, that is dropped",
+                default=0.0,
+                low=0.0,
+                high=0.9,
+                gene=(0.0, 0.1),
+            ),
+        },
+        lambda_gene=(0.1, 1.5),
+    ),
+    Operator(
+        name="lore",
+        module="spectral.low_rank",
+        in_mergekit=False,
+        input_parameters={"weight": replace(_WEIGHT, searched=True)},
+        parameters={
+            "kappa": Real(
+                meaning="what singular values are lessened by, as a share of the largest",
+                default=0.01,
+                low=0.0,
+                gene=(1e-4, 0.5),
+                scale="log",
+            ),
+            "iterations": Whole(meaning="most steps of the descent", default=20, low=1),
+            "lambda": replace(LAMBDA, meaning="scales the sum of the task vectors", gene=(0.1, 1.5)),
+        },
+    ),
+    _task_operator(
+        "opcm",
+        "spectral.projection",
+        inputs={
+            "weight": _WEIGHT,
+            "priority": Real(
+                meaning="parents are merged in descending order of it: the order as one number per parent",
+                default=0.5,
+                gene=(0.0, 1.0),
+                searched=True,
+            ),
+        },
+        own={
+            "alpha": Real(
+                meaning="share of the merged spectrum that a later parent may not touch",
+                default=0.5,
+                low=0.0,
+                high=1.0,
+                gene=(0.0, 0.95),
+            ),
+        },
+        lambda_gene=(0.2, 2.0),
+        ordered=True,
+    ),
+)

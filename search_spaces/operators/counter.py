@@ -1,0 +1,76 @@
+"""Random numbers by position: the number of an element depends on a seed and its flat index alone.
+
+So a mask is the same whatever the order, the worker or the chunking, and it is made where it is used, without state.
+An index goes through an invertible 32-bit mix (xor-shifts and odd multipliers, after C. Wellons' "lowbias32"), into
+which the seed's two words are added at the beginning and half way; the upper 23 bits are the number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+# Longer tensors are numbered in segments, each with words of its own, so that indices stay 32-bit.
+SEGMENT = 1 << 30
+_WORD = 1 << 32
+_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: segments' seeds lie far apart
+_MULTIPLIERS = (0x7FEB352D, 0x846CA68B - _WORD)
+
+
+def segments(n: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (number, start, stop) of each segment of n elements; none of an empty tensor."""
+    for number, start in enumerate(range(0, n, SEGMENT)):
+        yield number, start, min(start + SEGMENT, n)
+
+
+def words(seed: int, segment: int) -> tuple[int, int]:
+    """Return a seed's two words for one segment, as signed 32-bit integers."""
+    mixed = seed + segment * _GOLDEN
+    return _signed(mixed), _signed(mixed >> 32)
+
+
+def bits_at(index: Tensor, first: Tensor | int, second: Tensor | int) -> Tensor:
+    """Return 23 random bits for each of some indices of a segment, as int32.
+
+    Args:
+        index: int32, any shape, not negative.
+        first: the first of `words`, an integer or an int32 tensor of one element.
+        second: the second.
+    """
+    x = index + first
+    x = (x ^ ((x >> 16) & 0xFFFF)) * _MULTIPLIERS[0] + second
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * _MULTIPLIERS[1]  # a last xor-shift would mix low bits, which are not used
+    return (x >> 9) & 0x7FFFFF
+
+
+def uniform_at(bits: Tensor) -> Tensor:
+    """Return `bits_at` as float32 multiples of 2^-23 in [0, 1)."""
+    # With the exponent of 1 they are a number in [1, 2); converting integers takes several times as long.
+    return (bits | 0x3F800000).view(torch.float32) - 1.0
+
+
+def bits_below(chance: float) -> int:
+    """Return b such that `bits_at` < b exactly where `uniform_at` < chance in float32."""
+    return math.ceil(torch.tensor(chance, dtype=torch.float32).item() * 2.0**23)
+
+
+def uniform(seed: int, shape: Sequence[int]) -> Tensor:
+    """Return random numbers in [0, 1), one for each element of a shape.
+
+    Args:
+        seed: of at least 0; 64 bits count.
+        shape: of the result.
+    """
+    numbers = torch.empty(math.prod(shape), dtype=torch.float32)
+    for number, start, stop in segments(numbers.numel()):
+        index = torch.arange(stop - start, dtype=torch.int32)
+        numbers[start:stop] = uniform_at(bits_at(index, *words(seed, number)))
+    return numbers.view(tuple(shape))
+
+
+def _signed(word: int) -> int:
+    word %= _WORD
+    return word - _WORD if word >= _WORD // 2 else word

@@ -1,0 +1,78 @@
+"""SCE: select the elements in which the parents differ, calculate their weights, erase the minority's sign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from search_spaces.operators import sparsify
+from search_spaces.operators.operator import Operands
+
+
+def sce(operands: Operands) -> Tensor:
+    """Return τ = Σ ηᵢmᵢδᵢ / Σ ηᵢmᵢ over the selected elements, mᵢ = [sign(δᵢ) = sign(Σδⱼ)] (a zero sum elects plus).
+
+    Selected are the ⌊n⁺·select_topk⌋ elements of largest variance over the parents, n⁺ of them having any. ηᵢ is the
+    share of parent i in the parents' mean squares over the selected elements; uniform if all are zero. mergekit makes
+    them uniform whenever Σ mean(δᵢ²) < 1e-6, which fine-tunes often are. With select: weights the selection counts for
+    ηᵢ alone, as in the authors' code. One parent alone has no variance and comes back whole.
+
+    Reference: Wan et al. 2024, "FuseChat" (arXiv 2408.07990), section 3.3.
+    """
+    deltas = [tensor - operands.task_origin for tensor in operands.tensors]
+    if len(deltas) == 1:
+        return deltas[0]
+    selected = _selected(deltas, operands.number("select_topk"))
+    if selected is not None and operands.parameters["select"] == "elements":
+        deltas = [delta.mul_(selected) for delta in deltas]
+    shares = shares_of([energy(delta if selected is None else delta * selected) for delta in deltas])
+    plus = _sum(deltas) >= 0.0
+    merged, mass = torch.zeros_like(deltas[0]), torch.zeros_like(deltas[0])
+    for delta, share in zip(deltas, shares, strict=True):
+        agrees = torch.where(plus, delta > 0.0, delta < 0.0)
+        merged.add_(delta.mul_(agrees).mul_(share))
+        mass.add_(agrees, alpha=share)
+    return merged.div_(torch.where(mass > 0.0, mass, 1.0))
+
+
+def _selected(deltas: list[Tensor], share: float) -> Tensor | None:
+    """Return which elements are selected; None for all."""
+    if share == 1.0:
+        return None
+    spread = variance(deltas)
+    k = n_selected(int(torch.count_nonzero(spread)), share)
+    return sparsify.kept_mask(spread, sparsify.trim_to(spread.flatten(), k))
+
+
+def variance(deltas: Sequence[Tensor]) -> Tensor:
+    """Return Σ (δᵢ - mean)², element by element."""
+    mean = _sum(deltas).div_(len(deltas))
+    spread = torch.zeros_like(mean)
+    for delta in deltas:
+        spread.add_((delta - mean).square_())
+    return spread
+
+
+def n_selected(n_varying: int, share: float) -> int:
+    """Return how many elements are selected of those that have any variance."""
+    return int(n_varying * share + 1e-9)
+
+
+def shares_of(energies: Sequence[float]) -> list[float]:
+    """Return ηᵢ from the parents' sums of squares."""
+    total = sum(energies)
+    return [e / total if total > 0.0 else 1.0 / len(energies) for e in energies]
+
+
+def energy(delta: Tensor) -> float:
+    """Return Σ δ², summed as in `sparsify.ordered_sum`."""
+    return sparsify.ordered_sum(delta, torch.square)
+
+
+def _sum(deltas: Sequence[Tensor]) -> Tensor:
+    total = deltas[0].clone()
+    for delta in deltas[1:]:
+        total.add_(delta)
+    return total

@@ -1,0 +1,86 @@
+"""Carrying out elementwise merges: eagerly in blocks that fit the cache, or compiled once a form has done enough."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from search_spaces.operators.counter import bits_below, segments, words
+from search_spaces.weights.kernels.compiled import CompiledKernels, Read
+from search_spaces.weights.kernels.elementwise import Numbers, merge_elements
+from search_spaces.weights.kernels.form import Merge, Part
+
+# Elements that one thread takes of a block; torch gives a second thread nothing below 32,768.
+_BLOCK_PER_THREAD = 1 << 15
+
+# A compiled call takes longer to begin than these few elements to merge.
+_FEWEST_TO_COMPILE_FOR = 2048
+
+_LARGEST_INDEX = (1 << 31) - 1
+
+
+def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = None, block: int | None = None) -> bool:
+    """Carry out an elementwise merge; return whether every element is finite.
+
+    Args:
+        out: (n,), contiguous, of a dtype that holds every value of the form's.
+        merge: what to do.
+        compiled: kernels to use where compiling pays; None runs eagerly.
+        block: how many elements are merged at once; None suits the cache. It changes nothing but the time.
+    """
+    finite = True
+    for segment, start, stop in segments(out.numel()):
+        part, numbers = slice(start, stop), _numbers(merge, segment, start)
+        eagerly = functools.partial(_in_blocks, merge, out, part, numbers, block or _suitable_block())
+        if compiled is None or stop - start < _FEWEST_TO_COMPILE_FOR:
+            finite &= eagerly()
+        else:
+            finite &= compiled.run(merge.form, _read(merge, part), out[part], numbers, eagerly)
+    return finite
+
+
+def _suitable_block() -> int:
+    return _BLOCK_PER_THREAD * max(2, torch.get_num_threads())
+
+
+def _in_blocks(merge: Merge, out: Tensor, part: slice, numbers: Numbers, block: int) -> bool:
+    largest = []
+    for start in range(part.start, part.stop, block):
+        here = slice(start, min(start + block, part.stop))
+        placed = numbers._replace(start=torch.tensor(start - part.start, dtype=torch.int32))
+        largest.append(merge_elements(merge.form, out[here], *_read(merge, here), placed))
+    return bool(torch.stack(largest).isfinite().all())
+
+
+def _read(merge: Merge, part: slice) -> Read:
+    base = None if merge.base is None else merge.base[part]
+    ranks = [p.ranks[..., part] for p in merge.parts if p.ranks is not None]
+    return Read([tensor[part] for tensor in merge.tensors], base, ranks)
+
+
+def _numbers(merge: Merge, segment: int, start: int) -> Numbers:
+    return Numbers(
+        torch.zeros((), dtype=torch.int32),
+        torch.tensor([_reals(p) for p in merge.parts], dtype=torch.float32),
+        torch.tensor(
+            [_integers(p, segment, start) for p in merge.parts], dtype=torch.int32
+        ),
+        torch.tensor([merge.gain, merge.divisor, merge.selection[0]], dtype=torch.float32),
+        torch.tensor(_within(merge.selection[1], start), dtype=torch.int32),
+    )
+
+
+def _reals(part: Part) -> list[float]:
+    return [part.weight, part.low[0], part.high[0], *part.chance, part.scale]
+
+
+def _integers(part: Part, segment: int, start: int) -> list[int]:
+    lasts = [_within(part.low[1], start), _within(part.high[1], start)]
+    return [*lasts, *words(part.seed, segment), bits_below(part.chance[1])]
+
+
+def _within(last: int, start: int) -> int:
+    """Return a flat index as one of the segment that begins at `start`."""
+    return min(max(last - start, -1), _LARGEST_INDEX)

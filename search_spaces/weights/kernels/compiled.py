@@ -1,0 +1,126 @@
+"""Elementwise kernels compiled by torch, where that pays and where a compiler is found."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import types
+from collections.abc import Callable, Hashable
+from typing import Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from search_spaces.errors import SpaceError
+from search_spaces.weights.cache_directory import cache_directory
+from search_spaces.weights.kernels.elementwise import Numbers, merge_elements
+from search_spaces.weights.kernels.form import Form
+
+Mode = Literal["auto", "always", "never"]
+Kernel = Callable[[Tensor, list[Tensor], Tensor | None, list[Tensor], Numbers], Tensor]
+
+
+class Read(NamedTuple):
+    """What a merge reads; see `merge_elements`."""
+
+    tensors: list[Tensor]
+    base: Tensor | None
+    ranks: list[Tensor]
+
+
+# A form is compiled when it has taken this long without: about as long as compiling it takes, so that at worst twice
+# the best time is spent. Single merges of small models do not get there.
+_WORTH_COMPILING_S = 8.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class CompiledKernels:
+    """`merge_elements`, compiled for each form and combination of dtypes that is used much.
+
+    Compiled code is kept on disk, under `$EVOMERGE_CACHE/kernels` (default `~/.cache/evomerge/kernels`), so that
+    later processes only load it. Where compiling fails, a line in the log says so once, and nothing is compiled after.
+    """
+
+    def __init__(self, mode: Mode | None = None) -> None:
+        """Compile nothing yet.
+
+        Args:
+            mode: whether to compile what is used much (auto), everything at its first use, or nothing; None =
+                `$EVOMERGE_COMPILE`, or auto.
+
+        Raises:
+            SpaceError: `$EVOMERGE_COMPILE` is none of the three.
+        """
+        self._mode = _mode_from_environment() if mode is None else mode
+        self._kernels: dict[Hashable, Kernel] = {}
+        self._eager_s: dict[Hashable, float] = {}
+
+    def run(self, form: Form, read: Read, out: Tensor, numbers: Numbers, eagerly: Callable[[], bool]) -> bool:
+        """Merge as `merge_elements` does, compiled or not; return whether every element is finite.
+
+        Args:
+            form: see `merge_elements`.
+            read: what is read.
+            out: see `merge_elements`.
+            numbers: see `merge_elements`.
+            eagerly: does the same without a compiled kernel.
+        """
+        key = (form, out.dtype, *(tensor.dtype for tensor in (*read.tensors, *read.ranks)), _dtype(read.base))
+        if key in self._kernels:
+            return bool(self._kernels[key](out, *read, numbers).isfinite())
+        if self._pays(key):
+            try:
+                return self._compile_and_run(key, form, read, out, numbers)
+            except Exception as error:  # whatever is wrong with the compiler, the eager path gives the same bits
+                self._mode = "never"
+                _LOG.warning("merges run without compiled kernels, which is slower: %s", _reason(error))
+        began = time.perf_counter()
+        finite = eagerly()
+        self._eager_s[key] = self._eager_s.get(key, 0.0) + time.perf_counter() - began
+        return finite
+
+    def _pays(self, key: Hashable) -> bool:
+        return self._mode == "always" or (self._mode == "auto" and self._eager_s.get(key, 0.0) > _WORTH_COMPILING_S)
+
+    def _compile_and_run(self, key: Hashable, form: Form, read: Read, out: Tensor, numbers: Numbers) -> bool:
+        if not self._kernels:
+            _LOG.info("compiling merge kernels: some 20 s, the first time on this machine")
+        kernel = _compiled(form)
+        finite = bool(kernel(out, *read, numbers).isfinite())
+        self._kernels[key] = kernel
+        return finite
+
+
+def _compiled(form: Form) -> Kernel:
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory("kernels")))
+
+    def kernel(
+        out: Tensor, tensors: list[Tensor], base: Tensor | None, ranks: list[Tensor], numbers: Numbers
+    ) -> Tensor:
+        return merge_elements(form, out, tensors, base, ranks, numbers)
+
+    # Recompilations are counted, and limited, by code object: every form has one of its own.
+    own = types.FunctionType(kernel.__code__.replace(), kernel.__globals__, "kernel", None, kernel.__closure__)
+    options: dict[str, str | int | bool] = {
+        "emulate_precision_casts": True,  # or rounding to bfloat16 and back would be left out
+        "compile_threads": 1,  # no processes of its own
+    }
+    return cast("Kernel", torch.compile(own, fullgraph=True, dynamic=True, options=options))
+
+
+def _mode_from_environment() -> Mode:
+    mode = os.environ.get("EVOMERGE_COMPILE", "auto")
+    if mode not in ("auto", "always", "never"):
+        raise SpaceError(f"EVOMERGE_COMPILE: expected auto, always or never, found {mode!r}")
+    return cast("Mode", mode)
+
+
+def _dtype(tensor: Tensor | None) -> torch.dtype | None:
+    return None if tensor is None else tensor.dtype
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

@@ -1,0 +1,66 @@
+"""Merging streams: its memory follows the largest tensor, not the model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+ROWS, WIDTH = 200_000, 256
+LARGEST = ROWS * WIDTH * 4  # bytes of the embedding in float32
+SLACK = 600 * 2**20
+# Prints the peak of the process's own memory, without pages of mapped files, while it merges.
+PEAK = """
+import sys, threading
+from pathlib import Path
+from rich.console import Console
+from evomerge.commands.merge import merge
+
+def own_kib():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
+
+peak, done = 0, threading.Event()
+def watch():
+    global peak
+    while not done.wait(0.001):
+        peak = max(peak, own_kib())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+merge(Path(sys.argv[1]), Path(sys.argv[2]), Console(quiet=True))
+done.set()
+watcher.join()
+print(peak)
+"""
+
+
+def save_large(directory: Path, seed: int) -> Path:
+    """A checkpoint whose embedding is nearly all of it."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {"model.embed_tokens.weight": (ROWS, WIDTH), "model.layers.0.mlp.up_proj.weight": (2 * WIDTH, WIDTH)}
+    tensors = {name: torch.randn(shape, generator=generator).bfloat16() for name, shape in shapes.items()}
+    directory.mkdir()
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    config = {"model_type": "llama", "num_hidden_layers": 1, "hidden_size": WIDTH, "vocab_size": ROWS}
+    (directory / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operator", ["linear", "task_arithmetic"])
+def test_merging_holds_a_few_of_the_largest_tensor_whatever_the_model(operator: str, tmp_path: Path) -> None:
+    base, *experts = (str(save_large(tmp_path / name, seed)) for seed, name in enumerate(("base", "a", "b", "c")))
+    models = [{"model": model, "parameters": {"weight": 0.5}} for model in experts]
+    data = {"merge_method": operator, "models": models, "dtype": "bfloat16"}
+    data |= {} if operator == "linear" else {"base_model": base}
+    (tmp_path / "merge.yml").write_text(yaml.safe_dump(data))
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "merge.yml"), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    peak = 1024 * int(done.stdout)
+    assert LARGEST < peak <= 6 * LARGEST + SLACK

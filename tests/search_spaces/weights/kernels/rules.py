@@ -1,0 +1,131 @@
+"""Rules and parents for the tests of the kernels: one tensor, held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from search_spaces.operators import sparsify
+from search_spaces.operators.registry import OPERATORS, Operands, operator_named
+from search_spaces.recipe import Input, Parameter, ParentSource, Recipe, Rule
+from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.plan import TensorPlan, plan_tensor
+
+NAME = "model.layers.1.mlp.up_proj.weight"
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+# Operators that have a kernel, and the values of their flags that have one.
+FUSED = (
+    "linear", "model_interpolation", "bcwi", "mwa", "wsm", "layer_swap", "passthrough", "task_arithmetic", "ties",
+    "dare_linear", "dare_ties", "della_linear", "della", "breadcrumbs", "breadcrumbs_ties", "composed", "magmax", "sce",
+)  # fmt: skip
+_TRIMMED = ("ties", "breadcrumbs", "breadcrumbs_ties")  # restoring an L1 norm has a kernel where nothing is drawn
+
+
+@dataclass(frozen=True)
+class HeldTensor:
+    """A lazy tensor that is in memory."""
+
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.tensor.shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.tensor.dtype
+
+    def read(self) -> Tensor:
+        return self.tensor
+
+
+def held(tensors: Sequence[Tensor], base: Tensor) -> Parents:
+    """Parents p0, p1, ... and base, each of one tensor, in the second of three layers."""
+    named = {**{f"p{i}": tensor for i, tensor in enumerate(tensors)}, "base": base}
+    last = HeldTensor(torch.zeros(1))
+    return Parents(
+        {
+            name: Checkpoint(ParentSource(name), Path(name), {}, 0, {NAME: HeldTensor(t), "model.layers.2.x": last})
+            for name, t in named.items()
+        }
+    )
+
+
+def plan_of(rule: Rule, parents: Parents, *, dtype: str = "float32", seed: int = 0) -> TensorPlan:
+    sources = {name: checkpoint.source for name, checkpoint in parents.checkpoints.items()}
+    recipe = Recipe(sources, "base", (rule,), dtype=dtype, seed=seed)  # type: ignore[arg-type]
+    return plan_tensor(recipe, parents, NAME)
+
+
+def by_operator(plan: TensorPlan, parents: Parents) -> Tensor:
+    """What the operator itself makes of the whole tensors: the definition."""
+    assert plan.rule is not None
+    tensors = tuple(parents[parent].tensor(name).float() for parent, name in plan.sources)
+    base = None if plan.base is None else parents["base"].tensor(NAME).float()
+    operands = Operands(
+        tensors,
+        base,
+        tuple(i.parameters for i in plan.rule.inputs),
+        plan.rule.parameters,
+        plan.mask_seed,
+        name=plan.name,
+        layer=plan.layer,
+        global_trims=lambda i, density: sparsify.trim(tensors[i] - base, density),  # type: ignore[operator]
+    )
+    return operator_named(plan.rule.operator).merge(operands).to(plan.dtype)
+
+
+def random_parents(
+    shape: tuple[int, ...], n: int, dtypes: Sequence[torch.dtype], *, levels: int = 0, seed: int = 0
+) -> Parents:
+    """n parents and a base, their dtypes in turn; few levels make many ties and zeros."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def tensor(i: int) -> Tensor:
+        values = torch.randn(shape, generator=generator)
+        if levels:
+            values = values.mul_(levels).round_().div_(levels)
+        return values.to(dtypes[i % len(dtypes)])
+
+    return held([tensor(i) for i in range(n)], tensor(n))
+
+
+@st.composite
+def fused_rules(draw: st.DrawFn, names: Sequence[str] = FUSED) -> Rule:
+    """A rule of an operator that has a kernel, in a setting that has one."""
+    operator = OPERATORS[draw(st.sampled_from(names))]
+    fewest, most = operator.n_inputs
+    n = draw(st.integers(fewest, most or 4))
+
+    def value(name: str) -> Parameter:
+        drawn: dict[str, st.SearchStrategy[Parameter]] = {
+            "weight": st.sampled_from([0.0, 0.3, 1.0, -0.5, 0.7, 1.3]),
+            "density": st.one_of(st.sampled_from([1.0, 0.5, 1 / 256]), st.floats(0.01, 1.0)),
+            "epsilon": st.floats(0.0, 0.3),
+            "gamma": st.floats(0.0, 0.3),
+            "lambda": st.sampled_from([1.0, 0.7, -0.4, 0.0]),
+            "rescale": st.sampled_from(["density", "none", *(["l1"] if operator.name in _TRIMMED else [])]),
+            "select_topk": st.sampled_from([1.0, 0.5, 0.1, 0.003]),
+            "t": st.floats(-0.5, 1.5),
+            "alpha": st.floats(0.0, 1.0),
+            "metric": st.floats(0.5, 3.0),
+            "scale": st.sampled_from([1.0, 0.5, -1.0]),
+        }
+        if name in drawn:
+            return draw(drawn[name])
+        left_out = {"zero_sign": {"majority"}, "scope": {"row"}, "priority_only": {True}}.get(name, set())
+        choices = getattr(operator.kinds[name], "gene", None)
+        if name in ("normalize", "divisor", "zero_sign", "scope", "select", "sparsify", "consensus") and choices:
+            return draw(st.sampled_from([choice for choice in choices if choice not in left_out]))
+        default = operator.kinds[name].default
+        assert default is not None
+        return default
+
+    inputs = tuple(Input(f"p{i}", {name: value(name) for name in operator.input_parameters}) for i in range(n))
+    return Rule(operator.name, inputs, {name: value(name) for name in operator.parameters})
