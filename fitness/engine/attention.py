@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from fitness.errors import FitnessError
@@ -92,3 +94,12 @@ def _attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     attend, layer = _current.get(), int(module.layer_idx)  # type: ignore[arg-type]
     return attend(layer, query, key, value, scale=scale, window=sliding_window, softcap=softcap), None
+
+
+def as_index(places: NDArray[np.int64], device: torch.device) -> slice | torch.Tensor:
+    """Return ascending places as an index, a slice where they follow each other: that one copies nothing."""
+    if len(places) == 0:
+        return slice(0, 0)
+    if places[-1] - places[0] + 1 == len(places):
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return torch.from_numpy(places).to(device)

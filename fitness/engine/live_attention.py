@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fitness.engine.attention import as_index
 from fitness.engine.kept_keys import Slots, Trunk
 from fitness.engine.token_trie import Ints, TokenTrie
 
@@ -108,8 +109,8 @@ class _Group:
     def __init__(
         self, *, rows: Ints, keys: Ints, seen: NDArray[np.bool_], distances: Ints, device: torch.device
     ) -> None:
-        self.rows = _places(rows, device)
-        self._keys = _places(keys, device)
+        self.rows = as_index(rows, device)
+        self._keys = as_index(keys, device)
         self._seen, self._distances, self._device = seen, distances, device
         self._masks: dict[tuple[int | None, torch.dtype], torch.Tensor] = {}
 
@@ -141,13 +142,6 @@ def _groups(seen: NDArray[np.bool_], order: Ints) -> Iterator[tuple[Ints, Ints]]
         union = joined
     if len(order):
         yield np.sort(order[start:]), np.flatnonzero(union)
-
-
-def _places(places: Ints, device: torch.device) -> slice | torch.Tensor:
-    """Return ascending places as an index, a slice where they follow each other: that one copies nothing."""
-    if len(places) and places[-1] - places[0] + 1 == len(places):
-        return slice(int(places[0]), int(places[-1]) + 1)
-    return torch.from_numpy(places).to(device) if len(places) else slice(0, 0)
 
 
 def _times(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

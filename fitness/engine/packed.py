@@ -9,15 +9,17 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from fitness.engine.attention import attending
+from fitness.engine.attention import as_index, attending
 from fitness.engine.forward import device_of, logits_at, without_cache
 from fitness.engine.packing import Chunk, QueryBlock, chunks, run_order
 from fitness.engine.readout import Reading, Readout
 from fitness.engine.token_trie import Ints, TokenTrie, build_trie
 from fitness.engine.windows import Window
 
-_CPU_QUERY_BLOCK = 64  # small, so that a block sees few keys that are not its own
-_GPU_QUERY_BLOCK = 1024  # large, so that there are few kernels to launch
+# On a CPU small, so that a block sees few keys that are not its own, and larger where nothing branches; on a GPU large,
+# so that there are few kernels to launch.
+_CPU_BLOCK, _CPU_CHAIN = 64, 256
+_GPU_BLOCK = 1024
 
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
@@ -120,7 +122,8 @@ class TreeBlock:
 
     def __init__(self, block: QueryBlock, device: torch.device) -> None:
         self.rows = slice(block.start, block.stop)
-        self.keys = torch.from_numpy(block.keys).to(device)
+        self.keys = as_index(block.keys, device)
+        self._device = device
         self._block = block
         self._masks: dict[tuple[int | None, torch.dtype], torch.Tensor] = {}
 
@@ -132,14 +135,14 @@ class TreeBlock:
         if known is None:
             seen = self._block.seen if window is None else self._block.seen & (self._block.distances < window)
             known = torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), -torch.inf)
-            known = self._masks[window, dtype] = known.to(self.keys.device)[None, None]
+            known = self._masks[window, dtype] = known.to(self._device)[None, None]
         return known
 
 
 def tree_blocks(trie: TokenTrie, chunk: Chunk, device: torch.device) -> list[TreeBlock]:
     """Return a chunk's query blocks, as large as is fast on the device."""
-    size = _CPU_QUERY_BLOCK if device.type == "cpu" else _GPU_QUERY_BLOCK
-    return [TreeBlock(block, device) for block in chunk.query_blocks(trie, size)]
+    sizes = (_CPU_BLOCK, _CPU_CHAIN) if device.type == "cpu" else (_GPU_BLOCK, _GPU_BLOCK)
+    return [TreeBlock(block, device) for block in chunk.query_blocks(trie, *sizes)]
 
 
 def attend_blocks(
@@ -156,7 +159,7 @@ def attend_blocks(
     output = query.new_zeros(1, query.shape[2], query.shape[1], value.shape[3])
     for block in blocks:
         queries = query[:, :, block.rows]
-        keys, values = key.index_select(2, block.keys), value.index_select(2, block.keys)
+        keys, values = key[:, :, block.keys], value[:, :, block.keys]
         mask = block.mask(window, query.dtype)
         if softcap is None:
             part = scaled_dot_product_attention(queries, keys, values, mask, scale=scale, enable_gqa=True)

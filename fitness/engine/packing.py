@@ -46,20 +46,25 @@ class Chunk:
     context: Ints
     keep: Ints
 
-    def query_blocks(self, trie: TokenTrie, size: int) -> Iterator[QueryBlock]:
-        """Yield blocks of at most `size` nodes.
+    def query_blocks(self, trie: TokenTrie, size: int, chain_size: int) -> Iterator[QueryBlock]:
+        """Yield blocks of at most `size` nodes, or `chain_size` where each node is the next one's parent.
 
         Nodes that follow each other see much the same keys, so that a block's mask is nearly full and the work near
-        what the trie needs, while every block is one dense multiplication.
+        what the trie needs, while every block is one dense multiplication. In a chain that holds for larger blocks.
         """
         keys = np.concatenate([self.context, self.nodes])
-        for start in range(0, len(self.nodes), size):
-            nodes = self.nodes[start : start + size]
-            n_before = len(self.context) + start + len(nodes)
-            seen = trie.sees(nodes, keys[:n_before])
+        depths = trie.depths[self.nodes]
+        start = 0
+        while start < len(self.nodes):
+            last = min(start + chain_size, len(self.nodes)) - 1
+            is_chain = depths[last] - depths[start] == last - start  # a step to the next node adds 1 at most
+            stop = last + 1 if is_chain else min(start + size, len(self.nodes))
+            nodes = self.nodes[start:stop]
+            seen = trie.sees(nodes, keys[: len(self.context) + stop])
             needed = np.flatnonzero(seen.any(axis=0))
-            distances = trie.depths[nodes][:, None] - trie.depths[keys[needed]]
-            yield QueryBlock(start, start + len(nodes), needed, seen[:, needed], distances)
+            distances = depths[start:stop, None] - trie.depths[keys[needed]]
+            yield QueryBlock(start, stop, needed, seen[:, needed], distances)
+            start = stop
 
 
 def run_order(first_block: Ints, *, n_blocks: int) -> tuple[Ints, list[int]]:

@@ -69,7 +69,7 @@ def test_every_chunk_finds_the_keys_of_all_ancestors_and_keeps_none_for_nothing(
         assert len(chunk.nodes) <= size
         assert set(chunk.context.tolist()) == kept
         at_hand = np.concatenate([chunk.context, chunk.nodes])
-        for block in chunk.query_blocks(trie, 2):
+        for block in chunk.query_blocks(trie, 2, 3):
             for row, node in enumerate(chunk.nodes[block.start : block.stop]):
                 ancestors = np.flatnonzero(trie.sees(np.array([node]), np.arange(len(trie)))[0])
                 seen = at_hand[block.keys[block.seen[row]]]
