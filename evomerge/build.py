@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evomerge.config import BASE, CampaignConfig
+from evomerge.config import CampaignConfig
+from evomerge.live_models import build_resident
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
@@ -24,17 +25,14 @@ from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite
 from search_spaces.groups import Groups, n_layers
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.weight_space import WeightSpace
 from search_spaces.weights.output_tokenizer import write_tokenizer
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.preflight import Preflight, preflight
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-    from search_spaces.weights.resident import ResidentModel
 
 Genome = NDArray[np.float64]
 DEFAULT_POPULATION = 24
@@ -195,60 +193,16 @@ def build_worker(parts: Parts) -> CandidateWorker:
     from evomerge.workers.experts import Experts
     from evomerge.workers.worker import Worker
 
-    resident = _resident_of(parts.config, parts.parents)
+    resident = build_resident(parts.config, parts.parents)
     alone = {landmark.name: landmark.recipe for landmark in parts.space.landmarks()}
     return Worker(resident, parts.fitness, Experts(resident, parts.fitness, alone).learn)
 
 
-def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
-    """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in.
-
-    Raises:
-        SpaceError: the base cannot be read.
-    """
-    import torch
-
-    from fitness.engine.compute_dtype import fastest_dtype
-
-    if config.engine.dtype != "auto":
-        return config
-    dtype = config.export.dtype
-    if not _on_gpu(config):
-        torch.set_num_threads(threads_per_worker(config.workers.count, config.workers.cpus, available_cores()))
-        base = Parents.open({BASE: config.sources[config.base_name]})[BASE]
-        shapes = [base.shape(name) for name in base.names]
-        # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
-        fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32
-        dtype = "float32" if fast == torch.float32 else "bfloat16"
-    return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": dtype})})
-
-
-def _on_gpu(config: CampaignConfig) -> bool:
-    import torch
-
-    return torch.cuda.is_available() and config.workers.gpus != 0
-
-
-def _resident_of(config: CampaignConfig, parents: Parents) -> ResidentModel:
-    import torch
-
-    return build_resident(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
-
-
 def _base_model(config: CampaignConfig, parents: Parents) -> nn.Module:
-    resident = _resident_of(config, parents)
+    resident = build_resident(config, parents)
     alone = {landmark.name: landmark.recipe for landmark in build_space(config, parents).landmarks()}
     resident.become(alone[config.base_name])
     return resident.model
-
-
-def build_resident(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> ResidentModel:
-    """Return a resident model; float32 holds the values of every recipe's dtype exactly."""
-    from search_spaces.weights.architecture import build_module
-    from search_spaces.weights.resident import ResidentModel
-
-    module = build_module(parents[base], compute_dtype=compute_dtype)
-    return ResidentModel(module.to("cuda") if on_gpu else module, parents)
 
 
 def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
@@ -276,18 +230,3 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
         address=workers.address,
         deadline_s=workers.deadline_seconds,
     )
-
-
-def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
-    """Return one checkpoint as a live model, for `evomerge eval`.
-
-    Raises:
-        SpaceError: it cannot be read.
-    """
-    import torch
-
-    source = ParentSource(model)
-    parents = Parents.open({"model": source})
-    resident = build_resident(parents, "model", torch.float32, on_gpu=torch.cuda.is_available())
-    resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
-    return resident.model, parents

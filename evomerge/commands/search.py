@@ -15,12 +15,13 @@ from rich.console import Console
 
 import evomerge
 from evomerge.archive import Archive
-from evomerge.build import Parts, build_optimiser, build_parts, build_pool, with_compute_dtype
+from evomerge.build import Parts, build_optimiser, build_parts, build_pool
 from evomerge.campaign import Campaign, SearchInterruptedError
 from evomerge.config import CampaignConfig, dump_campaign
 from evomerge.config_changes import as_diff, past_changing
 from evomerge.doctor import versions
 from evomerge.front import read_front
+from evomerge.live_models import with_compute_dtype
 from evomerge.progress import Limits
 from evomerge.report.html import report
 from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config

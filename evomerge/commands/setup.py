@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from evomerge.build import Parts, build_optimiser, build_parts, build_worker, with_compute_dtype
+from evomerge.build import Parts, build_optimiser, build_parts, build_worker
 from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig
 from evomerge.config_template import campaign_template
 from evomerge.doctor import examine
+from evomerge.live_models import with_compute_dtype
 from evomerge.run_directory import RunDirectoryError
 from evomerge.terminal import duration, plain_table
 from fitness.scores import Budget

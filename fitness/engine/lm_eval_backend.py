@@ -16,6 +16,7 @@ from lm_eval.api.model import LM, TemplateLM
 from lm_eval.utils import simple_parse_args_string
 from torch import nn
 
+from fitness.engine.chat_template import ChatTemplate
 from fitness.engine.language_model import (
     Answer,
     Continuation,
@@ -134,20 +135,7 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """Return a conversation as one text; without its system message where the template has no place for one."""
-        import jinja2
-
-        options = {
-            "tokenize": False,
-            "add_generation_prompt": add_generation_prompt,
-            "continue_final_message": not add_generation_prompt,
-            **self._chat_template_args,
-        }
-        try:
-            return str(self.tokenizer.apply_chat_template(chat_history, **options))
-        except jinja2.exceptions.TemplateError:
-            log.warning("the chat template takes no system message: it is left out")
-            rest = [message for message in chat_history if message["role"] != "system"]
-            return str(self.tokenizer.apply_chat_template(rest, **options))
+        return ChatTemplate(self.tokenizer, self._chat_template_args)(chat_history, add_generation_prompt)
 
     def get_model_info(self) -> dict[str, Any]:
         """Return what lm-eval writes into its results."""

@@ -12,12 +12,13 @@ from lm_eval.tasks import TaskManager
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from fitness.engine.chat_template import ChatTemplate
 from fitness.engine.language_model import Continuation
 from fitness.engine.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from fitness.tasks.items import ExactMatch, MultipleChoice, Task, Text
-from fitness.tasks.prompts import ChatTemplate, Prompts
+from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks
 from fitness.tasks.suite import evaluate_tasks
 from tests.conftest import Family

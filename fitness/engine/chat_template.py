@@ -1,0 +1,73 @@
+"""A tokenizer's chat template: from messages to one text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fitness.errors import FitnessError
+
+Message = dict[str, str]  # role, content
+
+
+class ChatTemplate:
+    """A tokenizer's chat template; follows `lm_eval.models.huggingface.HFLM.apply_chat_template` (0.4.13).
+
+    Unlike there, a template that is asked for by name is the one that is used.
+
+    Args:
+        tokenizer: transformers'.
+        arguments: of its `apply_chat_template`: `chat_template` names one of several templates, all others are the
+            template's own.
+
+    Raises:
+        FitnessError: the tokenizer has no template (of this name).
+    """
+
+    def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
+        templates = getattr(tokenizer, "chat_template", None)
+        names = sorted(templates) if isinstance(templates, dict) else []
+        if not templates:
+            raise FitnessError(
+                "apply_chat_template: expected a tokenizer with a chat template, found none; leave the option out, or "
+                "add chat_template.jinja to the model's directory"
+            )
+        name = (arguments or {}).get("chat_template")
+        if name is not None and name not in names:
+            expected = f"one of {', '.join(names)}" if names else "true, for the tokenizer's only template"
+            raise FitnessError(f"apply_chat_template: expected {expected}, found {name!r}")
+        self._tokenizer = tokenizer
+        self._arguments = dict(arguments or {})
+
+    def __call__(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+        """Return a chat as text.
+
+        Args:
+            messages: each with `role` and `content`.
+            add_generation_prompt: end where the assistant's answer begins; else the last message is the beginning of
+                that answer.
+
+        Raises:
+            FitnessError: the template cannot render the messages.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            return self._render(messages, add_generation_prompt)
+        except TemplateError:  # some templates know no system message
+            others = [message for message in messages if message["role"] != "system"]
+            try:
+                return self._render(others, add_generation_prompt)
+            except TemplateError as error:
+                raise FitnessError(f"the tokenizer's chat template cannot render a prompt: {error}") from error
+
+    def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                list(messages),
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+                **self._arguments,
+            )
+        )
