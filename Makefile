@@ -38,8 +38,10 @@ BASE ?= wheel
 smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II and CMA-ES campaigns (about an hour)
 	$(BIN)/python -m experiments.smollm --base $(BASE)
 
-benchmark: setup  ## overhead of the driver, in process and on Ray
+benchmark: setup  ## speed of the driver, of merging and of scoring (an hour; after `make smollm`, on an idle machine)
 	$(BIN)/python -m experiments.benchmarks.driver
+	$(BIN)/python -m experiments.benchmarks.materialise
+	$(BIN)/python -m experiments.benchmarks.scoring
 
 clean:  ## remove .venv and caches, keep runs and trained models
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Operands
+
+_SUMMED_AT_ONCE = 1 << 20
 
 
 def sce(operands: Operands) -> Tensor:
@@ -24,10 +27,12 @@ def sce(operands: Operands) -> Tensor:
     deltas = [tensor - operands.task_origin for tensor in operands.tensors]
     if len(deltas) == 1:
         return deltas[0]
+    units = [unit(float(delta.abs().max()) if delta.numel() else 0.0, delta.numel()) for delta in deltas]
     selected = _selected(deltas, operands.number("select_topk"))
     if selected is not None and operands.parameters["select"] == "elements":
         deltas = [delta.mul_(selected) for delta in deltas]
-    shares = shares_of([energy(delta if selected is None else delta * selected) for delta in deltas])
+    chosen = (delta if selected is None else delta * selected for delta in deltas)
+    shares = shares_of([energy(delta, unit) for delta, unit in zip(chosen, units, strict=True)])
     plus = _sum(deltas) >= 0.0
     merged, mass = torch.zeros_like(deltas[0]), torch.zeros_like(deltas[0])
     for delta, share in zip(deltas, shares, strict=True):
@@ -66,9 +71,19 @@ def shares_of(energies: Sequence[float]) -> list[float]:
     return [e / total if total > 0.0 else 1.0 / len(energies) for e in energies]
 
 
-def energy(delta: Tensor) -> float:
-    """Return Σ δ², summed as in `sparsify.ordered_sum`."""
-    return sparsify.ordered_sum(delta, torch.square)
+def unit(largest: float, n: int) -> float:
+    """Return a power of two such that n squares of up to `largest` are at most 2^52 of it: their sums are exact."""
+    return math.ldexp(1.0, math.frexp(largest * largest * n)[1] - 52) if 0.0 < largest < math.inf else 1.0
+
+
+def squares(delta: Tensor, unit: float) -> Tensor:
+    """Return δ² as whole numbers of units, float64."""
+    return delta.to(torch.float64).square_().div_(unit).round_()
+
+
+def energy(delta: Tensor, unit: float) -> float:
+    """Return Σ δ², each square rounded to a multiple of the unit: the same in whatever order it is summed."""
+    return unit * sum(float(squares(part, unit).sum()) for part in torch.split(delta.reshape(-1), _SUMMED_AT_ONCE))
 
 
 def _sum(deltas: Sequence[Tensor]) -> Tensor:

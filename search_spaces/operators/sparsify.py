@@ -17,6 +17,10 @@ FEWEST_TO_DROP_FROM = 1024
 # Where keeping depends on rank, no element's chance is below this: survivors are divided by it.
 LEAST_CHANCE = 1e-3
 
+# Of more elements than this, a sample tells where to search for a threshold.
+_SAMPLED_FROM = 1 << 17
+_SAMPLE = 1 << 14
+
 # Rows are summed by one thread each.
 _SUMMED_IN_A_ROW = 4096
 _SUMMED_AT_ONCE = 256 * _SUMMED_IN_A_ROW
@@ -45,9 +49,35 @@ def trim_to(magnitudes: Tensor, k: int) -> Trim:
         return Trim(-1.0, -1)  # everything is above -1
     if k == 0:
         return Trim(math.inf, -1)
-    threshold = torch.kthvalue(magnitudes, n - k + 1).values.item()
+    low, high = _guess(magnitudes, k) if n > _SAMPLED_FROM else (-1.0, math.inf)
+    return trim_within(magnitudes, k, low, high) or _trim_by_order(magnitudes, k)
+
+
+def trim_within(magnitudes: Tensor, k: int, low: float, high: float) -> Trim | None:
+    """Return `trim_to(magnitudes, k)` by a search among those in [low, high]; None if it is not there."""
+    n_above = int((magnitudes > high).sum())
+    inside = ((magnitudes <= high) & (magnitudes >= low)).nonzero().flatten()
+    if not n_above < k <= n_above + len(inside):
+        return None
+    found = _trim_by_order(magnitudes[inside], k - n_above)
+    return Trim(found.magnitude, int(inside[found.last]))
+
+
+def _trim_by_order(magnitudes: Tensor, k: int) -> Trim:
+    threshold = torch.kthvalue(magnitudes, magnitudes.numel() - k + 1).values.item()
     n_ties = k - int((magnitudes > threshold).sum())
     return Trim(threshold, int((magnitudes == threshold).nonzero()[n_ties - 1]))
+
+
+def _guess(magnitudes: Tensor, k: int) -> tuple[float, float]:
+    """Return bounds that the k-th largest most probably lies within, from a sample (Floyd and Rivest 1975)."""
+    n = magnitudes.numel()
+    sample = magnitudes[:: n // _SAMPLE | 1].sort(descending=True).values  # odd steps visit all columns of a matrix
+    m = sample.numel()
+    place, margin = k * m // n, 3 * math.isqrt(m) + 2
+    high = float(sample[place - margin]) if place >= margin else math.inf
+    low = float(sample[place + margin]) if place + margin < m else -1.0
+    return low, high
 
 
 def kept_mask(magnitudes: Tensor, kept: Trim) -> Tensor:
@@ -168,7 +198,7 @@ def ordered_sum(values: Tensor, of: Callable[[Tensor], Tensor]) -> float:
         of: maps a float64 tensor, element by element.
     """
     flat, rows = values.reshape(-1), []
-    for part in flat.split(_SUMMED_AT_ONCE):
+    for part in torch.split(flat, _SUMMED_AT_ONCE):
         whole = part.numel() - part.numel() % _SUMMED_IN_A_ROW
         rows.append(of(part[:whole].double()).view(-1, _SUMMED_IN_A_ROW).sum(dim=1))
         rows.append(of(part[whole:].double()).view(1, -1).sum(dim=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,7 +54,11 @@ class StoredTensor:
         return _dtypes()[self._file.get_slice(self.name).get_dtype()]
 
     def read(self) -> torch.Tensor:
-        """Return a view of the file's pages."""
+        """Return a view of the file's pages, always the same."""
+        return self._view
+
+    @cached_property
+    def _view(self) -> torch.Tensor:
         tensor: torch.Tensor = self._file.get_tensor(self.name)
         return tensor
 

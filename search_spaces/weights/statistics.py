@@ -30,6 +30,7 @@ class Statistics:
     tensors.
 
     Attributes:
+        repeated: whether many merges of the same tensors are to come.
         factors: singular value decompositions, on disk.
         model_trims: thresholds over whole models.
         kernels: compiled as they are needed.
@@ -54,6 +55,7 @@ class Statistics:
             kernels: None = compiled where it pays.
             rank_bytes: memory for ranks.
         """
+        self.repeated = repeated
         self.factors = FactorCache() if factors is None else factors
         self.model_trims = ModelTrims()
         self.kernels = CompiledKernels() if kernels is None else kernels
@@ -80,7 +82,7 @@ class Statistics:
         """
         if self._trims is None or k in (0, n):
             return sparsify.trim_to(magnitudes() if 0 < k < n else torch.empty(n), k)
-        return self._trims.trim(key, magnitudes, k, steps(n))
+        return self._trims.trim(key, magnitudes, k, steps)
 
     def ranks(self, key: Hashable, delta: Callable[[], Tensor]) -> Tensor:
         """Return `sparsify.doubled_ranks` of a task vector, flat, in the form of `kernels.form.Part`."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import bisect
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
-from search_spaces.operators.sparsify import n_kept, trim_to
+from search_spaces.operators.sparsify import n_kept, trim_within
 from search_spaces.weights.recent import Recent
+
+Steps = Callable[[int], list[int]]
 
 # Search spaces quantise densities to multiples of 1/256, so that one sort serves every candidate.
 DENSITY_STEPS = 256
@@ -25,7 +29,9 @@ _SEARCHED_AT_ONCE = 1 << 22
 
 
 class TrimCache:
-    """`sparsify.trim_to`, remembered: 256 thresholds, 5 KiB, for each tensor of magnitudes, and some between them.
+    """`sparsify.trim_to`, remembered: 256 thresholds or a few times as many for each tensor, and some between them.
+
+    A threshold takes 20 bytes.
 
     One cache serves one set of opened parents. A key stands for the magnitudes; the caller promises that equal keys
     mean equal magnitudes. A threshold between the table's is found by one pass over the magnitudes.
@@ -35,14 +41,14 @@ class TrimCache:
         self._tables: dict[Hashable, _Table] = {}
         self._between: Recent[Trim] = Recent(_MOST_BETWEEN_STEPS)
 
-    def trim(self, key: Hashable, magnitudes: Callable[[], Tensor], k: int, steps: Sequence[int]) -> Trim:
+    def trim(self, key: Hashable, magnitudes: Callable[[], Tensor], k: int, steps: Steps) -> Trim:
         """Return what keeps the k largest magnitudes, as `sparsify.trim_to` does.
 
         Args:
             key: names the magnitudes.
             magnitudes: computes them anew: float32 (n,), not negative, not empty; they are overwritten.
             k: in [1, n].
-            steps: the k that a table is made for, ascending; the same for the same key.
+            steps: n -> the k that a table is made for, when it is first asked for.
         """
         if key not in self._tables:
             self._tables[key] = _Table.of(magnitudes(), steps)
@@ -54,6 +60,14 @@ class TrimCache:
 def density_steps(n: int) -> list[int]:
     """Return how many of n elements the densities 1/256, 2/256, ... 1 keep."""
     return [n_kept(n, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)]
+
+
+def band_steps(n: int, gamma: float) -> list[int]:
+    """Return the ends of `sparsify.band` at every density, for one gamma and for all that are multiples of 1/256."""
+    steps = density_steps(n)
+    bands = [sparsify.band(n, i / DENSITY_STEPS, gamma) for i in range(1, DENSITY_STEPS + 1)]
+    # Two shares are rounded down one by one: their sum may be one less than that of a density.
+    return [*steps, *(k - 1 for k in steps), *(top for _, top in bands), *(top + k for k, top in bands)]
 
 
 @dataclass(frozen=True)
@@ -71,9 +85,9 @@ class _Table:
     last: np.ndarray
 
     @staticmethod
-    def of(magnitudes: Tensor, steps: Sequence[int]) -> _Table:
+    def of(magnitudes: Tensor, steps: Steps) -> _Table:
         values, n = magnitudes.numpy(), magnitudes.numel()
-        kept = np.unique(np.asarray([k for k in steps if 0 < k <= n], dtype=np.int64))
+        kept = np.unique(np.asarray([k for k in steps(n) if 0 < k <= n], dtype=np.int64))
         # NumPy's sort is vectorised: four times faster here than torch's.
         ascending = np.sort(values)
         thresholds = ascending[n - kept]
@@ -84,7 +98,7 @@ class _Table:
         return _Table(kept, np.where(everything, np.float32(-1.0), thresholds), np.where(everything, -1, last))
 
     def at(self, k: int) -> Trim | None:
-        i = int(np.searchsorted(self.kept, k))
+        i = bisect.bisect_left(self.kept, k)
         return self._trim(i) if i < len(self.kept) and self.kept[i] == k else None
 
     def between(self, magnitudes: Tensor, k: int) -> Trim:
@@ -92,9 +106,9 @@ class _Table:
         i = int(np.searchsorted(self.kept, k))
         high = self._trim(i - 1).magnitude if i > 0 else float("inf")
         low = self._trim(i).magnitude if i < len(self.kept) else -1.0
-        inside = ((magnitudes <= high) & (magnitudes >= low)).nonzero().flatten()
-        found = trim_to(magnitudes[inside], k - int((magnitudes > high).sum()))
-        return found if found.last < 0 else Trim(found.magnitude, int(inside[found.last]))
+        found = trim_within(magnitudes, k, low, high)
+        assert found is not None, "a table's neighbours enclose every k between them"
+        return found
 
     def _trim(self, i: int) -> Trim:
         return Trim(float(self.magnitudes[i]), int(self.last[i]))

@@ -63,6 +63,7 @@ SELECTIONS = (
                 low=0.0,
                 high=1.0,
                 gene=(0.05, 1.0),
+                scale="quantised",
                 searched=True,
             ),
             "select": OneOf(

@@ -54,7 +54,14 @@ _EPSILON = Real(
     gene=(0.0, 0.3),
 )
 _DELLA_INPUTS: dict[str, Kind] = {**_SPARSE, "density": replace(DENSITY, gene=(0.1, 0.95)), "epsilon": _EPSILON}
-_GAMMA = Real(meaning="share of the largest elements that is dropped", default=0.01, low=0.0, high=1.0, gene=(0.0, 0.1))
+_GAMMA = Real(
+    meaning="share of the largest elements that is dropped",
+    default=0.01,
+    low=0.0,
+    high=1.0,
+    gene=(0.0, 0.1),
+    scale="quantised",
+)
 _OUTLIER_INPUTS: dict[str, Kind] = {**_SPARSE, "gamma": _GAMMA}
 _OUTLIER_SCOPE = OneOf(
     meaning="what competes for being kept: a whole tensor's elements (mergekit), or each row's (the authors)",

@@ -1,1 +1,4 @@
-"""Elementwise merges as one function over flat tensors, compiled or in blocks. Start at `blocks.py`; `form.py` says what is elementwise."""
+"""Elementwise merges: one function over flat tensors, run in blocks or compiled.
+
+`fusion.py` says which merges have this form, `elementwise.py` is the function, `blocks.py` carries it out.
+"""

@@ -3,55 +3,60 @@
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from search_spaces.operators.counter import bits_below, segments, words
-from search_spaces.weights.kernels.compiled import CompiledKernels, Read
-from search_spaces.weights.kernels.elementwise import Numbers, merge_elements
+from search_spaces.weights.kernels.compiled import CompiledKernels
+from search_spaces.weights.kernels.elementwise import Numbers, Read, merge_elements
 from search_spaces.weights.kernels.form import Merge, Part
 
-# Elements that one thread takes of a block; torch gives a second thread nothing below 32,768.
-_BLOCK_PER_THREAD = 1 << 15
+# Blocks of float32 that fit a core's cache together. Torch uses one thread for so few elements: the blocks themselves
+# are shared among threads, which then wait for each other once a tensor and not once an operation.
+_BLOCK = 1 << 15
 
-# A compiled call takes longer to begin than these few elements to merge.
-_FEWEST_TO_COMPILE_FOR = 2048
+# torch compiles sizes of 0 and 1 apart; a few more elements are not worth a call either.
+_FEWEST_TO_COMPILE_FOR = 64
 
 _LARGEST_INDEX = (1 << 31) - 1
 
 
-def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = None, block: int | None = None) -> bool:
+def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = None, block: int = _BLOCK) -> bool:
     """Carry out an elementwise merge; return whether every element is finite.
 
     Args:
         out: (n,), contiguous, of a dtype that holds every value of the form's.
         merge: what to do.
         compiled: kernels to use where compiling pays; None runs eagerly.
-        block: how many elements are merged at once; None suits the cache. It changes nothing but the time.
+        block: how many elements are merged at once; changes nothing but the time.
     """
     finite = True
     for segment, start, stop in segments(out.numel()):
         part, numbers = slice(start, stop), _numbers(merge, segment, start)
-        eagerly = functools.partial(_in_blocks, merge, out, part, numbers, block or _suitable_block())
+        eagerly = functools.partial(_in_blocks, merge, out, part, numbers, block)
         if compiled is None or stop - start < _FEWEST_TO_COMPILE_FOR:
             finite &= eagerly()
         else:
-            finite &= compiled.run(merge.form, _read(merge, part), out[part], numbers, eagerly)
+            finite &= compiled.run(merge.form, _read(merge, part), numbers, out[part], eagerly=eagerly)
     return finite
 
 
-def _suitable_block() -> int:
-    return _BLOCK_PER_THREAD * max(2, torch.get_num_threads())
-
-
 def _in_blocks(merge: Merge, out: Tensor, part: slice, numbers: Numbers, block: int) -> bool:
-    largest = []
-    for start in range(part.start, part.stop, block):
+    @torch.no_grad()
+    def largest(start: int) -> Tensor:
         here = slice(start, min(start + block, part.stop))
         placed = numbers._replace(start=torch.tensor(start - part.start, dtype=torch.int32))
-        largest.append(merge_elements(merge.form, out[here], *_read(merge, here), placed))
-    return bool(torch.stack(largest).isfinite().all())
+        return merge_elements(merge.form, _read(merge, here), placed, out[here])
+
+    starts, n_threads = range(part.start, part.stop, block), torch.get_num_threads()
+    if len(starts) < 2 * n_threads or n_threads == 1:
+        found = [largest(start) for start in starts]
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            found = list(pool.map(largest, starts))
+    return bool(torch.stack(found).isfinite().all())
 
 
 def _read(merge: Merge, part: slice) -> Read:
@@ -64,9 +69,7 @@ def _numbers(merge: Merge, segment: int, start: int) -> Numbers:
     return Numbers(
         torch.zeros((), dtype=torch.int32),
         torch.tensor([_reals(p) for p in merge.parts], dtype=torch.float32),
-        torch.tensor(
-            [_integers(p, segment, start) for p in merge.parts], dtype=torch.int32
-        ),
+        torch.tensor([_integers(p, segment, start) for p in merge.parts], dtype=torch.int32),
         torch.tensor([merge.gain, merge.divisor, merge.selection[0]], dtype=torch.float32),
         torch.tensor(_within(merge.selection[1], start), dtype=torch.int32),
     )

@@ -7,26 +7,18 @@ import os
 import time
 import types
 from collections.abc import Callable, Hashable
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
 from search_spaces.errors import SpaceError
 from search_spaces.weights.cache_directory import cache_directory
-from search_spaces.weights.kernels.elementwise import Numbers, merge_elements
+from search_spaces.weights.kernels.elementwise import Numbers, Read, merge_elements
 from search_spaces.weights.kernels.form import Form
 
 Mode = Literal["auto", "always", "never"]
-Kernel = Callable[[Tensor, list[Tensor], Tensor | None, list[Tensor], Numbers], Tensor]
-
-
-class Read(NamedTuple):
-    """What a merge reads; see `merge_elements`."""
-
-    tensors: list[Tensor]
-    base: Tensor | None
-    ranks: list[Tensor]
+Kernel = Callable[[Read, Numbers, Tensor], Tensor]
 
 
 # A form is compiled when it has taken this long without: about as long as compiling it takes, so that at worst twice
@@ -57,22 +49,22 @@ class CompiledKernels:
         self._kernels: dict[Hashable, Kernel] = {}
         self._eager_s: dict[Hashable, float] = {}
 
-    def run(self, form: Form, read: Read, out: Tensor, numbers: Numbers, eagerly: Callable[[], bool]) -> bool:
+    def run(self, form: Form, read: Read, numbers: Numbers, out: Tensor, *, eagerly: Callable[[], bool]) -> bool:
         """Merge as `merge_elements` does, compiled or not; return whether every element is finite.
 
         Args:
             form: see `merge_elements`.
-            read: what is read.
-            out: see `merge_elements`.
+            read: see `merge_elements`.
             numbers: see `merge_elements`.
+            out: see `merge_elements`.
             eagerly: does the same without a compiled kernel.
         """
         key = (form, out.dtype, *(tensor.dtype for tensor in (*read.tensors, *read.ranks)), _dtype(read.base))
         if key in self._kernels:
-            return bool(self._kernels[key](out, *read, numbers).isfinite())
+            return bool(self._kernels[key](read, numbers, out).isfinite())
         if self._pays(key):
             try:
-                return self._compile_and_run(key, form, read, out, numbers)
+                return self._compile_and_run(key, form, read, numbers, out)
             except Exception as error:  # whatever is wrong with the compiler, the eager path gives the same bits
                 self._mode = "never"
                 _LOG.warning("merges run without compiled kernels, which is slower: %s", _reason(error))
@@ -84,11 +76,11 @@ class CompiledKernels:
     def _pays(self, key: Hashable) -> bool:
         return self._mode == "always" or (self._mode == "auto" and self._eager_s.get(key, 0.0) > _WORTH_COMPILING_S)
 
-    def _compile_and_run(self, key: Hashable, form: Form, read: Read, out: Tensor, numbers: Numbers) -> bool:
+    def _compile_and_run(self, key: Hashable, form: Form, read: Read, numbers: Numbers, out: Tensor) -> bool:
         if not self._kernels:
             _LOG.info("compiling merge kernels: some 20 s, the first time on this machine")
         kernel = _compiled(form)
-        finite = bool(kernel(out, *read, numbers).isfinite())
+        finite = bool(kernel(read, numbers, out).isfinite())
         self._kernels[key] = kernel
         return finite
 
@@ -96,14 +88,12 @@ class CompiledKernels:
 def _compiled(form: Form) -> Kernel:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory("kernels")))
 
-    def kernel(
-        out: Tensor, tensors: list[Tensor], base: Tensor | None, ranks: list[Tensor], numbers: Numbers
-    ) -> Tensor:
-        return merge_elements(form, out, tensors, base, ranks, numbers)
+    def kernel(read: Read, numbers: Numbers, out: Tensor) -> Tensor:
+        return merge_elements(form, read, numbers, out)
 
     # Recompilations are counted, and limited, by code object: every form has one of its own.
     own = types.FunctionType(kernel.__code__.replace(), kernel.__globals__, "kernel", None, kernel.__closure__)
-    options: dict[str, str | int | bool] = {
+    options: dict[str, str | int | bool | Callable[..., Any]] = {
         "emulate_precision_casts": True,  # or rounding to bfloat16 and back would be left out
         "compile_threads": 1,  # no processes of its own
     }

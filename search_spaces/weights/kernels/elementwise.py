@@ -39,38 +39,41 @@ class Numbers(NamedTuple):
     selection_last: Tensor
 
 
-def merge_elements(
-    form: Form,
-    out: Tensor,
-    tensors: list[Tensor],
-    base: Tensor | None,
-    ranks: list[Tensor],
-    numbers: Numbers,
-) -> Tensor:
+class Read(NamedTuple):
+    """What a merge reads.
+
+    Attributes:
+        tensors: (n,) each, of any floating point dtype.
+        base: (n,), where task vectors are merged.
+        ranks: (n,) or (2, n) each, where survivors are ranked; see `form.Part`.
+    """
+
+    tensors: list[Tensor]
+    base: Tensor | None
+    ranks: list[Tensor]
+
+
+def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor) -> Tensor:
     """Write the merged elements; return the largest magnitude, float32 (), NaN if any element is.
 
     Args:
         form: the choices.
-        out: (n,), n > 0, of a dtype that holds every value of `form.dtype`.
-        tensors: (n,) each, of any floating point dtype.
-        base: (n,), where task vectors are merged.
-        ranks: (n,) or (2, n) each, where survivors are ranked; see `Part`.
+        read: see `Read`.
         numbers: see `Numbers`.
+        out: (n,), n > 0, of a dtype that holds every value of `form.dtype`.
     """
     index = torch.arange(out.numel(), dtype=torch.int32) + numbers.start
-    values = [tensor.to(torch.float32) for tensor in tensors]
-    if base is None:
+    values = [tensor.to(torch.float32) for tensor in read.tensors]
+    if read.base is None:
         merged = _weighted_sum(values, numbers)
     else:
-        origin = base.to(torch.float32)
+        origin = read.base.to(torch.float32)
         deltas = [value - origin for value in values]
         if form.consensus == "sce":
             merged = _sce(form, deltas, index, numbers)
         else:
-            votes = [
-                _survivors(form, delta, index, numbers, i, ranks) * numbers.reals[i, WEIGHT]
-                for i, delta in enumerate(deltas)
-            ]
+            kept = [_survivors(form, delta, index, _Row.of(read, numbers, i)) for i, delta in enumerate(deltas)]
+            votes = [delta * numbers.reals[i, WEIGHT] for i, delta in enumerate(kept)]
             merged = {"sum": _total, "sign": _agreeing, "largest": _largest}[form.consensus](form, votes, numbers)
         merged = merged * numbers.whole[0] + origin
     rounded = merged.to(form.dtype)
@@ -85,8 +88,20 @@ def _weighted_sum(values: list[Tensor], numbers: Numbers) -> Tensor:
     return total
 
 
-def _survivors(form: Form, delta: Tensor, index: Tensor, numbers: Numbers, i: int, ranks: list[Tensor]) -> Tensor:
-    reals, integers = numbers.reals[i], numbers.integers[i]
+class _Row(NamedTuple):
+    """One parent's rows of the numbers, and its ranks."""
+
+    reals: Tensor
+    integers: Tensor
+    ranks: Tensor | None
+
+    @staticmethod
+    def of(read: Read, numbers: Numbers, i: int) -> _Row:
+        return _Row(numbers.reals[i], numbers.integers[i], read.ranks[i] if read.ranks else None)
+
+
+def _survivors(form: Form, delta: Tensor, index: Tensor, row: _Row) -> Tensor:
+    reals, integers, ranks = row
     if form.survivors in ("largest", "band"):
         kept = _above(delta.abs(), index, reals[LOW], integers[LOW_LAST])
         if form.survivors == "band":
@@ -94,8 +109,8 @@ def _survivors(form: Form, delta: Tensor, index: Tensor, numbers: Numbers, i: in
         delta = delta * kept
     elif form.survivors in ("random", "ranked"):
         bits = bits_at(index, integers[FIRST_WORD], integers[SECOND_WORD])
-        if form.survivors == "ranked":
-            chance = _rank(ranks[i]) * reals[SLOPE] + reals[INTERCEPT]
+        if ranks is not None:
+            chance = _rank(ranks) * reals[SLOPE] + reals[INTERCEPT]
             kept = uniform_at(bits) < chance
             return delta * kept / chance if form.scaled == "by_chance" else delta * kept
         delta = delta * (bits < integers[BITS_BELOW])

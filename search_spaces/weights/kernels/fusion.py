@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import prod
 from typing import TYPE_CHECKING, cast
 
 import torch
 
-from search_spaces.operators import sparsify
 from search_spaces.operators.averages import VANISHING_SUM
 from search_spaces.operators.operator import Operands
 from search_spaces.operators.post_scale import gain

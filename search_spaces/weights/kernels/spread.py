@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
-from search_spaces.operators.sce import energy, n_selected, shares_of, variance
+from search_spaces.operators.sce import energy, n_selected, shares_of, squares, unit, variance
 from search_spaces.weights.kernels.form import Form, Merge, Part
 from search_spaces.weights.trims import DENSITY_STEPS
 
@@ -24,28 +25,31 @@ def sce_merge(vectors: TaskVectors, dtype: torch.dtype) -> Merge:
     n_parents = len(vectors.tensors)
     if n_parents == 1:
         return Merge(Form(n_parents=1, dtype=dtype), vectors.tensors, vectors.base, (Part(1.0),))
-    share = float(vectors.parameters["select_topk"])
-    selection = None if share == 1.0 else _selection(vectors, share)
-    key = ("energies", *_key(vectors), selection)
-    shares = shares_of(vectors.statistics.numbers(key, lambda: _energies(vectors, selection)))
+    selection, energies = _selected(vectors, float(vectors.parameters["select_topk"]))
     selects = selection is not None and vectors.parameters["select"] == "elements"
     form = Form(n_parents=n_parents, dtype=dtype, consensus="sce", selects=selects)
-    parts = tuple(Part(weight) for weight in shares)
+    parts = tuple(Part(share) for share in shares_of(energies))
     return Merge(form, vectors.tensors, vectors.base, parts, selection=selection or (-1.0, -1))
 
 
-def _selection(vectors: TaskVectors, share: float) -> Trim:
-    def varying() -> tuple[float, ...]:
-        return (float(torch.count_nonzero(_variance(vectors))),)
+def _selected(vectors: TaskVectors, share: float) -> tuple[Trim | None, tuple[float, ...]]:
+    """Return what selects a share of the elements that vary (None = all), and each parent's energy in them."""
+    key, known = _key(vectors), vectors.statistics
+    if share == 1.0:
+        return None, known.numbers(("energies", *key), lambda: _energies(vectors, None))
+    n_varying = int(known.numbers(("varying", *key), lambda: (float(torch.count_nonzero(_variance(vectors))),))[0])
 
-    def steps(n: int) -> list[int]:
-        del n
-        return [n_selected(n_varying, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)]
+    def trim(k: int) -> Trim:
+        return known.trim(("variance", *key), lambda: _variance(vectors), k, vectors.n, lambda _: steps)
 
-    key = ("variance", *_key(vectors))
-    n_varying = int(vectors.statistics.numbers(key, varying)[0])
+    steps = sorted({n_selected(n_varying, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)} - {0})
     k = n_selected(n_varying, share)
-    return vectors.statistics.trim(key, lambda: _variance(vectors), k, vectors.n, steps)
+    selection = trim(k)
+    if not known.repeated or k not in steps:
+        return selection, known.numbers(("energies", *key, k), lambda: _energies(vectors, selection))
+    table = known.numbers(("energies of steps", *key), lambda: _energies_of([trim(k) for k in steps], vectors))
+    first = steps.index(k) * len(vectors.tensors)
+    return selection, table[first : first + len(vectors.tensors)]
 
 
 def _key(vectors: TaskVectors) -> list[tuple[str, ...]]:
@@ -63,5 +67,41 @@ def _variance(vectors: TaskVectors) -> Tensor:
 
 def _energies(vectors: TaskVectors, selection: Trim | None) -> tuple[float, ...]:
     kept = None if selection is None else sparsify.kept_mask(_variance(vectors), selection)
+    units = _units(vectors)
     deltas = (vectors.delta(i) for i in range(len(vectors.tensors)))
-    return tuple(energy(delta if kept is None else delta.mul_(kept)) for delta in deltas)
+    return tuple(
+        energy(delta if kept is None else delta.mul_(kept), unit) for delta, unit in zip(deltas, units, strict=True)
+    )
+
+
+def _energies_of(selections: list[Trim], vectors: TaskVectors) -> tuple[float, ...]:
+    """Return the energies of nested selections, the smallest first, parent by parent within each."""
+    spread, units = _variance(vectors).numpy(), _units(vectors)
+    sums = np.zeros((len(selections) + 1, len(units)))
+    for start in range(0, vectors.n, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        first = _first_selection(spread[part], start, selections)
+        origin = vectors.base[part].to(torch.float32)
+        for i, tensor in enumerate(vectors.tensors):
+            weights = squares(tensor[part].to(torch.float32) - origin, units[i]).numpy()
+            sums[:, i] += np.bincount(first, weights=weights, minlength=len(sums))
+    return tuple((sums[:-1].cumsum(axis=0) * np.array(units)).ravel().tolist())
+
+
+def _first_selection(spread: np.ndarray, start: int, selections: list[Trim]) -> np.ndarray:
+    """Return for each element the first of the nested selections that has it, or their number if none has."""
+    thresholds = np.array([s.magnitude for s in selections] + [-np.inf], dtype=np.float32)
+    lasts = np.array([s.last for s in selections] + [-1])
+    first = np.searchsorted(-thresholds, -spread)
+    tied = np.flatnonzero(thresholds[first] == spread)
+    while len(tied):
+        tied = tied[(thresholds[first[tied]] == spread[tied]) & (lasts[first[tied]] < tied + start)]
+        first[tied] += 1
+    return first
+
+
+def _units(vectors: TaskVectors) -> list[float]:
+    def largest() -> tuple[float, ...]:
+        return tuple(float(vectors.delta(i).abs_().max()) if vectors.n else 0.0 for i in range(len(vectors.tensors)))
+
+    return [unit(peak, vectors.n) for peak in vectors.statistics.numbers(("largest", *_key(vectors)), largest)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
 from search_spaces.recipe import Parameter, Rule
 from search_spaces.weights.kernels.form import Part, Survivors
-from search_spaces.weights.trims import magnitudes_of
+from search_spaces.weights.trims import Steps, band_steps, density_steps, magnitudes_of
 
 if TYPE_CHECKING:
     from search_spaces.weights.parents import Parents
@@ -85,7 +85,8 @@ class TaskVectors:
         values = self._rule.inputs[i].parameters
         density, gamma = float(values["density"]), float(values["gamma"])
         k, top = sparsify.band(self.n, density, gamma)
-        part = Part(weight, low=self._nth(i, top + k), high=self._nth(i, top))
+        steps = partial(band_steps, gamma=gamma)
+        part = Part(weight, low=self._nth(i, top + k, steps), high=self._nth(i, top, steps))
         return replace(part, scale=self._scale(i, part, density, rescale))
 
     def _trim(self, i: int, density: float) -> Trim:
@@ -94,11 +95,11 @@ class TaskVectors:
             return self._statistics.model_trims.trim(self._parents, parent, self._base_source[0], density)
         return self._nth(i, sparsify.n_kept(self.n, density))
 
-    def _nth(self, i: int, k: int) -> Trim:
+    def _nth(self, i: int, k: int, steps: Steps = density_steps) -> Trim:
         def magnitudes() -> Tensor:
             return magnitudes_of(self.tensors[i], self.base)
 
-        return self._statistics.trim(self.key(i), magnitudes, k, self.n)
+        return self._statistics.trim((steps is density_steps, *self.key(i)), magnitudes, k, self.n, steps)
 
     def _ranks(self, i: int) -> Tensor:
         def delta() -> Tensor:

@@ -109,3 +109,32 @@ def test_without_outliers_to_drop_a_band_is_a_trim_by_magnitude() -> None:
 
 def test_a_small_tensor_is_not_zeroed_by_a_share_of_outliers_below_one_element() -> None:
     assert sparsify.drop_outliers(torch.ones(32), 0.5, 0.01).count_nonzero() == 16
+
+
+@pytest.mark.parametrize("levels", [0, 3, 1000])
+def test_a_threshold_of_many_elements_is_found_from_a_sample(levels: int) -> None:
+    magnitudes = torch.randn(150_000, generator=torch.Generator().manual_seed(0)).abs()
+    magnitudes[::2] *= 50.0  # what a sample of every second element is misled by
+    if levels:
+        magnitudes = magnitudes.mul(levels).round().div(levels)
+    order = sorted(range(len(magnitudes)), key=lambda i: (-float(magnitudes[i]), i))
+    for k in (1, 2, 1000, 75_000, 75_001, 149_999):
+        last = order[k - 1]
+        found = sparsify.trim_to(magnitudes, k)
+        assert found.magnitude == magnitudes[last]
+        assert sparsify.kept_mask(magnitudes, found).sum() == k
+        assert found.last == last
+
+
+def test_sums_do_not_depend_on_the_number_of_threads() -> None:
+    values = torch.randn(300_000, generator=torch.Generator().manual_seed(0))
+    threads = torch.get_num_threads()
+    try:
+        sums = set()
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            sums.add((sparsify.l1_norm(values), sparsify.ordered_sum(values, torch.square)))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(sums) == 1
+    assert sums.pop()[0] == pytest.approx(float(values.double().abs().sum()), rel=1e-12)

@@ -205,7 +205,9 @@ def test_a_resident_model_has_the_same_bits_from_a_warm_cache_a_cold_one_and_non
     parents = opened(family.parents)
     recipe = spectral(parents, operator)
     for _ in range(2):
-        model = ResidentModel(build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path)))
+        model = ResidentModel(
+            build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))
+        )
         model.become(recipe)
         weights = model.model.state_dict()
         for name in output_names(recipe, parents):
@@ -217,13 +219,13 @@ def test_a_second_candidate_with_another_scale_decomposes_nothing(
 ) -> None:
     parents = opened(family.parents)
     for operator in ("iso_c", "iso_cts", "tsv_m", "star"):
-        ResidentModel(build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))).become(
-            spectral(parents, operator)
-        )
+        ResidentModel(
+            build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))
+        ).become(spectral(parents, operator))
     before = sorted(files(tmp_path))
     monkeypatch.setattr(torch.linalg, "eigh", None)
     for operator in ("iso_c", "iso_cts", "tsv_m", "star"):
-        ResidentModel(build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))).become(
-            spectral(parents, operator, **{"lambda": 0.3})
-        )
+        ResidentModel(
+            build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))
+        ).become(spectral(parents, operator, **{"lambda": 0.3}))
     assert sorted(files(tmp_path)) == before

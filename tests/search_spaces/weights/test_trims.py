@@ -11,8 +11,7 @@ from search_spaces.weights.trims import TrimCache, density_steps, magnitudes_of
 
 
 def remembered(cache: TrimCache, magnitudes: Tensor, k: int) -> tuple[float, int]:
-    n = magnitudes.numel()
-    return cache.trim(("parent", "tensor"), lambda: magnitudes.clone(), k, density_steps(n))
+    return cache.trim(("parent", "tensor"), magnitudes.clone, k, density_steps)
 
 
 @given(

@@ -111,9 +111,9 @@ def fused_rules(draw: st.DrawFn, names: Sequence[str] = FUSED) -> Rule:
             "gamma": st.floats(0.0, 0.3),
             "lambda": st.sampled_from([1.0, 0.7, -0.4, 0.0]),
             "rescale": st.sampled_from(["density", "none", *(["l1"] if operator.name in _TRIMMED else [])]),
-            "select_topk": st.sampled_from([1.0, 0.5, 0.1, 0.003]),
-            "t": st.floats(-0.5, 1.5),
-            "alpha": st.floats(0.0, 1.0),
+            "select_topk": st.sampled_from([1.0, 0.5, 0.25, 3 / 256, 0.1, 0.003]),
+            "t": st.floats(-0.5, 1.5).map(lambda t: round(t, 6)),
+            "alpha": st.floats(0.0, 1.0).map(lambda alpha: round(alpha, 6)),
             "metric": st.floats(0.5, 3.0),
             "scale": st.sampled_from([1.0, 0.5, -1.0]),
         }

@@ -97,9 +97,7 @@ def test_the_size_of_the_blocks_changes_nothing(rule: Rule, block: int, n: int) 
 @pytest.mark.parametrize("operator", ["ties", "dare_ties", "della", "breadcrumbs", "sce"])
 def test_segments_of_long_tensors_continue_the_count(operator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counter, "SEGMENT", 1000)
-    inputs = tuple(
-        Input(f"p{i}", {} if operator == "sce" else {"weight": 0.7, "density": 0.4}) for i in range(3)
-    )
+    inputs = tuple(Input(f"p{i}", {} if operator == "sce" else {"weight": 0.7, "density": 0.4}) for i in range(3))
     rule = Rule(operator, inputs, {"select_topk": 0.3} if operator == "sce" else {})
     parents = random_parents((3, 1111), 3, [torch.float32], levels=4)
     plan = plan_of(rule, parents)
@@ -134,3 +132,19 @@ def test_what_is_given_may_lie_scattered_in_memory(scattered: Tensor) -> None:
     plan = plan_of(Rule("linear", (Input("p0", {"weight": 1.0}), Input("p1", {"weight": 0.5}))), parents)
     carry_out(plan, parents, out=scattered)
     assert scattered.equal(by_operator(plan, parents))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rule=fused_rules(["sce", "breadcrumbs"]),
+    shape=SHAPES,
+    levels=st.sampled_from([0, 1, 2, 8]),
+    seed=st.integers(0, 50),
+)
+def test_statistics_kept_for_many_candidates_are_those_of_one(
+    rule: Rule, shape: tuple[int, ...], levels: int, seed: int
+) -> None:
+    parents = random_parents(shape, len(rule.inputs), [torch.bfloat16], levels=levels, seed=seed)
+    plan, known = plan_of(rule, parents), Statistics()
+    for _ in range(2):
+        assert same_bits(carry_out(plan, parents, statistics=known), by_operator(plan, parents))

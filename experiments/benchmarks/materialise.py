@@ -1,0 +1,242 @@
+"""Materialising a candidate: seconds of `become` with warm caches, against copying as many bytes.
+
+usage: python -m experiments.benchmarks.materialise [--operators NAME ...] [--random 1.1B] [--mergekit PYTHON]
+           [--genomes N] [--threads N] [--json]
+
+Parents are SmolLM2-135M and its three experts (`python -m experiments.smollm train` makes them); --random makes a base
+and three others of that many random bfloat16 weights in a temporary directory. Every row is the median over different
+genomes of a weight space that searches the operator's parameters, all tensors merged anew. The floor is the time, in
+the same run, of copying half as many bytes as the merge reads and writes: a copy reads and writes each of its own.
+Spectral operators: their first layer's matrices with factors on disk, and the seconds of computing them anew.
+
+Expected on two cores: averages and task arithmetic at most 3 times the floor; TIES, DARE, DELLA, Breadcrumbs and SCE at
+most 4 times; TIES at least 80 times faster than mergekit's graph (--mergekit: a Python with mergekit 0.1.5).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from search_spaces.groups import Groups, locate, n_layers
+from search_spaces.mergekit.writing import to_mergekit
+from search_spaces.operators.registry import OPERATORS
+from search_spaces.recipe import ParentSource, Recipe, Rule
+from search_spaces.weight_space import WeightSpace
+from search_spaces.weights.architecture import build_module
+from search_spaces.weights.factors import FactorCache
+from search_spaces.weights.kernels.compiled import CompiledKernels
+from search_spaces.weights.materialise import carry_out
+from search_spaces.weights.parents import Parents
+from search_spaces.weights.plan import plan_tensors
+from search_spaces.weights.resident import ResidentModel
+from search_spaces.weights.sources import output_names
+from search_spaces.weights.statistics import Statistics
+
+SMOLLM = Path(__file__).parents[1] / "smollm" / "models"
+PARENTS = ("base", "arithmetic", "continents", "letters")
+ELEMENTWISE = (
+    "linear",
+    "task_arithmetic",
+    "ties",
+    "dare_linear",
+    "dare_ties",
+    "della_linear",
+    "della",
+    "breadcrumbs",
+    "breadcrumbs_ties",
+    "sce",
+    "magmax",
+)
+SPECTRAL = ("iso_c", "tsv_m")
+SEARCHED_BESIDES = {"lambda": (0.5, 1.5)}  # by operators that have nothing else to search
+PEERS = ("task_arithmetic", "ties", "dare_ties")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operator.
+
+    Attributes:
+        operator: its name.
+        seconds: median of one candidate.
+        floor_seconds: median of the copy; for spectral operators of their layer.
+        ratio: seconds / floor_seconds.
+        peer_seconds: mergekit's graph, the same recipe; None if not measured.
+        first_seconds: the first candidate: statistics of the parents, and compiling.
+        recomputed_seconds: without kept factors; None for elementwise operators.
+    """
+
+    operator: str
+    seconds: float
+    floor_seconds: float
+    ratio: float
+    peer_seconds: float | None
+    first_seconds: float
+    recomputed_seconds: float | None = None
+
+
+def elementwise_row(operator: str, model: ResidentModel, parents: Parents, n_genomes: int, peer: Path | None) -> Row:
+    """Measure `become` of a live model, and mergekit's graph where it has the operator."""
+    first, *recipes = genomes(operator, parents, n_genomes)
+    first_seconds = seconds_of(lambda: model.become(first))
+    bytes_moved = traffic(first, parents, model)
+    floor, taken = [], []
+    for recipe in recipes:
+        floor.append(copy_seconds(bytes_moved))
+        taken.append(seconds_of(lambda recipe=recipe: model.become(recipe)))  # type: ignore[misc]
+    theirs = peer_seconds(recipes[0], peer) if peer is not None and operator in PEERS else None
+    middle, copied = statistics.median(taken), statistics.median(floor)
+    return Row(operator, middle, copied, middle / copied, theirs, first_seconds)
+
+
+def spectral_row(operator: str, parents: Parents, n_genomes: int) -> Row:
+    """Measure the matrices of the first layer, with factors on disk and without."""
+    recipes = genomes(operator, parents, n_genomes)
+    names = [
+        n for n in output_names(recipes[0], parents) if locate(n).layer == 0 and len(parents["base"].shape(n)) == 2
+    ]
+
+    def merge(recipe: Recipe, known: Statistics) -> float:
+        plans = plan_tensors(recipe, parents, names).values()
+        return seconds_of(lambda: [carry_out(plan, parents, statistics=known) for plan in plans])
+
+    with tempfile.TemporaryDirectory() as directory:
+        kept = Statistics(factors=FactorCache(Path(directory)))
+        first = merge(recipes[0], kept)
+        taken = statistics.median(merge(recipe, kept) for recipe in recipes[1:])
+    anew = merge(recipes[1], Statistics(factors=FactorCache(limit_bytes=0)))
+    read = sum(parents[p].tensor(n).nbytes for p in parents.checkpoints for n in names)
+    copied = copy_seconds(read + sum(4 * parents["base"].tensor(n).numel() for n in names))
+    return Row(operator, taken, copied, taken / copied, None, first, anew)
+
+
+def genomes(operator: str, parents: Parents, n: int) -> list[Recipe]:
+    """Return n + 1 recipes of random genomes of a space that searches the operator's parameters over one group."""
+    sources = {name: checkpoint.source for name, checkpoint in parents.checkpoints.items()}
+    depth = n_layers(parents["base"].names)
+    genes = {n: kind.gene for n, kind in OPERATORS[operator].kinds.items() if kind.searched and kind.gene is not None}
+    space = WeightSpace(
+        sources, "base", n_layers=depth, operators=[operator], groups=Groups(1), genes=genes or SEARCHED_BESIDES
+    )
+    rng = np.random.default_rng(0)
+    return [space.decode(rng.random(space.dim)) for _ in range(n + 1)]
+
+
+def traffic(recipe: Recipe, parents: Parents, model: ResidentModel) -> int:
+    """Return the bytes that a merge reads from the parents and writes to the live model."""
+    read, written = 0, 0
+    for name, plan in plan_tensors(recipe, parents, output_names(recipe, parents)).items():
+        sources = {*plan.sources, *([plan.base] if plan.base else [])}
+        read += sum(parents[parent].tensor(source).nbytes for parent, source in sources)
+        written += parents["base"].tensor(name).numel() * next(model.model.parameters()).element_size()
+    return read + written
+
+
+def copy_seconds(n_bytes: int) -> float:
+    """Return how long copying takes that reads and writes `n_bytes` together, in turns of up to 256 MiB."""
+    half = n_bytes // 2
+    source, target = (torch.ones(min(half, 1 << 28), dtype=torch.uint8) for _ in range(2))
+
+    def copy() -> None:
+        for _ in range(half // len(source)):
+            target.copy_(source)
+        rest = half % len(source)
+        target[:rest].copy_(source[:rest])
+
+    return seconds_of(copy)
+
+
+def peer_seconds(recipe: Recipe, python: Path) -> float:
+    """Return the seconds of mergekit's graph for a recipe."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(to_mergekit(_unscaled(recipe)))
+        file.flush()
+        script = Path(__file__).with_name("mergekit_graph.py")
+        command = [str(python), str(script), file.name, str(torch.get_num_threads())]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def _unscaled(recipe: Recipe) -> Recipe:
+    """Return a recipe that does not rescale by the density, which mergekit's DARE cannot: a factor less of its work."""
+
+    def without(rule: Rule) -> Rule:
+        known = "rescale" in OPERATORS[rule.operator].parameters
+        return replace(rule, parameters={**rule.parameters, "rescale": "none"}) if known else rule
+
+    return replace(recipe, rules=tuple(map(without, recipe.rules)))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as text."""
+    lines = [f"{'operator':18}{'seconds':>9}{'floor':>9}{'ratio':>7}{'first':>9}{'mergekit':>10}{'anew':>9}"]
+    for row in rows:
+        peer = "" if row.peer_seconds is None else f"{row.peer_seconds:.2f} ({row.peer_seconds / row.seconds:.0f}x)"
+        anew = "" if row.recomputed_seconds is None else f"{row.recomputed_seconds / row.seconds:.0f}x"
+        lines.append(
+            f"{row.operator:18}{row.seconds:9.3f}{row.floor_seconds:9.3f}{row.ratio:7.2f}{row.first_seconds:9.2f}"
+            f"{peer:>10}{anew:>9}"
+        )
+    return "\n".join(lines)
+
+
+@contextmanager
+def opened_parents(random: str | None) -> Iterator[Parents]:
+    """Open SmolLM2 and its experts, or random models of a size such as 1.1B or 50M, which go when this ends."""
+    if random is None:
+        yield Parents.open({name: ParentSource(str(SMOLLM / name)) for name in PARENTS})
+        return
+    from experiments.benchmarks.random_model import write_random_models
+
+    n_parameters = float(random[:-1]) * {"M": 1e6, "B": 1e9}[random[-1].upper()]
+    with tempfile.TemporaryDirectory() as directory:
+        written = write_random_models(Path(directory), n_parameters, PARENTS)
+        yield Parents.open({name: ParentSource(str(path)) for name, path in written.items()})
+
+
+def main() -> None:
+    """Measure the chosen operators and print a table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--operators", nargs="+", choices=list(OPERATORS), default=[*ELEMENTWISE, *SPECTRAL])
+    parser.add_argument("--random", metavar="SIZE", help="random weights instead of SmolLM2, e.g. 1.1B or 50M")
+    parser.add_argument("--mergekit", metavar="PYTHON", type=Path, help="a Python that has mergekit installed")
+    parser.add_argument("--genomes", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = []
+    with opened_parents(options.random) as parents:
+        known = Statistics(kernels=CompiledKernels("always"))
+        model = ResidentModel(build_module(parents["base"]), parents, statistics=known)
+        for operator in options.operators:
+            if OPERATORS[operator].module.startswith("spectral"):
+                rows.append(spectral_row(operator, parents, options.genomes))
+            else:
+                rows.append(elementwise_row(operator, model, parents, options.genomes, options.mergekit))
+            if not options.json:
+                print(table(rows).splitlines()[-1] if len(rows) > 1 else table(rows), flush=True)
+    if options.json:
+        print(json.dumps({"rows": [asdict(row) for row in rows]}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

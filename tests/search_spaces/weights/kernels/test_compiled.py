@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import logging
+import shutil
+
+import pytest
+import torch
+
+from search_spaces.errors import SpaceError
+from search_spaces.recipe import Input, Rule
+from search_spaces.weights.kernels.blocks import merge_into
+from search_spaces.weights.kernels.compiled import CompiledKernels
+from search_spaces.weights.kernels.form import Merge
+from search_spaces.weights.kernels.fusion import elementwise
+from search_spaces.weights.statistics import Statistics
+from tests.search_spaces.weights.kernels.rules import plan_of, random_parents
+
+FEW = {"weight": 0.7, "density": 0.5}
+needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+quiet = pytest.mark.filterwarnings("ignore")  # of torch.compile's own making
+
+
+def merge_of(operator: str, dtype: torch.dtype, *, n: int = 100_003, out: str = "bfloat16") -> Merge:
+    inputs = tuple(Input(f"p{i}", {} if operator == "sce" else FEW) for i in range(3))
+    if operator in ("linear", "task_arithmetic", "magmax"):
+        inputs = tuple(Input(f"p{i}", {"weight": 0.3 * i - 0.2}) for i in range(3))
+    rule = Rule(operator, inputs, {"select_topk": 0.5} if operator == "sce" else {})
+    parents = random_parents((n,), 3, [dtype], levels=50)
+    merge = elementwise(plan_of(rule, parents, dtype=out), parents, Statistics())
+    assert merge is not None
+    return merge
+
+
+def assert_compiled_equals_eager(merge: Merge, out_dtype: torch.dtype = torch.float32) -> None:
+    compiled, eager = (torch.empty(merge.tensors[0].numel(), dtype=out_dtype) for _ in range(2))
+    kernels = CompiledKernels("always")
+    assert merge_into(compiled, merge, compiled=kernels)
+    assert merge_into(eager, merge)
+    assert compiled.equal(eager)
+    assert len(kernels._kernels) == 1  # or it has fallen back, and compared eager with eager
+
+
+@quiet
+@needs_a_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "operator", ["linear", "task_arithmetic", "ties", "dare_ties", "della", "breadcrumbs_ties", "magmax", "sce"]
+)
+def test_a_compiled_kernel_gives_the_values_of_the_eager_one(operator: str, dtype: torch.dtype) -> None:
+    assert_compiled_equals_eager(merge_of(operator, dtype))
+
+
+@quiet
+@needs_a_compiler
+@pytest.mark.slow
+def test_numbers_too_small_to_be_normal_survive_compiling() -> None:
+    merge = merge_of("task_arithmetic", torch.float32, out="float32")
+    tiny = tuple(tensor * 1e-39 for tensor in merge.tensors)
+    assert merge.base is not None
+    assert_compiled_equals_eager(Merge(merge.form, tiny, merge.base * 1e-39, merge.parts))
+    assert float(torch.tensor(1e-40) * 0.5) > 0.0  # nor has the process lost them
+
+
+def test_without_a_compiler_the_eager_path_takes_over_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*args: object, **options: object) -> None:
+        raise RuntimeError("InvalidCxxCompiler: none\nfound")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    merge, kernels = merge_of("ties", torch.bfloat16, n=5000), CompiledKernels("always")
+    expected, found = torch.empty(5000), torch.empty(5000)
+    merge_into(expected, merge)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert merge_into(found, merge, compiled=kernels)
+    assert found.equal(expected)
+    assert [record.getMessage() for record in caplog.records] == [
+        "merges run without compiled kernels, which is slower: RuntimeError: InvalidCxxCompiler: none"
+    ]
+
+
+def test_small_merges_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda *args, **options: pytest.fail("compiled"))
+    merge = merge_of("ties", torch.bfloat16, n=5000)
+    for mode in ("auto", "never"):
+        assert merge_into(torch.empty(5000), merge, compiled=CompiledKernels(mode))  # type: ignore[arg-type]
+
+
+def test_an_unknown_mode_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVOMERGE_COMPILE", "sometimes")
+    with pytest.raises(SpaceError, match="EVOMERGE_COMPILE: expected auto, always or never, found 'sometimes'"):
+        CompiledKernels()
