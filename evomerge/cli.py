@@ -6,6 +6,7 @@ What each command does is in `evomerge.commands`, imported when it is called, so
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -207,7 +208,18 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line."""
+    _show_notes()
     guarded(app)
+
+
+def _show_notes() -> None:
+    """Print what the rooms below have to say while they work: how a model must be run, that kernels are compiled."""
+    for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
+        notes = logging.StreamHandler()
+        notes.setFormatter(logging.Formatter("note: %(message)s"))
+        notes.setLevel(level)
+        logging.getLogger(room).addHandler(notes)
+        logging.getLogger(room).setLevel(logging.INFO)
 
 
 def guarded(work: Callable[[], object]) -> None:

@@ -69,13 +69,15 @@ class RunDirectory:
             self._acquire(lock)
             log = logging.FileHandler(self.root / "log.txt")
             log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-            logger = logging.getLogger("evomerge")
-            logger.addHandler(log)
-            logger.setLevel(logging.INFO)
+            loggers = [logging.getLogger(room) for room in ("evomerge", "fitness", "search_spaces")]
+            for logger in loggers:
+                logger.addHandler(log)
+                logger.setLevel(logging.INFO)
             try:
                 yield
             finally:
-                logger.removeHandler(log)
+                for logger in loggers:
+                    logger.removeHandler(log)
                 log.close()
         finally:
             os.close(lock)

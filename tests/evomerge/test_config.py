@@ -172,7 +172,8 @@ def campaigns(draw: st.DrawFn) -> CampaignConfig:
     named = draw(st.sets(st.sampled_from(sorted(kinds)), max_size=3))
     genes = {n: list(kind.gene or ()) for n, kind in kinds.items() if n in named}
     names = draw(st.lists(words.filter(lambda w: w not in ("base", "..")), min_size=2, max_size=4, unique=True))
-    options = draw(st.dictionaries(words.map(lambda w: f"library_option_{w}"), scalars | st.lists(scalars, max_size=3), max_size=3))
+    option = words.map(lambda w: f"library_option_{w}")
+    options = draw(st.dictionaries(option, scalars | st.lists(scalars, max_size=3), max_size=3))
     return campaign(
         name="n" + draw(st.text("abc1e- _.", max_size=6)),
         parents=[{"model": draw(words), "name": name, "revision": draw(st.none() | words)} for name in names],

@@ -84,8 +84,8 @@ def test_the_file_that_the_bad_ones_are_made_from_is_good(tmp_path: Path) -> Non
         ("{layer_blocks: 5}", "{modules: [mlp, all]}", "7: space.groups.modules: expected each kind once, or all "
          "alone, found ['mlp', 'all']"),
         ("base: hub/base", "bsae: hub/base", "1: bsae: expected one of name, base, parents, tokenizer, space, "
-         "objectives, prompts, splits, optimiser, budget, workers, engine, seed, export, lm_eval, found 'bsae'; did you mean "
-         "'base'?"),
+         "objectives, prompts, splits, optimiser, budget, workers, engine, seed, export, lm_eval, found 'bsae'; "
+         "did you mean 'base'?"),
         ("name: b}", "name: a}", "4: parents[1].name: expected a name that no other parent has, found 'a'; "
          "write {model: ..., name: ...} with another name"),
         ("name: b}", "name: base}", "4: parents[1].name: expected a name that is not taken by the program, found "
