@@ -187,13 +187,13 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as text."""
-    lines = [f"{'operator':18}{'seconds':>9}{'floor':>9}{'ratio':>7}{'first':>9}{'mergekit':>10}{'anew':>9}"]
+    lines = [f"{'operator':18}{'seconds':>9}{'floor':>9}{'ratio':>7}{'first':>9}{'mergekit':>15}{'anew':>9}"]
     for row in rows:
         peer = "" if row.peer_seconds is None else f"{row.peer_seconds:.2f} ({row.peer_seconds / row.seconds:.0f}x)"
         anew = "" if row.recomputed_seconds is None else f"{row.recomputed_seconds / row.seconds:.0f}x"
         lines.append(
             f"{row.operator:18}{row.seconds:9.3f}{row.floor_seconds:9.3f}{row.ratio:7.2f}{row.first_seconds:9.2f}"
-            f"{peer:>10}{anew:>9}"
+            f"{peer:>15}{anew:>9}"
         )
     return "\n".join(lines)
 
