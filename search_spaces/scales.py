@@ -7,6 +7,7 @@ Every scale has finitely many values, written with few digits, so that recipes a
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -188,3 +189,5 @@ def _check_bounds(low: float, high: float) -> None:
         raise SpaceError(f"bounds: expected two finite numbers, low < high, found [{low}, {high}]")
     if high - low < STEP * max(abs(low), abs(high)):
         raise SpaceError(f"bounds: expected a range wider than a millionth of its ends, found [{low}, {high}]")
+    if (high - low) * STEP < sys.float_info.min:
+        raise SpaceError(f"bounds: expected a range that float64 can divide into steps, found [{low}, {high}]")

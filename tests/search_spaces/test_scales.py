@@ -29,6 +29,12 @@ scales = st.one_of(
 )
 
 
+@pytest.mark.parametrize("scale", [Linear, Log])
+def test_a_range_too_narrow_for_float64_is_refused(scale: Any) -> None:
+    with pytest.raises(SpaceError, match="range"):
+        scale(1e-308, 2e-308)
+
+
 @given(scales, genes)
 @settings(max_examples=500)
 def test_a_value_comes_back_exactly(parts: Any, gene: float) -> None:
