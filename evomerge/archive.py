@@ -12,7 +12,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,10 +23,9 @@ from evomerge.candidate import Candidate, Done, Failure, Stage
 from fitness.scores import Estimate, ItemScores, Split, item_set_digest
 
 _CANDIDATES = "SELECT number, recipe, label, proposal, genome FROM candidates"
-_RECORDS = (
-    "SELECT candidate, split, at, seconds, objectives, stage, reason, attempts, traceback"
-    " FROM outcomes JOIN events ON event = seq"
-)
+_RECORD = "SELECT candidate, split, at, seconds, objectives, stage, reason, attempts, traceback"
+_RECORDS = f"{_RECORD} FROM outcomes JOIN events ON event = seq"
+_RECORDS_WITH_SCORES = f"{_RECORD}, item_set, scores FROM outcomes JOIN events ON event = seq"
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Record:
         number: the candidate's.
         at: seconds since the epoch when it was committed.
         seconds: wall time of merging and scoring.
+        scores: of a told candidate, in `history` only; `Archive.scores` reads those of one candidate.
     """
 
     number: int
@@ -56,6 +56,7 @@ class Record:
     reason: str | None
     attempts: int | None
     traceback: str | None
+    scores: ItemScores | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Archive:
         self._connection = connection
         self._path = path
         self._item_sets: dict[str, int] = {}
+        self._item_ids: dict[int, tuple[str, ...]] = {}
 
     @staticmethod
     def create(path: Path, campaign: str) -> Archive:
@@ -174,8 +176,8 @@ class Archive:
                 rows = self._rows(f"{_CANDIDATES} WHERE event = ? ORDER BY number", seq)
                 yield Asked(tuple(map(_candidate, rows)), requested)
             else:
-                rows = self._rows(f"{_RECORDS} WHERE event = ? ORDER BY position", seq)
-                yield Told(tuple(map(_record, rows)))
+                rows = self._rows(f"{_RECORDS_WITH_SCORES} WHERE event = ? ORDER BY position", seq)
+                yield Told(tuple(self._told_record(row) for row in rows))
 
     def candidate(self, number: int) -> Candidate:
         """Return one candidate.
@@ -198,12 +200,11 @@ class Archive:
     def scores(self, number: int, split: Split) -> ItemScores | None:
         """Return a candidate's newest item scores on a split; None when it was not scored there."""
         query = (
-            "SELECT item_ids, scores FROM outcomes JOIN item_sets ON item_set = id"
-            " WHERE candidate = ? AND split = ? ORDER BY event DESC LIMIT 1"
+            "SELECT item_set, scores FROM outcomes"
+            " WHERE candidate = ? AND split = ? AND scores IS NOT NULL ORDER BY event DESC LIMIT 1"
         )
-        for item_ids, scores in self._rows(query, number, split):
-            ids = codec.unpack_item_ids(item_ids)
-            return ItemScores(ids, codec.unpack_scores(scores, len(ids)))
+        for item_set, scores in self._rows(query, number, split):
+            return self._unpacked(item_set, scores)
         return None
 
     @property
@@ -214,6 +215,18 @@ class Archive:
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._connection.close()
+
+    def _told_record(self, row: tuple[Any, ...]) -> Record:
+        *row_of_record, item_set, scores = row
+        record = _record(tuple(row_of_record))
+        return record if scores is None else replace(record, scores=self._unpacked(item_set, scores))
+
+    def _unpacked(self, item_set: int, scores: bytes) -> ItemScores:
+        if item_set not in self._item_ids:
+            for (item_ids,) in self._rows("SELECT item_ids FROM item_sets WHERE id = ?", item_set):
+                self._item_ids[item_set] = codec.unpack_item_ids(item_ids)
+        ids = self._item_ids[item_set]
+        return ItemScores(ids, codec.unpack_scores(scores, len(ids)))
 
     def _outcome(self, connection: sqlite3.Connection, done: Done, estimate: Estimate | None) -> tuple[Any, ...]:
         if isinstance(done, Failure):

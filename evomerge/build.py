@@ -1,4 +1,7 @@
-"""From a campaign's config to the objects that carry it out: the only place that knows which name means what."""
+"""From a campaign's config to the objects that carry it out.
+
+With `build_space` and `build_optimiser` the only place that knows which name means what.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from evomerge.build_space import build_space
 from evomerge.config import CampaignConfig
 from evomerge.live_models import build_resident
-from evomerge.optimisers.protocol import Optimiser
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
 from fitness.engine.tokenizer import Tokenizer, load_tokenizer
@@ -24,18 +24,13 @@ from fitness.statistics import Difference, paired_difference
 from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite
-from search_spaces.groups import Groups, n_layers
-from search_spaces.weight_space import WeightSpace
+from search_spaces.space import SearchSpace
 from search_spaces.weights.output_tokenizer import write_tokenizer
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.preflight import Preflight, preflight
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-Genome = NDArray[np.float64]
-DEFAULT_POPULATION = 24
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Parts:
     objectives: tuple[Objective, ...]
 
     @property
-    def space(self) -> WeightSpace:
+    def space(self) -> SearchSpace[Any]:
         """The search space."""
         return build_space(self.config, self.parents)
 
@@ -114,63 +109,6 @@ def _load_tokenizer(config: CampaignConfig, parents: Parents) -> Tokenizer:
     with TemporaryDirectory() as directory:
         write_tokenizer(parents, config.base_name, config.output_tokenizer, Path(directory))
         return load_tokenizer(Path(directory))
-
-
-def build_space(config: CampaignConfig, parents: Parents) -> WeightSpace:
-    """Return the search space of a config.
-
-    Raises:
-        SpaceError: the genes do not fit the operators, or there are more blocks than layers.
-    """
-    groups = config.space.groups
-    return WeightSpace(
-        config.sources,
-        config.base_name,
-        n_layers=n_layers(parents[config.base_name].names),
-        operators=config.space.operator,
-        groups=Groups(groups.layer_blocks, tuple(groups.modules), groups.depth),
-        genes=config.space.genes,
-        operator_per=config.space.operator_per,
-        whole_model=config.space.whole_model,
-        dtype=config.export.dtype,
-        seed=config.seed,
-        tokenizer=config.output_tokenizer,
-        merge_base=config.base is None,
-    )
-
-
-def build_optimiser(config: CampaignConfig, dim: int) -> Optimiser[Genome]:
-    """Return a fresh optimiser of a config.
-
-    Raises:
-        OptimiserError: an option that the library does not have, or nothing to search.
-    """
-    chosen = config.optimiser
-    if chosen.kind == "random":
-        from evomerge.optimisers.errors import OptimiserError
-        from evomerge.optimisers.random_search import RandomSearch
-
-        if chosen.options:
-            raise OptimiserError(f"optimiser: expected no options with kind random, found {sorted(chosen.options)}")
-        return RandomSearch(dim, seed=config.seed)
-    if chosen.kind == "cma_es":
-        from evomerge.optimisers.cma_es import CmaEs
-
-        options = dict(chosen.options)
-        own = {name: options.pop(name) for name in ("x0", "sigma0", "incpopsize") if name in options}
-        weights = {o.name: o.weight for o in config.objectives}
-        return CmaEs(dim, weights=weights, seed=config.seed, population=chosen.population, options=options, **own)
-    from evomerge.optimisers.pymoo_adapter import PymooOptimiser
-
-    return PymooOptimiser(
-        dim,
-        n_objectives=len(config.objectives),
-        seed=config.seed,
-        algorithm=chosen.kind,
-        population=chosen.population or DEFAULT_POPULATION,
-        options=chosen.options,
-        starts=[np.full(dim, 0.5)],  # the middle of every range, where CMA-ES starts too
-    )
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ class Campaign(Generic[G]):
         except FitnessError as error:
             failure = Failure(done.candidate, "estimate", str(error), seconds=done.seconds)
             return failure, None, failure
-        return done, estimate, Evaluation(done.candidate, estimate)
+        return done, estimate, Evaluation(done.candidate, estimate, done.scores)
 
     def _learn(self, outcomes: list[Outcome]) -> None:
         proposed = [outcome for outcome in outcomes if outcome.candidate.proposal is not None]
@@ -233,7 +233,8 @@ class Campaign(Generic[G]):
 
 def _recorded(record: Record, candidate: Candidate) -> Outcome:
     if record.estimate is not None:
-        return Evaluation(candidate, record.estimate)
+        assert record.scores is not None
+        return Evaluation(candidate, record.estimate, record.scores)
     return Failure(
         candidate,
         record.stage or "worker",

@@ -64,10 +64,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A candidate's objectives, as an optimiser is told them."""
+    """A candidate's objectives and item scores, as an optimiser is told them.
+
+    Attributes:
+        scores: of the search items that the estimate rests on.
+        violation: by how much constraints on objectives are missed, summed over them; 0 where all hold.
+    """
 
     candidate: Candidate
     estimate: Estimate
+    scores: ItemScores
+    violation: float = 0.0
 
 
 Done = Scored | Failure

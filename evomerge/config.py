@@ -19,6 +19,7 @@ from evomerge.config_objectives import (
     SplitsConfig,
     expert_problems,
 )
+from evomerge.config_optimisers import OptimiserConfig, misspelt_options
 from evomerge.config_paths import absolute_model, absolute_path, absolute_task
 from evomerge.config_problems import problems_of
 from evomerge.config_sections import (
@@ -27,16 +28,14 @@ from evomerge.config_sections import (
     BudgetConfig,
     EngineConfig,
     ExportConfig,
-    OptimiserConfig,
     ParentConfig,
     ParentSourceConfig,
-    SpaceConfig,
     Text,
     Whole,
     WorkersConfig,
-    misspelt_options,
 )
 from evomerge.config_space import EXACTLY_TWO, NEEDS_BASE
+from evomerge.config_spaces import SpaceConfig, WeightsSpaceConfig
 from evomerge.config_yaml import read_yaml, write_yaml
 from search_spaces.recipe import OutputTokenizer, ParentSource
 
@@ -64,7 +63,7 @@ class CampaignConfig(BaseModel):
     tokenizer: Literal["strict", "base", "union"] = "strict"
     """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
     the base's tokens and all the others'."""
-    space: SpaceConfig = Field(default_factory=SpaceConfig, validate_default=True)
+    space: SpaceConfig = Field(default_factory=WeightsSpaceConfig, validate_default=True)
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])
     """What to be good at; all are maximised."""
     prompts: PromptsConfig = PromptsConfig()
@@ -127,6 +126,8 @@ class CampaignConfig(BaseModel):
     @field_validator("space")
     @classmethod
     def _suit_the_parents(cls, space: SpaceConfig, info: ValidationInfo) -> SpaceConfig:
+        if not isinstance(space, WeightsSpaceConfig):
+            return space
         problems = []
         n_parents = len(info.data["parents"]) if "parents" in info.data else 2
         pairing = [operator for operator in space.operator if operator in EXACTLY_TWO]

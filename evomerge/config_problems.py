@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from evomerge.config_errors import MISMATCH, ConfigProblem, did_you_mean, in_words
+from evomerge.config_spaces import SpaceConfig
 from evomerge.config_yaml import Document
 
 _TYPES = {
@@ -25,6 +26,9 @@ _TYPES = {
     "string_too_short": "text that is not empty",
     "finite_number": "a finite number",
     "invalid_key": "a key that is text",
+}
+_SPACES: dict[str, type[BaseModel]] = {
+    tag.tag: model for model, tag in map(get_args, get_args(get_args(SpaceConfig)[0]))
 }
 _BOUNDS = {
     "greater_than": ("a number above {:g}", "gt"),
@@ -63,8 +67,16 @@ def _is_consequence(detail: ErrorDetails) -> bool:
 
 
 def _problem(detail: ErrorDetails, document: Document, expected: str, found: str, hint: str) -> ConfigProblem:
-    key, line = document.locate(detail["loc"])
+    key, line = document.locate(_in_file(detail))
     return ConfigProblem(key, line, expected, found, hint)
+
+
+def _in_file(detail: ErrorDetails) -> tuple[str | int, ...]:
+    """Return where an error is in the file: pydantic also counts the kind of a section that has several."""
+    loc = detail["loc"]
+    if detail["type"] == "union_tag_invalid":
+        return (*loc, "kind")
+    return (loc[0], *loc[2:]) if loc[0] == "space" and len(loc) > 1 and loc[1] in _SPACES else loc
 
 
 def _told(detail: ErrorDetails) -> tuple[str, str, str]:
@@ -74,6 +86,8 @@ def _told(detail: ErrorDetails) -> tuple[str, str, str]:
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
         return f"one of {', '.join(known)}", found, did_you_mean(detail["input"], known)
+    if kind == "union_tag_invalid":
+        return f"one of {', '.join(_SPACES)}", in_words(context["tag"]), did_you_mean(context["tag"], _SPACES)
     if kind in _BOUNDS:
         phrase, name = _BOUNDS[kind]
         return phrase.format(context[name]), found, ""
@@ -81,10 +95,13 @@ def _told(detail: ErrorDetails) -> tuple[str, str, str]:
 
 
 def _section_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
+    models = [model]
     for part in loc:
-        if isinstance(part, str):
-            model = next(_models_in(model.model_fields[part].annotation))
-    return model
+        if isinstance(part, str) and len(models) > 1 and part in _SPACES:
+            models = [_SPACES[part]]
+        elif isinstance(part, str):
+            models = list(_models_in(models[0].model_fields[part].annotation))
+    return models[0]
 
 
 def _models_in(annotation: Any) -> Any:

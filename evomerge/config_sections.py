@@ -5,9 +5,8 @@ The docstring under each key is its description in `campaign.schema.json`, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -15,7 +14,6 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
-    JsonValue,
     Strict,
     StringConstraints,
     TypeAdapter,
@@ -24,11 +22,10 @@ from pydantic import (
     field_validator,
 )
 
-from evomerge.config_errors import did_you_mean, in_words, mismatch, refuse
+from evomerge.config_errors import in_words, mismatch, refuse
 from evomerge.config_paths import ModelSource
-from evomerge.config_space import Gene, Genes, OperatorName, OperatorNames, checked_genes
 from fitness.engine.budget import DEFAULT_BUDGET
-from search_spaces.recipe import ExportDtype, ModuleKind, ParentSource
+from search_spaces.recipe import ExportDtype, ParentSource
 
 SECTION = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -93,75 +90,6 @@ BaseSource: TypeAlias = Annotated[ModelConfig, BeforeValidator(as_mapping, json_
 ParentSourceConfig: TypeAlias = Annotated[
     ParentConfig, BeforeValidator(as_mapping, json_schema_input_type=str | ParentConfig)
 ]
-
-
-class GroupsConfig(BaseModel):
-    """Which tensors share a gene: layer blocks times module kinds."""
-
-    model_config = SECTION
-
-    layer_blocks: Count = 5
-    """Into how many blocks the layers are cut, as evenly as possible; they need not divide the depth."""
-    modules: tuple[Literal[ModuleKind, "all"], ...] = Field(default=("attention", "mlp", "other"), min_length=1)
-    """Module kinds with genes of their own; embeddings, norms and the head are `other`. What is not listed stays as
-    it is in the base. `[all]`: one set of genes per block, whatever the module."""
-    depth: Literal["constant", "linear"] = "constant"
-    """constant: a gene holds for its whole block; linear: genes are knots, interpolated over the layers."""
-
-    @field_validator("modules")
-    @classmethod
-    def _do_not_overlap(cls, modules: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(modules)) < len(modules) or ("all" in modules and len(modules) > 1):
-            refuse([mismatch("each kind once, or all alone", in_words(modules))])
-        return modules
-
-
-class SpaceConfig(BaseModel):
-    """What can be built."""
-
-    model_config = SECTION
-
-    kind: Literal["weights"] = "weights"
-    """weights: the parents' weights are combined tensor by tensor."""
-    operator: OperatorNames = ("ties",)
-    """The merge method; a list makes the method a gene."""
-    operator_per: Literal["model", "group"] = "model"
-    """With several operators: one for the whole model, or one for each group."""
-    groups: GroupsConfig = GroupsConfig()
-    genes: Genes = Field(default_factory=dict, validate_default=True)
-    """Parameter -> bounds [low, high], a list of choices, or a value that freezes it; or parent -> one of these. Left
-    out: bounds that suit the operator, or its default."""
-    whole_model: tuple[Text, ...] = ()
-    """Genes with one value for the whole model instead of one per group."""
-
-    @field_validator("operator")
-    @classmethod
-    def _are_different(cls, operators: tuple[OperatorName, ...]) -> tuple[OperatorName, ...]:
-        if len(set(operators)) < len(operators):
-            refuse([mismatch("each operator once", in_words(operators))])
-        return operators
-
-    @field_validator("genes")
-    @classmethod
-    def _suit_the_operators(cls, genes: Mapping[str, Gene], info: ValidationInfo) -> Mapping[str, Gene]:
-        return checked_genes(genes, info.data.get("operator"))
-
-
-class OptimiserConfig(BaseModel):
-    """Who proposes genomes. Further keys go to the library (pycma, pymoo) by its own names."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True, hide_input_in_errors=True)
-    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
-
-    kind: Literal["cma_es", "nsga2", "random"]
-    """cma_es maximises the weighted mean of the objectives; nsga2 looks for the Pareto front; random is a baseline."""
-    population: Annotated[Whole, Field(ge=2)] | None = None
-    """Candidates per generation; left out: 24 for nsga2, pycma's own choice for cma_es."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The library's options, a fresh dict; the optimiser checks them."""
-        return dict(self.__pydantic_extra__)
 
 
 class BudgetConfig(BaseModel):
@@ -240,19 +168,3 @@ class EngineConfig(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What the model computes in. auto: on a GPU export.dtype; on a CPU float32, or bfloat16 where export.dtype is and
     a two-second measurement at the start finds it much faster."""
-
-
-def misspelt_options(optimiser: OptimiserConfig) -> None:
-    """Refuse options that are keys of ours in disguise, before they reach a library.
-
-    Raises:
-        ValidationError: `popualtion`, `pop_size`, `seed` and the like.
-    """
-    ours = {"popsize": "population", "pop_size": "population", "seed": "the campaign's own key seed"}
-    problems = []
-    for key in optimiser.options:
-        hint = f"write {ours[key]}" if key in ours else did_you_mean(key, ["population", "kind"])
-        if hint:
-            problems.append(mismatch("an option of the library", f"'{key}'", hint, at=[key]))
-    if problems:
-        refuse(problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from search_spaces.genes import GeneInfo
 from search_spaces.recipe import Recipe
 
 G = TypeVar("G")
@@ -43,4 +44,8 @@ class SearchSpace(Protocol[G]):
 
     def landmarks(self) -> list[Landmark]:
         """Return each parent alone, the uniform mean and default TIES, in this order."""
+        ...
+
+    def gene_names(self) -> list[GeneInfo]:
+        """Return what each number of a cube vector means; nothing where genomes are no cube vectors."""
         ...

@@ -15,7 +15,8 @@ from rich.console import Console
 
 import evomerge
 from evomerge.archive import Archive
-from evomerge.build import Parts, build_optimiser, build_parts, build_pool
+from evomerge.build import Parts, build_parts, build_pool
+from evomerge.build_optimiser import build_optimiser, check_optimiser
 from evomerge.campaign import Campaign, SearchInterruptedError
 from evomerge.config import CampaignConfig, dump_campaign
 from evomerge.config_changes import as_diff, past_changing
@@ -42,7 +43,7 @@ def run(config: CampaignConfig, directory: RunDirectory, console: Console) -> No
         SearchInterruptedError: SIGINT or SIGTERM; what was running was finished and saved.
         Exception: every error of the rooms below, with everything told before it saved.
     """
-    build_optimiser(config, dim=2)  # a wrong option of the library shows before anything is loaded
+    check_optimiser(config)  # a wrong option of the library shows before anything is loaded
     with directory.locked():
         config = _settled(config, directory)
         archive = _open_or_create(config, directory, console)
@@ -97,9 +98,9 @@ def _show_warnings(parts: Parts, console: Console) -> None:
 
 def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Console) -> None:
     config, space = parts.config, parts.space
-    optimiser = build_optimiser(config, space.dim)
+    optimiser = build_optimiser(config, space)
     console.print(
-        f"{len(parts.parents.checkpoints)} models, {space.dim} genes, "
+        f"{len(parts.parents.checkpoints)} models, {len(space.gene_names())} genes, "
         f"{len(parts.fitness.splits.items['search'])} search items, {config.budget.evaluations} candidates",
         highlight=False,
     )

@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
-from evomerge.build import Parts, build_optimiser, build_parts, build_worker
+from evomerge.build import Parts, build_parts, build_worker
+from evomerge.build_optimiser import build_optimiser, check_optimiser
 from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig
@@ -45,7 +45,7 @@ def doctor(console: Console) -> bool:
 
 def plan(config: CampaignConfig, console: Console) -> None:
     """Print the preflight table, the genes, and what the search will cost, measured on two candidates."""
-    build_optimiser(config, dim=2)
+    check_optimiser(config)
     config = with_compute_dtype(config)
     parts = build_parts(config)
     preflight = parts.preflight()
@@ -55,14 +55,15 @@ def plan(config: CampaignConfig, console: Console) -> None:
     preflight.raise_for_errors()
     space = parts.space
     genes = [(str(i), str(gene), gene.range) for i, gene in enumerate(space.gene_names())]
-    console.print(plain_table(f"{space.dim} genes", ("", "gene", "values"), genes))
+    console.print(plain_table(f"{len(genes)} genes", ("", "gene", "values"), genes))
     _print_cost(config, parts, console)
 
 
 def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
     worker = build_worker(parts)
-    recipes = [parts.space.decode(np.full(parts.space.dim, value)) for value in (0.4, 0.6, 0.5)]
+    proposed = [parts.space.decode(genome) for genome in build_optimiser(config, parts.space).ask(3)]
+    recipes = [*proposed, *(landmark.recipe for landmark in parts.space.landmarks())][:3]
     seconds = []
     for number, recipe in enumerate(recipes):
         done = worker.evaluate(Candidate(number, recipe), Budget("search"))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from evomerge.candidate import Candidate, Evaluation, Failure, Outcome
 from evomerge.optimisers.protocol import Optimiser
-from fitness.scores import Estimate, ObjectiveEstimate
+from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
 from search_spaces.recipe import ParentSource, Recipe, Rule
 
 Genome = NDArray[np.float64]
@@ -36,7 +36,8 @@ def evaluation(proposal: int, genome: Genome, **objectives: float) -> Evaluation
     if not objectives:
         objectives = {"left": 1 - float(np.mean((genome - 0.3) ** 2)), "right": 1 - float(np.mean((genome - 0.7) ** 2))}
     estimates = tuple(ObjectiveEstimate(name, value, 0.0, 1) for name, value in objectives.items())
-    return Evaluation(Candidate(proposal, RECIPE, None, proposal, genome), Estimate("search", estimates))
+    scores = ItemScores(tuple(objectives), np.array([*objectives.values()]))
+    return Evaluation(Candidate(proposal, RECIPE, None, proposal, genome), Estimate("search", estimates), scores)
 
 
 def failure(proposal: int, genome: Genome) -> Failure:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate
+from search_spaces.genes import GeneInfo
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.space import Landmark
 
@@ -32,6 +33,9 @@ class ToySpace:
 
     def encode(self, recipe: Recipe) -> NDArray[np.float64]:
         return np.array([i.parameters["weight"] for i in recipe.rules[0].inputs], dtype=np.float64)
+
+    def gene_names(self) -> list[GeneInfo]:
+        return [GeneInfo("weight", name, None, None, (0.0, 1.0)) for name in ("alpha", "beta")]
 
     def landmarks(self) -> list[Landmark]:
         return [
