@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from fitness.scores import Budget, Estimate, ItemScores
@@ -30,8 +31,12 @@ class Fitness(Protocol):
 class Estimator(Protocol):
     """Turns item scores into the campaign's objectives."""
 
-    def estimate(self, scores: ItemScores) -> Estimate:
+    def estimate(self, scores: ItemScores, *, shares: Mapping[str, float] | None = None) -> Estimate:
         """Return every objective with its standard error.
+
+        Args:
+            scores: of one candidate, on items of one split.
+            shares: parent -> share in the merge, for estimators that can use it; None: not known.
 
         Raises:
             FitnessError: an objective has no item among the scores, or the items are of several splits.

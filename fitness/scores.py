@@ -14,6 +14,7 @@ from fitness.errors import FitnessError
 
 Split = Literal["search", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+Kind = Literal["full", "estimated"]
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,16 @@ class ObjectiveEstimate:
     Attributes:
         name: the objective's name in the campaign.
         value: higher is better.
-        stderr: standard error of `value` over the items, at least 0.
+        stderr: standard error of `value` as a measure of all such items there could be, at least 0.
         n_items: how many items it rests on.
+        kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them.
     """
 
     name: str
     value: float
     stderr: float
     n_items: int
+    kind: Kind = "full"
 
 
 @dataclass(frozen=True)
@@ -102,3 +105,14 @@ class Estimate:
     def mean(self) -> float:
         """The macro-average: the unweighted mean of the objectives, higher is better."""
         return sum(objective.value for objective in self.objectives) / len(self.objectives)
+
+    @property
+    def kind(self) -> Kind:
+        """`full` when every objective is."""
+        return "full" if all(objective.kind == "full" for objective in self.objectives) else "estimated"
+
+    @property
+    def in_words(self) -> str:
+        """What it rests on: `full`, or `estimated from N items`; tables show it."""
+        n_items = min(objective.n_items for objective in self.objectives)
+        return "full" if self.kind == "full" else f"estimated from {n_items} items"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fitness.engine.language_model import Answer, Distributions, NextTokens, Request
 from fitness.errors import FitnessError
+from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.choice_metrics import shown
 from fitness.tasks.task_source import JS_DIVERGENCE
 
@@ -31,15 +32,24 @@ class DivergenceTask:
         name: unique within a campaign.
         prompts: item id -> where to compare.
         expert: name of the parent that is expert in the task.
+        published: the benchmark's test set that the prompts are from; None where they are from none.
     """
 
-    def __init__(self, name: str, prompts: Mapping[str, Sequence[NextTokens]], *, expert: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        prompts: Mapping[str, Sequence[NextTokens]],
+        *,
+        expert: str,
+        published: PublishedTestSet | None = None,
+    ) -> None:
         for item, requests in prompts.items():
             if not all(request.text for request in requests):
                 raise FitnessError(
                     f"item '{name}/{item}': expected a prompt after which {JS_DIVERGENCE} compares, found none"
                 )
         self.expert = expert
+        self.published = published
         self._name = name
         self._prompts = dict(prompts)
         self._learnt: dict[str, list[NDArray[np.float16]]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _N_PLANS = 16  # racing asks for many different sets of items
+
+ItemAnswers = tuple[str, list[Answer]]
 
 
 class ItemScorer:
@@ -43,6 +45,13 @@ class ItemScorer:
         tasks: dict[str, AnyTask] = {item: task for item, (task, _) in self._asking.items()}
         return tasks | {item: task for item, (task, _) in self._running.items()}
 
+    def requests(self, item: str) -> tuple[Request, ...]:
+        """Return what an item asks of a language model; nothing where it runs the model itself."""
+        if item not in self._asking:
+            return ()
+        task, local_id = self._asking[item]
+        return tuple(task.requests(local_id))
+
     def score(self, model: nn.Module, items: tuple[str, ...]) -> ItemScores:
         """Return the items' scores, in their order.
 
@@ -60,15 +69,40 @@ class ItemScorer:
         """
         blocks = [items[start : start + block_size] for start in range(0, len(items), block_size)]
         for block, answered in zip(blocks, self._answers(model, blocks), strict=True):
-            scores: dict[str, float] = {}
-            for item, answers in answered:
-                task, local_id = self._asking[item]
-                scores[item] = task.score(local_id, answers)
-            for runner in dict.fromkeys(self._running[item][0] for item in block if item in self._running):
-                wanted = [item for item in block if item in self._running and self._running[item][0] is runner]
-                values = runner.score_model(model, [self._running[item][1] for item in wanted])
-                scores.update(zip(wanted, values, strict=True))
-            yield ItemScores(block, np.array([scores[item] for item in block]))
+            yield self._scores(model, block, answered)
+
+    def score_together(self, models: Sequence[nn.Module], items: tuple[str, ...]) -> list[ItemScores | FitnessError]:
+        """Return each model's scores of the items, in their order, or what is wrong with the model."""
+        answered: list[list[ItemAnswers] | FitnessError] = [[] for _ in models]
+        if any(item in self._asking for item in items):
+            plan, n_requests = self._plan((items,))
+            answered = [
+                answers if isinstance(answers, FitnessError) else _by_item(n_requests, answers)
+                for answers in plan.answer_together(models)
+            ]
+        return [self._scores_or_error(model, items, each) for model, each in zip(models, answered, strict=True)]
+
+    def _scores_or_error(
+        self, model: nn.Module, items: tuple[str, ...], answered: list[ItemAnswers] | FitnessError
+    ) -> ItemScores | FitnessError:
+        if isinstance(answered, FitnessError):
+            return answered
+        try:
+            return self._scores(model, items, answered)
+        except FitnessError as error:
+            return error
+
+    def _scores(self, model: nn.Module, items: tuple[str, ...], answered: Sequence[ItemAnswers]) -> ItemScores:
+        """Return the items' scores: of those that ask from their answers, of the others by running the model."""
+        scores: dict[str, float] = {}
+        for item, answers in answered:
+            task, local_id = self._asking[item]
+            scores[item] = task.score(local_id, answers)
+        for runner in dict.fromkeys(self._running[item][0] for item in items if item in self._running):
+            wanted = [item for item in items if item in self._running and self._running[item][0] is runner]
+            values = runner.score_model(model, [self._running[item][1] for item in wanted])
+            scores.update(zip(wanted, values, strict=True))
+        return ItemScores(items, np.array([scores[item] for item in items]))
 
     def to_learn(self, items: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return expert -> those of the items that it has not answered yet."""
@@ -92,7 +126,7 @@ class ItemScorer:
         if any(item in self._asking for item in items):
             self._plan((items,))
 
-    def _answers(self, model: nn.Module, blocks: Sequence[tuple[str, ...]]) -> Iterator[list[tuple[str, list[Answer]]]]:
+    def _answers(self, model: nn.Module, blocks: Sequence[tuple[str, ...]]) -> Iterator[list[ItemAnswers]]:
         """Yield, block by block, (item, answers) of those items that ask the language model."""
         asking = [[item for item in block if item in self._asking] for block in blocks]
         if not any(asking):
@@ -100,8 +134,7 @@ class ItemScorer:
             return
         plan, n_requests = self._plan(tuple(blocks))
         for block, answers in zip(asking, plan.answer_in_blocks(model), strict=True):
-            ends = np.cumsum([0, *(n_requests[item] for item in block)])
-            yield [(item, answers[start:end]) for item, (start, end) in zip(block, pairwise(ends), strict=True)]
+            yield _by_item({item: n_requests[item] for item in block}, answers)
 
     def _plan(self, blocks: tuple[tuple[str, ...], ...]) -> tuple[Plan, dict[str, int]]:
         """Return the plan of blocks of items, and how many requests each item has."""
@@ -139,3 +172,9 @@ class ItemScorer:
                 self._language_model.plan(task.requests(local_id))
             except FitnessError as error:
                 raise FitnessError(f"item {item!r}: {error}") from error
+
+
+def _by_item(n_requests: Mapping[str, int], answers: Sequence[Answer]) -> list[ItemAnswers]:
+    """Return (item, its answers), given how many requests each item has, in the order of the answers."""
+    ends = np.cumsum([0, *n_requests.values()])
+    return [(item, list(answers[start:end])) for item, (start, end) in zip(n_requests, pairwise(ends), strict=True)]

@@ -19,6 +19,7 @@ from typing import Any
 
 from fitness.engine.language_model import Answer, Request
 from fitness.errors import FitnessError
+from fitness.tasks.benchmark_split import PublishedTestSet, draw_from, published_test_set
 from fitness.tasks.divergence import DivergenceTask
 from fitness.tasks.lm_eval_metrics import choose_measure
 from fitness.tasks.lm_eval_requests import compared, n_repeats, request_of
@@ -37,12 +38,14 @@ class LMEvalOptions:
         prompts: how questions become prompts.
         render: renders a chat; None without a chat template.
         expert: name of the parent that `js_divergence` compares with; None where it is not asked for.
+        split: of the tasks' datasets that items come from; empty for each task's own.
     """
 
     include_path: Path | None = None
     prompts: Prompts = field(default_factory=Prompts)
     render: RenderChat | None = None
     expert: str | None = None
+    split: str = ""
 
 
 def load_lm_eval_tasks(
@@ -84,13 +87,18 @@ def load_definitions(source: str | Path, *, include_path: Path | None = None) ->
 
 
 def _make_task(task: Any, metric: str | None, options: LMEvalOptions) -> LMEvalTask | DivergenceTask:
+    published = published_test_set(task)
+    if options.split and options.split != task.config.test_split:
+        draw_from(task, options.split)
+        published = None
     instances = _instances(task, options)
-    name = f"{task.task_name}:{metric}" if metric else str(task.task_name)
+    name = f"{task.task_name}@{options.split}" if options.split else str(task.task_name)
+    name += f":{metric}" if metric else ""
     if metric != JS_DIVERGENCE:
-        return LMEvalTask(task, instances, name=name, metric=metric)
+        return LMEvalTask(task, instances, name=name, metric=metric, published=published)
     assert options.expert is not None
     prompts = {item: compared(of_item) for item, of_item in instances.items()}
-    return DivergenceTask(name, prompts, expert=options.expert)
+    return DivergenceTask(name, prompts, expert=options.expert, published=published)
 
 
 def _find(source: str | Path, include_path: Path | None) -> tuple[Any, str]:
@@ -119,7 +127,16 @@ def _index_with_defaults(include_path: Path | None) -> Any:
 class LMEvalTask:
     """One lm-eval task as a `ScorableTask`; its items' ids are the numbers of its documents."""
 
-    def __init__(self, task: Any, instances: dict[str, list[Any]], *, name: str, metric: str | None = None) -> None:
+    def __init__(
+        self,
+        task: Any,
+        instances: dict[str, list[Any]],
+        *,
+        name: str,
+        metric: str | None = None,
+        published: PublishedTestSet | None = None,
+    ) -> None:
+        self.published = published
         self._name = name
         self._instances = instances
         self._requests = {

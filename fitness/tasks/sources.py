@@ -15,6 +15,7 @@ from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from fitness.scores import Split
 from fitness.splits import Splits
+from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.divergence import DivergenceTask, check_memory
 from fitness.tasks.items import Task
 from fitness.tasks.jsonl import load_jsonl
@@ -57,7 +58,8 @@ def load_tasks(sources: Sequence[str], context: TaskContext | None = None) -> di
     """Load the tasks that each source names.
 
     A source is a path ending in `.jsonl` (a task file), a path ending in `.yaml` or `.yml` (an lm-eval task or group),
-    the name of an lm-eval task, group or tag, or `python:MODULE:FUNCTION`. `:METRIC` may follow all but the last.
+    the name of an lm-eval task, group or tag, or `python:MODULE:FUNCTION`. `:METRIC` may follow all but the last;
+    `@SPLIT` after lm-eval's name takes items from another split of its dataset.
 
     Args:
         sources: what to load; a source that is named twice is loaded once.
@@ -91,6 +93,16 @@ def load_tasks(sources: Sequence[str], context: TaskContext | None = None) -> di
     return loaded
 
 
+def published_test_sets(loaded: Mapping[str, Sequence[AnyTask]]) -> dict[str, PublishedTestSet]:
+    """Return source -> the benchmark's own test set that a task of it draws its items from.
+
+    Args:
+        loaded: what `load_tasks` returned.
+    """
+    drawn = [(source, getattr(task, "published", None)) for source, tasks in loaded.items() for task in tasks]
+    return {source: test_set for source, test_set in drawn if test_set is not None}
+
+
 def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
     source = TaskSource.parse(text)
     expert = context.experts.get(text)
@@ -107,7 +119,7 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
             return (_jsonl_task(file, source.detail, context, expert),)
     from fitness.tasks.lm_eval_tasks import LMEvalOptions, load_lm_eval_tasks
 
-    options = LMEvalOptions(context.include_path, context.prompts, context.render, expert)
+    options = LMEvalOptions(context.include_path, context.prompts, context.render, expert, source.split)
     if source.kind == "yaml":
         return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
     if file.exists() or os.sep in source.place:

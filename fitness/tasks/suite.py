@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fitness.engine.language_model import LanguageModel
+import numpy as np
+from numpy.typing import NDArray
+
+from fitness.engine.language_model import Continuation, LanguageModel
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
@@ -63,9 +67,34 @@ class TaskSuite:
         """
         self._scorer.plan(self._splits.select(Budget(split)))
 
+    def content_digest(self, items: Sequence[str]) -> str:
+        """Return 64 hex digits that name what these items ask, their ids included."""
+        digest = hashlib.sha256()
+        for item in items:
+            digest.update(repr((item, self._scorer.requests(item))).encode())
+        return digest.hexdigest()
+
+    def guessing(self, items: Sequence[str]) -> NDArray[np.float64]:
+        """Return (n_items,) chances of the right answer by guessing: one over the choices, 0 where there are none."""
+        asked = [self._scorer.requests(item) for item in items]
+        chosen = [len(a) if len(a) > 1 and all(isinstance(r, Continuation) for r in a) else 0 for a in asked]
+        return np.array([1.0 / n if n else 0.0 for n in chosen])
+
     def evaluate(self, model: nn.Module, budget: Budget) -> ItemScores:
         """Score the budget's items, in its order (see `Fitness.evaluate`)."""
         return self._scorer.score(model, self._splits.select(budget))
+
+    def evaluate_together(self, models: Sequence[nn.Module], budget: Budget) -> list[ItemScores | FitnessError]:
+        """Score the budget's items with several models; what the models have in common may be run once.
+
+        Args:
+            models: all alive at once; layers of an equal `layer_key`, an attribute, are the same function.
+            budget: which items.
+
+        Returns:
+            Per model what `evaluate` returns, bit for bit, or what it raises because of that model alone.
+        """
+        return self._scorer.score_together(models, self._splits.select(budget))
 
     def evaluate_in_blocks(self, model: nn.Module, budget: Budget, *, block_size: int) -> Iterator[ItemScores]:
         """Score the budget's items in its order, and yield after each block; who stops early has run no later block.

@@ -20,15 +20,18 @@ class TaskSource:
         place: the file's path, lm-eval's name, or the function's module (dotted, or a path ending in `.py`).
         detail: what follows the last colon: the metric (`METRIC` or `METRIC,FILTER`), empty for the default one; or
             the function's name.
+        split: of lm-eval's names only: what follows an `@`, the split of the dataset that items come from; empty for
+            the one that the task says.
     """
 
     kind: Literal["jsonl", "yaml", "lm_eval", "python"]
     place: str
     detail: str = ""
+    split: str = ""
 
     @classmethod
     def parse(cls, text: str) -> TaskSource:
-        """Read `FILE.jsonl[:METRIC]`, `FILE.yaml[:METRIC]`, `NAME[:METRIC]`, `python:MODULE:FUNCTION`."""
+        """Read `FILE.jsonl[:METRIC]`, `FILE.yaml[:METRIC]`, `NAME[@SPLIT][:METRIC]`, `python:MODULE:FUNCTION`."""
         if text.startswith(_PYTHON):
             place, _, function = text.removeprefix(_PYTHON).rpartition(":")
             return cls("python", place, function)
@@ -38,7 +41,8 @@ class TaskSource:
         if file.endswith(_YAML):
             return cls("yaml", file, metric)
         name, _, metric = text.partition(":")
-        return cls("lm_eval", name, metric)
+        name, _, split = name.partition("@")
+        return cls("lm_eval", name, metric, split)
 
     @property
     def is_file(self) -> bool:
@@ -55,5 +59,5 @@ class TaskSource:
         return replace(self, place=place)
 
     def __str__(self) -> str:
-        colon = ":" if self.detail else ""
-        return f"{_PYTHON if self.kind == 'python' else ''}{self.place}{colon}{self.detail}"
+        colon, at = ":" if self.detail else "", "@" if self.split else ""
+        return f"{_PYTHON if self.kind == 'python' else ''}{self.place}{at}{self.split}{colon}{self.detail}"

@@ -7,7 +7,7 @@ from scipy import stats
 from fitness.errors import FitnessError
 from fitness.estimators import Objective
 from fitness.scores import ItemScores
-from fitness.statistics import Difference, paired_difference
+from fitness.statistics import Difference, Flips, PairedComparison, paired_difference
 
 OBJECTIVES = (Objective("x", ("a", "b")), Objective("y", ("c",)))
 SIZES = {"a": 12, "b": 30, "c": 25}
@@ -88,6 +88,18 @@ def test_the_interval_covers_the_true_difference_over_tasks_95_times_in_100(size
     check_coverage(sizes, 0.1, 0.05)
 
 
+def test_the_interval_of_graded_scores_is_no_longer_than_it_need_be():
+    rng = np.random.default_rng(7)
+    items = tuple(f"a/{i}" for i in range(100))
+    task_of, objectives, n_runs = dict.fromkeys(items, "a"), [Objective("a", ("a",))], 1000
+    covered = 0
+    for _ in range(n_runs):
+        a, b = (ItemScores(items, values) for values in 0.5 + rng.uniform(-0.1, 0.1, (2, 100)))
+        found = paired_difference(a, b, objectives=objectives, task_of=task_of)
+        covered += found.low <= 0.0 <= found.high
+    assert 0.936 < covered / n_runs < 0.97
+
+
 def check_coverage(sizes: dict[str, int], wins: float, losses: float, n_runs: int = 1000) -> None:
     rng = np.random.default_rng(5)
     items = tuple(f"{task}/{i}" for task, n in sizes.items() for i in range(n))
@@ -109,3 +121,32 @@ def test_models_scored_on_different_items_cannot_be_compared():
     b = ItemScores(("a/1", "a/3"), np.ones(2))
     with pytest.raises(FitnessError, match=r"expected the same items, found 2 .* 'a/2'"):
         paired_difference(a, b, objectives=OBJECTIVES, task_of={**TASK_OF, "a/2": "a", "a/3": "a"})
+
+
+def test_flips_are_counted_per_objective_over_right_or_wrong_tasks():
+    a = {"a/0": 1, "a/1": 0, "a/2": 1, "a/3": 1, "b/0": 0.25, "b/1": 1, "c/0": 0, "c/1": 0}
+    b = {"a/0": 0, "a/1": 1, "a/2": 1, "a/3": 0, "b/0": 0.0, "b/1": 0, "c/0": 1, "c/1": 0}
+    one, other = (ItemScores(tuple(scores), np.array(list(scores.values()))) for scores in (a, b))
+    shuffled = ItemScores(other.item_ids[::-1], other.values[::-1])
+    found = PairedComparison(OBJECTIVES, TASK_OF).flips(one, shuffled)
+    assert found == (Flips("x", gained=2, lost=1, n_items=4), Flips("y", gained=0, lost=1, n_items=2))
+    graded = PairedComparison((Objective("z", ("b",)),), TASK_OF)
+    assert graded.flips(one, other) == ()
+
+
+def test_the_difference_of_each_objective_is_that_of_its_tasks_alone():
+    rng = np.random.default_rng(4)
+    a, b = (ItemScores(ITEMS, values) for values in rng.random((2, len(ITEMS))))
+    comparison = PairedComparison(OBJECTIVES, TASK_OF)
+    found = comparison.of_objectives(a, b, confidence=0.99)
+    for difference, objective in zip(found, OBJECTIVES, strict=True):
+        assert difference == compare(a.values, b.values, objectives=[objective], confidence=0.99)
+    assert comparison.of_means(a, b).value == pytest.approx(np.mean([d.value for d in found]))
+
+
+def test_a_models_own_mean_has_the_interval_of_its_items():
+    rng = np.random.default_rng(5)
+    scores = ItemScores(ITEMS[-25:], rng.normal(0, 2, 25))
+    found = PairedComparison(OBJECTIVES[1:], TASK_OF).mean(scores)
+    low, high = stats.ttest_1samp(scores.values, 0.0).confidence_interval(0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((scores.values.mean(), low, high))

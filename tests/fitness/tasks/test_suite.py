@@ -11,13 +11,15 @@ from fitness.engine.tokenizer import load_tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from fitness.estimators import MeanEstimator, Objective
-from fitness.scores import Budget
+from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
 from fitness.tasks.items import MultipleChoice, Task
+from fitness.tasks.python_callable import PythonTask
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite, evaluate_tasks
 from tests.contracts.fitness_contract import FitnessContract
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
+from tests.fitness.engine.paths import along, make_bank
 
 SHARES = {"search": 0.5, "validation": 0.2, "test": 0.3}
 SOURCES = ["choices.jsonl", "completions.jsonl", "texts.jsonl"]
@@ -82,6 +84,53 @@ def test_stopping_after_a_block_runs_no_later_one(tasks_dir, family, model):
     assert 0 < sum(n_tokens) < everything / 2
     with pytest.raises(FitnessError, match="block_size"):
         fitness.evaluate_in_blocks(model, Budget("search"), block_size=0)
+
+
+def test_models_scored_together_have_the_scores_of_each_alone(tasks_dir, family):
+    bank = make_bank()
+    paths = [[(0, 1.0), (1, 1.0), (2, 1.0)], [(0, 1.0), (1, 1.0)], [(0, 1.0), (1, 1.0), (0, 0.5)], [(2, 1.0)]]
+    models = [along(bank, path) for path in paths]
+    for budget in (
+        Budget("search"),
+        Budget("test"),
+        Budget("search", suite(tasks_dir, family).splits.items["search"][:3]),
+    ):
+        alone, together = suite(tasks_dir, family), suite(tasks_dir, family)
+        assert together.evaluate_together(models, budget) == [alone.evaluate(model, budget) for model in models]
+
+
+def test_of_models_scored_together_one_fails_alone(tasks_dir, family):
+    def vain(model: nn.Module, _: object) -> dict[str, float]:
+        if len(model.model.layers) == 2:
+            raise ValueError("I do not like it")
+        return {"depth": float(len(model.model.layers))}
+
+    vain.item_ids = ("depth",)
+    bank = make_bank()
+    models = [along(bank, [(0, 1.0)] * depth) for depth in (1, 2, 3)]
+    models[2].model.layers[2].layer_key = "not finite"
+    weight = models[2].model.layers[2].mlp.up_proj.weight
+    models[2].model.layers[2].mlp.up_proj.weight = nn.Parameter(torch.full_like(weight, torch.inf))
+    tasks = [task for group in load_tasks(SOURCES, TaskContext(tasks_dir)).values() for task in group]
+    tasks.append(PythonTask("vain", vain, tokenizer=None, base=None))
+    fitness = make_suite(tasks, tokenizer=load_tokenizer(family.base), shares={"search": 1.0}, seed=3)
+    scored, disliked, not_finite = fitness.evaluate_together(models, Budget("search"))
+    assert scored == fitness.evaluate(models[0], Budget("search"))
+    assert isinstance(disliked, FitnessError)
+    assert "I do not like it" in str(disliked)
+    assert isinstance(not_finite, FitnessError)
+    assert "not finite" in str(not_finite)
+
+
+def test_models_of_any_kind_are_scored_together_where_no_task_asks_a_language_model():
+    def size(model: nn.Module, _: object) -> dict[str, float]:
+        return {"size": float(model.weight.numel())}
+
+    size.item_ids = ("size",)
+    tasks = [PythonTask("size", size, tokenizer=None, base=None)]
+    fitness = make_suite(tasks, tokenizer=None, shares={"search": 1.0}, seed=0)
+    scores = fitness.evaluate_together([nn.Linear(1, 2), nn.Linear(3, 3)], Budget("search"))
+    assert [each.values.tolist() for each in scores if isinstance(each, ItemScores)] == [[2.0], [9.0]]
 
 
 def test_a_suite_feeds_an_estimator(tasks_dir, family, model):

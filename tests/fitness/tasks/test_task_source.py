@@ -16,6 +16,7 @@ from fitness.tasks.task_source import TaskSource
         ("my.yml", "yaml", "my.yml", ""),
         ("arc_easy", "lm_eval", "arc_easy", ""),
         ("arc_easy:acc_norm", "lm_eval", "arc_easy", "acc_norm"),
+        ("a@b.jsonl:acc", "jsonl", "a@b.jsonl", "acc"),
         ("python:pkg.checks:digits", "python", "pkg.checks", "digits"),
         ("python:a/checks.py:digits", "python", "a/checks.py", "digits"),
         ("python:checks", "python", "", "checks"),
@@ -44,3 +45,10 @@ def test_only_divergence_wants_an_expert():
     others = ["a.jsonl:entropy", "js_divergence", "python:checks:js_divergence"]
     assert all(TaskSource.parse(text).wants_expert for text in wanting)
     assert not any(TaskSource.parse(text).wants_expert for text in others)
+
+
+@pytest.mark.parametrize("text", ["arc_easy@validation", "arc_easy@validation:acc_norm"])
+def test_lm_evals_names_may_say_which_split_items_come_from(text):
+    source = TaskSource.parse(text)
+    assert (source.kind, source.place, source.split) == ("lm_eval", "arc_easy", "validation")
+    assert str(source) == text

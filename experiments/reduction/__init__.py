@@ -1,0 +1,1 @@
+"""Reduced benchmarks and honest winners, measured."""

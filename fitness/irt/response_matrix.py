@@ -1,0 +1,117 @@
+"""Scores of many models on all items: what a benchmark is reduced from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitness.errors import FitnessError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseMatrix:
+    """Scores by model and item.
+
+    Attributes:
+        models: (n_models,) unique names.
+        items: (n_items,) unique ids.
+        scores: (n_models, n_items), higher is better; NaN where a model was not scored.
+        shares: model -> endpoint -> its share in the merge; models whose making is not known are left out.
+    """
+
+    models: tuple[str, ...]
+    items: tuple[str, ...]
+    scores: Floats
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the shape and the names.
+
+        Raises:
+            FitnessError: the shape is another, or a name is used twice.
+        """
+        if self.scores.shape != (len(self.models), len(self.items)):
+            expected = (len(self.models), len(self.items))
+            raise FitnessError(f"response matrix: expected shape {expected}, found {self.scores.shape}")
+        for what, names in (("model", self.models), ("item", self.items)):
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise FitnessError(f"response matrix: expected each {what} once, found {twice!r} twice")
+
+    def with_items(self, items: Sequence[str]) -> ResponseMatrix:
+        """Return the same models on these items, in this order; items of no column become NaN.
+
+        Raises:
+            FitnessError: none of these items is there, or one has no score at all.
+        """
+        place = {item: i for i, item in enumerate(self.items)}
+        if unknown := [item for item in items if item not in place]:
+            raise FitnessError(
+                f"response matrix: expected a column for each of the {len(items)} search items, found none for "
+                f"{len(unknown)} of them, for example {unknown[0]!r}"
+            )
+        scores = self.scores[:, [place[item] for item in items]]
+        if (empty := np.flatnonzero(~np.isfinite(scores).any(axis=0))).size:
+            raise FitnessError(f"response matrix: expected scores of item {items[int(empty[0])]!r}, found none")
+        return ResponseMatrix(self.models, tuple(items), scores, self.shares)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskItems:
+    """How items of a matrix make tasks, and tasks objectives.
+
+    Attributes:
+        names: (n_tasks,).
+        items: (n_tasks,) arrays of indices into the matrix's items.
+        objectives: (n_objectives,) names.
+        shares: (n_objectives, n_tasks) share of each task in each objective; rows sum to 1.
+        guessing: (n_items,) chance of a right answer by guessing; 0 where there is none.
+    """
+
+    names: tuple[str, ...]
+    items: tuple[NDArray[np.intp], ...]
+    objectives: tuple[str, ...]
+    shares: Floats
+    guessing: Floats
+
+    def sizes(self, n: int) -> list[int]:
+        """Return how many of n items each task gets (see `shared_out`)."""
+        return shared_out(n, [len(items) for items in self.items])
+
+    def full_scores(self, scores: Floats) -> Floats:
+        """Return (n_models, n_objectives) objectives of (n_models, n_items) scores, missing ones left out."""
+        by_task = np.stack([np.nanmean(scores[:, items], axis=1) for items in self.items], axis=1)
+        return np.asarray(by_task @ self.shares.T)
+
+
+def shared_out(n: int, counts: Sequence[int]) -> list[int]:
+    """Return how many of n items each task gets: its share, at least one, at most all (largest remainder).
+
+    Args:
+        n: items in all.
+        counts: (n_tasks,) items that each task has.
+
+    Raises:
+        FitnessError: n is below the number of tasks or above that of the items.
+    """
+    most = np.array(counts)
+    if not len(most) <= n <= most.sum():
+        raise FitnessError(f"items: expected from {len(most)} (one per task) to {most.sum()} (all), found {n}")
+    wanted = n * most / most.sum()
+    sizes = np.maximum(1, np.floor(wanted)).astype(int)
+    while sizes.sum() < n:
+        sizes[int(np.argmax(np.where(sizes < most, wanted - sizes, -np.inf)))] += 1
+    while sizes.sum() > n:
+        sizes[int(np.argmax(np.where(sizes > 1, sizes - wanted, -np.inf)))] -= 1
+    return [int(size) for size in sizes]
+
+
+def bounded(scores: Floats) -> bool:
+    """Return whether all scores lie in [0, 1], so that a response model can describe them."""
+    seen = scores[np.isfinite(scores)]
+    return bool(seen.size and seen.min() >= 0.0 and seen.max() <= 1.0)
