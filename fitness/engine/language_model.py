@@ -138,6 +138,14 @@ class Plan(Protocol):
         """
         ...
 
+    def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
+        """Return each model's answers, or what `answer` would raise because of it alone.
+
+        The answers equal those of one model after the other, bit for bit; what the models have in common, told by the
+        attribute `layer_key` of their layers, may be run once.
+        """
+        ...
+
 
 class LanguageModel(Protocol):
     """An engine that runs language models over text."""

@@ -62,6 +62,17 @@ def fitting_sizes(model: nn.Module, *, n_vocabulary: int, budget: int) -> Sizes:
     )
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether an error means that memory ran out; the CPU's allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def free_memory() -> None:
+    """Give back what torch keeps for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def _least_bytes(model: nn.Module) -> int:
     """Return what a pass of `_SAMPLE` tokens cannot do without: one layer's widest activations, three times."""
     n_vocabulary = {module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)}

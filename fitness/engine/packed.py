@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -31,69 +31,86 @@ class PackedLayout:
         windows: in blocks; the windows of a block are answered when the block has run.
         chunk_size: most nodes of a forward pass.
         multiple: passes are padded to a multiple of so many tokens, for accelerators that like few shapes.
+
+    Attributes:
+        trie: what is run.
+        chunks: how, one forward pass after the other.
     """
 
     def __init__(self, windows: Sequence[Sequence[Window]], *, chunk_size: int, multiple: int = 1) -> None:
         flat = [window for block in windows for window in block]
-        self._trie, nodes = build_trie(
+        self.trie, nodes = build_trie(
             [np.array(window.inputs, dtype=np.int64) for window in flat],
             [np.array(window.places, dtype=np.int64) for window in flat],
         )
-        first_block = np.full(len(self._trie), len(windows), dtype=np.int64)
+        first_block = np.full(len(self.trie), len(windows), dtype=np.int64)
         blocks = np.repeat(np.arange(len(windows)), [len(block) for block in windows])
         np.minimum.at(first_block, [places[-1] for places in nodes], blocks)
-        order, self.block_ends = run_order(-self._trie.highest(-first_block), n_blocks=len(windows))
+        order, self.block_ends = run_order(-self.trie.highest(-first_block), n_blocks=len(windows))
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         self.readout = Readout(flat, [place[at] for at in nodes])
-        self._chunks = chunks(self._trie, order, self.block_ends, size=chunk_size)
+        self.chunks = chunks(self.trie, order, self.block_ends, size=chunk_size)
         self._multiple = multiple
 
     @property
     def n_nodes(self) -> int:
         """How many tokens there are when what is shared counts once."""
-        return len(self._trie)
+        return len(self.trie)
 
     @property
     def n_tokens(self) -> int:
         """How many tokens one run puts through the model, padding included."""
-        return sum(len(self._padded(chunk.nodes)) for chunk in self._chunks)
+        return sum(len(self._padded(chunk.nodes)) for chunk in self.chunks)
 
     def run(self, model: nn.Module, reading: Reading) -> Iterator[int]:
         """Run everything, and yield how far it is after each forward pass (see `Layout.run`)."""
         device = device_of(model)
         kept: dict[int, KeysAndValues] = {}
-        for chunk in self._chunks:
-            attention = _TreeAttention(self._trie, chunk, kept, device)
-            spots = self.readout.wanted(chunk.start, chunk.stop)
-            nodes = self._padded(chunk.nodes)
-            with torch.inference_mode(), attending(model, attention):
-                logits = logits_at(
-                    model,
-                    torch.from_numpy(self._trie.tokens[nodes])[None].to(device),
-                    torch.from_numpy(spots - chunk.start).to(device),
-                    position_ids=torch.from_numpy(self._trie.depths[nodes])[None].to(device),
-                    **without_cache(model),
-                )
-                reading.record(spots, logits)
+        for chunk in self.chunks:
+            attention = TreeAttention(tree_blocks(self.trie, chunk, device), chunk.keep, kept, device)
+            self.forward(model, chunk, attention, reading)
             kept = attention.kept
             yield chunk.stop
+
+    def forward(self, model: nn.Module, chunk: Chunk, attention: TreeAttention, reading: Reading) -> None:
+        """Run one chunk, and record what is read there."""
+        device = device_of(model)
+        spots = self.readout.wanted(chunk.start, chunk.stop)
+        nodes = self._padded(chunk.nodes)
+        with torch.inference_mode(), attending(model, attention):
+            logits = logits_at(
+                model,
+                torch.from_numpy(self.trie.tokens[nodes])[None].to(device),
+                torch.from_numpy(spots - chunk.start).to(device),
+                position_ids=torch.from_numpy(self.trie.depths[nodes])[None].to(device),
+                **without_cache(model),
+            )
+            reading.record(spots, logits)
 
     def _padded(self, nodes: Ints) -> Ints:
         return np.pad(nodes, (0, -len(nodes) % self._multiple), mode="edge") if len(nodes) else nodes
 
 
-class _TreeAttention:
+class TreeAttention:
     """Attention of one chunk: each node sees itself and its ancestors, in the chunk and in what is kept before it.
+
+    Args:
+        blocks: the chunk's.
+        keep: the places whose keys and values later chunks need (see `Chunk`).
+        context: layer -> keys and values of the chunk's context.
+        device: the model's.
 
     Attributes:
         kept: layer -> keys and values that later chunks need.
     """
 
-    def __init__(self, trie: TokenTrie, chunk: Chunk, context: dict[int, KeysAndValues], device: torch.device) -> None:
-        self._blocks = tree_blocks(trie, chunk, device)
+    def __init__(
+        self, blocks: Sequence[TreeBlock], keep: Ints, context: Mapping[int, KeysAndValues], device: torch.device
+    ) -> None:
+        self._blocks = blocks
         self._context = context
-        self._keep = torch.from_numpy(chunk.keep).to(device)
+        self._keep = torch.from_numpy(keep).to(device)
         self.kept: dict[int, KeysAndValues] = {}
 
     def __call__(
