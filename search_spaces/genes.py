@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Gene, Kind
 from search_spaces.operators.registry import nearest_name
 from search_spaces.recipe import ModuleKind, Parameter, layer_range
-from search_spaces.scales import Scale
+from search_spaces.scales import Linear, Scale
+
+if TYPE_CHECKING:
+    from search_spaces.soup_weights import SoupWeights
 
 __all__ = ["Bounds", "Gene", "GeneInfo", "Genes", "Key", "kinds_of"]
 
@@ -73,13 +76,14 @@ class Genes:
         merged: Sequence[str],
         *,
         whole_model: Sequence[str] = (),
+        soup: SoupWeights | None = None,
     ) -> Genes:
         """Return what `genes` says about the operators' parameters.
 
         Bounds or a list of choices make genes, a value freezes. What `genes` leaves out keeps the operator's default;
         a parameter without a default is searched between the operator's own bounds. Per-parent parameters have one
         gene for each merged parent, or what a mapping says of each. Of operators that share a parameter's name the
-        first one's scale counts.
+        first one's scale counts. The weights of a soup have the soup's own coordinates.
 
         Raises:
             SpaceError: a gene that no operator has, or bounds that are no range or not legal.
@@ -97,6 +101,9 @@ class Genes:
         for name, kind in kinds.items():
             setting = genes.get(name, kind.gene if kind.default is None else None)
             scales = model if kind.whole_model or name in whole_model else group
+            if soup is not None and name == "weight":
+                scales.update(dict.fromkeys(soup.keys, Linear(*soup.bounds(genes.get(name)))))
+                continue
             per_parent = any(name in operator.input_parameters for operator in operators)
             for key, gene in _by_key(name, setting, merged if per_parent else None).items():
                 if isinstance(gene, bool | int | float | str):

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from search_spaces.errors import SpaceError
+from search_spaces.pieces import Pieces
 
 ExportDtype = Literal["float32", "bfloat16", "float16"]
 ModuleKind = Literal["attention", "mlp", "other"]
@@ -132,12 +134,17 @@ class Recipe:
     Attributes:
         parents: name -> source of every checkpoint that is read, the base included.
         base: the parent that task vectors are taken from, and that donates config, tokenizer and buffers.
-        rules: the first rule that matches a tensor makes it; a tensor that none matches is an error.
+        rules: the first rule that matches a tensor makes it; a tensor that none matches is an error. Empty with
+            `pieces`.
         dtype: what `merged_tensor` rounds to, once, after float32 arithmetic.
         seed: seeds random masks together with operator, parent and tensor name.
         layers: the output model's layers, each a map parent name -> that parent's layer; None keeps the base's own
             layers (layer k is layer k of every parent).
+        input_scales: one positive number per output layer, which the hidden state is multiplied by on entering that
+            layer; None multiplies nothing. It needs `layers`.
         tokenizer: which tokens the output model has.
+        pieces: a linear combination of parents that makes every floating-point tensor, in place of rules: there are
+            none then, and no `layers`.
     """
 
     parents: Mapping[str, ParentSource]
@@ -146,23 +153,30 @@ class Recipe:
     dtype: ExportDtype = "bfloat16"
     seed: int = 0
     layers: tuple[Mapping[str, int], ...] | None = None
+    input_scales: tuple[float, ...] | None = None
     tokenizer: OutputTokenizer = SHARED_VOCABULARY
+    pieces: Pieces | None = None
 
     def __post_init__(self) -> None:
-        """Check that every parent a rule names exists.
+        """Check that every parent a rule names exists, and the input scales.
 
         Raises:
-            SpaceError: an unknown parent, dtype, or no rule at all.
+            SpaceError: an unknown parent, dtype, or no rule at all; scales that are not one positive number per layer;
+                pieces beside rules or layers.
         """
-        if not self.rules:
+        if not self.rules and self.pieces is None:
             raise SpaceError("rules: expected at least one rule, found none")
+        if self.pieces is not None and (self.rules or self.layers is not None):
+            raise SpaceError("pieces: expected neither rules nor layers beside them, found some; leave one out")
         if self.dtype not in get_args(ExportDtype):
             raise SpaceError(f"dtype: expected one of {get_args(ExportDtype)}, found {self.dtype!r}")
         named = [i.parent for rule in self.rules for i in rule.inputs] + [self.base]
+        named += [] if self.pieces is None else self.pieces.parents
         named += [] if self.tokenizer.source in (None, *TOKENIZER_SOURCES) else [self.tokenizer.source]
         for name in named:
             if name not in self.parents:
                 raise SpaceError(f"parents: expected one of {sorted(self.parents)}, found {name!r}")
+        _check_input_scales(self.input_scales, self.layers)
 
     @property
     def digest(self) -> str:
@@ -184,6 +198,10 @@ class Recipe:
         }
         if self.layers is not None:
             data["layers"] = [dict(sources) for sources in self.layers]
+        if self.input_scales is not None:
+            data["input_scales"] = list(self.input_scales)
+        if self.pieces is not None:
+            data["pieces"] = self.pieces.to_dict()
         if self.tokenizer != SHARED_VOCABULARY:
             data["tokenizer"] = {k: v for k, v in vars(self.tokenizer).items() if v not in (None, 1)}
         return data
@@ -215,7 +233,9 @@ class Recipe:
                 dtype=data.get("dtype", "bfloat16"),
                 seed=data.get("seed", 0),
                 layers=None if data.get("layers") is None else tuple(dict(s) for s in data["layers"]),
+                input_scales=None if data.get("input_scales") is None else tuple(data["input_scales"]),
                 tokenizer=OutputTokenizer(**data.get("tokenizer", {})),
+                pieces=None if data.get("pieces") is None else Pieces.from_dict(data["pieces"]),
             )
         except KeyError as error:
             raise SpaceError(f"recipe: expected the key {error.args[0]!r}, found none") from error
@@ -226,6 +246,19 @@ class Recipe:
 def layer_range(first: int, stop: int) -> str:
     """Return a half-open range of layers in words."""
     return f"layer {first}" if stop - first == 1 else f"layers {first} to {stop - 1}"
+
+
+def _check_input_scales(scales: tuple[float, ...] | None, layers: tuple[Mapping[str, int], ...] | None) -> None:
+    if scales is None:
+        return
+    if layers is None:
+        raise SpaceError("input_scales: expected none without `layers`, which says what they scale; add `layers`")
+    if len(scales) != len(layers):
+        raise SpaceError(f"input_scales: expected one per output layer, {len(layers)}, found {len(scales)}")
+    for step, scale in enumerate(scales):
+        number = isinstance(scale, int | float) and not isinstance(scale, bool)
+        if not (number and math.isfinite(scale) and scale > 0):
+            raise SpaceError(f"input_scales[{step}]: expected a finite number above 0, found {scale!r}")
 
 
 def _parent_from_dict(data: Mapping[str, Any]) -> ParentSource:

@@ -10,6 +10,7 @@ from search_spaces.genes import Key
 from search_spaces.operators.operator import Operator
 from search_spaces.recipe import Input, Parameter, Rule, Where
 from search_spaces.scales import Scale
+from search_spaces.soup_weights import SoupWeights
 
 # Weights that cancel to less than this share of Σ|w| cannot be normalised: the merge would explode.
 CANCELLING_SHARE = 1e-3
@@ -23,14 +24,16 @@ class Setting:
     Attributes:
         operator: the method.
         values: parameters; those that the operator does not have are without effect.
+        soup: makes the weights of their coordinates among the values; None where the values are the weights.
     """
 
     operator: Operator
     values: Mapping[Key, Parameter]
+    soup: SoupWeights | None = None
 
     def rule(self, merged: Sequence[str], where: Where) -> Rule:
         """Return the rule that merges some parents so."""
-        known, values = self.operator, self.values
+        known, values = self.operator, self.soup.weighed(self.values) if self.soup else self.values
         inputs = tuple(
             Input(parent, {name: values[name, parent] for name in known.input_parameters if (name, parent) in values})
             for parent in merged
@@ -41,6 +44,8 @@ class Setting:
     @property
     def cancels(self) -> bool:
         """Whether the operator divides by weights that leave too little to divide by."""
+        if self.soup is not None:
+            return False  # they sum to 1
         weights = [float(value) for (name, _), value in self.values.items() if name == "weight"]
         own = {name: value for (name, parent), value in self.values.items() if parent is None}
         return self.operator.needs_sound_weights(own) and abs(sum(weights)) <= max(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from search_spaces.genes import GeneInfo
 from search_spaces.recipe import Recipe
+from search_spaces.structure import Structure
 
 G = TypeVar("G")
 
@@ -43,9 +47,23 @@ class SearchSpace(Protocol[G]):
         ...
 
     def landmarks(self) -> list[Landmark]:
-        """Return each parent alone, the uniform mean and default TIES, in this order."""
+        """Return each parent alone, then the uniform mean and default TIES where layers are merged, in this order."""
         ...
 
     def gene_names(self) -> list[GeneInfo]:
         """Return what each number of a cube vector means; nothing where genomes are no cube vectors."""
+        ...
+
+
+@runtime_checkable
+class CubeSpace(Protocol):
+    """What spaces of cube vectors tell an optimiser, besides being a `SearchSpace`."""
+
+    @property
+    def structure(self) -> Structure:
+        """Return how many genes there are, which of them are choices, and what these govern."""
+        ...
+
+    def start(self) -> NDArray[np.float64]:
+        """Return where a search begins; (dim,) in [0, 1]."""
         ...

@@ -26,7 +26,9 @@ from search_spaces.recipe import (
 )
 from search_spaces.scales import Options
 from search_spaces.settings import Setting, at_layer
+from search_spaces.soup_weights import Form, SoupWeights
 from search_spaces.space import Landmark
+from search_spaces.structure import Structure
 
 Genome = NDArray[np.float64]
 
@@ -40,7 +42,8 @@ class WeightSpace:
     The merged inputs are all parents except the base (unless `merge_base`), in the order of `parents`.
 
     An average needs weights that do not cancel. Where |Σw| < 0.001 Σ|w|, decode gives every parent the bound of its
-    weight that is farther from zero instead, so that no genome of the cube is invalid.
+    weight that is farther from zero instead, so that no genome of the cube is invalid. Weights that sum to 1 by
+    construction (`SoupWeights`) have no such genomes, and no direction in which nothing changes.
     """
 
     def __init__(  # noqa: PLR0913 -- one argument per key of a campaign's `space`
@@ -58,6 +61,7 @@ class WeightSpace:
         seed: int = 0,
         tokenizer: OutputTokenizer = SHARED_VOCABULARY,
         merge_base: bool = False,
+        weights: Literal["free"] | Form = "free",
     ) -> None:
         """Lay the genes out.
 
@@ -77,6 +81,8 @@ class WeightSpace:
             tokenizer: the recipes'.
             merge_base: merge the base as well: it is one of the models to merge, and not what they began as. There is
                 no landmark of task vectors then.
+            weights: simplex or affine: each group's weights sum to 1, and have one gene fewer than parents; bounds of
+                `genes`' weight are those of the soup's coordinates then.
 
         Raises:
             SpaceError: anything unknown, out of range or contradictory; the message names the key.
@@ -91,7 +97,12 @@ class WeightSpace:
         self._operators = {name: operator_named(name) for name in operators}
         self._choice = Options(tuple(operators))
         self._per_group = operator_per == "group"
-        self._genes = Genes.of(list(self._operators.values()), genes, self._merged, whole_model=whole_model)
+        self._soup = None if weights == "free" else SoupWeights(weights, self._merged)
+        if self._soup:
+            self._soup.check(list(self._operators.values()))
+        self._genes = Genes.of(
+            list(self._operators.values()), genes, self._merged, whole_model=whole_model, soup=self._soup
+        )
         self._depth, self._n_layers, self._modules = groups.depth, n_layers, groups.modules
         self._groups = layout(groups, n_layers)
         self._infos = tuple(self._lay_out())
@@ -105,6 +116,23 @@ class WeightSpace:
     def gene_names(self) -> list[GeneInfo]:
         """Return what each dimension means, in order."""
         return list(self._infos)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of layers and modules, in the order of their genes."""
+        return tuple(self._groups)
+
+    @property
+    def structure(self) -> Structure:
+        """Which genes are choices; every gene always counts."""
+        operators, scales = Options(tuple(self._operators)), self._genes.scales
+        per_gene = [operators if i.parameter == "operator" else scales[i.parameter, i.parent] for i in self._infos]
+        choices = {gene: len(scale.options) for gene, scale in enumerate(per_gene) if isinstance(scale, Options)}
+        return Structure(self.dim, indicators=(), on=(0, 0), choices=choices)
+
+    def start(self) -> Genome:
+        """Return where a search begins: the middle of every range."""
+        return np.full(self.dim, 0.5)
 
     def decode(self, genome: Genome) -> Recipe:
         """Return the recipe of a genome; values outside [0, 1] count as the nearest end, NaN as the middle.
@@ -121,7 +149,7 @@ class WeightSpace:
         for _ in self._groups:
             own = self._operator(genes, searched=True) if self._per_group else operator
             values = {key: scale.value(next(genes)) for key, scale in self._genes.group.items()}
-            settings.append(self._sound(Setting(own, {**self._genes.frozen, **whole, **values})))
+            settings.append(self._sound(Setting(own, {**self._genes.frozen, **whole, **values}, self._soup)))
         return self._recipe(self._rules(settings))
 
     def encode(self, recipe: Recipe) -> Genome:
@@ -180,7 +208,7 @@ class WeightSpace:
             raise SpaceError("genes: expected at least one with bounds, found none: there is nothing to search")
         highest = {key: scale.value(1.0) for key, scale in self._genes.scales.items()}
         for operator in self._operators.values():
-            setting = self._sound(Setting(operator, {**self._genes.frozen, **highest}))
+            setting = self._sound(Setting(operator, {**self._genes.frozen, **highest}, self._soup))
             check_rule(setting.rule(self._merged, Where()))
             if setting.cancels:
                 expected = f"weights that do not cancel for {operator.name}"
@@ -200,7 +228,8 @@ class WeightSpace:
         if set(inputs) != set(self._merged):
             raise SpaceError(f"inputs: expected the parents {list(self._merged)}, found {list(inputs)}")
         own: dict[Key, Parameter] = {(name, None): value for name, value in rule.parameters.items()}
-        return own | {(n, parent): v for parent, values in inputs.items() for n, v in values.items()}
+        found = own | {(n, parent): v for parent, values in inputs.items() for n, v in values.items()}
+        return self._soup.contrasted(found) if self._soup else found
 
     def _sound(self, setting: Setting) -> Setting:
         return setting.sound(self._genes.scales)

@@ -12,11 +12,13 @@ import yaml
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate, matches
 from search_spaces.mergekit.document import INT8_MASK
+from search_spaces.mergekit.pieces import with_rules
 from search_spaces.mergekit.tokenizer import tokenizer_keys
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, operator_named
 from search_spaces.recipe import Input, Parameter, Recipe, Rule
 from search_spaces.weights.parents import Parents
+from search_spaces.weights.scale_folding import Fold, LayerFolds
 from search_spaces.weights.sources import output_names
 
 DELTAS = "deltas"  # said by giving a base_model
@@ -48,6 +50,7 @@ def to_mergekit(recipe: Recipe) -> str:
     Raises:
         SpaceError: mergekit has no way to say it (the message gives the reason), or a parent cannot be opened.
     """
+    recipe = with_rules(recipe)
     rules = tuple(_as_mergekit(rule, recipe) for rule in recipe.rules)
     operator = rules[0].operator
     needs_base = operator_named(operator).reads_base(check_rule(recipe.rules[0]).parameters)
@@ -114,13 +117,14 @@ def _plain_decisions(rules: Sequence[Rule]) -> Decisions | None:
 
 
 def _runs(recipe: Recipe, rules: Sequence[Rule]) -> list[_Run]:
-    names = output_names(recipe, Parents.of(recipe))
+    parents = Parents.of(recipe)
+    folds = LayerFolds.of_recipe(recipe, parents)
     made: dict[str, Rule] = {}
-    for name in names:
+    for name in output_names(recipe, parents):
         rule = next((rule for rule in rules if matches(rule.where, name)), None)
         if rule is None:
             raise SpaceError(f"rules: expected one that matches the tensor {name}, found none")
-        made[name] = Rule(rule.operator, rule.inputs, rule.parameters)
+        made[name] = _folded(Rule(rule.operator, rule.inputs, rule.parameters), folds[name])
     runs: list[_Run] = []
     for layer, own in _by_layer(made):
         layers = recipe.layers[layer] if recipe.layers else dict.fromkeys(recipe.parents, layer)
@@ -138,6 +142,19 @@ def _runs(recipe: Recipe, rules: Sequence[Rule]) -> list[_Run]:
                 f"{run.last - 1} or beside them"
             )
     return runs
+
+
+def _folded(rule: Rule, fold: Fold | None) -> Rule:
+    if fold is None:
+        return rule
+    if rule.operator != "passthrough" or fold.zero:
+        raise SpaceError(
+            "input_scales: mergekit scales tensors of a passthrough merge only, and around 0; found "
+            f"{rule.operator}, around {fold.zero:g}; leave them out, or use the recipe itself"
+        )
+    [source] = rule.inputs
+    scale = float(source.parameters.get("scale", 1.0)) * fold.factor
+    return replace(rule, inputs=(replace(source, parameters={**source.parameters, "scale": scale}),))
 
 
 def _by_layer(made: Mapping[str, Rule]) -> Iterator[tuple[int, dict[str, Rule]]]:

@@ -46,9 +46,10 @@ def bits_at(index: Tensor, first: Tensor | int, second: Tensor | int) -> Tensor:
         second: the second.
     """
     x = index + first
-    x = (x ^ ((x >> 16) & 0xFFFF)) * _MULTIPLIERS[0] + second
-    x = (x ^ ((x >> 15) & 0x1FFFF)) * _MULTIPLIERS[1]  # a last xor-shift would mix low bits, which are not used
-    return (x >> 9) & 0x7FFFFF
+    x = x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF)).mul_(_MULTIPLIERS[0]).add_(second)
+    # A last xor-shift would mix low bits, which are not used.
+    x = x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF)).mul_(_MULTIPLIERS[1])
+    return x.bitwise_right_shift_(9).bitwise_and_(0x7FFFFF)
 
 
 def uniform_at(bits: Tensor) -> Tensor:

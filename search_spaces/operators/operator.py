@@ -144,6 +144,10 @@ class Operator:
         """Return whether `Operands.base` must be given for a checked rule's parameters."""
         return self.needs_base or parameters.get("deltas") is True
 
+    def reads_depth(self, parameters: Mapping[str, Parameter]) -> bool:
+        """Return whether the result depends on where the layer lies in the model, for a checked rule's parameters."""
+        return self.name == "layer_swap" or (self.needs_base and parameters.get("lines_beta", 0.0) != 0.0)
+
     def needs_sound_weights(self, parameters: Mapping[str, Parameter]) -> bool:
         """Return whether weights that sum to zero are an error for a rule's parameters, defaults filled in or not."""
         flag = self.divides_by_weights

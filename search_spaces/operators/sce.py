@@ -10,6 +10,7 @@ from torch import Tensor
 
 from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Operands
+from search_spaces.operators.threshold import trim_to
 
 _SUMMED_AT_ONCE = 1 << 20
 
@@ -48,7 +49,7 @@ def _selected(deltas: list[Tensor], share: float) -> Tensor | None:
         return None
     spread = variance(deltas)
     k = n_selected(int(torch.count_nonzero(spread)), share)
-    return sparsify.kept_mask(spread, sparsify.trim_to(spread.flatten(), k))
+    return sparsify.kept_mask(spread, trim_to(spread.flatten(), k))
 
 
 def variance(deltas: Sequence[Tensor]) -> Tensor:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from search_spaces.operators.operator import Trim
+from search_spaces.operators.threshold import trim_to
 
 # Dropping elements of a tensor this small (a norm, a bias) adds more noise than it removes interference: keep it whole.
 FEWEST_TO_DROP_FROM = 1024
@@ -17,13 +19,12 @@ FEWEST_TO_DROP_FROM = 1024
 # Where keeping depends on rank, no element's chance is below this: survivors are divided by it.
 LEAST_CHANCE = 1e-3
 
-# Of more elements than this, a sample tells where to search for a threshold.
-_SAMPLED_FROM = 1 << 17
-_SAMPLE = 1 << 14
-
 # Rows are summed by one thread each.
-_SUMMED_IN_A_ROW = 4096
-_SUMMED_AT_ONCE = 256 * _SUMMED_IN_A_ROW
+SUMMED_IN_A_ROW = 4096
+_SUMMED_AT_ONCE = 256 * SUMMED_IN_A_ROW
+
+# Of a sorted integer, for an element's place in its row.
+_PLACE_BITS = 32
 
 
 def n_kept(n: int, density: float) -> int:
@@ -40,44 +41,6 @@ def trim(delta: Tensor, density: float) -> Trim:
     Order of preference: |x| descending, then flat index ascending.
     """
     return trim_to(delta.abs().flatten(), n_kept(delta.numel(), density))
-
-
-def trim_to(magnitudes: Tensor, k: int) -> Trim:
-    """Return the threshold that keeps exactly the k largest of a flat tensor of magnitudes, k in [0, n]."""
-    n = magnitudes.numel()
-    if k == n:
-        return Trim(-1.0, -1)  # everything is above -1
-    if k == 0:
-        return Trim(math.inf, -1)
-    low, high = _guess(magnitudes, k) if n > _SAMPLED_FROM else (-1.0, math.inf)
-    return trim_within(magnitudes, k, low, high) or _trim_by_order(magnitudes, k)
-
-
-def trim_within(magnitudes: Tensor, k: int, low: float, high: float) -> Trim | None:
-    """Return `trim_to(magnitudes, k)` by a search among those in [low, high]; None if it is not there."""
-    n_above = int((magnitudes > high).sum())
-    inside = ((magnitudes <= high) & (magnitudes >= low)).nonzero().flatten()
-    if not n_above < k <= n_above + len(inside):
-        return None
-    found = _trim_by_order(magnitudes[inside], k - n_above)
-    return Trim(found.magnitude, int(inside[found.last]))
-
-
-def _trim_by_order(magnitudes: Tensor, k: int) -> Trim:
-    threshold = torch.kthvalue(magnitudes, magnitudes.numel() - k + 1).values.item()
-    n_ties = k - int((magnitudes > threshold).sum())
-    return Trim(threshold, int((magnitudes == threshold).nonzero()[n_ties - 1]))
-
-
-def _guess(magnitudes: Tensor, k: int) -> tuple[float, float]:
-    """Return bounds that the k-th largest most probably lies within, from a sample (Floyd and Rivest 1975)."""
-    n = magnitudes.numel()
-    sample = magnitudes[:: n // _SAMPLE | 1].sort(descending=True).values  # odd steps visit all columns of a matrix
-    m = sample.numel()
-    place, margin = k * m // n, 3 * math.isqrt(m) + 2
-    high = float(sample[place - margin]) if place >= margin else math.inf
-    low = float(sample[place + margin]) if place + margin < m else -1.0
-    return low, high
 
 
 def kept_mask(magnitudes: Tensor, kept: Trim) -> Tensor:
@@ -170,14 +133,20 @@ def doubled_ranks(delta: Tensor) -> Tensor:
     width = row_width(delta.shape)
     if delta.numel() == 0 or width == 0:
         return torch.zeros(delta.shape, dtype=torch.int32)
-    ascending, order = delta.abs().reshape(-1, width).sort(dim=1)
-    place = torch.arange(width, dtype=torch.int32).expand(ascending.shape)
+    # Magnitude and place in one integer: of these NumPy's sort is vectorised. Magnitudes are ordered like their bits.
+    bits = delta.abs().reshape(-1, width).view(torch.int32).numpy().astype(np.int64)
+    keys = (bits << _PLACE_BITS) | np.arange(width)
+    keys.sort(axis=1)
+    order, ascending = keys & ((1 << _PLACE_BITS) - 1), keys >> _PLACE_BITS
+    place = np.broadcast_to(np.arange(width), keys.shape)
     differs = ascending[:, 1:] != ascending[:, :-1]
-    starts, ends = torch.ones_like(ascending, dtype=torch.bool), torch.ones_like(ascending, dtype=torch.bool)
+    starts, ends = np.ones(keys.shape, dtype=bool), np.ones(keys.shape, dtype=bool)
     starts[:, 1:], ends[:, :-1] = differs, differs
-    first = torch.where(starts, place, 0).cummax(dim=1).values
-    last = torch.where(ends, place, width).flip(1).cummin(dim=1).values.flip(1)
-    return torch.empty_like(first).scatter_(1, order, first + last).view(delta.shape)
+    first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, place, width)[:, ::-1], axis=1)[:, ::-1]
+    ranks = np.empty(keys.shape, dtype=np.int32)
+    np.put_along_axis(ranks, order, (first + last).astype(np.int32), axis=1)
+    return torch.from_numpy(ranks).view(delta.shape)
 
 
 def l1_norm(delta: Tensor) -> float:
@@ -197,9 +166,14 @@ def ordered_sum(values: Tensor, of: Callable[[Tensor], Tensor]) -> float:
         values: float32, any shape.
         of: maps a float64 tensor, element by element.
     """
+    return math.fsum(row_sums(values, of))
+
+
+def row_sums(values: Tensor, of: Callable[[Tensor], Tensor]) -> list[float]:
+    """Return the sums of `ordered_sum` over `SUMMED_IN_A_ROW` elements each, of which it is the exact sum."""
     flat, rows = values.reshape(-1), []
     for part in torch.split(flat, _SUMMED_AT_ONCE):
-        whole = part.numel() - part.numel() % _SUMMED_IN_A_ROW
-        rows.append(of(part[:whole].double()).view(-1, _SUMMED_IN_A_ROW).sum(dim=1))
+        whole = part.numel() - part.numel() % SUMMED_IN_A_ROW
+        rows.append(of(part[:whole].double()).view(-1, SUMMED_IN_A_ROW).sum(dim=1))
         rows.append(of(part[whole:].double()).view(1, -1).sum(dim=1))
-    return math.fsum(torch.cat(rows).tolist()) if rows else 0.0
+    return torch.cat(rows).tolist() if rows else []

@@ -12,6 +12,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.recipe import Recipe
 from search_spaces.weights.checkpoint_files import CONFIG, INDEX
 from search_spaces.weights.complete_directory import check_room, check_target, complete_or_nothing
+from search_spaces.weights.layer_behaviour import check_config_tells
 from search_spaces.weights.materialise import carry_out
 from search_spaces.weights.output_config import output_config
 from search_spaces.weights.output_tokenizer import tokenizer_files
@@ -56,13 +57,15 @@ def export(
     """
     target = Path(out_dir).expanduser().resolve()
     plans = plan_tensors(recipe, parents, output_names(recipe, parents))
+    config = output_config(recipe, parents)
+    check_config_tells(recipe, parents, config)
     specs = [TensorSpec(plan.name, plan.shape, plan.dtype) for plan in plans.values()]
     shards = split_shards(specs, shard_bytes)
     tokenizer = tokenizer_files(parents, recipe.base, recipe.tokenizer)
     copied = {name: file for name, file in tokenizer.items() if isinstance(file, Path)}
     texts = {
         **{name: text for name, text in tokenizer.items() if isinstance(text, str)},
-        CONFIG: json.dumps(output_config(recipe, parents), indent=2) + "\n",
+        CONFIG: json.dumps(config, indent=2) + "\n",
         RECIPE: json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False) + "\n",
         **({INDEX: _index(shards)} if len(shards) > 1 else {}),
         **({} if model_card is None else {MODEL_CARD: model_card}),

@@ -72,6 +72,8 @@ def export_adapter(recipe: Recipe, parents: Parents, out_dir: Path, *, rank: int
     """
     if recipe.layers is not None or recipe.tokenizer.source is not None:
         raise SpaceError("--as-adapter: expected a recipe with the base's layers and tokens, found other ones")
+    if recipe.pieces is not None:
+        raise SpaceError("--as-adapter: expected a recipe of rules, found pieces; merge it as a whole model")
     target = Path(out_dir).expanduser().resolve()
     check_target(target, parents)
     source, base = _common_base(parents)

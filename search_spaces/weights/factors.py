@@ -11,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,7 +24,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from search_spaces.errors import SpaceError
+from search_spaces.groups import locate
 from search_spaces.weights.cache_directory import cache_directory
+
+if TYPE_CHECKING:
+    from search_spaces.weights.parents import Checkpoint
 
 # To be raised whenever a computation changes that an operator's `what` does not tell from its former self.
 VERSION = 1
@@ -51,7 +57,7 @@ class FactorCache:
             SpaceError: `$EVOMERGE_CACHE_GB` is not a number of at least 0.
         """
         self._directory = cache_directory("factors") if directory is None else directory
-        self._limit = _limit_from_environment() if limit_bytes is None else limit_bytes
+        self._limit = limit_from_environment() if limit_bytes is None else limit_bytes
         self._digests: dict[tuple[str, ...], bytes] = {}
         self._size: int | None = None  # of all files, as far as this process knows
         self._warned = False
@@ -117,6 +123,29 @@ class FactorCache:
         return True
 
 
+def full_bytes(checkpoint: Checkpoint) -> int:
+    """Return what the full decompositions of all matrices inside a model's layers take on disk, for each parent."""
+    shapes = [checkpoint.shape(name) for name in checkpoint.names if locate(name).layer is not None]
+    stacks = [(math.prod(shape[:-2]), *shape[-2:]) for shape in shapes if len(shape) in (2, 3) and min(shape[-2:]) > 1]
+    return sum(4 * n * min(rows, columns) * (rows + columns) for n, rows, columns in stacks)
+
+
+def limit_from_environment() -> int:
+    """Return how many bytes are kept at most: 1e9 times `$EVOMERGE_CACHE_GB`.
+
+    Raises:
+        SpaceError: `$EVOMERGE_CACHE_GB` is not a number of at least 0.
+    """
+    text = os.environ.get("EVOMERGE_CACHE_GB", str(DEFAULT_LIMIT_GB))
+    try:
+        limit = float(text) * 1e9
+    except ValueError:
+        limit = -1.0
+    if not 0.0 <= limit < float("inf"):
+        raise SpaceError(f"EVOMERGE_CACHE_GB: expected a number of at least 0, found {text!r}")
+    return int(limit)
+
+
 def _files(directory: Path) -> list[tuple[float, int, Path]]:
     """Return (time of last use, size, path) of every file."""
     found = []
@@ -159,14 +188,3 @@ def _digest(tensor: Tensor) -> bytes:
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\0".encode())
     digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.digest()
-
-
-def _limit_from_environment() -> int:
-    text = os.environ.get("EVOMERGE_CACHE_GB", str(DEFAULT_LIMIT_GB))
-    try:
-        limit = float(text) * 1e9
-    except ValueError:
-        limit = -1.0
-    if not 0.0 <= limit < float("inf"):
-        raise SpaceError(f"EVOMERGE_CACHE_GB: expected a number of at least 0, found {text!r}")
-    return int(limit)

@@ -7,6 +7,7 @@ that are elementwise go to the kernels, straight from the parents' files into th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from search_spaces.weights.factors import FactorCache
 from search_spaces.weights.kernels.blocks import merge_into
 from search_spaces.weights.kernels.fusion import elementwise
 from search_spaces.weights.parents import Parents
+from search_spaces.weights.piecewise import merge_pieces
 from search_spaces.weights.plan import TensorPlan, plan_tensor
 from search_spaces.weights.statistics import Statistics
 from search_spaces.weights.trims import magnitudes_of
@@ -57,18 +59,22 @@ def carry_out(
         statistics: see `merged_tensor`.
         out: where the values go, of the plan's shape and of a dtype that holds all of the plan's; None = a new tensor.
     """
-    if plan.rule is None:
+    if plan.rule is None and plan.pieces is None:
         assert plan.base is not None
         buffer = parents[plan.base[0]].tensor(plan.base[1])
         return buffer.clone() if out is None else out.copy_(buffer)
     known = Statistics(repeated=False, factors=FactorCache(limit_bytes=0)) if statistics is None else statistics
     try:
-        merged, finite = _carried_out(plan, plan.rule, parents, known, out)
+        if plan.rule is None:
+            merged, finite = _pieced(plan, parents, known, out)
+        else:
+            merged, finite = _carried_out(plan, plan.rule, parents, known, out)
     except SpaceError as error:
         raise SpaceError(f"{plan.name}: {error}") from error
     if not finite:
+        operator = "linear" if plan.rule is None else plan.rule.operator
         raise SpaceError(
-            f"{plan.name}: expected finite values after {plan.rule.operator}, found NaN or infinity in {plan.dtype}; "
+            f"{plan.name}: expected finite values after {operator}, found NaN or infinity in {plan.dtype}; "
             "a parent holds some (see the preflight), or weights are too large for the dtype"
         )
     return merged
@@ -86,14 +92,31 @@ def _carried_out(
     plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics, out: Tensor | None
 ) -> tuple[Tensor, bool]:
     """Return the tensor, and whether all of it is finite."""
+    if plan.fold is not None:
+        whole, _ = _carried_out(replace(plan, fold=None, dtype=torch.float32), rule, parents, statistics, None)
+        folded = plan.fold.apply(whole).to(plan.dtype)
+        return (folded if out is None else out.copy_(folded)), all_finite(folded)
     merge = elementwise(plan, parents, statistics)
     if merge is None:
         operands = _operands(plan, rule, parents, statistics)
         merged = operator_named(rule.operator).merge(operands).to(plan.dtype)
         return (merged if out is None else out.copy_(merged)), all_finite(merged)
+    return _written(plan, out, lambda flat: merge_into(flat, merge, compiled=statistics.kernels))
+
+
+def _pieced(plan: TensorPlan, parents: Parents, statistics: Statistics, out: Tensor | None) -> tuple[Tensor, bool]:
+    """Return the tensor that a plan's pieces make, and whether all of it is finite."""
+    pieces = plan.pieces
+    assert pieces is not None
+    tensors = [parents[parent].tensor(name).reshape(-1) for parent, name in plan.sources]
+    return _written(plan, out, lambda flat: merge_pieces(flat, pieces, tensors, plan.dtype, statistics.kernels))
+
+
+def _written(plan: TensorPlan, out: Tensor | None, write: Callable[[Tensor], bool]) -> tuple[Tensor, bool]:
+    """Let a kernel write, straight to `out` where it can; return the tensor, and whether all of it is finite."""
     direct = out is not None and out.is_contiguous() and out.device.type == "cpu"
     target = out.detach() if out is not None and direct else torch.empty(plan.shape, dtype=plan.dtype)
-    finite = merge_into(target.view(-1), merge, compiled=statistics.kernels)
+    finite = write(target.view(-1))
     return (target if out is None or direct else out.copy_(target)), finite
 
 
@@ -106,7 +129,7 @@ def _operands(plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statis
         assert base is not None
         parent, origin, n = tensors[i], base, base.numel()
         k = n_kept(n, density)
-        return statistics.trim((*plan.sources[i], *plan.base), lambda: magnitudes_of(parent, origin), k, n)
+        return statistics.trim((*plan.sources[i], *plan.base), magnitudes_of(parent.view(-1), origin.view(-1)), k, n)
 
     def global_trim(i: int, density: float) -> Trim:
         assert plan.base is not None

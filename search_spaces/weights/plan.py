@@ -14,6 +14,8 @@ from search_spaces.groups import locate, matches, n_layers
 from search_spaces.operators.registry import check_rule, operator_named
 from search_spaces.recipe import Recipe, Rule
 from search_spaces.weights.parents import Parents
+from search_spaces.weights.piecewise import Piece, TensorPieces
+from search_spaces.weights.scale_folding import Fold, LayerFolds
 from search_spaces.weights.sources import donor, source_name
 
 
@@ -23,13 +25,16 @@ class TensorPlan:
 
     Attributes:
         name: the output tensor.
-        rule: the rule that makes it, defaults filled in; None copies `base`, which is not floating point.
-        sources: per input of the rule, (parent, tensor).
+        rule: the rule that makes it, defaults filled in; None with `pieces`, or to copy `base`, which is not floating
+            point.
+        sources: per input of the rule, or per parent of the pieces, (parent, tensor).
         base: (parent, tensor) of the base, or of the donor of a copied buffer; None if the operator needs none.
         shape: of the output and of all that it is made from.
         dtype: what it is rounded to.
         seed: the recipe's.
         layer: (index of the output layer, number of output layers); None outside the layers.
+        fold: what is done to the merged tensor, in float32, so that the layers need no input scales.
+        pieces: what is combined, part by part; None where a rule makes the tensor.
     """
 
     name: str
@@ -40,11 +45,13 @@ class TensorPlan:
     dtype: torch.dtype
     seed: int
     layer: tuple[int, int] | None = None
+    fold: Fold | None = None
+    pieces: tuple[Piece, ...] | None = None
 
     def mask_seed(self, i: int) -> int:
-        """Return the 64-bit seed of the i-th input's random mask: independent of the order of tensors."""
+        """Return the 64-bit seed of the i-th input's random mask: independent of the order of tensors and layers."""
         assert self.rule is not None
-        words = (str(self.seed), self.rule.operator, self.rule.inputs[i].parent, self.name)
+        words = (str(self.seed), self.rule.operator, *self.sources[i])
         return int.from_bytes(hashlib.sha256("\0".join(words).encode()).digest()[:8], "big")
 
 
@@ -52,7 +59,8 @@ def plan_tensor(recipe: Recipe, parents: Parents, name: str) -> TensorPlan:
     """Return how a recipe makes one output tensor.
 
     Raises:
-        SpaceError: no rule matches the tensor, the rule is wrong, or a parent lacks the tensor.
+        SpaceError: no rule matches the tensor, the rule is wrong, a parent lacks the tensor, or the recipe has input
+            scales that cannot be folded into the weights.
     """
     return plan_tensors(recipe, parents, [name])[name]
 
@@ -69,6 +77,8 @@ class _Planner:
     def __init__(self, recipe: Recipe, parents: Parents) -> None:
         self._recipe, self._parents = recipe, parents
         self._checked: dict[int, Rule] = {}
+        self._pieces = None if recipe.pieces is None else TensorPieces(recipe.pieces, parents, recipe.base)
+        self._folds = LayerFolds.of_recipe(recipe, parents)
 
     def plan(self, name: str) -> TensorPlan:
         recipe, parents = self._recipe, self._parents
@@ -77,16 +87,25 @@ class _Planner:
         stored, shape = parents[origin].dtype(original[1]), parents[origin].shape(original[1])
         if not stored.is_floating_point:
             return TensorPlan(name, None, (), original, shape, stored, recipe.seed)
+        dtype, layer = _dtype(recipe.dtype), self._layer(name)
+        if self._pieces is not None:
+            sources = self._pieces.sources(name)
+            self._check_shapes(name, shape, sources)
+            pieces = self._pieces.of(name)
+            return TensorPlan(name, None, sources, None, shape, dtype, recipe.seed, layer, pieces=pieces)
         rule = self._rule(name)
         sources = tuple((i.parent, source_name(recipe, parents, name, i.parent)) for i in rule.inputs)
         base = None
         if operator_named(rule.operator).reads_base(rule.parameters):
             base = (recipe.base, source_name(recipe, parents, name, recipe.base))
-        for parent, source in (*sources, *([base] if base else [])):
-            found = parents[parent].shape(source)
+        self._check_shapes(name, shape, (*sources, *([base] if base else [])))
+        return TensorPlan(name, rule, sources, base, shape, dtype, recipe.seed, layer, self._folds[name])
+
+    def _check_shapes(self, name: str, shape: tuple[int, ...], sources: tuple[tuple[str, str], ...]) -> None:
+        for parent, source in sources:
+            found = self._parents[parent].shape(source)
             if found != shape:
                 raise SpaceError(f"{name}: expected the shape {shape}, found {found} in {source} of parent {parent!r}")
-        return TensorPlan(name, rule, sources, base, shape, _dtype(recipe.dtype), recipe.seed, self._layer(name))
 
     def _rule(self, name: str) -> Rule:
         for i, rule in enumerate(self._recipe.rules):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from search_spaces.errors import SpaceError
 from search_spaces.weights.comparisons.adapters import compare_adapters
 from search_spaces.weights.comparisons.configs import compare_configs
+from search_spaces.weights.comparisons.layers import compare_layers
 from search_spaces.weights.comparisons.row import Level, Row
 from search_spaces.weights.comparisons.tensors import compare_tensors
 from search_spaces.weights.comparisons.tokenizers import compare_tokenizers
@@ -63,7 +64,7 @@ def preflight(parents: Parents, base: str, *, read_weights: bool = True, stacked
     checkpoints = {base: parents[base], **parents.checkpoints}
     rows = [
         *compare_configs(checkpoints, base, per_layer=not stacked),
-        *([] if stacked else compare_tensors(checkpoints, base)),
+        *(compare_layers if stacked else compare_tensors)(checkpoints, base),
         *compare_adapters(checkpoints),
         *compare_tokenizers(checkpoints, base, parents.vocabulary),
     ]

@@ -50,7 +50,7 @@ class ResidentModel:
         held, self._held = self._held, {}
         plans = plan_tensors(recipe, self._parents, targets)
         for name, weight in targets.items():
-            _check_fit(plans[name], weight)
+            check_fit(plans[name], weight)
         for name, weight in targets.items():
             if held.get(name) != (plans[name], weight._version):
                 carry_out(plans[name], self._parents, statistics=self._statistics, out=weight)
@@ -92,7 +92,12 @@ class ResidentModel:
                 )
 
 
-def _check_fit(plan: TensorPlan, weight: Tensor) -> None:
+def check_fit(plan: TensorPlan, weight: Tensor) -> None:
+    """Do nothing if a weight of a live model can hold exactly what a plan makes.
+
+    Raises:
+        SpaceError: it has another shape, or a dtype that does not hold all values of the plan's.
+    """
     if plan.shape != tuple(weight.shape):
         raise SpaceError(f"{plan.name}: expected {tuple(weight.shape)} as the live model has it, found {plan.shape}")
     if torch.promote_types(plan.dtype, weight.dtype) != weight.dtype:

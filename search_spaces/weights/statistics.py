@@ -9,6 +9,7 @@ from torch import Tensor
 
 from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
+from search_spaces.operators.threshold import Magnitudes, trim_of
 from search_spaces.weights.factors import FactorCache
 from search_spaces.weights.kernels.compiled import CompiledKernels
 from search_spaces.weights.model_trims import ModelTrims
@@ -18,6 +19,9 @@ from search_spaces.weights.trims import TrimCache, density_steps
 # Ranks take 2 bytes an element and parent (4 in rows of more than 32,768): those of DELLA on 3 parents of 0.6 billion
 # parameters fit. Beyond, they are computed for every candidate.
 RANK_BYTES = 4 * 10**9
+
+# Ranking takes some 60 bytes an element of the rows that are ranked together.
+_RANKED_AT_ONCE = 1 << 17
 
 # Norms and energies: some 200 bytes each.
 _MOST_NUMBERS = 200_000
@@ -66,32 +70,47 @@ class Statistics:
     def trim(
         self,
         key: Hashable,
-        magnitudes: Callable[[], Tensor],
+        magnitudes: Magnitudes,
         k: int,
         n: int,
+        *,
         steps: Callable[[int], list[int]] = density_steps,
     ) -> Trim:
-        """Return `sparsify.trim_to(magnitudes(), k)`.
+        """Return `threshold.trim_of(magnitudes, n, k)`.
 
         Args:
             key: names the magnitudes.
-            magnitudes: computes them anew: float32 (n,), not negative.
+            magnitudes: computes them anew.
             k: in [0, n].
             n: how many there are.
             steps: n -> the k that will be asked for most.
         """
         if self._trims is None or k in (0, n):
-            return sparsify.trim_to(magnitudes() if 0 < k < n else torch.empty(n), k)
-        return self._trims.trim(key, magnitudes, k, steps)
+            return trim_of(magnitudes, n, k)
+        return self._trims.trim(key, magnitudes, k, n, steps=steps)
 
-    def ranks(self, key: Hashable, delta: Callable[[], Tensor]) -> Tensor:
-        """Return `sparsify.doubled_ranks` of a task vector, flat, in the form of `kernels.form.Part`."""
+    def ranks(self, key: Hashable, delta: Magnitudes, n: int, width: int) -> Tensor:
+        """Return `sparsify.doubled_ranks` of a task vector, flat, in the form of `kernels.form.Part`.
+
+        Args:
+            key: names the task vector.
+            delta: computes a part of it anew, or of its magnitudes.
+            n: how many elements it has.
+            width: of its rows.
+        """
 
         def compute() -> Tensor:
-            ranks = sparsify.doubled_ranks(delta()).reshape(-1)
-            if ranks.numel() and int(ranks.max()) >= 1 << 16:
-                return ranks
-            return torch.stack([(ranks >> 8).to(torch.uint8), (ranks & 0xFF).to(torch.uint8)])
+            narrow = 2 * (width - 1) < 1 << 16
+            ranks = torch.empty((2, n), dtype=torch.uint8) if narrow else torch.empty(n, dtype=torch.int32)
+            step = max(1, _RANKED_AT_ONCE // max(1, width)) * width
+            for start in range(0, n, max(1, step)):
+                part = slice(start, min(start + step, n))
+                found = sparsify.doubled_ranks(delta(part).view(-1, width)).view(-1)
+                if narrow:
+                    ranks[0, part], ranks[1, part] = found >> 8, found & 0xFF
+                else:
+                    ranks[part] = found
+            return ranks
 
         return self._ranks.get(key, compute)
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
-from search_spaces.operators.sparsify import n_kept, trim_within
+from search_spaces.operators.sparsify import n_kept
+from search_spaces.operators.threshold import Magnitudes, trim_within
 from search_spaces.weights.recent import Recent
 
 Steps = Callable[[int], list[int]]
@@ -29,7 +30,7 @@ _SEARCHED_AT_ONCE = 1 << 22
 
 
 class TrimCache:
-    """`sparsify.trim_to`, remembered: 256 thresholds or a few times as many for each tensor, and some between them.
+    """`threshold.trim_to`, remembered: 256 thresholds or a few times as many for each tensor, and some between them.
 
     A threshold takes 20 bytes.
 
@@ -41,20 +42,21 @@ class TrimCache:
         self._tables: dict[Hashable, _Table] = {}
         self._between: Recent[Trim] = Recent(_MOST_BETWEEN_STEPS)
 
-    def trim(self, key: Hashable, magnitudes: Callable[[], Tensor], k: int, steps: Steps) -> Trim:
-        """Return what keeps the k largest magnitudes, as `sparsify.trim_to` does.
+    def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:
+        """Return what keeps the k largest magnitudes, as `threshold.trim_to` does.
 
         Args:
             key: names the magnitudes.
-            magnitudes: computes them anew: float32 (n,), not negative, not empty; they are overwritten.
+            magnitudes: computes them anew, not empty.
             k: in [1, n].
+            n: how many there are.
             steps: n -> the k that a table is made for, when it is first asked for.
         """
         if key not in self._tables:
-            self._tables[key] = _Table.of(magnitudes(), steps)
+            self._tables[key] = _Table.of(magnitudes(slice(None)), steps)
         table = self._tables[key]
         found = table.at(k)
-        return self._between.get((key, k), lambda: table.between(magnitudes(), k)) if found is None else found
+        return self._between.get((key, k), lambda: table.between(magnitudes, n, k)) if found is None else found
 
 
 def density_steps(n: int) -> list[int]:
@@ -101,12 +103,12 @@ class _Table:
         i = bisect.bisect_left(self.kept, k)
         return self._trim(i) if i < len(self.kept) and self.kept[i] == k else None
 
-    def between(self, magnitudes: Tensor, k: int) -> Trim:
+    def between(self, magnitudes: Magnitudes, n: int, k: int) -> Trim:
         """Return the `Trim` for a k that the table does not have, searching the elements between its neighbours."""
         i = int(np.searchsorted(self.kept, k))
         high = self._trim(i - 1).magnitude if i > 0 else float("inf")
         low = self._trim(i).magnitude if i < len(self.kept) else -1.0
-        found = trim_within(magnitudes, k, low, high)
+        found = trim_within(magnitudes, n, k, (low, high))
         assert found is not None, "a table's neighbours enclose every k between them"
         return found
 
@@ -137,6 +139,10 @@ def _hash(values: np.ndarray) -> np.ndarray:
     return np.asarray((values.view(np.uint32) * _HASH_MULTIPLIER) >> np.uint32(16))
 
 
-def magnitudes_of(parent: Tensor, base: Tensor) -> Tensor:
-    """Return |parent - base| in float32, flat and new."""
-    return parent.reshape(-1).to(torch.float32).sub(base.reshape(-1).to(torch.float32)).abs_()
+def magnitudes_of(parent: Tensor, base: Tensor) -> Magnitudes:
+    """Return what computes a part of |parent - base|, both flat, in float32."""
+
+    def magnitudes(part: slice) -> Tensor:
+        return parent[part].to(torch.float32).sub(base[part].to(torch.float32)).abs_()
+
+    return magnitudes

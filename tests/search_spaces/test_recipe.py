@@ -33,3 +33,35 @@ def test_an_unknown_parent_is_named() -> None:
 def test_a_file_that_is_no_recipe_is_refused_with_one_message(text: str) -> None:
     with pytest.raises(SpaceError):
         Recipe.from_json(text)
+
+
+def scaled(scales: tuple[float, ...] | None) -> Recipe:
+    return recipe(layers=({"words": 0}, {"words": 1}), input_scales=scales)
+
+
+def test_input_scales_survive_json_and_each_counts_for_the_digest() -> None:
+    there = scaled((1.0, 0.9))
+    assert Recipe.from_json(there.to_json()) == there
+    assert len({scaled(None).digest, there.digest, scaled((1.0, 0.8)).digest}) == 3
+    assert "input_scales" not in scaled(None).to_json()
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ((1.0,), "one per output layer, 2, found 1"),
+        ((1.0, 0.0), r"input_scales\[1\]: expected a finite number above 0, found 0.0"),
+        ((float("nan"), 1.0), r"input_scales\[0\].*nan"),
+        ((1.0, float("inf")), r"input_scales\[1\].*inf"),
+        ((True, 1.0), r"input_scales\[0\].*True"),
+        (("1", 1.0), r"input_scales\[0\].*'1'"),
+    ],
+)
+def test_input_scales_must_be_one_positive_number_per_layer(scales: tuple[float, ...], message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        scaled(scales)
+
+
+def test_input_scales_without_layers_are_refused() -> None:
+    with pytest.raises(SpaceError, match="add `layers`"):
+        recipe(input_scales=(1.0,))

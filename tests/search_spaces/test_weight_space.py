@@ -13,6 +13,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.groups import Groups, matches
 from search_spaces.operators.registry import OPERATORS, check_rule
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.soup_weights import CONTRAST
 from search_spaces.weight_space import WeightSpace
 from tests.contracts.search_space_contract import SearchSpaceContract, immutable_fixtures
 
@@ -49,6 +50,19 @@ SPACES = {
     "linear, weights of either sign": {"operators": ["linear"], "genes": {"weight": (-1.0, 1.0)}},
     "linear with tiny weights": {"operators": ["linear"], "genes": {"weight": (0.0, 1e-4)}},
     "linear that cannot reach 1": {"operators": ["linear"], "genes": {"weight": (-1 / 3, 0.2)}},
+    "a simplex": {"operators": ["linear"], "genes": {}, "weights": "simplex"},
+    "a simplex between knots": {
+        "operators": ["linear"],
+        "genes": {"weight": (-6.0, 6.0)},
+        "groups": Groups(layer_blocks=4, depth="linear", modules=("all",)),
+        "weights": "simplex",
+    },
+    "affine weights": {"operators": ["linear", "task_arithmetic"], "genes": {}, "weights": "affine"},
+    "affine weights for the whole model, densities per group": {
+        "genes": {"density": (0.2, 1.0)},
+        "weights": "affine",
+        "whole_model": ["weight"],
+    },
     "knots": {"groups": Groups(layer_blocks=3, depth="linear")},
     "knots of a linear merge": {
         "operators": ["linear"],
@@ -126,7 +140,7 @@ class TestWeightSpace(SearchSpaceContract):
         for i, gene in enumerate(space.gene_names()):
             changed = genome.copy()
             changed[i] = 0.9
-            used = gene.parameter in {"operator", *operator.input_parameters, *operator.parameters}
+            used = gene.parameter in {"operator", CONTRAST, *operator.input_parameters, *operator.parameters}
             assert (space.decode(changed).digest != recipe.digest) == used, gene
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from search_spaces.operators.counter import bits_below, segments, words
+from search_spaces.operators.threshold import below
 from search_spaces.weights.kernels.compiled import CompiledKernels
 from search_spaces.weights.kernels.elementwise import Numbers, Read, merge_elements
 from search_spaces.weights.kernels.form import Merge, Part
@@ -16,6 +19,7 @@ from search_spaces.weights.kernels.form import Merge, Part
 # Blocks of float32 that fit a core's cache together. Torch uses one thread for so few elements: the blocks themselves
 # are shared among threads, which then wait for each other once a tensor and not once an operation.
 _BLOCK = 1 << 15
+_BLOCKS_A_THREAD = 16
 
 # torch compiles sizes of 0 and 1 apart; a few more elements are not worth a call either.
 _FEWEST_TO_COMPILE_FOR = 64
@@ -34,29 +38,52 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
     """
     finite = True
     for segment, start, stop in segments(out.numel()):
-        part, numbers = slice(start, stop), _numbers(merge, segment, start)
-        eagerly = functools.partial(_in_blocks, merge, out, part, numbers, block)
+        part = slice(start, stop)
+        eagerly = functools.partial(_in_blocks, merge, out, part, segment, block)
         if compiled is None or stop - start < _FEWEST_TO_COMPILE_FOR:
             finite &= eagerly()
         else:
+            numbers = numbers_of(merge, segment, start)
             finite &= compiled.run(merge.form, _read(merge, part), numbers, out[part], eagerly=eagerly)
     return finite
 
 
-def _in_blocks(merge: Merge, out: Tensor, part: slice, numbers: Numbers, block: int) -> bool:
-    @torch.no_grad()
-    def largest(start: int) -> Tensor:
-        here = slice(start, min(start + block, part.stop))
-        placed = numbers._replace(start=torch.tensor(start - part.start, dtype=torch.int32))
-        return merge_elements(merge.form, _read(merge, here), placed, out[here])
+def _in_blocks(merge: Merge, out: Tensor, part: slice, segment: int, block: int) -> bool:
+    """Merge a part of a segment in blocks, none of which has an element that is kept as a tie and one that is not."""
 
-    starts, n_threads = range(part.start, part.stop, block), torch.get_num_threads()
-    if len(starts) < 2 * n_threads or n_threads == 1:
-        found = [largest(start) for start in starts]
+    @torch.no_grad()
+    def largest(at: tuple[Numbers, int, int]) -> Tensor:
+        numbers, start, stop = at
+        here = slice(start, stop)
+        placed = numbers._replace(start=torch.tensor(start - part.start, dtype=torch.int32))
+        return merge_elements(merge.form, _read(merge, here), placed, out[here], ties=False)
+
+    lasts = (merge.selection[1], *(last for p in merge.parts for _, last in (p.low, p.high)))
+    borders = sorted({part.start, part.stop, *(last + 1 for last in lasts if part.start <= last < part.stop)})
+    blocks = [
+        (numbers, start, min(start + block, stop))
+        for first, stop in itertools.pairwise(borders)
+        for numbers in (numbers_of(_without_ties(merge, first), segment, part.start),)
+        for start in range(first, stop, block)
+    ]
+    n_threads = torch.get_num_threads()
+    if len(blocks) < _BLOCKS_A_THREAD * n_threads or n_threads == 1:
+        found = [largest(at) for at in blocks]
     else:
         with ThreadPoolExecutor(n_threads) as pool:
-            found = list(pool.map(largest, starts))
+            found = list(pool.map(largest, blocks))
     return bool(torch.stack(found).isfinite().all())
+
+
+def _without_ties(merge: Merge, index: int) -> Merge:
+    """Return a merge whose thresholds say by themselves what is kept from an index on, up to the next last tie."""
+
+    def exact(trim: tuple[float, int]) -> tuple[float, int]:
+        magnitude, last = trim
+        return (below(magnitude) if index <= last else magnitude), -1
+
+    parts = tuple(replace(p, low=exact(p.low), high=exact(p.high)) for p in merge.parts)
+    return replace(merge, parts=parts, selection=exact(merge.selection))
 
 
 def _read(merge: Merge, part: slice) -> Read:
@@ -65,7 +92,8 @@ def _read(merge: Merge, part: slice) -> Read:
     return Read([tensor[part] for tensor in merge.tensors], base, ranks)
 
 
-def _numbers(merge: Merge, segment: int, start: int) -> Numbers:
+def numbers_of(merge: Merge, segment: int, start: int) -> Numbers:
+    """Return a merge's numbers for a segment that begins at an index."""
     return Numbers(
         torch.zeros((), dtype=torch.int32),
         torch.tensor([_reals(p) for p in merge.parts], dtype=torch.float32),

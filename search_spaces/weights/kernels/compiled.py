@@ -21,8 +21,8 @@ Mode = Literal["auto", "always", "never"]
 Kernel = Callable[[Read, Numbers, Tensor], Tensor]
 
 
-# A form is compiled when it has taken this long without: about as long as compiling it takes, so that at worst twice
-# the best time is spent. Single merges of small models do not get there.
+# A form is compiled when it has taken this many seconds of processors without: about as long as compiling it takes,
+# so that at worst twice the best time is spent. Single merges of small models do not get there.
 _WORTH_COMPILING_S = 8.0
 
 _LOG = logging.getLogger(__name__)
@@ -68,9 +68,9 @@ class CompiledKernels:
             except Exception as error:  # whatever is wrong with the compiler, the eager path gives the same bits
                 self._mode = "never"
                 _LOG.warning("merges run without compiled kernels, which is slower: %s", _reason(error))
-        began = time.perf_counter()
+        began = time.process_time()  # a machine that others use makes no kernel worth more
         finite = eagerly()
-        self._eager_s[key] = self._eager_s.get(key, 0.0) + time.perf_counter() - began
+        self._eager_s[key] = self._eager_s.get(key, 0.0) + time.process_time() - began
         return finite
 
     def _pays(self, key: Hashable) -> bool:

@@ -2,11 +2,12 @@
 
 It gives the bits of the operators of its form (`search_spaces.operators`), which are the definition: the same float32
 operations in the same order, each rounded by itself. Masks multiply, as there, so that NaN stays NaN and zero keeps
-its sign.
+its sign. They are 0 or 1 in float32, compared in place: torch makes bools, and multiplies by them, ten times as slowly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -53,7 +54,7 @@ class Read(NamedTuple):
     ranks: list[Tensor]
 
 
-def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor) -> Tensor:
+def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor, *, ties: bool = True) -> Tensor:
     """Write the merged elements; return the largest magnitude, float32 (), NaN if any element is.
 
     Args:
@@ -61,8 +62,10 @@ def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor) -> Ten
         read: see `Read`.
         numbers: see `Numbers`.
         out: (n,), n > 0, of a dtype that holds every value of `form.dtype`.
+        ties: False promises that no element that equals a threshold is kept.
     """
-    index = torch.arange(out.numel(), dtype=torch.int32) + numbers.start
+    drawn = form.survivors in ("random", "ranked")
+    index = torch.arange(out.numel(), dtype=torch.int32) + numbers.start if drawn or ties else None
     values = [tensor.to(torch.float32) for tensor in read.tensors]
     if read.base is None:
         merged = _weighted_sum(values, numbers)
@@ -70,12 +73,14 @@ def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor) -> Ten
         origin = read.base.to(torch.float32)
         deltas = [value - origin for value in values]
         if form.consensus == "sce":
-            merged = _sce(form, deltas, index, numbers)
+            merged = _sce(form, deltas, index if ties else None, numbers)
         else:
-            kept = [_survivors(form, delta, index, _Row.of(read, numbers, i)) for i, delta in enumerate(deltas)]
-            votes = [delta * numbers.reals[i, WEIGHT] for i, delta in enumerate(kept)]
+            votes = [
+                survivors(form, delta, index, Row.of(read, numbers, i), ties=ties).mul_(numbers.reals[i, WEIGHT])
+                for i, delta in enumerate(deltas)
+            ]
             merged = {"sum": _total, "sign": _agreeing, "largest": _largest}[form.consensus](form, votes, numbers)
-        merged = merged * numbers.whole[0] + origin
+        merged = merged.mul_(numbers.whole[0]).add_(origin)
     rounded = merged.to(form.dtype)
     out.copy_(rounded)
     return rounded.to(torch.float32).abs().amax()
@@ -84,11 +89,11 @@ def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor) -> Ten
 def _weighted_sum(values: list[Tensor], numbers: Numbers) -> Tensor:
     total = values[0] * numbers.reals[0, WEIGHT]
     for i, value in enumerate(values[1:], 1):
-        total = total + value * numbers.reals[i, WEIGHT]
+        total = total.add_(value * numbers.reals[i, WEIGHT])
     return total
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """One parent's rows of the numbers, and its ranks."""
 
     reals: Tensor
@@ -96,29 +101,44 @@ class _Row(NamedTuple):
     ranks: Tensor | None
 
     @staticmethod
-    def of(read: Read, numbers: Numbers, i: int) -> _Row:
-        return _Row(numbers.reals[i], numbers.integers[i], read.ranks[i] if read.ranks else None)
+    def of(read: Read, numbers: Numbers, i: int) -> Row:
+        """Return the i-th parent's."""
+        return Row(numbers.reals[i], numbers.integers[i], read.ranks[i] if read.ranks else None)
 
 
-def _survivors(form: Form, delta: Tensor, index: Tensor, row: _Row) -> Tensor:
+def survivors(form: Form, delta: Tensor, index: Tensor | None, row: Row, *, ties: bool) -> Tensor:
+    """Return what survives of a task vector, scaled; overwrites it.
+
+    Args:
+        form: see `merge_elements`.
+        delta: float32 (n,).
+        index: int32 (n,), of the elements in their segment; needed where survivors are drawn, or with ties.
+        row: the parent's numbers.
+        ties: see `merge_elements`.
+    """
     reals, integers, ranks = row
     if form.survivors in ("largest", "band"):
-        kept = _above(delta.abs(), index, reals[LOW], integers[LOW_LAST])
-        if form.survivors == "band":
-            kept = kept & ~_above(delta.abs(), index, reals[HIGH], integers[HIGH_LAST])
-        delta = delta * kept
+        kept = _above(delta.abs(), reals[LOW], index if ties else None, integers[LOW_LAST])
+        if form.survivors == "band":  # nothing is above the upper threshold that is not above the lower one
+            kept = kept.sub_(_above(delta.abs(), reals[HIGH], index if ties else None, integers[HIGH_LAST]))
+        delta = delta.mul_(kept)
     elif form.survivors in ("random", "ranked"):
+        assert index is not None
         bits = bits_at(index, integers[FIRST_WORD], integers[SECOND_WORD])
-        if ranks is not None:
-            chance = _rank(ranks) * reals[SLOPE] + reals[INTERCEPT]
-            kept = uniform_at(bits) < chance
-            return delta * kept / chance if form.scaled == "by_chance" else delta * kept
-        delta = delta * (bits < integers[BITS_BELOW])
-    return delta * reals[SCALE] if form.scaled == "by_number" else delta
+        if ranks is None:
+            delta = delta.mul_(bits.lt_(integers[BITS_BELOW]).to(torch.float32))
+        else:
+            chance = _rank(ranks).mul_(reals[SLOPE]).add_(reals[INTERCEPT])
+            delta = delta.mul_(uniform_at(bits).lt_(chance))
+            delta = delta.div_(chance) if form.scaled == "by_chance" else delta
+    return delta.mul_(reals[SCALE]) if form.scaled == "by_number" else delta
 
 
-def _above(magnitudes: Tensor, index: Tensor, threshold: Tensor, last: Tensor) -> Tensor:
-    return (magnitudes > threshold) | ((magnitudes == threshold) & (index <= last))
+def _above(magnitudes: Tensor, threshold: Tensor, index: Tensor | None, last: Tensor) -> Tensor:
+    """Return 1 where a magnitude is above a threshold or, up to an index, equals it, else 0; may overwrite them."""
+    if index is None:
+        return magnitudes.gt_(threshold)
+    return ((magnitudes > threshold) | ((magnitudes == threshold) & (index <= last))).to(torch.float32)
 
 
 def _rank(doubled: Tensor) -> Tensor:
@@ -130,8 +150,8 @@ def _rank(doubled: Tensor) -> Tensor:
 def _total(form: Form, votes: list[Tensor], numbers: Numbers) -> Tensor:
     summed = torch.zeros_like(votes[0])
     for vote in votes:
-        summed = summed + vote
-    return summed / numbers.whole[1] if form.divisor == "number" else summed
+        summed = summed.add_(vote)
+    return summed.div_(numbers.whole[1]) if form.divisor == "number" else summed
 
 
 def _largest(form: Form, votes: list[Tensor], numbers: Numbers) -> Tensor:
@@ -143,57 +163,63 @@ def _largest(form: Form, votes: list[Tensor], numbers: Numbers) -> Tensor:
 
 
 def _agreeing(form: Form, votes: list[Tensor], numbers: Numbers) -> Tensor:
-    positive = torch.zeros_like(votes[0])
-    negative = torch.zeros_like(votes[0])
+    positive, negative = torch.zeros_like(votes[0]), torch.zeros_like(votes[0])
     for vote in votes:
-        positive = positive + vote.clamp(min=0.0)
-        negative = negative + vote.clamp(max=0.0)
+        positive = positive.add_(vote.clamp(min=0.0))
+        negative = negative.add_(vote.clamp(max=0.0))
     balance = positive + negative
-    plus = balance >= 0.0
-    merged = torch.where(plus, positive, negative)
+    plus = balance.clone().ge_(0.0)
+    merged = positive.mul_(plus).add_(negative.mul_(1.0 - plus))
     if form.divisor == "number":
-        merged = merged / numbers.whole[1]
+        merged = merged.div_(numbers.whole[1])
     elif form.divisor != "none":
-        merged = merged / _divisor(form, votes, plus, numbers)
-    return merged * (balance != 0.0) if form.drops_ties else merged
+        merged = merged.div_(_divisor(form, votes, plus, numbers))
+    return merged.mul_(balance.ne_(0.0)) if form.drops_ties else merged
 
 
 def _divisor(form: Form, votes: list[Tensor], plus: Tensor, numbers: Numbers) -> Tensor:
     """Return the divisor of the winning side alone; the definition sums both sides' and takes one."""
-    total, size = torch.zeros_like(votes[0]), torch.zeros_like(votes[0])
+    total, size = torch.zeros_like(plus), torch.zeros_like(plus)
     cancels = form.signed and form.divisor == "weights"
-    for i, vote in enumerate(votes):
-        voted = torch.where(plus, vote > 0.0, vote < 0.0).to(torch.float32)
+    for i, voted in enumerate(_of_sign(votes, plus)):
         weight = numbers.reals[i, WEIGHT]
-        total = total + (voted if form.divisor == "agreeing" else voted * weight)
         if cancels:
-            size = size + voted * weight.abs()
+            size = size.add_(voted * weight.abs())
+        total = total.add_(voted if form.divisor == "agreeing" else voted.mul_(weight))
     if cancels:
         total = torch.where(total.abs() < CANCELLING_SHARE * size, size, total)
-    return torch.where(total == 0.0, 1.0, total)
+    return total + total.clone().eq_(0.0)  # nobody's weight is 1
 
 
-def _sce(form: Form, deltas: list[Tensor], index: Tensor, numbers: Numbers) -> Tensor:
+def _of_sign(votes: list[Tensor], plus: Tensor) -> Iterator[Tensor]:
+    """Yield 1 where a vote has the elected sign, else 0; overwrites the votes."""
+    sign = plus * 2.0 - 1.0
+    for vote in votes:
+        yield vote.mul_(sign).gt_(0.0)
+
+
+def _sce(form: Form, deltas: list[Tensor], index: Tensor | None, numbers: Numbers) -> Tensor:
     if form.selects:
-        kept = _above(_variance(deltas), index, numbers.whole[2], numbers.selection_last)
-        deltas = [delta * kept for delta in deltas]
-    total = deltas[0]
+        kept = _above(_variance(deltas), numbers.whole[2], index, numbers.selection_last)
+        deltas = [delta.mul_(kept) for delta in deltas]
+    total = deltas[0].clone()
     for delta in deltas[1:]:
-        total = total + delta
+        total = total.add_(delta)
     merged, mass = torch.zeros_like(total), torch.zeros_like(total)
-    for i, delta in enumerate(deltas):
-        agrees = torch.where(total >= 0.0, delta > 0.0, delta < 0.0).to(torch.float32)
-        merged = merged + delta * agrees * numbers.reals[i, WEIGHT]
-        mass = mass + agrees * numbers.reals[i, WEIGHT]
-    return merged / torch.where(mass > 0.0, mass, 1.0)
+    agreeing = _of_sign([delta.clone() for delta in deltas], total.ge_(0.0))
+    for i, (delta, agrees) in enumerate(zip(deltas, agreeing, strict=True)):
+        merged = merged.add_(delta.mul_(agrees).mul_(numbers.reals[i, WEIGHT]))
+        mass = mass.add_(agrees.mul_(numbers.reals[i, WEIGHT]))
+    return merged.div_(mass + mass.clone().le_(0.0))
 
 
 def _variance(deltas: list[Tensor]) -> Tensor:
-    mean = deltas[0]
+    mean = deltas[0].clone()
     for delta in deltas[1:]:
-        mean = mean + delta
-    mean = mean / len(deltas)
+        mean = mean.add_(delta)
+    mean = mean.div_(len(deltas))
     spread = torch.zeros_like(mean)
     for delta in deltas:
-        spread = spread + (delta - mean) * (delta - mean)
+        difference = delta - mean
+        spread = spread.add_(difference.mul_(difference))
     return spread

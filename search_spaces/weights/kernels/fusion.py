@@ -103,15 +103,17 @@ def _combined(
     rescale = rule.parameters.get("rescale", "none")
     if survivors == "all":
         rescale = "none"
-    if rescale == "l1" and survivors in ("random", "ranked"):
-        return None  # the norm depends on which elements are drawn
     weights = [float(i.parameters["weight"]) for i in rule.inputs]
     divisor, number = _divisor(rule, consensus, weights)
     form = Form(
         n_parents=len(weights),
         dtype=plan.dtype,
         survivors=survivors,
-        scaled="no" if rescale == "none" else "by_chance" if survivors == "ranked" else "by_number",
+        scaled="no"
+        if rescale == "none"
+        else "by_chance"
+        if survivors == "ranked" and rescale == "density"
+        else "by_number",
         consensus=consensus,
         divisor=divisor,
         signed=min(weights) < 0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from search_spaces.weights.trims import DENSITY_STEPS
 if TYPE_CHECKING:
     from search_spaces.weights.kernels.task_vectors import TaskVectors
 
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 15
 
 
 def sce_merge(vectors: TaskVectors, dtype: torch.dtype) -> Merge:
@@ -37,10 +38,10 @@ def _selected(vectors: TaskVectors, share: float) -> tuple[Trim | None, tuple[fl
     key, known = _key(vectors), vectors.statistics
     if share == 1.0:
         return None, known.numbers(("energies", *key), lambda: _energies(vectors, None))
-    n_varying = int(known.numbers(("varying", *key), lambda: (float(torch.count_nonzero(_variance(vectors))),))[0])
+    n_varying = int(known.numbers(("varying", *key), lambda: (float(_n_varying(vectors)),))[0])
 
     def trim(k: int) -> Trim:
-        return known.trim(("variance", *key), lambda: _variance(vectors), k, vectors.n, lambda _: steps)
+        return known.trim(("variance", *key), partial(_variance, vectors), k, vectors.n, steps=lambda _: steps)
 
     steps = sorted({n_selected(n_varying, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)} - {0})
     k = n_selected(n_varying, share)
@@ -56,31 +57,44 @@ def _key(vectors: TaskVectors) -> list[tuple[str, ...]]:
     return [vectors.key(i) for i in range(len(vectors.tensors))]
 
 
-def _variance(vectors: TaskVectors) -> Tensor:
-    spread = torch.empty(vectors.n)
-    for start in range(0, vectors.n, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        origin = vectors.base[part].to(torch.float32)
-        spread[part] = variance([tensor[part].to(torch.float32) - origin for tensor in vectors.tensors])
+def _variance(vectors: TaskVectors, part: slice) -> Tensor:
+    origin, parents = vectors.base[part], [tensor[part] for tensor in vectors.tensors]
+    spread = torch.empty(origin.numel())
+    for here in _blocks(origin.numel()):
+        own = origin[here].to(torch.float32)
+        spread[here] = variance([parent[here].to(torch.float32) - own for parent in parents])
     return spread
 
 
+def _n_varying(vectors: TaskVectors) -> int:
+    return sum(int(np.count_nonzero(_variance(vectors, part).numpy())) for part in _blocks(vectors.n))
+
+
 def _energies(vectors: TaskVectors, selection: Trim | None) -> tuple[float, ...]:
-    kept = None if selection is None else sparsify.kept_mask(_variance(vectors), selection)
     units = _units(vectors)
-    deltas = (vectors.delta(i) for i in range(len(vectors.tensors)))
-    return tuple(
-        energy(delta if kept is None else delta.mul_(kept), unit) for delta, unit in zip(deltas, units, strict=True)
-    )
+    sums = [0.0] * len(units)
+    for part in _blocks(vectors.n):
+        kept = None if selection is None else _kept(_variance(vectors, part), selection, part.start)
+        origin = vectors.base[part].to(torch.float32)
+        for i, tensor in enumerate(vectors.tensors):
+            delta = tensor[part].to(torch.float32) - origin
+            sums[i] += energy(delta if kept is None else delta.mul_(kept), units[i])
+    return tuple(sums)
+
+
+def _kept(spread: Tensor, selection: Trim, start: int) -> Tensor:
+    """Return 1 where an element of a part that begins at `start` is selected, else 0."""
+    if start <= selection.last < start + spread.numel():
+        return sparsify.kept_mask(spread, Trim(selection.magnitude, selection.last - start)).to(torch.float32)
+    return spread.gt_(selection.magnitude) if selection.last < start else spread.ge_(selection.magnitude)
 
 
 def _energies_of(selections: list[Trim], vectors: TaskVectors) -> tuple[float, ...]:
     """Return the energies of nested selections, the smallest first, parent by parent within each."""
-    spread, units = _variance(vectors).numpy(), _units(vectors)
+    units = _units(vectors)
     sums = np.zeros((len(selections) + 1, len(units)))
-    for start in range(0, vectors.n, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        first = _first_selection(spread[part], start, selections)
+    for part in _blocks(vectors.n):
+        first = _first_selection(_variance(vectors, part).numpy(), part.start, selections)
         origin = vectors.base[part].to(torch.float32)
         for i, tensor in enumerate(vectors.tensors):
             weights = squares(tensor[part].to(torch.float32) - origin, units[i]).numpy()
@@ -102,6 +116,11 @@ def _first_selection(spread: np.ndarray, start: int, selections: list[Trim]) -> 
 
 def _units(vectors: TaskVectors) -> list[float]:
     def largest() -> tuple[float, ...]:
-        return tuple(float(vectors.delta(i).abs_().max()) if vectors.n else 0.0 for i in range(len(vectors.tensors)))
+        magnitudes = [vectors.magnitudes(i) for i in range(len(vectors.tensors))]
+        return tuple(max((float(of(part).amax()) for part in _blocks(vectors.n)), default=0.0) for of in magnitudes)
 
     return [unit(peak, vectors.n) for peak in vectors.statistics.numbers(("largest", *_key(vectors)), largest)]
+
+
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, min(start + _AT_ONCE, n)) for start in range(0, n, _AT_ONCE)]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from math import prod
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
+from search_spaces.operators.threshold import Magnitudes
 from search_spaces.recipe import Parameter, Rule
 from search_spaces.weights.kernels.form import Part, Survivors
+from search_spaces.weights.kernels.norms import l1_norms
 from search_spaces.weights.trims import Steps, band_steps, density_steps, magnitudes_of
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class TaskVectors:
         """Return what names the i-th task vector."""
         return (*self._plan.sources[i], *self._base_source)
 
-    def delta(self, i: int) -> Tensor:
-        """Return the i-th task vector, float32 (n,), new."""
-        return self.tensors[i].to(torch.float32) - self.base.to(torch.float32)
+    def magnitudes(self, i: int) -> Magnitudes:
+        """Return what computes parts of the i-th task vector's magnitudes."""
+        return magnitudes_of(self.tensors[i], self.base)
 
     def part(self, i: int, weight: float, survivors: Survivors, rescale: str) -> Part:
         """Return the numbers of the i-th task vector under a way to sparsify; see `operators.task_vectors`."""
@@ -74,12 +74,14 @@ class TaskVectors:
             return replace(whole, ranks=self._ranks(i)) if survivors == "ranked" else whole
         if survivors == "largest":
             part = Part(weight, low=self._trim(i, density))
-            return replace(part, scale=self._scale(i, part, density, rescale))
+            return replace(part, scale=self._scale(i, part, density, survivors, rescale))
         seed = self._plan.mask_seed(i)
         if survivors == "random":
-            return Part(weight, chance=(0.0, density), scale=1.0 / density, seed=seed)
+            part = Part(weight, chance=(0.0, density), seed=seed)
+            return replace(part, scale=self._scale(i, part, density, survivors, rescale))
         width, epsilon = sparsify.row_width(self._plan.shape), float(self._rule.inputs[i].parameters["epsilon"])
-        return Part(weight, chance=sparsify.chance_line(width, density, epsilon), seed=seed, ranks=self._ranks(i))
+        part = Part(weight, chance=sparsify.chance_line(width, density, epsilon), seed=seed, ranks=self._ranks(i))
+        return part if rescale != "l1" else replace(part, scale=self._scale(i, part, density, survivors, rescale))
 
     def _band(self, i: int, weight: float, rescale: str) -> Part:
         values = self._rule.inputs[i].parameters
@@ -87,7 +89,7 @@ class TaskVectors:
         k, top = sparsify.band(self.n, density, gamma)
         steps = partial(band_steps, gamma=gamma)
         part = Part(weight, low=self._nth(i, top + k, steps), high=self._nth(i, top, steps))
-        return replace(part, scale=self._scale(i, part, density, rescale))
+        return replace(part, scale=self._scale(i, part, density, "band", rescale))
 
     def _trim(self, i: int, density: float) -> Trim:
         if self.parameters.get("scope") == "global":
@@ -96,29 +98,18 @@ class TaskVectors:
         return self._nth(i, sparsify.n_kept(self.n, density))
 
     def _nth(self, i: int, k: int, steps: Steps = density_steps) -> Trim:
-        def magnitudes() -> Tensor:
-            return magnitudes_of(self.tensors[i], self.base)
-
-        return self._statistics.trim((steps is density_steps, *self.key(i)), magnitudes, k, self.n, steps)
+        key = (steps is density_steps, *self.key(i))
+        return self._statistics.trim(key, self.magnitudes(i), k, self.n, steps=steps)
 
     def _ranks(self, i: int) -> Tensor:
-        def delta() -> Tensor:
-            return self.delta(i).view(self._plan.shape)
+        width = sparsify.row_width(self._plan.shape)
+        return self._statistics.ranks(self.key(i), self.magnitudes(i), self.n, width)
 
-        return self._statistics.ranks(self.key(i), delta)
-
-    def _scale(self, i: int, part: Part, density: float, rescale: str) -> float:
-        """Return what the survivors of a magnitude trim are multiplied by."""
+    def _scale(self, i: int, part: Part, density: float, survivors: Survivors, rescale: str) -> float:
+        """Return what the survivors are multiplied by."""
         if rescale != "l1":
             return 1.0 / density
-
-        def norms() -> tuple[float, ...]:
-            delta = self.delta(i)
-            before = sparsify.l1_norm(delta)
-            kept = sparsify.kept_mask(delta.abs(), Trim(*part.low))
-            if not math.isinf(part.high[0]):
-                kept &= ~sparsify.kept_mask(delta.abs(), Trim(*part.high))
-            return before, sparsify.l1_norm(delta.mul_(kept))
-
-        before, after = self._statistics.numbers(("l1", self.key(i), part.low, part.high), norms)
-        return sparsify.l1_gain(before, after)
+        key = ("l1", survivors, self.key(i), part.low, part.high, part.chance, part.seed)
+        # Of magnitudes as of the task vector: what is dropped does not depend on the sign.
+        compute = partial(l1_norms, self.magnitudes(i), self.n, part, survivors)
+        return sparsify.l1_gain(*self._statistics.numbers(key, compute))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from search_spaces.operators import sparsify
+from search_spaces.operators.threshold import trim_to
 
 
 def reference_mask(delta: Tensor, density: float) -> Tensor:
@@ -120,7 +121,7 @@ def test_a_threshold_of_many_elements_is_found_from_a_sample(levels: int) -> Non
     order = sorted(range(len(magnitudes)), key=lambda i: (-float(magnitudes[i]), i))
     for k in (1, 2, 1000, 75_000, 75_001, 149_999):
         last = order[k - 1]
-        found = sparsify.trim_to(magnitudes, k)
+        found = trim_to(magnitudes, k)
         assert found.magnitude == magnitudes[last]
         assert sparsify.kept_mask(magnitudes, found).sum() == k
         assert found.last == last

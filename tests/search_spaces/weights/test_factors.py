@@ -13,7 +13,7 @@ from torch import Tensor
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import Input, Recipe, Rule
 from search_spaces.weights.architecture import build_module
-from search_spaces.weights.factors import FactorCache
+from search_spaces.weights.factors import FactorCache, full_bytes
 from search_spaces.weights.materialise import merged_tensor
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.resident import ResidentModel
@@ -229,3 +229,17 @@ def test_a_second_candidate_with_another_scale_decomposes_nothing(
             build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))
         ).become(spectral(parents, operator, **{"lambda": 0.3}))
     assert sorted(files(tmp_path)) == before
+
+
+def test_full_decompositions_take_the_bytes_that_are_foretold(family: Family, tmp_path: Path) -> None:
+    parents = opened(family.parents)
+    checkpoint = parents["alpha"]
+    cache, told = FactorCache(tmp_path), 0
+    for name in checkpoint.names:
+        if name.startswith("model.layers.") and len(checkpoint.shape(name)) == 2:
+            matrix = checkpoint.tensor(name).float()
+            told += 4 * min(matrix.shape) * sum(matrix.shape)
+            cache.recall("svd", [((name,), matrix)], lambda m=matrix: tuple(torch.linalg.svd(m, full_matrices=False)))  # type: ignore[misc]
+    kept = sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
+    assert full_bytes(checkpoint) == told
+    assert told <= kept <= 1.5 * told  # besides, headers and singular values

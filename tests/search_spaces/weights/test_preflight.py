@@ -223,3 +223,37 @@ def test_a_broken_tokenizer_file_is_named(family: Family, damaged: Path) -> None
     (damaged / "tokenizer.json").write_text("{")
     with pytest.raises(SpaceError, match=r"tokenizer\.json: expected a JSON object"):
         against_base(family, damaged)
+
+
+def test_layers_of_parents_of_other_depths_may_follow_each_other(family: Family, tmp_path: Path) -> None:
+    deeper = make_family(tmp_path, (), layers=3)
+    found = against_base(family, deeper.base, stacked=True)
+    assert found.errors == []
+    assert row(found, "layers").values == {"base": "2", "other": "3"}
+
+
+def test_layers_of_another_width_cannot_follow(family: Family, tmp_path: Path) -> None:
+    wider = make_family(tmp_path, (), hidden=64)
+    found = against_base(family, wider.base, stacked=True)
+    assert {r.property for r in found.errors} == {"hidden_size", "head_dim", "shapes"}
+    assert (
+        "expected (32,) for model.layers.0.input_layernorm.weight as in 'base', found (64,)"
+        in row(found, "shapes").note
+    )
+
+
+def test_layers_with_other_tensors_cannot_follow(family: Family, tmp_path: Path) -> None:
+    biased = make_family(tmp_path, (), attention_bias=True)
+    found = against_base(family, biased.base, stacked=True)
+    assert (
+        "have layers of different tensors, among them model.layers.0.self_attn.k_proj.bias" in row(found, "shapes").note
+    )
+
+
+def test_of_stacked_models_only_the_width_of_the_embedding_counts(family: Family, tmp_path: Path) -> None:
+    larger = make_family(tmp_path, (), layers=3)
+    more_rows = altered(
+        larger.base, tmp_path / "more", lambda tensors: tensors.update({EMBEDDING: torch.zeros(60, 32)})
+    )
+    found = against_base(family, more_rows, stacked=True)
+    assert row(found, "shapes").level == "ok"

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from search_spaces.operators.sparsify import trim_to
+from search_spaces.operators.threshold import trim_to
 from search_spaces.weights.trims import TrimCache, density_steps, magnitudes_of
 
 
 def remembered(cache: TrimCache, magnitudes: Tensor, k: int) -> tuple[float, int]:
-    return cache.trim(("parent", "tensor"), magnitudes.clone, k, density_steps)
+    return cache.trim(("parent", "tensor"), magnitudes.__getitem__, k, len(magnitudes), steps=density_steps)
 
 
 @given(
@@ -43,7 +43,7 @@ def test_a_count_between_the_steps_is_remembered_too() -> None:
 
 def test_magnitudes_are_those_of_float32_differences() -> None:
     parent, base = torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0, 1.5]])
-    assert magnitudes_of(parent, base.bfloat16()).tolist() == [2.0, 2.5]
+    assert magnitudes_of(parent.view(-1), base.bfloat16().view(-1))(slice(None)).tolist() == [2.0, 2.5]
     assert parent.tolist() == [[3.0, -1.0]]
 
 

@@ -1,0 +1,108 @@
+"""The threshold above which exactly the k largest magnitudes lie, found in blocks that fit the cache.
+
+Order of preference: magnitude descending, then flat index ascending.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from search_spaces.operators.operator import Trim
+
+# Maps a slice of the flat indices to the magnitudes there: float32, not negative.
+Magnitudes = Callable[[slice], Tensor]
+
+# Of more elements than this, a sample tells where to search.
+_SAMPLED_FROM = 1 << 17
+_SAMPLE = 1 << 14
+
+# Torch uses one thread for so few elements; the blocks themselves are shared among threads.
+_BLOCK = 1 << 15
+_BLOCKS_A_THREAD = 16
+
+_EVERYTHING = Trim(-1.0, -1)  # all magnitudes are above -1
+
+
+def trim_to(magnitudes: Tensor, k: int) -> Trim:
+    """Return the threshold that keeps exactly the k largest of a flat tensor of magnitudes, k in [0, n]."""
+    return trim_of(magnitudes.__getitem__, magnitudes.numel(), k)
+
+
+def trim_of(magnitudes: Magnitudes, n: int, k: int) -> Trim:
+    """Return `trim_to` of n magnitudes that are computed, or read, a part at a time.
+
+    Where fewer than k are numbers, everything is kept: NaN is not to be lost.
+    """
+    if k == n:
+        return _EVERYTHING
+    if k == 0:
+        return Trim(math.inf, -1)
+    found = trim_within(magnitudes, n, k, _guess(magnitudes, n, k)) if n > _SAMPLED_FROM else None
+    return found or trim_within(magnitudes, n, k, (-1.0, math.inf)) or _EVERYTHING
+
+
+def trim_within(magnitudes: Magnitudes, n: int, k: int, bounds: tuple[float, float]) -> Trim | None:
+    """Return `trim_of(magnitudes, n, k)` by a search among those within two bounds; None if it is not there."""
+    low, high = np.float32(bounds[0]), np.float32(bounds[1])
+
+    def look(start: int) -> tuple[int, int, np.ndarray]:
+        values = magnitudes(slice(start, min(start + _BLOCK, n))).numpy()
+        inside = (values >= low) & (values <= high)
+        # Where the bounds are one number, how often it occurs says all.
+        return (
+            int(np.count_nonzero(values > high)),
+            int(np.count_nonzero(inside)),
+            values[inside] if low < high else values[:0],
+        )
+
+    blocks = _in_threads(look, range(0, n, _BLOCK))
+    k -= sum(above for above, _, _ in blocks)
+    if not 0 < k <= sum(inside for _, inside, _ in blocks):
+        return None
+    threshold, ties = low, [inside for _, inside, _ in blocks]
+    if low < high:
+        values = np.concatenate([values for _, _, values in blocks])
+        values.partition(len(values) - k)
+        threshold = values[len(values) - k]
+        k -= int(np.count_nonzero(values > threshold))
+        ties = [int(np.count_nonzero(values == threshold)) for _, _, values in blocks]
+    return Trim(float(threshold), _last_tie(magnitudes, n, k, threshold, ties))
+
+
+def below(magnitude: float) -> float:
+    """Return the next smaller float32 of a magnitude, -1 of zero: what equals the one is above the other."""
+    return float(np.nextafter(np.float32(magnitude), np.float32(-1.0))) if magnitude > 0.0 else -1.0
+
+
+def _last_tie(magnitudes: Magnitudes, n: int, k: int, threshold: np.float32, ties: Sequence[int]) -> int:
+    """Return the flat index of the k-th magnitude (from 1) that equals the threshold, from their number by block."""
+    total = np.cumsum(ties)
+    block = int(np.searchsorted(total, k))
+    start = block * _BLOCK
+    equal = np.flatnonzero(magnitudes(slice(start, min(start + _BLOCK, n))).numpy() == threshold)
+    return start + int(equal[k - 1 - int(total[block]) + ties[block]])
+
+
+def _guess(magnitudes: Magnitudes, n: int, k: int) -> tuple[float, float]:
+    """Return bounds that the k-th largest most probably lies within, from a sample (Floyd and Rivest 1975)."""
+    step = n // _SAMPLE | 1  # odd steps visit all columns of a matrix
+    ascending = np.sort(magnitudes(slice(0, n, step)).numpy())
+    m = len(ascending)
+    place, margin = k * m // n, 3 * math.isqrt(m) + 2
+    high = float(ascending[m - 1 - place + margin]) if place >= margin else math.inf
+    low = float(ascending[m - 1 - place - margin]) if place + margin < m else -1.0
+    return low, high
+
+
+def _in_threads(look: Callable[[int], tuple[int, int, np.ndarray]], starts: range) -> list[tuple[int, int, np.ndarray]]:
+    n_threads = torch.get_num_threads()
+    if n_threads == 1 or len(starts) < _BLOCKS_A_THREAD * n_threads:
+        return [look(start) for start in starts]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(look, starts))
