@@ -22,11 +22,14 @@ setup: .venv/.installed  ## create .venv with pinned dependencies
 quickstart: setup  ## train four tiny models, search their merges, verify and export the winner (5 minutes)
 	$(BIN)/python -m experiments.quickstart
 
+# One thread for each process: threads that wait for each other on shared cores cost more than they give.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+
 test: setup  ## the tests (minutes)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-slow: setup  ## the long tests
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: setup  ## formatting, lint, types and import directions
 	$(BIN)/ruff check .
@@ -38,8 +41,9 @@ BASE ?= wheel
 smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II and CMA-ES campaigns (about an hour)
 	$(BIN)/python -m experiments.smollm --base $(BASE)
 
-benchmark: setup  ## speed of the driver, of merging and of scoring (an hour; after `make smollm`, on an idle machine)
+benchmark: setup  ## speed of the driver, of layer flow, of merging and of scoring (an hour and a half; after `make smollm`, on an idle machine)
 	$(BIN)/python -m experiments.benchmarks.driver
+	$(BIN)/python -m experiments.benchmarks.layer_flow
 	$(BIN)/python -m experiments.benchmarks.materialise
 	$(BIN)/python -m experiments.benchmarks.scoring
 

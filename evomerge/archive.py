@@ -12,58 +12,21 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import evomerge
 from evomerge import archive_codec as codec
 from evomerge.archive_file import SCHEMA_VERSION, TABLES, ArchiveError, check_schema, connect
-from evomerge.candidate import Candidate, Done, Failure, Stage
+from evomerge.archive_records import Asked, Record, Told
+from evomerge.candidate import Candidate, Done, Failure
 from fitness.scores import Estimate, ItemScores, Split, item_set_digest
 
 _CANDIDATES = "SELECT number, recipe, label, proposal, genome FROM candidates"
 _RECORD = "SELECT candidate, split, at, seconds, objectives, stage, reason, attempts, traceback"
 _RECORDS = f"{_RECORD} FROM outcomes JOIN events ON event = seq"
 _RECORDS_WITH_SCORES = f"{_RECORD}, item_set, scores FROM outcomes JOIN events ON event = seq"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Candidates were created: `requested` genomes were asked for (None for landmarks)."""
-
-    candidates: tuple[Candidate, ...]
-    requested: int | None
-
-
-@dataclass(frozen=True)
-class Record:
-    """A candidate's outcome on one split: an estimate, or the stage and reason of its failure.
-
-    Attributes:
-        number: the candidate's.
-        at: seconds since the epoch when it was committed.
-        seconds: wall time of merging and scoring.
-        scores: of a told candidate, in `history` only; `Archive.scores` reads those of one candidate.
-    """
-
-    number: int
-    split: Split
-    at: float
-    seconds: float
-    estimate: Estimate | None
-    stage: Stage | None
-    reason: str | None
-    attempts: int | None
-    traceback: str | None
-    scores: ItemScores | None = None
-
-
-@dataclass(frozen=True)
-class Told:
-    """Outcomes arrived, in this order."""
-
-    records: tuple[Record, ...]
 
 
 __all__ = ["Archive", "ArchiveError", "Asked", "Record", "Told"]
@@ -88,13 +51,18 @@ class Archive:
         """
         if path.exists():
             raise ArchiveError(f"{path}: expected no archive, found one; open it instead")
-        archive = Archive(connect(path, "rwc"), path)
+        # Under another name until it is whole: a kill in between leaves no archive that cannot be opened.
+        unfinished = path.with_name(f".{path.name}.new")
+        unfinished.unlink(missing_ok=True)
+        archive = Archive(connect(unfinished, "rwc"), unfinished)
         with archive.transaction() as connection:
             for statement in TABLES:
                 connection.execute(statement)
             rows = {"schema_version": str(SCHEMA_VERSION), "campaign": campaign, "evomerge": evomerge.__version__}
             connection.executemany("INSERT INTO campaign VALUES (?, ?)", rows.items())
-        return archive
+        archive.close()
+        unfinished.rename(path)
+        return Archive.open(path)
 
     @staticmethod
     def open(path: Path) -> Archive:
@@ -155,9 +123,12 @@ class Archive:
         outcomes: Sequence[tuple[Done, Estimate | None]],
         *,
         split: Split = "search",
-        kind: Literal["told", "verified"] = "told",
+        kind: Literal["told", "rescored", "verified"] = "told",
     ) -> None:
-        """Commit outcomes before an optimiser learns from them; a Failure comes with no estimate."""
+        """Commit outcomes before an optimiser learns from them; a Failure comes with no estimate.
+
+        What is `rescored` or `verified` no optimiser learns from, and `history` leaves it out.
+        """
         with self.transaction() as connection:
             event = _event(connection, kind, None)
             connection.executemany(
@@ -194,8 +165,15 @@ class Archive:
         return [_candidate(row) for row in self._rows(f"{_CANDIDATES} WHERE proposal IS NULL ORDER BY number")]
 
     def records(self, split: Split = "search") -> list[Record]:
-        """Return every outcome on a split, in the order of their commits."""
-        return [_record(row) for row in self._rows(f"{_RECORDS} WHERE split = ? ORDER BY event, position", split)]
+        """Return every outcome on a split, in the order of their commits; see `rescored` for larger estimates."""
+        query = f"{_RECORDS} WHERE split = ? AND kind != 'rescored' ORDER BY event, position"
+        return [_record(row) for row in self._rows(query, split)]
+
+    def rescored(self) -> dict[int, Estimate]:
+        """Return candidate -> newest estimate on more search items than it was told with, of those that have one."""
+        query = f"{_RECORDS} WHERE kind = 'rescored' ORDER BY event, position"
+        records = [_record(row) for row in self._rows(query)]
+        return {record.number: record.estimate for record in records if record.estimate is not None}
 
     def scores(self, number: int, split: Split) -> ItemScores | None:
         """Return a candidate's newest item scores on a split; None when it was not scored there."""

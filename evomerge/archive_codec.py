@@ -69,8 +69,16 @@ def unpack_genome(blob: bytes | None) -> NDArray[np.float64] | None:
 
 
 def pack_estimate(estimate: Estimate) -> str:
-    """Pack an estimate as JSON that SQLite's own functions can query: {objective: [value, stderr, items]}."""
-    return json.dumps({o.name: [o.value, o.stderr, o.n_items] for o in estimate.objectives})
+    """Pack an estimate as JSON that SQLite's own functions can query: {objective: [value, stderr, items]}.
+
+    A fourth entry, "estimated", stands where the value does not rest on every item of the split.
+    """
+    return json.dumps(
+        {
+            o.name: [o.value, o.stderr, o.n_items, *(["estimated"] if o.kind == "estimated" else [])]
+            for o in estimate.objectives
+        }
+    )
 
 
 def unpack_estimate(text: str, split: Split) -> Estimate:

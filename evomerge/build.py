@@ -5,24 +5,30 @@ With `build_space` and `build_optimiser` the only place that knows which name me
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from evomerge.benchmark_test_sets import check_allowed
 from evomerge.build_space import build_space
 from evomerge.config import CampaignConfig
+from evomerge.incumbents import blocks
 from evomerge.live_models import build_resident
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
 from fitness.engine.tokenizer import Tokenizer, load_tokenizer
+from fitness.errors import FitnessError
 from fitness.estimators import MeanEstimator, Objective
-from fitness.scores import SPLITS, ItemScores
-from fitness.statistics import Difference, paired_difference
+from fitness.estimators.reduced import ReducedEstimator
+from fitness.irt.reduced_benchmark import ReducedBenchmark
+from fitness.protocols import Estimator
+from fitness.scores import SPLITS, Budget
+from fitness.statistics import PairedComparison
+from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.prompts import Prompts
-from fitness.tasks.sources import TaskContext, load_tasks, make_suite
+from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published_test_sets
 from fitness.tasks.suite import TaskSuite
 from search_spaces.space import SearchSpace
 from search_spaces.weights.output_tokenizer import write_tokenizer
@@ -31,6 +37,8 @@ from search_spaces.weights.preflight import Preflight, preflight
 
 if TYPE_CHECKING:
     from torch import nn
+
+_TOGETHER = {"layer_flow": 16}  # candidates of such a space are paths over the same layers
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,16 @@ class Parts:
         parents: opened, weights unread.
         fitness: every task, split.
         objectives: in the config's order.
+        reduced: what candidates are scored on, when that is not every search item.
+        test_sets: source of a task -> the benchmark's own test set that its items are from.
     """
 
     config: CampaignConfig
     parents: Parents
     fitness: TaskSuite
     objectives: tuple[Objective, ...]
+    reduced: ReducedBenchmark | None = None
+    test_sets: Mapping[str, PublishedTestSet] = field(default_factory=dict)
 
     @property
     def space(self) -> SearchSpace[Any]:
@@ -55,18 +67,43 @@ class Parts:
         return build_space(self.config, self.parents)
 
     @property
-    def estimator(self) -> MeanEstimator:
+    def estimator(self) -> Estimator:
         """Item scores -> objectives."""
-        return MeanEstimator(self.objectives, task_of=self.fitness.task_of, splits=self.fitness.splits)
+        splits, task_of = self.fitness.splits, self.fitness.task_of
+        if self.reduced is None or self.config.reduced is None:
+            return MeanEstimator(self.objectives, task_of=task_of, splits=splits)
+        chosen = self.config.reduced.estimator
+        return ReducedEstimator(
+            self.reduced,
+            self.objectives,
+            estimator=None if chosen == "auto" else chosen,
+            task_of=task_of,
+            splits=splits,
+        )
 
     @property
-    def compare(self) -> Callable[[ItemScores, ItemScores], Difference]:
-        """The paired difference of two candidates on the same items."""
-        return partial(paired_difference, objectives=self.objectives, task_of=self.fitness.task_of)
+    def search_budget(self) -> Budget:
+        """The items that candidates are scored on."""
+        if self.reduced is None or self.config.reduced is None:
+            n_items, items = self.config.budget.items, self.fitness.splits.items["search"]
+            return Budget("search", None if n_items is None or n_items >= len(items) else items[:n_items])
+        return Budget("search", self.reduced.items_for(self.config.reduced.items))
+
+    @property
+    def further_items(self) -> tuple[Budget, ...]:
+        """The search items that are left where every candidate is scored on `budget.items` of them, in blocks."""
+        chosen, items = self.search_budget.items, self.fitness.splits.items["search"]
+        return () if chosen is None or self.reduced is not None else blocks(chosen, items[len(chosen) :])
+
+    @property
+    def comparison(self) -> PairedComparison:
+        """Compares two candidates on the same items."""
+        return PairedComparison(self.objectives, self.fitness.task_of)
 
     def preflight(self, *, read_weights: bool = True) -> Preflight:
         """Compare the parents with the base; reads every weight once to find NaN."""
-        return preflight(self.parents, self.config.base_name, read_weights=read_weights)
+        stacked = self.config.space.kind == "layer_flow"
+        return preflight(self.parents, self.config.base_name, read_weights=read_weights, stacked=stacked)
 
 
 def build_parts(config: CampaignConfig) -> Parts:
@@ -74,7 +111,8 @@ def build_parts(config: CampaignConfig) -> Parts:
 
     Raises:
         SpaceError: a parent cannot be read.
-        FitnessError: a task cannot be read, has too few items for its splits, or an item is too long for the model.
+        FitnessError: a task cannot be read, has too few items for its splits, an item is too long for the model, or
+            items are from a benchmark's own test set without permission.
     """
     parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer)
     tokenizer = _load_tokenizer(config, parents)
@@ -87,6 +125,8 @@ def build_parts(config: CampaignConfig) -> Parts:
         base=lambda: _base_model(config, parents),
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
+    test_sets = published_test_sets(loaded)
+    check_allowed(test_sets, allowed=config.allow_benchmark_test_sets)
     suite = make_suite(
         [task for group in loaded.values() for task in group],
         tokenizer=tokenizer,
@@ -98,7 +138,31 @@ def build_parts(config: CampaignConfig) -> Parts:
         Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)
         for o in config.objectives
     )
-    return Parts(config, parents, suite, objectives)
+    parts = Parts(config, parents, suite, objectives, _read_reduced(config, suite), test_sets)
+    _check_every_task_is_scored(parts)
+    return parts
+
+
+def _check_every_task_is_scored(parts: Parts) -> None:
+    """Check that the items of a candidate tell something of every task."""
+    chosen, task_of = parts.search_budget.items, parts.fitness.task_of
+    tasks = {task for objective in parts.objectives for task in objective.tasks}
+    missing = sorted(tasks - {task_of[item] for item in chosen}) if chosen is not None else []
+    if missing:
+        raise FitnessError(
+            f"budget.items: expected enough for an item of every task, found none of {missing[0]!r} among "
+            f"{parts.config.budget.items}"
+        )
+
+
+def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark | None:
+    """Return the reduced benchmark of a config, checked against its search items."""
+    if config.reduced is None:
+        return None
+    benchmark = ReducedBenchmark.read(Path(config.reduced.file))
+    items = suite.splits.items["search"]
+    benchmark.check_fits(items, suite.content_digest(items))
+    return benchmark
 
 
 def _load_tokenizer(config: CampaignConfig, parents: Parents) -> Tokenizer:
@@ -156,7 +220,8 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
         from evomerge.workers.in_process import InProcessPool
 
         torch.set_num_threads(threads_per_worker(1, workers.cpus, available_cores()))
-        return InProcessPool(lambda: build_worker(parts))
+        together = workers.together or _TOGETHER.get(parts.config.space.kind, 1)
+        return InProcessPool(lambda: build_worker(parts), together=together)
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(

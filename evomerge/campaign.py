@@ -12,16 +12,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
-from evomerge.archive import Archive, Asked, Record
-from evomerge.archive_codec import pack_genome
-from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
+from evomerge.archive import Archive, Asked
+from evomerge.candidate import Candidate, Done, Failure, Outcome
+from evomerge.constraints import Constraints
+from evomerge.incumbents import Incumbents
+from evomerge.judge import Judge, rank
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.progress import Limits, Progress
+from evomerge.progress import Limits, Progress, Utilisation
+from evomerge.replay import CampaignError, check_replayed, recorded_outcome
 from evomerge.workers.protocol import WorkerPool
-from fitness.errors import FitnessError
 from fitness.protocols import Estimator
-from fitness.scores import Budget, Estimate
-from search_spaces.space import SearchSpace
+from fitness.scores import Budget
+from search_spaces.space import Landmark, SearchSpace
 
 G = TypeVar("G")
 Ending = Literal["evaluations", "hours", "interrupted", "exhausted"]
@@ -29,9 +31,7 @@ MAX_FAILURES_IN_A_ROW = 5
 _LOG = logging.getLogger(__name__)
 SEARCH = Budget("search")
 
-
-class CampaignError(RuntimeError):
-    """The search cannot go on; everything told before is in the archive."""
+__all__ = ["Campaign", "CampaignError", "Ending", "SearchInterruptedError"]
 
 
 class SearchInterruptedError(RuntimeError):
@@ -41,7 +41,7 @@ class SearchInterruptedError(RuntimeError):
 class Campaign(Generic[G]):
     """Drives one optimiser over one space with one pool, and records everything."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts of a campaign
         self,
         archive: Archive,
         space: SearchSpace[G],
@@ -50,15 +50,28 @@ class Campaign(Generic[G]):
         estimator: Estimator,
         pool: WorkerPool,
         limits: Limits,
+        budget: Budget = SEARCH,
+        further: Sequence[Budget] = (),
+        landmarks: Sequence[Landmark] = (),
+        constraints: Constraints | None = None,
         watch: Callable[[Progress], None] | None = None,
     ) -> None:
-        """Take the parts; `watch` is called after every step with the same Progress object."""
+        """Take the parts; `watch` is called after every step with the same Progress object.
+
+        Candidates are scored on the items of `budget`, all search items or some of them, and the best of them on those
+        of `further` where a worker would be idle. The space's landmarks come
+        first, then further `landmarks`. The constraints learn from them, so they must hold those that they name.
+        """
         self._archive = archive
         self._space = space
         self._optimiser = optimiser
-        self._estimator = estimator
+        self._constraints = Constraints() if constraints is None else constraints
+        self._judge = Judge(estimator, self._constraints, SEARCH.split)
         self._pool = pool
         self._limits = limits
+        self._budget = budget
+        self._landmarks = landmarks
+        self._incumbents = Incumbents(archive, estimator, further)
         self._watch = watch
         self._progress = Progress(limits.evaluations)
         self._pending: dict[int, Candidate] = {}
@@ -69,6 +82,11 @@ class Campaign(Generic[G]):
         self._draining = False
         self._broken: CampaignError | None = None
 
+    @property
+    def utilisation(self) -> Utilisation:
+        """How much of the workers' time this session has used."""
+        return self._progress.utilisation
+
     def drain(self) -> None:
         """Submit nothing more: `run` returns once what was submitted is told."""
         self._draining = True
@@ -77,23 +95,28 @@ class Campaign(Generic[G]):
         """Search until a limit, `drain`, or five different candidates failing in a row.
 
         Raises:
-            CampaignError: five failures in a row, or a past that this optimiser cannot replay.
+            CampaignError: five failures in a row, a failed landmark that a constraint names, or a past that this
+                optimiser cannot replay.
             ArchiveError: the disk is full.
         """
+        self._constraints.note(self._archive)
         self._replay()
         self._queue.extend(self._pending.values())
         started, before, done_before = time.monotonic(), self._progress.seconds, self._progress.done
         if self._n_asked == 0:
             self._ask_landmarks()
         self._refill()
-        in_flight = 0
+        in_flight, now = 0, started
         while True:
             in_flight += self._submit()
+            in_flight += self._fill(in_flight)
             if in_flight == 0:
                 return self._ending()
             arrived = self._pool.wait()
+            then, now = now, time.monotonic()
+            self._progress.utilisation.add(now - then, running=in_flight, workers=self._pool.workers)
             in_flight -= len(arrived)
-            elapsed = time.monotonic() - started
+            elapsed = now - started
             self._progress.seconds = before + elapsed
             # One commit a step: what arrived, and what is asked now that it is known. Nothing is submitted before.
             with self._archive.transaction():
@@ -109,26 +132,17 @@ class Campaign(Generic[G]):
         for event in self._archive.history():
             if isinstance(event, Asked):
                 if event.requested is not None:
-                    self._check_replayed(event, self._optimiser.ask(event.requested))
+                    check_replayed(event, self._optimiser.ask(event.requested))
                     self._n_proposals += len(event.candidates)
                 self._n_asked += len(event.candidates)
                 self._pending.update((c.number, c) for c in event.candidates)
             else:
-                self._learn([_recorded(record, self._pending[record.number]) for record in event.records])
-                self._progress.seconds += sum(record.seconds for record in event.records) / max(1, self._pool.free)
+                self._learn([recorded_outcome(record, self._pending[record.number]) for record in event.records])
+                self._progress.seconds += sum(record.seconds for record in event.records) / max(1, self._pool.workers)
         self._progress.latest = []
 
-    def _check_replayed(self, event: Asked, genomes: Sequence[G]) -> None:
-        packed = [pack_genome(genome) for genome in genomes]
-        if packed != [pack_genome(c.genome) for c in event.candidates]:
-            raise CampaignError(
-                f"resume: the optimiser proposes other genomes than the archive records for candidate "
-                f"{event.candidates[0].number}; expected the versions of cma, pymoo and numpy that the search began "
-                "with (`evomerge doctor`): install those, or start a new run directory"
-            )
-
     def _ask_landmarks(self) -> None:
-        landmarks = self._space.landmarks()[: self._limits.evaluations]
+        landmarks = [*self._space.landmarks(), *self._landmarks][: self._limits.evaluations]
         candidates = [Candidate(i, landmark.recipe, landmark.name) for i, landmark in enumerate(landmarks)]
         self._enqueue(candidates, requested=None)
 
@@ -152,8 +166,8 @@ class Campaign(Generic[G]):
         self._queue.extend(candidates)
 
     def _refill(self) -> None:
-        """Ask for as many genomes as workers wait for one."""
-        while not self._closing():
+        """Ask for as many genomes as workers wait for one; none before constraints can judge them."""
+        while not self._closing() and self._judge.ready:
             n = min(self._pool.free - len(self._queue), self._limits.evaluations - self._n_asked)
             if n <= 0 or not self._ask(n):
                 return
@@ -162,13 +176,31 @@ class Campaign(Generic[G]):
         """Give the queue to the free workers; return how many candidates were submitted."""
         submitted = 0
         while self._queue and self._pool.free > 0 and not self._closing():
-            self._pool.submit(self._queue.popleft(), SEARCH)
+            self._pool.submit(self._queue.popleft(), self._budget)
             submitted += 1
         return submitted
 
+    def _fill(self, in_flight: int) -> int:
+        """While the optimiser waits for others, let idle workers score the front further; return how many do."""
+        filled = 0
+        while self._pending and in_flight + filled < self._pool.workers and self._pool.free > 0:
+            job = None if self._closing() or self._queue else self._incumbents.next_job()
+            if job is None:
+                break
+            self._pool.submit(*job)
+            filled += 1
+        return filled
+
     def _receive(self, arrived: list[Done]) -> None:
         """Commit what arrived, then learn from it."""
-        judged = [self._judge(done) for done in arrived]
+        for done in arrived:
+            if done.candidate.number not in self._pending:
+                self._incumbents.receive(done)
+        arrived = [done for done in arrived if done.candidate.number in self._pending]
+        if not arrived:
+            self._progress.latest = []
+            return
+        judged = [self._judge.estimate(done) for done in arrived]
         self._archive.told([(done, estimate) for done, estimate, _ in judged])
         self._learn([outcome for _, _, outcome in judged])
         for _, _, outcome in judged:
@@ -183,30 +215,30 @@ class Campaign(Generic[G]):
                     "mend the cause and run the same command again"
                 )
 
-    def _judge(self, done: Done) -> tuple[Done, Estimate | None, Outcome]:
-        if isinstance(done, Failure):
-            return done, None, done
-        try:
-            estimate = self._estimator.estimate(done.scores)
-            if estimate.split != SEARCH.split:
-                raise FitnessError(f"split: expected items of {SEARCH.split!r} only, found {estimate.split!r}")
-        except FitnessError as error:
-            failure = Failure(done.candidate, "estimate", str(error), seconds=done.seconds)
-            return failure, None, failure
-        return done, estimate, Evaluation(done.candidate, estimate, done.scores)
-
     def _learn(self, outcomes: list[Outcome]) -> None:
+        was_ready = self._judge.ready
+        if (landmark := self._judge.learn(outcomes)) is not None:
+            self._draining = True
+            self._broken = CampaignError(
+                f"{landmark.label} failed, and a constraint (at_least) is measured by it: mend the cause, or write a "
+                "number for at_least, and start a new run directory"
+            )
+        outcomes = [self._judge.judged(outcome) for outcome in outcomes]
         proposed = [outcome for outcome in outcomes if outcome.candidate.proposal is not None]
         if proposed:
             self._optimiser.tell(proposed)
         progress = self._progress
         progress.latest = outcomes
+        if self._judge.ready and not was_ready:
+            progress.best = self._judge.best_landmark()
         for outcome in outcomes:
             del self._pending[outcome.candidate.number]
             progress.done += 1
             if isinstance(outcome, Failure):
                 progress.failures += 1
-            elif progress.best is None or outcome.estimate.mean > progress.best.estimate.mean:
+                continue
+            self._incumbents.learn(outcome)
+            if progress.best is None or rank(outcome) < rank(progress.best):
                 progress.best = outcome
 
     def _closing(self) -> bool:
@@ -229,17 +261,3 @@ class Campaign(Generic[G]):
         if self._progress.done >= self._limits.evaluations:
             return "evaluations"
         return "hours" if self._out_of_time() else "exhausted"
-
-
-def _recorded(record: Record, candidate: Candidate) -> Outcome:
-    if record.estimate is not None:
-        assert record.scores is not None
-        return Evaluation(candidate, record.estimate, record.scores)
-    return Failure(
-        candidate,
-        record.stage or "worker",
-        record.reason or "",
-        attempts=record.attempts or 1,
-        traceback=record.traceback or "",
-        seconds=record.seconds,
-    )

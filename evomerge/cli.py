@@ -42,10 +42,10 @@ def init(
 @app.command()
 def plan(campaign: CampaignFile) -> None:
     """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk."""
-    from evomerge.commands import setup
+    from evomerge.commands import stages
     from evomerge.config import load_campaign, resolved
 
-    setup.plan(resolved(load_campaign(campaign), campaign.parent), _console())
+    stages.plan(resolved(load_campaign(campaign), campaign.parent), _console())
 
 
 @app.command()
@@ -59,13 +59,58 @@ def run(
 
     Ctrl-C finishes and saves what is running; the same command goes on from there.
     """
-    from evomerge.commands import search
+    from evomerge.commands import stages
     from evomerge.config import load_campaign, overridden, resolved
     from evomerge.run_directory import RunDirectory
 
     config = resolved(load_campaign(campaign), campaign.parent)
     config = overridden(config, evaluations=evaluations, workers=workers)
-    search.run(config, RunDirectory(run_dir or Path("runs") / config.name), _console())
+    stages.run(config, RunDirectory(run_dir or Path("runs") / config.name), _console())
+
+
+@app.command()
+def reduce(
+    campaign: CampaignFile,
+    out: Annotated[Path, typer.Option(help="The JSON file to write; rows are kept beside it.", show_default=False)],
+    models: Annotated[int, typer.Option(min=10, help="Models to score, landmarks included.")] = 100,
+    items: Annotated[
+        int | None, typer.Option(min=1, help="Items per candidate; default: 30 per task, at most half of them.")
+    ] = None,
+    matrix: Annotated[
+        Path | None, typer.Option(help="Scores of yours, models x items: Parquet, CSV or JSON; nothing is scored then.")
+    ] = None,
+    *,
+    anchors: Annotated[
+        str | None,
+        typer.Option(
+            help="How items are chosen: uniform, stratified, responses, parameters or information; default: the one"
+            " that predicts held-out models best."
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; more than one makes a Ray pool.")] = None,
+) -> None:
+    """Make a small benchmark of a campaign's search items, and report whether it is better than random items.
+
+    Landmarks and random merges of the campaign's space are scored on all search items; each row is kept as it comes,
+    so the same command goes on where it was stopped. A matrix of yours is a table with a column `model` and one
+    column per item (`task/item`), or with the columns model, item and score.
+    """
+    from evomerge.commands import reduce
+    from evomerge.config import load_campaign, overridden, resolved
+    from fitness.irt.anchors import METHODS
+
+    if anchors is not None and anchors not in METHODS:
+        raise typer.BadParameter(f"expected one of {', '.join(METHODS)}, found {anchors!r}", param_hint="--anchors")
+    config = overridden(resolved(load_campaign(campaign), campaign.parent), workers=workers)
+    reduce.reduce(
+        config,
+        out,
+        _console(),
+        n_models=models,
+        n_items=items,
+        matrix_file=matrix,
+        method=next((method for method in METHODS if method == anchors), None),
+    )
 
 
 @app.command()
@@ -103,12 +148,13 @@ def export(
 @app.command()
 def verify(
     run_dir: RunDir,
-    top: Annotated[int, typer.Option(min=1, help="How many candidates to verify.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="How many candidates validation items choose from.")] = 5,
     as_json: AsJson = False,
 ) -> None:
     """Score the best candidates, every parent and the baselines on held-out items.
 
-    The winner is picked on validation items; its paired difference to the best parent on test items is the verdict.
+    Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
+    whether each is better than every parent, a true trade-off, or not shown to be better.
     """
     from evomerge.commands import results
     from evomerge.run_directory import RunDirectory

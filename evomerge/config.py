@@ -9,14 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, Strict, ValidationError, ValidationInfo, field_validator, model_validator
 
 from evomerge.config_errors import ConfigError, ConfigProblem, in_words, mismatch, refuse
 from evomerge.config_objectives import (
     LmEvalConfig,
     ObjectiveConfig,
     PromptsConfig,
+    ReducedSource,
     SplitsConfig,
+    VerificationConfig,
+    bound_problems,
     expert_problems,
 )
 from evomerge.config_optimisers import OptimiserConfig, misspelt_options
@@ -34,8 +37,8 @@ from evomerge.config_sections import (
     Whole,
     WorkersConfig,
 )
-from evomerge.config_space import EXACTLY_TWO, NEEDS_BASE
-from evomerge.config_spaces import SpaceConfig, WeightsSpaceConfig
+from evomerge.config_spaces import NichesConfig, SpaceConfig, WeightsSpaceConfig, space_problems
+from evomerge.config_stages import StageConfig, name_problems, stage_problems
 from evomerge.config_yaml import read_yaml, write_yaml
 from search_spaces.recipe import OutputTokenizer, ParentSource
 
@@ -46,6 +49,8 @@ _EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
 
 
 def _suitable_optimiser(data: dict[str, Any]) -> OptimiserConfig:
+    if isinstance(data.get("space"), NichesConfig):
+        return OptimiserConfig(kind="m2n2")
     return OptimiserConfig(kind="cma_es" if len(data.get("objectives", ())) == 1 else "nsga2")
 
 
@@ -68,8 +73,15 @@ class CampaignConfig(BaseModel):
     """What to be good at; all are maximised."""
     prompts: PromptsConfig = PromptsConfig()
     splits: SplitsConfig = SplitsConfig()
+    allow_benchmark_test_sets: Annotated[bool, Strict()] = False
+    """Whether objectives may be lm-eval tasks with items of a published benchmark's own test set; the card says so."""
+    verification: VerificationConfig = VerificationConfig()
+    reduced: ReducedSource | None = None
+    """A file of `evomerge reduce`: candidates are scored on its few search items instead of all."""
     optimiser: OptimiserConfig = Field(default_factory=_suitable_optimiser, validate_default=True)
-    """Left out: cma_es for one objective, nsga2 for several."""
+    """Left out: cma_es for one objective, nsga2 for several, m2n2 in a space of kind niches."""
+    stages: tuple[StageConfig, ...] = ()
+    """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
     budget: BudgetConfig = BudgetConfig()
     workers: WorkersConfig = WorkersConfig()
     engine: EngineConfig = EngineConfig()
@@ -126,20 +138,9 @@ class CampaignConfig(BaseModel):
     @field_validator("space")
     @classmethod
     def _suit_the_parents(cls, space: SpaceConfig, info: ValidationInfo) -> SpaceConfig:
-        if not isinstance(space, WeightsSpaceConfig):
-            return space
-        problems = []
-        n_parents = len(info.data["parents"]) if "parents" in info.data else 2
-        pairing = [operator for operator in space.operator if operator in EXACTLY_TWO]
-        if pairing and n_parents != 2:
-            expected = f"exactly two parents with {' and '.join(pairing)}"
-            problems.append(mismatch(expected, str(n_parents), at=["operator"]))
-        needing = [operator for operator in space.operator if operator in NEEDS_BASE]
-        needing += ["deltas"] if space.genes.get("deltas", False) is not False else []
-        if needing and info.data.get("base", "invalid") is None:
-            hint = "add the key base, or choose linear or slerp"
-            problems.append(mismatch(f"a base, which {' and '.join(needing)} need", "none", hint, at=["operator"]))
-        if problems:
+        parents = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
+        base = [BASE] if info.data.get("base") else []
+        if problems := space_problems(space, parents, base=base if "base" in info.data else None):
             refuse(problems)
         return space
 
@@ -158,15 +159,23 @@ class CampaignConfig(BaseModel):
 
     @field_validator("objectives")
     @classmethod
-    def _have_the_experts_they_compare_with(
+    def _compare_with_checkpoints_that_exist(
         cls, objectives: tuple[ObjectiveConfig, ...], info: ValidationInfo
     ) -> tuple[ObjectiveConfig, ...]:
         known = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
         if known is not None and info.data.get("base"):
             known.append(BASE)
-        if problems := expert_problems(objectives, known):
+        if problems := [*expert_problems(objectives, known), *bound_problems(objectives, known)]:
             refuse(problems)
         return objectives
+
+    @field_validator("stages")
+    @classmethod
+    def _know_each_other(cls, stages: tuple[StageConfig, ...], info: ValidationInfo) -> tuple[StageConfig, ...]:
+        parents = tuple(parent.name for parent in info.data.get("parents", ()))
+        if problems := name_problems(stages, (*parents, *RESERVED_NAMES, BASE)):
+            refuse(problems)
+        return stages
 
     @field_validator("splits")
     @classmethod
@@ -178,13 +187,38 @@ class CampaignConfig(BaseModel):
             refuse([mismatch("shares that sum to at most 1", found)])
         return splits
 
+    @model_validator(mode="before")
+    @classmethod
+    def _m2n2_has_a_space_of_its_own(cls, data: Any) -> Any:
+        optimiser = data.get("optimiser") if isinstance(data, dict) else None
+        if isinstance(optimiser, dict) and optimiser.get("kind") == "m2n2" and "space" not in data:
+            return {**data, "space": {"kind": "niches"}}
+        return data
+
+    @field_validator("budget")
+    @classmethod
+    def _chooses_items_once(cls, budget: BudgetConfig, info: ValidationInfo) -> BudgetConfig:
+        if budget.items is not None and info.data.get("reduced") is not None:
+            refuse([mismatch("no such key beside reduced", str(budget.items), "write reduced.items", at=["items"])])
+        return budget
+
+    @field_validator("optimiser")
+    @classmethod
+    def _suits_the_space(cls, optimiser: OptimiserConfig, info: ValidationInfo) -> OptimiserConfig:
+        space = info.data.get("space")
+        if space is not None and (optimiser.kind == "m2n2") != isinstance(space, NichesConfig):
+            hint = "m2n2 and niches belong together; leave one of them out"
+            expected = f"an optimiser for a space of kind {space.kind}"
+            refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
+        return optimiser
+
     @field_validator("optimiser")
     @classmethod
     def _has_something_to_maximise(cls, optimiser: OptimiserConfig, info: ValidationInfo) -> OptimiserConfig:
         misspelt_options(optimiser)
         objectives = info.data.get("objectives")
-        if optimiser.kind == "cma_es" and objectives and not any(o.weight > 0 for o in objectives):
-            hint = "cma_es maximises their weighted mean"
+        if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
+            hint = f"{optimiser.kind} maximises their weighted mean"
             refuse([mismatch("an objective with weight > 0", "none", hint, at=["kind"])])
         return optimiser
 
@@ -208,6 +242,7 @@ def load_campaign(path: Path, *, files_must_exist: bool = True) -> CampaignConfi
     context = {"directory": path.parent} if files_must_exist else None
     try:
         config = CampaignConfig.model_validate({"name": _default_name(path), **document.data}, context=context)
+        problems += stage_problems(config, document)
     except ValidationError as error:
         problems += problems_of(error, CampaignConfig, document)
     if problems:
@@ -227,6 +262,11 @@ def resolved(config: CampaignConfig, directory: Path) -> CampaignConfig:
         model |= {key: absolute_model(model[key], directory) for key in ("model", "adapter") if model[key]}
     for objective in data["objectives"]:
         objective["tasks"] = [absolute_task(task, directory) for task in objective["tasks"]]
+    searches = [data["optimiser"], *(stage["optimiser"] for stage in data["stages"] if stage["optimiser"])]
+    for optimiser in searches:
+        optimiser["warm_start"] = [str(absolute_path(path, directory)) for path in optimiser["warm_start"]]
+    if config.reduced is not None:
+        data["reduced"]["file"] = str(absolute_path(config.reduced.file, directory))
     if config.lm_eval.include_path is not None:
         data["lm_eval"]["include_path"] = str(absolute_path(config.lm_eval.include_path, directory))
     return CampaignConfig.model_validate(data)
@@ -237,7 +277,7 @@ def overridden(config: CampaignConfig, *, evaluations: int | None = None, worker
 
     Args:
         config: a campaign as loaded.
-        evaluations: candidates to score, at least 1.
+        evaluations: candidates to score, at least 1; in every stage.
         workers: how many, at least 1; more than one makes them a Ray pool.
 
     Raises:
@@ -248,10 +288,12 @@ def overridden(config: CampaignConfig, *, evaluations: int | None = None, worker
         if value is not None and value < 1:
             raise ValueError(f"{option}: expected at least 1, found {value}")
     if evaluations is not None:
-        data["budget"]["evaluations"] = evaluations
+        for budget in [data["budget"], *(stage["budget"] for stage in data["stages"] if stage["budget"])]:
+            budget["evaluations"] = evaluations
     if workers is not None:
         data["workers"]["count"] = workers
-        data["workers"]["backend"] = "ray" if workers > 1 else data["workers"]["backend"]
+        if workers > 1:  # on Ray a worker scores one candidate at a time
+            data["workers"] |= {"backend": "ray", "together": None}
     return CampaignConfig.model_validate(data)
 
 

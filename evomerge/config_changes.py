@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from evomerge.config import CampaignConfig
 from evomerge.config_errors import in_words
 
-HARMLESS = ("name", "budget", "workers", "engine.memory")
+HARMLESS = (
+    "name",
+    "budget.evaluations",
+    "budget.hours",
+    "workers",
+    "engine.memory",
+    "verification",
+    "allow_benchmark_test_sets",
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,8 @@ class Change:
 def past_changing(old: CampaignConfig, new: CampaignConfig) -> list[Change]:
     """Return every difference that a resumed campaign cannot take over, in the order of the file.
 
-    The budget, the workers, the name and the memory may change: candidates and scores do not depend on them.
+    The budget, the workers, the name, the memory and what a verification does may change: candidates and scores do not
+    depend on them.
     Compare resolved configs, or a path written in two ways is a difference.
     """
     return [change for change in _differences("", old.model_dump(), new.model_dump()) if not _is_harmless(change)]

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, JsonValue, Strict, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field_validator
 from pydantic_core import InitErrorDetails
 
+from evomerge.bound import Bound, parse_bound
 from evomerge.config_errors import did_you_mean, in_words, mismatch, refuse
 from evomerge.config_paths import DirectoryPath, TaskSource
 from evomerge.config_sections import SECTION, Real, Share, Text, Whole
 from fitness.tasks import task_source
+
+
+def as_bound(value: object) -> object:
+    """Check the form of a bound: a number, or a checkpoint with or without an offset."""
+    if value is None or (isinstance(value, (int, float, str)) and not isinstance(value, bool)):
+        try:
+            if value is not None and math.isfinite(parse_bound("", value).offset):
+                return value if isinstance(value, str) else float(value)
+            if value is None:
+                return value
+        except ValueError:
+            pass
+    refuse([mismatch("a number, or a checkpoint as in base - 0.01", in_words(value))])
 
 
 class ObjectiveConfig(BaseModel):
@@ -23,11 +38,20 @@ class ObjectiveConfig(BaseModel):
     """What tables call it."""
     tasks: tuple[TaskSource, ...] = Field(min_length=1, examples=[["tasks/words.jsonl"]])
     """JSONL or lm-eval YAML files, names of lm-eval tasks, each with `:METRIC` if not its first one is wanted; or
-    `python:FILE.py:FUNCTION`. The objective is the mean of the tasks."""
+    `python:FILE.py:FUNCTION`. `NAME@SPLIT` takes an lm-eval task's items from another split of its dataset, as
+    `arc_easy@validation`. The objective is the mean of the tasks."""
     expert: Text | None = None
     """The parent that `:js_divergence` of these tasks compares with."""
     weight: Annotated[Real, Field(ge=0)] = 1.0
     """Share in the mean that single-objective optimisers maximise; the others ignore it."""
+    at_least: Annotated[float | str | None, BeforeValidator(as_bound)] = None
+    """A constraint: 0.6, or what a checkpoint reaches on search items, as `base`, `base - 0.01` or `PARENT + 0.02`.
+    Candidates that keep all constraints come before all others."""
+
+    @property
+    def bound(self) -> Bound | None:
+        """The constraint; None where there is none."""
+        return None if self.at_least is None else parse_bound(self.name, self.at_least)
 
 
 class SplitsConfig(BaseModel):
@@ -41,6 +65,41 @@ class SplitsConfig(BaseModel):
     """Items that choose among the candidates that the search found."""
     test: Share = 0.3
     """Items that nothing sees before the final table."""
+
+
+class VerificationConfig(BaseModel):
+    """How winners are judged on held-out items."""
+
+    model_config = SECTION
+
+    margin: Annotated[Real, Field(ge=0)] = 0.01
+    """A difference in an objective that does not matter: a winner that is worse by less counts as just as good."""
+    masks: Annotated[Whole, Field(ge=0)] = 3
+    """Other seeds that a winner with random masks (DARE, DELLA) is scored with on validation items; 0 for none."""
+
+
+def as_reduced(value: object) -> object:
+    """Read a reduced benchmark written as its file alone."""
+    return {"file": value} if isinstance(value, str) else value
+
+
+class ReducedConfig(BaseModel):
+    """A benchmark that `evomerge reduce` made small: candidates are scored on a few search items."""
+
+    model_config = SECTION
+
+    file: Text
+    """What `evomerge reduce CAMPAIGN.yaml --out FILE` wrote."""
+    items: Annotated[Whole, Field(ge=1)] | None = None
+    """Items per candidate, of those in the file; left out: all of them."""
+    estimator: Literal["auto", "mean", "anchor", "p-irt", "gp-irt", "mp-irt", "gmp-irt"] = "auto"
+    """What is made of their scores. auto: what the file's calibration chose; the plain mean where it says "not better
+    than random"."""
+
+
+ReducedSource: TypeAlias = Annotated[
+    ReducedConfig, BeforeValidator(as_reduced, json_schema_input_type=str | ReducedConfig)
+]
 
 
 class PromptsConfig(BaseModel):
@@ -98,3 +157,22 @@ def expert_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] 
         if expected:
             problems.append(mismatch(expected, found, hint, at=[i, "expert"]))
     return problems
+
+
+def bound_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] | None) -> list[InitErrorDetails]:
+    """Return what is wrong with the checkpoints that constraints are measured by.
+
+    Args:
+        objectives: of the campaign.
+        known: the checkpoints' names; None where they are wrong themselves.
+    """
+    if known is None:
+        return []
+    measured = [(i, o.bound.landmark) for i, o in enumerate(objectives) if o.bound is not None and o.bound.landmark]
+    return [
+        mismatch(
+            f"a number or one of {', '.join(known)}", in_words(name), did_you_mean(name, known), at=[i, "at_least"]
+        )
+        for i, name in measured
+        if name not in known
+    ]

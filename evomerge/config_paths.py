@@ -89,3 +89,15 @@ ModelSource = Annotated[_Text, AfterValidator(_existing_model)]
 TaskSource = Annotated[_Text, AfterValidator(_existing_task)]
 """A task file, lm-eval's name of a task or a Python function; a file is checked to exist when validated so."""
 DirectoryPath = Annotated[_Text, AfterValidator(_existing_directory)]
+
+
+def _existing_start(text: str, info: ValidationInfo) -> str:
+    directory = _directory(info)
+    if directory is not None:
+        path = absolute_path(text, directory)
+        if not (path.is_file() or (path / "archive.sqlite").is_file()):
+            refuse([mismatch("a recipe file or the directory of a run", f"nothing at {path}", _near(path))])
+    return text
+
+
+StartPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_existing_start)]

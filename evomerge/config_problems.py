@@ -39,24 +39,33 @@ _BOUNDS = {
 }
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], document: Document) -> list[ConfigProblem]:
-    """Return one problem per error; a missing key that was only misspelt is told once."""
+def problems_of(
+    error: ValidationError, model: type[BaseModel], document: Document, at: tuple[str | int, ...] = ()
+) -> list[ConfigProblem]:
+    """Return one problem per error; a missing key that was only misspelt is told once.
+
+    Args:
+        error: what pydantic found.
+        model: what the file was read as.
+        document: the file.
+        at: where in the file the model begins.
+    """
     details = [detail for detail in error.errors(include_url=False) if not _is_consequence(detail)]
-    problems, meant = [], set()
+    told, meant = [], set()
     for detail in details:
         if detail["type"] == "extra_forbidden":
             known = list(_section_at(model, detail["loc"][:-1]).model_fields)
             hint = did_you_mean(detail["loc"][-1], known)
             meant.add((*detail["loc"][:-1], hint.split("'")[1] if hint else ""))
-            problems.append(_problem(detail, document, f"one of {', '.join(known)}", f"'{detail['loc'][-1]}'", hint))
+            told.append((detail, (f"one of {', '.join(known)}", f"'{detail['loc'][-1]}'", hint)))
     for detail in details:
         if detail["type"] == "missing" and detail["loc"] not in meant:
             examples = _section_at(model, detail["loc"][:-1]).model_fields[str(detail["loc"][-1])].examples
             hint = f"for example {detail['loc'][-1]}: {_flow(examples[0])}" if examples else ""
-            problems.append(_problem(detail, document, "this key", "nothing", hint))
+            told.append((detail, ("this key", "nothing", hint)))
         elif detail["type"] not in ("missing", "extra_forbidden"):
-            problems.append(_problem(detail, document, *_told(detail)))
-    return problems
+            told.append((detail, _told(detail)))
+    return [ConfigProblem(*document.locate((*at, *_in_file(detail))), *words) for detail, words in told]
 
 
 def _is_consequence(detail: ErrorDetails) -> bool:
@@ -66,17 +75,12 @@ def _is_consequence(detail: ErrorDetails) -> bool:
     return detail["type"] == "default_factory_not_called"
 
 
-def _problem(detail: ErrorDetails, document: Document, expected: str, found: str, hint: str) -> ConfigProblem:
-    key, line = document.locate(_in_file(detail))
-    return ConfigProblem(key, line, expected, found, hint)
-
-
 def _in_file(detail: ErrorDetails) -> tuple[str | int, ...]:
     """Return where an error is in the file: pydantic also counts the kind of a section that has several."""
     loc = detail["loc"]
     if detail["type"] == "union_tag_invalid":
         return (*loc, "kind")
-    return (loc[0], *loc[2:]) if loc[0] == "space" and len(loc) > 1 and loc[1] in _SPACES else loc
+    return tuple(part for i, part in enumerate(loc) if not (part in _SPACES and i and loc[i - 1] == "space"))
 
 
 def _told(detail: ErrorDetails) -> tuple[str, str, str]:

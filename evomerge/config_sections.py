@@ -101,6 +101,9 @@ class BudgetConfig(BaseModel):
     """Candidates to score."""
     hours: PositiveReal | None = None
     """Wall-clock hours; left out: no limit."""
+    items: Count | None = None
+    """Search items per candidate, every task's share of them; left out: all. While the optimiser waits for others, idle
+    workers score the front on the rest."""
 
 
 class WorkersConfig(BaseModel):
@@ -112,6 +115,9 @@ class WorkersConfig(BaseModel):
     """in_process: one worker, no processes; ray: a pool of workers on one machine or a cluster."""
     count: Count = 1
     """Workers; each holds one model."""
+    together: Count | None = None
+    """in_process only: most candidates that are scored together, so that layers they share are run once. Left out: 16
+    where the space is layer_flow, else 1."""
     gpus: Annotated[Real, Field(ge=0)] | None = None
     """GPUs per worker; 0.5 puts two workers on one. Left out: one where the machine has any, else none."""
     cpus: Count | None = None
@@ -128,6 +134,14 @@ class WorkersConfig(BaseModel):
             expected = "1" if info.field_name == "count" else "no address"
             refuse([mismatch(f"{expected} with backend in_process", in_words(value), "write backend: ray")])
         return value
+
+    @field_validator("together")
+    @classmethod
+    def _needs_one_process(cls, together: int | None, info: ValidationInfo) -> int | None:
+        if info.data.get("backend") == "ray" and together not in (1, None):
+            hint = "a worker on Ray scores one candidate at a time; leave it out"
+            refuse([mismatch("1 with backend ray", in_words(together), hint)])
+        return together
 
     @field_validator("gpus")
     @classmethod

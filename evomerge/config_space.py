@@ -15,6 +15,7 @@ from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Choices, Kind
 from search_spaces.operators.registry import OPERATORS as REGISTRY
 from search_spaces.recipe import Parameter
+from search_spaces.soup_weights import REACH, Form
 
 # Operators of one input alone merge a parent into a base: there is nothing to search between parents.
 OPERATORS: tuple[str, ...] = tuple(name for name, operator in REGISTRY.items() if operator.n_inputs[1] != 1)
@@ -97,6 +98,31 @@ def checked_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None) 
     if problems:
         refuse(problems)
     return full
+
+
+def checked_soup_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None, form: Form) -> dict[str, Gene]:
+    """Return every gene as `checked_genes` does, where weights sum to 1.
+
+    Args:
+        genes: see `checked_genes`.
+        operators: see `checked_genes`.
+        form: simplex or affine.
+
+    Raises:
+        ValidationError: see `checked_genes`, or an operator that has no weights, or bounds not around 0.
+    """
+    problems = []
+    for name in operators or ():
+        if "weight" not in REGISTRY[name].input_parameters:
+            expected = f"an operator that weights its parents, with weights {form}"
+            problems.append(mismatch(expected, name))
+    weight = genes.get("weight")
+    if weight is not None and not (isinstance(weight, tuple) and len(weight) == 2 and weight[0] == -weight[1] < 0):  # type: ignore[operator]
+        expected = f"[-reach, reach] with weights {form}, the uniform soup in the middle"
+        problems.append(mismatch(expected, in_words(weight), at=["weight"]))
+    if problems:
+        refuse(problems)
+    return checked_genes({"weight": (-REACH[form], REACH[form]), **genes}, operators)
 
 
 def _is_searched(gene: Gene) -> bool:

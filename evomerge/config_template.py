@@ -48,7 +48,8 @@ space:
 # Replace these two by your own: the names and the files are examples.
 objectives:
   - {{name: first, tasks: [tasks/first.jsonl]}}
-  - {{name: second, tasks: [tasks/second.jsonl], weight: 1.0}}  # only cma_es uses the weights
+  - {{name: second, tasks: [tasks/second.jsonl], weight: 1.0}}  # what maximises the mean uses the weights
+  # at_least: 0.6 (or base - 0.01, or PARENT + 0.02) beside a name makes the objective a constraint as well.
 
 # How questions become prompts; left out: plain text, and each lm-eval task's own number of examples.
 # prompts:
@@ -60,16 +61,21 @@ objectives:
 # Shares of each task's items: the optimiser sees the search items, validation items choose among what it found,
 # and test items are seen by nothing before the final table.
 splits: {{search: 0.5, validation: 0.2, test: 0.3}}
+# allow_benchmark_test_sets: true  # or take other items: arc_easy@validation
+# verification: {{margin: 0.01, masks: 3}}  # a difference that does not matter; other seeds of random masks to try
 
-# nsga2 looks for the Pareto front, cma_es maximises the weighted mean of the objectives, random is a baseline.
-# Further keys go to the library (pymoo, pycma) by its own names. Left out: cma_es for one objective, else nsga2.
+# nsga2 (or nsga3, sms_emoa, moead, ...) looks for the Pareto front, cma_es (or ga, de, pso, ...) maximises the weighted
+# mean of the objectives, random is a baseline. Further keys go to the library (pymoo, pycma) by its own names. Without
+# this section: cma_es for one objective, else nsga2.
 optimiser:
   kind: nsga2
   population: 24  # candidates per generation; left out: 24 for nsga2, pycma's own choice for cma_es
+  # warm_start: [merge.yml, runs/other]  # begin with these recipes and the fronts of these runs
 
 budget:
   evaluations: 200  # candidates to score
   # hours: 2  # also stop after this time; left out: no limit
+  # items: 100  # search items per candidate; left out: all
 
 # in_process is one worker without further processes; ray is a pool, on this machine or on a cluster.
 workers:

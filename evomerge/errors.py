@@ -8,7 +8,7 @@ from evomerge.config_errors import ConfigError
 from evomerge.front import PickError
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.run_directory import RunDirectoryError
-from evomerge.verify import VerificationError
+from evomerge.verification import VerificationError
 from evomerge.workers.errors import WorkerSetupError
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError

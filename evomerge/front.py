@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from evomerge.archive import Archive, Record
+from evomerge.archive import Archive
 from evomerge.candidate import Candidate
-from evomerge.pareto import front, knee
-from evomerge.verify import Verification
+from evomerge.constraints import Constraints
+from evomerge.pareto import constrained_front, knee
+from evomerge.predicted_front import read_prediction
+from evomerge.verification import Verification
 from fitness.scores import Estimate, ObjectiveEstimate
 
 
@@ -20,10 +22,15 @@ class PickError(ValueError):
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """A candidate that no other dominates on search items."""
+    """A candidate that no other dominates on search items.
+
+    Attributes:
+        violation: by how much constraints are missed, summed over them; above 0 only where no candidate keeps them all.
+    """
 
     candidate: Candidate
     estimate: Estimate
+    violation: float = 0.0
 
     def objective(self, name: str) -> ObjectiveEstimate:
         """Return one objective by name.
@@ -45,12 +52,24 @@ class CampaignFront:
     Attributes:
         evaluations: candidates told, failures included.
         failures: how many of them failed.
-        points: the front, landmarks included, best first objective first.
+        points: the front, landmarks included, best first objective first; of the feasible candidates, or where there
+            is none of those that violate least.
+        infeasible: how many scored candidates miss a constraint.
+        constraints: what they are measured by.
+        notes: lines about the constraints.
     """
 
     evaluations: int
     failures: int
     points: tuple[FrontPoint, ...]
+    infeasible: int = 0
+    constraints: Constraints = field(default_factory=Constraints)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the points keep all constraints; true where there are none."""
+        return all(point.violation == 0.0 for point in self.points)
 
     @property
     def knee(self) -> int:
@@ -65,23 +84,41 @@ class CampaignFront:
 
 
 def read_front(archive: Archive) -> CampaignFront:
-    """Return the front of everything scored on search items."""
+    """Return the front of everything scored on search items, each candidate by its estimate on the most items."""
     records = archive.records("search")
     scored = [(r, r.estimate) for r in records if r.estimate is not None]
+    constraints = Constraints.of(archive)
+    violations = np.array([constraints.violation(estimate) for _, estimate in scored])
+    larger = archive.rescored()
+    scored = [(record, larger.get(record.number, estimate)) for record, estimate in scored]
     values = np.array([[o.value for o in estimate.objectives] for _, estimate in scored])
-    efficient = front(values).tolist() if scored else []
-    points = [_point(archive, *scored[i]) for i in efficient]
+    efficient: list[int] = constrained_front(values, violations).tolist() if scored else []
+    points = [FrontPoint(archive.candidate(scored[i][0].number), scored[i][1], float(violations[i])) for i in efficient]
     points.sort(key=lambda p: ([-o.value for o in p.estimate.objectives], p.candidate.number))
-    return CampaignFront(len(records), len(records) - len(scored), tuple(points))
+    return CampaignFront(
+        len(records),
+        len(records) - len(scored),
+        tuple(points),
+        infeasible=int(np.count_nonzero(violations)),
+        constraints=constraints,
+        notes=tuple(constraints.described(violations)),
+    )
 
 
 def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
     """Return what `evomerge pareto --json` prints."""
     found = read_front(archive)
+    prediction = read_prediction(archive)
     return {
         "campaign": name,
         "evaluations": found.evaluations,
         "failures": found.failures,
+        "infeasible": found.infeasible,
+        "feasible": found.feasible,
+        "constraints": [
+            {"objective": bound.objective, "at_least": threshold, "written": str(bound)}
+            for bound, threshold in found.constraints.thresholds.items()
+        ],
         "front": [
             {
                 "candidate": point.candidate.number,
@@ -92,13 +129,16 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
                         "stderr": o.stderr,
                         "split": point.estimate.split,
                         "items": o.n_items,
+                        "kind": o.kind,
                     }
                     for o in point.estimate.objectives
                 },
+                "violation": point.violation,
                 "recipe": point.candidate.recipe.to_dict(),
             }
             for point in found.points
         ],
+        **({} if prediction is None else {"predicted": prediction.as_json()}),
     }
 
 
@@ -129,7 +169,3 @@ def pick(archive: Archive, choice: str) -> Candidate:
     if kind == "best":
         return max(found.points, key=lambda p: p.objective(objective).value).candidate
     raise PickError(f"pick: expected knee, best, best:OBJECTIVE, winner or a number, found {choice!r}")
-
-
-def _point(archive: Archive, record: Record, estimate: Estimate) -> FrontPoint:
-    return FrontPoint(archive.candidate(record.number), estimate)

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from search_spaces.weights.layer_surgery import FlowResident
     from search_spaces.weights.resident import ResidentModel
+
+# Kinds of spaces whose recipes have layers of their own.
+WITH_PATHS = ("layer_flow", "joint")
 
 
 def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
@@ -45,20 +49,23 @@ def _on_gpu(config: CampaignConfig) -> bool:
     return torch.cuda.is_available() and config.workers.gpus != 0
 
 
-def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel:
-    """Return a campaign's resident model, of the base's architecture."""
+def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
+    """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
     import torch
 
-    return _resident(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
-
-
-def _resident(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> ResidentModel:
-    # float32 holds the values of every recipe's dtype exactly, bfloat16 its own.
-    from search_spaces.weights.architecture import build_module
+    from search_spaces.weights.layer_surgery import FlowResident
     from search_spaces.weights.resident import ResidentModel
 
+    module = _module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+    return (FlowResident if config.space.kind in WITH_PATHS else ResidentModel)(module, parents)
+
+
+def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
+    # float32 holds the values of every recipe's dtype exactly, bfloat16 its own.
+    from search_spaces.weights.architecture import build_module
+
     module = build_module(parents[base], compute_dtype=compute_dtype)
-    return ResidentModel(module.to("cuda") if on_gpu else module, parents)
+    return module.to("cuda") if on_gpu else module
 
 
 def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
@@ -69,8 +76,10 @@ def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
     """
     import torch
 
+    from search_spaces.weights.resident import ResidentModel
+
     source = ParentSource(model)
     parents = Parents.open({"model": source})
-    resident = _resident(parents, "model", torch.float32, on_gpu=torch.cuda.is_available())
+    resident = ResidentModel(_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
     resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
     return resident.model, parents

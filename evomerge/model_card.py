@@ -9,10 +9,13 @@ from collections.abc import Mapping
 import yaml
 
 from evomerge.archive import Archive
+from evomerge.benchmark_test_sets import noted_used
 from evomerge.candidate import Candidate
 from evomerge.report.contents import campaign_settings, recorded_versions
-from evomerge.verify import Verification
+from evomerge.verification import Verification
 from fitness.scores import SPLITS, ObjectiveEstimate
+from search_spaces.layer_path import path_text, scales_text
+from search_spaces.pieces import Pieces
 from search_spaces.recipe import Input, Parameter, Recipe, Rule, Where, layer_range
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -43,6 +46,7 @@ def model_card(
     recipe = candidate.recipe
     records = archive.records("search")
     table = verification if verification and _is_in(candidate, verification) else None
+    picked = table.winner_of(candidate.number) if table else None
     # Markdown, not HTML: `cell` escapes what Markdown and the HTML inside it would interpret.
     environment = Environment(
         loader=PackageLoader("evomerge", "."),
@@ -60,10 +64,14 @@ def model_card(
         parents=_merged_parents(recipe),
         verdict=_verdict(candidate, verification),
         rows=table.rows if table else (),
+        facts=picked.facts if picked else (),
+        test_sets=noted_used(archive),
         objectives=[o.name for o in table.rows[0].objectives] if table else (),
         search=_search_scores(archive, candidate.number),
         recipe=recipe,
-        rules=[_in_words(rule) for rule in recipe.rules],
+        path=path_text(recipe),
+        scales=scales_text(recipe),
+        rules=[_in_words(rule) for rule in recipe.rules] + ([_in_segments(recipe.pieces)] if recipe.pieces else []),
         recipe_json=json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False),
         optimiser=_optimiser(settings),
         evaluations=len(records),
@@ -103,7 +111,8 @@ def _front_matter(recipe: Recipe, licence: str | None) -> str:
 
 
 def _merged_parents(recipe: Recipe) -> list[str]:
-    return list(dict.fromkeys(source.parent for rule in recipe.rules for source in rule.inputs))
+    named = [source.parent for rule in recipe.rules for source in rule.inputs]
+    return list(dict.fromkeys([*named, *(recipe.pieces.parents if recipe.pieces else ())]))
 
 
 def _is_in(candidate: Candidate, verification: Verification) -> bool:
@@ -115,6 +124,9 @@ def _verdict(candidate: Candidate, verification: Verification | None) -> str:
         return (
             "Not verified: no held-out items have been scored, so nothing is known of it beyond the items searched on."
         )
+    picked = verification.winner_of(candidate.number)
+    if picked is not None:
+        return picked.verdict
     if candidate.number == verification.winner:
         return verification.verdict
     if _is_in(candidate, verification):
@@ -133,6 +145,17 @@ def _in_words(rule: Rule) -> Mapping[str, str]:
         "where": _where(rule.where),
         "operator": f"{rule.operator} ({own})" if own else rule.operator,
         "inputs": "; ".join(_input(source) for source in rule.inputs),
+    }
+
+
+def _in_segments(pieces: Pieces) -> Mapping[str, str]:
+    inputs = [
+        f"{parent} (mean weight {share:.3g})" for parent, share in zip(pieces.parents, pieces.shares, strict=True)
+    ]
+    return {
+        "where": "everything",
+        "operator": f"linear, other weights in each of {len(pieces.coefficients)} segments of the parameters",
+        "inputs": "; ".join(inputs),
     }
 
 

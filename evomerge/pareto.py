@@ -29,6 +29,26 @@ def front(values: ArrayLike) -> NDArray[np.intp]:
     return np.flatnonzero(moocore.is_nondominated(points, maximise=True, keep_weakly=True))
 
 
+def constrained_front(values: ArrayLike, violations: ArrayLike) -> NDArray[np.intp]:
+    """Return which feasible points no other feasible point dominates.
+
+    Where no point is feasible, the front of those that violate least is returned.
+
+    Args:
+        values: (n, m), higher is better, finite; n >= 0, m >= 1.
+        violations: (n,), at least 0; 0 is feasible.
+
+    Returns:
+        (n_front,) indices into `values`, ascending.
+
+    Raises:
+        ValueError: see `front`.
+    """
+    points, violations = _checked(values), np.asarray(violations, dtype=np.float64)
+    least = np.flatnonzero(violations <= violations.min(initial=np.inf))
+    return np.asarray(least[front(points[least])])
+
+
 def knee(values: ArrayLike) -> int:
     """Return the front point farthest from the line (plane) through the extreme points.
 

@@ -21,6 +21,24 @@ class Limits:
 
 
 @dataclass
+class Utilisation:
+    """How much of the workers' time was spent on candidates, in worker seconds of this session."""
+
+    busy: float = 0.0
+    available: float = 0.0
+
+    def add(self, seconds: float, *, running: int, workers: int) -> None:
+        """Count a stretch of time with so many candidates under way."""
+        self.busy += seconds * min(running, workers)
+        self.available += seconds * workers
+
+    @property
+    def share(self) -> float | None:
+        """In [0, 1]; None before the first stretch."""
+        return self.busy / self.available if self.available > 0 else None
+
+
+@dataclass
 class Progress:
     """How far a search is.
 
@@ -32,6 +50,7 @@ class Progress:
         left: seconds until the end at the pace so far, or None before the first candidate of this session.
         best: the evaluation with the highest mean objective so far; None before the first.
         latest: the outcomes that this step brought.
+        utilisation: of the workers.
     """
 
     total: int
@@ -41,3 +60,4 @@ class Progress:
     left: float | None = None
     best: Evaluation | None = None
     latest: list[Outcome] = field(default_factory=list)
+    utilisation: Utilisation = field(default_factory=Utilisation)

@@ -15,8 +15,10 @@ from rich.table import Table
 
 from evomerge.front import CampaignFront
 from evomerge.progress import Progress
-from evomerge.verify import Row, Verification
-from fitness.scores import ObjectiveEstimate
+from evomerge.verification import Row, Verification
+from fitness.scores import Estimate, ObjectiveEstimate
+from search_spaces.layer_path import path_text, scales_text
+from search_spaces.recipe import Recipe
 
 SECONDS_BETWEEN_LINES = 10.0
 WIDTH_OF_A_FILE = 120
@@ -34,13 +36,31 @@ def front_table(front: CampaignFront) -> Table:
     for objective in front.points[0].estimate.objectives:
         table.add_column(objective.name, justify="right")
     table.add_column("mean", justify="right")
+    table.add_column("scores")
     table.add_column("")
+    paths = [_path(point.candidate.recipe) for point in front.points]
+    if any(paths):
+        table.add_column("layers", overflow="fold")
+    rests_on = _rests_on([point.estimate for point in front.points])
     knee = front.knee
     for i, point in enumerate(front.points):
         name = point.candidate.label or str(point.candidate.number)
         cells = [_plus_minus(o) for o in point.estimate.objectives]
-        table.add_row(name, *cells, f"{point.estimate.mean:.3f}", "knee" if i == knee else "")
+        mark, path = "knee" if i == knee else "", paths[i : i + 1] if any(paths) else []
+        table.add_row(name, *cells, f"{point.estimate.mean:.3f}", rests_on[i], mark, *path)
     return table
+
+
+def _rests_on(estimates: Sequence[Estimate]) -> list[str]:
+    """Return what each estimate rests on; where some were scored on more items than others, on how many."""
+    sizes = [min(objective.n_items for objective in estimate.objectives) for estimate in estimates]
+    if len(set(sizes)) == 1:
+        return [estimate.in_words for estimate in estimates]
+    return [e.in_words if e.kind == "estimated" else f"{n} items" for e, n in zip(estimates, sizes, strict=True)]
+
+
+def _path(recipe: Recipe) -> str:
+    return "; ".join(part for part in (path_text(recipe), scales_text(recipe)) if part)
 
 
 def verification_table(verification: Verification) -> Table:
@@ -56,11 +76,19 @@ def verification_table(verification: Verification) -> Table:
         if kind and row.kind != kind:
             table.add_section()
         kind = row.kind
+        picked = verification.winner_of(row.candidate)
+        name = row.name if picked is None else f"{row.name} ({', '.join(picked.picks)})"
         style = "bold" if row.candidate == verification.winner else ""
-        table.add_row(
-            row.name, *[_plus_minus(o) for o in row.objectives], f"{row.mean:.3f}", _difference(row), style=style
-        )
+        table.add_row(name, *[_plus_minus(o) for o in row.objectives], f"{row.mean:.3f}", _difference(row), style=style)
     return table
+
+
+def verdict_lines(verification: Verification) -> list[str]:
+    """Return the winner's verdict with its facts, then those of the other winners."""
+    lines = [] if verification.winners else [verification.verdict]
+    for winner in verification.winners:
+        lines += [winner.verdict, *(f"  - {fact}" for fact in winner.facts)]
+    return lines
 
 
 def plain_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -119,8 +147,12 @@ def _line(progress: Progress) -> str:
         best = progress.best
         values = " ".join(f"{o.name} {o.value:.3f}" for o in best.estimate.objectives)
         name = best.candidate.label or f"candidate {best.candidate.number}"
+        values += f"; misses constraints by {best.violation:.3f}" if best.violation else ""
+        values += "; estimated" if best.estimate.kind == "estimated" else ""
         parts.append(f"best mean {best.estimate.mean:.3f} ({name}: {values})")
     parts.append(f"{progress.failures} failed")
+    if progress.utilisation.share is not None:
+        parts.append(f"workers {progress.utilisation.share:.0%} busy")
     if progress.left is not None:
         parts.append(f"{duration(progress.left)} left")
     return "  ".join(parts)

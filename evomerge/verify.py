@@ -1,133 +1,77 @@
 """Held-out verification: is the winner real?
 
-Optimisers see search items only. Here the best candidates of the search are scored on validation items, one winner is
-picked there, and only then does anybody look at test items. The verdict is one paired comparison of that winner with
-the best parent, so no correction for the number of candidates is needed.
+Optimisers see search items only. Here a shortlist of the search is scored on validation items, one winner per pick is
+chosen there, and so is the parent that tables compare with; only then does anybody look at test items, which the
+winners, the parents and the baselines are scored on once. `standing` says what may be concluded.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Failure
-from evomerge.pareto import front
+from evomerge.contenders import contenders, picks
+from evomerge.fresh_masks import fresh_masks
+from evomerge.standing import standing
+from evomerge.verification import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
 from evomerge.workers.protocol import WorkerPool
 from fitness.protocols import Estimator
-from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate, Split
-from fitness.statistics import Difference
+from fitness.scores import Budget, Estimate, ItemScores, Split
+from fitness.statistics import Difference, PairedComparison
 
-Compare = Callable[[ItemScores, ItemScores], Difference]
+BASE = "base"
+MARGIN = 0.01
 _LOG = logging.getLogger(__name__)
 
 
-class VerificationError(RuntimeError):
-    """There is nothing to verify, or a parent cannot be scored."""
-
-
 @dataclass(frozen=True)
-class Row:
-    """One line of the held-out table.
+class _Chosen:
+    """What was chosen before test items were looked at: winner -> its picks, and the parent to compare with."""
 
-    Attributes:
-        name: a parent's name, `uniform mean`, `default TIES`, or `candidate N`.
-        candidate: its number in the archive.
-        objectives: on test items.
-        mean: unweighted mean of the objectives.
-        difference: of the means, paired by item, against the best parent; None for that parent itself.
-    """
-
-    name: str
-    candidate: int
-    kind: Literal["parent", "baseline", "winner"]
-    objectives: tuple[ObjectiveEstimate, ...]
-    mean: float
-    difference: Difference | None
-
-
-@dataclass(frozen=True)
-class Verification:
-    """The held-out table and what it says.
-
-    Attributes:
-        best_parent: the parent with the highest mean on test items.
-        winner: the candidate that was picked on validation items.
-        wins: whether the 95 % interval of the winner's difference to the best parent lies above 0.
-        verdict: the same in words.
-    """
-
-    rows: tuple[Row, ...]
+    winners: Mapping[int, tuple[str, ...]]
     best_parent: str
-    winner: int
-    wins: bool
-    verdict: str
-
-    def to_json(self) -> str:
-        """Return JSON that `from_json` reads."""
-        return json.dumps(asdict(self))
-
-    @staticmethod
-    def from_json(text: str) -> Verification:
-        """Read what `to_json` wrote."""
-        data = json.loads(text)
-        rows = tuple(
-            Row(
-                row["name"],
-                row["candidate"],
-                row["kind"],
-                tuple(ObjectiveEstimate(**o) for o in row["objectives"]),
-                mean=row["mean"],
-                difference=None if row["difference"] is None else Difference(**row["difference"]),
-            )
-            for row in data["rows"]
-        )
-        return Verification(rows, data["best_parent"], data["winner"], wins=data["wins"], verdict=data["verdict"])
-
-
-def contenders(archive: Archive, top: int) -> list[Candidate]:
-    """Return up to `top` proposals to verify: the front first, then the rest, each by the mean of the objectives.
-
-    Raises:
-        VerificationError: no proposal has been scored.
-    """
-    landmarks = {candidate.number for candidate in archive.landmarks()}
-    scored = [r for r in archive.records("search") if r.estimate is not None and r.number not in landmarks]
-    if not scored:
-        raise VerificationError("expected scored candidates, found none; run the search first")
-    estimates = [r.estimate for r in scored if r.estimate is not None]
-    efficient = set(front(np.array([[o.value for o in e.objectives] for e in estimates])).tolist())
-    ranked = sorted(range(len(scored)), key=lambda i: (i not in efficient, -estimates[i].mean, scored[i].number))
-    chosen: dict[str, Candidate] = {}
-    for i in ranked:
-        candidate = archive.candidate(scored[i].number)
-        chosen.setdefault(candidate.recipe.digest, candidate)
-        if len(chosen) == top:
-            break
-    return list(chosen.values())
+    split: Split
 
 
 class Verifier:
-    """Scores candidates on held-out items, once each: what the archive has is not scored again."""
+    """Scores candidates on held-out items, once each: what the archive has is not scored again.
 
-    def __init__(self, archive: Archive, pool: WorkerPool, estimator: Estimator, compare: Compare) -> None:
-        """Take the parts; `compare` gives the paired difference of two candidates' scores on the same items."""
+    Args:
+        archive: of the campaign.
+        pool: scores candidates.
+        estimator: item scores -> objectives.
+        comparison: of two models on the same items.
+        margin: a difference that does not matter, at least 0; decides on trade-offs.
+        n_masks: how many other seeds a winner with random masks is scored with, at least 0.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        pool: WorkerPool,
+        estimator: Estimator,
+        comparison: PairedComparison,
+        *,
+        margin: float = MARGIN,
+        n_masks: int = 3,
+    ) -> None:
         self._archive = archive
         self._pool = pool
         self._estimator = estimator
-        self._compare = compare
+        self._comparison = comparison
+        self._margin = margin
+        self._n_masks = n_masks
 
     def verify(self, top: int, *, validation: bool, watch: Callable[[str], None] | None = None) -> Verification:
-        """Pick a winner among the `top` contenders and test it; the result is noted in the archive.
+        """Choose winners among the `top` contenders and test them; the result is noted in the archive.
 
         Args:
-            top: how many contenders are scored.
-            validation: whether the campaign has validation items; without them the search's best is the winner.
+            top: how many contenders are scored on validation items.
+            validation: whether the campaign has validation items; without them search items choose.
             watch: called with a line for each step.
 
         Raises:
@@ -135,17 +79,43 @@ class Verifier:
         """
         say = watch or _LOG.info
         candidates = contenders(self._archive, top)
-        if validation:
-            say(f"scoring {len(candidates)} candidates on validation items")
-            chosen = self._score(candidates, "validation")
-            candidates = [c for c in candidates if c.number in chosen]
-            candidates.sort(key=lambda c: -self._estimator.estimate(chosen[c.number]).mean)
         landmarks = self._archive.landmarks()
-        say(f"scoring parents, baselines and {len(candidates)} candidates on test items")
-        scores = self._score([*landmarks, *candidates], "test")
-        verification = self._table(landmarks, [c for c in candidates if c.number in scores], scores)
-        self._archive.note("verification", verification.to_json())
-        return verification
+        parents = [c for c in landmarks if c.label in c.recipe.parents]
+        chosen = self._choose(candidates, parents, validation=validation, say=say)
+        winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]
+        say(f"scoring parents, baselines and {len(winners)} winners on test items")
+        scores = self._score([*landmarks, *winners], "test")
+        _check(parents, winners, scores)
+        winners = [c for c in winners if c.number in scores]
+        found = self._verification(landmarks, winners, scores, chosen)
+        self._archive.note("verification", found.to_json())
+        return found
+
+    def _choose(
+        self,
+        candidates: Sequence[Candidate],
+        parents: Sequence[Candidate],
+        *,
+        validation: bool,
+        say: Callable[[str], None],
+    ) -> _Chosen:
+        split: Split = "search"
+        if validation:
+            split = "validation"
+            say(f"scoring {len(candidates)} candidates and {len(parents)} parents on validation items")
+            self._score([*candidates, *parents], split)
+        known = self._estimates(split)
+        estimates = {c.number: known[c.number] for c in candidates if c.number in known}
+        _check(parents, candidates, known)
+        best = max(parents, key=lambda c: known[c.number].mean)
+        winners: dict[int, tuple[str, ...]] = {}
+        for pick, number in picks(estimates).items():
+            winners[number] = (*winners.get(number, ()), pick)
+        return _Chosen(winners, str(best.label), split)
+
+    def _estimates(self, split: Split) -> dict[int, Estimate]:
+        """Return the newest estimate of everything scored on a split."""
+        return {r.number: r.estimate for r in self._archive.records(split) if r.estimate is not None}
 
     def _score(self, candidates: Sequence[Candidate], split: Split) -> dict[int, ItemScores]:
         """Return the scores of those candidates that did not fail."""
@@ -168,56 +138,102 @@ class Verifier:
                     scores[done.candidate.number] = done.scores
         return scores
 
-    def _table(
-        self, landmarks: Sequence[Candidate], candidates: Sequence[Candidate], scores: dict[int, ItemScores]
+    def _verification(
+        self,
+        landmarks: Sequence[Candidate],
+        winners: Sequence[Candidate],
+        scores: Mapping[int, ItemScores],
+        chosen: _Chosen,
     ) -> Verification:
-        parents = [c for c in landmarks if c.label in c.recipe.parents]
-        missing = [c.label for c in parents if c.number not in scores]
-        if missing or not parents or not candidates:
-            what = f"parents {missing}" if missing else ("every candidate" if parents else "all landmarks")
-            raise VerificationError(f"cannot verify: {what} failed or were never scored on held-out items; see log.txt")
-        estimates = {number: self._estimator.estimate(found) for number, found in scores.items()}
-        best = max(parents, key=lambda c: estimates[c.number].mean)
-        rows = [self._row(c, scores, estimates, best.number) for c in [*landmarks, *candidates] if c.number in scores]
-        winner = candidates[0]
-        verdict, wins = self._verdict(winner, best, landmarks, scores)
-        return Verification(tuple(rows), str(best.label), winner.number, wins=wins, verdict=verdict)
-
-    def _row(
-        self, candidate: Candidate, scores: dict[int, ItemScores], estimates: dict[int, Estimate], best: int
-    ) -> Row:
-        number = candidate.number
-        kind: Literal["parent", "baseline", "winner"] = "winner"
-        if candidate.label is not None:
-            kind = "parent" if candidate.label in candidate.recipe.parents else "baseline"
-        return Row(
-            candidate.label or f"candidate {number}",
-            number,
-            kind,
-            estimates[number].objectives,
-            mean=estimates[number].mean,
-            difference=None if number == best else self._compare(scores[number], scores[best]),
+        others = {str(c.label): c for c in landmarks if c.number in scores}
+        best = scores[others[chosen.best_parent].number]
+        described = tuple(self._winner(c, others, scores, chosen, len(winners)) for c in winners)
+        return Verification(
+            tuple(self._row(c, scores[c.number], best) for c in (*others.values(), *winners)),
+            chosen.best_parent,
+            winners[0].number,
+            wins=described[0].standing == "better",
+            verdict=described[0].verdict,
+            winners=described,
+            chosen_on=chosen.split,
+            margin=self._margin,
         )
 
-    def _verdict(
-        self, winner: Candidate, best: Candidate, landmarks: Iterable[Candidate], scores: dict[int, ItemScores]
-    ) -> tuple[str, bool]:
-        mine = scores[winner.number]
-        difference = self._compare(mine, scores[best.number])
-        against = f"the best parent ({best.label}) by {_interval(difference)} on {len(mine.item_ids)} held-out items"
-        if difference.low > 0:
-            text = f"Candidate {winner.number} beats {against}."
-        elif difference.high < 0:
-            text = f"No candidate beats the best parent: candidate {winner.number} is worse than {against}."
-        else:
-            text = (
-                f"No candidate is shown to beat the best parent: candidate {winner.number} differs from {against}, "
-                "which may be chance."
-            )
-        baselines = [c for c in landmarks if c.label not in c.recipe.parents and c.number in scores]
-        sides = [f"{c.label} {_interval(self._compare(mine, scores[c.number]))}" for c in baselines]
-        return text + (f" Against {', '.join(sides)}." if sides else ""), difference.low > 0
+    def _winner(
+        self,
+        candidate: Candidate,
+        others: Mapping[str, Candidate],
+        scores: Mapping[int, ItemScores],
+        chosen: _Chosen,
+        n_winners: int,
+    ) -> Winner:
+        mine, number = scores[candidate.number], candidate.number
+        searched = self._estimates("search").get(number)
+        stands, words = standing(
+            mine,
+            {name: scores[c.number] for name, c in others.items() if _kind(c) == "parent"},
+            best_parent=chosen.best_parent,
+            comparison=self._comparison,
+            n_winners=n_winners,
+            margin=self._margin,
+        )
+        against = BASE if BASE in others else chosen.best_parent
+        order = sorted(others, key=lambda name: name != chosen.best_parent)
+        return Winner(
+            number,
+            chosen.winners[number],
+            tuple(objective.name for objective in self._comparison.objectives),
+            stands,
+            f"Candidate {number} {words}",
+            tuple(self._compared(mine, others[name], scores) for name in order),
+            None if searched is None else _gap(searched.mean, self._comparison.mean(mine)),
+            against,
+            self._comparison.flips(mine, scores[others[against].number]),
+            self._masks(candidate, self._estimates(chosen.split)[number]),
+            "full" if searched is None else searched.in_words,
+        )
+
+    def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:
+        noted = self._archive.noted("verification")
+        before = None if noted is None else Verification.from_json(noted).winner_of(candidate.number)
+        if before is not None and before.masks is not None and len(before.masks.seeds) == self._n_masks:
+            return before.masks
+        return fresh_masks(candidate, own, self._pool, self._estimator, n_masks=self._n_masks)
+
+    def _compared(self, mine: ItemScores, other: Candidate, scores: Mapping[int, ItemScores]) -> Comparison:
+        theirs = scores[other.number]
+        means = self._comparison.of_means(mine, theirs)
+        kind: Literal["parent", "baseline"] = "parent" if _kind(other) == "parent" else "baseline"
+        return Comparison(str(other.label), kind, means, self._comparison.of_objectives(mine, theirs))
+
+    def _row(self, candidate: Candidate, scores: ItemScores, best: ItemScores) -> Row:
+        estimate = self._estimator.estimate(scores)
+        return Row(
+            candidate.label or f"candidate {candidate.number}",
+            candidate.number,
+            _kind(candidate),
+            estimate.objectives,
+            mean=estimate.mean,
+            difference=None if scores is best else self._comparison.of_means(scores, best),
+        )
 
 
-def _interval(difference: Difference) -> str:
-    return f"{difference.value:+.3f} (95 % interval {difference.low:+.3f} to {difference.high:+.3f})"
+def _kind(candidate: Candidate) -> Literal["parent", "baseline", "winner"]:
+    if candidate.label is None:
+        return "winner"
+    return "parent" if candidate.label in candidate.recipe.parents else "baseline"
+
+
+def _gap(searched: float, tested: Difference) -> Difference:
+    """Return what the score on search items promised above what test items say; their error is its interval."""
+    return Difference(searched - tested.value, searched - tested.high, searched - tested.low, tested.stderr)
+
+
+def _check(
+    parents: Sequence[Candidate], candidates: Sequence[Candidate], scored: Mapping[int, ItemScores | Estimate]
+) -> None:
+    """Raise where not every parent, or none of the candidates, has been scored."""
+    missing = [c.label for c in parents if c.number not in scored]
+    if missing or not parents or not any(c.number in scored for c in candidates):
+        what = f"parents {missing}" if missing else ("every candidate" if parents else "all landmarks")
+        raise VerificationError(f"cannot verify: {what} failed or were never scored on held-out items; see log.txt")

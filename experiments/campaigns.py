@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evomerge.commands import results, search
+from evomerge.commands import results, stages
 from evomerge.config import load_campaign, resolved
 from evomerge.run_directory import RunDirectory
 
@@ -17,7 +17,7 @@ def search_verify_export(campaign: Path, run_dir: Path, console: Console) -> Pat
     """
     config = resolved(load_campaign(campaign), campaign.parent)
     directory = RunDirectory(run_dir)
-    search.run(config, directory, console)
+    stages.run(config, directory, console)
     winner = results.verify(directory, console, top=3, as_json=False).winner
     out = directory.exports / f"candidate-{winner}"
     if not out.exists():

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from evomerge.archive import Archive
+from evomerge.constraints import Constraints
 from evomerge.front import front_as_json, pick, read_front
+from evomerge.held_out_constraints import HeldOutBound, held_out_constraints
 from evomerge.model_card import model_card
 from evomerge.report.html import report as write_report
 from evomerge.run_directory import RunDirectory, recorded_config
-from evomerge.terminal import front_table, verification_table
-from evomerge.verify import Verification, Verifier
+from evomerge.terminal import front_table, verdict_lines, verification_table
+from evomerge.verification import Verification
+from evomerge.verify import Verifier
 
 
 @contextlib.contextmanager
@@ -34,6 +38,8 @@ def pareto(directory: RunDirectory, console: Console, *, as_json: bool) -> None:
             return
         found = read_front(archive)
         console.print(f"{name}: {found.evaluations} evaluations, {found.failures} failures", highlight=False)
+        for line in found.notes:
+            console.print(line, highlight=False)
         if found.points:
             console.print(front_table(found))
         else:
@@ -49,17 +55,34 @@ def verify(directory: RunDirectory, console: Console, *, top: int, as_json: bool
         parts = build_parts(config)
         pool = build_pool(parts, directory.root)
         try:
-            verifier = Verifier(archive, pool, parts.estimator, parts.compare)
+            verifier = Verifier(
+                archive,
+                pool,
+                parts.estimator,
+                parts.comparison,
+                margin=config.verification.margin,
+                n_masks=config.verification.masks,
+            )
             watch = None if as_json else lambda line: console.print(line, highlight=False)
             found = verifier.verify(top, validation=config.splits.validation > 0, watch=watch)
         finally:
             pool.close()
+        bounds = held_out_constraints(
+            archive,
+            found.winner,
+            parts.estimator,
+            objectives=parts.objectives,
+            task_of=parts.fitness.task_of,
+        )
         write_report(archive, directory.report, png_dir=directory.figures)
     if as_json:
-        print(json.dumps(_verification_as_json(found), indent=2))
+        print(json.dumps(_verification_as_json(found, bounds), indent=2))
     else:
         console.print(verification_table(found))
-        console.print(found.verdict, highlight=False)
+        for line in verdict_lines(found):
+            console.print(line, highlight=False)
+        for bound in bounds:
+            console.print(str(bound), highlight=False)
         console.print(f"report: {directory.report}", highlight=False)
     return found
 
@@ -73,6 +96,7 @@ def export(directory: RunDirectory, console: Console, *, choice: str, out: Path)
 
     with _reading(directory) as archive:
         candidate = pick(archive, choice)
+        violation = Constraints.of(archive).violation_of(archive, candidate.number)
         noted = archive.noted("verification")
         verification = None if noted is None else Verification.from_json(noted)
         try:
@@ -84,6 +108,8 @@ def export(directory: RunDirectory, console: Console, *, choice: str, out: Path)
     parents = Parents.of(candidate.recipe)
     path = write_checkpoint(candidate.recipe, parents, out, model_card=card, extra_files=extra)
     console.print(f"candidate {candidate.number} is in {path}", highlight=False)
+    if violation:
+        console.print(f"note: it misses constraints by {violation:.3f} on search items", highlight=False)
     return path
 
 
@@ -94,7 +120,7 @@ def report(directory: RunDirectory, console: Console) -> None:
     console.print(f"report: {directory.report}", highlight=False)
 
 
-def _verification_as_json(verification: Verification) -> dict[str, Any]:
+def _verification_as_json(verification: Verification, bounds: Sequence[HeldOutBound]) -> dict[str, Any]:
     return {
         "rows": [
             {
@@ -102,7 +128,7 @@ def _verification_as_json(verification: Verification) -> dict[str, Any]:
                 "candidate": row.candidate,
                 "kind": row.kind,
                 "objectives": {
-                    o.name: {"value": o.value, "stderr": o.stderr, "split": "test", "items": o.n_items}
+                    o.name: {"value": o.value, "stderr": o.stderr, "split": "test", "items": o.n_items, "kind": o.kind}
                     for o in row.objectives
                 },
                 "mean": row.mean,
@@ -113,7 +139,12 @@ def _verification_as_json(verification: Verification) -> dict[str, Any]:
             for row in verification.rows
         ],
         "best_parent": verification.best_parent,
+        "chosen_on": verification.chosen_on,
         "winner": verification.winner,
         "wins": verification.wins,
+        "standing": verification.standing,
         "verdict": verification.verdict,
+        "margin": verification.margin,
+        "winners": [asdict(winner) for winner in verification.winners],
+        "constraints": [{**asdict(bound), "holds": bound.holds} for bound in bounds],
     }

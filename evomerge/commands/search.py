@@ -15,11 +15,13 @@ from rich.console import Console
 
 import evomerge
 from evomerge.archive import Archive
+from evomerge.benchmark_test_sets import note_used
 from evomerge.build import Parts, build_parts, build_pool
 from evomerge.build_optimiser import build_optimiser, check_optimiser
 from evomerge.campaign import Campaign, SearchInterruptedError
 from evomerge.config import CampaignConfig, dump_campaign
 from evomerge.config_changes import as_diff, past_changing
+from evomerge.constraints import Constraints
 from evomerge.doctor import versions
 from evomerge.front import read_front
 from evomerge.live_models import with_compute_dtype
@@ -27,6 +29,7 @@ from evomerge.progress import Limits
 from evomerge.report.html import report
 from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
 from evomerge.terminal import SearchProgress, duration, front_table
+from evomerge.warm_start import warm_start
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,9 +54,13 @@ def run(config: CampaignConfig, directory: RunDirectory, console: Console) -> No
             directory.campaign.write_text(dump_campaign(config))
             console.print(f"[bold]{config.name}[/bold]: reading parents and tasks")
             parts = build_parts(config)
+            note_used(archive, parts.test_sets)
+            _check_reduced(parts, archive)
             _show_warnings(parts, console)
             _search(parts, archive, directory, console)
             found = read_front(archive)
+            for line in found.notes:
+                console.print(line, highlight=False)
             if found.points:
                 console.print(front_table(found))
             report(archive, directory.report, png_dir=directory.figures)
@@ -77,7 +84,7 @@ def _open_or_create(config: CampaignConfig, directory: RunDirectory, console: Co
         return archive
     archive = Archive.open(directory.archive)
     changes = past_changing(recorded_config(archive), config)
-    if changes:
+    if changes and archive.n_candidates:
         archive.close()
         raise RunDirectoryError(
             f"{directory.root}: expected the campaign that began here, found a file that would change its past:\n"
@@ -98,10 +105,14 @@ def _show_warnings(parts: Parts, console: Console) -> None:
 
 def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Console) -> None:
     config, space = parts.config, parts.space
-    optimiser = build_optimiser(config, space)
+    started = warm_start(config.optimiser.warm_start, space, config.sources, archive)
+    for line in started.notes:
+        console.print(line, highlight=False)
+    optimiser = build_optimiser(config, space, started.genomes)
+    n_genes = len(space.gene_names())
     console.print(
-        f"{len(parts.parents.checkpoints)} models, {len(space.gene_names())} genes, "
-        f"{len(parts.fitness.splits.items['search'])} search items, {config.budget.evaluations} candidates",
+        f"{len(parts.parents.checkpoints)} models, {f'{n_genes} genes, ' if n_genes else ''}"
+        f"{_search_items(parts)}, {config.budget.evaluations} candidates",
         highlight=False,
     )
     _LOG.info("evomerge %s: %s, %d candidates so far", evomerge.__version__, config.name, archive.n_candidates)
@@ -116,6 +127,10 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
                 estimator=parts.estimator,
                 pool=pool,
                 limits=Limits(config.budget.evaluations, config.budget.hours),
+                budget=parts.search_budget,
+                further=parts.further_items,
+                landmarks=started.landmarks,
+                constraints=Constraints([o.bound for o in config.objectives if o.bound is not None]),
                 watch=progress.watch,
             )
             with _draining(campaign, console):
@@ -128,7 +143,28 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
             f"stopped; everything is saved. To go on: run the same command again ({directory.root})"
         )
     reason = {"evaluations": "", "hours": ": the hours are spent", "exhausted": ": the optimiser has nothing to add"}
-    console.print(f"searched for {duration(time.monotonic() - began)}{reason[ending]}", highlight=False)
+    busy = campaign.utilisation.share
+    used = "" if busy is None else f", workers {busy:.0%} busy"
+    console.print(f"searched for {duration(time.monotonic() - began)}{used}{reason[ending]}", highlight=False)
+
+
+def _search_items(parts: Parts) -> str:
+    n_all, chosen = len(parts.fitness.splits.items["search"]), parts.search_budget.items
+    return f"{n_all} search items" if chosen is None else f"{len(chosen)} of {n_all} search items"
+
+
+def _check_reduced(parts: Parts, archive: Archive) -> None:
+    """Record which reduced benchmark scores here rest on, or find it unchanged."""
+    digest = "" if parts.reduced is None else parts.reduced.digest
+    noted = archive.noted("reduced")
+    if noted is None:
+        archive.note("reduced", digest)
+    elif noted != digest:
+        file = parts.config.reduced and parts.config.reduced.file
+        raise RunDirectoryError(
+            f"reduced: expected the file {file} as it was when this search began, found another: put it back, or "
+            "start a new search with --run-dir"
+        )
 
 
 @contextlib.contextmanager

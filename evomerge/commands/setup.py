@@ -6,10 +6,12 @@ import math
 import resource
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from evomerge.benchmark_test_sets import described
 from evomerge.build import Parts, build_parts, build_worker
 from evomerge.build_optimiser import build_optimiser, check_optimiser
 from evomerge.campaign import CampaignError
@@ -20,7 +22,7 @@ from evomerge.doctor import examine
 from evomerge.live_models import with_compute_dtype
 from evomerge.run_directory import RunDirectoryError
 from evomerge.terminal import duration, plain_table
-from fitness.scores import Budget
+from search_spaces.genes import GeneInfo
 
 GIB = 2**30
 
@@ -54,9 +56,28 @@ def plan(config: CampaignConfig, console: Console) -> None:
     console.print(plain_table("Parents", ("property", *names, "", "note"), rows))
     preflight.raise_for_errors()
     space = parts.space
-    genes = [(str(i), str(gene), gene.range) for i, gene in enumerate(space.gene_names())]
-    console.print(plain_table(f"{len(genes)} genes", ("", "gene", "values"), genes))
+    genes = space.gene_names()
+    if genes:
+        console.print(plain_table(f"{len(genes)} genes", ("", "gene", "values"), _gene_rows(genes)))
     _print_cost(config, parts, console)
+
+
+def _gene_rows(genes: Sequence[GeneInfo]) -> list[tuple[str, str, str]]:
+    """Return a row per gene; genes of single layers that follow each other, otherwise alike, share one."""
+    rows: list[tuple[int, int, GeneInfo]] = []
+    for i, gene in enumerate(genes):
+        before = rows[-1][2] if rows else None
+        if (
+            before
+            and before.layers
+            and gene.layers
+            and gene == replace(before, layers=gene.layers)
+            and (gene.layers == (before.layers[1], before.layers[1] + 1))
+        ):
+            rows[-1] = (rows[-1][0], i, replace(gene, layers=(before.layers[0], gene.layers[1])))
+        else:
+            rows.append((i, i, gene))
+    return [(str(a) if a == b else f"{a}-{b}", str(gene), gene.range) for a, b, gene in rows]
 
 
 def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
@@ -66,7 +87,7 @@ def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
     recipes = [*proposed, *(landmark.recipe for landmark in parts.space.landmarks())][:3]
     seconds = []
     for number, recipe in enumerate(recipes):
-        done = worker.evaluate(Candidate(number, recipe), Budget("search"))
+        done = worker.evaluate(Candidate(number, recipe), parts.search_budget)
         if isinstance(done, Failure):
             raise CampaignError(f"a candidate cannot be scored, at stage {done.stage}: {done.reason}")
         seconds.append(done.seconds)
@@ -75,11 +96,28 @@ def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
     size = weights * (4 if config.export.dtype == "float32" else 2)
     splits = parts.fitness.splits.items
     total = duration(seconds[0] + seconds[2] * (config.budget.evaluations - 1) / config.workers.count)
+    test_sets = described(parts.test_sets)
     rows = [
+        *(("searched on", f"a benchmark's own test set, {line}") for line in test_sets),
         ("items", ", ".join(f"{split} {len(items)}" for split, items in splits.items())),
         ("one candidate", f"{seconds[2]:.2f} s here (the first, with all preparation, {seconds[0]:.1f} s)"),
         ("the search", f"{total} for {config.budget.evaluations} candidates on {config.workers.count} worker(s)"),
         ("memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB:.1f} GiB per worker"),
         ("an export", f"{size / GIB:.2f} GiB; free here: {shutil.disk_usage('.').free / GIB:.0f} GiB"),
     ]
-    console.print(plain_table("Cost", ("", ""), rows))
+    console.print(plain_table("Cost", ("", ""), [*rows, *_factor_rows(config, parts)]))
+
+
+def _factor_rows(config: CampaignConfig, parts: Parts) -> list[tuple[str, str]]:
+    """Return what spectral operators of the space will keep on disk; nothing without such operators."""
+    from search_spaces.operators.registry import OPERATORS
+    from search_spaces.weights.cache_directory import cache_directory
+    from search_spaces.weights.factors import full_bytes, limit_from_environment
+
+    if not any(OPERATORS[name].module.startswith("spectral") for name in getattr(config.space, "operator", ())):
+        return []
+    experts = [parent for name, parent in parts.parents.checkpoints.items() if name != config.base_name]
+    limit, directory = limit_from_environment(), cache_directory("factors")
+    size = min(limit, sum(map(full_bytes, experts)))
+    where = f"in {directory}, at most {limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
+    return [("decompositions", f"about {size / GIB:.2f} GiB {where}")]

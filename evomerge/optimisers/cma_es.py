@@ -1,12 +1,12 @@
 """CMA-ES on the weighted mean of the objectives; the search itself is pycma's.
 
 Hansen, "The CMA Evolution Strategy: A Tutorial", arXiv:1604.00772. This file only translates: proposals into pycma's
-generations, outcomes into its losses, and its stop conditions into restarts.
+generations, outcomes into its losses, and its stop conditions into restarts (`cma_restarts`). The options are in
+`cma_options`, the surrogate of lq-CMA-ES in `cma_surrogate`.
 """
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evomerge.candidate import Evaluation, Outcome
+from evomerge.optimisers.cma_options import check_options
+from evomerge.optimisers.cma_restarts import Restarts, Run, Strategy
+from evomerge.optimisers.cma_surrogate import Surrogate
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
+from evomerge.optimisers.losses import Losses, Penalised, check_weights, mean_loss
 from evomerge.seeds import stream
 
 if TYPE_CHECKING:
@@ -28,54 +32,20 @@ logger = logging.getLogger(__name__)
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
-# pycma's options that would break a promise of ours, and what to use instead.
-OWNED_OPTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(["bounds", "BoundaryHandler"], "genomes live in the unit cube; set bounds under `space`"),
-        **dict.fromkeys(["popsize", "popsize_factor"], "use `population`"),
-        **dict.fromkeys(["seed", "randn"], "random numbers come from the campaign's seed"),
-        **dict.fromkeys(["timeout", "signals_filename"], "it would make a resumed search differ; use `budget`"),
-        **dict.fromkeys(["integer_variables", "fixed_variables"], "the search space freezes genes and decodes choices"),
-        **dict.fromkeys(["scaling_of_variables", "transformation", "typical_x"], "the search space scales genes"),
-        **dict.fromkeys(["termination_callback", "is_feasible", "CMA_sampler", "CMA_eigenmethod"], "it is code"),
-        **dict.fromkeys(["noise_handling", "restarts"], "restarts are automatic; see `incpopsize`"),
-    }
-)
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Check options meant for pycma, without building anything.
-
-    Raises:
-        OptimiserError: an option that pycma does not know or that evomerge sets itself, or a value that is not a
-            number, a boolean or a list of numbers (pycma would evaluate a string as code).
-    """
-    import cma
-
-    known = set(cma.CMAOptions.defaults())
-    for name, value in options.items():
-        if name in OWNED_OPTIONS or name.startswith("verb"):
-            reason = OWNED_OPTIONS.get(name, "evomerge logs by itself")
-            raise OptimiserError(f"{name}: expected an option of pycma that evomerge passes on; {reason}")
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known - set(OWNED_OPTIONS), n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else "; `cma.CMAOptions()` lists them"
-            raise OptimiserError(f"{name}: expected an option of pycma{hint}")
-        numbers = value if isinstance(value, (list, tuple)) else [value]
-        if not all(isinstance(number, (bool, int, float)) for number in numbers):
-            raise OptimiserError(f"{name}: expected a number, a boolean or a list of numbers, found {value!r}")
-
 
 class CmaEs:
     """Maximise the weighted mean of the objectives with CMA-ES; generational.
 
     A generation is handed out in order and learnt from when its last outcome arrives, in the order of the proposals,
-    so completion order has no effect. Failures tie at a loss worse than that of every evaluation so far. A generation
+    so completion order has no effect. With `lq` a generation comes in batches, and what the surrogate is sure of is
+    not scored at all.
+
+    Infeasible evaluations rank behind every feasible one, by their violation, and failures behind those. A generation
     that failed as a whole is therefore flat to pycma: a step without direction, and after `tolflatfitness` (1) more of
     them a restart elsewhere.
 
     When one of pycma's stop conditions holds (converged, flat, stagnating, ...) the search starts again from a
-    uniformly random point (Auger and Hansen 2005, "A restart CMA evolution strategy with increasing population size").
+    uniformly random point.
 
     Args:
         dim: number of genes, at least 1.
@@ -84,14 +54,18 @@ class CmaEs:
         population: genomes per generation, at least 2; None is pycma's 4 + 3 ln(dim).
         x0: where the first search starts: one gene value for all, or (dim,); in [0, 1].
         sigma0: initial standard deviation of every gene, positive; the cube's side is 1.
-        incpopsize: the population is multiplied by this at each restart, at least 1; 2 is IPOP-CMA-ES.
+        restarts: same, ipop or bipop (see `cma_restarts.Restarts`).
+        incpopsize: what ipop and bipop multiply the population by, at least 1; None for 2. With restarts same it makes
+            them ipop.
+        sep: learn variances only, no covariances: for hundreds of genes (sep-CMA-ES, Ros and Hansen, PPSN 2008).
+        lq: let a linear or quadratic model stand in for most evaluations: for about 20 genes at most.
         options: further options by pycma's own names (`cma.CMAOptions`).
 
     Raises:
         OptimiserError: an argument is out of range, or see `check_options`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dim: int,
         *,
@@ -100,32 +74,41 @@ class CmaEs:
         population: int | None = None,
         x0: ArrayLike = 0.5,
         sigma0: float = 1 / 6,
-        incpopsize: int = 1,
+        restarts: Strategy = "same",
+        incpopsize: int | None = None,
+        sep: bool = False,
+        lq: bool = False,
         options: Mapping[str, Any] = NO_OPTIONS,
     ) -> None:
         if dim < 1:
             raise OptimiserError(f"dim: expected at least 1 gene to search, found {dim}")
         population = int(4 + 3 * math.log(dim)) if population is None else population
-        _check_arguments(weights, population=population, sigma0=sigma0, incpopsize=incpopsize)
+        check_weights(weights)
+        _check_arguments(population=population, sigma0=sigma0, switches={"sep": sep, "lq": lq})
         check_options(options)
         self._dim = dim
         self._weights = dict(weights)
         self._seed = seed
-        self._population = population
-        self._sigma0 = sigma0
-        self._incpopsize = incpopsize
-        self._options = dict(options)
-        self._restarts = 0
-        self._worst = -math.inf  # the highest loss of an evaluation so far
-        self._strategy = self._start(_start_point(x0, dim))
+        self._options = {**options, **({"CMA_diagonal": True} if sep else {})}
+        self._lq = lq
+        self._n_runs = self._run_evaluations = 0
+        self._restarts = Restarts(
+            restarts, population=population, sigma0=sigma0, factor=incpopsize, rng=stream(seed, "cma_es", "restarts")
+        )
+        self._penalised = Penalised(self._loss)
+        self._begin(_start_point(x0, dim))
         self._samples: list[NDArray[np.float64]] = []
+        self._known: dict[int, float] = {}  # losses of this generation's samples
+        self._waiting: list[int] = []  # samples that the batch in hand consists of
         self._generation = Generation(np.empty((0, dim)), first=0)
 
     def ask(self, n: int) -> list[NDArray[np.float64]]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
         if n > 0 and self._generation.complete:
-            self._samples = self._strategy.ask()
-            genomes = np.array(self._samples)[:, : self._dim]
+            if not self._samples:
+                self._samples = self._strategy.ask()
+                self._waiting = self._wanted()
+            genomes = np.array([self._samples[i] for i in self._waiting])[:, : self._dim]
             self._generation = Generation(genomes, first=self._generation.end)
         return self._generation.hand_out(n)
 
@@ -141,43 +124,54 @@ class CmaEs:
                 self._loss(outcome)
         self._generation.receive(outcomes)
         if outcomes and self._generation.complete:
-            self._learn(self._generation.in_order())
+            losses = self._penalised.of(self._generation.in_order())[:, 0].tolist()
+            self._known.update(zip(self._waiting, losses, strict=True))
+            self._run_evaluations += len(losses)
+            self._waiting = self._wanted()
+            if not self._waiting:
+                self._learn()
 
-    def _learn(self, outcomes: Sequence[Outcome]) -> None:
-        losses = [self._loss(outcome) for outcome in outcomes if isinstance(outcome, Evaluation)]
-        self._worst = max([self._worst, *losses])
-        # A whole unit worse, not one ulp: pycma would take the latter for a flat fitness, and stop.
-        failed = 0.0 if math.isinf(self._worst) else self._worst + max(1.0, abs(self._worst))
-        told = [self._loss(outcome) if isinstance(outcome, Evaluation) else failed for outcome in outcomes]
-        self._strategy.tell(self._samples, told)
-        if reasons := self._strategy.stop():
-            self._restarts += 1
-            logger.info("restart %d of CMA-ES (%s)", self._restarts, ", ".join(reasons))
-            self._strategy = self._start(None)
+    def _wanted(self) -> list[int]:
+        """Return the samples of this generation that have to be scored next."""
+        if self._surrogate is not None:
+            return self._surrogate.wanted(self._samples, self._known.get)
+        return [i for i in range(len(self._samples)) if i not in self._known]
 
-    def _loss(self, evaluation: Evaluation) -> float:
-        """Return minus the weighted mean of the objectives, which pycma minimises."""
-        values = {objective.name: objective.value for objective in evaluation.estimate.objectives}
-        for name in self._weights:
-            if not math.isfinite(values.get(name, math.nan)):
-                raise OptimiserError(
-                    f"{name}: expected a finite value for candidate {evaluation.candidate.number}, "
-                    f"found {values.get(name, 'none')}; tell a Failure where there is no value"
-                )
-        total = math.fsum(self._weights.values())
-        return -math.fsum(weight * values[name] for name, weight in self._weights.items()) / total
+    def _learn(self) -> None:
+        """Tell pycma a whole generation, and start again where it stops."""
+        if self._surrogate is None:
+            self._strategy.tell(self._samples, [self._known[i] for i in range(len(self._samples))])
+        else:
+            self._strategy.tell(self._samples, self._surrogate.losses())
+            self._strategy.inject([self._surrogate.optimum()])
+        self._samples, self._known = [], {}
+        reasons = list(self._strategy.stop())
+        if self._run.evaluations is not None and self._run_evaluations >= self._run.evaluations:
+            reasons.append("short run")
+        if reasons:
+            logger.info("restart %d of CMA-ES (%s)", self._n_runs, ", ".join(reasons))
+            self._begin(None)
 
-    def _start(self, x0: NDArray[np.float64] | None) -> cma.CMAEvolutionStrategy:
-        """Return a fresh strategy around x0, or around a random point; a stream of its own for each restart."""
+    def _loss(self, evaluation: Evaluation) -> Losses:
+        return mean_loss(evaluation, self._weights)
+
+    def _begin(self, x0: NDArray[np.float64] | None) -> None:
+        """Begin a run around x0, or around a random point; a stream of its own for each."""
+        self._run = self._restarts.next_run(self._run_evaluations)
+        rng = stream(self._seed, "cma_es", str(self._n_runs))
+        # pycma needs two genes: a single one gets an idle companion, which ask drops.
+        start = rng.random(max(self._dim, 2)) if x0 is None else x0
+        self._strategy = self._strategy_at(start, self._run, rng)
+        self._surrogate = Surrogate() if self._lq else None
+        self._run_evaluations = 0
+        self._n_runs += 1
+
+    def _strategy_at(self, x0: NDArray[np.float64], run: Run, rng: np.random.Generator) -> cma.CMAEvolutionStrategy:
         import cma
 
-        rng = stream(self._seed, "cma_es", str(self._restarts))
-        # pycma needs two genes: a single one gets an idle companion, which ask drops.
-        n_genes = max(self._dim, 2)
-        x0 = rng.random(n_genes) if x0 is None else x0
         fixed = {
             "bounds": [0.0, 1.0],
-            "popsize": self._population * self._incpopsize**self._restarts,
+            "popsize": run.population,
             "randn": lambda *shape: rng.standard_normal(shape),
             "seed": math.nan,  # "do nothing": any other value seeds numpy's global generator
             # From 300 genes on pycma would take TPA, which draws from numpy's global generator.
@@ -187,7 +181,7 @@ class CmaEs:
             "signals_filename": "",
         }
         try:
-            return cma.CMAEvolutionStrategy(x0, self._sigma0, {**self._options, **fixed})
+            return cma.CMAEvolutionStrategy(x0, run.sigma0, {**self._options, **fixed})
         except (ValueError, TypeError, AssertionError) as error:
             raise OptimiserError(
                 f"options: expected values that pycma accepts, found {self._options}: {error}"
@@ -203,12 +197,11 @@ def _start_point(x0: ArrayLike, dim: int) -> NDArray[np.float64]:
     return full
 
 
-def _check_arguments(weights: Mapping[str, float], *, population: int, sigma0: float, incpopsize: int) -> None:
-    if not all(math.isfinite(w) and w >= 0 for w in weights.values()) or sum(weights.values()) <= 0:
-        raise OptimiserError(f"weights: expected numbers of at least 0, one of them positive, found {dict(weights)}")
+def _check_arguments(*, population: int, sigma0: float, switches: Mapping[str, object]) -> None:
     if population < 2:
         raise OptimiserError(f"population: expected at least 2, found {population}")
     if not 0 < sigma0 <= 1:
         raise OptimiserError(f"sigma0: expected a number in (0, 1], found {sigma0}")
-    if incpopsize < 1:
-        raise OptimiserError(f"incpopsize: expected at least 1, found {incpopsize}")
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise OptimiserError(f"{name}: expected true or false, found {value!r}")

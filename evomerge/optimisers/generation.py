@@ -54,6 +54,11 @@ class Generation:
         self._pending: set[int] = set()
 
     @property
+    def genomes(self) -> NDArray[np.float64]:
+        """Return all of them, (n, dim) read-only."""
+        return self._genomes
+
+    @property
     def end(self) -> int:
         """Return the proposal number that follows the last of this generation."""
         return self._first + len(self._genomes)

@@ -1,14 +1,12 @@
-"""pymoo's genetic algorithms, NSGA-II first, behind ask and tell.
+"""pymoo's algorithms, NSGA-II first, behind ask and tell.
 
 Blank and Deb, "pymoo: Multi-Objective Optimization in Python", IEEE Access 8 (2020); NSGA-II: Deb et al., "A Fast and
-Elitist Multiobjective Genetic Algorithm", IEEE TEC 6 (2002). This file only translates proposals, outcomes and options.
+Elitist Multiobjective Genetic Algorithm", IEEE TEC 6 (2002). This file only translates proposals and outcomes; the
+algorithms are in `pymoo_catalogue`, their options in `pymoo_options`.
 """
 
 from __future__ import annotations
 
-import copy
-import difflib
-import importlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,75 +17,53 @@ from numpy.typing import ArrayLike, NDArray
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
+from evomerge.optimisers.losses import (
+    Losses,
+    Penalised,
+    check_weights,
+    mean_loss,
+    objective_losses,
+    violation_of,
+)
+from evomerge.optimisers.pymoo_catalogue import ALGORITHMS
+from evomerge.optimisers.pymoo_options import build_algorithm, refused
+from evomerge.optimisers.pymoo_randomness import drawing_from
 from evomerge.seeds import stream, stream_seed
 
 if TYPE_CHECKING:
-    from pymoo.core.algorithm import Algorithm
     from pymoo.core.population import Population
 
-ALGORITHMS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "nsga2": ("pymoo.algorithms.moo.nsga2", "NSGA2"),
-        "spea2": ("pymoo.algorithms.moo.spea2", "SPEA2"),
-        "sms_emoa": ("pymoo.algorithms.moo.sms", "SMSEMOA"),
-    }
-)
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
-
-# What a value may be: bool, int (at least 1), a range of numbers, or the arguments of an operator.
-Expected = type | tuple[float, float] | Mapping[str, "Expected"]
-PROBABILITY = (0.0, 1.0)
-ETA = (1.0, 1000.0)  # distribution index: the higher, the closer children are to their parents
-OPTIONS: Mapping[str, Expected] = MappingProxyType(
-    {
-        "n_offsprings": int,
-        "eliminate_duplicates": bool,
-        "crossover": {"eta": ETA, **dict.fromkeys(["prob", "prob_var", "prob_exch", "prob_bin"], PROBABILITY)},
-        "mutation": {"eta": ETA, **dict.fromkeys(["prob", "prob_var"], PROBABILITY), "at_least_once": bool},
-    }
-)
-
-
-def check_options(options: Mapping[str, Any], known: Mapping[str, Expected] = OPTIONS, prefix: str = "") -> None:
-    """Check options meant for pymoo, without building anything.
-
-    Raises:
-        OptimiserError: an unknown option or a value of the wrong type; the message names the key.
-    """
-    for name, value in options.items():
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {prefix + nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-            raise OptimiserError(f"{prefix}{name}: expected an option of pymoo that evomerge passes on; {hint}")
-        expected = known[name]
-        if isinstance(expected, Mapping):
-            if not isinstance(value, Mapping):
-                raise OptimiserError(f"{prefix}{name}: expected keys and values such as {{eta: 15}}, found {value!r}")
-            check_options(value, expected, f"{prefix}{name}.")
-        else:
-            _check_value(prefix + name, value, expected)
+# How often an algorithm may propose nothing but genomes that are known before random ones take their place.
+MAX_REPEATS = 20
 
 
 class PymooOptimiser:
-    """Maximise every objective with one of pymoo's genetic algorithms; generational.
+    """Search with one of pymoo's algorithms; generational, or one by one where the algorithm is.
 
     A generation is handed out in order and learnt from when its last outcome arrives, in the order of the proposals,
-    so completion order has no effect. Failures break a constraint that every evaluation keeps, so selection ranks
-    them below all evaluations (Deb's feasibility rule), also where a whole generation failed. Where an algorithm
-    finds no genome that is new (its operators only made duplicates), a generation of random genomes takes the place.
+    so completion order has no effect. Infeasible evaluations break a constraint by their violation and failures by
+    more than that, so selection ranks both below (Deb's feasibility rule), also where a whole generation failed;
+    algorithms without constraints are told penalised losses (`losses.Penalised`). SRES and ISRES rank infeasible
+    genomes by chance, and C-TAEA keeps some for their diversity, as they are meant to.
+
+    A genome that was proposed before is not handed out again: the algorithm is told what is known of it. Where an
+    algorithm finds no genome that is new, a generation of random genomes takes the place.
 
     Args:
         dim: number of genes, at least 1.
         n_objectives: how many objectives each evaluation carries, at least 1.
         seed: names the streams of random numbers, at least 0.
-        algorithm: a name in `ALGORITHMS`.
-        population: genomes per generation and survivors, at least 2.
-        options: further options by pymoo's own names: `n_offsprings` (genomes per generation after the first),
-            `eliminate_duplicates`, `crossover` (arguments of SBX, e.g. eta and prob), `mutation` (of PM).
-        starts: genomes that the first generation begins with, e.g. the middle of the cube; the rest is random.
+        algorithm: a name in `ALGORITHMS`. Those whose goal is the mean maximise the weighted mean of the objectives,
+            the others every objective.
+        population: genomes per generation, at least 2; None for 24 or one per reference direction.
+        options: further options by pymoo's own names; `crossover` are arguments of SBX (e.g. eta and prob), `mutation`
+            of PM, `ref_dirs` see `reference_directions`, `ref_points` are objective values to aim at.
+        starts: genomes that the first generation begins with, e.g. the middle of the cube; the rest is as ever.
+        weights: objective name -> weight in the mean; None weighs all objectives the same.
 
     Raises:
-        OptimiserError: an argument is out of range, or see `check_options`.
+        OptimiserError: an argument or option is unknown or out of range.
     """
 
     def __init__(
@@ -97,122 +73,139 @@ class PymooOptimiser:
         n_objectives: int,
         seed: int,
         algorithm: str = "nsga2",
-        population: int = 24,
+        population: int | None = None,
         options: Mapping[str, Any] = NO_OPTIONS,
         starts: Sequence[ArrayLike] = (),
+        weights: Mapping[str, float] | None = None,
     ) -> None:
-        for name, value, least in [("dim", dim, 1), ("n_objectives", n_objectives, 1), ("population", population, 2)]:
+        sizes = {"dim": (dim, 1), "n_objectives": (n_objectives, 1), "population": (population or 2, 2)}
+        for name, (value, least) in sizes.items():
             if value < least:
                 raise OptimiserError(f"{name}: expected at least {least}, found {value}")
-        if algorithm not in ALGORITHMS:
-            raise OptimiserError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, found {algorithm!r}")
-        check_options(options)
+        if weights is not None:
+            check_weights(weights)
         self._dim = dim
         self._n_objectives = n_objectives
+        self._weights = weights
+        self._scalar = algorithm in ALGORITHMS and ALGORITHMS[algorithm].goal == "mean"
+        self._n_losses = 1 if self._scalar else n_objectives
+        self._options = options
+        self._algorithm = build_algorithm(algorithm, options, population=population, n_objectives=self._n_losses)
         self._starts = _checked_starts(starts, dim, population)
-        self._algorithm = _build(algorithm, population, options)
+        self._constrained = ALGORITHMS[algorithm].constraints
+        self._penalised = Penalised(self._losses, self._n_losses)
         self._immigration = stream(seed, algorithm, "immigrants")
+        self._chance = stream(seed, algorithm, "unseeded")
         self._setup(stream_seed(seed, algorithm))
-        self._worst = np.full(n_objectives, -np.inf)
-        self._infills: Population | None = None
+        self._proposed: Any = None  # what pymoo gave, which it wants back
+        self._unscored: Population | None = None
+        self._known: dict[bytes, tuple[Losses, float]] = {}
         self._generation = Generation(np.empty((0, dim)), first=0)
 
     def ask(self, n: int) -> list[NDArray[np.float64]]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
         if n > 0 and self._generation.complete:
-            self._infills = self._next_generation()
-            self._generation = Generation(self._infills.get("X"), first=self._generation.end)
+            self._generation = Generation(self._new_genomes(), first=self._generation.end)
         return self._generation.hand_out(n)
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Receive outcomes in any order; learn when the generation is complete.
 
         Raises:
-            OptimiserError: an outcome is not of a pending proposal, or has another number of objectives or one that is
-                not finite.
+            OptimiserError: an outcome is not of a pending proposal, or lacks an objective or holds one that is not
+                finite.
         """
         for outcome in outcomes:
             if isinstance(outcome, Evaluation):
                 self._losses(outcome)
         self._generation.receive(outcomes)
         if outcomes and self._generation.complete:
-            self._learn(self._generation.in_order())
+            self._remember(self._generation.in_order())
+            self._learn()
 
-    def _learn(self, outcomes: Sequence[Outcome]) -> None:
+    def _new_genomes(self) -> NDArray[np.float64]:
+        """Return (n, dim) genomes that were never proposed before, n >= 1."""
+        for _ in range(MAX_REPEATS):
+            self._propose()
+            if len(new := self._new()):
+                return new
+            self._learn()
+        self._propose()
+        assert self._unscored is not None
+        self._unscored.set("X", self._immigration.random((len(self._unscored), self._dim)))
+        return self._new()
+
+    def _propose(self) -> None:
+        """Let pymoo propose; keep what it did not score before."""
+        from pymoo.core.population import Population
+
+        with drawing_from(self._chance):
+            try:
+                self._proposed = self._algorithm.ask()
+            except Exception as error:
+                raise refused(self._options, error) from error
+        if self._proposed is None or np.size(self._proposed) == 0:
+            # pymoo would end the search here; a campaign ends by its budget.
+            self._algorithm.termination.force_termination = False
+            genomes = self._immigration.random((self._algorithm.n_offsprings, self._dim))
+            self._proposed = Population.new(X=genomes)
+        population = np.atleast_1d(np.asarray(self._proposed, dtype=object))
+        self._unscored = Population.create(*[individual for individual in population if not individual.evaluated])
+        if not self._known and len(self._starts):
+            n = min(len(self._starts), len(self._unscored))
+            self._unscored[:n].set("X", self._starts[:n])
+
+    def _new(self) -> NDArray[np.float64]:
+        assert self._unscored is not None
+        genomes = [np.clip(np.asarray(x, dtype=np.float64), 0.0, 1.0) for x in self._unscored.get("X")]
+        new = {genome.tobytes(): genome for genome in genomes if genome.tobytes() not in self._known}
+        return np.array([*new.values()]).reshape(-1, self._dim)
+
+    def _remember(self, outcomes: Sequence[Outcome]) -> None:
+        losses = self._penalised.of(outcomes)
+        for genome, loss, outcome in zip(self._generation.genomes, losses, outcomes, strict=True):
+            told = self._losses(outcome) if isinstance(outcome, Evaluation) and self._constrained else loss
+            self._known[genome.tobytes()] = (told, violation_of(outcome))
+
+    def _learn(self) -> None:
         from pymoo.core.evaluator import Evaluator
         from pymoo.problems.static import StaticProblem
 
-        failed = np.array([not isinstance(outcome, Evaluation) for outcome in outcomes])
-        losses = np.full((len(outcomes), self._n_objectives), -np.inf)
-        for row, outcome in zip(losses, outcomes, strict=True):
-            if isinstance(outcome, Evaluation):
-                row[:] = self._losses(outcome)
-        self._worst = np.maximum(self._worst, losses.max(axis=0))
-        # The constraint alone ranks failures last; their losses only have to be finite for scaling and distances.
-        losses[failed] = np.where(np.isfinite(self._worst), self._worst, 0.0)
-        violations = failed[:, None].astype(np.float64)
-        Evaluator().eval(StaticProblem(self._algorithm.problem, F=losses, G=violations), self._infills)
-        self._algorithm.tell(infills=self._infills)
+        assert self._unscored is not None
+        keys = [np.clip(np.asarray(x, dtype=np.float64), 0.0, 1.0).tobytes() for x in self._unscored.get("X")]
+        values = {"F": np.array([self._known[key][0] for key in keys]).reshape(-1, self._n_losses)}
+        if self._constrained:
+            values["G"] = np.array([[self._known[key][1]] for key in keys])
+        if keys:
+            Evaluator().eval(StaticProblem(self._algorithm.problem, **values), self._unscored)
+        with drawing_from(self._chance):
+            self._algorithm.tell(infills=self._proposed)
 
-    def _losses(self, evaluation: Evaluation) -> NDArray[np.float64]:
-        """Return minus the objectives, which pymoo minimises; (n_objectives,)."""
-        values = np.array([objective.value for objective in evaluation.estimate.objectives])
-        if values.shape != (self._n_objectives,) or not np.isfinite(values).all():
-            raise OptimiserError(
-                f"objectives: expected {self._n_objectives} finite values for candidate "
-                f"{evaluation.candidate.number}, found {values.tolist()}; tell a Failure where there is no value"
-            )
-        return -values
-
-    def _next_generation(self) -> Population:
-        from pymoo.core.population import Population
-
-        infills = self._algorithm.ask()
-        if self._generation.end == 0 and len(self._starts):
-            infills[: len(self._starts)].set("X", self._starts)
-        if infills is None or len(infills) == 0:
-            # pymoo would end the search here; a campaign ends by its budget.
-            self._algorithm.termination.force_termination = False
-            infills = Population.new(X=self._immigration.random((self._algorithm.n_offsprings, self._dim)))
-        return infills
+    def _losses(self, evaluation: Evaluation) -> Losses:
+        """Return what pymoo minimises; (n_losses,)."""
+        if not self._scalar:
+            return objective_losses(evaluation, self._n_objectives)
+        equal = dict.fromkeys((o.name for o in evaluation.estimate.objectives), 1.0)
+        return mean_loss(evaluation, self._weights or equal)
 
     def _setup(self, seed: int) -> None:
         from pymoo.core.problem import Problem
         from pymoo.core.termination import NoTermination
+        from pymoo.termination.max_gen import MaximumGenerationTermination
 
-        problem = Problem(n_var=self._dim, n_obj=self._n_objectives, n_ieq_constr=1, xl=0.0, xu=1.0)
-        self._algorithm.setup(problem, seed=seed, termination=NoTermination(), verbose=False)
-
-
-def _build(name: str, population: int, options: Mapping[str, Any]) -> Algorithm:
-    """Return pymoo's algorithm; operators that the options leave alone keep that algorithm's own defaults."""
-    from pymoo.operators.crossover.sbx import SBX
-    from pymoo.operators.mutation.pm import PM
-
-    operators = {"crossover": SBX, "mutation": PM}
-    arguments = {key: operators[key](**value) if key in operators else value for key, value in options.items()}
-    module, class_name = ALGORITHMS[name]
-    # A copy: default operators are shared by all instances of a class, and some keep what they saw (SPEA2's survival).
-    return copy.deepcopy(getattr(importlib.import_module(module), class_name)(pop_size=population, **arguments))
+        bounds = {"n_ieq_constr": int(self._constrained), "xl": 0.0, "xu": 1.0}
+        problem = Problem(n_var=self._dim, n_obj=self._n_losses, **bounds)
+        # RVEA's penalty grows over a number of generations, which it reads here.
+        n_gen = self._options.get("n_gen")
+        termination = NoTermination() if n_gen is None else MaximumGenerationTermination(n_gen)
+        with drawing_from(self._chance):
+            self._algorithm.setup(problem, seed=seed, termination=termination, verbose=False)
 
 
-def _checked_starts(starts: Sequence[ArrayLike], dim: int, population: int) -> NDArray[np.float64]:
+def _checked_starts(starts: Sequence[ArrayLike], dim: int, population: int | None) -> NDArray[np.float64]:
     genomes = np.array(starts, dtype=np.float64) if len(starts) else np.empty((0, dim))
     inside = genomes.shape == (len(starts), dim) and bool(((genomes >= 0.0) & (genomes <= 1.0)).all())
-    if len(starts) > population or not inside:
-        raise OptimiserError(
-            f"starts: expected at most {population} genomes of {dim} numbers in [0, 1], found {starts}"
-        )
+    if not inside or (population is not None and len(starts) > population):
+        most = "" if population is None else f"at most {population} "
+        raise OptimiserError(f"starts: expected {most}genomes of {dim} numbers in [0, 1], found {starts}")
     return genomes
-
-
-def _check_value(key: str, value: object, expected: type | tuple[float, float]) -> None:
-    if expected is bool:
-        if not isinstance(value, bool):
-            raise OptimiserError(f"{key}: expected true or false, found {value!r}")
-    elif isinstance(expected, tuple):
-        low, high = expected
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise OptimiserError(f"{key}: expected a number in [{low:g}, {high:g}], found {value!r}")
-    elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptimiserError(f"{key}: expected a whole number of at least 1, found {value!r}")

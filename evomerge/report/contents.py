@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from evomerge.archive import Archive, Record
 from evomerge.candidate import Candidate
-from evomerge.pareto import front, knee
-from evomerge.verify import Verification
+from evomerge.constraints import Constraints
+from evomerge.held_out_constraints import noted_constraints
+from evomerge.pareto import constrained_front, knee
+from evomerge.verification import Verification
 from fitness.scores import Estimate
 from search_spaces.recipe import ParentSource
 
@@ -34,9 +36,12 @@ class Scored:
         numbers: (n,) candidates' numbers.
         values: (n, m), higher is better.
         stderrs: (n, m), at least 0.
+        estimated: (n,) whether a candidate's objectives rest on a part of the search items.
+        violations: (n,) by how much constraints are missed, at least 0; 0 is feasible.
         evaluation: (n,) how many outcomes had been told, this one included.
         hours: (n,) search time when it was told, pauses between resumed sessions left out.
-        front: (n_front,) indices of nondominated candidates, best first objective first.
+        front: (n_front,) indices of nondominated feasible candidates, best first objective first; where none is
+            feasible, of those that violate least.
         knee: index of the front's knee; None when nothing is scored.
     """
 
@@ -44,6 +49,8 @@ class Scored:
     numbers: NDArray[np.int64]
     values: NDArray[np.float64]
     stderrs: NDArray[np.float64]
+    estimated: NDArray[np.bool_]
+    violations: NDArray[np.float64]
     evaluation: NDArray[np.int64]
     hours: NDArray[np.float64]
     front: NDArray[np.intp]
@@ -60,9 +67,16 @@ class Scored:
         return np.asarray(np.sqrt((self.stderrs**2).sum(axis=1)) / max(1, len(self.objectives)))
 
     @property
+    def label(self) -> str:
+        """What follows a quantity's name where not every score is full."""
+        if not self.estimated.any():
+            return ""
+        return " (estimated)" if self.estimated.all() else " (partly estimated)"
+
+    @property
     def best(self) -> int | None:
-        """Return the index of the highest mean; None when nothing is scored."""
-        return int(np.argmax(self.means)) if len(self.numbers) else None
+        """Return the index of the highest mean, feasible candidates first; None when nothing is scored."""
+        return int(np.lexsort((-self.means, self.violations))[0]) if len(self.numbers) else None
 
     def index(self, number: int) -> int | None:
         """Return where a candidate stands; None when it was not scored."""
@@ -93,6 +107,7 @@ class Contents:
         began, ended: seconds since the epoch of the first and last outcome; None before the first.
         hours: search time, pauses left out.
         versions: program -> version that the campaign recorded.
+        constraints: lines about what candidates must keep, and whether the winner does on held-out items.
     """
 
     campaign: str
@@ -107,6 +122,7 @@ class Contents:
     hours: float
     versions: Mapping[str, str]
     verification: Verification | None
+    constraints: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -141,12 +157,14 @@ def read_contents(archive: Archive) -> Contents:
     landmarks = tuple(archive.landmarks())
     campaign = archive.campaign
     noted = archive.noted("verification")
+    constraints = Constraints.of(archive)
+    scored = _scored(records, hours, constraints, archive.rescored())
     return Contents(
         campaign=campaign,
         settings=campaign_settings(campaign),
         landmarks=landmarks,
         sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
-        scored=_scored(records, hours),
+        scored=scored,
         failures=_failures(records),
         evaluations=len(records),
         began=records[0].at - records[0].seconds if records else None,
@@ -154,6 +172,10 @@ def read_contents(archive: Archive) -> Contents:
         hours=float(hours[-1]) if records else 0.0,
         versions=recorded_versions(archive),
         verification=None if noted is None else Verification.from_json(noted),
+        constraints=(
+            *constraints.described(scored.violations),
+            *(str(bound) for bound in noted_constraints(archive)),
+        ),
     )
 
 
@@ -180,12 +202,16 @@ def new_bests(values: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.flatnonzero(values > before)
 
 
-def _scored(records: Sequence[Record], hours: NDArray[np.float64]) -> Scored:
-    found = [(i, r.number, r.estimate) for i, r in enumerate(records) if r.estimate is not None]
+def _scored(
+    records: Sequence[Record], hours: NDArray[np.float64], constraints: Constraints, larger: Mapping[int, Estimate]
+) -> Scored:
+    told = [(i, r.number, r.estimate) for i, r in enumerate(records) if r.estimate is not None]
+    violations = np.array([constraints.violation(estimate) for *_, estimate in told], dtype=np.float64)
+    found = [(i, number, larger.get(number, estimate)) for i, number, estimate in told]
     names = tuple(o.name for o in found[0][2].objectives) if found else ()
     shape = (len(found), len(names))
     values = np.array([_numbers(estimate, "value") for *_, estimate in found]).reshape(shape)
-    efficient = front(values) if found else np.empty(0, dtype=np.intp)
+    efficient = constrained_front(values, violations) if found else np.empty(0, dtype=np.intp)
     efficient = efficient[np.argsort(-values[efficient, 0], kind="stable")] if found else efficient
     order = np.array([i for i, *_ in found], dtype=np.int64)
     return Scored(
@@ -193,6 +219,8 @@ def _scored(records: Sequence[Record], hours: NDArray[np.float64]) -> Scored:
         numbers=np.array([number for _, number, _ in found], dtype=np.int64),
         values=values,
         stderrs=np.array([_numbers(estimate, "stderr") for *_, estimate in found]).reshape(shape),
+        estimated=np.array([estimate.kind == "estimated" for *_, estimate in found], dtype=bool),
+        violations=violations,
         evaluation=order + 1,
         hours=hours[order],
         front=efficient,

@@ -13,7 +13,9 @@ from evomerge.archive import Archive
 from evomerge.report.contents import Contents
 from evomerge.report.gene_figure import gene_figure
 from evomerge.report.gene_map import GeneMap, depth, gene_maps
+from evomerge.report.path_map import path_maps
 from fitness.scores import SPLITS, Estimate, ItemScores
+from search_spaces.layer_path import path_text
 from search_spaces.recipe import Recipe
 
 # However large the campaign, a page stays a few megabytes beside the plotting library.
@@ -53,7 +55,7 @@ def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
     """Return JSON data of the candidates in `embedded` as far as the byte budget goes."""
     recipes = {number: archive.candidate(number).recipe for number in embedded(contents)}
     n_layers = depth(list(recipes.values()))
-    maps = {number: gene_maps(recipe, n_layers) for number, recipe in recipes.items()}
+    maps = {number: _maps(recipe, n_layers) for number, recipe in recipes.items()}
     ranges = parameter_ranges(map_ for found in maps.values() for map_ in found)
     estimates = {split: {r.number: r.estimate for r in archive.records(split)} for split in SPLITS[1:]}
     marks = candidate_marks(contents)
@@ -66,8 +68,9 @@ def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
             "title": contents.title(number),
             "marks": marks.get(number, []),
             "objectives": [*_search_objectives(contents, number), *_held_out_objectives(held_out)],
-            "tasks": list(_tasks(archive, number)),
+            "tasks": list(_tasks(archive, contents, number)),
             "recipe": recipe.to_dict(),
+            "path": path_text(recipe),
             "genes": [gene_figure(m, ranges[m.parameter]) for m in maps[number] if m.parameter in ranges],
         }
         size += len(json.dumps(detail))
@@ -86,7 +89,9 @@ def candidate_marks(contents: Contents) -> dict[int, list[str]]:
         marks.setdefault(number, []).append(text)
 
     if verification is not None:
-        mark(verification.winner, "verified winner" if verification.wins else "picked on validation items")
+        picked = {winner.candidate: winner.wins for winner in verification.winners}
+        for number, wins in (picked or {verification.winner: verification.wins}).items():
+            mark(number, "verified winner" if wins else f"picked on {verification.chosen_on} items")
     for landmark in contents.landmarks:
         mark(landmark.number, "parent" if landmark.number in contents.parents else "baseline")
     if scored.knee is not None and scored.best is not None:
@@ -116,9 +121,13 @@ def gene_maps_of(archive: Archive, contents: Contents, number: int) -> list[tupl
     """Return one candidate's maps, each with its parameter's range over the embedded candidates."""
     recipes: list[Recipe] = [archive.candidate(n).recipe for n in embedded(contents)]
     n_layers = depth(recipes)
-    ranges = parameter_ranges(m for recipe in recipes for m in gene_maps(recipe, n_layers))
-    maps = gene_maps(archive.candidate(number).recipe, n_layers)
+    ranges = parameter_ranges(m for recipe in recipes for m in _maps(recipe, n_layers))
+    maps = _maps(archive.candidate(number).recipe, n_layers)
     return [(m, ranges[m.parameter]) for m in maps if m.parameter in ranges]
+
+
+def _maps(recipe: Recipe, n_layers: int) -> list[GeneMap]:
+    return [*path_maps(recipe), *gene_maps(recipe, n_layers)]
 
 
 def _by_interest(contents: Contents) -> Iterator[int]:
@@ -142,20 +151,31 @@ def _search_objectives(contents: Contents, number: int) -> Iterator[dict[str, An
     index = scored.index(number)
     for k, name in enumerate(scored.objectives if index is not None else ()):
         value, stderr = float(scored.values[index, k]), float(scored.stderrs[index, k])
-        yield {"split": "search", "name": name, "value": value, "stderr": stderr}
+        kind = "estimated" if scored.estimated[index] else "full"
+        yield {"split": "search", "name": name, "value": value, "stderr": stderr, "kind": kind}
 
 
 def _held_out_objectives(estimates: Iterable[Estimate | None]) -> Iterator[dict[str, Any]]:
     for estimate in estimates:
         for o in estimate.objectives if estimate else ():
-            yield {"split": estimate.split, "name": o.name, "value": o.value, "stderr": o.stderr}  # type: ignore[union-attr]
+            split = estimate.split  # type: ignore[union-attr]
+            yield {"split": split, "name": o.name, "value": o.value, "stderr": o.stderr, "kind": o.kind}
 
 
-def _tasks(archive: Archive, number: int) -> Iterator[dict[str, Any]]:
+def _tasks(archive: Archive, contents: Contents, number: int) -> Iterator[dict[str, Any]]:
+    index = contents.scored.index(number)
     for split in SPLITS:
         scores = archive.scores(number, split)
+        part = split == "search" and index is not None and bool(contents.scored.estimated[index])
         for task in task_scores(scores) if scores else ():
-            yield {"split": split, "name": task.task, "value": task.mean, "stderr": task.stderr, "items": task.n_items}
+            yield {
+                "split": split,
+                "name": task.task,
+                "value": task.mean,
+                "stderr": task.stderr,
+                "items": task.n_items,
+                "kind": "estimated" if part else "full",
+            }
 
 
 def _stderr(values: list[float]) -> float:

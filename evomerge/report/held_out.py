@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evomerge.verify import Row, Verification
+from evomerge.verification import Row, Standing, Verification
+
+_ROLES: Mapping[Standing, str] = {"better": "winner", "trade_off": "trade-off", "not_shown": "picked"}
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,13 @@ class TableRow:
 
     Attributes:
         role: what it is, in words.
+        picks: what chose it, in words; empty where nothing did.
         whisker: None for the best parent, which the others are compared with.
     """
 
     row: Row
     role: str
+    picks: str
     whisker: Whisker | None
 
 
@@ -59,6 +64,7 @@ def held_out_table(verification: Verification) -> HeldOutTable:
         TableRow(
             row,
             _role(row, verification),
+            _picks(row, verification),
             None if (d := row.difference) is None else Whisker(percent(d.low), percent(d.value), percent(d.high)),
         )
         for row in verification.rows
@@ -68,8 +74,16 @@ def held_out_table(verification: Verification) -> HeldOutTable:
 
 
 def _role(row: Row, verification: Verification) -> str:
+    picked = verification.winner_of(row.candidate)
+    if picked is not None:
+        return _ROLES[picked.standing]
     if row.kind == "winner" and row.candidate == verification.winner:
-        return "winner" if verification.wins else "picked"
+        return _ROLES[verification.standing]
     if row.kind == "parent" and row.name == verification.best_parent:
         return "best parent"
     return {"parent": "parent", "baseline": "baseline", "winner": "contender"}[row.kind]
+
+
+def _picks(row: Row, verification: Verification) -> str:
+    picked = verification.winner_of(row.candidate)
+    return "" if picked is None else ", ".join(picked.picks)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.archive import Archive
+from evomerge.predicted_front import Prediction, read_prediction
 from evomerge.report.contents import Contents, read_contents
 from evomerge.report.details import details
 from evomerge.report.figures import FEW_POINTS, front_figure, progress_figure
@@ -17,6 +18,7 @@ from evomerge.report.held_out import held_out_table
 from evomerge.report.images import save_images
 from evomerge.report.palette import DARK, LIGHT, css_variables
 from evomerge.report.panels import dominated, panels, progress
+from evomerge.report.predicted_figures import predicted_figures
 from evomerge.report.verdict import headline
 
 
@@ -36,7 +38,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
         OSError: a file cannot be written.
     """
     contents = read_contents(archive)
-    page = _page(contents, details(archive, contents))
+    page = _page(contents, details(archive, contents), read_prediction(archive))
     out_file.parent.mkdir(parents=True, exist_ok=True)
     partial = out_file.with_name(f".{out_file.name}.{os.getpid()}.partial")
     try:
@@ -49,7 +51,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     return out_file
 
 
-def _page(contents: Contents, candidates: Sequence[dict[str, Any]]) -> str:
+def _page(contents: Contents, candidates: Sequence[dict[str, Any]], prediction: Prediction | None) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
@@ -58,6 +60,7 @@ def _page(contents: Contents, candidates: Sequence[dict[str, Any]]) -> str:
     )
     environment.filters |= {"duration": duration, "moment": moment, "signed": signed}
     here = Path(__file__).parent
+    predicted = [] if prediction is None else predicted_figures(contents, prediction)
     return environment.get_template("page.html.jinja").render(
         contents=contents,
         headline=headline(contents),
@@ -67,7 +70,9 @@ def _page(contents: Contents, candidates: Sequence[dict[str, Any]]) -> str:
         dark=css_variables(DARK),
         plotly=get_plotlyjs(),
         script=(here / "page.js").read_text(encoding="utf-8"),
-        data=for_script(_data(contents, candidates)),
+        data=for_script(_data(contents, candidates) | {"predicted": predicted}),
+        prediction=prediction,
+        n_predicted=len(predicted),
         n_panels=len(panels(contents.scored)) if len(contents.scored.numbers) else 0,
         n_embedded=len(candidates),
         few_points=FEW_POINTS,
@@ -90,6 +95,7 @@ def _data(contents: Contents, candidates: Sequence[dict[str, Any]]) -> dict[str,
         "progress": [progress_figure(p) for p in progress(contents)],
         "objectives": scored.objectives,
         "points": points,
+        "estimated": [number for number in points if scored.estimated[scored.index(number)]],
         "candidates": {detail["number"]: detail for detail in candidates},
         "order": [detail["number"] for detail in candidates],
     }

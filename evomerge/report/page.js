@@ -62,7 +62,8 @@
     const splits = ["search", "validation", "test"].filter((split) => scores.some((s) => s.split === split));
     const names = [...new Set(scores.map((s) => s.name))];
     const at = (name, split) => scores.find((s) => s.name === name && s.split === split);
-    const heads = [[title, ""], ...splits.map((split) => [`${split} items`, "number"])];
+    const estimated = (split) => scores.some((s) => s.split === split && s.kind === "estimated");
+    const heads = [[title, ""], ...splits.map((split) => [`${split} items${estimated(split) ? ", estimated" : ""}`, "number"])];
     return [table(heads, names.map((name) => [name, ...splits.map((split) => score(at(name, split)))]))];
   };
   const known = ["weight", "density"]; // first, in this order; then the alphabet
@@ -112,7 +113,7 @@
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy recipe as JSON"), 1600);
   };
-  const recipeBlocks = (recipe) => {
+  const recipeBlocks = (recipe, path) => {
     const text = JSON.stringify(recipe, null, 2);
     const button = element("button", "Copy recipe as JSON");
     button.type = "button";
@@ -120,10 +121,11 @@
     const folded = element("details");
     folded.append(element("summary", "Recipe as JSON"), button, element("pre", text));
     const base = element("p", `Base ${recipe.base}, written as ${recipe.dtype}, seed ${recipe.seed}.`, "muted");
-    const layers = recipe.layers
-      ? element("p", `${recipe.layers.length} layers: ${recipe.layers.map((s) => Object.entries(s).map(([p, k]) => `${p} ${k}`).join("+")).join(", ")}`, "muted")
+    const layers = recipe.layers ? element("p", `${recipe.layers.length} layers: ${path}`) : null;
+    const scales = recipe.input_scales
+      ? element("p", `Input scales: ${recipe.input_scales.map((scale) => Number(scale.toPrecision(3))).join(", ")}`, "muted")
       : null;
-    return block(element("h3", "Recipe"), base, layers, ...ruleTable(recipe), folded);
+    return block(element("h3", "Recipe"), base, layers, scales, ...ruleTable(recipe), folded);
   };
   const showDetail = () => {
     const place = document.getElementById("detail");
@@ -135,10 +137,11 @@
     place.append(head);
     if (found) {
       head.append(...scoreTable("objective", found.objectives), ...scoreTable("task", found.tasks));
-      place.append(recipeBlocks(found.recipe));
+      place.append(recipeBlocks(found.recipe, found.path));
       return;
     }
-    const scores = data.points[picked].map(([value, stderr], k) => ({ split: "search", name: data.objectives[k], value, stderr }));
+    const kind = data.estimated.includes(picked) ? "estimated" : "full";
+    const scores = data.points[picked].map(([value, stderr], k) => ({ split: "search", name: data.objectives[k], value, stderr, kind }));
     const command = `evomerge export RUN_DIR --pick ${picked} --out DIR`;
     head.append(...scoreTable("objective", scores));
     place.append(
@@ -228,6 +231,10 @@
     drawProgress();
   }));
 
+  // --- what surrogates predict ---
+  const predictedPlots = [...document.querySelectorAll(".predicted-plot")];
+  const drawPredicted = () => predictedPlots.forEach((plot, i) => draw(plot, data.predicted[i]));
+
   // --- begin ---
   selects.forEach((select) => {
     select.append(...data.order.map((candidate) => option(data.candidates[candidate])));
@@ -235,6 +242,7 @@
   });
   drawFront();
   drawProgress();
+  drawPredicted();
   frontPlots.forEach((plot) => plot.on("plotly_click", (event) => {
     const point = event.points.find((found) => found.customdata);
     if (point) pick(point.customdata[0]);
@@ -243,6 +251,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     drawFront();
     drawProgress();
+    drawPredicted();
     showGenes();
   });
 })();

@@ -61,7 +61,8 @@ class Progress:
 
 def objective_axes(scored: Scored) -> list[Axis]:
     """Return one axis per objective."""
-    return [Axis(name, scored.values[:, k], scored.stderrs[:, k]) for k, name in enumerate(scored.objectives)]
+    label = scored.label
+    return [Axis(name + label, scored.values[:, k], scored.stderrs[:, k]) for k, name in enumerate(scored.objectives)]
 
 
 def panels(scored: Scored) -> list[Panel]:
@@ -92,8 +93,9 @@ def progress(contents: Contents) -> list[Progress]:
     scored = contents.scored
     if not len(scored.numbers):
         return []
-    mean = [Axis("mean of all objectives", scored.means, scored.mean_stderrs)] if len(scored.objectives) > 1 else []
-    return [_progress(contents, axis) for axis in [*mean, *objective_axes(scored)]]
+    mean = Axis("mean of all objectives" + scored.label, scored.means, scored.mean_stderrs)
+    several = [mean] if len(scored.objectives) > 1 else []
+    return [_progress(contents, axis) for axis in [*several, *objective_axes(scored)]]
 
 
 def _progress(contents: Contents, axis: Axis) -> Progress:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evomerge.report.contents import Contents
+from evomerge.verification import Standing
+
+_STANDINGS: Mapping[Standing, str] = {"better": "won", "trade_off": "traded", "not_shown": "lost"}
 
 
 @dataclass(frozen=True)
@@ -12,7 +16,8 @@ class Headline:
     """What the report says first.
 
     Attributes:
-        standing: "won" and "lost" are held-out verdicts; "open" is a search not verified; "empty" has no score.
+        standing: "won", "traded" and "lost" are held-out verdicts; "open" is a search not verified; "empty" has no
+            score.
         text: one or two sentences.
     """
 
@@ -23,7 +28,7 @@ class Headline:
 def headline(contents: Contents) -> Headline:
     """Return the verdict of the verification, or what the search items allow to say without one."""
     if contents.verification is not None:
-        return Headline("won" if contents.verification.wins else "lost", contents.verification.verdict)
+        return Headline(_STANDINGS[contents.verification.standing], contents.verification.verdict)
     scored = contents.scored
     if scored.best is None:
         failed = contents.n_failures
@@ -31,6 +36,7 @@ def headline(contents: Contents) -> Headline:
     best, parent = scored.best, contents.best_parent
     mean, stderr = scored.means[best], scored.mean_stderrs[best]
     leader = f"{_capital(contents.title(int(scored.numbers[best])))} leads with {mean:.3f} ± {stderr:.3f}"
+    leader += " (estimated)" if scored.estimated[best] else ""
     if parent is None:
         text = f"{leader} on search items."
     elif scored.means[best] <= scored.means[parent]:

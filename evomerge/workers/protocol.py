@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from evomerge.candidate import Candidate, Done
@@ -15,6 +16,10 @@ class CandidateWorker(Protocol):
         """Return the item scores, or the failure; never raises because of a candidate."""
         ...
 
+    def evaluate_together(self, candidates: Sequence[Candidate], budget: Budget) -> list[Done]:
+        """Return what `evaluate` returns for each candidate; what candidates have in common may be run once."""
+        ...
+
 
 class WorkerPool(Protocol):
     """Scores candidates, several at once where it can."""
@@ -22,6 +27,11 @@ class WorkerPool(Protocol):
     @property
     def free(self) -> int:
         """How many candidates can be submitted before one must be waited for."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many workers score at the same time; 0 when closed."""
         ...
 
     def submit(self, candidate: Candidate, budget: Budget) -> None:

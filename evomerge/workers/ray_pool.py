@@ -107,6 +107,11 @@ class RayPool:
         """How many candidates can be submitted before one must be waited for."""
         return sum(slot.job is None for slot in self._slots)
 
+    @property
+    def workers(self) -> int:
+        """How many workers score at the same time; 0 when closed."""
+        return len(self._slots)
+
     def submit(self, candidate: Candidate, budget: Budget) -> None:
         """Start scoring a candidate.
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
 from fitness.errors import FitnessError
 from fitness.protocols import Fitness
-from fitness.scores import Budget
+from fitness.scores import Budget, ItemScores
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class Resident(Protocol):
@@ -30,6 +34,24 @@ class Resident(Protocol):
 
     def become(self, recipe: Recipe) -> object:
         """Overwrite every parameter with the recipe's; a failed call leaves nothing that the next call would keep."""
+        ...
+
+
+@runtime_checkable
+class Assembling(Protocol):
+    """A resident that makes several live models at once (`search_spaces.weights.layer_surgery.FlowResident`)."""
+
+    def assembled(self, recipes: Sequence[Recipe]) -> list[nn.Module]:
+        """Return one model per recipe; their layers tell by `layer_key` which of them are the same function."""
+        ...
+
+
+@runtime_checkable
+class JointFitness(Protocol):
+    """A fitness that scores several models at once (`fitness.tasks.suite.TaskSuite`)."""
+
+    def evaluate_together(self, models: Sequence[nn.Module], budget: Budget) -> list[ItemScores | FitnessError]:
+        """Return what `evaluate` returns for each model, or raises because of it."""
         ...
 
 
@@ -63,6 +85,33 @@ class Worker:
                 done = replace(done, attempts=2)
         return replace(done, seconds=time.perf_counter() - started)
 
+    def evaluate_together(self, candidates: Sequence[Candidate], budget: Budget) -> list[Done]:
+        """Return what `evaluate` returns for each candidate, the seconds that they take together shared evenly.
+
+        Scored together if the resident and the fitness can, equal recipes once; one by one if they cannot, or if that
+        raises anything.
+        """
+        started = time.perf_counter()
+        recipes = {candidate.recipe.digest: candidate.recipe for candidate in candidates}
+        results = self._scores_together(list(recipes.values()), budget)
+        if results is None:
+            return [self.evaluate(candidate, budget) for candidate in candidates]
+        result_of = dict(zip(recipes, results, strict=True))
+        seconds = (time.perf_counter() - started) / len(candidates)
+        return [_done(candidate, result_of[candidate.recipe.digest], seconds) for candidate in candidates]
+
+    def _scores_together(self, recipes: Sequence[Recipe], budget: Budget) -> Sequence[ItemScores | FitnessError] | None:
+        resident, fitness = self._resident, self._fitness
+        if not isinstance(resident, Assembling) or not isinstance(fitness, JointFitness):
+            return None
+        try:
+            self._prepare(budget)
+            return fitness.evaluate_together(resident.assembled(recipes), budget)
+        except Exception as error:  # one by one it is found whose it is
+            _LOG.info("%d candidates are scored one by one: %s", len(recipes), reason(error))
+        _free_memory()
+        return None
+
     def _attempt(self, candidate: Candidate, budget: Budget) -> tuple[Done, bool]:
         """Return the outcome, and whether memory ran out. No reference to the failed frames' tensors survives."""
         stage: Stage = "merge"
@@ -71,10 +120,17 @@ class Worker:
             self._resident.become(candidate.recipe)
             stage = "evaluate"
             return Scored(candidate, self._fitness.evaluate(self._resident.model, budget), seconds=0.0), False
-        # The only broad except of the project: whatever one candidate's weights do to torch, a tokenizer or a user's
-        # task must not end a campaign. KeyboardInterrupt and SystemExit are no `Exception` and pass through.
+        # Broad, as above: whatever one candidate's weights do to torch, a tokenizer or a user's task must not end a
+        # campaign. KeyboardInterrupt and SystemExit are no `Exception` and pass through.
         except Exception as error:
             return Failure(candidate, stage, reason(error), traceback=traceback.format_exc()), _is_out_of_memory(error)
+
+
+def _done(candidate: Candidate, result: ItemScores | FitnessError, seconds: float) -> Done:
+    if isinstance(result, FitnessError):
+        text = "".join(traceback.format_exception(result))
+        return Failure(candidate, "evaluate", reason(result), traceback=text, seconds=seconds)
+    return Scored(candidate, result, seconds)
 
 
 def reason(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,10 @@ class NoWork:
         del budget
         values = np.random.default_rng(candidate.number).random(len(self._item_ids)) < 0.5
         return Scored(candidate, ItemScores(self._item_ids, values.astype(np.float64)), 0.0)
+
+    def evaluate_together(self, candidates: Sequence[Candidate], budget: Budget) -> list[Done]:
+        """Return scores at once."""
+        return [self.evaluate(candidate, budget) for candidate in candidates]
 
 
 def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, ...]], WorkerPool]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The main job on SmolLM2-135M-Instruct: three experts, an NSGA-II campaign, and CMA-ES on the macro-average.
+"""The main job on SmolLM2-135M-Instruct: three experts, then NSGA-II, CMA-ES and M2N2.
 
     python -m experiments.smollm --base wheel|hub
 
@@ -19,14 +19,14 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Train what is missing, then run both campaigns."""
+    """Train what is missing, then run the campaigns."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", choices=("wheel", "hub"), default="wheel", help="where the base model comes from")
     arguments = parser.parse_args()
     disable_progress_bar()
     console = make_console()
     train_all(arguments.base, MODELS_DIRECTORY)
-    for kind in ("nsga2", "cma_es"):
+    for kind in ("nsga2", "cma_es", "m2n2"):
         search_verify_export(HERE / f"campaign_{kind}.yaml", Path("runs") / f"smollm-{kind}", console)
 
 

@@ -83,6 +83,9 @@ class WorkerPoolContract:
         assert n_done >= 1
         assert pool.free == n_done
 
+    def test_every_worker_can_be_given_a_candidate_at_once(self, pool: WorkerPool) -> None:
+        assert 1 <= pool.workers <= pool.free
+
     def test_submitting_when_no_worker_is_free_is_refused(self, pool: WorkerPool) -> None:
         for number in range(pool.free):
             pool.submit(make_candidate(number), BUDGET)
@@ -108,7 +111,7 @@ class WorkerPoolContract:
         pool.submit(make_candidate(0), BUDGET)
         pool.close()
         pool.close()
-        assert pool.free == 0
+        assert (pool.free, pool.workers) == (0, 0)
         assert pool.wait() == []
         with pytest.raises(RuntimeError, match="expected a free worker"):
             pool.submit(make_candidate(1), BUDGET)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done, Failure, Scored
-from evomerge.verify import Row, Verification
+from evomerge.verification import Comparison, FreshMasks, Row, Standing, Verification, Winner
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split
-from fitness.statistics import Difference
+from fitness.statistics import Difference, Flips
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
 
 CAMPAIGN = """name: arithmetic and words
@@ -139,3 +140,40 @@ def verification(
         "which may be chance."
     )
     return Verification(rows, "arithmetic", winner, wins=wins, verdict=text)
+
+
+def with_winners(found: Verification, *standings: Standing) -> Verification:
+    """Return the verification with what its winners' rows say of them, one for each standing."""
+    rows = [row for row in found.rows if row.kind == "winner"][: len(standings)]
+    objectives = tuple(o.name for o in found.rows[0].objectives)
+    others = sorted((row for row in found.rows if row.kind != "winner"), key=lambda row: row.name != found.best_parent)
+    winners = []
+    for row, standing in zip(rows, standings, strict=True):
+        compared = tuple(
+            Comparison(
+                other.name,
+                "parent" if other.kind == "parent" else "baseline",
+                (
+                    d := Difference(
+                        row.mean - other.mean, row.mean - other.mean - 0.05, row.mean - other.mean + 0.05, 0.025
+                    )
+                ),
+                (d,) * len(objectives),
+            )
+            for other in others
+        )
+        winners.append(
+            Winner(
+                row.candidate,
+                ("best", "knee") if row.candidate == found.winner else ("best:words",),
+                objectives,
+                standing,
+                found.verdict if row.candidate == found.winner else f"Candidate {row.candidate} is not shown to win.",
+                compared,
+                Difference(0.031, 0.01, 0.052, 0.01),
+                found.best_parent,
+                tuple(Flips(name, 40, 12, 400) for name in objectives),
+                FreshMasks("validation", 0.66, (1, 2, 3), (0.61, 0.64, 0.65)),
+            )
+        )
+    return replace(found, winners=tuple(winners), margin=0.01)

@@ -13,7 +13,7 @@ from evomerge.workers.in_process import InProcessPool
 from fitness.scores import Budget, ItemScores
 from tests.evomerge.killing import contents, killed_and_resumed_equals_whole
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
-from tests.evomerge.toy_run import OPTIMISERS, campaign, run_toy
+from tests.evomerge.toy_run import MORE_OPTIMISERS, OPTIMISERS, campaign, run_toy
 
 
 class Interrupting:
@@ -25,6 +25,10 @@ class Interrupting:
     @property
     def free(self) -> int:
         return self.pool.free
+
+    @property
+    def workers(self) -> int:
+        return self.pool.workers
 
     def submit(self, candidate: Candidate, budget: Budget) -> None:
         self.pool.submit(candidate, budget)
@@ -55,6 +59,34 @@ def test_an_interrupted_campaign_resumes_to_the_same_archive(tmp_path: Path, nam
         run_toy(tmp_path / "resumed.sqlite", name, 40, pool=Interrupting(InProcessPool(ToyWorker), after))
     run_toy(tmp_path / "resumed.sqlite", name, 40)
     assert contents(tmp_path / "resumed.sqlite") == contents(tmp_path / "whole.sqlite")
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_an_interrupted_campaign_of_candidates_scored_together_resumes_to_the_same_archive(
+    tmp_path: Path, name: str, after: int
+) -> None:
+    def pool() -> InProcessPool:
+        return InProcessPool(ToyWorker, together=4)
+
+    run_toy(tmp_path / "whole.sqlite", name, 40, pool=pool())
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path / "resumed.sqlite", name, 40, pool=Interrupting(pool(), after))
+    run_toy(tmp_path / "resumed.sqlite", name, 40, pool=pool())
+    assert contents(tmp_path / "resumed.sqlite") == contents(tmp_path / "whole.sqlite")
+
+
+def test_candidates_scored_together_count_with_the_seconds_that_each_has(tmp_path: Path) -> None:
+    run_toy(tmp_path / "a.sqlite", "nsga2", 12, pool=InProcessPool(ToyWorker, together=4))
+    seconds: list[float] = []
+    run_toy(
+        tmp_path / "a.sqlite",
+        "nsga2",
+        13,
+        pool=InProcessPool(ToyWorker, together=4),
+        watch=lambda progress: seconds.append(progress.seconds),
+    )
+    assert seconds[0] == pytest.approx(12 * 0.25, abs=0.2)  # what the toy says that each took
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
@@ -129,7 +161,7 @@ def test_the_hours_of_a_budget_end_a_search(tmp_path: Path) -> None:
 
 def test_scores_of_test_items_never_become_an_evaluation(tmp_path: Path) -> None:
     class Leaking(ToyEstimator):
-        def estimate(self, scores: ItemScores):
+        def estimate(self, scores: ItemScores, *, shares=None):
             return dataclasses.replace(super().estimate(scores), split="test")
 
     archive = Archive.create(tmp_path / "a.sqlite", "")
@@ -165,3 +197,18 @@ def test_sigkill_at_a_random_moment_loses_nothing(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_sigkill_at_twenty_random_moments_loses_nothing(tmp_path: Path, name: str, seed: int) -> None:
     killed_and_resumed_equals_whole(tmp_path, name, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MORE_OPTIMISERS)
+def test_sigkill_loses_nothing_of_other_optimisers(tmp_path: Path, name: str) -> None:
+    killed_and_resumed_equals_whole(tmp_path, name, seed=0)
+
+
+@pytest.mark.parametrize("name", MORE_OPTIMISERS)
+def test_other_optimisers_resume_to_the_same_archive(tmp_path: Path, name: str) -> None:
+    run_toy(tmp_path / "whole.sqlite", name, 30)
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(tmp_path / "resumed.sqlite", name, 30, pool=Interrupting(InProcessPool(ToyWorker), 19))
+    run_toy(tmp_path / "resumed.sqlite", name, 30)
+    assert contents(tmp_path / "resumed.sqlite") == contents(tmp_path / "whole.sqlite")

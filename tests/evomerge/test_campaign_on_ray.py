@@ -15,6 +15,9 @@ from tests.evomerge.killing import contents, killed_and_resumed_equals_whole
 from tests.evomerge.toy import ToyWorker
 from tests.evomerge.toy_run import OPTIMISERS, run_toy
 
+# What a steady-state optimiser proposes depends on which worker is done first.
+GENERATIONAL = [name for name in OPTIMISERS if name != "m2n2"]
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -39,7 +42,7 @@ def cluster() -> Iterator[str]:
             head.terminate()
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", GENERATIONAL)
 def test_one_and_two_workers_give_the_same_archive(tmp_path: Path, cluster: str, name: str) -> None:
     make_worker = functools.partial(ToyWorker, fail_below=0.05, pause=0.002)
     for count in (1, 2):
@@ -57,7 +60,7 @@ def test_sigkill_at_a_random_moment_on_ray_loses_nothing(tmp_path: Path, cluster
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", GENERATIONAL)
 def test_sigkill_at_twenty_random_moments_on_ray_loses_nothing(
     tmp_path: Path, cluster: str, name: str, seed: int
 ) -> None:

@@ -35,7 +35,7 @@ def test_pareto_prints_the_documented_json(evomerge: Command, finished: Path) ->
     assert (found["campaign"], found["evaluations"], found["failures"]) == ("tiny", 12, 0)
     for point in found["front"]:
         assert set(point["objectives"]) == {"sums", "words"}
-        assert set(point["objectives"]["sums"]) == {"value", "stderr", "split", "items"}
+        assert set(point["objectives"]["sums"]) == {"value", "stderr", "split", "items", "kind"}
         assert point["objectives"]["sums"]["split"] == "search"
         assert point["objectives"]["sums"]["items"] == 20
         assert point["recipe"]["rules"]
@@ -51,7 +51,12 @@ def test_verify_prints_the_documented_json_with_every_parent_and_a_verdict(evome
     found = json.loads(evomerge("verify", finished, "--json", "--top", 2).out)
     names = [row["name"] for row in found["rows"]]
     assert names[:5] == ["base", "alpha", "beta", "uniform mean", "default TIES"]
-    assert len(names) == 7
+    assert names[5:] == [f"candidate {winner['candidate']}" for winner in found["winners"]]
+    assert found["winner"] == found["winners"][0]["candidate"]
+    for winner in found["winners"]:
+        assert {c["name"] for c in winner["comparisons"]} == set(names[:5])
+        assert winner["flips_against"] == "base"
+        assert [flips["n_items"] for flips in winner["flips"]] == [12, 12]
     best = next(row for row in found["rows"] if row["name"] == found["best_parent"])
     assert best["difference_to_best_parent"] is None
     for row in found["rows"]:
@@ -62,7 +67,8 @@ def test_verify_prints_the_documented_json_with_every_parent_and_a_verdict(evome
             assert d["low"] <= d["value"] <= d["high"]
             assert d["value"] == pytest.approx(row["mean"] - best["mean"])
     # Random models are at chance: nothing may be called a winner on 24 items.
-    assert "candidate" in found["verdict"]
+    assert found["standing"] == "not_shown"
+    assert "is not " in found["verdict"]
 
 
 def test_an_exported_pick_loads_with_plain_transformers(evomerge: Command, finished: Path, tmp_path: Path) -> None:

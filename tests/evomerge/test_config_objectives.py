@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from evomerge.config import CampaignConfig, load_campaign, resolved
+from evomerge.config_changes import past_changing
 from tests.evomerge.test_config_errors import GOOD, refused_text
 
 MINIMAL = {
@@ -88,3 +89,55 @@ def test_what_an_objective_lacks_is_told(tmp_path: Path, objectives: str, messag
 )  # fmt: skip
 def test_prompts_are_checked(tmp_path: Path, prompts: str, message: str) -> None:
     assert refused_text(tmp_path, f"{GOOD}prompts: {prompts}\n").startswith(f"campaign.yaml:18: prompts.{message}")
+
+
+@pytest.mark.parametrize("written", [0.6, 1, "base", "a - 0.01", "b + 0.02", None])
+def test_an_objective_may_be_constrained(written: object) -> None:
+    objectives = [{"name": "all", "tasks": ["arc_easy"], "at_least": written}]
+    bound = campaign(objectives=objectives).objectives[0].bound
+    assert (bound is None) == (written is None)
+    assert bound is None or bound.objective == "all"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("bas - 0.01", "at_least: expected a number or one of a, b, base, found 'bas'; did you mean 'base'?"),
+        ("base-0.01", "at_least: expected a number or one of a, b, base, found 'base-0.01'; did you mean 'base'?"),
+        ("[1]", "at_least: expected a number, or a checkpoint as in base - 0.01, found [1]"),
+        ("true", "at_least: expected a number, or a checkpoint as in base - 0.01, found true"),
+        (".nan", "at_least: expected a number, or a checkpoint as in base - 0.01, found nan"),
+        ("''", "at_least: expected a number, or a checkpoint as in base - 0.01, found ''"),
+    ],
+)
+def test_a_wrong_constraint_is_named(tmp_path: Path, written: str, message: str) -> None:
+    text = GOOD.replace("tasks: [arc_easy]", f"tasks: [arc_easy], at_least: {written}")
+    assert refused_text(tmp_path, text) == f"campaign.yaml:11: objectives[1].{message}"
+
+
+def test_a_reduced_benchmark_is_a_file_or_more(tmp_path: Path) -> None:
+    short = resolved(campaign(reduced="benchmark.json"), tmp_path).reduced
+    assert short is not None
+    assert (short.file, short.items, short.estimator) == (str(tmp_path / "benchmark.json"), None, "auto")
+    long = campaign(reduced={"file": "b.json", "items": 30, "estimator": "gmp-irt"}).reduced
+    assert long is not None
+    assert (long.items, long.estimator) == (30, "gmp-irt")
+    assert campaign().reduced is None
+
+
+def test_how_winners_are_judged_can_be_said(tmp_path: Path) -> None:
+    default = campaign()
+    assert (default.verification.margin, default.verification.masks) == (0.01, 3)
+    assert not default.allow_benchmark_test_sets
+    said = campaign(verification={"margin": 0.0, "masks": 0}, allow_benchmark_test_sets=True)
+    assert (said.verification.margin, said.verification.masks, said.allow_benchmark_test_sets) == (0.0, 0, True)
+    assert past_changing(default, said) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("verification", {"margin": -0.1}), ("verification", {"masks": 1.5}), ("allow_benchmark_test_sets", "yes")],
+)
+def test_wrong_ways_of_judging_are_refused(key: str, value: object) -> None:
+    with pytest.raises(ValueError, match=key):
+        campaign(**{key: value})

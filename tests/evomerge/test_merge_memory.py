@@ -52,12 +52,25 @@ def save_large(directory: Path, seed: int) -> Path:
     return directory
 
 
+# operator -> (what each expert has, the operator's own parameters)
+MERGES: dict[str, tuple[dict[str, float], dict[str, object]]] = {
+    "linear": ({"weight": 0.5}, {}),
+    "task_arithmetic": ({"weight": 0.5}, {}),
+    "ties": ({"weight": 0.5, "density": 0.3}, {}),
+    "dare_ties": ({"weight": 0.5, "density": 0.3}, {"rescale": True}),
+    "della": ({"weight": 0.5, "density": 0.3, "epsilon": 0.1}, {"rescale": True}),
+    "breadcrumbs": ({"weight": 0.5, "density": 0.3, "gamma": 0.01}, {}),
+    "sce": ({}, {"select_topk": 0.3}),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("operator", ["linear", "task_arithmetic"])
+@pytest.mark.parametrize("operator", MERGES)
 def test_merging_holds_a_few_of_the_largest_tensor_whatever_the_model(operator: str, tmp_path: Path) -> None:
     base, *experts = (str(save_large(tmp_path / name, seed)) for seed, name in enumerate(("base", "a", "b", "c")))
-    models = [{"model": model, "parameters": {"weight": 0.5}} for model in experts]
-    data = {"merge_method": operator, "models": models, "dtype": "bfloat16"}
+    each, whole = MERGES[operator]
+    models = [{"model": model, "parameters": each} for model in experts]
+    data = {"merge_method": operator, "models": models, "parameters": whole, "dtype": "bfloat16"}
     data |= {} if operator == "linear" else {"base_model": base}
     (tmp_path / "merge.yml").write_text(yaml.safe_dump(data))
     command = [sys.executable, "-c", PEAK, str(tmp_path / "merge.yml"), str(tmp_path / "out")]

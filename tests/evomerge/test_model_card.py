@@ -6,7 +6,7 @@ import yaml
 from evomerge.archive import Archive
 from evomerge.model_card import cell, fenced, model_card
 from search_spaces.recipe import Recipe
-from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive, verification
+from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive, verification, with_winners
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +85,13 @@ def test_cells_stay_in_their_cell() -> None:
 
 def test_a_fence_is_longer_than_any_run_of_backticks_inside() -> None:
     assert fenced("a ```` b", "yaml") == "`````yaml\na ```` b\n`````"
+
+
+def test_a_winners_card_says_what_the_report_says_of_it(archive: Archive) -> None:
+    found = with_winners(verification(), "better", "not_shown")
+    for winner in found.winners:
+        card = model_card(archive, archive.candidate(winner.candidate), found)
+        assert f"**{cell(winner.verdict)}**" in card
+        assert all(f"- {cell(fact)}\n" in card for fact in winner.facts)
+        others = [other.verdict for other in found.winners if other != winner]
+        assert not any(cell(verdict) in card for verdict in others)

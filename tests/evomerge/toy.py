@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,14 +61,18 @@ class ToyWorker:
         if a < self.fail_below:
             return Failure(candidate, "evaluate", f"weight {a:.3f} is too small")
         closeness = {"sums": 1 - (a - 0.8) ** 2 - (b - 0.3) ** 2, "words": 1 - (a - 0.2) ** 2 - (b - 0.9) ** 2}
-        values = [closeness[item.split("/")[0]] - 0.01 * int(item.split("/")[1]) for item in ITEMS]
-        return Scored(candidate, ItemScores(ITEMS, np.array(values)), 0.25)
+        items = ITEMS if budget.items is None else budget.items
+        values = [closeness[item.split("/")[0]] - 0.01 * int(item.split("/")[1]) for item in items]
+        return Scored(candidate, ItemScores(items, np.array(values)), 0.25)
+
+    def evaluate_together(self, candidates: Sequence[Candidate], budget: Budget) -> list[Done]:
+        return [self.evaluate(candidate, budget) for candidate in candidates]
 
 
 class ToyEstimator:
     """Two objectives, one per task."""
 
-    def estimate(self, scores: ItemScores) -> Estimate:
+    def estimate(self, scores: ItemScores, *, shares: Mapping[str, float] | None = None) -> Estimate:
         objectives = []
         for task in ("sums", "words"):
             values = scores.values[[item.startswith(task) for item in scores.item_ids]]

@@ -4,27 +4,56 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from evomerge.archive import Archive
 from evomerge.campaign import Campaign
+from evomerge.optimisers.amortised_pareto import AmortisedPareto
 from evomerge.optimisers.cma_es import CmaEs
+from evomerge.optimisers.greedy_soup import GreedySoup
+from evomerge.optimisers.m2n2 import M2N2
+from evomerge.optimisers.nested_pareto import NestedPareto
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
+from evomerge.optimisers.surrogates.front_search import FrontSearch
 from evomerge.progress import Limits
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
+from tests.evomerge.toy_niches import ToyNiches, toy_crossover
 
+QUICK = FrontSearch(population=12, generations=4)
 OPTIMISERS = {
     "cma_es": lambda: CmaEs(2, weights={"sums": 1.0, "words": 1.0}, seed=3),
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
+    "m2n2": lambda: M2N2(toy_crossover(), seed=3, population=6),
+}
+
+# Optimisers that are killed in slow tests only.
+MORE_OPTIMISERS = {
+    "lq_cma_es": lambda: CmaEs(2, weights={"sums": 1.0, "words": 1.0}, seed=3, lq=True),
+    "map": lambda: AmortisedPareto(2, n_objectives=2, seed=3, search=QUICK),
+    "nested_map": lambda: NestedPareto([(0.0, 1.0)] * 2, preference={"sums": 1, "words": 1}, seed=3, search=QUICK),
+    "greedy_soup": lambda: GreedySoup(
+        lambda members: np.array([float(parent in members) for parent in range(2)]),
+        n_parents=2,
+        weights={"sums": 1.0, "words": 1.0},
+        then=RandomSearch(2, seed=3),
+    ),
+    "bipop": lambda: CmaEs(2, weights={"sums": 1.0, "words": 1.0}, seed=3, population=4, restarts="bipop"),
+    **{
+        name: lambda name=name: PymooOptimiser(2, n_objectives=2, seed=3, algorithm=name)
+        for name in ("nsga3", "moead", "sms_emoa", "de", "pso", "isres", "nelder_mead", "pattern_search")
+    },
 }
 
 
 def campaign(archive: Archive, optimiser: Optimiser, pool: WorkerPool, evaluations: int, **options: object) -> Campaign:
     limits = Limits(evaluations)
-    return Campaign(archive, ToySpace(), optimiser, estimator=ToyEstimator(), pool=pool, limits=limits, **options)
+    space = ToyNiches() if isinstance(optimiser, M2N2) else ToySpace()
+    return Campaign(archive, space, optimiser, estimator=ToyEstimator(), pool=pool, limits=limits, **options)
 
 
 def run_toy(path: Path, name: str, evaluations: int, *, pool: WorkerPool | None = None, **options: object) -> str:
@@ -32,6 +61,6 @@ def run_toy(path: Path, name: str, evaluations: int, *, pool: WorkerPool | None 
     archive = Archive.open(path) if path.exists() else Archive.create(path, "name: toy\n")
     try:
         pool = pool or InProcessPool(ToyWorker)
-        return campaign(archive, OPTIMISERS[name](), pool, evaluations, **options).run()
+        return campaign(archive, {**OPTIMISERS, **MORE_OPTIMISERS}[name](), pool, evaluations, **options).run()
     finally:
         archive.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,8 @@ import cma
 import numpy as np
 import pytest
 
-from evomerge.optimisers.cma_es import CmaEs, check_options
+from evomerge.optimisers.cma_es import CmaEs
+from evomerge.optimisers.cma_options import OWNED_OPTIONS, check_options
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.seeds import stream
 from tests.contracts.optimiser_contract import Genome, OptimiserContract, evaluation, failure
@@ -37,6 +39,25 @@ class TestCmaEsWithOneGeneMirrorsAndRestarts(CmaEsContract):
         "weights": WEIGHTS,
         "population": 4,
         "incpopsize": 2,
+        "options": {"tolfun": 1e-2},
+    }
+
+
+class TestSepCmaEs(CmaEsContract):
+    arguments: ClassVar = {"dim": 5, "seed": 0, "weights": WEIGHTS, "population": 8, "sep": True}
+
+
+class TestLqCmaEs(CmaEsContract):
+    arguments: ClassVar = {"dim": 2, "seed": 0, "weights": WEIGHTS, "population": 8, "lq": True}
+
+
+class TestBipopCmaEsThatRestartsAllTheTime(CmaEsContract):
+    arguments: ClassVar = {
+        "dim": 2,
+        "seed": 0,
+        "weights": WEIGHTS,
+        "population": 4,
+        "restarts": "bipop",
         "options": {"tolfun": 1e-2},
     }
 
@@ -190,9 +211,7 @@ def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
 
 
 def test_every_option_evomerge_owns_is_one_of_pycmas_or_its_fmin() -> None:
-    from evomerge.optimisers.cma_es import OWNED_OPTIONS
-
-    assert set(OWNED_OPTIONS) - set(cma.CMAOptions.defaults()) == {"noise_handling", "restarts"}
+    assert set(OWNED_OPTIONS) - set(cma.CMAOptions.defaults()) == {"noise_handling"}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +224,11 @@ def test_every_option_evomerge_owns_is_one_of_pycmas_or_its_fmin() -> None:
         ({"sigma0": 0.0}, r"sigma0: expected a number in \(0, 1\], found 0.0"),
         ({"x0": 1.5}, r"x0: expected one number or 2 numbers in \[0, 1\], found 1.5"),
         ({"x0": [0.5]}, "x0: expected one number or 2 numbers"),
-        ({"incpopsize": 0}, "incpopsize: expected at least 1, found 0"),
+        ({"restarts": "sometimes"}, "restarts: expected one of same, ipop, bipop, found 'sometimes'"),
+        ({"sep": 1}, "sep: expected true or false, found 1"),
+        ({"lq": "yes"}, "lq: expected true or false, found 'yes'"),
+        ({"options": {"CMA_diagonal": True}}, "CMA_diagonal: .*use `sep: true`"),
+        ({"incpopsize": 0}, "incpopsize: expected a whole number of at least 1, found 0"),
         ({"options": {"CMA_stds": [1.0, 2.0, 3.0]}}, "options: expected values that pycma accepts"),
     ],
 )
@@ -226,3 +249,64 @@ def test_an_evaluation_without_a_finite_value_is_an_error_and_changes_nothing(ob
 def test_a_search_can_start_at_a_given_point() -> None:
     generation = CmaEs(2, weights={"a": 1.0}, seed=0, population=50, x0=[0.2, 0.7], sigma0=0.01).ask(50)
     assert np.mean(generation, axis=0) == pytest.approx([0.2, 0.7], abs=0.01)
+
+
+def test_infeasible_genomes_rank_behind_feasible_ones_by_their_violation() -> None:
+    """The objective grows with the first gene, of which at most 0.4 is feasible; the search starts outside."""
+    optimiser = CmaEs(2, weights={"a": 1.0}, seed=0, population=8, x0=0.9)
+    genomes: list[Genome] = []
+    for _ in range(60):
+        new = optimiser.ask(100)
+        optimiser.tell(
+            [
+                replace(evaluation(len(genomes) + i, g, a=100 * float(g[0])), violation=max(0.0, float(g[0]) - 0.4))
+                for i, g in enumerate(new)
+            ]
+        )
+        genomes += new
+    feasible = [g[0] for g in genomes if g[0] <= 0.4]
+    assert max(feasible) > 0.399
+
+
+def test_with_sep_only_variances_are_learnt() -> None:
+    """On a rotated ellipsoid covariances help; on one along the axes sep-CMA-ES is the faster one."""
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0]
+
+    def best(sep: bool, rotated: bool) -> float:
+        def value(genome: Genome) -> float:
+            z = rotation @ (genome - 0.5) if rotated else genome - 0.5
+            return -float(np.sum(10.0 ** np.linspace(0, 4, 8) * (z - 0.05) ** 2))
+
+        return max(max(search(CmaEs(8, weights={"a": 1.0}, seed=s, sep=sep), value, 1500)[1]) for s in range(2))
+
+    assert best(sep=True, rotated=False) > best(sep=False, rotated=False)
+    assert best(sep=False, rotated=True) > best(sep=True, rotated=True)
+
+
+def test_lq_needs_a_fraction_of_the_evaluations() -> None:
+    for seed in range(2):
+        _, plain = search(CmaEs(4, weights={"a": 1.0}, seed=seed), ellipsoid, 400)
+        _, spared = search(CmaEs(4, weights={"a": 1.0}, seed=seed, lq=True), ellipsoid, 100)
+        assert max(plain) < -1e-6 < max(spared)
+
+
+def test_lq_is_pycmas_own_surrogate() -> None:
+    from cma.fitness_models import SurrogatePopulation
+
+    rng = stream(3, "cma_es", "0")
+    options = {"bounds": [0, 1], "popsize": 10, "randn": lambda *s: rng.standard_normal(s), "seed": math.nan}
+    strategy = cma.CMAEvolutionStrategy([0.5] * 4, 0.2, {**options, "verbose": -10, "verb_log": 0})
+    expected: list[Genome] = []
+
+    def loss(genome: Genome) -> float:
+        expected.append(genome)
+        return -ellipsoid(genome)
+
+    surrogate = SurrogatePopulation(loss)
+    for _ in range(15):
+        generation = strategy.ask()
+        strategy.tell(generation, surrogate(generation))
+        strategy.inject([np.clip(surrogate.model.xopt, 0, 1)])
+    genomes, _ = search(CmaEs(4, weights={"a": 1.0}, seed=3, population=10, sigma0=0.2, lq=True), ellipsoid, 20)
+    assert len(expected) < 120
+    assert np.array_equal(genomes, expected[: len(genomes)])

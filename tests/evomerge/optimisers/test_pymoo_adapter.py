@@ -15,7 +15,8 @@ from pymoo.indicators.hv import HV
 from pymoo.optimize import minimize
 
 from evomerge.optimisers.errors import OptimiserError
-from evomerge.optimisers.pymoo_adapter import ALGORITHMS, PymooOptimiser, check_options
+from evomerge.optimisers.pymoo_adapter import PymooOptimiser
+from evomerge.optimisers.pymoo_options import check_options, known_options
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.seeds import stream_seed
 from tests.contracts.optimiser_contract import Genome, OptimiserContract, evaluation, failure
@@ -40,12 +41,16 @@ class TestNsga2WithOneGeneOddSizesAndOptions(PymooContract):
     }
 
 
-class TestSpea2(PymooContract):
-    arguments: ClassVar = {**ARGUMENTS, "algorithm": "spea2"}
+class TestNsga3(PymooContract):
+    arguments: ClassVar = {**ARGUMENTS, "algorithm": "nsga3"}
 
 
-class TestSmsEmoa(PymooContract):
-    arguments: ClassVar = {**ARGUMENTS, "algorithm": "sms_emoa"}
+class TestMoeaDOneByOne(PymooContract):
+    arguments: ClassVar = {"dim": 3, "n_objectives": 2, "seed": 0, "algorithm": "moead"}
+
+
+class TestDifferentialEvolution(PymooContract):
+    arguments: ClassVar = {**ARGUMENTS, "algorithm": "de"}
 
 
 def zdt1(genome: Genome) -> tuple[float, float]:
@@ -80,7 +85,7 @@ def search(
     return genomes, np.array(found)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ["nsga2", "spea2", "sms_emoa"])
 def test_it_approaches_the_front_of_zdt1(algorithm: str) -> None:
     hypervolume = HV(ref_point=np.zeros(2))
     _, values = search(PymooOptimiser(5, n_objectives=2, seed=0, algorithm=algorithm), zdt1, 2400)
@@ -167,7 +172,7 @@ def test_options_change_the_search() -> None:
     [
         ({"crosover": {}}, "crosover: expected an option of pymoo.*did you mean 'crossover'"),
         ({"crossover": {"etta": 3}}, "crossover.etta: .*did you mean 'crossover.eta'"),
-        ({"zzz": 1}, "zzz: .*known are n_offsprings, eliminate_duplicates"),
+        ({"zzz": 1}, "zzz: .*known are crossover, mutation, n_offsprings, eliminate_duplicates"),
         ({"crossover": 15}, "crossover: expected keys and values"),
         ({"mutation": {"eta": "high"}}, r"mutation.eta: expected a number in \[1, 1000\], found 'high'"),
         ({"crossover": {"prob": 1.5}}, r"crossover.prob: expected a number in \[0, 1\], found 1.5"),
@@ -178,7 +183,7 @@ def test_options_change_the_search() -> None:
 )
 def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptimiserError, match=message):
-        check_options(options)
+        check_options(options, known_options("nsga2"))
 
 
 @pytest.mark.parametrize(

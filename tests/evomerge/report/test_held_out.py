@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from evomerge.report.held_out import held_out_table
 from fitness.statistics import Difference
-from tests.evomerge.archives import verification
+from tests.evomerge.archives import verification, with_winners
 
 
 def test_whiskers_lie_on_one_scale_with_zero() -> None:
@@ -27,3 +27,12 @@ def test_differences_that_are_all_zero_can_be_drawn() -> None:
     found = verification()
     rows = tuple(replace(row, difference=Difference(0.0, 0.0, 0.0, 0.0)) for row in found.rows)
     assert {r.whisker.value for r in held_out_table(replace(found, rows=rows)).rows if r.whisker} == {50.0}
+
+
+def test_winners_are_named_by_what_they_are_shown_to_be_and_by_their_picks() -> None:
+    last = held_out_table(with_winners(verification(), "better", "trade_off")).rows[-2:]
+    assert [(r.role, r.picks) for r in last] == [("winner", "best, knee"), ("trade-off", "best:words")]
+    assert [r.role for r in held_out_table(with_winners(verification(), "not_shown")).rows[-2:]] == [
+        "picked",
+        "contender",
+    ]

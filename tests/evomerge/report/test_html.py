@@ -15,7 +15,7 @@ from evomerge.report.figures import front_figure, progress_figure
 from evomerge.report.html import duration, for_script, report, signed
 from evomerge.report.palette import DARK, LIGHT
 from evomerge.report.panels import panels, progress
-from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification
+from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification, with_winners
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -85,6 +85,18 @@ def test_every_drawn_point_has_scores_and_every_option_a_recipe(tmp_path: Path) 
 def test_without_verification_it_says_how_to_verify(tmp_path: Path) -> None:
     page = page_of(make_archive(tmp_path / "a.sqlite", proposals=3), tmp_path)
     assert "Not verified yet: run evomerge verify RUN_DIR" in page.text
+
+
+def test_every_winners_verdict_and_facts_are_on_the_page(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "a.sqlite", proposals=60)
+    found = with_winners(verification(), "better", "not_shown")
+    archive.note("verification", found.to_json())
+    text = page_of(archive, tmp_path).text
+    for winner in found.winners:
+        assert winner.verdict in text
+        assert len(winner.facts) == 7
+        assert all(fact in text for fact in winner.facts)
+    assert "winners were chosen on validation items" in text
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +56,22 @@ class SeededResident:
         self.model.weight = -1.0 if behaviour == "unscorable" else float(recipe.seed)
 
 
+class AssemblingResident(SeededResident):
+    """Several models of one weight at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.assembled_at_once: list[int] = []
+
+    def assembled(self, recipes: Sequence[Recipe]) -> list[SimpleNamespace]:
+        models = []
+        for recipe in recipes:
+            self.become(recipe)
+            models.append(SimpleNamespace(weight=self.model.weight))
+        self.assembled_at_once.append(len(models))
+        return models
+
+
 class ItemFitness:
     """Scores item i of a model with weight w as 1 / (1 + w + i)."""
 
@@ -65,6 +82,23 @@ class ItemFitness:
             raise FitnessError("unscorable: expected a weight of at least 0, found a negative one")
         ids = budget.items or ITEM_IDS
         return ItemScores(ids, np.array([1 / (1 + model.weight + ITEM_IDS.index(i)) for i in ids]))
+
+
+class JointItemFitness(ItemFitness):
+    """Scores several models at once."""
+
+    def evaluate_together(self, models: Sequence[SimpleNamespace], budget: Budget) -> list[ItemScores | FitnessError]:
+        scores: list[ItemScores | FitnessError] = []
+        for model in models:
+            try:
+                scores.append(self.evaluate(model, budget))
+            except FitnessError as error:
+                scores.append(error)
+        return scores
+
+
+def make_joint_worker() -> Worker:
+    return Worker(AssemblingResident(), JointItemFitness())
 
 
 def make_scoring_worker() -> Worker:

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
-from evomerge.candidate import Failure, Scored
+from evomerge.candidate import Candidate, Failure, Scored
 from evomerge.workers.worker import Worker, reason
 from fitness.errors import FitnessError
 from fitness.scores import Budget
-from tests.evomerge.workers.scoring import ItemFitness, SeededResident, make_candidate, make_scoring_worker
+from tests.evomerge.workers.scoring import (
+    AssemblingResident,
+    ItemFitness,
+    JointItemFitness,
+    SeededResident,
+    make_candidate,
+    make_scoring_worker,
+)
 
 BUDGET = Budget("search")
 
@@ -102,3 +111,75 @@ def test_an_interruption_passes_through(error: BaseException):
 )
 def test_a_reason_is_one_line_for_people(error: Exception, text: str):
     assert reason(error) == text
+
+
+def numbered(*behaviours: str) -> list[Candidate]:
+    return [make_candidate(number, behaviour) for number, behaviour in enumerate(behaviours)]
+
+
+def test_candidates_scored_together_have_the_scores_of_each_alone():
+    resident = AssemblingResident()
+    candidates = numbered("linear", "unscorable", "linear")
+    together = Worker(resident, JointItemFitness()).evaluate_together(candidates, BUDGET)
+    assert resident.assembled_at_once == [3]
+    for candidate, done in zip(candidates, together, strict=True):
+        alone = make_scoring_worker().evaluate(candidate, BUDGET)
+        assert done.candidate is candidate
+        assert done.seconds > 0
+        assert type(done) is type(alone)
+        if isinstance(done, Scored):
+            assert done.scores == alone.scores
+        else:
+            assert (done.stage, done.reason, done.attempts) == (alone.stage, alone.reason, alone.attempts)
+            assert "Traceback" in done.traceback
+
+
+def test_equal_recipes_are_scored_once():
+    resident = AssemblingResident()
+    candidates = [Candidate(number, make_candidate(number % 2).recipe) for number in range(5)]
+    together = Worker(resident, JointItemFitness()).evaluate_together(candidates, BUDGET)
+    assert resident.assembled_at_once == [2]
+    assert [done.candidate for done in together] == candidates
+    assert [done.scores.values[0] for done in together] == [1.0, 0.5, 1.0, 0.5, 1.0]
+
+
+def test_together_they_take_as_long_as_their_seconds_say():
+    started = time.perf_counter()
+    together = Worker(AssemblingResident(), JointItemFitness()).evaluate_together(numbered(*["linear"] * 5), BUDGET)
+    assert 0 < sum(done.seconds for done in together) <= time.perf_counter() - started
+    assert len({done.seconds for done in together}) == 1
+
+
+@pytest.mark.parametrize(
+    ("resident", "fitness"),
+    [(SeededResident(), JointItemFitness()), (AssemblingResident(), ItemFitness()), (SeededResident(), ItemFitness())],
+)
+def test_where_resident_or_fitness_cannot_they_are_scored_one_by_one(resident, fitness):
+    together = Worker(resident, fitness).evaluate_together(numbered("linear", "linear"), BUDGET)
+    assert [done.scores.values[0] for done in together] == [1.0, 0.5]
+
+
+def test_one_that_cannot_be_merged_fails_alone():
+    worker = Worker(AssemblingResident(), JointItemFitness())
+    together = worker.evaluate_together(numbered("linear", "unmergeable", "linear"), BUDGET)
+    assert [type(done) for done in together] == [Scored, Failure, Scored]
+    assert together[1].stage == "merge"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("size mismatch")])
+def test_whatever_goes_wrong_together_they_are_then_scored_one_by_one(error):
+    class RaisingTogether(JointItemFitness):
+        def evaluate_together(self, models, budget):
+            raise error
+
+    together = Worker(AssemblingResident(), RaisingTogether()).evaluate_together(numbered("linear", "linear"), BUDGET)
+    assert [type(done) for done in together] == [Scored, Scored]
+
+
+def test_an_interruption_of_several_passes_through():
+    class Interrupted(JointItemFitness):
+        def evaluate_together(self, models, budget):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Worker(AssemblingResident(), Interrupted()).evaluate_together(numbered("linear", "linear"), BUDGET)

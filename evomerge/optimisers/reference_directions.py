@@ -1,0 +1,69 @@
+"""Directions in objective space that NSGA-III, MOEA/D and others spread their search over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomerge.optimisers.errors import OptimiserError
+
+# method -> the argument that says how fine; pymoo.util.ref_dirs has them all.
+METHODS: Mapping[str, str] = {"das-dennis": "n_partitions", "energy": "n_points"}
+
+
+def check_directions(options: object) -> None:
+    """Check `ref_dirs` of a campaign file.
+
+    Raises:
+        OptimiserError: it is not {method: das-dennis, n_partitions: N} or {method: energy, n_points: N}.
+    """
+    if not isinstance(options, Mapping):
+        raise OptimiserError(f"ref_dirs: expected keys and values such as {{n_partitions: 12}}, found {options!r}")
+    method = options.get("method", "energy" if "n_points" in options else "das-dennis")
+    if method not in METHODS:
+        raise OptimiserError(f"ref_dirs.method: expected one of {', '.join(METHODS)}, found {method!r}")
+    for name, value in options.items():
+        if name == "method":
+            continue
+        if name != METHODS[method]:
+            raise OptimiserError(f"ref_dirs.{name}: expected {METHODS[method]} with method {method}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise OptimiserError(f"ref_dirs.{name}: expected a whole number of at least 1, found {value!r}")
+
+
+def reference_directions(options: Mapping[str, Any], *, n_objectives: int, population: int) -> NDArray[np.float64]:
+    """Return (n, n_objectives) directions on the unit simplex; deterministic.
+
+    das-dennis (Das and Dennis, SIAM J. Optimization 8, 1998) cuts each axis into `n_partitions`, which makes
+    C(n_objectives + n_partitions - 1, n_partitions) directions; energy (Blank et al., IEEE TEC 25, 2021) spreads any
+    number of them evenly. What is left out suits the population: as many directions as it has places for, but at least
+    one per objective.
+
+    Raises:
+        OptimiserError: see `check_directions`, or there are fewer than two objectives.
+    """
+    check_directions(options)
+    if n_objectives < 2:
+        raise OptimiserError(
+            f"ref_dirs: expected at least 2 objectives, found {n_objectives}; choose cma_es, ga or de for one objective"
+        )
+    from pymoo.util.ref_dirs import get_reference_directions
+
+    method = options.get("method", "energy" if "n_points" in options else "das-dennis")
+    if method == "energy":
+        n_points = options.get("n_points", max(population, n_objectives))
+        return np.array(get_reference_directions("energy", n_objectives, n_points, seed=1))
+    n_partitions = options.get("n_partitions") or _finest(n_objectives, population)
+    return np.array(get_reference_directions("das-dennis", n_objectives, n_partitions=n_partitions))
+
+
+def _finest(n_objectives: int, population: int) -> int:
+    """Return the largest number of partitions whose directions fit into a population; at least 1."""
+    n_partitions = 1
+    while math.comb(n_objectives + n_partitions, n_partitions + 1) <= population:
+        n_partitions += 1
+    return n_partitions

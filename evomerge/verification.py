@@ -1,0 +1,229 @@
+"""What `evomerge verify` found, as data, and what it says in words: table, report, card and JSON all draw on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from fitness.scores import ObjectiveEstimate, Split
+from fitness.statistics import Difference, Flips
+
+Standing = Literal["better", "trade_off", "not_shown"]
+
+
+class VerificationError(RuntimeError):
+    """There is nothing to verify, or a parent cannot be scored."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the held-out table.
+
+    Attributes:
+        name: a parent's name, `uniform mean`, `default TIES`, or `candidate N`.
+        candidate: its number in the archive.
+        objectives: on test items.
+        mean: unweighted mean of the objectives.
+        difference: of the means, paired by item, against the best parent; None for that parent itself.
+    """
+
+    name: str
+    candidate: int
+    kind: Literal["parent", "baseline", "winner"]
+    objectives: tuple[ObjectiveEstimate, ...]
+    mean: float
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A winner against one other model on test items, paired by item; each interval alone covers 95 %.
+
+    Attributes:
+        name: the other's.
+        kind: what the other is.
+        mean: difference of the means of the objectives.
+        objectives: difference in each of them, in the campaign's order.
+    """
+
+    name: str
+    kind: Literal["parent", "baseline"]
+    mean: Difference
+    objectives: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class FreshMasks:
+    """A merge with random masks, made again with other seeds: how much of its score is the masks' luck.
+
+    Attributes:
+        split: where all were scored.
+        own: mean of the objectives with the recipe's own seed.
+        seeds: the others that could be scored.
+        means: with them.
+    """
+
+    split: Split
+    own: float
+    seeds: tuple[int, ...]
+    means: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A candidate that one or more picks chose on validation items, and what test items say of it.
+
+    Attributes:
+        candidate: its number.
+        picks: `best`, `knee`, `best:OBJECTIVE`.
+        objectives: of the campaign.
+        standing: better than every parent; as good as the best parent on all objectives and better on some; neither.
+        verdict: the same in words, with the interval that it rests on.
+        comparisons: with the best parent, then with the other parents and the baselines.
+        gap: the winner's curse: mean on search items minus mean on test items; the interval is that of the latter. None
+            where it was not scored on search items.
+        flips_against: the model that flips are counted against: the base, or the best parent where there is no base.
+        flips: per objective of right-or-wrong tasks.
+        masks: None where the recipe has no random masks.
+        searched: what the score on search items rests on, in words.
+    """
+
+    candidate: int
+    picks: tuple[str, ...]
+    objectives: tuple[str, ...]
+    standing: Standing
+    verdict: str
+    comparisons: tuple[Comparison, ...]
+    gap: Difference | None
+    flips_against: str
+    flips: tuple[Flips, ...]
+    masks: FreshMasks | None = None
+    searched: str = "full"
+
+    @property
+    def wins(self) -> bool:
+        """Whether it is shown to be better than every parent."""
+        return self.standing == "better"
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Lines that stand under the verdict: best parent by objective, baselines, winner's curse, flips, masks."""
+        best, names = self.comparisons[0], self.objectives
+        searched = "search score" if self.searched == "full" else f"search score ({self.searched})"
+        by_objective = [f"{name} {interval(d)}" for name, d in zip(names, best.objectives, strict=True)]
+        return (
+            *([f"against the best parent ({best.name}): {', '.join(by_objective)}"] if len(names) > 1 else []),
+            *(f"against {c.name}: {interval(c.mean)}" for c in self.comparisons if c.kind == "baseline"),
+            *([] if self.gap is None else [f"{searched} less test score (winner's curse): {interval(self.gap)}"]),
+            *(
+                f"on {f.objective}, against {self.flips_against}: {f.gained} items gained, {f.lost} lost (negative "
+                f"flips), of {f.n_items}"
+                for f in self.flips
+            ),
+            *([] if self.masks is None else [_masks(self.masks)]),
+        )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The held-out table and what it says.
+
+    Attributes:
+        best_parent: the parent with the highest mean on the items that winners were chosen on.
+        winner: the candidate that `best` picked.
+        wins: whether it is shown to be better than every parent.
+        verdict: of the winner, in words.
+        winners: every candidate that was picked, the winner first; empty in archives of earlier versions.
+        chosen_on: the split that winners and best parent were chosen on.
+        margin: what counts as just as good in a trade-off.
+    """
+
+    rows: tuple[Row, ...]
+    best_parent: str
+    winner: int
+    wins: bool
+    verdict: str
+    winners: tuple[Winner, ...] = ()
+    chosen_on: Split = "validation"
+    margin: float | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """The winner's."""
+        if self.winners:
+            return self.winners[0].standing
+        return "better" if self.wins else "not_shown"
+
+    def winner_of(self, candidate: int) -> Winner | None:
+        """Return what is known of a picked candidate; None where it was not picked."""
+        return next((winner for winner in self.winners if winner.candidate == candidate), None)
+
+    def to_json(self) -> str:
+        """Return JSON that `from_json` reads."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Verification:
+        """Read what `to_json` wrote, in this version or an earlier one."""
+        data = json.loads(text)
+        known = {key: data[key] for key in ("chosen_on", "margin") if key in data}
+        return Verification(
+            tuple(_row(row) for row in data["rows"]),
+            data["best_parent"],
+            data["winner"],
+            wins=data["wins"],
+            verdict=data["verdict"],
+            winners=tuple(_winner(winner) for winner in data.get("winners", ())),
+            **known,
+        )
+
+
+def interval(difference: Difference, confidence: float = 0.95) -> str:
+    """Return a difference with its interval in words."""
+    level = f"{100 * confidence:.3g} % interval"
+    return f"{difference.value:+.3f} ({level} {difference.low:+.3f} to {difference.high:+.3f})"
+
+
+def _masks(masks: FreshMasks) -> str:
+    if not masks.means:
+        return "with other random masks: could not be scored"
+    low, high = min(masks.means), max(masks.means)
+    return (
+        f"with {len(masks.means)} other random masks: {low:.3f} to {high:.3f} on {masks.split} items, with its own, "
+        f"which are exported, {masks.own:.3f}"
+    )
+
+
+def _row(data: Mapping[str, Any]) -> Row:
+    return Row(
+        data["name"],
+        data["candidate"],
+        data["kind"],
+        tuple(ObjectiveEstimate(**o) for o in data["objectives"]),
+        mean=data["mean"],
+        difference=_difference(data["difference"]),
+    )
+
+
+def _winner(data: Mapping[str, Any]) -> Winner:
+    masks = data["masks"]
+    nested = {
+        "picks": tuple(data["picks"]),
+        "objectives": tuple(data["objectives"]),
+        "comparisons": tuple(
+            Comparison(c["name"], c["kind"], Difference(**c["mean"]), tuple(Difference(**o) for o in c["objectives"]))
+            for c in data["comparisons"]
+        ),
+        "gap": _difference(data["gap"]),
+        "flips": tuple(Flips(**flips) for flips in data["flips"]),
+        "masks": None
+        if masks is None
+        else FreshMasks(masks["split"], masks["own"], tuple(masks["seeds"]), tuple(masks["means"])),
+    }
+    return Winner(**{**data, **nested})
+
+
+def _difference(data: Mapping[str, Any] | None) -> Difference | None:
+    return None if data is None else Difference(**data)

@@ -1,0 +1,92 @@
+"""The digits, the network that reads them, and the parents that an evolution begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from evomerge.seeds import stream_seed
+
+N_PIXELS, N_HIDDEN, N_DIGITS = 64, 256, 10
+SCALE = 0.01
+"""Standard deviation of a new network's parameters, and of mutations."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images and their labels.
+
+    Attributes:
+        images: (n, 64) float32, grey values 0 to 16.
+        labels: (n,) int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def of(self, digits: range) -> Digits:
+        """Return those of some digits only."""
+        chosen = (self.labels >= digits.start) & (self.labels < digits.stop)
+        return Digits(self.images[chosen], self.labels[chosen])
+
+
+def load() -> tuple[Digits, Digits]:
+    """Return scikit-learn's digits in their order: the first 80 % to evolve on (1,437), the rest to test (360)."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    n_train = int(0.8 * len(images))
+    pixels, numbers = torch.from_numpy(images.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))
+    return Digits(pixels[:n_train], numbers[:n_train]), Digits(pixels[n_train:], numbers[n_train:])
+
+
+class Network(nn.Module):
+    """64-256-10 with ReLU; 19,210 parameters, flattened weights (input, output) before biases, layer by layer."""
+
+    def __init__(self, *, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        shapes = ((N_PIXELS, N_HIDDEN), (N_HIDDEN,), (N_HIDDEN, N_DIGITS), (N_DIGITS,))
+        drawn = [nn.Parameter(SCALE * torch.randn(shape, generator=generator)) for shape in shapes]
+        self.hidden_weight, self.hidden_bias, self.output_weight, self.output_bias = drawn
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (n, 10) logits."""
+        hidden = torch.addmm(self.hidden_bias, images, self.hidden_weight).relu_()
+        # Ten columns are too few for a fast product of matrices; ten rows are not.
+        return torch.addmm(self.output_bias[:, None], self.output_weight.T, hidden.T).T.contiguous()
+
+    def correct(self, digits: Digits) -> Tensor:
+        """Return (n,) booleans: which digits it reads correctly."""
+        return self.forward(digits.images).argmax(dim=1) == digits.labels
+
+
+def unflattened(parameters: Sequence[float]) -> Network:
+    """Return the network with these 19,210 parameters, in the order of `Network`."""
+    network = Network(seed=0)
+    torch.nn.utils.vector_to_parameters(torch.tensor(parameters, dtype=torch.float32), network.parameters())
+    return network
+
+
+def new_networks(seed: int) -> list[Network]:
+    """Return two networks that know nothing."""
+    return [Network(seed=stream_seed(seed, "m2n2_digits", name)) for name in ("first", "second")]
+
+
+def halves(seed: int, digits: Digits) -> list[Network]:
+    """Return two networks, each of its own start, that have learnt 0 to 4 and 5 to 9: ten full-batch steps of Adam."""
+    networks = new_networks(seed)
+    for network, half in zip(networks, (range(5), range(5, 10)), strict=True):
+        known = digits.of(half)
+        adam = torch.optim.Adam(network.parameters(), lr=3e-3)
+        for _ in range(10):
+            adam.zero_grad()
+            loss: Any = nn.functional.cross_entropy(network(known.images), known.labels)
+            loss.backward()
+            adam.step()
+    return networks

@@ -1,0 +1,56 @@
+"""The released code (github.com/SakanaAI/natural_niches) beside this one, on the same cores.
+
+It is run as it is, in a process and an environment of its own. From pre-trained halves both begin with the very two
+networks that the released code makes; from scratch each draws its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from experiments.m2n2_digits.network import unflattened
+from experiments.m2n2_digits.runs import Start, run
+
+# Compiles what it compiles in a first, short search; the second one is timed.
+_DRIVER = """
+import contextlib, json, os, sys, time
+os.environ["JAX_PLATFORMS"] = "cpu"
+from helper_fn import get_pre_trained_models
+from natural_niches_fn import run_natural_niches
+def search(n):
+    return run_natural_niches(runs=1, pop_size=20, total_forward_passes=n, store_train_results=False,
+        no_matchmaker=False, no_crossover=False, no_splitpoint=False, use_pre_trained=sys.argv[1] == "pretrained")
+with contextlib.redirect_stdout(sys.stderr):
+    search(20)
+    began = time.perf_counter()
+    result = search(int(sys.argv[2]))
+    seconds = time.perf_counter() - began
+halves = [half.tolist() for half in get_pre_trained_models()] if sys.argv[1] == "pretrained" else None
+print(json.dumps([int(sys.argv[2]) / seconds, float(result[0]["test_values"][-1]), halves]))
+"""
+
+
+def side_by_side(checkout: Path, python: Path, *, start: Start, evaluations: int) -> dict[str, float]:
+    """Run both for as many evaluations, one after the other; return evaluations per second and test accuracies (%).
+
+    Args:
+        checkout: where the released code lies.
+        python: an interpreter that has what it needs (jax, optax, scikit-learn, tqdm).
+        start: see `runs.run`.
+        evaluations: of each.
+    """
+    command = [str(python.absolute()), "-c", _DRIVER, start, str(evaluations)]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ChildProcessError(f"--peer: the released code failed: {done.stderr.strip().splitlines()[-1]}")
+    theirs, accuracy, halves = json.loads(done.stdout)
+    ours = run(start, "m2n2", 1, evaluations, parents=halves and [unflattened(half) for half in halves])
+    return {
+        "evaluations per second": ours.evaluations_per_second,
+        "evaluations per second, released code": theirs,
+        "times as fast": ours.evaluations_per_second / theirs,
+        "test accuracy (%)": 100 * ours.test_accuracy,
+        "test accuracy (%), released code": 100 * accuracy,
+    }

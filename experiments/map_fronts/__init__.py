@@ -1,0 +1,1 @@
+"""MAP's surrogates against a grid of real scores."""

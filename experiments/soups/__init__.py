@@ -1,0 +1,1 @@
+"""Soups of sixteen checkpoints."""

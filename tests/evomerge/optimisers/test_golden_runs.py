@@ -1,0 +1,76 @@
+"""Every optimiser proposes what it proposed when it was recorded.
+
+`python -m tests.evomerge.optimisers.test_golden_runs` records anew, after a change that is meant to change proposals or
+a new version of pycma, pymoo or numpy: campaigns that are running cannot be resumed with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evomerge.optimisers.cma_es import CmaEs
+from evomerge.optimisers.pymoo_adapter import PymooOptimiser
+from evomerge.optimisers.pymoo_catalogue import ALGORITHMS
+from evomerge.optimisers.random_search import RandomSearch
+from tests.contracts.optimiser_contract import drive
+from tests.evomerge.optimisers.test_every_pymoo_algorithm import arguments
+from tests.evomerge.optimisers.test_structured import make as structured
+
+GOLDEN = Path(__file__).parent / "golden" / "optimisers.json"
+WEIGHTS = {"left": 1.0, "right": 1.0}
+
+
+def cma(**options: Any) -> Callable[[], CmaEs]:
+    return lambda: CmaEs(3, weights=WEIGHTS, seed=0, **options)
+
+
+OPTIMISERS: dict[str, Callable[[], Any]] = {
+    "random": lambda: RandomSearch(3, seed=0),
+    "cma_es": cma(),
+    "cma_es, sep": cma(sep=True),
+    "cma_es, lq": cma(lq=True),
+    "cma_es, ipop": cma(restarts="ipop", population=4, options={"tolfun": 1e-2}),
+    "cma_es, bipop": cma(restarts="bipop", population=4, options={"tolfun": 1e-2}),
+    "structured": lambda: structured(14, seed=0, population=8),
+    "structured, ga": lambda: structured(14, seed=0, population=8, discrete="ga"),
+    **{name: lambda name=name: PymooOptimiser(**arguments(name)) for name in ALGORITHMS},
+}
+
+
+def here() -> dict[str, str]:
+    """Return what the last bit of a float may depend on."""
+    versions = {library: version(library) for library in ("numpy", "scipy", "cma", "pymoo")}
+    return {"machine": platform.machine(), "system": platform.system(), **versions}
+
+
+def run(name: str) -> dict[str, Any]:
+    """Return the first genome and a digest of sixty, failures among their outcomes."""
+    genomes = drive(OPTIMISERS[name](), 60, ask=(5,), fail_every=7)
+    return {"first": genomes[0].tolist(), "digest": hashlib.sha256(np.array(genomes).tobytes()).hexdigest()}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_golden_run_is_repeated(name: str) -> None:
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    found, recorded = run(name), golden["runs"][name]
+    assert found["first"] == pytest.approx(recorded["first"], abs=1e-9)
+    if here() == golden["platform"]:
+        assert found["digest"] == recorded["digest"]
+
+
+def test_every_golden_run_is_of_an_optimiser() -> None:
+    assert set(json.loads(GOLDEN.read_text(encoding="utf-8"))["runs"]) == set(OPTIMISERS)
+
+
+if __name__ == "__main__":
+    text = json.dumps({"platform": here(), "runs": {name: run(name) for name in OPTIMISERS}}, indent=1)
+    GOLDEN.write_text(text + "\n", encoding="utf-8")

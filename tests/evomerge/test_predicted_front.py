@@ -1,0 +1,56 @@
+"""The prediction of a MAP campaign comes from its archive alone, in the report and in `pareto --json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evomerge.archive import Archive
+from evomerge.front import front_as_json
+from evomerge.predicted_front import read_prediction
+from evomerge.report.html import report
+from tests.evomerge.archives import CAMPAIGN, make_archive
+
+MAP = CAMPAIGN.replace("{kind: nsga2, population: 24}", "{kind: map}")
+
+
+def archive_of(path: Path, *, campaign: str = MAP, objectives: int = 2) -> Archive:
+    return make_archive(path / "a.sqlite", proposals=36, failures=(3,), campaign=campaign, objectives=objectives)
+
+
+def test_pareto_json_holds_the_predicted_front_with_intervals(tmp_path: Path) -> None:
+    predicted = json.loads(json.dumps(front_as_json(archive_of(tmp_path), "a")))["predicted"]
+    assert predicted["evaluations"] == 35  # neither landmarks nor the failure
+    assert set(predicted["surrogates"]) == {"arithmetic", "words"}
+    assert predicted["front"]
+    for point in predicted["front"]:
+        assert len(point["genome"]) == 4
+        assert all(o["low"] <= o["value"] <= o["high"] for o in point["objectives"].values())
+
+
+def test_the_prediction_needs_no_stored_state_and_is_the_same_every_time(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path)
+    one, other = read_prediction(archive), read_prediction(archive)
+    assert one is not None
+    assert other is not None
+    assert one.as_json() == other.as_json()
+
+
+def test_other_optimisers_have_no_prediction(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path, campaign=CAMPAIGN)
+    assert read_prediction(archive) is None
+    assert "predicted" not in front_as_json(archive, "a")
+    assert "Predicted and scored" not in report(archive, tmp_path / "r.html", png_dir=None).read_text()
+
+
+@pytest.mark.parametrize(("objectives", "n_plots"), [(1, 0), (2, 2), (3, 4)])
+def test_the_report_shows_each_pair_of_objectives_and_the_hypervolume(
+    tmp_path: Path, objectives: int, n_plots: int
+) -> None:
+    page = report(archive_of(tmp_path, objectives=objectives), tmp_path / "r.html", png_dir=None).read_text()
+    assert page.count('class="plot predicted-plot"') == n_plots
+    assert ("Predicted and scored" in page) == (n_plots > 0)
+    data = page.split('<script id="data" type="application/json">')[1].split("</script>")[0]
+    assert len(json.loads(data)["predicted"]) == n_plots
