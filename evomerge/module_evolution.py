@@ -21,6 +21,7 @@ from search_spaces.genealogy.individual import Individual
 from search_spaces.genealogy.stored_crossover import StoredCrossover
 
 Score = Callable[[nn.Module], ArrayLike]
+_STORED = 1 << 24  # parameters of a whole population: 64 MiB
 
 
 class ModuleEvolution:
@@ -32,8 +33,9 @@ class ModuleEvolution:
         evolution.become(evolution.best.individual)
 
     Individuals are combinations of the parents (`search_spaces.genealogy`), so the memory is that of the parents
-    whatever the population; with mutation, or without crossover, each is a float32 vector. The flattened order is that
-    of the module's own state dict: every floating-point tensor once, where it comes first.
+    whatever the population; with mutation, without crossover, or where the whole population is small, each is a float32
+    vector, which is faster. The flattened order is that of the module's own state dict: every floating-point tensor
+    once, where it comes first.
 
     Args:
         module: overwritten in place by every individual; its tensors are contiguous.
@@ -47,6 +49,7 @@ class ModuleEvolution:
         angle: see `Crossover`.
         mutation: see `StoredCrossover`; 0 mutates nothing.
         recombines: see `StoredCrossover`.
+        stored_parameters: a population of no more parameters than this is kept as vectors.
 
     Raises:
         SpaceError: a parent lacks a tensor, or has it in another shape; or an option is out of range.
@@ -66,20 +69,23 @@ class ModuleEvolution:
         angle: Angle = "global",
         mutation: float = 0.0,
         recombines: bool = True,
+        stored_parameters: int = _STORED,
     ) -> None:
         self.module = module
         self._score = score
         self._targets = _floating(module.state_dict())
         self._layout = FlatLayout(tuple(self._targets), tuple(t.numel() for t in self._targets.values()))
-        self._parents = np.stack([_flattened(parent, self._targets) for parent in parents])
+        self._stacked = torch.stack([_flattened(parent, self._targets) for parent in parents])
+        self._parents = self._stacked.numpy()
         self._parents.flags.writeable = False
         crossing: Crossing[Any]
-        if mutation == 0.0 and recombines:
+        if mutation == 0.0 and recombines and population * self._layout.size > stored_parameters:
             crossing = Crossover(GramMatrices(self._layout, len(parents), self._flat_tensors), split, angle)
         else:
             crossing = StoredCrossover(tuple(self._parents), self._layout, split, angle, recombines, mutation)
         self._optimiser: M2N2[Any] = M2N2(crossing, seed=seed, population=population, competition=competition)
         self._evaluations = 0
+        self._n_items: int | None = None
 
     @property
     def evaluations(self) -> int:
@@ -106,9 +112,16 @@ class ModuleEvolution:
         self.become(individual)
         with torch.no_grad():
             scores = np.asarray(self._score(self.module), dtype=np.float64)
-        _check(scores, self._optimiser.members)
+        self._check(scores)
         self._optimiser.receive(self._evaluations, scores)
         self._evaluations += 1
+
+    def _check(self, scores: NDArray[np.float64]) -> None:
+        if not np.isfinite(scores).all():
+            raise OptimiserError("score: expected finite scores, found NaN or infinity")
+        self._n_items = scores.size if self._n_items is None else self._n_items
+        if scores.shape != (self._n_items,):
+            raise OptimiserError(f"score: expected {self._n_items} scores as before, found the shape {scores.shape}")
 
     @torch.no_grad()
     def become(self, individual: Individual | NDArray[np.float32]) -> None:
@@ -127,15 +140,7 @@ class ModuleEvolution:
 
     def _flat_tensors(self, i: int) -> list[Tensor]:
         first, stop = self._layout.starts[i : i + 2].tolist()
-        return list(torch.from_numpy(self._parents[:, first:stop].copy()))
-
-
-def _check(scores: NDArray[np.float64], members: Sequence[Member[Any]]) -> None:
-    if not np.isfinite(scores).all():
-        raise OptimiserError("score: expected finite scores, found NaN or infinity")
-    expected = members[0].scores.shape if members else (scores.size,)
-    if scores.shape != expected:
-        raise OptimiserError(f"score: expected {expected[0]} scores as before, found the shape {scores.shape}")
+        return list(self._stacked[:, first:stop])
 
 
 def _floating(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -147,10 +152,10 @@ def _floating(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(found.values())
 
 
-def _flattened(parent: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> NDArray[np.float32]:
+def _flattened(parent: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
     for name, target in targets.items():
         found = tuple(parent[name].shape) if name in parent else None
         if found != tuple(target.shape):
             raise SpaceError(f"parents: expected {name} of the shape {tuple(target.shape)}, found {found}")
     parts = [parent[name].detach().to("cpu", torch.float32).reshape(-1) for name in targets]
-    return torch.cat(parts).numpy()
+    return torch.cat(parts)

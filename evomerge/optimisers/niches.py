@@ -67,24 +67,27 @@ class Competition:
         Args:
             scores: (n_members, n_items), none of them negative (see `counted_from_zero`).
         """
-        fitness: NDArray[np.float64] = (scores * self._worth(scores, self.alpha)).sum(axis=1)
-        return fitness
+        return _weighed(scores, self._worth(scores, self.alpha))
 
     def attractiveness(self, scores: Scores, first: int) -> NDArray[np.float64]:
         """Return g of every member to the member `first`: (n_members,), at least 0."""
-        worth = self._worth(scores, 1.0 if self.attraction == "without_alpha" else self.alpha)
-        better = np.maximum(scores - scores[first], 0.0)
-        better *= worth
-        attractiveness: NDArray[np.float64] = better.sum(axis=1)
-        return attractiveness
+        return self._attraction(scores, first, self._worth(scores, self.alpha))
+
+    def _attraction(self, scores: Scores, first: int, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.attraction == "without_alpha":
+            worth = self._worth(scores, 1.0)
+        better = scores - scores[first]
+        np.maximum(better, 0.0, out=better)
+        return _weighed(better, worth)
 
     def pair(self, scores: Scores, rng: np.random.Generator) -> tuple[int, int]:
         """Draw two parents out of at least two members; attraction never mates a member with itself."""
-        fitness = self.fitness(scores)
+        worth = self._worth(scores, self.alpha)
+        fitness = _weighed(scores, worth)
         first = roulette(fitness, rng)
         if self.attraction == "none":
             return first, roulette(fitness, rng)
-        attractiveness = self.attractiveness(scores, first)
+        attractiveness = self._attraction(scores, first, worth)
         if attractiveness.any():
             return first, roulette(attractiveness, rng)
         others = fitness.copy() if self.fallback == "fitness" else np.ones(len(scores))
@@ -103,6 +106,12 @@ class Competition:
         # Where nobody scores, any finite number will do.
         np.divide(worth, shared, out=worth, where=shared > 0.0)
         return worth
+
+
+def _weighed(scores: Scores, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Not `@`: the last bit of a BLAS product depends on the number of threads, and a resumed search may have another.
+    weighed: NDArray[np.float64] = np.einsum("ij,j->i", scores, worth)
+    return weighed
 
 
 def counted_from_zero(scores: Scores) -> Scores:

@@ -33,7 +33,7 @@ EVALUATIONS = {"scratch": 50_000, "pretrained": 10_000}
 def main() -> None:
     """Run the experiment."""
     options = _parser().parse_args()
-    torch.set_num_threads(1)  # these matrices are too small to be worth sharing
+    torch.set_num_threads(1)  # what torch does here is too small to be worth sharing
     evaluations = options.evaluations or EVALUATIONS[options.start]
     console = Console(file=sys.stderr if options.json else sys.stdout, highlight=False)
     if options.peer is not None:

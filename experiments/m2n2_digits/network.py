@@ -22,7 +22,7 @@ class Digits:
     """Images and their labels.
 
     Attributes:
-        images: (n, 64) float32, grey values 0 to 16.
+        images: (n, 65) float32, grey values 0 to 16, and a 1 that the biases go with.
         labels: (n,) int64.
     """
 
@@ -41,29 +41,41 @@ def load() -> tuple[Digits, Digits]:
 
     images, labels = load_digits(return_X_y=True)
     n_train = int(0.8 * len(images))
-    pixels, numbers = torch.from_numpy(images.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))
+    with_ones = np.concatenate([images, np.ones((len(images), 1))], axis=1)
+    pixels, numbers = torch.from_numpy(with_ones.astype(np.float32)), torch.from_numpy(labels.astype(np.int64))
     return Digits(pixels[:n_train], numbers[:n_train]), Digits(pixels[n_train:], numbers[n_train:])
 
 
 class Network(nn.Module):
-    """64-256-10 with ReLU; 19,210 parameters, flattened weights (input, output) before biases, layer by layer."""
+    """64-256-10 with ReLU; 19,210 parameters, flattened weights (input, output) before biases, layer by layer.
+
+    The biases of the hidden layer are the last row of its weights.
+    """
 
     def __init__(self, *, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        shapes = ((N_PIXELS, N_HIDDEN), (N_HIDDEN,), (N_HIDDEN, N_DIGITS), (N_DIGITS,))
+        shapes = ((N_PIXELS + 1, N_HIDDEN), (N_HIDDEN, N_DIGITS), (N_DIGITS,))
         drawn = [nn.Parameter(SCALE * torch.randn(shape, generator=generator)) for shape in shapes]
-        self.hidden_weight, self.hidden_bias, self.output_weight, self.output_bias = drawn
+        self.hidden, self.output_weight, self.output_bias = drawn
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (n, 10) logits."""
-        hidden = torch.addmm(self.hidden_bias, images, self.hidden_weight).relu_()
-        # Ten columns are too few for a fast product of matrices; ten rows are not.
-        return torch.addmm(self.output_bias[:, None], self.output_weight.T, hidden.T).T.contiguous()
+        return torch.addmm(self.output_bias, (images @ self.hidden).relu_(), self.output_weight)
 
+    @torch.no_grad()
     def correct(self, digits: Digits) -> Tensor:
-        """Return (n,) booleans: which digits it reads correctly."""
-        return self.forward(digits.images).argmax(dim=1) == digits.labels
+        """Return (n,) booleans: which digits it reads correctly.
+
+        The same as by `forward`, whose gradients are not needed here; numpy's OpenBLAS multiplies matrices of these
+        shapes twice to five times as fast as torch's MKL does.
+        """
+        hidden = _product(digits.images, self.hidden).relu_()
+        return _product(hidden, self.output_weight).add_(self.output_bias).argmax(dim=1) == digits.labels
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    return torch.from_numpy(np.dot(a.numpy(), b.detach().numpy()))
 
 
 def unflattened(parameters: Sequence[float]) -> Network:

@@ -13,7 +13,7 @@ from pathlib import Path
 from experiments.m2n2_digits.network import unflattened
 from experiments.m2n2_digits.runs import Start, run
 
-# Compiles what it compiles in a first, short search; the second one is timed.
+# Of both a first, short search loads and compiles what there is to; the second one is timed.
 _DRIVER = """
 import contextlib, json, os, sys, time
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -46,6 +46,7 @@ def side_by_side(checkout: Path, python: Path, *, start: Start, evaluations: int
     if done.returncode != 0:
         raise ChildProcessError(f"--peer: the released code failed: {done.stderr.strip().splitlines()[-1]}")
     theirs, accuracy, halves = json.loads(done.stdout)
+    run(start, "m2n2", 1, 20)
     ours = run(start, "m2n2", 1, evaluations, parents=halves and [unflattened(half) for half in halves])
     return {
         "evaluations per second": ours.evaluations_per_second,

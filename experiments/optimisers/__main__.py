@@ -1,6 +1,6 @@
 """Every optimiser and space on the quickstart models: the same items, the same number of candidates, several seeds.
 
-    python -m experiments.optimisers [--searches NAME ...] [--seeds 0 1 2 3 4] [--evaluations 100] [--json]
+    python -m experiments.optimisers [--searches NAME ...] [--seeds 0 1 2 3 4] [--evaluations 60] [--json]
 
 A seed draws the splits and everything random; so for one seed all searches see the same items. Reported per search, as
 means over seeds with 95 % intervals of Student's t: the hypervolume of the front on search items (to the origin; of the
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--searches", nargs="+", choices=list(searches), default=list(searches), metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--evaluations", type=int, default=100)
+    parser.add_argument("--evaluations", type=int, default=60)
     parser.add_argument("--runs", type=Path, default=Path("runs/optimisers"), help="where runs are kept")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -94,7 +94,7 @@ def main() -> None:
 def _campaign(changes: Mapping[str, Any], *, seed: int, evaluations: int) -> CampaignConfig:
     data = yaml.safe_load(CAMPAIGN.read_text())
     data |= {**changes, "seed": seed, "budget": {"evaluations": evaluations}}
-    data["splits"] = {"search": 0.1, "validation": 0.1, "test": 0.3}
+    data["splits"] = {"search": 0.05, "validation": 0.1, "test": 0.15}
     data["workers"] = {"cpus": 1}  # the models are too small for two
     file = CAMPAIGN.with_name(".comparison.yaml")  # beside the models and tasks that it names
     file.write_text(yaml.safe_dump(data))

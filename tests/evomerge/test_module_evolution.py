@@ -53,7 +53,7 @@ def test_the_parents_come_first_and_are_written_bit_for_bit() -> None:
         seen.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
         return [1.0, 0.5]
 
-    evolution = ModuleEvolution(network(0), parents, score, seed=0)
+    evolution = ModuleEvolution(network(0), parents, score, seed=0, stored_parameters=0)
     for _ in range(3):
         evolution.step()
     for state, parent in zip(seen, parents, strict=False):
@@ -64,7 +64,9 @@ def test_the_parents_come_first_and_are_written_bit_for_bit() -> None:
 def test_individuals_are_combinations_unless_they_mutate() -> None:
     parents = [network(seed).state_dict() for seed in (1, 2)]
     for mutation, kind in ((0.0, Individual), (0.1, np.ndarray)):
-        evolution = ModuleEvolution(network(0), parents, lambda _: [1.0, 0.0], seed=0, mutation=mutation)
+        evolution = ModuleEvolution(
+            network(0), parents, lambda _: [1.0, 0.0], seed=0, mutation=mutation, stored_parameters=0
+        )
         for _ in range(3):
             evolution.step()
         assert all(isinstance(member.individual, kind) for member in evolution.members)
@@ -76,7 +78,8 @@ def test_weights_that_are_shared_are_flattened_once_and_stay_shared() -> None:
         module[1].weight = module[0].weight
         return module
 
-    evolution = ModuleEvolution(tied(), [tied().state_dict(), tied().state_dict()], lambda _: [1.0], seed=0)
+    parents = [tied().state_dict(), tied().state_dict()]
+    evolution = ModuleEvolution(tied(), parents, lambda _: [1.0], seed=0)
     for _ in range(4):
         evolution.step()
     assert evolution.members[0].individual.size == 9

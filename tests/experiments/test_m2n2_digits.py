@@ -27,7 +27,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_digits_are_split_in_their_order() -> None:
     train, test = load()
-    assert (train.images.shape, test.images.shape) == ((1437, 64), (360, 64))
+    assert (train.images.shape, test.images.shape) == ((1437, 65), (360, 65))
     assert train.labels[:10].tolist() == list(range(10))
     assert float(train.images.max()) == 16.0
 
@@ -35,8 +35,8 @@ def test_the_digits_are_split_in_their_order() -> None:
 def test_the_network_is_the_released_one() -> None:
     network = Network(seed=0)
     assert sum(parameter.numel() for parameter in network.parameters()) == 19_210
-    images = torch.rand(7, 64)
-    hidden = torch.relu(images @ network.hidden_weight + network.hidden_bias)
+    images = torch.cat([torch.rand(7, 64), torch.ones(7, 1)], dim=1)
+    hidden = torch.relu(images[:, :64] @ network.hidden[:64] + network.hidden[64])
     expected = hidden @ network.output_weight + network.output_bias
     assert torch.allclose(network(images), expected, atol=1e-6)
 
@@ -52,9 +52,9 @@ def test_a_half_knows_its_own_digits_and_no_others() -> None:
 
 def test_new_networks_differ_from_each_other_and_by_seed() -> None:
     first, second = new_networks(0)
-    assert not torch.equal(first.hidden_weight, second.hidden_weight)
-    assert not torch.equal(first.hidden_weight, new_networks(1)[0].hidden_weight)
-    assert torch.equal(first.hidden_weight, new_networks(0)[0].hidden_weight)
+    assert not torch.equal(first.hidden, second.hidden)
+    assert not torch.equal(first.hidden, new_networks(1)[0].hidden)
+    assert torch.equal(first.hidden, new_networks(0)[0].hidden)
 
 
 @pytest.mark.parametrize("start", ["scratch", "pretrained"])
