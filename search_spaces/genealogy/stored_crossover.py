@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from search_spaces.errors import SpaceError
@@ -67,9 +66,7 @@ class StoredCrossover:
             split = self.split_points[int(rng.integers(len(self.split_points)))]
             child = self.cross(first, second, split=split, ratio=rng.random())
         if self.mutation:
-            # torch draws normal numbers twice as fast as numpy does.
-            source = torch.Generator().manual_seed(int(rng.integers(2**63)))
-            noise = torch.randn(child.size, generator=source).numpy()
+            noise = rng.standard_normal(child.size, dtype=np.float32)
             noise *= np.float32(self.mutation)
             noise += child
             child = noise
