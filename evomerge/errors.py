@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from evomerge.archive import ArchiveError
-from evomerge.campaign import CampaignError, SearchInterruptedError
-from evomerge.config_errors import ConfigError
+from evomerge.campaign.loop import CampaignError, SearchInterruptedError
+from evomerge.config.errors import ConfigError
 from evomerge.front import PickError
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.run_directory import RunDirectoryError
-from evomerge.verification import VerificationError
+from evomerge.verification.result import VerificationError
 from evomerge.workers.errors import WorkerSetupError
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from evomerge.archive import Archive
+from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
-from evomerge.constraints import Constraints
 from evomerge.pareto import constrained_front, knee
 from evomerge.predicted_front import read_prediction
-from evomerge.verification import Verification
+from evomerge.verification.result import Verification
 from fitness.scores import Estimate, ObjectiveEstimate
 
 

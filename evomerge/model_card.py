@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import yaml
 
 from evomerge.archive import Archive
-from evomerge.benchmark_test_sets import noted_used
 from evomerge.candidate import Candidate
 from evomerge.report.contents import campaign_settings, recorded_versions
-from evomerge.verification import Verification
+from evomerge.verification.benchmark_test_sets import noted_used
+from evomerge.verification.result import Verification
 from fitness.scores import SPLITS, ObjectiveEstimate
 from search_spaces.layer_path import path_text, scales_text
 from search_spaces.pieces import Pieces

@@ -10,8 +10,8 @@ import yaml
 from numpy.typing import NDArray
 
 from evomerge.archive import Archive
+from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Evaluation
-from evomerge.constraints import Constraints
 from fitness.scores import ItemScores
 
 if TYPE_CHECKING:

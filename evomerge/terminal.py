@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from evomerge.campaign.progress import Progress
 from evomerge.front import CampaignFront
-from evomerge.progress import Progress
-from evomerge.verification import Row, Verification
+from evomerge.verification.result import Row, Verification
 from fitness.scores import Estimate, ObjectiveEstimate
 from search_spaces.layer_path import path_text, scales_text
 from search_spaces.recipe import Recipe

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from evomerge.build import Parts, build_parts, build_pool
-from evomerge.campaign import SearchInterruptedError
-from evomerge.collect_responses import collect_responses, respondents
+from evomerge.build.live_models import with_compute_dtype
+from evomerge.campaign.loop import SearchInterruptedError
 from evomerge.config import CampaignConfig
-from evomerge.live_models import with_compute_dtype
-from evomerge.response_files import kept_rows, read_matrix
+from evomerge.responses.collect import collect_responses, respondents
+from evomerge.responses.files import kept_rows, read_matrix
 from evomerge.run_directory import RunDirectory
 from evomerge.terminal import SECONDS_BETWEEN_LINES, duration
 from fitness.estimators import TaskLayout

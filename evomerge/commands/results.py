@@ -12,15 +12,15 @@ from typing import Any
 from rich.console import Console
 
 from evomerge.archive import Archive
-from evomerge.constraints import Constraints
+from evomerge.campaign.constraints import Constraints
 from evomerge.front import front_as_json, pick, read_front
-from evomerge.held_out_constraints import HeldOutBound, held_out_constraints
 from evomerge.model_card import model_card
 from evomerge.report.html import report as write_report
 from evomerge.run_directory import RunDirectory, recorded_config
 from evomerge.terminal import front_table, verdict_lines, verification_table
-from evomerge.verification import Verification
-from evomerge.verify import Verifier
+from evomerge.verification.held_out_constraints import HeldOutBound, held_out_constraints
+from evomerge.verification.result import Verification
+from evomerge.verification.verifier import Verifier
 
 
 @contextlib.contextmanager

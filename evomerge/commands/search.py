@@ -15,21 +15,21 @@ from rich.console import Console
 
 import evomerge
 from evomerge.archive import Archive
-from evomerge.benchmark_test_sets import note_used
 from evomerge.build import Parts, build_parts, build_pool
-from evomerge.build_optimiser import build_optimiser, check_optimiser
-from evomerge.campaign import Campaign, SearchInterruptedError
+from evomerge.build.live_models import with_compute_dtype
+from evomerge.build.optimiser import build_optimiser, check_optimiser
+from evomerge.campaign.constraints import Constraints
+from evomerge.campaign.loop import Campaign, SearchInterruptedError
+from evomerge.campaign.progress import Limits
+from evomerge.campaign.warm_start import warm_start
 from evomerge.config import CampaignConfig, dump_campaign
-from evomerge.config_changes import as_diff, past_changing
-from evomerge.constraints import Constraints
+from evomerge.config.changes import as_diff, past_changing
 from evomerge.doctor import versions
 from evomerge.front import read_front
-from evomerge.live_models import with_compute_dtype
-from evomerge.progress import Limits
 from evomerge.report.html import report
 from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
 from evomerge.terminal import SearchProgress, duration, front_table
-from evomerge.warm_start import warm_start
+from evomerge.verification.benchmark_test_sets import note_used
 
 _LOG = logging.getLogger(__name__)
 

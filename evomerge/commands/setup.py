@@ -11,17 +11,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evomerge.benchmark_test_sets import described
 from evomerge.build import Parts, build_parts, build_worker
-from evomerge.build_optimiser import build_optimiser, check_optimiser
-from evomerge.campaign import CampaignError
+from evomerge.build.live_models import with_compute_dtype
+from evomerge.build.optimiser import build_optimiser, check_optimiser
+from evomerge.campaign.loop import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig
-from evomerge.config_template import campaign_template
+from evomerge.config.template import campaign_template
 from evomerge.doctor import examine
-from evomerge.live_models import with_compute_dtype
 from evomerge.run_directory import RunDirectoryError
 from evomerge.terminal import duration, plain_table
+from evomerge.verification.benchmark_test_sets import described
 from search_spaces.genes import GeneInfo
 
 GIB = 2**30

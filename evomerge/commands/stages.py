@@ -10,7 +10,7 @@ from rich.console import Console
 from evomerge.archive import Archive
 from evomerge.commands import results, search, setup
 from evomerge.config import CampaignConfig
-from evomerge.config_stages import stage_config, stand_ins
+from evomerge.config.stages import stage_config, stand_ins
 from evomerge.front import pick
 from evomerge.run_directory import RunDirectory
 

@@ -15,11 +15,11 @@ import yaml
 from numpy.typing import NDArray
 
 from evomerge.archive import Archive, Record
+from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
-from evomerge.constraints import Constraints
-from evomerge.held_out_constraints import noted_constraints
 from evomerge.pareto import constrained_front, knee
-from evomerge.verification import Verification
+from evomerge.verification.held_out_constraints import noted_constraints
+from evomerge.verification.result import Verification
 from fitness.scores import Estimate
 from search_spaces.recipe import ParentSource
 

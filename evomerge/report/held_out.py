@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evomerge.verification import Row, Standing, Verification
+from evomerge.verification.result import Row, Standing, Verification
 
 _ROLES: Mapping[Standing, str] = {"better": "winner", "trade_off": "trade-off", "not_shown": "picked"}
 

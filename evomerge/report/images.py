@@ -17,7 +17,7 @@ from evomerge.report.gene_map import GeneMap
 from evomerge.report.labels import label_places, shortened, shortened_row
 from evomerge.report.palette import LIGHT
 from evomerge.report.panels import Panel, dominated, panels, progress
-from evomerge.verification import Verification
+from evomerge.verification.result import Verification
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

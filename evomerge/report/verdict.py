@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evomerge.report.contents import Contents
-from evomerge.verification import Standing
+from evomerge.verification.result import Standing
 
 _STANDINGS: Mapping[Standing, str] = {"better": "won", "trade_off": "traded", "not_shown": "lost"}
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from evomerge.archive import Archive
-from evomerge.campaign import Campaign
+from evomerge.campaign.loop import Campaign
+from evomerge.campaign.progress import Limits, Progress
 from evomerge.candidate import Candidate, Done, Scored
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
-from evomerge.progress import Limits, Progress
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from evomerge.workers.ray_pool import RayPool

@@ -28,16 +28,16 @@ from transformers.utils.logging import disable_progress_bar
 
 from evomerge.archive import Archive
 from evomerge.build import build_parts, build_pool
-from evomerge.build_optimiser import build_optimiser
-from evomerge.campaign import Campaign
+from evomerge.build.live_models import with_compute_dtype
+from evomerge.build.optimiser import build_optimiser
+from evomerge.campaign.loop import Campaign
+from evomerge.campaign.progress import Limits
 from evomerge.cli import guarded
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign, resolved
 from evomerge.front import read_front
-from evomerge.live_models import with_compute_dtype
-from evomerge.progress import Limits
 from evomerge.run_directory import RunDirectory
 from evomerge.terminal import make_console, plain_table
-from evomerge.verify import Verifier
+from evomerge.verification.verifier import Verifier
 from experiments.quickstart.train import MODELS_DIRECTORY, train_all
 
 HERE = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""Which "best parent" may a winner be compared with? The reasons for what `evomerge.standing` does.
+"""Which "best parent" may a winner be compared with? The reasons for what `evomerge.verification.standing` does.
 
     command    python -m experiments.reduction.best_parent
     cost       ten seconds

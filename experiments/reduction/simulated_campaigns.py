@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done, Scored
-from evomerge.verification import Verification, Winner
-from evomerge.verify import MARGIN, Verifier
+from evomerge.verification.result import Verification, Winner
+from evomerge.verification.verifier import MARGIN, Verifier
 from fitness.estimators import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits

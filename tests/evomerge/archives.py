@@ -11,7 +11,7 @@ import numpy as np
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done, Failure, Scored
-from evomerge.verification import Comparison, FreshMasks, Row, Standing, Verification, Winner
+from evomerge.verification.result import Comparison, FreshMasks, Row, Standing, Verification, Winner
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split
 from fitness.statistics import Difference, Flips
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where

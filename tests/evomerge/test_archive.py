@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from evomerge.archive import Archive, ArchiveError, Asked, Told
-from evomerge.archive_codec import pack_scores, unpack_scores
+from evomerge.archive.codec import pack_scores, unpack_scores
 from evomerge.candidate import Candidate, Failure, Scored
 from fitness.scores import Budget, ItemScores
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker, weights_recipe

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign import Campaign, CampaignError
+from evomerge.campaign.loop import Campaign, CampaignError
+from evomerge.campaign.progress import Limits, Progress
 from evomerge.candidate import Candidate, Done
 from evomerge.optimisers.random_search import RandomSearch
-from evomerge.progress import Limits, Progress
 from evomerge.workers.in_process import InProcessPool
 from fitness.scores import Budget, ItemScores
 from tests.evomerge.killing import contents, killed_and_resumed_equals_whole

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evomerge.campaign import CampaignError
-from evomerge.collect_responses import collect_responses, name_of, respondents
-from evomerge.response_files import kept_rows
+from evomerge.campaign.loop import CampaignError
+from evomerge.responses.collect import collect_responses, name_of, respondents
+from evomerge.responses.files import kept_rows
 from evomerge.workers.in_process import InProcessPool
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError

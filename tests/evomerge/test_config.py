@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign, overridden, resolved
-from evomerge.config_space import EXACTLY_TWO, OPERATORS
+from evomerge.config.genes import EXACTLY_TWO, OPERATORS
 from search_spaces.operators.registry import operator_named
 from search_spaces.recipe import ParentSource
 
@@ -162,7 +162,7 @@ def test_the_command_line_cannot_ask_for_nothing(option: str, flag: str) -> None
 
 
 def test_importing_config_loads_neither_torch_nor_numpy() -> None:
-    code = "import sys, evomerge.config, evomerge.config_template; print({'torch', 'numpy', 'ray'} & set(sys.modules))"
+    code = "import sys, evomerge.config, evomerge.config.template; print({'torch', 'numpy', 'ray'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from evomerge.config import CampaignConfig
-from evomerge.config_changes import Change, as_diff, past_changing
+from evomerge.config.changes import Change, as_diff, past_changing
 
 OLD = {
     "name": "one",

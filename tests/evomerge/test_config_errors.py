@@ -5,10 +5,9 @@ from typing import get_args
 
 import pytest
 
-from evomerge import config_space
-from evomerge.config import CampaignConfig, ConfigError, load_campaign
-from evomerge.config_optimisers import OptimiserConfig
-from evomerge.config_spaces import WeightsSpaceConfig
+from evomerge.config import CampaignConfig, ConfigError, genes, load_campaign
+from evomerge.config.optimisers import OptimiserConfig
+from evomerge.config.spaces import WeightsSpaceConfig
 from search_spaces.operators.registry import operator_named
 
 GOOD = """\
@@ -30,7 +29,7 @@ workers: {backend: ray, count: 2}
 seed: 0
 export: {dtype: bfloat16}
 """
-OPERATORS = f"one of {', '.join(config_space.OPERATORS)}"
+OPERATORS = f"one of {', '.join(genes.OPERATORS)}"
 KINDS = f"one of {', '.join(get_args(OptimiserConfig.model_fields['kind'].annotation))}"
 KEYS = f"one of {', '.join(CampaignConfig.model_fields)}"
 TIES_GENES = f"one of {', '.join(operator_named('ties').kinds)}"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign
-from evomerge.config_errors import ConfigError
-from evomerge.config_layer_flow import LayerFlowConfig
-from evomerge.config_spaces import JointConfig
+from evomerge.config.errors import ConfigError
+from evomerge.config.layer_flow import LayerFlowConfig
+from evomerge.config.spaces import JointConfig
 from search_spaces.flow import Flow
 
 FLOW = """\
@@ -117,7 +117,7 @@ def test_a_wrong_joint_space_is_refused_with_key_and_line(tmp_path: Path, right:
 def test_a_wrong_option_of_the_structured_search_shows_before_anything_is_loaded(
     tmp_path: Path, option: dict[str, Any]
 ) -> None:
-    from evomerge.build_optimiser import check_optimiser
+    from evomerge.build.optimiser import check_optimiser
     from evomerge.optimisers.errors import OptimiserError
 
     (key,) = option

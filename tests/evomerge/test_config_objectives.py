@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from evomerge.config import CampaignConfig, load_campaign, resolved
-from evomerge.config_changes import past_changing
+from evomerge.config.changes import past_changing
 from tests.evomerge.test_config_errors import GOOD, refused_text
 
 MINIMAL = {

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from evomerge.config import load_campaign
-from evomerge.config_schema import SCHEMA_FILE, campaign_schema
-from evomerge.config_template import campaign_template
+from evomerge.config.schema import SCHEMA_FILE, campaign_schema
+from evomerge.config.template import campaign_template
 from tests.evomerge.test_config import EXAMPLE
 from tests.evomerge.test_config_errors import GOOD
 
@@ -15,7 +15,7 @@ SCHEMA = json.loads(campaign_schema())
 
 
 def test_the_committed_schema_is_up_to_date() -> None:
-    assert SCHEMA_FILE.read_text() == campaign_schema(), "run python -m evomerge.config_schema"
+    assert SCHEMA_FILE.read_text() == campaign_schema(), "run python -m evomerge.config.schema"
 
 
 @pytest.mark.parametrize("text", [EXAMPLE, GOOD, campaign_template(["hub/a", "hub/b"], "hub/base")])

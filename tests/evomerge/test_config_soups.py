@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from evomerge.config import ConfigError, load_campaign
-from evomerge.config_spaces import WeightsSpaceConfig
+from evomerge.config.spaces import WeightsSpaceConfig
 
 
 def space_of(tmp_path: Path, **section: Any) -> WeightsSpaceConfig:

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from evomerge.config_space import EXACTLY_TWO, NEEDS_BASE, OPERATORS, Gene, OperatorName, checked_genes
+from evomerge.config.genes import EXACTLY_TWO, NEEDS_BASE, OPERATORS, Gene, OperatorName, checked_genes
 from search_spaces.errors import SpaceError
 from search_spaces.groups import Groups
 from search_spaces.operators import registry

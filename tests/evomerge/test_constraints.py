@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evomerge.archive import Archive
-from evomerge.bound import Bound, parse_bound
-from evomerge.campaign import Campaign, CampaignError
+from evomerge.campaign.bound import Bound, parse_bound
+from evomerge.campaign.constraints import Constraints
+from evomerge.campaign.loop import Campaign, CampaignError
+from evomerge.campaign.progress import Limits, Progress
 from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
-from evomerge.constraints import Constraints
 from evomerge.front import front_as_json, pick, read_front
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.pareto import constrained_front, front
-from evomerge.progress import Limits, Progress
 from evomerge.report.contents import read_contents
-from evomerge.verify import contenders
+from evomerge.verification.verifier import contenders
 from evomerge.workers.in_process import InProcessPool
 from fitness.scores import Budget, Estimate, ObjectiveEstimate
 from tests.evomerge.several_workers import SeveralWorkers

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign import Campaign
+from evomerge.campaign.incumbents import blocks
+from evomerge.campaign.loop import Campaign
+from evomerge.campaign.progress import Limits, Utilisation
 from evomerge.candidate import Candidate, Done, Failure
 from evomerge.config import CampaignConfig
-from evomerge.config_changes import past_changing
+from evomerge.config.changes import past_changing
 from evomerge.front import front_as_json, read_front
-from evomerge.incumbents import blocks
 from evomerge.optimisers.cma_es import CmaEs
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
-from evomerge.progress import Limits, Utilisation
 from evomerge.report.contents import read_contents
 from evomerge.terminal import front_table
 from evomerge.workers.in_process import InProcessPool

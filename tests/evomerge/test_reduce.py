@@ -65,7 +65,7 @@ def test_the_file_holds_items_weights_parameters_endpoints_and_the_report(reduce
 
 def test_no_validation_or_test_item_is_ever_scored(reduced, evomerge, merges):
     benchmark = ReducedBenchmark.read(reduced / "benchmark.json")
-    from evomerge.response_files import kept_rows
+    from evomerge.responses.files import kept_rows
 
     rows = kept_rows(reduced / "benchmark.responses")
     assert {row.scores.item_ids for row in rows.values()} == {benchmark.items}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from evomerge.response_files import KeptRow, keep_row, kept_rows, read_matrix
+from evomerge.responses.files import KeptRow, keep_row, kept_rows, read_matrix
 from fitness.errors import FitnessError
 from fitness.scores import ItemScores
 

@@ -9,7 +9,7 @@ import yaml
 
 from evomerge.archive import Archive
 from evomerge.config import load_campaign
-from evomerge.config_errors import ConfigError
+from evomerge.config.errors import ConfigError
 from tests.conftest import Family
 from tests.evomerge.conftest import Outcome, campaign_data, write_tasks
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign import Campaign
+from evomerge.campaign.loop import Campaign
+from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Failure, Scored
-from evomerge.contenders import contenders
 from evomerge.optimisers.random_search import RandomSearch
-from evomerge.progress import Limits
-from evomerge.verification import Verification, VerificationError
-from evomerge.verify import Verifier
+from evomerge.verification.contenders import contenders
+from evomerge.verification.result import Verification, VerificationError
+from evomerge.verification.verifier import Verifier
 from evomerge.workers.in_process import InProcessPool
 from fitness.estimators import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores

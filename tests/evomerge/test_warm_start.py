@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from evomerge.archive import Archive, Asked
-from evomerge.build_optimiser import build_optimiser
-from evomerge.campaign import Campaign
+from evomerge.build.optimiser import build_optimiser
+from evomerge.campaign.loop import Campaign
+from evomerge.campaign.progress import Limits
+from evomerge.campaign.warm_start import WarmStart, warm_start
 from evomerge.config import CampaignConfig, load_campaign, resolved
 from evomerge.front import read_front
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.random_search import RandomSearch
-from evomerge.progress import Limits
-from evomerge.warm_start import WarmStart, warm_start
 from evomerge.workers.in_process import InProcessPool
 from search_spaces.errors import SpaceError
 from search_spaces.groups import Groups

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from evomerge.archive import Archive
-from evomerge.campaign import Campaign
+from evomerge.campaign.loop import Campaign
+from evomerge.campaign.progress import Limits
 from evomerge.optimisers.amortised_pareto import AmortisedPareto
 from evomerge.optimisers.cma_es import CmaEs
 from evomerge.optimisers.greedy_soup import GreedySoup
@@ -17,7 +18,6 @@ from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.optimisers.surrogates.front_search import FrontSearch
-from evomerge.progress import Limits
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker

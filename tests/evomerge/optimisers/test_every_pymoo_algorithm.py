@@ -16,7 +16,7 @@ import pymoo.algorithms
 import pytest
 from pymoo.core.algorithm import Algorithm
 
-from evomerge.config_optimisers import FrontKind, MeanKind
+from evomerge.config.optimisers import FrontKind, MeanKind
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.pymoo_catalogue import ALGORITHMS, LEFT_OUT

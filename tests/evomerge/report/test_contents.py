@@ -66,7 +66,7 @@ def test_a_pause_between_sessions_is_no_search_time(tmp_path: Path, monkeypatch:
     rng = np.random.default_rng(0)
     archive = Archive.create(tmp_path / "a.sqlite", CAMPAIGN)
     clock = iter([1000.0, 1002.5, 1005.0, 1005.0 + 86400])
-    monkeypatch.setattr("evomerge.archive.time.time", lambda: next(clock))
+    monkeypatch.setattr("evomerge.archive.event_store.time.time", lambda: next(clock))
     archive.asked(landmarks(), None)
     for candidate in landmarks()[:3]:
         archive.told([scored(rng, candidate, [0.5, 0.5])])

@@ -1,0 +1,107 @@
+"""Constraints on objectives: at least a number, or at least what a landmark reaches on search items.
+
+The values that bounds refer to are read from told landmarks, in a running campaign and from its archive alike, so a
+resumed search and a later report judge every candidate as the search did.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from evomerge.archive import Archive
+from evomerge.campaign.bound import Bound
+from fitness.scores import Estimate
+
+NOTE = "constraints"
+# Sums of floats such as 0.6 - 0.01 may miss a value that equals them.
+_ROUNDING = 1e-9
+
+
+class Constraints:
+    """The bounds of a campaign, and what is known of the landmarks that they refer to.
+
+    Args:
+        bounds: any number of them.
+    """
+
+    def __init__(self, bounds: Sequence[Bound] = ()) -> None:
+        self.bounds = tuple(bounds)
+        self._known: dict[str, Estimate] = {}
+
+    @staticmethod
+    def of(archive: Archive) -> Constraints:
+        """Return an archive's constraints with everything that its landmarks say; empty where it has none."""
+        constraints = Constraints([Bound(*fields) for fields in json.loads(archive.noted(NOTE) or "[]")])
+        if constraints.bounds:
+            labels = {candidate.number: candidate.label for candidate in archive.landmarks()}
+            for record in archive.records("search"):
+                if record.number in labels and record.estimate is not None:
+                    constraints.learn(labels[record.number], record.estimate)
+        return constraints
+
+    def note(self, archive: Archive) -> None:
+        """Record the bounds, for those who read the archive."""
+        if self.bounds:
+            archive.note(NOTE, json.dumps([astuple(bound) for bound in self.bounds]))
+
+    def learn(self, label: str | None, estimate: Estimate) -> None:
+        """Take in what a landmark reaches on search items; other candidates are of no interest."""
+        if label is not None and label in {bound.landmark for bound in self.bounds}:
+            self._known[label] = estimate
+
+    @property
+    def missing(self) -> set[str]:
+        """Labels of the landmarks that must be scored before any candidate can be judged."""
+        return {bound.landmark for bound in self.bounds if bound.landmark is not None} - self._known.keys()
+
+    @property
+    def thresholds(self) -> Mapping[Bound, float]:
+        """Bound -> the least value of its objective; those whose landmark is missing are left out."""
+        missing = self.missing
+        return {bound: self._threshold(bound) for bound in self.bounds if bound.landmark not in missing}
+
+    def violation(self, estimate: Estimate) -> float:
+        """Return the sum over the bounds of what an estimate falls short by, at least 0; 0 where all hold.
+
+        A bound whose landmark is missing counts as kept.
+        """
+        values = {objective.name: objective.value for objective in estimate.objectives}
+        short = [threshold - values[bound.objective] for bound, threshold in self.thresholds.items()]
+        return math.fsum(s for s in short if s > _ROUNDING)
+
+    def violation_of(self, archive: Archive, number: int) -> float:
+        """Return the violation of a candidate as the search was told it; 0 where it was not scored."""
+        if not self.bounds:
+            return 0.0
+        estimates = [r.estimate for r in archive.records("search") if r.number == number and r.estimate is not None]
+        return self.violation(estimates[0]) if estimates else 0.0
+
+    def described(self, violations: ArrayLike) -> list[str]:
+        """Return what there is to say about constraints, a line each; nothing where there are none.
+
+        Args:
+            violations: (n,) of all scored candidates.
+        """
+        if not self.bounds:
+            return []
+        values, thresholds = np.asarray(violations, dtype=np.float64), self.thresholds
+        known = {bound: f" = {thresholds[bound]:.3f}" if bound.landmark else "" for bound in thresholds}
+        lines = [f"constraint: {bound}{known.get(bound, ', which is not scored yet')}" for bound in self.bounds]
+        lines.append(f"{np.count_nonzero(values)} of {len(values)} scored candidates miss a constraint")
+        if len(values) and values.min() > 0:
+            lines.append(
+                f"no candidate keeps every constraint; the front is of those that miss least ({values.min():.3f})"
+            )
+        return lines
+
+    def _threshold(self, bound: Bound) -> float:
+        if bound.landmark is None:
+            return bound.offset
+        values = {objective.name: objective.value for objective in self._known[bound.landmark].objectives}
+        return values[bound.objective] + bound.offset

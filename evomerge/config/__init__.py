@@ -1,0 +1,23 @@
+"""The campaign file: read, checked, written."""
+
+from evomerge.config.campaign_config import (
+    BASE,
+    RESERVED_NAMES,
+    CampaignConfig,
+    dump_campaign,
+    load_campaign,
+    overridden,
+    resolved,
+)
+from evomerge.config.errors import ConfigError
+
+__all__ = [
+    "BASE",
+    "RESERVED_NAMES",
+    "CampaignConfig",
+    "ConfigError",
+    "dump_campaign",
+    "load_campaign",
+    "overridden",
+    "resolved",
+]

@@ -1,0 +1,306 @@
+"""The campaign file: read, checked as a whole, written.
+
+`load_campaign` reports every error at once with its key and line, and loads nothing else: neither torch nor a model.
+The sections are in `config_sections`, operators and genes in `config_space`, the errors in `config_errors`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, Strict, ValidationError, ValidationInfo, field_validator, model_validator
+
+from evomerge.config.errors import ConfigError, ConfigProblem, in_words, mismatch, refuse
+from evomerge.config.objectives import (
+    LmEvalConfig,
+    ObjectiveConfig,
+    PromptsConfig,
+    ReducedSource,
+    SplitsConfig,
+    VerificationConfig,
+    bound_problems,
+    expert_problems,
+)
+from evomerge.config.optimisers import OptimiserConfig, misspelt_options
+from evomerge.config.paths import absolute_model, absolute_path, absolute_task
+from evomerge.config.problems import problems_of
+from evomerge.config.sections import (
+    SECTION,
+    BaseSource,
+    BudgetConfig,
+    EngineConfig,
+    ExportConfig,
+    ParentConfig,
+    ParentSourceConfig,
+    Text,
+    Whole,
+    WorkersConfig,
+)
+from evomerge.config.spaces import NichesConfig, SpaceConfig, WeightsSpaceConfig, space_problems
+from evomerge.config.stages import StageConfig, name_problems, stage_problems
+from evomerge.config.yaml_document import read_yaml, write_yaml
+from search_spaces.recipe import OutputTokenizer, ParentSource
+
+BASE = "base"
+RESERVED_NAMES = ("uniform mean", "default TIES")
+_EXAMPLE_PARENTS = ["./experts/arithmetic", "./experts/words"]
+_EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
+
+
+def _suitable_optimiser(data: dict[str, Any]) -> OptimiserConfig:
+    if isinstance(data.get("space"), NichesConfig):
+        return OptimiserConfig(kind="m2n2")
+    return OptimiserConfig(kind="cma_es" if len(data.get("objectives", ())) == 1 else "nsga2")
+
+
+class CampaignConfig(BaseModel):
+    """One search, from its inputs to its export."""
+
+    model_config = SECTION
+
+    name: Text = "campaign"
+    """What the run directory and the report are called; left out: the file's name, or its directory's."""
+    base: BaseSource | None = None
+    """The model the parents were fine-tuned from. It gives config and tokenizer; without it the first parent does."""
+    parents: tuple[ParentSourceConfig, ...] = Field(min_length=2, examples=[_EXAMPLE_PARENTS])
+    """The models to merge."""
+    tokenizer: Literal["strict", "base", "union"] = "strict"
+    """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
+    the base's tokens and all the others'."""
+    space: SpaceConfig = Field(default_factory=WeightsSpaceConfig, validate_default=True)
+    objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])
+    """What to be good at; all are maximised."""
+    prompts: PromptsConfig = PromptsConfig()
+    splits: SplitsConfig = SplitsConfig()
+    allow_benchmark_test_sets: Annotated[bool, Strict()] = False
+    """Whether objectives may be lm-eval tasks with items of a published benchmark's own test set; the card says so."""
+    verification: VerificationConfig = VerificationConfig()
+    reduced: ReducedSource | None = None
+    """A file of `evomerge reduce`: candidates are scored on its few search items instead of all."""
+    optimiser: OptimiserConfig = Field(default_factory=_suitable_optimiser, validate_default=True)
+    """Left out: cma_es for one objective, nsga2 for several, m2n2 in a space of kind niches."""
+    stages: tuple[StageConfig, ...] = ()
+    """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
+    budget: BudgetConfig = BudgetConfig()
+    workers: WorkersConfig = WorkersConfig()
+    engine: EngineConfig = EngineConfig()
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    """Seeds everything random: the same file gives the same search."""
+    export: ExportConfig = ExportConfig()
+    lm_eval: LmEvalConfig = LmEvalConfig()
+
+    @property
+    def base_name(self) -> str:
+        """The name of the model that donates config and tokenizer: `base`, or the first parent.
+
+        Without a base the first parent donates and is merged as well.
+        """
+        return BASE if self.base else self.parents[0].name
+
+    @property
+    def sources(self) -> dict[str, ParentSource]:
+        """Name -> source of every checkpoint, the base first when there is one."""
+        base = {BASE: self.base.source} if self.base else {}
+        return base | {parent.name: parent.source for parent in self.parents}
+
+    @property
+    def output_tokenizer(self) -> OutputTokenizer:
+        """The tokenizer of every candidate."""
+        return OutputTokenizer(None if self.tokenizer == "strict" else self.tokenizer)
+
+    @field_validator("name")
+    @classmethod
+    def _fit_for_a_directory(cls, name: str) -> str:
+        if name.startswith(".") or any(character in name for character in '/\\:*?"<>|\0'):
+            refuse([mismatch("a name that can be a directory's", in_words(name))])
+        return name
+
+    @field_validator("parents")
+    @classmethod
+    def _have_names_of_their_own(
+        cls, parents: tuple[ParentConfig, ...], info: ValidationInfo
+    ) -> tuple[ParentConfig, ...]:
+        hint = "write {model: " + "..., name: ...} with another name"
+        problems = []
+        for i, parent in enumerate(parents):
+            expected = ""
+            if parent.name in RESERVED_NAMES or (parent.name == BASE and info.data.get("base") is not None):
+                expected = "a name that is not taken by the program"
+            elif parent.name in [other.name for other in parents[:i]]:
+                expected = "a name that no other parent has"
+            if expected:
+                problems.append(mismatch(expected, in_words(parent.name), hint, at=[i, "name"]))
+        if problems:
+            refuse(problems)
+        return parents
+
+    @field_validator("space")
+    @classmethod
+    def _suit_the_parents(cls, space: SpaceConfig, info: ValidationInfo) -> SpaceConfig:
+        parents = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
+        base = [BASE] if info.data.get("base") else []
+        if problems := space_problems(space, parents, base=base if "base" in info.data else None):
+            refuse(problems)
+        return space
+
+    @field_validator("objectives")
+    @classmethod
+    def _have_different_names(cls, objectives: tuple[ObjectiveConfig, ...]) -> tuple[ObjectiveConfig, ...]:
+        names = [objective.name for objective in objectives]
+        problems = [
+            mismatch("a name that no other objective has", in_words(name), at=[i, "name"])
+            for i, name in enumerate(names)
+            if name in names[:i]
+        ]
+        if problems:
+            refuse(problems)
+        return objectives
+
+    @field_validator("objectives")
+    @classmethod
+    def _compare_with_checkpoints_that_exist(
+        cls, objectives: tuple[ObjectiveConfig, ...], info: ValidationInfo
+    ) -> tuple[ObjectiveConfig, ...]:
+        known = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
+        if known is not None and info.data.get("base"):
+            known.append(BASE)
+        if problems := [*expert_problems(objectives, known), *bound_problems(objectives, known)]:
+            refuse(problems)
+        return objectives
+
+    @field_validator("stages")
+    @classmethod
+    def _know_each_other(cls, stages: tuple[StageConfig, ...], info: ValidationInfo) -> tuple[StageConfig, ...]:
+        parents = tuple(parent.name for parent in info.data.get("parents", ()))
+        if problems := name_problems(stages, (*parents, *RESERVED_NAMES, BASE)):
+            refuse(problems)
+        return stages
+
+    @field_validator("splits")
+    @classmethod
+    def _sum_to_at_most_one(cls, splits: SplitsConfig) -> SplitsConfig:
+        shares = splits.model_dump()
+        total = sum(shares.values())
+        if total > 1 + 1e-9:
+            found = f"{total:g} ({' + '.join(f'{name} {share:g}' for name, share in shares.items())})"
+            refuse([mismatch("shares that sum to at most 1", found)])
+        return splits
+
+    @model_validator(mode="before")
+    @classmethod
+    def _m2n2_has_a_space_of_its_own(cls, data: Any) -> Any:
+        optimiser = data.get("optimiser") if isinstance(data, dict) else None
+        if isinstance(optimiser, dict) and optimiser.get("kind") == "m2n2" and "space" not in data:
+            return {**data, "space": {"kind": "niches"}}
+        return data
+
+    @field_validator("budget")
+    @classmethod
+    def _chooses_items_once(cls, budget: BudgetConfig, info: ValidationInfo) -> BudgetConfig:
+        if budget.items is not None and info.data.get("reduced") is not None:
+            refuse([mismatch("no such key beside reduced", str(budget.items), "write reduced.items", at=["items"])])
+        return budget
+
+    @field_validator("optimiser")
+    @classmethod
+    def _suits_the_space(cls, optimiser: OptimiserConfig, info: ValidationInfo) -> OptimiserConfig:
+        space = info.data.get("space")
+        if space is not None and (optimiser.kind == "m2n2") != isinstance(space, NichesConfig):
+            hint = "m2n2 and niches belong together; leave one of them out"
+            expected = f"an optimiser for a space of kind {space.kind}"
+            refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
+        return optimiser
+
+    @field_validator("optimiser")
+    @classmethod
+    def _has_something_to_maximise(cls, optimiser: OptimiserConfig, info: ValidationInfo) -> OptimiserConfig:
+        misspelt_options(optimiser)
+        objectives = info.data.get("objectives")
+        if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
+            hint = f"{optimiser.kind} maximises their weighted mean"
+            refuse([mismatch("an objective with weight > 0", "none", hint, at=["kind"])])
+        return optimiser
+
+
+def load_campaign(path: Path, *, files_must_exist: bool = True) -> CampaignConfig:
+    """Read and check a campaign file.
+
+    Args:
+        path: the YAML file.
+        files_must_exist: whether to check that directories and task files are there; False reads the record of a
+            campaign whose inputs may have moved.
+
+    Raises:
+        ConfigError: everything that is wrong with the file, at once.
+    """
+    document = read_yaml(path)
+    if not isinstance(document.data, dict):
+        expected = "a mapping with at least the keys parents and objectives"
+        raise ConfigError(path, [ConfigProblem("", 1, expected, in_words(document.data))])
+    problems = list(document.duplicates)
+    context = {"directory": path.parent} if files_must_exist else None
+    try:
+        config = CampaignConfig.model_validate({"name": _default_name(path), **document.data}, context=context)
+        problems += stage_problems(config, document)
+    except ValidationError as error:
+        problems += problems_of(error, CampaignConfig, document)
+    if problems:
+        raise ConfigError(path, problems)
+    return config
+
+
+def resolved(config: CampaignConfig, directory: Path) -> CampaignConfig:
+    """Return the config with absolute paths; hub ids and names of lm-eval tasks stay as they are.
+
+    Args:
+        config: a campaign as loaded.
+        directory: the campaign file's directory, which relative paths start from.
+    """
+    data = config.model_dump()
+    for model in [*data["parents"], *([data["base"]] if data["base"] else [])]:
+        model |= {key: absolute_model(model[key], directory) for key in ("model", "adapter") if model[key]}
+    for objective in data["objectives"]:
+        objective["tasks"] = [absolute_task(task, directory) for task in objective["tasks"]]
+    searches = [data["optimiser"], *(stage["optimiser"] for stage in data["stages"] if stage["optimiser"])]
+    for optimiser in searches:
+        optimiser["warm_start"] = [str(absolute_path(path, directory)) for path in optimiser["warm_start"]]
+    if config.reduced is not None:
+        data["reduced"]["file"] = str(absolute_path(config.reduced.file, directory))
+    if config.lm_eval.include_path is not None:
+        data["lm_eval"]["include_path"] = str(absolute_path(config.lm_eval.include_path, directory))
+    return CampaignConfig.model_validate(data)
+
+
+def overridden(config: CampaignConfig, *, evaluations: int | None = None, workers: int | None = None) -> CampaignConfig:
+    """Return the config with what the command line said; None keeps what the file says.
+
+    Args:
+        config: a campaign as loaded.
+        evaluations: candidates to score, at least 1; in every stage.
+        workers: how many, at least 1; more than one makes them a Ray pool.
+
+    Raises:
+        ValueError: a number below 1.
+    """
+    data = config.model_dump()
+    for option, value in (("--evaluations", evaluations), ("--workers", workers)):
+        if value is not None and value < 1:
+            raise ValueError(f"{option}: expected at least 1, found {value}")
+    if evaluations is not None:
+        for budget in [data["budget"], *(stage["budget"] for stage in data["stages"] if stage["budget"])]:
+            budget["evaluations"] = evaluations
+    if workers is not None:
+        data["workers"]["count"] = workers
+        if workers > 1:  # on Ray a worker scores one candidate at a time
+            data["workers"] |= {"backend": "ray", "together": None}
+    return CampaignConfig.model_validate(data)
+
+
+def dump_campaign(config: CampaignConfig) -> str:
+    """Return YAML, every default written out, that `load_campaign` reads back as an equal config."""
+    return write_yaml(config.model_dump())
+
+
+def _default_name(path: Path) -> str:
+    return path.absolute().parent.name or "campaign" if path.stem == "campaign" else path.stem

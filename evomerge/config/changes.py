@@ -1,0 +1,75 @@
+"""What changed between two campaign files, as far as it would change candidates that are already scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from evomerge.config import CampaignConfig
+from evomerge.config.errors import in_words
+
+HARMLESS = (
+    "name",
+    "budget.evaluations",
+    "budget.hours",
+    "workers",
+    "engine.memory",
+    "verification",
+    "allow_benchmark_test_sets",
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key that differs.
+
+    Attributes:
+        key: as in `space.genes.density`.
+        old: what the campaign was started with; None when it had no such key.
+        new: what the file says now; None when it has no such key.
+    """
+
+    key: str
+    old: object
+    new: object
+
+    def __str__(self) -> str:
+        return f"{self.key}: {in_words(self.old)} -> {in_words(self.new)}"
+
+
+def past_changing(old: CampaignConfig, new: CampaignConfig) -> list[Change]:
+    """Return every difference that a resumed campaign cannot take over, in the order of the file.
+
+    The budget, the workers, the name, the memory and what a verification does may change: candidates and scores do not
+    depend on them.
+    Compare resolved configs, or a path written in two ways is a difference.
+    """
+    return [change for change in _differences("", old.model_dump(), new.model_dump()) if not _is_harmless(change)]
+
+
+def as_diff(changes: Sequence[Change]) -> str:
+    """Return one line per change, the values aligned."""
+    width = max((len(change.key) for change in changes), default=0)
+    return "\n".join(f"  {c.key:<{width}}  {in_words(c.old)} -> {in_words(c.new)}" for c in changes)
+
+
+def _is_harmless(change: Change) -> bool:
+    return any(change.key == key or change.key.startswith(f"{key}.") for key in HARMLESS)
+
+
+def _differences(key: str, old: object, new: object) -> Iterator[Change]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            yield from _differences(f"{key}.{name}" if key else str(name), old.get(name), new.get(name))
+    elif _is_list_of_sections(old) and _is_list_of_sections(new):
+        assert isinstance(old, (list, tuple))
+        assert isinstance(new, (list, tuple))
+        for i in range(max(len(old), len(new))):
+            pair = [values[i] if i < len(values) else None for values in (old, new)]
+            yield from _differences(f"{key}[{i}]", *pair)
+    elif old != new:
+        yield Change(key, old, new)
+
+
+def _is_list_of_sections(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value)

@@ -1,0 +1,178 @@
+"""The sections of a campaign file that say what is measured, on which items, and how it is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field_validator
+from pydantic_core import InitErrorDetails
+
+from evomerge.campaign.bound import Bound, parse_bound
+from evomerge.config.errors import did_you_mean, in_words, mismatch, refuse
+from evomerge.config.paths import DirectoryPath, TaskSource
+from evomerge.config.sections import SECTION, Real, Share, Text, Whole
+from fitness.tasks import task_source
+
+
+def as_bound(value: object) -> object:
+    """Check the form of a bound: a number, or a checkpoint with or without an offset."""
+    if value is None or (isinstance(value, (int, float, str)) and not isinstance(value, bool)):
+        try:
+            if value is not None and math.isfinite(parse_bound("", value).offset):
+                return value if isinstance(value, str) else float(value)
+            if value is None:
+                return value
+        except ValueError:
+            pass
+    refuse([mismatch("a number, or a checkpoint as in base - 0.01", in_words(value))])
+
+
+class ObjectiveConfig(BaseModel):
+    """One thing to be good at; higher is better."""
+
+    model_config = SECTION
+
+    name: Text
+    """What tables call it."""
+    tasks: tuple[TaskSource, ...] = Field(min_length=1, examples=[["tasks/words.jsonl"]])
+    """JSONL or lm-eval YAML files, names of lm-eval tasks, each with `:METRIC` if not its first one is wanted; or
+    `python:FILE.py:FUNCTION`. `NAME@SPLIT` takes an lm-eval task's items from another split of its dataset, as
+    `arc_easy@validation`. The objective is the mean of the tasks."""
+    expert: Text | None = None
+    """The parent that `:js_divergence` of these tasks compares with."""
+    weight: Annotated[Real, Field(ge=0)] = 1.0
+    """Share in the mean that single-objective optimisers maximise; the others ignore it."""
+    at_least: Annotated[float | str | None, BeforeValidator(as_bound)] = None
+    """A constraint: 0.6, or what a checkpoint reaches on search items, as `base`, `base - 0.01` or `PARENT + 0.02`.
+    Candidates that keep all constraints come before all others."""
+
+    @property
+    def bound(self) -> Bound | None:
+        """The constraint; None where there is none."""
+        return None if self.at_least is None else parse_bound(self.name, self.at_least)
+
+
+class SplitsConfig(BaseModel):
+    """Shares of each task's items; what they leave over is not used."""
+
+    model_config = SECTION
+
+    search: Annotated[Share, Field(gt=0)] = 0.5
+    """Items that the optimiser sees."""
+    validation: Share = 0.2
+    """Items that choose among the candidates that the search found."""
+    test: Share = 0.3
+    """Items that nothing sees before the final table."""
+
+
+class VerificationConfig(BaseModel):
+    """How winners are judged on held-out items."""
+
+    model_config = SECTION
+
+    margin: Annotated[Real, Field(ge=0)] = 0.01
+    """A difference in an objective that does not matter: a winner that is worse by less counts as just as good."""
+    masks: Annotated[Whole, Field(ge=0)] = 3
+    """Other seeds that a winner with random masks (DARE, DELLA) is scored with on validation items; 0 for none."""
+
+
+def as_reduced(value: object) -> object:
+    """Read a reduced benchmark written as its file alone."""
+    return {"file": value} if isinstance(value, str) else value
+
+
+class ReducedConfig(BaseModel):
+    """A benchmark that `evomerge reduce` made small: candidates are scored on a few search items."""
+
+    model_config = SECTION
+
+    file: Text
+    """What `evomerge reduce CAMPAIGN.yaml --out FILE` wrote."""
+    items: Annotated[Whole, Field(ge=1)] | None = None
+    """Items per candidate, of those in the file; left out: all of them."""
+    estimator: Literal["auto", "mean", "anchor", "p-irt", "gp-irt", "mp-irt", "gmp-irt"] = "auto"
+    """What is made of their scores. auto: what the file's calibration chose; the plain mean where it says "not better
+    than random"."""
+
+
+ReducedSource: TypeAlias = Annotated[
+    ReducedConfig, BeforeValidator(as_reduced, json_schema_input_type=str | ReducedConfig)
+]
+
+
+class PromptsConfig(BaseModel):
+    """How questions become prompts, for all tasks; the keys are lm-eval's."""
+
+    model_config = SECTION
+
+    apply_chat_template: bool | str = False
+    """true: questions are messages to the model, rendered with the base's chat template; a name chooses one of
+    several templates."""
+    chat_template_args: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Arguments of the template itself, such as {enable_thinking: false}."""
+    system_instruction: Text | None = None
+    """The chat's system message; without a chat template the text in front of every prompt."""
+    fewshot_as_multiturn: Annotated[bool, Strict()] = True
+    """With a chat template: few-shot examples are turns of the chat; false: all are one message."""
+    num_fewshot: Annotated[Whole, Field(ge=0)] | None = None
+    """Few-shot examples of lm-eval tasks; left out: each task's own number. Tasks that say 0 keep it."""
+
+    @field_validator("apply_chat_template", mode="before")
+    @classmethod
+    def _is_a_switch_or_a_name(cls, value: object) -> object:
+        if not isinstance(value, bool | str) or value == "":
+            refuse([mismatch("true, false or the name of a chat template", in_words(value))])
+        return value
+
+
+class LmEvalConfig(BaseModel):
+    """Settings of the tasks that come from lm-eval."""
+
+    model_config = SECTION
+
+    include_path: DirectoryPath | None = None
+    """A directory with lm-eval task YAML files of your own."""
+
+
+def expert_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] | None) -> list[InitErrorDetails]:
+    """Return what is wrong with the experts that objectives compare with.
+
+    Args:
+        objectives: of the campaign.
+        known: the checkpoints' names; None where they are wrong themselves.
+    """
+    problems = []
+    expert_of: dict[str, str] = {}
+    for i, objective in enumerate(objectives):
+        expert, found, hint, expected = objective.expert, in_words(objective.expert), "", ""
+        compared = [task for task in objective.tasks if task_source.TaskSource.parse(task).wants_expert]
+        if expert is None:
+            expected = "the parent that js_divergence compares with" if compared else ""
+        elif known is not None and expert not in known:
+            expected, hint = f"one of {', '.join(known)}", did_you_mean(expert, known)
+        elif others := {expert_of.setdefault(task, expert) for task in compared} - {expert}:
+            expected = f"{in_words(min(others))}, which another objective says of the same task"
+        if expected:
+            problems.append(mismatch(expected, found, hint, at=[i, "expert"]))
+    return problems
+
+
+def bound_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] | None) -> list[InitErrorDetails]:
+    """Return what is wrong with the checkpoints that constraints are measured by.
+
+    Args:
+        objectives: of the campaign.
+        known: the checkpoints' names; None where they are wrong themselves.
+    """
+    if known is None:
+        return []
+    measured = [(i, o.bound.landmark) for i, o in enumerate(objectives) if o.bound is not None and o.bound.landmark]
+    return [
+        mismatch(
+            f"a number or one of {', '.join(known)}", in_words(name), did_you_mean(name, known), at=[i, "at_least"]
+        )
+        for i, name in measured
+        if name not in known
+    ]

@@ -1,0 +1,132 @@
+"""The commented campaign file that `evomerge init` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from evomerge.config import BASE, RESERVED_NAMES
+from evomerge.config.schema import SCHEMA_FILE
+from evomerge.config.yaml_document import write_flow
+
+_TEMPLATE = """\
+# yaml-language-server: $schema={schema}
+# A merge search. Check it with `evomerge plan campaign.yaml`, start or resume it with `evomerge run campaign.yaml`.
+# Keys that are left out take the values shown here, unless a comment says otherwise.
+
+name: {name}  # what the run directory and the report are called
+
+# The model that all parents were fine-tuned from: a directory or a hub id. It gives the config and the tokenizer.
+# Every operator on task vectors needs it.
+{base}
+
+# The models to merge: directories or hub ids. {{model: ..., name: ..., revision: ...}} also gives a model a name for
+# tables, or pins a revision on the hub.
+parents:
+{parents}
+
+space:
+  kind: weights  # the parents' weights are combined tensor by tensor
+  # The merge method: linear, slerp, task_arithmetic, ties, dare_ties, della, ...; docs/operators.md has them all.
+  # A list, such as [linear, ties], lets the search choose one; with operator_per: group, one for each group.
+  operator: {operator}
+  # Tensors that share their genes. More groups can merge more finely, and take more evaluations to search.
+  groups:
+    layer_blocks: 5  # how many blocks the layers are cut into; they need not divide the depth
+    # Kinds with genes of their own; embeddings, norms and the head are "other". What is not listed stays as it is in
+    # the base; [all] gives each block one set of genes.
+    modules: [attention, mlp, other]
+    depth: constant  # constant: one value per block; linear: values are interpolated over the layers
+  # What is searched, within [low, high]. A number alone freezes a gene.
+  genes:
+{genes}
+
+# What to be good at; every objective is maximised. Tasks are JSONL files, lm-eval YAML files, or names of lm-eval
+# tasks. A JSONL line is {{"question": ..., "choices": [...], "gold": 0}}, {{"prompt": ..., "answer": ...}} or
+# {{"text": ...}}. tasks/first.jsonl:margin measures something else: acc_norm, margin, acc+margin, entropy, or
+# js_divergence (with expert: PARENT beside it); python:checks.py:function is a function of yours.
+# Replace these two by your own: the names and the files are examples.
+objectives:
+  - {{name: first, tasks: [tasks/first.jsonl]}}
+  - {{name: second, tasks: [tasks/second.jsonl], weight: 1.0}}  # what maximises the mean uses the weights
+  # at_least: 0.6 (or base - 0.01, or PARENT + 0.02) beside a name makes the objective a constraint as well.
+
+# How questions become prompts; left out: plain text, and each lm-eval task's own number of examples.
+# prompts:
+#   apply_chat_template: true  # ask in the base's chat template
+#   system_instruction: Answer briefly.
+#   fewshot_as_multiturn: true  # examples as turns of the chat
+#   num_fewshot: 5  # of lm-eval tasks
+
+# Shares of each task's items: the optimiser sees the search items, validation items choose among what it found,
+# and test items are seen by nothing before the final table.
+splits: {{search: 0.5, validation: 0.2, test: 0.3}}
+# allow_benchmark_test_sets: true  # or take other items: arc_easy@validation
+# verification: {{margin: 0.01, masks: 3}}  # a difference that does not matter; other seeds of random masks to try
+
+# nsga2 (or nsga3, sms_emoa, moead, ...) looks for the Pareto front, cma_es (or ga, de, pso, ...) maximises the weighted
+# mean of the objectives, random is a baseline. Further keys go to the library (pymoo, pycma) by its own names. Without
+# this section: cma_es for one objective, else nsga2.
+optimiser:
+  kind: nsga2
+  population: 24  # candidates per generation; left out: 24 for nsga2, pycma's own choice for cma_es
+  # warm_start: [merge.yml, runs/other]  # begin with these recipes and the fronts of these runs
+
+budget:
+  evaluations: 200  # candidates to score
+  # hours: 2  # also stop after this time; left out: no limit
+  # items: 100  # search items per candidate; left out: all
+
+# in_process is one worker without further processes; ray is a pool, on this machine or on a cluster.
+workers:
+  backend: in_process
+  count: 1  # each worker holds one model
+  # gpus: 0.5  # per worker, 0.5 puts two on one; left out: one where the machine has any
+  # cpus: 1  # cores per worker; left out: the machine's, shared evenly
+  # address: auto  # ray only: join a running cluster; left out: Ray is started here
+  # deadline_seconds: 3600  # ray only: a candidate that takes longer is tried once more, then given up
+
+seed: 0  # the same file gives the same search
+
+export:
+  dtype: bfloat16  # or float32, float16; candidates are scored as they would be exported
+
+# Settings of tasks that come from lm-eval.
+# lm_eval:
+#   include_path: ./my_tasks  # a directory with task YAML files of your own
+"""
+_GENES = {
+    "weight": "weight: [0.0, 1.5]  # each parent's share",
+    "density": "density: [0.2, 1.0]  # share of each parent's changes that is kept, in (0, 1]",
+    "lambda": "lambda: 1.0  # scales the sum of all changes; [0.5, 1.5] would search it",
+}
+
+
+def campaign_template(models: Sequence[str], base: str | None = None, *, name: str = "my-merge") -> str:
+    """Return a commented campaign file for these models; its tasks are placeholders to replace.
+
+    Args:
+        models: two or more directories or hub ids, the parents.
+        base: what they were fine-tuned from; None writes a file that does without (operator linear).
+        name: the campaign's.
+    """
+    operator, genes = ("ties", _GENES) if base else ("linear", {"weight": _GENES["weight"]})
+    return _TEMPLATE.format(
+        schema=SCHEMA_FILE,
+        name=write_flow(name),
+        base=f"base: {write_flow(base)}" if base else "# base: organisation/model",
+        parents="\n".join(f"  - {parent}" for parent in _parents(models, {BASE, *RESERVED_NAMES})),
+        operator=operator,
+        genes="\n".join(f"    {gene}" for gene in genes.values()),
+    )
+
+
+def _parents(models: Sequence[str], taken: set[str]) -> list[str]:
+    lines = []
+    for model in models:
+        default = PurePath(model).name
+        stem = default or "parent"
+        name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
+        taken = taken | {name}
+        lines.append(write_flow(model if name == default else {"model": model, "name": name}))
+    return lines

@@ -1,0 +1,1 @@
+"""Scores of many models on many items, for reduced benchmarks."""

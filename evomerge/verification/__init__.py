@@ -1,0 +1,1 @@
+"""Held-out verification: is a winner real?"""
