@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from search_spaces.errors import SpaceError
 from search_spaces.scales import Log
 
-# Folding scales into the weights leaves the eps of every norm behind: it acts as eps / S² on a stream that is S times
-# as large. Within these products of scales the logits of an export are those that were scored to a relative 1e-4.
+# Folded weights are rounded once more than those that were scored, and the difference grows as the product S of the
+# scales leaves 1: on SmolLM2-135M in float32 the logits differ by a relative 4e-5 inside these bounds, 3e-4 at 0.002.
 SAFE_PRODUCT = (0.25, 4.0)
 
 
@@ -56,5 +56,5 @@ class Flow:
         if not SAFE_PRODUCT[0] <= self.product[0] <= 1 <= self.product[1] <= SAFE_PRODUCT[1]:
             raise SpaceError(
                 f"scale_product: expected bounds inside {list(SAFE_PRODUCT)} with 1 between them, found "
-                f"{list(self.product)}; beyond, the eps of the norms would make the export differ from what was scored"
+                f"{list(self.product)}; beyond, rounding would make the export differ from what was scored"
             )

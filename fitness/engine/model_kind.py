@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-_DEPTH = {"num_hidden_layers", "num_layers", "n_layers", "n_layer"}  # as configs call it
+_DEPTH = {"num_hidden_layers", "num_layers", "n_layers", "n_layer", "max_window_layers"}  # as configs call it
 
 
 def kind_of(model: nn.Module) -> str:
