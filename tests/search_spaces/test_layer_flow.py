@@ -211,7 +211,7 @@ def test_structure_tells_which_genes_count_under_which_indicator() -> None:
         ({"window": -1}, "window: expected at least 0"),
         ({"scales": (1.1, 2.0)}, r"scales: expected \[low, high\] with 0 < low <= 1 <= high"),
         ({"scales": (0.0, 2.0)}, "scales: expected"),
-        ({"product": (0.1, 4.0)}, r"scale_product: expected bounds inside \[0.25, 4.0\].*eps"),
+        ({"product": (0.1, 4.0)}, r"scale_product: expected bounds inside \[0.25, 4.0\].*rounding"),
         ({"max_depth": 0}, "max_depth: expected more than the 0 frozen layers, found 0"),
         ({"max_depth": 2, "frozen_prefix": 2}, "more than the 2 frozen layers"),
         ({"frozen_prefix": 2, "frozen_suffix": 1}, "fewer than 'beta' has layers, 3, found 2 [+] 1"),
