@@ -84,7 +84,8 @@ def test_pretrained_halves_are_joined_as_well_as_in_the_release() -> None:
         method: sum(run("pretrained", method, seed, 10_000).test_accuracy for seed in (1, 2)) / 2 for method in METHODS
     }
     assert accuracies["m2n2"] >= 0.68
-    assert accuracies["m2n2"] > accuracies["no_split"] > accuracies["ga"]
+    # Two seeds do not tell the two methods below apart; five do (experiments/m2n2_digits/README.md).
+    assert accuracies["m2n2"] > max(accuracies["no_split"], accuracies["ga"])
 
 
 @pytest.mark.slow
