@@ -23,7 +23,7 @@ quickstart: setup  ## train four tiny models, search their merges, verify and ex
 	$(BIN)/python -m experiments.quickstart
 
 # One thread for each process: threads that wait for each other on shared cores cost more than they give.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 test: setup  ## the tests (minutes)
 	$(PYTEST) -m 'not slow'

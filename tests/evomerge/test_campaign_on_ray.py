@@ -15,6 +15,9 @@ from tests.evomerge.killing import contents, killed_and_resumed_equals_whole
 from tests.evomerge.toy import ToyWorker
 from tests.evomerge.toy_run import OPTIMISERS, run_toy
 
+# One after the other: what one module starts, another would find.
+pytestmark = pytest.mark.xdist_group("ray")
+
 # What a steady-state optimiser proposes depends on which worker is done first.
 GENERATIONAL = [name for name in OPTIMISERS if name != "m2n2"]
 

@@ -28,6 +28,9 @@ from tests.evomerge.workers.scoring import (
     make_scoring_worker,
 )
 
+# One after the other: what one module starts, another would find.
+pytestmark = pytest.mark.xdist_group("ray")
+
 ray = pytest.importorskip("ray")
 
 
