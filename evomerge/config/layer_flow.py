@@ -57,8 +57,8 @@ class LayerFlowConfig(BaseModel):
     scales: Scales = (0.8, 1.25)
     """Bounds of the factor on the hidden state when it enters a layer, with 1 between them; false: no such factors."""
     scale_product: Product = SAFE_PRODUCT
-    """Bounds of the product of these factors along a path, inside [0.25, 4]: an export folds them into the weights, whose
-    rounding allows no more."""
+    """Bounds of the product of these factors along a path, inside [0.25, 4]: an export folds them into the weights,
+    whose rounding allows no more."""
     max_depth: Count | None = None
     """Layers of the longest path, frozen ones included; left out: as long as the list."""
     frozen_prefix: FromZero = 0
