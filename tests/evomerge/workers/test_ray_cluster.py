@@ -15,6 +15,9 @@ import pytest
 
 from evomerge.workers.short_directory import make_short_directory, remove_short_directory
 
+# One after the other: what one module starts, another would find.
+pytestmark = pytest.mark.xdist_group("ray")
+
 ROOT = Path(__file__).parents[3]
 PREAMBLE = """
 import logging, os, signal, sys, time
@@ -24,9 +27,6 @@ from evomerge.workers.errors import WorkerSetupError
 from evomerge.workers.ray_pool import RayPool, ray
 from tests.contracts.worker_pool_contract import BUDGET, score_all
 from tests.evomerge.workers.scoring import *
-
-# One after the other: what one module starts, another would find.
-pytestmark = pytest.mark.xdist_group("ray")
 logging.getLogger("evomerge").addHandler(logging.NullHandler())
 run_dir = Path(sys.argv[1])
 """
