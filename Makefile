@@ -38,7 +38,7 @@ lint: setup  ## formatting, lint, types and import directions
 	$(BIN)/lint-imports
 
 BASE ?= wheel
-smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II and CMA-ES campaigns (about an hour)
+smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II, CMA-ES and M2N2 campaigns (about an hour)
 	$(BIN)/python -m experiments.smollm --base $(BASE)
 
 benchmark: setup  ## speed of the driver, of layer flow, of merging and of scoring (an hour and a half; after `make smollm`, on an idle machine)

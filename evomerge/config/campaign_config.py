@@ -29,11 +29,11 @@ from evomerge.config.sections import (
     SECTION,
     BaseSource,
     BudgetConfig,
+    DirectoryName,
     EngineConfig,
     ExportConfig,
     ParentConfig,
     ParentSourceConfig,
-    Text,
     Whole,
     WorkersConfig,
 )
@@ -59,7 +59,7 @@ class CampaignConfig(BaseModel):
 
     model_config = SECTION
 
-    name: Text = "campaign"
+    name: DirectoryName = "campaign"
     """What the run directory and the report are called; left out: the file's name, or its directory's."""
     base: BaseSource | None = None
     """The model the parents were fine-tuned from. It gives config and tokenizer; without it the first parent does."""
@@ -108,13 +108,6 @@ class CampaignConfig(BaseModel):
     def output_tokenizer(self) -> OutputTokenizer:
         """The tokenizer of every candidate."""
         return OutputTokenizer(None if self.tokenizer == "strict" else self.tokenizer)
-
-    @field_validator("name")
-    @classmethod
-    def _fit_for_a_directory(cls, name: str) -> str:
-        if name.startswith(".") or any(character in name for character in '/\\:*?"<>|\0'):
-            refuse([mismatch("a name that can be a directory's", in_words(name))])
-        return name
 
     @field_validator("parents")
     @classmethod

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -33,6 +34,15 @@ Whole: TypeAlias = Annotated[int, Strict()]
 Real: TypeAlias = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Count: TypeAlias = Annotated[Whole, Field(ge=1)]
+
+
+def _fit_for_a_directory(name: str) -> str:
+    if name.startswith(".") or any(character in name for character in '/\\:*?"<>|\0'):
+        refuse([mismatch("a name that can be a directory's", in_words(name))])
+    return name
+
+
+DirectoryName: TypeAlias = Annotated[Text, AfterValidator(_fit_for_a_directory)]
 PositiveReal: TypeAlias = Annotated[Real, Field(gt=0)]
 Share: TypeAlias = Annotated[Real, Field(ge=0, le=1)]
 

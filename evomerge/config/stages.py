@@ -14,7 +14,7 @@ from pydantic_core import InitErrorDetails
 
 from evomerge.config.errors import ConfigProblem, did_you_mean, in_words, mismatch, refuse
 from evomerge.config.optimisers import OptimiserConfig
-from evomerge.config.sections import SECTION, BudgetConfig, Text
+from evomerge.config.sections import SECTION, BudgetConfig, DirectoryName, Text
 from evomerge.config.spaces import SpaceConfig
 from evomerge.config.yaml_document import Document
 
@@ -30,7 +30,7 @@ class StageConfig(BaseModel):
 
     model_config = SECTION
 
-    name: Text
+    name: DirectoryName
     """What its winner is called where it joins the parents of the next stage."""
     space: SpaceConfig
     """What can be built."""
@@ -42,13 +42,6 @@ class StageConfig(BaseModel):
     """Names of the models to merge, winners of earlier stages among them; left out: the last winner and all parents."""
     pick: Text = "knee"
     """The winner, as `evomerge export --pick` names it: knee, best, best:OBJECTIVE; judged on search items."""
-
-    @field_validator("name")
-    @classmethod
-    def _fits_a_directory(cls, name: str) -> str:
-        if name.startswith(".") or any(character in name for character in '/\\:*?"<>|\0'):
-            refuse([mismatch("a name that can be a directory's", in_words(name))])
-        return name
 
     @field_validator("pick")
     @classmethod

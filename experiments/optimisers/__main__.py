@@ -7,8 +7,8 @@ means over seeds with 95 % intervals of Student's t: the hypervolume of the fron
 macro-averages in percent of the unit cube), the macro-average on test items of the winner that was picked on validation
 items, and its difference to random search's winner of the same seed. What is done is not done again.
 
-cost       about half a minute per search and seed on two idle cores (README.md has the measured figures)
-expected   README.md
+cost       20 to 30 seconds per search and seed on one core: half an hour in all
+expected   not stated yet: the whole table has not been measured
 """
 
 from __future__ import annotations
