@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from search_spaces.errors import SpaceError
 from search_spaces.genes import Gene, GeneInfo, Genes, Key
 from search_spaces.groups import Group, Groups, covers, layout
+from search_spaces.landmarks import weight_landmarks
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, operator_named
 from search_spaces.recipe import (
@@ -176,19 +177,9 @@ class WeightSpace:
         return np.array(genes, dtype=np.float64)
 
     def landmarks(self) -> list[Landmark]:
-        """Return each parent alone (the base among them, in the order of `parents`), the uniform mean, default TIES.
-
-        Default TIES is the paper's setting when there is no validation data: density 0.2, weights and λ 1
-        (Yadav et al. 2023, section 4).
-        """
-        alone = [Landmark(p, self._recipe([Rule("passthrough", (Input(p),))])) for p in self._parents]
-        mean = Rule("linear", tuple(Input(p, {"weight": 1.0}) for p in self._merged), {"normalize": True})
-        landmarks = [*alone, Landmark("uniform mean", self._recipe([mean]))]
-        if self._base not in self._merged:
-            inputs = tuple(Input(p, {"weight": 1.0, "density": 0.2}) for p in self._merged)
-            ties = Rule("ties", inputs, {"normalize": True, "lambda": 1.0})
-            landmarks.append(Landmark("default TIES", self._recipe([ties])))
-        return landmarks
+        """Return each parent alone (the base among them, in the order of `parents`), the uniform mean, default TIES."""
+        has_base = self._base not in self._merged
+        return weight_landmarks(self._parents, self._merged, self._recipe, has_base=has_base)
 
     def _lay_out(self) -> Iterator[GeneInfo]:
         names = self._choice.options

@@ -14,8 +14,9 @@ from search_spaces.genealogy.flat_layout import Split
 from search_spaces.genealogy.gram import GramMatrices
 from search_spaces.genealogy.individual import Individual
 from search_spaces.genes import GeneInfo
+from search_spaces.landmarks import weight_landmarks
 from search_spaces.pieces import Pieces
-from search_spaces.recipe import ExportDtype, Input, OutputTokenizer, ParentSource, Recipe, Rule
+from search_spaces.recipe import ExportDtype, OutputTokenizer, ParentSource, Recipe, Rule
 from search_spaces.space import Landmark
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.piecewise import flat_layout
@@ -85,14 +86,8 @@ class NicheSpace:
 
         See `WeightSpace.landmarks`.
         """
-        alone = [Landmark(p, self._recipe([Rule("passthrough", (Input(p),))])) for p in self._parents.checkpoints]
-        mean = Rule("linear", tuple(Input(p, {"weight": 1.0}) for p in self._merged), {"normalize": True})
-        landmarks = [*alone, Landmark("uniform mean", self._recipe([mean]))]
-        if self._base not in self._merged:
-            inputs = tuple(Input(p, {"weight": 1.0, "density": 0.2}) for p in self._merged)
-            ties = Rule("ties", inputs, {"normalize": True, "lambda": 1.0})
-            landmarks.append(Landmark("default TIES", self._recipe([ties])))
-        return landmarks
+        has_base = self._base not in self._merged
+        return weight_landmarks(self._parents.checkpoints, self._merged, self._recipe, has_base=has_base)
 
     def gene_names(self) -> list[GeneInfo]:
         """Return nothing: an individual has no fixed genes."""
