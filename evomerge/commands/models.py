@@ -27,7 +27,7 @@ def evaluate(
 
     An lm-eval task is measured by all of its metrics, or by the one that follows its name after a colon.
     """
-    from evomerge.build.live_models import load_checkpoint
+    from evomerge.assembly.live_models import load_checkpoint
     from fitness.engine.lm_eval_backend import EngineLM
     from fitness.engine.tokenizer import load_tokenizer
     from fitness.engine.trie import TrieLanguageModel

@@ -10,8 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from evomerge.build import Parts, build_parts, build_pool
-from evomerge.build.live_models import with_compute_dtype
+from evomerge.assembly import Parts, build_parts, build_pool
+from evomerge.assembly.live_models import with_compute_dtype
 from evomerge.campaign.loop import SearchInterruptedError
 from evomerge.config import CampaignConfig
 from evomerge.responses.collect import collect_responses, respondents

@@ -48,7 +48,7 @@ def pareto(directory: RunDirectory, console: Console, *, as_json: bool) -> None:
 
 def verify(directory: RunDirectory, console: Console, *, top: int, as_json: bool) -> Verification:
     """Score the best candidates, the parents and the baselines on held-out items, and print the table."""
-    from evomerge.build import build_parts, build_pool  # loads torch, which the other commands do without
+    from evomerge.assembly import build_parts, build_pool  # loads torch, which the other commands do without
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         config = recorded_config(archive)

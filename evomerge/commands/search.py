@@ -15,9 +15,9 @@ from rich.console import Console
 
 import evomerge
 from evomerge.archive import Archive
-from evomerge.build import Parts, build_parts, build_pool
-from evomerge.build.live_models import with_compute_dtype
-from evomerge.build.optimiser import build_optimiser, check_optimiser
+from evomerge.assembly import Parts, build_parts, build_pool
+from evomerge.assembly.live_models import with_compute_dtype
+from evomerge.assembly.optimiser import build_optimiser, check_optimiser
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.loop import Campaign, SearchInterruptedError
 from evomerge.campaign.progress import Limits

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evomerge.build import Parts, build_parts, build_worker
-from evomerge.build.live_models import with_compute_dtype
-from evomerge.build.optimiser import build_optimiser, check_optimiser
+from evomerge.assembly import Parts, build_parts, build_worker
+from evomerge.assembly.live_models import with_compute_dtype
+from evomerge.assembly.optimiser import build_optimiser, check_optimiser
 from evomerge.campaign.loop import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig

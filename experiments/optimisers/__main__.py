@@ -27,9 +27,9 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from evomerge.archive import Archive
-from evomerge.build import build_parts, build_pool
-from evomerge.build.live_models import with_compute_dtype
-from evomerge.build.optimiser import build_optimiser
+from evomerge.assembly import build_parts, build_pool
+from evomerge.assembly.live_models import with_compute_dtype
+from evomerge.assembly.optimiser import build_optimiser
 from evomerge.campaign.loop import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.cli import guarded

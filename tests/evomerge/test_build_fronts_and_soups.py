@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from evomerge.build.optimiser import build_optimiser, check_optimiser
+from evomerge.assembly.optimiser import build_optimiser, check_optimiser
 from evomerge.config import CampaignConfig, load_campaign
 from evomerge.optimisers.errors import OptimiserError
 from search_spaces.groups import Groups

@@ -117,7 +117,7 @@ def test_a_wrong_joint_space_is_refused_with_key_and_line(tmp_path: Path, right:
 def test_a_wrong_option_of_the_structured_search_shows_before_anything_is_loaded(
     tmp_path: Path, option: dict[str, Any]
 ) -> None:
-    from evomerge.build.optimiser import check_optimiser
+    from evomerge.assembly.optimiser import check_optimiser
     from evomerge.optimisers.errors import OptimiserError
 
     (key,) = option

@@ -12,7 +12,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from evomerge.archive import Archive
-from evomerge.build import MakeWorker, build_parts, build_pool, build_worker
+from evomerge.assembly import MakeWorker, build_parts, build_pool, build_worker
 from evomerge.candidate import Candidate, Scored
 from evomerge.config import load_campaign, resolved
 from fitness.scores import Budget

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from evomerge.archive import Archive, Asked
-from evomerge.build.optimiser import build_optimiser
+from evomerge.assembly.optimiser import build_optimiser
 from evomerge.campaign.loop import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.campaign.warm_start import WarmStart, warm_start

@@ -1,0 +1,85 @@
+"""The live models of a campaign: what they compute in, where, and how they are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evomerge.config import BASE, CampaignConfig
+from evomerge.workers.threads import available_cores, threads_per_worker
+from search_spaces.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.weights.parents import Parents
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from search_spaces.weights.layer_surgery import FlowResident
+    from search_spaces.weights.resident import ResidentModel
+
+# Kinds of spaces whose recipes have layers of their own.
+WITH_PATHS = ("layer_flow", "joint")
+
+
+def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
+    """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in.
+
+    Raises:
+        SpaceError: the base cannot be read.
+    """
+    import torch
+
+    from fitness.engine.compute_dtype import fastest_dtype
+
+    if config.engine.dtype != "auto":
+        return config
+    dtype = config.export.dtype
+    if not _on_gpu(config):
+        torch.set_num_threads(threads_per_worker(config.workers.count, config.workers.cpus, available_cores()))
+        base = Parents.open({BASE: config.sources[config.base_name]})[BASE]
+        shapes = [base.shape(name) for name in base.names]
+        # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
+        fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32
+        dtype = "float32" if fast == torch.float32 else "bfloat16"
+    return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": dtype})})
+
+
+def _on_gpu(config: CampaignConfig) -> bool:
+    import torch
+
+    return torch.cuda.is_available() and config.workers.gpus != 0
+
+
+def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
+    """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
+    import torch
+
+    from search_spaces.weights.layer_surgery import FlowResident
+    from search_spaces.weights.resident import ResidentModel
+
+    module = _module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+    return (FlowResident if config.space.kind in WITH_PATHS else ResidentModel)(module, parents)
+
+
+def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
+    # float32 holds the values of every recipe's dtype exactly, bfloat16 its own.
+    from search_spaces.weights.architecture import build_module
+
+    module = build_module(parents[base], compute_dtype=compute_dtype)
+    return module.to("cuda") if on_gpu else module
+
+
+def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
+    """Return one checkpoint as a live model, for `evomerge eval`.
+
+    Raises:
+        SpaceError: it cannot be read.
+    """
+    import torch
+
+    from search_spaces.weights.resident import ResidentModel
+
+    source = ParentSource(model)
+    parents = Parents.open({"model": source})
+    resident = ResidentModel(_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
+    resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
+    return resident.model, parents

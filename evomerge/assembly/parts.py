@@ -1,0 +1,235 @@
+"""From a campaign's config to the objects that carry it out.
+
+With `build_space` and `build_optimiser` the only place that knows which name means what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from evomerge.assembly.live_models import build_resident
+from evomerge.assembly.space import build_space
+from evomerge.campaign.incumbents import blocks
+from evomerge.config import CampaignConfig
+from evomerge.verification.benchmark_test_sets import check_allowed
+from evomerge.workers.protocol import CandidateWorker, WorkerPool
+from evomerge.workers.threads import available_cores, threads_per_worker
+from fitness.engine.tokenizer import Tokenizer, load_tokenizer
+from fitness.errors import FitnessError
+from fitness.estimators import MeanEstimator, Objective
+from fitness.estimators.reduced import ReducedEstimator
+from fitness.irt.reduced_benchmark import ReducedBenchmark
+from fitness.protocols import Estimator
+from fitness.scores import SPLITS, Budget
+from fitness.statistics import PairedComparison
+from fitness.tasks.benchmark_split import PublishedTestSet
+from fitness.tasks.prompts import Prompts
+from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published_test_sets
+from fitness.tasks.suite import TaskSuite
+from search_spaces.space import SearchSpace
+from search_spaces.weights.output_tokenizer import write_tokenizer
+from search_spaces.weights.parents import Parents
+from search_spaces.weights.preflight import Preflight, preflight
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_TOGETHER = {"layer_flow": 16}  # candidates of such a space are paths over the same layers
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a campaign is made of, apart from its optimiser, workers and archive.
+
+    Attributes:
+        config: resolved.
+        parents: opened, weights unread.
+        fitness: every task, split.
+        objectives: in the config's order.
+        reduced: what candidates are scored on, when that is not every search item.
+        test_sets: source of a task -> the benchmark's own test set that its items are from.
+    """
+
+    config: CampaignConfig
+    parents: Parents
+    fitness: TaskSuite
+    objectives: tuple[Objective, ...]
+    reduced: ReducedBenchmark | None = None
+    test_sets: Mapping[str, PublishedTestSet] = field(default_factory=dict)
+
+    @property
+    def space(self) -> SearchSpace[Any]:
+        """The search space."""
+        return build_space(self.config, self.parents)
+
+    @property
+    def estimator(self) -> Estimator:
+        """Item scores -> objectives."""
+        splits, task_of = self.fitness.splits, self.fitness.task_of
+        if self.reduced is None or self.config.reduced is None:
+            return MeanEstimator(self.objectives, task_of=task_of, splits=splits)
+        chosen = self.config.reduced.estimator
+        return ReducedEstimator(
+            self.reduced,
+            self.objectives,
+            estimator=None if chosen == "auto" else chosen,
+            task_of=task_of,
+            splits=splits,
+        )
+
+    @property
+    def search_budget(self) -> Budget:
+        """The items that candidates are scored on."""
+        if self.reduced is None or self.config.reduced is None:
+            n_items, items = self.config.budget.items, self.fitness.splits.items["search"]
+            return Budget("search", None if n_items is None or n_items >= len(items) else items[:n_items])
+        return Budget("search", self.reduced.items_for(self.config.reduced.items))
+
+    @property
+    def further_items(self) -> tuple[Budget, ...]:
+        """The search items that are left where every candidate is scored on `budget.items` of them, in blocks."""
+        chosen, items = self.search_budget.items, self.fitness.splits.items["search"]
+        return () if chosen is None or self.reduced is not None else blocks(chosen, items[len(chosen) :])
+
+    @property
+    def comparison(self) -> PairedComparison:
+        """Compares two candidates on the same items."""
+        return PairedComparison(self.objectives, self.fitness.task_of)
+
+    def preflight(self, *, read_weights: bool = True) -> Preflight:
+        """Compare the parents with the base; reads every weight once to find NaN."""
+        stacked = self.config.space.kind == "layer_flow"
+        return preflight(self.parents, self.config.base_name, read_weights=read_weights, stacked=stacked)
+
+
+def build_parts(config: CampaignConfig) -> Parts:
+    """Open the parents and load the tasks of a resolved config.
+
+    Raises:
+        SpaceError: a parent cannot be read.
+        FitnessError: a task cannot be read, has too few items for its splits, an item is too long for the model, or
+            items are from a benchmark's own test set without permission.
+    """
+    parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer)
+    tokenizer = _load_tokenizer(config, parents)
+    include_path = config.lm_eval.include_path
+    context = TaskContext(
+        include_path=None if include_path is None else Path(include_path),
+        prompts=Prompts(**config.prompts.model_dump()),
+        tokenizer=tokenizer,
+        experts={task: o.expert for o in config.objectives if o.expert is not None for task in o.tasks},
+        base=lambda: _base_model(config, parents),
+    )
+    loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
+    test_sets = published_test_sets(loaded)
+    check_allowed(test_sets, allowed=config.allow_benchmark_test_sets)
+    suite = make_suite(
+        [task for group in loaded.values() for task in group],
+        tokenizer=tokenizer,
+        shares={split: getattr(config.splits, split) for split in SPLITS},
+        seed=config.seed,
+        memory=config.engine.memory,
+    )
+    objectives = tuple(
+        Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)
+        for o in config.objectives
+    )
+    parts = Parts(config, parents, suite, objectives, _read_reduced(config, suite), test_sets)
+    _check_every_task_is_scored(parts)
+    return parts
+
+
+def _check_every_task_is_scored(parts: Parts) -> None:
+    """Check that the items of a candidate tell something of every task."""
+    chosen, task_of = parts.search_budget.items, parts.fitness.task_of
+    tasks = {task for objective in parts.objectives for task in objective.tasks}
+    missing = sorted(tasks - {task_of[item] for item in chosen}) if chosen is not None else []
+    if missing:
+        raise FitnessError(
+            f"budget.items: expected enough for an item of every task, found none of {missing[0]!r} among "
+            f"{parts.config.budget.items}"
+        )
+
+
+def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark | None:
+    """Return the reduced benchmark of a config, checked against its search items."""
+    if config.reduced is None:
+        return None
+    benchmark = ReducedBenchmark.read(Path(config.reduced.file))
+    items = suite.splits.items["search"]
+    benchmark.check_fits(items, suite.content_digest(items))
+    return benchmark
+
+
+def _load_tokenizer(config: CampaignConfig, parents: Parents) -> Tokenizer:
+    """Return the candidates' tokenizer, which may be no parent's own."""
+    base = parents[config.base_name]
+    if parents.vocabulary is None and base.tokenizer_directory == base.directory:
+        return load_tokenizer(base.directory)
+    with TemporaryDirectory() as directory:
+        write_tokenizer(parents, config.base_name, config.output_tokenizer, Path(directory))
+        return load_tokenizer(Path(directory))
+
+
+@dataclass(frozen=True)
+class MakeWorker:
+    """Makes a campaign's worker in the process where it is called; small and picklable.
+
+    Attributes:
+        config: resolved.
+    """
+
+    config: CampaignConfig
+
+    def __call__(self) -> CandidateWorker:
+        """Open the parents, load the tasks and build the resident model."""
+        return build_worker(build_parts(self.config))
+
+
+def build_worker(parts: Parts) -> CandidateWorker:
+    """Return a worker with a resident model of the base's architecture."""
+    from evomerge.workers.experts import Experts
+    from evomerge.workers.worker import Worker
+
+    resident = build_resident(parts.config, parts.parents)
+    alone = {landmark.name: landmark.recipe for landmark in parts.space.landmarks()}
+    return Worker(resident, parts.fitness, Experts(resident, parts.fitness, alone).learn)
+
+
+def _base_model(config: CampaignConfig, parents: Parents) -> nn.Module:
+    resident = build_resident(config, parents)
+    alone = {landmark.name: landmark.recipe for landmark in build_space(config, parents).landmarks()}
+    resident.become(alone[config.base_name])
+    return resident.model
+
+
+def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
+    """Return the pool of workers of a config.
+
+    Raises:
+        WorkerPoolError: the resources are not there, or a worker cannot be built.
+    """
+    import torch
+
+    workers = parts.config.workers
+    if workers.backend == "in_process":
+        from evomerge.workers.in_process import InProcessPool
+
+        torch.set_num_threads(threads_per_worker(1, workers.cpus, available_cores()))
+        together = workers.together or _TOGETHER.get(parts.config.space.kind, 1)
+        return InProcessPool(lambda: build_worker(parts), together=together)
+    from evomerge.workers.ray_pool import RayPool
+
+    return RayPool(
+        MakeWorker(parts.config),
+        count=workers.count,
+        run_dir=run_dir,
+        cpus=workers.cpus,
+        gpus=(1.0 if torch.cuda.is_available() else 0.0) if workers.gpus is None else workers.gpus,
+        address=workers.address,
+        deadline_s=workers.deadline_seconds,
+    )
