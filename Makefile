@@ -41,11 +41,19 @@ BASE ?= wheel
 smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II, CMA-ES and M2N2 campaigns (about an hour)
 	$(BIN)/python -m experiments.smollm --base $(BASE)
 
-benchmark: setup  ## speed of the driver, of layer flow, of merging and of scoring (an hour and a half; after `make smollm`, on an idle machine)
+# The peer that fits response models, in an environment of its own.
+.venv-girth/.installed: constraints.txt
+	@test -x .venv-girth/bin/python || $(PYTHON) -m venv .venv-girth
+	.venv-girth/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt girth==0.8.0
+	@touch $@
+
+benchmark: setup .venv-girth/.installed  ## speed of the driver, layer flow, merging, scoring and response models (an hour and a half; after `make smollm`, on an idle machine)
 	$(BIN)/python -m experiments.benchmarks.driver
 	$(BIN)/python -m experiments.benchmarks.layer_flow
 	$(BIN)/python -m experiments.benchmarks.materialise
+	$(BIN)/python -m experiments.benchmarks.single_merge
 	$(BIN)/python -m experiments.benchmarks.scoring
+	$(BIN)/python -m experiments.benchmarks.irt --peer .venv-girth/bin/python
 
-clean:  ## remove .venv and caches, keep runs and trained models
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:  ## remove .venv, .venv-girth and caches, keep runs and trained models
+	rm -rf .venv .venv-girth .mypy_cache .ruff_cache .pytest_cache .hypothesis

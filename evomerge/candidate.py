@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fitness.racing import Lost
 from fitness.scores import Estimate, ItemScores
 from search_spaces.recipe import Recipe
 
@@ -35,12 +36,15 @@ class Scored:
     """A candidate's item scores, as a worker returns them.
 
     Attributes:
+        scores: of its budget's items; of the first of them where it was stopped.
         seconds: wall time of merging and scoring.
+        lost: why it was stopped; None where it was not.
     """
 
     candidate: Candidate
     scores: ItemScores
     seconds: float
+    lost: Lost | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class Evaluation:
 
     Attributes:
         scores: of the search items that the estimate rests on.
-        violation: by how much constraints on objectives are missed, summed over them; 0 where all hold.
+        violation: by how much constraints on objectives are missed, summed over them, plus what it falls short by
+            where it was stopped; 0 where it was scored whole and all constraints hold.
     """
 
     candidate: Candidate

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
 from evomerge.pareto import constrained_front, knee
 from evomerge.predicted_front import read_prediction
+from evomerge.screen_agreement import read_screen_agreement
 from evomerge.verification.result import Verification
-from fitness.scores import Estimate, ObjectiveEstimate
+from fitness.scores import Estimate, ObjectiveEstimate, Stopped
 
 
 class PickError(ValueError):
@@ -54,7 +56,8 @@ class CampaignFront:
         failures: how many of them failed.
         points: the front, landmarks included, best first objective first; of the feasible candidates, or where there
             is none of those that violate least.
-        infeasible: how many scored candidates miss a constraint.
+        infeasible: how many candidates that were scored whole miss a constraint.
+        stopped: candidate -> why it did not answer all of its items.
         constraints: what they are measured by.
         notes: lines about the constraints.
     """
@@ -63,6 +66,7 @@ class CampaignFront:
     failures: int
     points: tuple[FrontPoint, ...]
     infeasible: int = 0
+    stopped: Mapping[int, Stopped] = field(default_factory=dict)
     constraints: Constraints = field(default_factory=Constraints)
     notes: tuple[str, ...] = ()
 
@@ -89,6 +93,8 @@ def read_front(archive: Archive) -> CampaignFront:
     scored = [(r, r.estimate) for r in records if r.estimate is not None]
     constraints = Constraints.of(archive)
     violations = np.array([constraints.violation(estimate) for _, estimate in scored])
+    missed = np.array([constraints.missed(estimate) for _, estimate in scored if estimate.stopped is None])
+    stopped = {record.number: estimate.stopped for record, estimate in scored if estimate.stopped is not None}
     larger = archive.rescored()
     scored = [(record, larger.get(record.number, estimate)) for record, estimate in scored]
     values = np.array([[o.value for o in estimate.objectives] for _, estimate in scored])
@@ -99,22 +105,24 @@ def read_front(archive: Archive) -> CampaignFront:
         len(records),
         len(records) - len(scored),
         tuple(points),
-        infeasible=int(np.count_nonzero(violations)),
+        infeasible=int(np.count_nonzero(missed)),
+        stopped=stopped,
         constraints=constraints,
-        notes=tuple(constraints.described(violations)),
+        notes=tuple(constraints.described(missed)),
     )
 
 
 def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
     """Return what `evomerge pareto --json` prints."""
     found = read_front(archive)
-    prediction = read_prediction(archive)
+    prediction, screen = read_prediction(archive), read_screen_agreement(archive)
     return {
         "campaign": name,
         "evaluations": found.evaluations,
         "failures": found.failures,
         "infeasible": found.infeasible,
         "feasible": found.feasible,
+        "stopped": [{"candidate": number, **asdict(stopped)} for number, stopped in found.stopped.items()],
         "constraints": [
             {"objective": bound.objective, "at_least": threshold, "written": str(bound)}
             for bound, threshold in found.constraints.thresholds.items()
@@ -139,6 +147,7 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
             for point in found.points
         ],
         **({} if prediction is None else {"predicted": prediction.as_json()}),
+        **({} if screen is None else {"screen": screen.as_json()}),
     }
 
 

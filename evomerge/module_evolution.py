@@ -75,6 +75,8 @@ class ModuleEvolution:
         self._score = score
         self._targets = _floating(module.state_dict())
         self._layout = FlatLayout(tuple(self._targets), tuple(t.numel() for t in self._targets.values()))
+        self._flat = np.empty(self._layout.size, dtype=np.float32)
+        self._parts = torch.split(torch.from_numpy(self._flat), list(self._layout.sizes))
         self._stacked = torch.stack([_flattened(parent, self._targets) for parent in parents])
         self._parents = self._stacked.numpy()
         self._parents.flags.writeable = False
@@ -126,9 +128,8 @@ class ModuleEvolution:
     @torch.no_grad()
     def become(self, individual: Individual | NDArray[np.float32]) -> None:
         """Write an individual's weights into the module."""
-        flat = self._combined(individual) if isinstance(individual, Individual) else individual.copy()
-        parts = torch.split(torch.from_numpy(flat), list(self._layout.sizes))
-        for part, target in zip(parts, self._targets.values(), strict=True):
+        self._flat[:] = self._combined(individual) if isinstance(individual, Individual) else individual
+        for part, target in zip(self._parts, self._targets.values(), strict=True):
             target.view(-1).copy_(part)
 
     def _combined(self, individual: Individual) -> NDArray[np.float32]:

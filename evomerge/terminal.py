@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from evomerge.campaign.progress import Progress
+from evomerge.campaign.start_points import is_start_point
 from evomerge.front import CampaignFront
 from evomerge.verification.result import Row, Verification
 from fitness.scores import Estimate, ObjectiveEstimate
@@ -78,6 +79,7 @@ def verification_table(verification: Verification) -> Table:
         kind = row.kind
         picked = verification.winner_of(row.candidate)
         name = row.name if picked is None else f"{row.name} ({', '.join(picked.picks)})"
+        name += " (best start point)" if is_start_point(row.name) else ""
         style = "bold" if row.candidate == verification.winner else ""
         table.add_row(name, *[_plus_minus(o) for o in row.objectives], f"{row.mean:.3f}", _difference(row), style=style)
     return table
@@ -151,11 +153,24 @@ def _line(progress: Progress) -> str:
         values += "; estimated" if best.estimate.kind == "estimated" else ""
         parts.append(f"best mean {best.estimate.mean:.3f} ({name}: {values})")
     parts.append(f"{progress.failures} failed")
+    if progress.share_answered is not None:
+        parts.append(f"{progress.stopped} stopped early ({progress.share_answered:.0%} of items)")
     if progress.utilisation.share is not None:
         parts.append(f"workers {progress.utilisation.share:.0%} busy")
     if progress.left is not None:
         parts.append(f"{duration(progress.left)} left")
     return "  ".join(parts)
+
+
+def racing_line(progress: Progress) -> str:
+    """Return what racing saved; nothing where nobody races."""
+    if progress.share_answered is None or progress.items is None:
+        return ""
+    whole = progress.items * (progress.done - progress.failures)
+    return (
+        f"racing: {progress.stopped} of {progress.done} candidates were stopped early; "
+        f"{progress.answers:,} of {whole:,} item scores ({progress.share_answered:.0%})"
+    )
 
 
 def _plus_minus(objective: ObjectiveEstimate) -> str:

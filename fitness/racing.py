@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitness.errors import FitnessError
-from fitness.estimators import Objective, TaskLayout, check_objectives
+from fitness.estimators import Objective, item_shares
 from fitness.scores import ItemScores
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ BETS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
 
 
 @dataclass(frozen=True)
-class Stopped:
+class Lost:
     """Why a candidate need not answer the rest.
 
     Attributes:
@@ -46,6 +46,36 @@ class Stopped:
     n_items: int
 
 
+@dataclass(frozen=True)
+class RaceRules:
+    """How candidates of a campaign race.
+
+    Attributes:
+        objectives: in the campaign's order.
+        task_of: item id -> task name.
+        weights: objective name -> weight, where the search maximises their weighted mean; None where each counts.
+        delta: chance that a candidate which no rival beats is stopped, in (0, 1).
+        block: items between two looks, at least 1.
+    """
+
+    objectives: tuple[Objective, ...]
+    task_of: Mapping[str, str]
+    weights: Mapping[str, float] | None = None
+    delta: float = 0.05
+    block: int = 1
+
+    def race(self, rivals: Sequence[ItemScores]) -> Race:
+        """Return a race over the items of the first rival, in their order."""
+        return Race(
+            rivals,
+            self.objectives,
+            task_of=self.task_of,
+            items=rivals[0].item_ids,
+            delta=self.delta,
+            weights=self.weights,
+        )
+
+
 class Race:
     """Decides, block after block, whether a candidate can still matter.
 
@@ -56,10 +86,11 @@ class Race:
 
     Args:
         rivals: what the candidate is compared with, each scored on all of the candidate's items or more.
-        objectives: what has to be worse; merge them into one for a search that maximises one number.
+        objectives: what has to be worse.
         task_of: item id -> task name.
         items: the candidate's items in their order; tasks alternate in proportion to their sizes.
         delta: in (0, 1).
+        weights: objective name -> weight: only their weighted mean has to be worse. None: each objective.
 
     Raises:
         FitnessError: a rival lacks an item, delta is out of range, or the objectives do not fit the items.
@@ -73,19 +104,18 @@ class Race:
         task_of: Mapping[str, str],
         items: Sequence[str],
         delta: float = 0.05,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         if not 0.0 < delta < 1.0:
             raise FitnessError(f"delta: expected a number in (0, 1), found {delta}")
-        check_objectives(objectives, sorted({task_of[item] for item in items}))
         self._items = tuple(items)
-        layout = TaskLayout.of(self._items, objectives, task_of)
-        # (n_objectives, n_items): what an item counts in an objective; an objective is the sum over its items.
-        shares = np.concatenate([layout.weights / layout.n_items, np.zeros((len(objectives), 1))], axis=1)
-        self._shares: Floats = shares[:, layout.task_index]
+        self._shares = item_shares(self._items, objectives, task_of)
+        if weights is not None:
+            self._shares = weighted(self._shares, objectives, weights)
         self._rivals = np.array([self._in_order(rival, i) for i, rival in enumerate(rivals)])
         self._threshold = len(rivals) / delta
 
-    def judge(self, scores: ItemScores) -> Stopped | None:
+    def judge(self, scores: ItemScores) -> Lost | None:
         """Return why the candidate may stop, or None while it may not.
 
         Args:
@@ -101,10 +131,24 @@ class Race:
             return None
         for rival, theirs in enumerate(self._rivals):
             if self._is_hopeless(scores.values, theirs):
-                return Stopped("hopeless", rival, n)
+                return Lost("hopeless", rival, n)
             if self._is_worse(scores.values - theirs[:n]):
-                return Stopped("worse", rival, n)
+                return Lost("worse", rival, n)
         return None
+
+    def shortfall(self, scores: ItemScores, rival: int) -> float:
+        """Return by how much a candidate is behind a rival on the items that it answered, the objectives' mean.
+
+        Above 0 for a race that is lost; items count as in the race, scaled to sum to 1 over the answered ones.
+
+        Args:
+            scores: as `judge` takes them, at least one.
+            rival: its place among the rivals.
+        """
+        n = len(scores.item_ids)
+        shares = self._shares[:, :n]
+        behind = shares @ (self._rivals[rival][:n] - scores.values)
+        return float(np.mean(behind / shares.sum(axis=1).clip(min=1e-300)))
 
     def _is_hopeless(self, mine: Floats, theirs: Floats) -> bool:
         if theirs.min() < 0.0 or theirs.max() > 1.0 or mine.min() < 0.0 or mine.max() > 1.0:
@@ -129,3 +173,15 @@ class Race:
         if missing:
             raise FitnessError(f"rivals[{number}]: expected a score of every item, found none of {missing[0]!r}")
         return np.array([known[item] for item in self._items])
+
+
+def weighted(rows: Floats, objectives: Sequence[Objective], weights: Mapping[str, float]) -> Floats:
+    """Return (1, n): the weighted mean of (n_objectives, n) rows.
+
+    Raises:
+        FitnessError: no objective has a weight above 0.
+    """
+    each = np.array([weights.get(objective.name, 0.0) for objective in objectives])
+    if not (each >= 0.0).all() or not each.sum() > 0.0:
+        raise FitnessError(f"weights: expected an objective with a weight above 0, found {dict(weights)}")
+    return np.asarray((each / each.sum())[None, :] @ rows)

@@ -17,19 +17,6 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 Kind = Literal["full", "estimated"]
 
 
-@dataclass(frozen=True)
-class Budget:
-    """Which items a candidate is scored on.
-
-    Attributes:
-        split: the only split that the items may come from.
-        items: ids of items of that split, or None for all of them in the campaign's seeded order.
-    """
-
-    split: Split
-    items: tuple[str, ...] | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class ItemScores:
     """One score per item, higher is better.
@@ -70,6 +57,24 @@ class ItemScores:
         return hash((self.item_ids, self.values.tobytes()))
 
 
+@dataclass(frozen=True)
+class Budget:
+    """Which items a candidate is scored on.
+
+    Attributes:
+        split: the only split that the items may come from.
+        items: ids of items of that split, or None for all of them in the campaign's seeded order.
+        rivals: whom the candidate races: scores of `items`, in their order, and any that follow. A candidate that
+            cannot catch up with one of them is stopped. Empty: it answers every item.
+        known: the candidate's scores of the first of `items`; they are not asked again and count in the race.
+    """
+
+    split: Split
+    items: tuple[str, ...] | None = None
+    rivals: tuple[ItemScores, ...] = ()
+    known: ItemScores | None = None
+
+
 def item_set_digest(item_ids: Sequence[str]) -> str:
     """Return 64 hex digits that name an ordered set of items."""
     return hashlib.sha256("\n".join(item_ids).encode()).hexdigest()
@@ -95,11 +100,35 @@ class ObjectiveEstimate:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """Why a candidate did not answer all of its items.
+
+    Attributes:
+        reason: worse: a rival is better in everything, with confidence; hopeless: it stays behind one whatever it
+            answers from here on; rung: others of its generation did better on the first items; screen: others agreed
+            better with the experts.
+        rival: the number of the candidate that it was compared with; None where there is no such one.
+        n_items: how many items it has answered.
+        shortfall: above 0: what it ranks by among those that were stopped, less is better.
+    """
+
+    reason: Literal["worse", "hopeless", "rung", "screen"]
+    rival: int | None
+    n_items: int
+    shortfall: float
+
+
+@dataclass(frozen=True)
 class Estimate:
-    """All objectives of one candidate on one split, in the campaign's order."""
+    """All objectives of one candidate on one split, in the campaign's order.
+
+    Attributes:
+        stopped: why it rests on fewer items than others; None where it does not.
+    """
 
     split: Split
     objectives: tuple[ObjectiveEstimate, ...]
+    stopped: Stopped | None = None
 
     @property
     def mean(self) -> float:
@@ -113,6 +142,8 @@ class Estimate:
 
     @property
     def in_words(self) -> str:
-        """What it rests on: `full`, or `estimated from N items`; tables show it."""
+        """What it rests on: `full`, `estimated from N items` or `stopped after N items`; tables show it."""
         n_items = min(objective.n_items for objective in self.objectives)
+        if self.stopped is not None:
+            return f"stopped after {self.stopped.n_items} items"
         return "full" if self.kind == "full" else f"estimated from {n_items} items"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.scores import Estimate, ObjectiveEstimate, Split
+from fitness.scores import Estimate, ObjectiveEstimate, Split, Stopped
 from search_spaces.recipe import Recipe
 
 # The first byte of a packed score vector tells its form.
@@ -71,17 +72,26 @@ def unpack_genome(blob: bytes | None) -> NDArray[np.float64] | None:
 def pack_estimate(estimate: Estimate) -> str:
     """Pack an estimate as JSON that SQLite's own functions can query: {objective: [value, stderr, items]}.
 
-    A fourth entry, "estimated", stands where the value does not rest on every item of the split.
+    A fourth entry, "estimated", stands where the value does not rest on every item of the split. Of a candidate that
+    was stopped it is {"objectives": {...}, "stopped": [reason, rival, items, shortfall]}.
     """
-    return json.dumps(
-        {
-            o.name: [o.value, o.stderr, o.n_items, *(["estimated"] if o.kind == "estimated" else [])]
-            for o in estimate.objectives
-        }
-    )
+    objectives = {
+        o.name: [o.value, o.stderr, o.n_items, *(["estimated"] if o.kind == "estimated" else [])]
+        for o in estimate.objectives
+    }
+    if estimate.stopped is None:
+        return json.dumps(objectives)
+    return json.dumps({"objectives": objectives, "stopped": astuple(estimate.stopped)})
 
 
 def unpack_estimate(text: str, split: Split) -> Estimate:
-    """Return the estimate that `pack_estimate` was given."""
-    objectives: dict[str, list[Any]] = json.loads(text)
-    return Estimate(split, tuple(ObjectiveEstimate(name, *numbers) for name, numbers in objectives.items()))
+    """Return the estimate that `pack_estimate` was given, now or by an older evomerge."""
+    packed: dict[str, Any] = json.loads(text)
+    # An objective may be called "objectives": its entry is a list.
+    is_stopped = isinstance(packed.get("objectives"), dict)
+    objectives: dict[str, list[Any]] = packed["objectives"] if is_stopped else packed
+    return Estimate(
+        split,
+        tuple(ObjectiveEstimate(name, *numbers) for name, numbers in objectives.items()),
+        Stopped(*packed["stopped"]) if is_stopped else None,
+    )

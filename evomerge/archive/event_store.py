@@ -19,9 +19,10 @@ from typing import Any, Literal
 import evomerge
 from evomerge.archive import codec
 from evomerge.archive.file import SCHEMA_VERSION, TABLES, ArchiveError, check_schema, connect
-from evomerge.archive.records import Asked, Record, Told
+from evomerge.archive.item_sets import ItemSets
+from evomerge.archive.records import Asked, Record, Retold, Told
 from evomerge.candidate import Candidate, Done, Failure
-from fitness.scores import Estimate, ItemScores, Split, item_set_digest
+from fitness.scores import Estimate, ItemScores, Split
 
 _CANDIDATES = "SELECT number, recipe, label, proposal, genome FROM candidates"
 _RECORD = "SELECT candidate, split, at, seconds, objectives, stage, reason, attempts, traceback"
@@ -29,7 +30,7 @@ _RECORDS = f"{_RECORD} FROM outcomes JOIN events ON event = seq"
 _RECORDS_WITH_SCORES = f"{_RECORD}, item_set, scores FROM outcomes JOIN events ON event = seq"
 
 
-__all__ = ["Archive", "ArchiveError", "Asked", "Record", "Told"]
+__all__ = ["Archive", "ArchiveError", "Asked", "Record", "Retold", "Told"]
 
 
 class Archive:
@@ -39,8 +40,7 @@ class Archive:
         """Wrap an open connection; use `create`, `open` or `read`."""
         self._connection = connection
         self._path = path
-        self._item_sets: dict[str, int] = {}
-        self._item_ids: dict[int, tuple[str, ...]] = {}
+        self._item_sets = ItemSets(connection)
 
     @staticmethod
     def create(path: Path, campaign: str) -> Archive:
@@ -122,33 +122,35 @@ class Archive:
         self,
         outcomes: Sequence[tuple[Done, Estimate | None]],
         *,
-        split: Split = "search",
-        kind: Literal["told", "rescored", "verified"] = "told",
+        split: Split | Literal["screen"] = "search",
+        kind: Literal["told", "held", "screened", "retold", "rescored", "verified"] = "told",
     ) -> None:
         """Commit outcomes before an optimiser learns from them; a Failure comes with no estimate.
 
-        What is `rescored` or `verified` no optimiser learns from, and `history` leaves it out.
+        What is `retold` was measured anew on other items. What is `rescored`, `verified`, `held` (scores of a
+        candidate that is not told yet) or `screened` (the same, on the screen: a split of its own) no optimiser learns
+        from, and `history` leaves it out.
         """
         with self.transaction() as connection:
             event = _event(connection, kind, None)
             connection.executemany(
                 f"INSERT INTO outcomes VALUES ({', '.join('?' * 12)})",
                 [
-                    (event, i, done.candidate.number, split, done.seconds, *self._outcome(connection, done, estimate))
+                    (event, i, done.candidate.number, split, done.seconds, *self._outcome(done, estimate))
                     for i, (done, estimate) in enumerate(outcomes)
                 ],
             )
 
-    def history(self) -> Iterator[Asked | Told]:
+    def history(self) -> Iterator[Asked | Told | Retold]:
         """Yield what a replay needs, in the order in which it was committed."""
-        events = "SELECT seq, kind, requested FROM events WHERE kind IN ('asked', 'told') ORDER BY seq"
+        events = "SELECT seq, kind, requested FROM events WHERE kind IN ('asked', 'told', 'retold') ORDER BY seq"
         for seq, kind, requested in self._rows(events):
             if kind == "asked":
                 rows = self._rows(f"{_CANDIDATES} WHERE event = ? ORDER BY number", seq)
                 yield Asked(tuple(map(_candidate, rows)), requested)
             else:
                 rows = self._rows(f"{_RECORDS_WITH_SCORES} WHERE event = ? ORDER BY position", seq)
-                yield Told(tuple(self._told_record(row) for row in rows))
+                yield (Told if kind == "told" else Retold)(tuple(self._told_record(row) for row in rows))
 
     def candidate(self, number: int) -> Candidate:
         """Return one candidate.
@@ -166,8 +168,16 @@ class Archive:
 
     def records(self, split: Split = "search") -> list[Record]:
         """Return every outcome on a split, in the order of their commits; see `rescored` for larger estimates."""
-        query = f"{_RECORDS} WHERE split = ? AND kind != 'rescored' ORDER BY event, position"
+        query = f"{_RECORDS} WHERE split = ? AND kind IN ('told', 'verified') ORDER BY event, position"
         return [_record(row) for row in self._rows(query, split)]
+
+    def held(self) -> dict[int, Record]:
+        """Return candidate -> the newest scores with which it waited to be told, also of those that were told since."""
+        return self._newest("held")
+
+    def screened(self) -> dict[int, Record]:
+        """Return candidate -> its scores on the screen, of those that have some."""
+        return self._newest("screened")
 
     def rescored(self) -> dict[int, Estimate]:
         """Return candidate -> newest estimate on more search items than it was told with, of those that have one."""
@@ -176,14 +186,22 @@ class Archive:
         return {record.number: record.estimate for record in records if record.estimate is not None}
 
     def scores(self, number: int, split: Split) -> ItemScores | None:
-        """Return a candidate's newest item scores on a split; None when it was not scored there."""
+        """Return a candidate's newest item scores on a split, the largest set; None when it was not scored there."""
         query = (
-            "SELECT item_set, scores FROM outcomes"
-            " WHERE candidate = ? AND split = ? AND scores IS NOT NULL ORDER BY event DESC LIMIT 1"
+            "SELECT item_set, scores FROM outcomes JOIN events ON event = seq WHERE candidate = ? AND split = ?"
+            " AND scores IS NOT NULL AND kind NOT IN ('held', 'retold') ORDER BY event DESC LIMIT 1"
         )
         for item_set, scores in self._rows(query, number, split):
             return self._unpacked(item_set, scores)
         return None
+
+    def answered(self, split: Split) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Yield (candidate, ids of the items that it was scored on) of every outcome on a split, in their order."""
+        query = (
+            "SELECT candidate, item_set FROM outcomes WHERE split = ? AND item_set IS NOT NULL ORDER BY event, position"
+        )
+        for number, item_set in self._rows(query, split):
+            yield number, self._item_sets.item_ids(item_set)
 
     @property
     def n_candidates(self) -> int:
@@ -194,33 +212,25 @@ class Archive:
         """Close the file; a second call does nothing."""
         self._connection.close()
 
+    def _newest(self, kind: str) -> dict[int, Record]:
+        rows = self._rows(f"{_RECORDS_WITH_SCORES} WHERE kind = ? ORDER BY event, position", kind)
+        return {record.number: record for record in map(self._told_record, rows)}
+
     def _told_record(self, row: tuple[Any, ...]) -> Record:
         *row_of_record, item_set, scores = row
         record = _record(tuple(row_of_record))
         return record if scores is None else replace(record, scores=self._unpacked(item_set, scores))
 
     def _unpacked(self, item_set: int, scores: bytes) -> ItemScores:
-        if item_set not in self._item_ids:
-            for (item_ids,) in self._rows("SELECT item_ids FROM item_sets WHERE id = ?", item_set):
-                self._item_ids[item_set] = codec.unpack_item_ids(item_ids)
-        ids = self._item_ids[item_set]
+        ids = self._item_sets.item_ids(item_set)
         return ItemScores(ids, codec.unpack_scores(scores, len(ids)))
 
-    def _outcome(self, connection: sqlite3.Connection, done: Done, estimate: Estimate | None) -> tuple[Any, ...]:
+    def _outcome(self, done: Done, estimate: Estimate | None) -> tuple[Any, ...]:
         if isinstance(done, Failure):
             return (None, None, None, done.stage, done.reason, done.attempts, done.traceback)
-        item_set = self._item_set(connection, done.scores.item_ids)
+        item_set = self._item_sets.number(done.scores.item_ids)
         objectives = None if estimate is None else codec.pack_estimate(estimate)
         return (item_set, codec.pack_scores(done.scores.values), objectives, None, None, None, None)
-
-    def _item_set(self, connection: sqlite3.Connection, item_ids: tuple[str, ...]) -> int:
-        digest = item_set_digest(item_ids)
-        if digest not in self._item_sets:
-            insert = "INSERT OR IGNORE INTO item_sets (digest, item_ids) VALUES (?, ?)"
-            connection.execute(insert, (digest, codec.pack_item_ids(item_ids)))
-            row = connection.execute("SELECT id FROM item_sets WHERE digest = ?", (digest,)).fetchone()
-            self._item_sets[digest] = int(row[0])
-        return self._item_sets[digest]
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -239,7 +249,7 @@ class Archive:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-            self._item_sets.clear()
+            self._item_sets.forget_new()
             raise ArchiveError(f"{self._path}: cannot write ({error}); everything told before is saved") from error
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 knew no candidates that were stopped
 TABLES = (
     "CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE item_sets (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, item_ids BLOB NOT NULL)",

@@ -24,7 +24,7 @@ class Record:
         number: the candidate's.
         at: seconds since the epoch when it was committed.
         seconds: wall time of merging and scoring.
-        scores: of a told candidate, in `history` only; `Archive.scores` reads those of one candidate.
+        scores: in `history` and `held` only; `Archive.scores` reads those of one candidate.
     """
 
     number: int
@@ -42,5 +42,12 @@ class Record:
 @dataclass(frozen=True)
 class Told:
     """Outcomes arrived, in this order."""
+
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Retold:
+    """Told candidates were measured anew on other items."""
 
     records: tuple[Record, ...]

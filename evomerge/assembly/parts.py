@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evomerge.assembly.live_models import build_resident
+from evomerge.assembly.screening import build_screening
 from evomerge.assembly.space import build_space
 from evomerge.campaign.incumbents import blocks
 from evomerge.config import CampaignConfig
@@ -25,6 +26,7 @@ from fitness.estimators.reduced import ReducedEstimator
 from fitness.irt.reduced_benchmark import ReducedBenchmark
 from fitness.protocols import Estimator
 from fitness.scores import SPLITS, Budget
+from fitness.screening import Screening
 from fitness.statistics import PairedComparison
 from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.prompts import Prompts
@@ -52,6 +54,7 @@ class Parts:
         objectives: in the config's order.
         reduced: what candidates are scored on, when that is not every search item.
         test_sets: source of a task -> the benchmark's own test set that its items are from.
+        screening: compares candidates with the experts; None without a screen.
     """
 
     config: CampaignConfig
@@ -60,6 +63,7 @@ class Parts:
     objectives: tuple[Objective, ...]
     reduced: ReducedBenchmark | None = None
     test_sets: Mapping[str, PublishedTestSet] = field(default_factory=dict)
+    screening: Screening | None = None
 
     @property
     def space(self) -> SearchSpace[Any]:
@@ -86,14 +90,22 @@ class Parts:
         """The items that candidates are scored on."""
         if self.reduced is None or self.config.reduced is None:
             n_items, items = self.config.budget.items, self.fitness.splits.items["search"]
-            return Budget("search", None if n_items is None or n_items >= len(items) else items[:n_items])
-        return Budget("search", self.reduced.items_for(self.config.reduced.items))
+            whole = n_items is None or n_items >= len(items)
+            # A race lists its items.
+            return Budget("search", items[:n_items] if not whole or self.config.racing is not None else None)
+        chosen = self.reduced.items_for(self.config.reduced.items)
+        if self.config.racing is not None:  # by chance, as all search items: a look sees the first of them
+            chosen = tuple(item for item in self.fitness.splits.items["search"] if item in set(chosen))
+        return Budget("search", chosen)
 
     @property
     def further_items(self) -> tuple[Budget, ...]:
         """The search items that are left where every candidate is scored on `budget.items` of them, in blocks."""
-        chosen, items = self.search_budget.items, self.fitness.splits.items["search"]
-        return () if chosen is None or self.reduced is not None else blocks(chosen, items[len(chosen) :])
+        chosen, items, racing = self.search_budget.items, self.fitness.splits.items["search"], self.config.racing
+        if chosen is None or self.reduced is not None:
+            return ()
+        # Where the items change, the first are further ones to later candidates.
+        return blocks(chosen, items if racing is not None and racing.rotate else items[len(chosen) :])
 
     @property
     def comparison(self) -> PairedComparison:
@@ -138,7 +150,8 @@ def build_parts(config: CampaignConfig) -> Parts:
         Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)
         for o in config.objectives
     )
-    parts = Parts(config, parents, suite, objectives, _read_reduced(config, suite), test_sets)
+    screening = build_screening(config, suite, objectives)
+    parts = Parts(config, parents, suite, objectives, _read_reduced(config, suite), test_sets, screening)
     _check_every_task_is_scored(parts)
     return parts
 
@@ -192,12 +205,16 @@ class MakeWorker:
 
 def build_worker(parts: Parts) -> CandidateWorker:
     """Return a worker with a resident model of the base's architecture."""
+    from evomerge.assembly.racing import build_race_rules
     from evomerge.workers.experts import Experts
+    from evomerge.workers.screening import with_screening
     from evomerge.workers.worker import Worker
 
     resident = build_resident(parts.config, parts.parents)
     alone = {landmark.name: landmark.recipe for landmark in parts.space.landmarks()}
-    return Worker(resident, parts.fitness, Experts(resident, parts.fitness, alone).learn)
+    prepare = Experts(resident, parts.fitness, alone).learn
+    worker = Worker(resident, parts.fitness, prepare, rules=build_race_rules(parts))
+    return worker if parts.screening is None else with_screening(worker, parts.screening, resident, alone)
 
 
 def _base_model(config: CampaignConfig, parents: Parents) -> nn.Module:

@@ -67,6 +67,14 @@ class Constraints:
         return {bound: self._threshold(bound) for bound in self.bounds if bound.landmark not in missing}
 
     def violation(self, estimate: Estimate) -> float:
+        """Return what ranks a candidate: what it misses of the bounds, plus its shortfall where it was stopped.
+
+        0 for a candidate that was scored whole and keeps every bound, above 0 for every other.
+        """
+        stopped = 0.0 if estimate.stopped is None else estimate.stopped.shortfall
+        return self.missed(estimate) + stopped
+
+    def missed(self, estimate: Estimate) -> float:
         """Return the sum over the bounds of what an estimate falls short by, at least 0; 0 where all hold.
 
         A bound whose landmark is missing counts as kept.
@@ -76,17 +84,17 @@ class Constraints:
         return math.fsum(s for s in short if s > _ROUNDING)
 
     def violation_of(self, archive: Archive, number: int) -> float:
-        """Return the violation of a candidate as the search was told it; 0 where it was not scored."""
+        """Return what a candidate misses of the bounds as the search was told it; 0 where it was not scored."""
         if not self.bounds:
             return 0.0
         estimates = [r.estimate for r in archive.records("search") if r.number == number and r.estimate is not None]
-        return self.violation(estimates[0]) if estimates else 0.0
+        return self.missed(estimates[0]) if estimates else 0.0
 
     def described(self, violations: ArrayLike) -> list[str]:
         """Return what there is to say about constraints, a line each; nothing where there are none.
 
         Args:
-            violations: (n,) of all scored candidates.
+            violations: (n,) of all candidates that were scored whole.
         """
         if not self.bounds:
             return []

@@ -68,9 +68,10 @@ class Incumbents:
             if number in self._running or number in self._failed:
                 continue
             known = set(self._known(evaluation).item_ids)
-            block = next((block for block in self._further if not known.issuperset(block.items or ())), None)
-            if block is not None:
-                waiting.append((len(known), -number, evaluation.candidate, block))
+            left = (tuple(item for item in block.items or () if item not in known) for block in self._further)
+            items = next((items for items in left if items), None)
+            if items is not None:
+                waiting.append((len(known), -number, evaluation.candidate, Budget("search", items)))
         if not waiting:
             return None
         *_, candidate, block = min(waiting, key=lambda job: job[:2])
@@ -84,11 +85,30 @@ class Incumbents:
         if isinstance(done, Failure):
             self._give_up(number, done.reason)
             return
+        self._extend(done)
+
+    def extend(self, measured: Sequence[Done]) -> None:
+        """Record what scores on other items add to candidates' estimates."""
+        for done in measured:
+            if isinstance(done, Scored):
+                self._extend(done)
+
+    def awaits(self, number: int) -> bool:
+        """Return whether a candidate is being scored further."""
+        return number in self._running
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is being scored further."""
+        return bool(self._running)
+
+    def _extend(self, done: Scored) -> None:
+        number = done.candidate.number
         known = self._archive.scores(number, "search")
         assert known is not None
-        scores = ItemScores(
-            (*known.item_ids, *done.scores.item_ids), np.concatenate([known.values, done.scores.values])
-        )
+        answers = dict(zip(known.item_ids, known.values.tolist(), strict=True))
+        answers |= zip(done.scores.item_ids, done.scores.values.tolist(), strict=True)
+        scores = ItemScores(tuple(answers), np.array([*answers.values()]))
         try:
             estimate = self._estimator.estimate(scores)
         except FitnessError as error:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.merge_shares import merge_shares
-from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
+from evomerge.campaign.racing import Racing
+from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome, Scored
 from fitness.errors import FitnessError
 from fitness.protocols import Estimator
 from fitness.scores import Estimate, Split
@@ -17,12 +18,14 @@ class Judge:
 
     Args:
         estimator: item scores -> objectives.
+        racing: estimates candidates that were stopped.
         constraints: learn from the landmarks as they are told.
         split: the only one that scores may come from.
     """
 
-    def __init__(self, estimator: Estimator, constraints: Constraints, split: Split) -> None:
+    def __init__(self, estimator: Estimator, racing: Racing, constraints: Constraints, split: Split) -> None:
         self._estimator = estimator
+        self._racing = racing
         self._constraints = constraints
         self._split = split
         self._landmarks: list[Evaluation] = []
@@ -37,13 +40,30 @@ class Judge:
         if isinstance(done, Failure):
             return done, None, done
         try:
-            estimate = self._estimator.estimate(done.scores, shares=merge_shares(done.candidate.recipe))
+            estimate = self._estimate(done)
             if estimate.split != self._split:
                 raise FitnessError(f"split: expected items of {self._split!r} only, found {estimate.split!r}")
         except FitnessError as error:
             failure = Failure(done.candidate, "estimate", str(error), seconds=done.seconds)
             return failure, None, failure
         return done, estimate, Evaluation(done.candidate, estimate, done.scores)
+
+    def at_rung(self, scored: Scored) -> Evaluation:
+        """Return the evaluation of a candidate in case that it goes no further; its violation is of constraints alone.
+
+        Raises:
+            FitnessError: an objective has no item among its scores.
+        """
+        estimate = self._racing.at_rung(scored, lambda: self._plain(scored))
+        return Evaluation(scored.candidate, estimate, scored.scores, self._constraints.missed(estimate))
+
+    def _estimate(self, scored: Scored) -> Estimate:
+        if scored.lost is not None:
+            return self._racing.estimate(scored)
+        return self._plain(scored)
+
+    def _plain(self, scored: Scored) -> Estimate:
+        return self._estimator.estimate(scored.scores, shares=merge_shares(scored.candidate.recipe))
 
     def learn(self, outcomes: list[Outcome]) -> Candidate | None:
         """Take in what landmarks among the outcomes say about the bounds.
@@ -73,5 +93,5 @@ class Judge:
 
 
 def rank(evaluation: Evaluation) -> tuple[float, float]:
-    """Return what sorts the best first: feasible ones, then those that violate least, each by the mean."""
+    """Return what sorts the best first: whole feasible ones, then those that violate least, each by the mean."""
     return evaluation.violation, -evaluation.estimate.mean

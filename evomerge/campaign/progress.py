@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from evomerge.candidate import Evaluation, Outcome
+from evomerge.candidate import Evaluation, Failure, Outcome
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,15 @@ class Limits:
 
     evaluations: int
     hours: float | None = None
+
+    def out_of_time(self, seconds: float) -> bool:
+        """Return whether a search of so many seconds is over."""
+        return self.hours is not None and seconds >= 3600 * self.hours
+
+    def left(self, progress: Progress, pace: float) -> float:
+        """Return the seconds until the end at a pace of so many seconds per candidate."""
+        left = pace * (self.evaluations - progress.done)
+        return left if self.hours is None else max(0.0, min(left, 3600 * self.hours - progress.seconds))
 
 
 @dataclass
@@ -46,18 +55,37 @@ class Progress:
         done: candidates told, failures included.
         total: the limit on `done`.
         failures: candidates that failed.
+        stopped: candidates that did not answer all of their items, because others were better.
+        answers: item scores of all candidates.
+        items: how many a candidate has that is not stopped; None where none is.
         seconds: wall time of the search, earlier sessions included.
         left: seconds until the end at the pace so far, or None before the first candidate of this session.
         best: the evaluation with the highest mean objective so far; None before the first.
-        latest: the outcomes that this step brought.
         utilisation: of the workers.
     """
 
     total: int
     done: int = 0
     failures: int = 0
+    stopped: int = 0
+    answers: int = 0
+    items: int | None = None
     seconds: float = 0.0
     left: float | None = None
     best: Evaluation | None = None
-    latest: list[Outcome] = field(default_factory=list)
     utilisation: Utilisation = field(default_factory=Utilisation)
+
+    def count(self, outcome: Outcome) -> None:
+        """Take in an outcome that was told; `best` is for those who can judge it."""
+        self.done += 1
+        if isinstance(outcome, Failure):
+            self.failures += 1
+            return
+        self.answers += len(outcome.scores.item_ids)
+        self.stopped += outcome.estimate.stopped is not None
+
+    @property
+    def share_answered(self) -> float | None:
+        """Item scores, as a share of what they were if nobody had been stopped; None where nobody can be."""
+        scored = self.done - self.failures
+        return None if self.items is None or not scored else self.answers / (self.items * scored)

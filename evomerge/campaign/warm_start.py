@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.archive import Archive
+from evomerge.campaign.start_points import START_POINT
 from evomerge.front import read_front
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit_yaml import read_mergekit
@@ -78,7 +79,7 @@ def warm_start(
 
 
 def _started(genomes: list[NDArray[np.float64]], space: SearchSpace[Any], notes: tuple[str, ...]) -> WarmStart:
-    landmarks = [Landmark(f"warm start {i + 1}", space.decode(genome)) for i, genome in enumerate(genomes)]
+    landmarks = [Landmark(f"{START_POINT} {i + 1}", space.decode(genome)) for i, genome in enumerate(genomes)]
     return WarmStart(tuple(genomes), tuple(landmarks), notes)
 
 

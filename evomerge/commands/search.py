@@ -18,6 +18,7 @@ from evomerge.archive import Archive
 from evomerge.assembly import Parts, build_parts, build_pool
 from evomerge.assembly.live_models import with_compute_dtype
 from evomerge.assembly.optimiser import build_optimiser, check_optimiser
+from evomerge.assembly.racing import build_racing_plan
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.loop import Campaign, SearchInterruptedError
 from evomerge.campaign.progress import Limits
@@ -27,8 +28,9 @@ from evomerge.config.changes import as_diff, past_changing
 from evomerge.doctor import versions
 from evomerge.front import read_front
 from evomerge.report.html import report
+from evomerge.report.items_used import note_search_items
 from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
-from evomerge.terminal import SearchProgress, duration, front_table
+from evomerge.terminal import SearchProgress, duration, front_table, racing_line
 from evomerge.verification.benchmark_test_sets import note_used
 
 _LOG = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ def run(config: CampaignConfig, directory: RunDirectory, console: Console) -> No
             console.print(f"[bold]{config.name}[/bold]: reading parents and tasks")
             parts = build_parts(config)
             note_used(archive, parts.test_sets)
+            note_search_items(archive, len(parts.fitness.splits.items["search"]))
             _check_reduced(parts, archive)
             _show_warnings(parts, console)
             _search(parts, archive, directory, console)
@@ -130,6 +133,7 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
                 budget=parts.search_budget,
                 further=parts.further_items,
                 landmarks=started.landmarks,
+                racing=build_racing_plan(parts),
                 constraints=Constraints([o.bound for o in config.objectives if o.bound is not None]),
                 watch=progress.watch,
             )
@@ -143,14 +147,17 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
             f"stopped; everything is saved. To go on: run the same command again ({directory.root})"
         )
     reason = {"evaluations": "", "hours": ": the hours are spent", "exhausted": ": the optimiser has nothing to add"}
-    busy = campaign.utilisation.share
+    busy = campaign.progress.utilisation.share
     used = "" if busy is None else f", workers {busy:.0%} busy"
     console.print(f"searched for {duration(time.monotonic() - began)}{used}{reason[ending]}", highlight=False)
+    if line := racing_line(campaign.progress):
+        console.print(line, highlight=False)
 
 
 def _search_items(parts: Parts) -> str:
     n_all, chosen = len(parts.fitness.splits.items["search"]), parts.search_budget.items
-    return f"{n_all} search items" if chosen is None else f"{len(chosen)} of {n_all} search items"
+    some = chosen is not None and len(chosen) < n_all
+    return f"{len(chosen or ())} of {n_all} search items" if some else f"{n_all} search items"
 
 
 def _check_reduced(parts: Parts, archive: Archive) -> None:

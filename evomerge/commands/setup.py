@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from evomerge.assembly import Parts, build_parts, build_worker
 from evomerge.assembly.live_models import with_compute_dtype
 from evomerge.assembly.optimiser import build_optimiser, check_optimiser
+from evomerge.assembly.racing import build_race_rules
 from evomerge.campaign.loop import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig
@@ -25,6 +26,7 @@ from evomerge.verification.benchmark_test_sets import described
 from search_spaces.genes import GeneInfo
 
 GIB = 2**30
+MOST_NAMED = 4  # models that a table names one by one
 
 
 def init(models: Sequence[str], base: str | None, out: Path, console: Console) -> None:
@@ -52,14 +54,33 @@ def plan(config: CampaignConfig, console: Console) -> None:
     parts = build_parts(config)
     preflight = parts.preflight()
     names = list(parts.parents.checkpoints)
-    rows = [(r.property, *[r.values.get(name, "") for name in names], r.level, r.note) for r in preflight.rows]
-    console.print(plain_table("Parents", ("property", *names, "", "note"), rows))
+    rows = [
+        (r.property, by_value({name: r.values.get(name, "") for name in names}), r.level, r.note)
+        for r in preflight.rows
+    ]
+    console.print(plain_table(f"{len(names)} models: {', '.join(names)}", ("property", "value", "", "note"), rows))
     preflight.raise_for_errors()
     space = parts.space
     genes = space.gene_names()
     if genes:
         console.print(plain_table(f"{len(genes)} genes", ("", "gene", "values"), _gene_rows(genes)))
     _print_cost(config, parts, console)
+
+
+def by_value(values: Mapping[str, str]) -> str:
+    """Return what models have in common: the value, or where they differ a line for each value, the commonest first.
+
+    Args:
+        values: model -> value; empty for a model that has none.
+    """
+    models: dict[str, list[str]] = {}
+    for model, value in values.items():
+        models.setdefault(value or "none", []).append(model)
+    if len(models) == 1:
+        return next(iter(models))
+    (common, first), *others = sorted(models.items(), key=lambda item: -len(item[1]))
+    who = ", ".join(first) if len(first) <= MOST_NAMED else f"{len(first)} models"
+    return "\n".join([f"{common}: {who}", *(f"{value}: {', '.join(those)}" for value, those in others)])
 
 
 def _gene_rows(genes: Sequence[GeneInfo]) -> list[tuple[str, str, str]]:
@@ -102,10 +123,22 @@ def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
         ("items", ", ".join(f"{split} {len(items)}" for split, items in splits.items())),
         ("one candidate", f"{seconds[2]:.2f} s here (the first, with all preparation, {seconds[0]:.1f} s)"),
         ("the search", f"{total} for {config.budget.evaluations} candidates on {config.workers.count} worker(s)"),
+        *_race_rows(parts),
         ("memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB:.1f} GiB per worker"),
         ("an export", f"{size / GIB:.2f} GiB; free here: {shutil.disk_usage('.').free / GIB:.0f} GiB"),
     ]
     console.print(plain_table("Cost", ("", ""), [*rows, *_factor_rows(config, parts)]))
+
+
+def _race_rows(parts: Parts) -> list[tuple[str, str]]:
+    """Return how candidates race; nothing where none does."""
+    rules = build_race_rules(parts)
+    if rules is None:
+        return []
+    n_items = len(parts.search_budget.items or ())
+    return [
+        ("racing", f"a look after every {rules.block} of {n_items} items; what is stopped takes less time than this")
+    ]
 
 
 def _factor_rows(config: CampaignConfig, parts: Parts) -> list[tuple[str, str]]:

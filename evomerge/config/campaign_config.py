@@ -1,17 +1,12 @@
-"""The campaign file: read, checked as a whole, written.
-
-`load_campaign` reports every error at once with its key and line, and loads nothing else: neither torch nor a model.
-The sections are in `config_sections`, operators and genes in `config_space`, the errors in `config_errors`.
-"""
+"""The campaign file's keys, checked against each other; each section is checked in a file of its own."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, Strict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, Strict, ValidationInfo, field_validator, model_validator
 
-from evomerge.config.errors import ConfigError, ConfigProblem, in_words, mismatch, refuse
+from evomerge.config.errors import in_words, mismatch, refuse
 from evomerge.config.objectives import (
     LmEvalConfig,
     ObjectiveConfig,
@@ -23,8 +18,7 @@ from evomerge.config.objectives import (
     expert_problems,
 )
 from evomerge.config.optimisers import OptimiserConfig, misspelt_options
-from evomerge.config.paths import absolute_model, absolute_path, absolute_task
-from evomerge.config.problems import problems_of
+from evomerge.config.racing import RacingConfig, racing_problems, rotation_problems
 from evomerge.config.sections import (
     SECTION,
     BaseSource,
@@ -38,8 +32,7 @@ from evomerge.config.sections import (
     WorkersConfig,
 )
 from evomerge.config.spaces import NichesConfig, SpaceConfig, WeightsSpaceConfig, space_problems
-from evomerge.config.stages import StageConfig, name_problems, stage_problems
-from evomerge.config.yaml_document import read_yaml, write_yaml
+from evomerge.config.stages import StageConfig, name_problems
 from search_spaces.recipe import OutputTokenizer, ParentSource
 
 BASE = "base"
@@ -83,6 +76,8 @@ class CampaignConfig(BaseModel):
     stages: tuple[StageConfig, ...] = ()
     """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
     budget: BudgetConfig = BudgetConfig()
+    racing: RacingConfig | None = None
+    """Stop candidates that cannot catch up, as {} or {delta: 0.05}; left out: every candidate answers every item."""
     workers: WorkersConfig = WorkersConfig()
     engine: EngineConfig = EngineConfig()
     seed: Annotated[Whole, Field(ge=0)] = 0
@@ -215,85 +210,13 @@ class CampaignConfig(BaseModel):
             refuse([mismatch("an objective with weight > 0", "none", hint, at=["kind"])])
         return optimiser
 
-
-def load_campaign(path: Path, *, files_must_exist: bool = True) -> CampaignConfig:
-    """Read and check a campaign file.
-
-    Args:
-        path: the YAML file.
-        files_must_exist: whether to check that directories and task files are there; False reads the record of a
-            campaign whose inputs may have moved.
-
-    Raises:
-        ConfigError: everything that is wrong with the file, at once.
-    """
-    document = read_yaml(path)
-    if not isinstance(document.data, dict):
-        expected = "a mapping with at least the keys parents and objectives"
-        raise ConfigError(path, [ConfigProblem("", 1, expected, in_words(document.data))])
-    problems = list(document.duplicates)
-    context = {"directory": path.parent} if files_must_exist else None
-    try:
-        config = CampaignConfig.model_validate({"name": _default_name(path), **document.data}, context=context)
-        problems += stage_problems(config, document)
-    except ValidationError as error:
-        problems += problems_of(error, CampaignConfig, document)
-    if problems:
-        raise ConfigError(path, problems)
-    return config
-
-
-def resolved(config: CampaignConfig, directory: Path) -> CampaignConfig:
-    """Return the config with absolute paths; hub ids and names of lm-eval tasks stay as they are.
-
-    Args:
-        config: a campaign as loaded.
-        directory: the campaign file's directory, which relative paths start from.
-    """
-    data = config.model_dump()
-    for model in [*data["parents"], *([data["base"]] if data["base"] else [])]:
-        model |= {key: absolute_model(model[key], directory) for key in ("model", "adapter") if model[key]}
-    for objective in data["objectives"]:
-        objective["tasks"] = [absolute_task(task, directory) for task in objective["tasks"]]
-    searches = [data["optimiser"], *(stage["optimiser"] for stage in data["stages"] if stage["optimiser"])]
-    for optimiser in searches:
-        optimiser["warm_start"] = [str(absolute_path(path, directory)) for path in optimiser["warm_start"]]
-    if config.reduced is not None:
-        data["reduced"]["file"] = str(absolute_path(config.reduced.file, directory))
-    if config.lm_eval.include_path is not None:
-        data["lm_eval"]["include_path"] = str(absolute_path(config.lm_eval.include_path, directory))
-    return CampaignConfig.model_validate(data)
-
-
-def overridden(config: CampaignConfig, *, evaluations: int | None = None, workers: int | None = None) -> CampaignConfig:
-    """Return the config with what the command line said; None keeps what the file says.
-
-    Args:
-        config: a campaign as loaded.
-        evaluations: candidates to score, at least 1; in every stage.
-        workers: how many, at least 1; more than one makes them a Ray pool.
-
-    Raises:
-        ValueError: a number below 1.
-    """
-    data = config.model_dump()
-    for option, value in (("--evaluations", evaluations), ("--workers", workers)):
-        if value is not None and value < 1:
-            raise ValueError(f"{option}: expected at least 1, found {value}")
-    if evaluations is not None:
-        for budget in [data["budget"], *(stage["budget"] for stage in data["stages"] if stage["budget"])]:
-            budget["evaluations"] = evaluations
-    if workers is not None:
-        data["workers"]["count"] = workers
-        if workers > 1:  # on Ray a worker scores one candidate at a time
-            data["workers"] |= {"backend": "ray", "together": None}
-    return CampaignConfig.model_validate(data)
-
-
-def dump_campaign(config: CampaignConfig) -> str:
-    """Return YAML, every default written out, that `load_campaign` reads back as an equal config."""
-    return write_yaml(config.model_dump())
-
-
-def _default_name(path: Path) -> str:
-    return path.absolute().parent.name or "campaign" if path.stem == "campaign" else path.stem
+    @field_validator("racing")
+    @classmethod
+    def _suits_the_optimiser(cls, racing: RacingConfig | None, info: ValidationInfo) -> RacingConfig | None:
+        optimiser, budget = info.data.get("optimiser"), info.data.get("budget")
+        if racing is not None and optimiser is not None and budget is not None:
+            objectives = info.data.get("objectives", ())
+            problems = [*racing_problems(racing, optimiser), *rotation_problems(racing, optimiser, budget, objectives)]
+            if problems:
+                refuse(problems)
+        return racing

@@ -41,7 +41,7 @@ class ObjectiveConfig(BaseModel):
     `python:FILE.py:FUNCTION`. `NAME@SPLIT` takes an lm-eval task's items from another split of its dataset, as
     `arc_easy@validation`. The objective is the mean of the tasks."""
     expert: Text | None = None
-    """The parent that `:js_divergence` of these tasks compares with."""
+    """The parent that is expert in these tasks: `:js_divergence` and `racing.screen` compare with it."""
     weight: Annotated[Real, Field(ge=0)] = 1.0
     """Share in the mean that single-objective optimisers maximise; the others ignore it."""
     at_least: Annotated[float | str | None, BeforeValidator(as_bound)] = None

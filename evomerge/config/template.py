@@ -77,6 +77,12 @@ budget:
   # hours: 2  # also stop after this time; left out: no limit
   # items: 100  # search items per candidate; left out: all
 
+# Stop candidates that cannot catch up with others before they have answered every item; {{}} takes these values.
+# racing:
+#   delta: 0.05  # the chance that one which no rival beats is stopped
+#   rungs: [0.25, 0.5]  # after these shares of the items the better half of a generation goes on; left out: none
+#   rotate: 5  # generations after which the items change (with budget.items); left out: never
+
 # in_process is one worker without further processes; ray is a pool, on this machine or on a cluster.
 workers:
   backend: in_process

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import proposals_of
-from evomerge.optimisers.niches import Competition, counted_from_zero
+from evomerge.optimisers.niches import Competition, Contest, counted_from_zero
 from evomerge.seeds import stream
 
 G = TypeVar("G")
@@ -96,8 +96,9 @@ class M2N2(Generic[G]):
         self._pending: dict[int, G] = {}
         self._seeds_to_come = len(crossing.seeds)
         self._members: list[Member[G]] = []
-        self._contest = np.empty((0, 0))  # (population + 1, n_items): the members' scores, and a place for one more
+        self._scores = np.empty((0, 0))  # (population + 1, n_items): the members', and a place for one more
         self._all_positive = True
+        self._contest: Contest | None = None  # the members', until one of them changes
         self._items: tuple[str, ...] | None = None
 
     @property
@@ -160,29 +161,33 @@ class M2N2(Generic[G]):
             seeds = self._crossing.seeds
             first, second = self._rng.choice(len(seeds), 2, replace=len(seeds) < 2).tolist()
             return self._crossing.child(seeds[first], seeds[second], self._rng)
-        first, second = self._competition.pair(self._counted(len(self._members)), self._rng)
+        if self._contest is None:
+            self._contest = self._contest_of(len(self._members))
+        first, second = self._contest.pair(self._rng)
         return self._crossing.child(self._members[first].individual, self._members[second].individual, self._rng)
 
     def _join(self, member: Member[G]) -> None:
         if not self._members:
-            self._contest = np.zeros((self._capacity + 1, len(member.scores)))
+            self._scores = np.zeros((self._capacity + 1, len(member.scores)))
         self._all_positive &= bool(member.scores.min() >= 0.0)
-        self._contest[len(self._members)] = member.scores
+        self._scores[len(self._members)] = member.scores
         if len(self._members) < self._capacity:
             self._members.append(member)
+            self._contest = None
             return
         worst = self._worst([*self._members, member])
         if worst < len(self._members):
             self._members[worst] = member
-            self._contest[worst] = member.scores
+            self._scores[worst] = member.scores
+            self._contest = None
 
-    def _counted(self, n: int) -> NDArray[np.float64]:
-        """Return the scores of the first n in the contest, none of them negative."""
-        scores = self._contest[:n]
-        return scores if self._all_positive else counted_from_zero(scores)
+    def _contest_of(self, n: int) -> Contest:
+        """Return the contest of the first n whose scores are known."""
+        scores = self._scores[:n]
+        return Contest(scores if self._all_positive else counted_from_zero(scores), self._competition)
 
     def _worst(self, members: Sequence[Member[G]]) -> int:
-        fitness = self._competition.fitness(self._counted(len(members)))
+        fitness = self._contest_of(len(members)).fitness
         violations = np.array([member.violation for member in members])
         return int(np.argmin(np.where(violations == violations.max(), fitness, np.inf)))
 

@@ -13,6 +13,7 @@ it. The paper writes g with α = 1 and ε > 0; the released code takes the same 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -61,49 +62,66 @@ class Competition:
                 expected = ", ".join(map(str, get_args(known)))
                 raise OptimiserError(f"{name}: expected one of {expected}, found {getattr(self, name)!r}")
 
-    def fitness(self, scores: Scores) -> NDArray[np.float64]:
-        """Return f of every member: (n_members,), at least 0.
 
-        Args:
-            scores: (n_members, n_items), none of them negative (see `counted_from_zero`).
-        """
-        return _weighed(scores, self._worth(scores, self.alpha))
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """One population's scores in a competition. What parents are drawn by is worked out once, however many are drawn.
 
-    def attractiveness(self, scores: Scores, first: int) -> NDArray[np.float64]:
+    Attributes:
+        scores: (n_members, n_items), none of them negative (see `counted_from_zero`); they do not change.
+        competition: its rules.
+    """
+
+    scores: Scores
+    competition: Competition
+
+    @cached_property
+    def fitness(self) -> NDArray[np.float64]:
+        """Fitness f of every member: (n_members,), at least 0."""
+        return _weighed(self.scores, self.worth)
+
+    @cached_property
+    def worth(self) -> NDArray[np.float64]:
+        """What w every item gives: (n_items,); any finite number where nobody scores."""
+        return self._worth(self.competition.alpha)
+
+    def attractiveness(self, first: int) -> NDArray[np.float64]:
         """Return g of every member to the member `first`: (n_members,), at least 0."""
-        return self._attraction(scores, first, self._worth(scores, self.alpha))
-
-    def _attraction(self, scores: Scores, first: int, worth: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.attraction == "without_alpha":
-            worth = self._worth(scores, 1.0)
-        better = scores - scores[first]
+        lacking = np.flatnonzero(self.scores[first] < self._best)  # on all other items nobody has more
+        better = self.scores.take(lacking, axis=1)
+        better -= better[first].copy()
         np.maximum(better, 0.0, out=better)
-        return _weighed(better, worth)
+        return _weighed(better, self._worth_to_mates[lacking])
 
-    def pair(self, scores: Scores, rng: np.random.Generator) -> tuple[int, int]:
+    def pair(self, rng: np.random.Generator) -> tuple[int, int]:
         """Draw two parents out of at least two members; attraction never mates a member with itself."""
-        worth = self._worth(scores, self.alpha)
-        fitness = _weighed(scores, worth)
-        first = roulette(fitness, rng)
-        if self.attraction == "none":
-            return first, roulette(fitness, rng)
-        attractiveness = self._attraction(scores, first, worth)
+        first = roulette(self.fitness, rng)
+        if self.competition.attraction == "none":
+            return first, roulette(self.fitness, rng)
+        attractiveness = self.attractiveness(first)
         if attractiveness.any():
             return first, roulette(attractiveness, rng)
-        others = fitness.copy() if self.fallback == "fitness" else np.ones(len(scores))
+        others = self.fitness.copy() if self.competition.fallback == "fitness" else np.ones(len(self.scores))
         if not np.delete(others, first).any():
             others[:] = 1.0
         others[first] = 0.0
         return first, roulette(others, rng)
 
-    def _worth(self, scores: Scores, alpha: float) -> NDArray[np.float64]:
-        """Return w: (n_items,)."""
-        shared = scores.sum(axis=0)
+    @cached_property
+    def _best(self) -> NDArray[np.float64]:
+        best: NDArray[np.float64] = self.scores.max(axis=0)
+        return best
+
+    @cached_property
+    def _worth_to_mates(self) -> NDArray[np.float64]:
+        return self._worth(1.0) if self.competition.attraction == "without_alpha" else self.worth
+
+    def _worth(self, alpha: float) -> NDArray[np.float64]:
+        shared = self.scores.sum(axis=0)
         if alpha != 1.0:
             shared **= alpha
-        shared += self.eps
-        worth: NDArray[np.float64] = np.ones(len(shared)) if self.capacity == 1 else scores.max(axis=0)
-        # Where nobody scores, any finite number will do.
+        shared += self.competition.eps
+        worth: NDArray[np.float64] = np.ones(len(shared)) if self.competition.capacity == 1 else self._best.copy()
         np.divide(worth, shared, out=worth, where=shared > 0.0)
         return worth
 

@@ -18,6 +18,7 @@ from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
 from evomerge.optimisers.losses import (
+    FAILURE,
     Losses,
     Penalised,
     check_weights,
@@ -27,6 +28,7 @@ from evomerge.optimisers.losses import (
 )
 from evomerge.optimisers.pymoo_catalogue import ALGORITHMS
 from evomerge.optimisers.pymoo_options import build_algorithm, refused
+from evomerge.optimisers.pymoo_population import checked_starts, clipped, key, rank_anew
 from evomerge.optimisers.pymoo_randomness import drawing_from
 from evomerge.seeds import stream, stream_seed
 
@@ -91,7 +93,7 @@ class PymooOptimiser:
         self._n_losses = 1 if self._scalar else n_objectives
         self._options = options
         self._algorithm = build_algorithm(algorithm, options, population=population, n_objectives=self._n_losses)
-        self._starts = _checked_starts(starts, dim, population)
+        self._starts = checked_starts(starts, dim, population)
         self._constrained = ALGORITHMS[algorithm].constraints
         self._penalised = Penalised(self._losses, self._n_losses)
         self._immigration = stream(seed, algorithm, "immigrants")
@@ -100,7 +102,13 @@ class PymooOptimiser:
         self._proposed: Any = None  # what pymoo gave, which it wants back
         self._unscored: Population | None = None
         self._known: dict[bytes, tuple[Losses, float]] = {}
+        self._proposal_of: dict[bytes, int] = {}
         self._generation = Generation(np.empty((0, dim)), first=0)
+
+    @property
+    def generation_end(self) -> int:
+        """The proposal number that follows the last of the current generation."""
+        return self._generation.end
 
     def ask(self, n: int) -> list[NDArray[np.float64]]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
@@ -120,8 +128,29 @@ class PymooOptimiser:
                 self._losses(outcome)
         self._generation.receive(outcomes)
         if outcomes and self._generation.complete:
-            self._remember(self._generation.in_order())
+            self._remember([*self._generation.genomes], self._generation.in_order())
             self._learn()
+
+    def survivors(self) -> list[int]:
+        """Return the proposals of the population; those that failed are left out."""
+        population = self._algorithm.pop
+        keys = {} if population is None else dict.fromkeys(key(x) for x in population.get("X"))
+        return [self._proposal_of[genome] for genome in keys if self._known[genome][1] != FAILURE]
+
+    def retell(self, outcomes: Sequence[Outcome]) -> None:
+        """Rank the population anew by these outcomes of survivors.
+
+        Raises:
+            OptimiserError: an outcome is of no survivor, or the algorithm remembers more than its population.
+        """
+        survivors = set(self.survivors())
+        if not hasattr(self._algorithm, "survival") or not self._generation.complete:
+            raise OptimiserError("retell: expected a genetic algorithm between generations, found another")
+        if not {outcome.candidate.proposal for outcome in outcomes} <= survivors:
+            raise OptimiserError(f"retell: expected outcomes of {sorted(survivors)}, found others")
+        self._remember([clipped(outcome.candidate.genome) for outcome in outcomes], outcomes)
+        with drawing_from(self._chance):
+            rank_anew(self._algorithm, self._values([key(x) for x in self._algorithm.pop.get("X")]))
 
     def _new_genomes(self) -> NDArray[np.float64]:
         """Return (n, dim) genomes that were never proposed before, n >= 1."""
@@ -157,29 +186,35 @@ class PymooOptimiser:
 
     def _new(self) -> NDArray[np.float64]:
         assert self._unscored is not None
-        genomes = [np.clip(np.asarray(x, dtype=np.float64), 0.0, 1.0) for x in self._unscored.get("X")]
+        genomes = [clipped(x) for x in self._unscored.get("X")]
         new = {genome.tobytes(): genome for genome in genomes if genome.tobytes() not in self._known}
         return np.array([*new.values()]).reshape(-1, self._dim)
 
-    def _remember(self, outcomes: Sequence[Outcome]) -> None:
+    def _remember(self, genomes: Sequence[NDArray[np.float64]], outcomes: Sequence[Outcome]) -> None:
         losses = self._penalised.of(outcomes)
-        for genome, loss, outcome in zip(self._generation.genomes, losses, outcomes, strict=True):
+        for genome, loss, outcome in zip(genomes, losses, outcomes, strict=True):
             told = self._losses(outcome) if isinstance(outcome, Evaluation) and self._constrained else loss
-            self._known[genome.tobytes()] = (told, violation_of(outcome))
+            self._known[key(genome)] = (told, violation_of(outcome))
+            assert outcome.candidate.proposal is not None
+            self._proposal_of[key(genome)] = outcome.candidate.proposal
 
     def _learn(self) -> None:
         from pymoo.core.evaluator import Evaluator
         from pymoo.problems.static import StaticProblem
 
         assert self._unscored is not None
-        keys = [np.clip(np.asarray(x, dtype=np.float64), 0.0, 1.0).tobytes() for x in self._unscored.get("X")]
-        values = {"F": np.array([self._known[key][0] for key in keys]).reshape(-1, self._n_losses)}
-        if self._constrained:
-            values["G"] = np.array([[self._known[key][1]] for key in keys])
+        keys = [key(x) for x in self._unscored.get("X")]
         if keys:
-            Evaluator().eval(StaticProblem(self._algorithm.problem, **values), self._unscored)
+            Evaluator().eval(StaticProblem(self._algorithm.problem, **self._values(keys)), self._unscored)
         with drawing_from(self._chance):
             self._algorithm.tell(infills=self._proposed)
+
+    def _values(self, keys: Sequence[bytes]) -> dict[str, NDArray[np.float64]]:
+        """Return what is known of genomes, as pymoo names it."""
+        values = {"F": np.array([self._known[genome][0] for genome in keys]).reshape(-1, self._n_losses)}
+        if self._constrained:
+            values["G"] = np.array([[self._known[genome][1]] for genome in keys]).reshape(-1, 1)
+        return values
 
     def _losses(self, evaluation: Evaluation) -> Losses:
         """Return what pymoo minimises; (n_losses,)."""
@@ -200,12 +235,3 @@ class PymooOptimiser:
         termination = NoTermination() if n_gen is None else MaximumGenerationTermination(n_gen)
         with drawing_from(self._chance):
             self._algorithm.setup(problem, seed=seed, termination=termination, verbose=False)
-
-
-def _checked_starts(starts: Sequence[ArrayLike], dim: int, population: int | None) -> NDArray[np.float64]:
-    genomes = np.array(starts, dtype=np.float64) if len(starts) else np.empty((0, dim))
-    inside = genomes.shape == (len(starts), dim) and bool(((genomes >= 0.0) & (genomes <= 1.0)).all())
-    if not inside or (population is not None and len(starts) > population):
-        most = "" if population is None else f"at most {population} "
-        raise OptimiserError(f"starts: expected {most}genomes of {dim} numbers in [0, 1], found {starts}")
-    return genomes

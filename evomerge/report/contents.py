@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,72 +15,17 @@ from numpy.typing import NDArray
 
 from evomerge.archive import Archive, Record
 from evomerge.campaign.constraints import Constraints
+from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate
-from evomerge.pareto import constrained_front, knee
+from evomerge.report.items_used import ItemsUsed, read_items_used
+from evomerge.report.scored import Scored, read_scored
 from evomerge.verification.held_out_constraints import noted_constraints
 from evomerge.verification.result import Verification
-from fitness.scores import Estimate
+from fitness.scores import SPLITS, Estimate, Split
 from search_spaces.recipe import ParentSource
 
 # A pause longer than the candidate took, plus this, is a search that stood still (it was resumed later).
 _OVERHEAD_S = 10.0
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """Every candidate with an estimate on search items, in the order in which they were told.
-
-    Attributes:
-        objectives: (m,) names.
-        numbers: (n,) candidates' numbers.
-        values: (n, m), higher is better.
-        stderrs: (n, m), at least 0.
-        estimated: (n,) whether a candidate's objectives rest on a part of the search items.
-        violations: (n,) by how much constraints are missed, at least 0; 0 is feasible.
-        evaluation: (n,) how many outcomes had been told, this one included.
-        hours: (n,) search time when it was told, pauses between resumed sessions left out.
-        front: (n_front,) indices of nondominated feasible candidates, best first objective first; where none is
-            feasible, of those that violate least.
-        knee: index of the front's knee; None when nothing is scored.
-    """
-
-    objectives: tuple[str, ...]
-    numbers: NDArray[np.int64]
-    values: NDArray[np.float64]
-    stderrs: NDArray[np.float64]
-    estimated: NDArray[np.bool_]
-    violations: NDArray[np.float64]
-    evaluation: NDArray[np.int64]
-    hours: NDArray[np.float64]
-    front: NDArray[np.intp]
-    knee: int | None
-
-    @cached_property
-    def means(self) -> NDArray[np.float64]:
-        """Return the (n,) unweighted means of the objectives."""
-        return np.asarray(self.values.sum(axis=1) / max(1, len(self.objectives)))
-
-    @cached_property
-    def mean_stderrs(self) -> NDArray[np.float64]:
-        """Return the (n,) standard errors of the means; objectives rest on different items."""
-        return np.asarray(np.sqrt((self.stderrs**2).sum(axis=1)) / max(1, len(self.objectives)))
-
-    @property
-    def label(self) -> str:
-        """What follows a quantity's name where not every score is full."""
-        if not self.estimated.any():
-            return ""
-        return " (estimated)" if self.estimated.all() else " (partly estimated)"
-
-    @property
-    def best(self) -> int | None:
-        """Return the index of the highest mean, feasible candidates first; None when nothing is scored."""
-        return int(np.lexsort((-self.means, self.violations))[0]) if len(self.numbers) else None
-
-    def index(self, number: int) -> int | None:
-        """Return where a candidate stands; None when it was not scored."""
-        found = np.flatnonzero(self.numbers == number)
-        return int(found[0]) if len(found) else None
 
 
 @dataclass(frozen=True)
@@ -101,18 +45,22 @@ class Contents:
     Attributes:
         campaign: the campaign file's text.
         settings: the same, parsed; empty when it is no mapping.
-        landmarks: candidates that no optimiser proposed.
+        landmarks: candidates that no optimiser proposed; of the start points the best alone.
+        labels: number -> name of every candidate that no optimiser proposed.
         sources: name -> checkpoint of everything the landmarks read.
         evaluations: outcomes told, failures included.
         began, ended: seconds since the epoch of the first and last outcome; None before the first.
         hours: search time, pauses left out.
         versions: program -> version that the campaign recorded.
+        held_out: split -> candidate -> newest estimate on its items.
         constraints: lines about what candidates must keep, and whether the winner does on held-out items.
+        items: what candidates answered; None when nothing was scored.
     """
 
     campaign: str
     settings: Mapping[str, Any]
     landmarks: tuple[Candidate, ...]
+    labels: Mapping[int, str]
     sources: Mapping[str, ParentSource]
     scored: Scored
     failures: tuple[FailureGroup, ...]
@@ -122,7 +70,9 @@ class Contents:
     hours: float
     versions: Mapping[str, str]
     verification: Verification | None
+    held_out: Mapping[Split, Mapping[int, Estimate]]
     constraints: tuple[str, ...]
+    items: ItemsUsed | None
 
     @property
     def name(self) -> str:
@@ -147,22 +97,23 @@ class Contents:
 
     def title(self, number: int) -> str:
         """Return what a candidate is called: its landmark's name or its number."""
-        return next((c.label for c in self.landmarks if c.number == number and c.label), f"candidate {number}")
+        return self.labels.get(number, f"candidate {number}")
 
 
 def read_contents(archive: Archive) -> Contents:
     """Read an archive."""
     records = archive.records("search")
     hours = _search_hours(records)
-    landmarks = tuple(archive.landmarks())
+    landmarks = tuple(references(archive))
     campaign = archive.campaign
     noted = archive.noted("verification")
     constraints = Constraints.of(archive)
-    scored = _scored(records, hours, constraints, archive.rescored())
+    scored = read_scored(records, hours, constraints, archive.rescored())
     return Contents(
         campaign=campaign,
         settings=campaign_settings(campaign),
         landmarks=landmarks,
+        labels={c.number: str(c.label) for c in archive.landmarks() if c.label},
         sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
         scored=scored,
         failures=_failures(records),
@@ -172,10 +123,12 @@ def read_contents(archive: Archive) -> Contents:
         hours=float(hours[-1]) if records else 0.0,
         versions=recorded_versions(archive),
         verification=None if noted is None else Verification.from_json(noted),
+        held_out={split: _newest(archive, split) for split in SPLITS[1:]},
         constraints=(
-            *constraints.described(scored.violations),
+            *constraints.described([constraints.missed(e) for e in _whole(records)]),
             *(str(bound) for bound in noted_constraints(archive)),
         ),
+        items=read_items_used(archive),
     )
 
 
@@ -202,34 +155,13 @@ def new_bests(values: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.flatnonzero(values > before)
 
 
-def _scored(
-    records: Sequence[Record], hours: NDArray[np.float64], constraints: Constraints, larger: Mapping[int, Estimate]
-) -> Scored:
-    told = [(i, r.number, r.estimate) for i, r in enumerate(records) if r.estimate is not None]
-    violations = np.array([constraints.violation(estimate) for *_, estimate in told], dtype=np.float64)
-    found = [(i, number, larger.get(number, estimate)) for i, number, estimate in told]
-    names = tuple(o.name for o in found[0][2].objectives) if found else ()
-    shape = (len(found), len(names))
-    values = np.array([_numbers(estimate, "value") for *_, estimate in found]).reshape(shape)
-    efficient = constrained_front(values, violations) if found else np.empty(0, dtype=np.intp)
-    efficient = efficient[np.argsort(-values[efficient, 0], kind="stable")] if found else efficient
-    order = np.array([i for i, *_ in found], dtype=np.int64)
-    return Scored(
-        objectives=names,
-        numbers=np.array([number for _, number, _ in found], dtype=np.int64),
-        values=values,
-        stderrs=np.array([_numbers(estimate, "stderr") for *_, estimate in found]).reshape(shape),
-        estimated=np.array([estimate.kind == "estimated" for *_, estimate in found], dtype=bool),
-        violations=violations,
-        evaluation=order + 1,
-        hours=hours[order],
-        front=efficient,
-        knee=int(efficient[knee(values[efficient])]) if found else None,
-    )
+def _whole(records: Sequence[Record]) -> list[Estimate]:
+    """Return the estimates of candidates that answered all of their items."""
+    return [r.estimate for r in records if r.estimate is not None and r.estimate.stopped is None]
 
 
-def _numbers(estimate: Estimate, field: str) -> list[float]:
-    return [float(getattr(objective, field)) for objective in estimate.objectives]
+def _newest(archive: Archive, split: Split) -> Mapping[int, Estimate]:
+    return {record.number: record.estimate for record in archive.records(split) if record.estimate is not None}
 
 
 def _search_hours(records: Sequence[Record]) -> NDArray[np.float64]:

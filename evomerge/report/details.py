@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from evomerge.archive import Archive
+from evomerge.campaign.start_points import is_start_point
 from evomerge.report.contents import Contents
 from evomerge.report.gene_figure import gene_figure
 from evomerge.report.gene_map import GeneMap, depth, gene_maps
 from evomerge.report.path_map import path_maps
+from evomerge.report.piece_map import piece_maps
 from fitness.scores import SPLITS, Estimate, ItemScores
 from search_spaces.layer_path import path_text
 from search_spaces.recipe import Recipe
@@ -57,12 +59,11 @@ def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
     n_layers = depth(list(recipes.values()))
     maps = {number: _maps(recipe, n_layers) for number, recipe in recipes.items()}
     ranges = parameter_ranges(map_ for found in maps.values() for map_ in found)
-    estimates = {split: {r.number: r.estimate for r in archive.records(split)} for split in SPLITS[1:]}
     marks = candidate_marks(contents)
     found: list[dict[str, Any]] = []
     size = 0
     for number, recipe in recipes.items():
-        held_out = [estimates[split].get(number) for split in SPLITS[1:]]
+        held_out = [estimates.get(number) for estimates in contents.held_out.values()]
         detail = {
             "number": number,
             "title": contents.title(number),
@@ -93,7 +94,11 @@ def candidate_marks(contents: Contents) -> dict[int, list[str]]:
         for number, wins in (picked or {verification.winner: verification.wins}).items():
             mark(number, "verified winner" if wins else f"picked on {verification.chosen_on} items")
     for landmark in contents.landmarks:
-        mark(landmark.number, "parent" if landmark.number in contents.parents else "baseline")
+        start = "best start point" if is_start_point(landmark.label) else "baseline"
+        mark(landmark.number, "parent" if landmark.number in contents.parents else start)
+    for number, stop in zip(scored.numbers.tolist(), scored.stops, strict=True):
+        if stop is not None:
+            mark(number, f"stopped after {stop.n_items} items")
     if scored.knee is not None and scored.best is not None:
         mark(int(scored.numbers[scored.best]), "best mean")
         if len(scored.objectives) > 1:
@@ -127,7 +132,7 @@ def gene_maps_of(archive: Archive, contents: Contents, number: int) -> list[tupl
 
 
 def _maps(recipe: Recipe, n_layers: int) -> list[GeneMap]:
-    return [*path_maps(recipe), *gene_maps(recipe, n_layers)]
+    return [*path_maps(recipe), *piece_maps(recipe), *gene_maps(recipe, n_layers)]
 
 
 def _by_interest(contents: Contents) -> Iterator[int]:

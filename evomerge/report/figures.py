@@ -34,8 +34,11 @@ def front_figure(contents: Contents, panel: Panel, n_panels: int) -> Figure:
     few = len(scored.front) <= FEW_POINTS
     outline = {"width": 1.5 if few else 0.5, "color": "var(--card)"}
     marker: dict[str, Any] = {"color": "var(--front)", "size": 9 if few else 6, "line": outline}
+    rest = dominated(scored, n_panels)
+    stopped = {"color": "var(--dominated)", "size": 5, "symbol": "circle-open", "opacity": 0.8}
     traces = [
-        _points(contents, panel, dominated(scored, n_panels), {"color": "var(--dominated)", "size": 6, "opacity": 0.7}),
+        *([_points(contents, panel, rest[~scored.whole[rest]], stopped)] if not scored.whole.all() else []),
+        _points(contents, panel, rest[scored.whole[rest]], {"color": "var(--dominated)", "size": 6, "opacity": 0.7}),
         *([_staircase(panel, scored.front)] if panel.is_front else []),
         _points(contents, panel, scored.front, marker, errors=few),
         _landmarks(contents, panel, parents, "var(--landmark)", places),
@@ -63,8 +66,8 @@ def progress_figure(progress: Progress) -> Figure:
     hover = "<b>candidate %{customdata}</b><br>%{y:.3f} ± %{text:.3f}<extra></extra>"
     line = {
         "x": x,
-        "y": _rounded(progress.values),
-        "text": _rounded(progress.stderrs),
+        "y": rounded(progress.values),
+        "text": rounded(progress.stderrs),
         "customdata": progress.numbers.tolist(),
         "mode": "lines",
         "line": {"shape": "hv", "width": 2.2, "color": "var(--front)"},
@@ -75,8 +78,8 @@ def progress_figure(progress: Progress) -> Figure:
     if progress.best_parent is not None:
         frame["shapes"] = [_level(progress.best_parent, "var(--landmark)")]
         frame["annotations"] = [_level_name(progress.best_parent, "best parent")]
-    traces = [{**edge, "y": _rounded(low)}, {**edge, **band, "y": _rounded(high)}, line]
-    by = {"evaluations": {"x": x, "title": "evaluations"}, "time": {"x": _rounded(hours), "title": title}}
+    traces = [{**edge, "y": rounded(low)}, {**edge, **band, "y": rounded(high)}, line]
+    by = {"evaluations": {"x": x, "title": "evaluations"}, "time": {"x": rounded(hours), "title": title}}
     data = [{"type": "scatter", **trace} for trace in traces]
     return {"name": progress.name, "data": data, "layout": frame, "by": by}
 
@@ -95,8 +98,8 @@ def _points(
     trace = {
         "type": "scatter",
         "mode": "markers",
-        "x": _rounded(panel.x.values[at]),
-        "y": _rounded(panel.y.values[at]),
+        "x": rounded(panel.x.values[at]),
+        "y": rounded(panel.y.values[at]),
         "marker": marker,
         "customdata": [list(row) for row in zip(numbers, _in_words(panel.x, at), _in_words(panel.y, at), strict=True)],
         "hovertemplate": f"<b>%{{text}}</b><br>{shown[1]}<br>{shown[0]}<extra></extra>",
@@ -104,7 +107,7 @@ def _points(
     }
     for direction, axis in (("error_x", panel.x), ("error_y", panel.y)):
         if errors and axis.stderrs is not None:
-            bar = {"array": _rounded(axis.stderrs[at]), "color": "var(--band)", "thickness": 2, "width": 0}
+            bar = {"array": rounded(axis.stderrs[at]), "color": "var(--band)", "thickness": 2, "width": 0}
             trace[direction] = bar
     return trace
 
@@ -137,8 +140,8 @@ def _staircase(panel: Panel, front: NDArray[np.intp]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": _rounded(panel.x.values[order]),
-        "y": _rounded(panel.y.values[order]),
+        "x": rounded(panel.x.values[order]),
+        "y": rounded(panel.y.values[order]),
         "line": {"shape": "vh", "width": 1.5, "color": "var(--front)"},
         "opacity": 0.55,
         "hoverinfo": "skip",
@@ -193,5 +196,6 @@ def _in_unit(hours: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
     return (hours * 60, "minutes of search") if longest < 3 else (hours, "hours of search")
 
 
-def _rounded(values: NDArray[np.float64]) -> list[float]:
+def rounded(values: NDArray[np.float64]) -> list[float]:
+    """Return (n,) values to five digits, which keeps the page small."""
     return [float(f"{value:.5g}") for value in values.tolist()]

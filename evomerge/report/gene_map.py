@@ -23,7 +23,7 @@ class Column:
 
     Attributes:
         label: what the axis calls it.
-        layers: half-open range; None outside the layers.
+        layers: half-open range, what the column is wide in proportion to; None outside the layers.
         place: a place that stands for all of the column; its module is set by the row.
     """
 
@@ -41,6 +41,7 @@ class GeneMap:
         columns: (n_columns,) in order of depth.
         values: (n_rows, n_columns), NaN where the recipe has no such number.
         operators: (n_rows, n_columns) names, empty where no rule applies.
+        axis: what columns are parts of.
     """
 
     parameter: str
@@ -48,6 +49,7 @@ class GeneMap:
     columns: tuple[Column, ...]
     values: NDArray[np.float64]
     operators: NDArray[np.str_]
+    axis: str = "layer"
 
 
 def depth(recipes: Sequence[Recipe]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from evomerge.campaign.start_points import is_start_point
 from evomerge.verification.result import Row, Standing, Verification
 
 _ROLES: Mapping[Standing, str] = {"better": "winner", "trade_off": "trade-off", "not_shown": "picked"}
@@ -81,6 +82,8 @@ def _role(row: Row, verification: Verification) -> str:
         return _ROLES[verification.standing]
     if row.kind == "parent" and row.name == verification.best_parent:
         return "best parent"
+    if is_start_point(row.name):
+        return "best start point"
     return {"parent": "parent", "baseline": "baseline", "winner": "contender"}[row.kind]
 
 

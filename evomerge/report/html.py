@@ -14,12 +14,16 @@ from evomerge.predicted_front import Prediction, read_prediction
 from evomerge.report.contents import Contents, read_contents
 from evomerge.report.details import details
 from evomerge.report.figures import FEW_POINTS, front_figure, progress_figure
+from evomerge.report.finalist_figures import finalist_figures
+from evomerge.report.finalists import finalists_in_words
 from evomerge.report.held_out import held_out_table
 from evomerge.report.images import save_images
+from evomerge.report.item_figures import item_figures, stop_legend
 from evomerge.report.palette import DARK, LIGHT, css_variables
 from evomerge.report.panels import dominated, panels, progress
 from evomerge.report.predicted_figures import predicted_figures
 from evomerge.report.verdict import headline
+from evomerge.screen_agreement import ScreenAgreement, read_screen_agreement
 
 
 def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
@@ -38,7 +42,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
         OSError: a file cannot be written.
     """
     contents = read_contents(archive)
-    page = _page(contents, details(archive, contents), read_prediction(archive))
+    page = _page(contents, details(archive, contents), read_prediction(archive), read_screen_agreement(archive))
     out_file.parent.mkdir(parents=True, exist_ok=True)
     partial = out_file.with_name(f".{out_file.name}.{os.getpid()}.partial")
     try:
@@ -51,7 +55,12 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     return out_file
 
 
-def _page(contents: Contents, candidates: Sequence[dict[str, Any]], prediction: Prediction | None) -> str:
+def _page(
+    contents: Contents,
+    candidates: Sequence[dict[str, Any]],
+    prediction: Prediction | None,
+    screen: ScreenAgreement | None,
+) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
@@ -60,7 +69,11 @@ def _page(contents: Contents, candidates: Sequence[dict[str, Any]], prediction: 
     )
     environment.filters |= {"duration": duration, "moment": moment, "signed": signed}
     here = Path(__file__).parent
-    predicted = [] if prediction is None else predicted_figures(contents, prediction)
+    still = {
+        "predicted": [] if prediction is None else predicted_figures(contents, prediction),
+        "items": item_figures(contents),
+        "finalists": finalist_figures(contents),
+    }
     return environment.get_template("page.html.jinja").render(
         contents=contents,
         headline=headline(contents),
@@ -70,9 +83,12 @@ def _page(contents: Contents, candidates: Sequence[dict[str, Any]], prediction: 
         dark=css_variables(DARK),
         plotly=get_plotlyjs(),
         script=(here / "page.js").read_text(encoding="utf-8"),
-        data=for_script(_data(contents, candidates) | {"predicted": predicted}),
+        data=for_script(_data(contents, candidates) | {"still": still}),
         prediction=prediction,
-        n_predicted=len(predicted),
+        screen="" if screen is None else screen.in_words,
+        still=still,
+        reasons=stop_legend(contents),
+        gap=finalists_in_words(contents),
         n_panels=len(panels(contents.scored)) if len(contents.scored.numbers) else 0,
         n_embedded=len(candidates),
         few_points=FEW_POINTS,

@@ -13,7 +13,9 @@ import numpy as np
 from evomerge.archive import Archive
 from evomerge.report.contents import Contents
 from evomerge.report.details import gene_maps_of, shown_first
+from evomerge.report.finalists import finalists
 from evomerge.report.gene_map import GeneMap
+from evomerge.report.item_images import draw_finalists, draw_items, draw_stops
 from evomerge.report.labels import label_places, shortened, shortened_row
 from evomerge.report.palette import LIGHT
 from evomerge.report.panels import Panel, dominated, panels, progress
@@ -45,7 +47,9 @@ _STYLE: dict[Any, Any] = {
 
 
 def save_images(archive: Archive, contents: Contents, directory: Path) -> list[Path]:
-    """Write pareto.png, best_so_far.png, genes.png and held_out.png, those that there is something to show for.
+    """Write those figures that there is something to show for.
+
+    They are pareto.png, best_so_far.png, genes.png, held_out.png, finalists.png and items.png.
 
     Raises:
         OSError: the directory cannot be written.
@@ -62,6 +66,19 @@ def save_images(archive: Archive, contents: Contents, directory: Path) -> list[P
             saved.append(_save(_genes(maps, contents.title(first)), directory / "genes.png"))
         if contents.verification is not None:
             saved.append(_save(_differences(contents.verification), directory / "held_out.png"))
+        chosen = finalists(contents)
+        if len(chosen.numbers):
+            figure, (ax,) = _new_figure(4.4, 4.2)
+            draw_finalists(ax, chosen)
+            saved.append(_save(figure, directory / "finalists.png"))
+        items = contents.items
+        if items is not None and items.says_something:
+            raced = not contents.scored.whole.all()
+            figure, axes = _new_figure(8.2 if raced else 4.4, 3.4, columns=2 if raced else 1)
+            draw_items(axes[0], items)
+            if raced:
+                draw_stops(axes[1], contents, items)
+            saved.append(_save(figure, directory / "items.png"))
     return saved
 
 
@@ -192,7 +209,8 @@ def _genes(maps: Sequence[tuple[GeneMap, tuple[float, float]]], title: str) -> F
         every = -(-len(genes.columns) // 16)
         ax.set_xticks(np.arange(0, len(genes.columns), every) + 0.5, [c.label for c in genes.columns[::every]])
         ax.spines[:].set_visible(False)
-        ax.set_title(f"{genes.parameter} over layers · {title}", loc="left", fontsize=10)
+        ax.set_title(f"{genes.parameter} · {title}", loc="left", fontsize=10)
+        ax.set_xlabel(genes.axis)
         bar = figure.colorbar(image, ax=ax, aspect=12, pad=0.015)
         bar.outline.set_visible(False)
     return figure

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # Sizes in pixels of a narrow panel: what does not collide there does not collide in a wide one.
-_PANEL = np.array([300.0, 250.0])
+_PANEL = np.array([260.0, 250.0])
 _LETTER, _LINE, _MARKER = 6.4, 15.0, 8.0
+_MARGIN = 14.0  # between the outermost points and the edge of the panel
 _PLACES = {
     "top center": (0.0, 1.0),
     "bottom center": (0.0, -1.0),
@@ -81,7 +82,7 @@ def _box(point: NDArray[np.float64], name: str, place: str) -> Box:
 def _cost(box: Box, markers: Sequence[Box], labels: Sequence[Box]) -> float:
     """Return how bad a place is: a name over a name is unreadable, a name over a marker merely ugly."""
     covered = sum(_overlap(box, marker) for marker in markers) + 50 * sum(_overlap(box, label) for label in labels)
-    outside = max(0.0, -(box.x - box.width), box.x + box.width - float(_PANEL[0]))
+    outside = max(0.0, -(box.x - box.width) - _MARGIN, box.x + box.width - float(_PANEL[0]) - _MARGIN)
     return covered + 20 * outside
 
 

@@ -47,14 +47,19 @@
     const body = made.createTBody();
     rows.forEach((cells) => {
       const row = body.insertRow();
-      cells.forEach((cell, i) => row.append(element("td", cell, heads[i][1])));
+      cells.forEach((cell, i) => row.append(cell instanceof Node ? cell : element("td", cell, heads[i][1])));
     });
     const around = element("div", null, "scroll");
     around.append(made);
     return around;
   };
   const number = (value) => (typeof value === "number" ? String(Number(value.toPrecision(3))) : String(value));
-  const score = (found) => (found ? `${found.value.toFixed(3)} ± ${found.stderr.toFixed(3)}` : "–");
+  const score = (found) => {
+    if (!found) return "–";
+    const cell = element("td", found.value.toFixed(3), "number");
+    cell.append(" ", element("small", `± ${found.stderr.toFixed(3)}`));
+    return cell;
+  };
 
   // --- one candidate ---
   const scoreTable = (title, scores) => {
@@ -65,6 +70,10 @@
     const estimated = (split) => scores.some((s) => s.split === split && s.kind === "estimated");
     const heads = [[title, ""], ...splits.map((split) => [`${split} items${estimated(split) ? ", estimated" : ""}`, "number"])];
     return [table(heads, names.map((name) => [name, ...splits.map((split) => score(at(name, split)))]))];
+  };
+  const sameNames = ({ objectives, tasks }) => {
+    const names = (scores) => [...new Set(scores.map((s) => s.name))].sort().join("\n");
+    return names(objectives) === names(tasks);
   };
   const known = ["weight", "density"]; // first, in this order; then the alphabet
   const rank = ([name]) => (known.includes(name) ? known.indexOf(name) : known.length);
@@ -82,9 +91,12 @@
   };
   const ruleTable = (recipe) => {
     const parents = [...new Set(recipe.rules.flatMap((rule) => rule.inputs.map((input) => input.parent)))];
+    const keys = new Set(recipe.rules.flatMap((rule) => rule.inputs.flatMap(Object.keys)));
+    const weightsAlone = keys.size === 2 && keys.has("weight");
     const inputWords = (rule, parent) => {
       const input = rule.inputs.find((found) => found.parent === parent);
       if (!input) return "–";
+      if (weightsAlone) return number(input.weight);
       return parameters(Object.entries(input).filter(([key]) => key !== "parent"), "\n") || "✓";
     };
     const operators = recipe.rules.map((rule) => {
@@ -98,7 +110,19 @@
       ...(same ? [] : [operators[i]]),
       ...parents.map((parent) => inputWords(rule, parent)),
     ]);
-    return [same ? element("p", `Operator ${operators[0]}.`, "muted") : null, table(heads, rows)];
+    const words = [same ? `Operator ${operators[0]}.` : "", weightsAlone ? "Numbers are weights." : ""].filter(Boolean);
+    return [words.length ? element("p", words.join(" "), "muted") : null, table(heads, rows)];
+  };
+  const pieceTable = ({ parents, boundaries, coefficients }) => {
+    const widths = coefficients.map((_, i) => (boundaries[i + 1] - boundaries[i]) / boundaries.at(-1));
+    const heads = [["parent", ""], ...["mean", "lowest", "highest"].map((name) => [name, "number"])];
+    const rows = parents.map((parent, k) => {
+      const column = coefficients.map((row) => row[k]);
+      const mean = column.reduce((sum, value, i) => sum + value * widths[i], 0);
+      return [parent, ...[mean, Math.min(...column), Math.max(...column)].map((value) => value.toFixed(3))];
+    });
+    const words = `A linear combination of the parents, with coefficients that change ${coefficients.length - 1} times along the parameters.`;
+    return [element("p", words, "muted"), table(heads, rows)];
   };
   const copy = async (text, button) => {
     try {
@@ -125,7 +149,7 @@
     const scales = recipe.input_scales
       ? element("p", `Input scales: ${recipe.input_scales.map((scale) => Number(scale.toPrecision(3))).join(", ")}`, "muted")
       : null;
-    return block(element("h3", "Recipe"), base, layers, scales, ...ruleTable(recipe), folded);
+    return block(element("h3", "Recipe"), base, layers, scales, ...(recipe.pieces ? pieceTable(recipe.pieces) : ruleTable(recipe)), folded);
   };
   const showDetail = () => {
     const place = document.getElementById("detail");
@@ -136,7 +160,7 @@
     const head = block(element("p", found ? found.title : `candidate ${picked}`, "title"), tags, element("h3", "Scores"));
     place.append(head);
     if (found) {
-      head.append(...scoreTable("objective", found.objectives), ...scoreTable("task", found.tasks));
+      head.append(...scoreTable("objective", found.objectives), ...scoreTable("task", sameNames(found) ? [] : found.tasks));
       place.append(recipeBlocks(found.recipe, found.path));
       return;
     }
@@ -231,9 +255,9 @@
     drawProgress();
   }));
 
-  // --- what surrogates predict ---
-  const predictedPlots = [...document.querySelectorAll(".predicted-plot")];
-  const drawPredicted = () => predictedPlots.forEach((plot, i) => draw(plot, data.predicted[i]));
+  // --- figures that nothing on the page changes ---
+  const stillPlots = [...document.querySelectorAll(".still")];
+  const drawStill = () => stillPlots.forEach((plot) => draw(plot, data.still[plot.dataset.set][plot.dataset.at]));
 
   // --- begin ---
   selects.forEach((select) => {
@@ -242,7 +266,7 @@
   });
   drawFront();
   drawProgress();
-  drawPredicted();
+  drawStill();
   frontPlots.forEach((plot) => plot.on("plotly_click", (event) => {
     const point = event.points.find((found) => found.customdata);
     if (point) pick(point.customdata[0]);
@@ -251,7 +275,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     drawFront();
     drawProgress();
-    drawPredicted();
+    drawStill();
     showGenes();
   });
 })();

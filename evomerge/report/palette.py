@@ -20,6 +20,10 @@ LIGHT = MappingProxyType(
         "low": "#14807a",
         "middle": "#f1ede3",
         "high": "#b4531a",
+        "worse": "#c4321d",
+        "hopeless": "#7c4dab",
+        "rung": "#14807a",
+        "screen": "#a07400",
     }
 )
 DARK = MappingProxyType(
@@ -38,6 +42,10 @@ DARK = MappingProxyType(
         "low": "#4fb9b0",
         "middle": "#2b2b30",
         "high": "#e68a4d",
+        "worse": "#ff7d69",
+        "hopeless": "#b893e6",
+        "rung": "#4fb9b0",
+        "screen": "#d9ad3c",
     }
 )
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evomerge.report.contents import Contents, Scored, new_bests
+from evomerge.report.contents import Contents, new_bests
+from evomerge.report.scored import Scored
 
 # Dominated points are thinned to this many over all panels, so that the page stays quick.
 DRAWN_POINTS = 5000
@@ -43,7 +44,7 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """The best so far of one quantity, as steps; the last step ends at the last outcome.
+    """The best so far of one quantity, as steps; the last step ends at the last outcome. Stopped ones do not count.
 
     Attributes:
         evaluation, hours, values, stderrs, numbers: (n_steps,) each.
@@ -91,7 +92,7 @@ def dominated(scored: Scored, n_panels: int) -> NDArray[np.intp]:
 def progress(contents: Contents) -> list[Progress]:
     """Return the best so far of the mean (of several objectives) and of each objective."""
     scored = contents.scored
-    if not len(scored.numbers):
+    if not scored.whole.any():
         return []
     mean = Axis("mean of all objectives" + scored.label, scored.means, scored.mean_stderrs)
     several = [mean] if len(scored.objectives) > 1 else []
@@ -100,7 +101,7 @@ def progress(contents: Contents) -> list[Progress]:
 
 def _progress(contents: Contents, axis: Axis) -> Progress:
     scored = contents.scored
-    steps = new_bests(axis.values)
+    steps = new_bests(np.where(scored.whole, axis.values, -np.inf))
     held = np.append(steps, steps[-1])  # the last best holds until the last outcome
     parents = [i for i in map(scored.index, contents.parents) if i is not None]
     assert axis.stderrs is not None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evomerge.predicted_front import Prediction
 from evomerge.report.contents import Contents
-from evomerge.report.figures import Figure, layout
+from evomerge.report.figures import Figure, layout, rounded
 
 MOST_STEPS = 150  # of the hypervolume's curve
 MOST_OBJECTIVES = 4
@@ -30,8 +30,8 @@ def _pair(contents: Contents, prediction: Prediction, x: int, y: int) -> Figure:
     predicted: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",
-        "x": _rounded(front.values[:, x]),
-        "y": _rounded(front.values[:, y]),
+        "x": rounded(front.values[:, x]),
+        "y": rounded(front.values[:, y]),
         "marker": {"symbol": "circle-open", "size": 7, "color": "var(--low)", "line": {"width": 1.5}},
         "hovertemplate": "predicted<br>%{x:.3f}, %{y:.3f}<extra></extra>",
     }
@@ -39,8 +39,8 @@ def _pair(contents: Contents, prediction: Prediction, x: int, y: int) -> Figure:
         predicted[axis] = {
             "type": "data",
             "symmetric": False,
-            "array": _rounded(front.high[:, k] - front.values[:, k]),
-            "arrayminus": _rounded(front.values[:, k] - front.low[:, k]),
+            "array": rounded(front.high[:, k] - front.values[:, k]),
+            "arrayminus": rounded(front.values[:, k] - front.low[:, k]),
             "thickness": 0.8,
             "width": 0,
             "color": "var(--band)",
@@ -48,14 +48,18 @@ def _pair(contents: Contents, prediction: Prediction, x: int, y: int) -> Figure:
     real = {
         "type": "scatter",
         "mode": "markers",
-        "x": _rounded(scored.values[scored.front, x]),
-        "y": _rounded(scored.values[scored.front, y]),
+        "x": rounded(scored.values[scored.front, x]),
+        "y": rounded(scored.values[scored.front, y]),
         "text": [contents.title(int(number)) for number in scored.numbers[scored.front]],
         "marker": {"size": 9, "color": "var(--front)", "line": {"width": 1.5, "color": "var(--card)"}},
         "hovertemplate": "<b>%{text}</b>, scored<br>%{x:.3f}, %{y:.3f}<extra></extra>",
     }
     names = prediction.objectives
-    return {"data": [predicted, real], "layout": layout(330, names[x], names[y])}
+    return {
+        "name": f"{names[y]} against {names[x]}",
+        "data": [predicted, real],
+        "layout": layout(330, names[x], names[y]),
+    }
 
 
 def _growth(contents: Contents) -> Figure:
@@ -69,11 +73,12 @@ def _growth(contents: Contents) -> Figure:
         "type": "scatter",
         "mode": "lines",
         "x": scored.evaluation[last - 1].tolist(),
-        "y": _rounded(np.array([hypervolume(scaled[:n]) for n in last])),
+        "y": rounded(np.array([hypervolume(scaled[:n]) for n in last])),
         "line": {"shape": "hv", "width": 2.2, "color": "var(--front)"},
         "hovertemplate": "%{x} evaluations<br>hypervolume %{y:.3f}<extra></extra>",
     }
-    return {"data": [line], "layout": layout(330, "evaluations", "hypervolume, share of the box")}
+    frame = layout(330, "evaluations", "share of the box that all scores span")
+    return {"name": "hypervolume of what was scored", "data": [line], "layout": frame}
 
 
 def hypervolume(values: NDArray[np.float64]) -> float:
@@ -81,7 +86,3 @@ def hypervolume(values: NDArray[np.float64]) -> float:
     import moocore
 
     return float(moocore.hypervolume(values, ref=np.zeros(values.shape[1]), maximise=True))
-
-
-def _rounded(values: NDArray[np.float64]) -> list[float]:
-    return [float(f"{value:.5g}") for value in values.tolist()]

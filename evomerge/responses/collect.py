@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge.campaign.loop import MAX_FAILURES_IN_A_ROW, CampaignError
+from evomerge.campaign.failing import MAX_FAILURES_IN_A_ROW
+from evomerge.campaign.loop import CampaignError
 from evomerge.campaign.merge_shares import merge_shares
 from evomerge.candidate import Candidate, Failure
 from evomerge.responses.files import KeptRow, keep_row, kept_rows

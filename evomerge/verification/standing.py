@@ -59,7 +59,7 @@ def standing(
     if traded is not None:
         return "trade_off", f"{traded}. It is not shown to be better than {every} ({nearest}: {words})."
     if differences[nearest].high < 0:
-        return "not_shown", f"is not better than {every}: it is worse than {nearest} by {words}."
+        return "not_shown", f"is not better than {every}: it is worse than {nearest}, {words}."
     return (
         "not_shown",
         f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance.",

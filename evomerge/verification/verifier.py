@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evomerge.archive import Archive
+from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate, Failure
 from evomerge.verification.contenders import contenders, picks
 from evomerge.verification.fresh_masks import fresh_masks
@@ -79,7 +80,7 @@ class Verifier:
         """
         say = watch or _LOG.info
         candidates = contenders(self._archive, top)
-        landmarks = self._archive.landmarks()
+        landmarks = references(self._archive)
         parents = [c for c in landmarks if c.label in c.recipe.parents]
         chosen = self._choose(candidates, parents, validation=validation, say=say)
         winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]

@@ -40,7 +40,8 @@ def write_random_models(directory: Path, n_parameters: float, names: tuple[str, 
         target = directory / model
         target.mkdir()
         (target / "config.json").write_text(json.dumps({**config.to_dict(), "architectures": ["LlamaForCausalLM"]}))
-        write_shard(target / "model.safetensors", specs, partial(_weights, shapes=shapes, order=order, model=number))
+        make = partial(_weights, shapes=shapes, order=order, model=number)
+        write_shard(target / "model.safetensors", specs, partial(map, make))
         written[model] = target
     return written
 

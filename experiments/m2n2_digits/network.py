@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evomerge.seeds import stream_seed
@@ -29,10 +31,20 @@ class Digits:
     images: Tensor
     labels: Tensor
 
+    @cached_property
+    def columns(self) -> NDArray[np.float32]:
+        """(65, n), the images beside each other."""
+        return np.ascontiguousarray(self.images.numpy().T)
+
     def of(self, digits: range) -> Digits:
         """Return those of some digits only."""
         chosen = (self.labels >= digits.start) & (self.labels < digits.stop)
         return Digits(self.images[chosen], self.labels[chosen])
+
+    def halved(self) -> tuple[Digits, Digits]:
+        """Return the first half and the rest."""
+        middle = len(self.labels) // 2
+        return Digits(self.images[:middle], self.labels[:middle]), Digits(self.images[middle:], self.labels[middle:])
 
 
 def load() -> tuple[Digits, Digits]:
@@ -63,19 +75,18 @@ class Network(nn.Module):
         """Return (n, 10) logits."""
         return torch.addmm(self.output_bias, (images @ self.hidden).relu_(), self.output_weight)
 
-    @torch.no_grad()
-    def correct(self, digits: Digits) -> Tensor:
-        """Return (n,) booleans: which digits it reads correctly.
+    def correct(self, digits: Digits) -> NDArray[np.bool_]:
+        """Return (n,) which digits it reads correctly.
 
-        The same as by `forward`, whose gradients are not needed here; numpy's OpenBLAS multiplies matrices of these
-        shapes twice to five times as fast as torch's MKL does.
+        The same as by `forward`, whose gradients are not needed here, with everything transposed: numpy's OpenBLAS
+        multiplies matrices of these shapes twice as fast as torch's MKL does, and a wide one faster than a tall one.
         """
-        hidden = _product(digits.images, self.hidden).relu_()
-        return _product(hidden, self.output_weight).add_(self.output_bias).argmax(dim=1) == digits.labels
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    return torch.from_numpy(np.dot(a.numpy(), b.detach().numpy()))
+        hidden = np.dot(self.hidden.detach().numpy().T, digits.columns)
+        torch.from_numpy(hidden).relu_()
+        logits = np.dot(self.output_weight.detach().numpy().T, hidden)
+        logits += self.output_bias.detach().numpy()[:, np.newaxis]
+        right: NDArray[np.bool_] = logits.argmax(axis=0) == digits.labels.numpy()
+        return right
 
 
 def unflattened(parameters: Sequence[float]) -> Network:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from evomerge.module_evolution import ModuleEvolution
@@ -59,25 +63,44 @@ def run(start: Start, method: str, seed: int, evaluations: int, *, parents: Sequ
     train, test = load()
     if parents is None:
         parents = new_networks(seed) if start == "scratch" else halves(seed, train)
-    evolution = ModuleEvolution(
-        Network(seed=0),
-        [parent.state_dict() for parent in parents],
-        lambda module: _correct(module, train),
-        seed=seed,
-        mutation=SCALE if start == "scratch" else 0.0,
-        **METHODS[method],
-    )
     curve: list[tuple[int, float]] = []
-    began = time.perf_counter()
-    for done in range(1 - len(parents), evaluations + 1):
-        evolution.step()
-        if done > 0 and (done % CURVE_EVERY == 0 or done == evaluations):
-            evolution.become(evolution.best.individual)
-            curve.append((done, float(_correct(evolution.module, test).mean())))
-    seconds = time.perf_counter() - began
+    with _reading_of(train) as read:
+        evolution = ModuleEvolution(
+            Network(seed=0),
+            [parent.state_dict() for parent in parents],
+            read,
+            seed=seed,
+            mutation=SCALE if start == "scratch" else 0.0,
+            **METHODS[method],
+        )
+        began = time.perf_counter()
+        for done in range(1 - len(parents), evaluations + 1):
+            evolution.step()
+            if done > 0 and (done % CURVE_EVERY == 0 or done == evaluations):
+                evolution.become(evolution.best.individual)
+                curve.append((done, float(_correct(evolution.module, test).mean())))
+        seconds = time.perf_counter() - began
     return Run(method, seed, curve[-1][1], evaluations / seconds, tuple(curve))
 
 
-def _correct(module: nn.Module, digits: Digits) -> Any:
+@contextlib.contextmanager
+def _reading_of(digits: Digits) -> Iterator[Callable[[nn.Module], NDArray[np.bool_]]]:
+    """Read digits on two threads, half of them on each.
+
+    That is faster than two threads for each matrix product: what a thread computes stays in its own cache.
+    """
+    from threadpoolctl import threadpool_limits
+
+    here, there = digits.halved()
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as second:
+
+        def read(module: nn.Module) -> NDArray[np.bool_]:
+            other = second.submit(_correct, module, there)
+            return np.concatenate([_correct(module, here), other.result()])
+
+        yield read
+
+
+def _correct(module: nn.Module, digits: Digits) -> NDArray[np.bool_]:
     assert isinstance(module, Network)
-    return module.correct(digits).numpy()
+    return module.correct(digits)

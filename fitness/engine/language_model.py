@@ -50,6 +50,19 @@ class NextTokens:
 
 
 @dataclass(frozen=True)
+class NextTokensAlong:
+    """Asks for the next token's distribution after `text`, and after each token of a continuation of it.
+
+    Attributes:
+        text: may be empty.
+        continuation: at least one token.
+    """
+
+    text: str
+    continuation: str
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How a completion is drawn; greedy where a Completion has none.
 
@@ -104,7 +117,7 @@ class LogLikelihood:
 
 @dataclass(frozen=True, eq=False)
 class Distributions:
-    """Answers NextTokens.
+    """Answers NextTokens and NextTokensAlong.
 
     Attributes:
         log_probabilities: (n_positions, n_vocabulary) float32, in nats.
@@ -113,7 +126,7 @@ class Distributions:
     log_probabilities: NDArray[np.float32]
 
 
-Request = Continuation | WholeText | NextTokens | Completion
+Request = Continuation | WholeText | NextTokens | NextTokensAlong | Completion
 Answer = LogLikelihood | Distributions | str
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitness.engine.language_model import Completion, NextTokens, Request, Sampling, WholeText
+from fitness.engine.language_model import Completion, NextTokens, NextTokensAlong, Request, Sampling, WholeText
 from fitness.engine.tokenizer import Tokenizer
 from fitness.errors import FitnessError
 
@@ -61,6 +61,8 @@ def tokenise(request: Request, tokenizer: Tokenizer) -> Prompt | list[Window]:
     if isinstance(request, NextTokens):
         ids = _encoded(request.text, tokenizer)[-limit:]
         return [Window(tuple(ids), _spread(len(ids), request.n_positions), None)]
+    if isinstance(request, NextTokensAlong):
+        return [_along(*tokenizer.encode_pair(request.text, request.continuation), limit)]
     context, continuation = tokenizer.encode_pair(request.context, request.continuation)
     if len(continuation) > limit:
         raise FitnessError(
@@ -91,6 +93,11 @@ def _encoded(text: str, tokenizer: Tokenizer) -> list[int]:
     if not ids:
         raise FitnessError(f"text {text[:40]!r}: expected at least one token, found none")
     return ids
+
+
+def _along(context: Sequence[int], continuation: Sequence[int], limit: int) -> Window:
+    ids = (*context, *continuation)[-limit:]
+    return Window(ids, tuple(range(max(0, len(ids) - len(continuation) - 1), len(ids))), None)
 
 
 def _spread(length: int, n_positions: int) -> Tokens:

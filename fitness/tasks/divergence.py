@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.engine.language_model import Answer, Distributions, NextTokens, Request
+from fitness.engine.language_model import Answer, Distributions, NextTokens, NextTokensAlong, Request
 from fitness.errors import FitnessError
 from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.choice_metrics import shown
@@ -38,7 +38,7 @@ class DivergenceTask:
     def __init__(
         self,
         name: str,
-        prompts: Mapping[str, Sequence[NextTokens]],
+        prompts: Mapping[str, Sequence[NextTokens | NextTokensAlong]],
         *,
         expert: str,
         published: PublishedTestSet | None = None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.engine.language_model import Continuation, LanguageModel
+from fitness.engine.language_model import Continuation, LanguageModel, Request
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
@@ -39,6 +39,7 @@ class TaskSuite:
 
     def __init__(self, tasks: Sequence[AnyTask], *, splits: Splits, language_model: LanguageModel | None) -> None:
         self._scorer = ItemScorer(tasks, language_model)
+        self._language_model = language_model
         self._splits = splits
         unknown = set(splits.item_ids) - self._scorer.task_of.keys()
         if unknown:
@@ -53,6 +54,11 @@ class TaskSuite:
     def splits(self) -> Splits:
         """Which item belongs to which split."""
         return self._splits
+
+    @property
+    def language_model(self) -> LanguageModel | None:
+        """The engine; None where no task asks a language model."""
+        return self._language_model
 
     @property
     def task_of(self) -> dict[str, str]:
@@ -73,6 +79,10 @@ class TaskSuite:
         for item in items:
             digest.update(repr((item, self._scorer.requests(item))).encode())
         return digest.hexdigest()
+
+    def requests(self, item: str) -> tuple[Request, ...]:
+        """Return what an item asks of a language model; nothing where it runs the model itself."""
+        return self._scorer.requests(item)
 
     def guessing(self, items: Sequence[str]) -> NDArray[np.float64]:
         """Return (n_items,) chances of the right answer by guessing: one over the choices, 0 where there are none."""

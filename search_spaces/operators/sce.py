@@ -78,8 +78,8 @@ def unit(largest: float, n: int) -> float:
 
 
 def squares(delta: Tensor, unit: float) -> Tensor:
-    """Return δ² as whole numbers of units, float64."""
-    return delta.to(torch.float64).square_().div_(unit).round_()
+    """Return δ² as whole numbers of units, a power of two each, float64."""
+    return delta.to(torch.float64).square_().mul_(1.0 / unit).round_()
 
 
 def energy(delta: Tensor, unit: float) -> float:

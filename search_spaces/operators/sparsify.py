@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from math import prod
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from search_spaces.operators.operator import Trim
+from search_spaces.operators.ranks import doubled_ranks, row_width
 from search_spaces.operators.threshold import trim_to
 
 # Dropping elements of a tensor this small (a norm, a bias) adds more noise than it removes interference: keep it whole.
@@ -22,9 +21,6 @@ LEAST_CHANCE = 1e-3
 # Rows are summed by one thread each.
 SUMMED_IN_A_ROW = 4096
 _SUMMED_AT_ONCE = 256 * SUMMED_IN_A_ROW
-
-# Of a sorted integer, for an element's place in its row.
-_PLACE_BITS = 32
 
 
 def n_kept(n: int, density: float) -> int:
@@ -117,36 +113,10 @@ def keep_probabilities(delta: Tensor, density: float, epsilon: float) -> Tensor:
     return rank.mul_(slope).add_(chance_of_smallest)
 
 
-def row_width(shape: Sequence[int]) -> int:
-    """Return how many elements a row has; a vector is one row."""
-    return prod(shape[1:]) if len(shape) > 1 else prod(shape)
-
-
 def chance_line(width: int, density: float, epsilon: float) -> tuple[float, float]:
     """Return slope and intercept of the probability of being kept over the rank; see `keep_probabilities`."""
     half = min(epsilon, density - LEAST_CHANCE, 1.0 - density - LEAST_CHANCE)
     return (0.0, density) if width < 2 or half <= 0.0 else (2.0 * half / (width - 1), density - half)
-
-
-def doubled_ranks(delta: Tensor) -> Tensor:
-    """Return twice the rank of |δ| within its row, from 0, int32 of the same shape; equals share their mean rank."""
-    width = row_width(delta.shape)
-    if delta.numel() == 0 or width == 0:
-        return torch.zeros(delta.shape, dtype=torch.int32)
-    # Magnitude and place in one integer: of these NumPy's sort is vectorised. Magnitudes are ordered like their bits.
-    bits = delta.abs().reshape(-1, width).view(torch.int32).numpy().astype(np.int64)
-    keys = (bits << _PLACE_BITS) | np.arange(width)
-    keys.sort(axis=1)
-    order, ascending = keys & ((1 << _PLACE_BITS) - 1), keys >> _PLACE_BITS
-    place = np.broadcast_to(np.arange(width), keys.shape)
-    differs = ascending[:, 1:] != ascending[:, :-1]
-    starts, ends = np.ones(keys.shape, dtype=bool), np.ones(keys.shape, dtype=bool)
-    starts[:, 1:], ends[:, :-1] = differs, differs
-    first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
-    last = np.minimum.accumulate(np.where(ends, place, width)[:, ::-1], axis=1)[:, ::-1]
-    ranks = np.empty(keys.shape, dtype=np.int32)
-    np.put_along_axis(ranks, order, (first + last).astype(np.int32), axis=1)
-    return torch.from_numpy(ranks).view(delta.shape)
 
 
 def l1_norm(delta: Tensor) -> float:
@@ -169,11 +139,11 @@ def ordered_sum(values: Tensor, of: Callable[[Tensor], Tensor]) -> float:
     return math.fsum(row_sums(values, of))
 
 
-def row_sums(values: Tensor, of: Callable[[Tensor], Tensor]) -> list[float]:
+def row_sums(values: Tensor, of: Callable[[Tensor], Tensor] | None = None) -> list[float]:
     """Return the sums of `ordered_sum` over `SUMMED_IN_A_ROW` elements each, of which it is the exact sum."""
     flat, rows = values.reshape(-1), []
     for part in torch.split(flat, _SUMMED_AT_ONCE):
         whole = part.numel() - part.numel() % SUMMED_IN_A_ROW
-        rows.append(of(part[:whole].double()).view(-1, SUMMED_IN_A_ROW).sum(dim=1))
-        rows.append(of(part[whole:].double()).view(1, -1).sum(dim=1))
+        for wide in (part[:whole].double().view(-1, SUMMED_IN_A_ROW), part[whole:].double().view(1, -1)):
+            rows.append((wide if of is None else of(wide)).sum(dim=1))
     return torch.cat(rows).tolist() if rows else []

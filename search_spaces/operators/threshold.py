@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from search_spaces.operators.operator import Trim
+from search_spaces.threads import shared
 
 # Maps a slice of the flat indices to the magnitudes there: float32, not negative.
 Magnitudes = Callable[[slice], Tensor]
 
 # Of more elements than this, a sample tells where to search.
-_SAMPLED_FROM = 1 << 17
-_SAMPLE = 1 << 14
+_SAMPLED_FROM = 1 << 13
 
-# Torch uses one thread for so few elements; the blocks themselves are shared among threads.
-_BLOCK = 1 << 15
-_BLOCKS_A_THREAD = 16
+# Standard deviations of a place in a sample: of 100,000 searches one begins anew.
+_MARGIN = 4.5
+
+# Blocks of float32 that fit a core's cache together.
+_BLOCK = 1 << 16
 
 _EVERYTHING = Trim(-1.0, -1)  # all magnitudes are above -1
 
@@ -53,15 +53,14 @@ def trim_within(magnitudes: Magnitudes, n: int, k: int, bounds: tuple[float, flo
 
     def look(start: int) -> tuple[int, int, np.ndarray]:
         values = magnitudes(slice(start, min(start + _BLOCK, n))).numpy()
-        inside = (values >= low) & (values <= high)
+        inside = values >= low
+        from_low = int(np.count_nonzero(inside))
+        inside &= values <= high
+        n_inside = int(np.count_nonzero(inside))
         # Where the bounds are one number, how often it occurs says all.
-        return (
-            int(np.count_nonzero(values > high)),
-            int(np.count_nonzero(inside)),
-            values[inside] if low < high else values[:0],
-        )
+        return from_low - n_inside, n_inside, np.compress(inside, values) if low < high else values[:0]
 
-    blocks = _in_threads(look, range(0, n, _BLOCK))
+    blocks = shared(look, range(0, n, _BLOCK))
     k -= sum(above for above, _, _ in blocks)
     if not 0 < k <= sum(inside for _, inside, _ in blocks):
         return None
@@ -91,18 +90,10 @@ def _last_tie(magnitudes: Magnitudes, n: int, k: int, threshold: np.float32, tie
 
 def _guess(magnitudes: Magnitudes, n: int, k: int) -> tuple[float, float]:
     """Return bounds that the k-th largest most probably lies within, from a sample (Floyd and Rivest 1975)."""
-    step = n // _SAMPLE | 1  # odd steps visit all columns of a matrix
+    step = round(n ** (1 / 3)) | 1  # odd steps visit all columns of a matrix
     ascending = np.sort(magnitudes(slice(0, n, step)).numpy())
-    m = len(ascending)
-    place, margin = k * m // n, 3 * math.isqrt(m) + 2
+    m, share = len(ascending), k / n
+    place, margin = int(share * m), int(_MARGIN * math.sqrt(m * share * (1.0 - share))) + 4
     high = float(ascending[m - 1 - place + margin]) if place >= margin else math.inf
     low = float(ascending[m - 1 - place - margin]) if place + margin < m else -1.0
     return low, high
-
-
-def _in_threads(look: Callable[[int], tuple[int, int, np.ndarray]], starts: range) -> list[tuple[int, int, np.ndarray]]:
-    n_threads = torch.get_num_threads()
-    if n_threads == 1 or len(starts) < _BLOCKS_A_THREAD * n_threads:
-        return [look(start) for start in starts]
-    with ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(look, starts))

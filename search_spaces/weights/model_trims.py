@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import torch
@@ -27,6 +28,7 @@ class ModelTrims:
     def __init__(self) -> None:
         self._upper: dict[tuple[str, str], Tensor] = {}
         self._trims: dict[tuple[str, str, float], Trim] = {}
+        self._searching = threading.Lock()
 
     def trim(self, parents: Parents, parent: str, base: str, density: float) -> Trim:
         """Return what keeps the share `density` of the largest |parent - base| over the model.
@@ -38,9 +40,10 @@ class ModelTrims:
             density: in (0, 1].
         """
         key = (parent, base, density)
-        if key not in self._trims:
-            self._trims[key] = self._found(parents, parent, base, density)
-        return self._trims[key]
+        with self._searching:
+            if key not in self._trims:
+                self._trims[key] = self._found(parents, parent, base, density)
+            return self._trims[key]
 
     def _found(self, parents: Parents, parent: str, base: str, density: float) -> Trim:
         def bits() -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -59,8 +59,13 @@ def split_shards(specs: Sequence[TensorSpec], shard_bytes: int) -> dict[str, lis
     return {f"model-{i:05}-of-{len(shards):05}.safetensors": shard for i, shard in enumerate(shards, 1)}
 
 
-def write_shard(path: Path, specs: Sequence[TensorSpec], make: Callable[[str], Tensor]) -> None:
-    """Write one safetensors file, calling `make` for one tensor at a time.
+def write_shard(path: Path, specs: Sequence[TensorSpec], make: Callable[[Sequence[str]], Iterable[Tensor]]) -> None:
+    """Write one safetensors file.
+
+    Args:
+        path: there is no such file yet.
+        specs: what it will hold.
+        make: gives the tensors of some names, in their order, each when it is asked for.
 
     Raises:
         OSError: the disk is full or broken.
@@ -69,8 +74,7 @@ def write_shard(path: Path, specs: Sequence[TensorSpec], make: Callable[[str], T
     ordered = sorted(specs, key=lambda spec: -spec.dtype.itemsize)
     with path.open("xb") as file:
         file.write(_header(ordered))
-        for spec in ordered:
-            tensor = make(spec.name)
+        for spec, tensor in zip(ordered, make([spec.name for spec in ordered]), strict=True):
             assert (tuple(tensor.shape), tensor.dtype) == (spec.shape, spec.dtype)
             file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
         file.flush()

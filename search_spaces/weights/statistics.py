@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
+from search_spaces.operators.ranks import doubled_ranks
 from search_spaces.operators.threshold import Magnitudes, trim_of
+from search_spaces.threads import shared
 from search_spaces.weights.factors import FactorCache
 from search_spaces.weights.kernels.compiled import CompiledKernels
 from search_spaces.weights.model_trims import ModelTrims
@@ -20,8 +22,8 @@ from search_spaces.weights.trims import TrimCache, density_steps
 # parameters fit. Beyond, they are computed for every candidate.
 RANK_BYTES = 4 * 10**9
 
-# Ranking takes some 60 bytes an element of the rows that are ranked together.
-_RANKED_AT_ONCE = 1 << 17
+# Rows that are ranked together, with some 40 bytes an element, fit a core's cache.
+_RANKED_AT_ONCE = 1 << 15
 
 # Norms and energies: some 200 bytes each.
 _MOST_NUMBERS = 200_000
@@ -90,7 +92,7 @@ class Statistics:
         return self._trims.trim(key, magnitudes, k, n, steps=steps)
 
     def ranks(self, key: Hashable, delta: Magnitudes, n: int, width: int) -> Tensor:
-        """Return `sparsify.doubled_ranks` of a task vector, flat, in the form of `kernels.form.Part`.
+        """Return `ranks.doubled_ranks` of a task vector, flat, in the form of `kernels.form.Part`.
 
         Args:
             key: names the task vector.
@@ -98,19 +100,20 @@ class Statistics:
             n: how many elements it has.
             width: of its rows.
         """
+        narrow = 2 * (width - 1) < 1 << 16
+        step = max(1, _RANKED_AT_ONCE // max(1, width)) * width
 
         def compute() -> Tensor:
-            narrow = 2 * (width - 1) < 1 << 16
-            ranks = torch.empty((2, n), dtype=torch.uint8) if narrow else torch.empty(n, dtype=torch.int32)
-            step = max(1, _RANKED_AT_ONCE // max(1, width)) * width
-            for start in range(0, n, max(1, step)):
+            ranks: np.ndarray = np.empty(n, dtype=np.uint16 if narrow else np.int32)
+
+            def rank(start: int) -> None:
                 part = slice(start, min(start + step, n))
-                found = sparsify.doubled_ranks(delta(part).view(-1, width)).view(-1)
-                if narrow:
-                    ranks[0, part], ranks[1, part] = found >> 8, found & 0xFF
-                else:
-                    ranks[part] = found
-            return ranks
+                ranks[part] = doubled_ranks(delta(part).view(-1, width)).view(-1).numpy()
+
+            shared(rank, range(0, n, max(1, step)))
+            if narrow and self.repeated:
+                return torch.from_numpy(np.stack([(ranks >> 8).astype(np.uint8), (ranks & 0xFF).astype(np.uint8)]))
+            return torch.from_numpy(ranks)
 
         return self._ranks.get(key, compute)
 

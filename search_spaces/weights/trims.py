@@ -14,6 +14,7 @@ from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
 from search_spaces.operators.sparsify import n_kept
 from search_spaces.operators.threshold import Magnitudes, trim_within
+from search_spaces.threads import shared
 from search_spaces.weights.recent import Recent
 
 Steps = Callable[[int], list[int]]
@@ -24,9 +25,13 @@ DENSITY_STEPS = 256
 # Thresholds between the steps, such as those of outliers: some 200 bytes each.
 _MOST_BETWEEN_STEPS = 200_000
 
-# Elements that equal one of a table's thresholds are found by 16 bits of a multiplicative hash.
-_HASH_MULTIPLIER = np.uint32(0x9E3779B1)
-_SEARCHED_AT_ONCE = 1 << 22
+# Elements are counted by their bits but for the lowest: 4,096 bins for each power of two, of 16 such.
+_LOWER_BITS = 11
+_COUNTED = 16 << 23
+_COUNTED_AT_ONCE = 1 << 17
+_SAMPLE = 1 << 12
+_HALF = np.uint64(32)
+_LARGEST = np.uint64((1 << 32) - 1)
 
 
 class TrimCache:
@@ -53,7 +58,7 @@ class TrimCache:
             steps: n -> the k that a table is made for, when it is first asked for.
         """
         if key not in self._tables:
-            self._tables[key] = _Table.of(magnitudes(slice(None)), steps)
+            self._tables[key] = _Table.of(magnitudes, n, steps)
         table = self._tables[key]
         found = table.at(k)
         return self._between.get((key, k), lambda: table.between(magnitudes, n, k)) if found is None else found
@@ -87,17 +92,12 @@ class _Table:
     last: np.ndarray
 
     @staticmethod
-    def of(magnitudes: Tensor, steps: Steps) -> _Table:
-        values, n = magnitudes.numpy(), magnitudes.numel()
+    def of(magnitudes: Magnitudes, n: int, steps: Steps) -> _Table:
         kept = np.unique(np.asarray([k for k in steps(n) if 0 < k <= n], dtype=np.int64))
-        # NumPy's sort is vectorised: four times faster here than torch's.
-        ascending = np.sort(values)
-        thresholds = ascending[n - kept]
-        n_ties = kept - (n - np.searchsorted(ascending, thresholds, side="right"))
-        del ascending
-        last = _last_ties(values, thresholds, n_ties)
-        everything = kept == n
-        return _Table(kept, np.where(everything, np.float32(-1.0), thresholds), np.where(everything, -1, last))
+        partial = kept[kept < n]
+        bits, last = _places(magnitudes, n, partial)
+        everything = [-1.0] * (len(kept) - len(partial)), [-1] * (len(kept) - len(partial))
+        return _Table(kept, np.append(bits.view(np.float32), everything[0]), np.append(last, everything[1]))
 
     def at(self, k: int) -> Trim | None:
         i = bisect.bisect_left(self.kept, k)
@@ -116,27 +116,58 @@ class _Table:
         return Trim(float(self.magnitudes[i]), int(self.last[i]))
 
 
-def _last_ties(values: np.ndarray, thresholds: np.ndarray, n_ties: np.ndarray) -> np.ndarray:
-    """Return for each threshold the flat index of the `n_ties`-th (from 1) value that equals it."""
-    distinct = np.unique(thresholds)
-    wanted = np.zeros(1 << 16, dtype=bool)
-    wanted[_hash(distinct)] = True
-    indices, owners = [], []
-    for start in range(0, len(values), _SEARCHED_AT_ONCE):
-        part = values[start : start + _SEARCHED_AT_ONCE]
-        near = np.flatnonzero(wanted[_hash(part)])
-        owner = np.minimum(np.searchsorted(distinct, part[near]), len(distinct) - 1)
-        equal = distinct[owner] == part[near]
-        indices.append(near[equal] + start)
-        owners.append(owner[equal].astype(np.uint16))  # sorted by radix, then
-    index, owner = np.concatenate(indices), np.concatenate(owners)
-    index = index[np.argsort(owner, kind="stable")]
-    first_of_owner = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(distinct)))[:-1]])
-    return np.asarray(index[first_of_owner[np.searchsorted(distinct, thresholds)] + n_ties - 1])
+def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bits and the flat index of the element that is the k-th in order of preference, for each k.
+
+    The elements are counted by the upper bits of their magnitudes, which are ordered like these, and those that share
+    them with a wanted one are sorted: some hundredth of them where they are spread as weights are.
+
+    Args:
+        magnitudes: computes a part of them anew.
+        n: how many there are.
+        kept: int64, ascending, in [1, n).
+    """
+    lowest = _lowest_counted(magnitudes, n)
+    n_bins = _COUNTED >> _LOWER_BITS
+
+    def bits(start: int) -> np.ndarray:
+        return np.asarray(magnitudes(slice(start, min(start + _COUNTED_AT_ONCE, n))).numpy().view(np.uint32))
+
+    starts = range(0, n, _COUNTED_AT_ONCE)
+    counts = np.zeros(n_bins, dtype=np.int64)
+    for start in starts:
+        counts += np.bincount(_bins(bits(start), lowest), minlength=n_bins)
+    from_top = counts[::-1].cumsum()[::-1]  # of each bin and those above it
+    bins = np.searchsorted(-from_top, -kept, side="right") - 1  # the highest that reaches down to the k-th
+    wanted = np.zeros(n_bins, dtype=bool)
+    wanted[bins] = True
+
+    def keys(start: int) -> np.ndarray:
+        """Return integers that ascend in order of preference."""
+        found = bits(start)
+        near = np.flatnonzero(wanted.take(_bins(found, lowest)))
+        return ((_LARGEST - found[near].astype(np.uint64)) << _HALF) | (near + start).astype(np.uint64)
+
+    ordered = np.concatenate([np.empty(0, dtype=np.uint64), *shared(keys, starts)])
+    ordered.sort()
+    held = counts * wanted
+    before = held[::-1].cumsum()[::-1] - held
+    places = ordered[before[bins] + kept - (from_top - counts)[bins] - 1]
+    return (_LARGEST - (places >> _HALF)).astype(np.uint32), (places & _LARGEST).astype(np.int64)
 
 
-def _hash(values: np.ndarray) -> np.ndarray:
-    return np.asarray((values.view(np.uint32) * _HASH_MULTIPLIER) >> np.uint32(16))
+def _bins(bits: np.ndarray, lowest: int) -> np.ndarray:
+    """Return the bin that each element is counted in; the first and the last have all that lies beyond."""
+    offset = np.maximum(bits, np.uint32(lowest))
+    offset -= np.uint32(lowest)
+    np.minimum(offset, np.uint32(_COUNTED - 1), out=offset)
+    return np.asarray(offset >> np.uint32(_LOWER_BITS))
+
+
+def _lowest_counted(magnitudes: Magnitudes, n: int) -> int:
+    """Return the bits of a number 2^15 times smaller than the largest of a sample; some elements are larger yet."""
+    sample = magnitudes(slice(0, n, n // _SAMPLE | 1)).numpy().view(np.uint32)
+    return max(0, int(sample.max()) - _COUNTED + (1 << 23))
 
 
 def magnitudes_of(parent: Tensor, base: Tensor) -> Magnitudes:

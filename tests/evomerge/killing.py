@@ -6,6 +6,7 @@ import functools
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -13,8 +14,9 @@ from pathlib import Path
 from evomerge.archive import Archive, Asked
 from evomerge.front import read_front
 from evomerge.workers.in_process import InProcessPool
-from evomerge.workers.protocol import WorkerPool
+from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from tests.evomerge.toy import ToyWorker
+from tests.evomerge.toy_races import RacingWorker, race_campaign, rules
 from tests.evomerge.toy_run import run_toy
 
 EVALUATIONS = 60
@@ -67,7 +69,10 @@ def _start(path: Path, name: str, *, pause: float, cluster: str | None) -> tuple
 
 
 def _run(path: Path, name: str, pause: float, cluster: str | None, ready: Event) -> None:
-    make_worker = functools.partial(ToyWorker, fail_below=0.05, pause=pause)
+    racing = name.removeprefix("racing ") if name.startswith("racing ") else None
+    make_worker: Callable[[], CandidateWorker] = functools.partial(ToyWorker, fail_below=0.05, pause=pause)
+    if racing is not None:
+        make_worker = functools.partial(RacingWorker, rules(racing), pause=pause)
     pool: WorkerPool
     if cluster is None:
         pool = InProcessPool(make_worker)
@@ -76,5 +81,8 @@ def _run(path: Path, name: str, pause: float, cluster: str | None, ready: Event)
 
         pool = RayPool(make_worker, count=2, run_dir=path.parent, address=cluster)
     ready.set()
-    assert run_toy(path, name, EVALUATIONS, pool=pool) == "evaluations"
+    if racing is not None:
+        race_campaign(path, racing, EVALUATIONS, pool=pool).close()
+    else:
+        assert run_toy(path, name, EVALUATIONS, pool=pool) == "evaluations"
     pool.close()

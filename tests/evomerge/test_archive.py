@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from evomerge.archive import Archive, ArchiveError, Asked, Told
-from evomerge.archive.codec import pack_scores, unpack_scores
+from evomerge.archive.codec import pack_estimate, pack_scores, unpack_estimate, unpack_scores
 from evomerge.candidate import Candidate, Failure, Scored
-from fitness.scores import Budget, ItemScores
+from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate, Stopped
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker, weights_recipe
 
 
@@ -121,3 +121,23 @@ def test_accuracies_take_one_bit_each() -> None:
 def test_scores_must_be_finite() -> None:
     with pytest.raises(ValueError, match="finite scores, found nan at item 'b'"):
         ItemScores(("a", "b"), np.array([0.0, np.nan]))
+
+
+def test_the_estimate_of_a_stopped_candidate_comes_back_and_older_ones_are_still_read() -> None:
+    objectives = (
+        ObjectiveEstimate("objectives", 1 / 3, 0.1, 4, "estimated"),
+        ObjectiveEstimate("stopped", 0.5, 0.2, 4),
+    )
+    for stopped in (None, Stopped("worse", 7, 8, 1 / 7), Stopped("rung", None, 4, 1.25)):
+        estimate = Estimate("search", objectives, stopped)
+        assert unpack_estimate(pack_estimate(estimate), "search") == estimate
+    old = '{"sums": [0.25, 0.1, 4], "words": [0.5, 0.2, 4, "estimated"]}'
+    assert unpack_estimate(old, "search").stopped is None
+    assert pack_estimate(unpack_estimate(old, "search")) == old
+
+
+def test_an_archive_that_an_older_evomerge_wrote_is_opened(tmp_path: Path) -> None:
+    archive = filled(tmp_path / "a.sqlite")
+    archive.note("schema_version", "1")
+    archive.close()
+    assert len(list(Archive.open(tmp_path / "a.sqlite").history())) == 4

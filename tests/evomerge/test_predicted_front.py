@@ -50,7 +50,7 @@ def test_the_report_shows_each_pair_of_objectives_and_the_hypervolume(
     tmp_path: Path, objectives: int, n_plots: int
 ) -> None:
     page = report(archive_of(tmp_path, objectives=objectives), tmp_path / "r.html", png_dir=None).read_text()
-    assert page.count('class="plot predicted-plot"') == n_plots
+    assert page.count('data-set="predicted"') == n_plots
     assert ("Predicted and scored" in page) == (n_plots > 0)
     data = page.split('<script id="data" type="application/json">')[1].split("</script>")[0]
-    assert len(json.loads(data)["predicted"]) == n_plots
+    assert len(json.loads(data)["still"]["predicted"]) == n_plots

@@ -46,8 +46,17 @@ def test_a_half_knows_its_own_digits_and_no_others() -> None:
     for network, known, unknown in zip(
         halves(0, train), (range(5), range(5, 10)), (range(5, 10), range(5)), strict=True
     ):
-        assert float(network.correct(train.of(known)).float().mean()) > 0.85
-        assert float(network.correct(train.of(unknown)).float().mean()) < 0.05
+        assert float(network.correct(train.of(known)).mean()) > 0.85
+        assert float(network.correct(train.of(unknown)).mean()) < 0.05
+
+
+def test_what_is_correct_is_the_highest_of_the_logits() -> None:
+    train, _ = load()
+    for digits in (train, *train.halved()):
+        for network in halves(0, train):
+            with torch.no_grad():
+                expected = network(digits.images).argmax(dim=1) == digits.labels
+            assert network.correct(digits).tolist() == expected.tolist()
 
 
 def test_new_networks_differ_from_each_other_and_by_seed() -> None:

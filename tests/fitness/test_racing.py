@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fitness.errors import FitnessError
 from fitness.estimators import Objective
-from fitness.racing import BETS, Race, Stopped
+from fitness.racing import BETS, Lost, Race
 from fitness.scores import ItemScores
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ def race(rivals: Sequence[Floats], objectives: Sequence[Objective] = ONE, delta:
     return Race([ItemScores(items, r) for r in rivals], objectives, task_of=task_of, items=items, delta=delta)
 
 
-def first_stop(race: Race, scores: Floats, tasks: Sequence[str] = ("sums",), block: int = 5) -> Stopped | None:
+def first_stop(race: Race, scores: Floats, tasks: Sequence[str] = ("sums",), block: int = 5) -> Lost | None:
     """Look after every block, as a worker does."""
     items = items_of(len(scores), tasks)
     looks = (race.judge(ItemScores(items[:n], scores[:n])) for n in range(block, len(scores) + 1, block))
@@ -37,7 +37,7 @@ def first_stop(race: Race, scores: Floats, tasks: Sequence[str] = ("sums",), blo
 
 
 def test_seven_items_that_only_the_rival_has_right_suffice_and_six_do_not() -> None:
-    def lost(n: int) -> Stopped | None:
+    def lost(n: int) -> Lost | None:
         # So many items follow that nothing is hopeless.
         theirs = np.concatenate([np.ones(n), np.zeros(200)])
         return race([theirs]).judge(ItemScores(items_of(n), np.zeros(n)))
@@ -45,13 +45,13 @@ def test_seven_items_that_only_the_rival_has_right_suffice_and_six_do_not() -> N
     wealth = {n: np.mean([(1 + bet) ** n for bet in BETS]) for n in (6, 7)}
     assert wealth[6] < 20 < wealth[7]
     assert lost(6) is None
-    assert lost(7) == Stopped("worse", 0, 7)
+    assert lost(7) == Lost("worse", 0, 7)
 
 
 def test_items_on_which_both_agree_change_nothing() -> None:
     lost, agreed = np.zeros(12), np.tile([0.0, 1.0], 50)
     mine, theirs = np.concatenate([agreed, lost]), np.concatenate([agreed, np.ones(12), np.zeros(300)])
-    assert race([theirs]).judge(ItemScores(items_of(112), mine)) == Stopped("worse", 0, 112)
+    assert race([theirs]).judge(ItemScores(items_of(112), mine)) == Lost("worse", 0, 112)
 
 
 @pytest.mark.parametrize("graded", [False, True])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
@@ -12,14 +11,14 @@ from torch import Tensor
 
 from search_spaces.operators.counter import bits_below, segments, words
 from search_spaces.operators.threshold import below
+from search_spaces.threads import shared
 from search_spaces.weights.kernels.compiled import CompiledKernels
 from search_spaces.weights.kernels.elementwise import Numbers, Read, merge_elements
 from search_spaces.weights.kernels.form import Merge, Part
 
-# Blocks of float32 that fit a core's cache together. Torch uses one thread for so few elements: the blocks themselves
-# are shared among threads, which then wait for each other once a tensor and not once an operation.
-_BLOCK = 1 << 15
-_BLOCKS_A_THREAD = 16
+# Blocks of float32 that fit a core's cache together. They are shared among threads, which then wait for each other once
+# a tensor and not once an operation.
+_BLOCK = 1 << 16
 
 # torch compiles sizes of 0 and 1 apart; a few more elements are not worth a call either.
 _FEWEST_TO_COMPILE_FOR = 64
@@ -63,19 +62,14 @@ def _in_blocks(merge: Merge, out: Tensor, part: slice, segment: int, block: int)
     blocks = [
         (numbers, start, min(start + block, stop))
         for first, stop in itertools.pairwise(borders)
-        for numbers in (numbers_of(_without_ties(merge, first), segment, part.start),)
+        for numbers in (numbers_of(without_ties(merge, first), segment, part.start),)
         for start in range(first, stop, block)
     ]
-    n_threads = torch.get_num_threads()
-    if len(blocks) < _BLOCKS_A_THREAD * n_threads or n_threads == 1:
-        found = [largest(at) for at in blocks]
-    else:
-        with ThreadPoolExecutor(n_threads) as pool:
-            found = list(pool.map(largest, blocks))
+    found = shared(largest, blocks)
     return bool(torch.stack(found).isfinite().all())
 
 
-def _without_ties(merge: Merge, index: int) -> Merge:
+def without_ties(merge: Merge, index: int) -> Merge:
     """Return a merge whose thresholds say by themselves what is kept from an index on, up to the next last tie."""
 
     def exact(trim: tuple[float, int]) -> tuple[float, int]:

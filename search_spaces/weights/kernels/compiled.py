@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import types
 from collections.abc import Callable, Hashable
@@ -48,6 +49,7 @@ class CompiledKernels:
         self._mode = _mode_from_environment() if mode is None else mode
         self._kernels: dict[Hashable, Kernel] = {}
         self._eager_s: dict[Hashable, float] = {}
+        self._compiling = threading.Lock()
 
     def run(self, form: Form, read: Read, numbers: Numbers, out: Tensor, *, eagerly: Callable[[], bool]) -> bool:
         """Merge as `merge_elements` does, compiled or not; return whether every element is finite.
@@ -69,20 +71,23 @@ class CompiledKernels:
             except Exception as error:  # whatever is wrong with the compiler, the eager path gives the same bits
                 self._mode = "never"
                 _LOG.warning("merges run without compiled kernels, which is slower: %s", _reason(error))
-        began = time.process_time()  # a machine that others use makes no kernel worth more
+        # Time of processors: a machine that others use makes no kernel worth more. Of this thread, if it works alone.
+        clock = time.thread_time if torch.get_num_threads() == 1 else time.process_time
+        began = clock()
         finite = eagerly()
-        self._eager_s[key] = self._eager_s.get(key, 0.0) + time.process_time() - began
+        self._eager_s[key] = self._eager_s.get(key, 0.0) + clock() - began
         return finite
 
     def _pays(self, key: Hashable) -> bool:
         return self._mode == "always" or (self._mode == "auto" and self._eager_s.get(key, 0.0) > _WORTH_COMPILING_S)
 
     def _compile_and_run(self, key: Hashable, form: Form, read: Read, numbers: Numbers, out: Tensor) -> bool:
-        if not self._kernels:
-            _LOG.info("compiling merge kernels: some 20 s, the first time on this machine")
-        kernel = _compiled(form)
-        finite = bool(kernel(read, numbers, out).isfinite())
-        self._kernels[key] = kernel
+        with self._compiling:
+            if not self._kernels:
+                _LOG.info("compiling merge kernels: some 20 s, the first time on this machine")
+            kernel = self._kernels.get(key) or _compiled(form)
+            finite = bool(kernel(read, numbers, out).isfinite())
+            self._kernels[key] = kernel
         return finite
 
 

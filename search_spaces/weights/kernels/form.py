@@ -55,8 +55,8 @@ class Part:
         chance: (slope, intercept) of the probability of being kept, over the rank.
         scale: what survivors are multiplied by.
         seed: of its random numbers.
-        ranks: doubled, as two bytes, uint8 (2, n), upper first, or as int32 (n,) where that is too little; None unless
-            survivors are ranked.
+        ranks: doubled, as uint16 (n,), or as int32 where that is too little; or as two bytes, uint8 (2, n), upper
+            first, which compiled kernels read faster. None unless survivors are ranked.
     """
 
     weight: float

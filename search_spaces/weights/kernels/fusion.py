@@ -45,6 +45,13 @@ _COMPOSED: Mapping[Parameter, Survivors] = {
 }
 
 
+def is_elementwise(plan: TensorPlan) -> bool:
+    """Return whether what a plan says is done element by element, but for thresholds and sums."""
+    if plan.rule is None:
+        return True
+    return plan.rule.operator in (*WEIGHTED_SUMS, "sce") or _pipeline(plan.rule) is not None
+
+
 def elementwise(plan: TensorPlan, parents: Parents, statistics: Statistics) -> Merge | None:
     """Return the elementwise merge that gives the bits of a plan's operator; None where there is none.
 

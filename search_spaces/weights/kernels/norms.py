@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from search_spaces.operators.counter import segments
 from search_spaces.operators.sparsify import SUMMED_IN_A_ROW, row_sums
-from search_spaces.weights.kernels.blocks import numbers_of
+from search_spaces.operators.threshold import Magnitudes
+from search_spaces.threads import shared
+from search_spaces.weights.kernels.blocks import numbers_of, without_ties
 from search_spaces.weights.kernels.elementwise import Row, survivors
 from search_spaces.weights.kernels.form import Form, Merge, Part, Survivors
 
-_AT_ONCE = 8 * SUMMED_IN_A_ROW
+_AT_ONCE = 16 * SUMMED_IN_A_ROW
 
 
-def l1_norms(delta: Callable[[slice], Tensor], n: int, part: Part, surviving: Survivors) -> tuple[float, float]:
+def l1_norms(magnitudes: Magnitudes, n: int, part: Part, surviving: Survivors) -> tuple[float, float]:
     """Return Σ|δ| and Σ|δ̂|.
 
     Args:
-        delta: computes a part of the task vector anew, float32.
+        magnitudes: computes a part of |δ| anew; what is dropped does not depend on the sign.
         n: how many elements it has.
         part: the numbers that it is sparsified by.
         surviving: how it is sparsified.
     """
-    form = Form(n_parents=1, dtype=torch.float32, survivors=surviving)
-    before, after = [], []
-    for segment, first, end in segments(n):
-        numbers = numbers_of(Merge(form, (), None, (part,)), segment, first)
-        for start in range(first, end, _AT_ONCE):
-            here = slice(start, min(start + _AT_ONCE, end))
-            values = delta(here)
-            before += row_sums(values, torch.abs)
-            ranks = None if part.ranks is None else part.ranks[..., here]
-            row = Row(numbers.reals[0], numbers.integers[0], ranks)
-            index = torch.arange(start - first, here.stop - first, dtype=torch.int32)
-            after += row_sums(survivors(form, values, index, row, ties=True), torch.abs)
-    return math.fsum(before), math.fsum(after)
+    merge = Merge(Form(n_parents=1, dtype=torch.float32, survivors=surviving), (), None, (part,))
+    places = torch.arange(min(n, _AT_ONCE), dtype=torch.int32)
+
+    def sums(block: tuple[int, int, int, int]) -> tuple[list[float], list[float]]:
+        segment, first, start, stop = block
+        values = magnitudes(slice(start, stop))
+        before = row_sums(values)
+        ties = any(start <= last < stop for _, last in (part.low, part.high))
+        numbers = numbers_of(merge if ties else without_ties(merge, start), segment, first)
+        row = Row(numbers.reals[0], numbers.integers[0], None if part.ranks is None else part.ranks[..., start:stop])
+        index = places[: stop - start] + (start - first)
+        return before, row_sums(survivors(merge.form, values, index, row, ties=ties))
+
+    blocks = [
+        (segment, first, start, min(start + _AT_ONCE, end))
+        for segment, first, end in segments(n)
+        for start in range(first, end, _AT_ONCE)
+    ]
+    rows = shared(sums, blocks)
+    return math.fsum(x for before, _ in rows for x in before), math.fsum(x for _, after in rows for x in after)

@@ -12,13 +12,15 @@ from torch import Tensor
 from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
 from search_spaces.operators.sce import energy, n_selected, shares_of, squares, unit, variance
+from search_spaces.operators.threshold import Magnitudes
+from search_spaces.threads import shared
 from search_spaces.weights.kernels.form import Form, Merge, Part
 from search_spaces.weights.trims import DENSITY_STEPS
 
 if TYPE_CHECKING:
     from search_spaces.weights.kernels.task_vectors import TaskVectors
 
-_AT_ONCE = 1 << 15
+_AT_ONCE = 1 << 16
 
 
 def sce_merge(vectors: TaskVectors, dtype: torch.dtype) -> Merge:
@@ -37,17 +39,20 @@ def _selected(vectors: TaskVectors, share: float) -> tuple[Trim | None, tuple[fl
     """Return what selects a share of the elements that vary (None = all), and each parent's energy in them."""
     key, known = _key(vectors), vectors.statistics
     if share == 1.0:
-        return None, known.numbers(("energies", *key), lambda: _energies(vectors, None))
-    n_varying = int(known.numbers(("varying", *key), lambda: (float(_n_varying(vectors)),))[0])
+        return None, known.numbers(("energies", *key), lambda: _energies(vectors))
+    spread: Magnitudes = partial(_variance, vectors)
+    if not known.repeated:
+        spread = _computed(spread, vectors.n).__getitem__
+    n_varying = int(known.numbers(("varying", *key), lambda: (float(_n_varying(spread, vectors.n)),))[0])
 
     def trim(k: int) -> Trim:
-        return known.trim(("variance", *key), partial(_variance, vectors), k, vectors.n, steps=lambda _: steps)
+        return known.trim(("variance", *key), spread, k, vectors.n, steps=lambda _: steps)
 
     steps = sorted({n_selected(n_varying, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)} - {0})
     k = n_selected(n_varying, share)
     selection = trim(k)
     if not known.repeated or k not in steps:
-        return selection, known.numbers(("energies", *key, k), lambda: _energies(vectors, selection))
+        return selection, known.numbers(("energies", *key, k), lambda: _energies(vectors, selection, spread))
     table = known.numbers(("energies of steps", *key), lambda: _energies_of([trim(k) for k in steps], vectors))
     first = steps.index(k) * len(vectors.tensors)
     return selection, table[first : first + len(vectors.tensors)]
@@ -66,24 +71,39 @@ def _variance(vectors: TaskVectors, part: slice) -> Tensor:
     return spread
 
 
-def _n_varying(vectors: TaskVectors) -> int:
-    return sum(int(np.count_nonzero(_variance(vectors, part).numpy())) for part in _blocks(vectors.n))
+def _computed(spread: Magnitudes, n: int) -> Tensor:
+    """Return all of a variance."""
+    whole = torch.empty(n)
+
+    def compute(part: slice) -> None:
+        whole[part] = spread(part)
+
+    shared(compute, _blocks(n))
+    return whole
 
 
-def _energies(vectors: TaskVectors, selection: Trim | None) -> tuple[float, ...]:
+def _n_varying(spread: Magnitudes, n: int) -> int:
+    return sum(shared(lambda part: int(np.count_nonzero(spread(part).numpy())), _blocks(n)))
+
+
+def _energies(
+    vectors: TaskVectors, selection: Trim | None = None, spread: Magnitudes | None = None
+) -> tuple[float, ...]:
+    """Return each parent's energy, in the elements whose variance (`spread`) is selected if there is a selection."""
     units = _units(vectors)
-    sums = [0.0] * len(units)
-    for part in _blocks(vectors.n):
-        kept = None if selection is None else _kept(_variance(vectors, part), selection, part.start)
+
+    def energies(part: slice) -> list[float]:
+        kept = None if selection is None or spread is None else _kept(spread(part), selection, part.start)
         origin = vectors.base[part].to(torch.float32)
-        for i, tensor in enumerate(vectors.tensors):
-            delta = tensor[part].to(torch.float32) - origin
-            sums[i] += energy(delta if kept is None else delta.mul_(kept), units[i])
-    return tuple(sums)
+        deltas = (tensor[part].to(torch.float32) - origin for tensor in vectors.tensors)
+        return [energy(d if kept is None else d.mul_(kept), u) for d, u in zip(deltas, units, strict=True)]
+
+    # Sums of whole numbers of units are exact: the order of the blocks changes nothing.
+    return tuple(map(sum, zip(*shared(energies, _blocks(vectors.n)), strict=True))) or (0.0,) * len(units)
 
 
 def _kept(spread: Tensor, selection: Trim, start: int) -> Tensor:
-    """Return 1 where an element of a part that begins at `start` is selected, else 0."""
+    """Return 1 where an element of a part that begins at `start` is selected, else 0; may overwrite the variance."""
     if start <= selection.last < start + spread.numel():
         return sparsify.kept_mask(spread, Trim(selection.magnitude, selection.last - start)).to(torch.float32)
     return spread.gt_(selection.magnitude) if selection.last < start else spread.ge_(selection.magnitude)
@@ -116,8 +136,10 @@ def _first_selection(spread: np.ndarray, start: int, selections: list[Trim]) -> 
 
 def _units(vectors: TaskVectors) -> list[float]:
     def largest() -> tuple[float, ...]:
+        blocks = _blocks(vectors.n)
         magnitudes = [vectors.magnitudes(i) for i in range(len(vectors.tensors))]
-        return tuple(max((float(of(part).amax()) for part in _blocks(vectors.n)), default=0.0) for of in magnitudes)
+        peaks = shared(lambda part: [float(of(part).amax()) for of in magnitudes], blocks)
+        return tuple(map(max, zip(*peaks, strict=True))) or (0.0,) * len(magnitudes)
 
     return [unit(peak, vectors.n) for peak in vectors.statistics.numbers(("largest", *_key(vectors)), largest)]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
+from search_spaces.operators.ranks import row_width
 from search_spaces.operators.threshold import Magnitudes
 from search_spaces.recipe import Parameter, Rule
 from search_spaces.weights.kernels.form import Part, Survivors
@@ -79,7 +80,7 @@ class TaskVectors:
         if survivors == "random":
             part = Part(weight, chance=(0.0, density), seed=seed)
             return replace(part, scale=self._scale(i, part, density, survivors, rescale))
-        width, epsilon = sparsify.row_width(self._plan.shape), float(self._rule.inputs[i].parameters["epsilon"])
+        width, epsilon = row_width(self._plan.shape), float(self._rule.inputs[i].parameters["epsilon"])
         part = Part(weight, chance=sparsify.chance_line(width, density, epsilon), seed=seed, ranks=self._ranks(i))
         return part if rescale != "l1" else replace(part, scale=self._scale(i, part, density, survivors, rescale))
 
@@ -102,7 +103,7 @@ class TaskVectors:
         return self._statistics.trim(key, self.magnitudes(i), k, self.n, steps=steps)
 
     def _ranks(self, i: int) -> Tensor:
-        width = sparsify.row_width(self._plan.shape)
+        width = row_width(self._plan.shape)
         return self._statistics.ranks(self.key(i), self.magnitudes(i), self.n, width)
 
     def _scale(self, i: int, part: Part, density: float, survivors: Survivors, rescale: str) -> float:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from evomerge.optimisers.niches import Competition, counted_from_zero, roulette
+from evomerge.optimisers.niches import Competition, Contest, counted_from_zero, roulette
 
 Scores = NDArray[np.float64]
 BINARY = hnp.arrays(np.float64, st.tuples(st.integers(2, 6), st.integers(1, 8)), elements=st.sampled_from([0.0, 1.0]))
@@ -35,12 +35,12 @@ def fitness_by_hand(scores: Scores, alpha: float, eps: float, capacity: object) 
 def test_fitness_is_the_formula(scores: Scores, alpha: float, eps: float) -> None:
     for capacity in (1, "max"):
         competition = Competition(alpha=alpha, eps=eps, capacity=capacity)  # type: ignore[arg-type]
-        assert competition.fitness(scores) == pytest.approx(fitness_by_hand(scores, alpha, eps, capacity))
+        assert Contest(scores, competition).fitness == pytest.approx(fitness_by_hand(scores, alpha, eps, capacity))
 
 
 @given(scores=BINARY)
 def test_without_competition_fitness_is_the_number_of_correct_items(scores: Scores) -> None:
-    assert np.array_equal(Competition(alpha=0.0).fitness(scores), scores.sum(axis=1))
+    assert np.array_equal(Contest(scores, Competition(alpha=0.0)).fitness, scores.sum(axis=1))
 
 
 @given(scores=BINARY)
@@ -48,36 +48,45 @@ def test_with_full_competition_a_duplicate_gets_half_the_credit_of_its_own_niche
     """An item that one member alone solves is worth 1 to it, and a half once there is a copy of it."""
     alone = (scores[0] == 1) & (scores[1:].sum(axis=0) == 0)
     copied = np.vstack([scores, scores[0]])
-    worth = Competition()._worth(copied, 1.0)
-    assert (worth[alone] == 0.5).all()
-    assert Competition().fitness(copied)[0] == Competition().fitness(copied)[-1]
+    contest = Contest(copied, Competition())
+    assert (contest.worth[alone] == 0.5).all()
+    assert contest.fitness[0] == contest.fitness[-1]
 
 
 @given(scores=BINARY)
 def test_with_full_competition_all_fitness_together_is_the_number_of_items_that_anybody_solves(scores: Scores) -> None:
-    assert Competition().fitness(scores).sum() == pytest.approx((scores.sum(axis=0) > 0).sum())
+    assert Contest(scores, Competition()).fitness.sum() == pytest.approx((scores.sum(axis=0) > 0).sum())
 
 
 def test_attraction_counts_what_the_first_parent_lacks() -> None:
     scores = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 1], [0, 1, 0, 0]], dtype=np.float64)
     # z = 2, 2, 2, 1
-    assert Competition().attractiveness(scores, 0).tolist() == [0.0, 0.5, 1.5, 0.0]
-    assert Competition(alpha=0.0).attractiveness(scores, 0).tolist() == [0.0, 1.0, 2.0, 0.0]
+    assert Contest(scores, Competition()).attractiveness(0).tolist() == [0.0, 0.5, 1.5, 0.0]
+    assert Contest(scores, Competition(alpha=0.0)).attractiveness(0).tolist() == [0.0, 1.0, 2.0, 0.0]
     paper = Competition(alpha=0.0, attraction="without_alpha")
-    assert paper.attractiveness(scores, 0).tolist() == [0.0, 0.5, 1.5, 0.0]
+    assert Contest(scores, paper).attractiveness(0).tolist() == [0.0, 0.5, 1.5, 0.0]
+
+
+@given(scores=hnp.arrays(np.float64, (4, 6), elements=st.floats(0, 1, width=16)))
+def test_attraction_is_the_formula_for_graded_scores_too(scores: Scores) -> None:
+    contest = Contest(scores, Competition(capacity="max"))
+    for first in range(4):
+        by_hand = [(contest.worth * np.maximum(other - scores[first], 0.0)).sum() for other in scores]
+        assert contest.attractiveness(first) == pytest.approx(by_hand)
 
 
 def drawn(competition: Competition, scores: Scores, n: int = 4000) -> Counter[tuple[int, int]]:
     rng = np.random.default_rng(0)
-    return Counter(competition.pair(scores, rng) for _ in range(n))
+    contest = Contest(scores, competition)
+    return Counter(contest.pair(rng) for _ in range(n))
 
 
 def test_parents_are_drawn_by_roulettes_of_fitness_and_then_of_attraction() -> None:
     scores = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 1]], dtype=np.float64)
     found = drawn(Competition(), scores)
-    fitness = Competition().fitness(scores)
+    fitness = Contest(scores, Competition()).fitness
     for first in range(3):
-        attraction = Competition().attractiveness(scores, first)
+        attraction = Contest(scores, Competition()).attractiveness(first)
         for second in range(3):
             expected = fitness[first] / fitness.sum() * attraction[second] / attraction.sum()
             assert found[first, second] / 4000 == pytest.approx(expected, abs=0.03)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -14,6 +14,7 @@ def remembered(cache: TrimCache, magnitudes: Tensor, k: int) -> tuple[float, int
     return cache.trim(("parent", "tensor"), magnitudes.__getitem__, k, len(magnitudes), steps=density_steps)
 
 
+@settings(deadline=None)
 @given(
     n=st.integers(1, 700), share=st.floats(0, 1), levels=st.sampled_from([1, 2, 5, 40, 10**6]), seed=st.integers(0, 99)
 )
@@ -25,6 +26,25 @@ def test_a_remembered_threshold_is_the_computed_one_at_every_count(
     cache, k = TrimCache(), max(1, int(share * n))
     for count in (k, *density_steps(n)[::50], k, max(1, k - 1)):
         assert remembered(cache, magnitudes, count) == trim_to(magnitudes, count)
+
+
+@pytest.mark.parametrize("kind", ["spread", "of bfloat16", "many zeros", "few levels", "heavy tails", "one value"])
+def test_a_table_of_many_elements_is_that_of_sorting_them(kind: str) -> None:
+    n, generator = 300_001, torch.Generator().manual_seed(0)
+    normal, base = torch.randn(n, generator=generator), torch.randn(n, generator=generator)
+    magnitudes = {
+        "spread": normal,
+        "of bfloat16": (base + 0.01 * normal).bfloat16().float() - base.bfloat16().float(),
+        "many zeros": normal * (base > 1.0),
+        "few levels": normal.mul(3.0).round(),
+        "heavy tails": normal.mul(12.0).exp(),
+        "one value": torch.full((n,), 0.25),
+    }[kind].abs_()
+    order = magnitudes.sort(descending=True, stable=True).indices
+    cache = TrimCache()
+    for k in density_steps(n)[:-1:5]:
+        assert remembered(cache, magnitudes, k) == (float(magnitudes[order[k - 1]]), int(order[k - 1]))
+    assert remembered(cache, magnitudes, n) == (-1.0, -1)
 
 
 def test_one_pass_serves_every_density() -> None:

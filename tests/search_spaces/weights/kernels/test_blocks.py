@@ -104,6 +104,25 @@ def test_segments_of_long_tensors_continue_the_count(operator: str, monkeypatch:
     assert same_bits(carry_out(plan, parents), by_operator(plan, parents))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("levels", [0, 8])
+@pytest.mark.parametrize(
+    "operator", ["ties", "dare_linear", "dare_ties", "della_linear", "della", "breadcrumbs", "breadcrumbs_ties", "sce"]
+)
+def test_tensors_of_many_blocks_have_the_bits_of_the_operators(operator: str, levels: int, threads: int) -> None:
+    each = {} if operator == "sce" else {"weight": 0.7, "density": 0.4}
+    rescaled = {"select_topk": 0.3} if operator == "sce" else {"rescale": "l1"}
+    rule = Rule(operator, tuple(Input(f"p{i}", each) for i in range(3)), rescaled)
+    parents = random_parents((1500, 777), 3, [torch.bfloat16, torch.float32], levels=levels)
+    plan = plan_of(rule, parents)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        assert same_bits(carry_out(plan, parents), by_operator(plan, parents))
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("operator", ["linear", "ties", "sce"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_value_that_is_not_finite_is_told(operator: str, value: float) -> None:

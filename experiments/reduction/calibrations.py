@@ -1,0 +1,86 @@
+"""Response models for the replay: fitted to some of the merges, used on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.reduction.draws import Benchmark
+from fitness.estimators.item_response import Respondent, Seen
+from fitness.estimators.task_estimates import Estimator
+from fitness.irt.reduced_benchmark import ReducedBenchmark
+from fitness.irt.reduction import reduce_benchmark
+from fitness.irt.response_matrix import ResponseMatrix
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What `evomerge reduce` makes of some merges.
+
+    Attributes:
+        benchmark: all models.
+        candidates: rows of the merges that it does not know.
+        evaluations: item evaluations that it took: the other merges and the parents, on all items.
+        reduced: number of items -> the benchmark reduced to so many, at least one.
+    """
+
+    benchmark: Benchmark
+    candidates: Indices
+    evaluations: int
+    reduced: Mapping[int, ReducedBenchmark]
+
+    def estimates(self, rows: Indices, shown: Indices, estimator: Estimator) -> Floats:
+        """Return (n_rows,) macro-averages, estimated from the answers to some items, with equal weights.
+
+        Args:
+            rows: of the benchmark.
+            shown: items, by column.
+            estimator: what is made of the answers; mixtures as suits the nearest number of items.
+        """
+        nearest = min(self.reduced, key=lambda n: abs(n - len(shown)))
+        parts = [np.intersect1d(shown, items) for items in self.benchmark.tasks.items]
+        return self._of(rows, nearest, [(items, np.ones(len(items))) for items in parts], estimator)
+
+    def reduced_estimates(self, rows: Indices, n: int) -> Floats:
+        """Return (n_rows,) macro-averages as the benchmark of n items itself has them: its items, its estimator."""
+        reduced = self.reduced[n]
+        weights = np.array([reduced.anchors.get(item, 0.0) for item in reduced.items])
+        parts = [task.items[weights[task.items] > 0.0] for task in reduced.bank.tasks]
+        return self._of(rows, n, [(items, weights[items]) for items in parts], reduced.estimator)
+
+    def _of(self, rows: Indices, n: int, shown: Sequence[tuple[Indices, Floats]], estimator: Estimator) -> Floats:
+        bank, scores = self.reduced[n].bank, self.benchmark.matrix.scores
+        found = []
+        for row in rows:
+            respondent = Respondent(bank, [Seen(items, scores[row, items], weights) for items, weights in shown])
+            found.append(np.mean([respondent.estimate(task, estimator).value for task in range(len(shown))]))
+        return np.array(found)
+
+
+def calibrate(benchmark: Benchmark, n_models: int, sizes: Sequence[int], seed: int) -> Calibration:
+    """Reduce the benchmark by its parents and some of its merges, drawn at random.
+
+    Args:
+        benchmark: the full matrix.
+        n_models: merges to reduce by, at least ten.
+        sizes: numbers of items to reduce to.
+        seed: names the random numbers.
+    """
+    order = np.random.default_rng([seed, 1]).permutation(benchmark.merges)
+    rows = np.concatenate([benchmark.parents, np.sort(order[:n_models])])
+    matrix = benchmark.matrix
+    models = tuple(matrix.models[int(row)] for row in rows)
+    part = ResponseMatrix(models, matrix.items, matrix.scores[rows])
+    reduced = {
+        n: reduce_benchmark(
+            part, benchmark.tasks, endpoints=models[: len(benchmark.parents)], n_items=n, content="", seed=seed
+        )
+        for n in sizes
+    }
+    return Calibration(benchmark, np.sort(order[n_models:]), part.scores.size, reduced)

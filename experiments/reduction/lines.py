@@ -1,0 +1,116 @@
+"""The strategies that the replay compares: one line of its figure each, with what is varied along it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.reduction.calibrations import Calibration
+from experiments.reduction.draws import Draw
+from experiments.reduction.strategies import FINALISTS, Pick, best_finalist, best_of, halving, race, race_best_first
+
+Floats = NDArray[np.float64]
+# What is made of a candidate's first n answers; reduced: other items, the estimator that suits them.
+Source = Literal["mean", "p-irt", "gmp-irt", "reduced"]
+SIZES = (3, 6, 12, 18, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768)
+FEW_SIZES = (6, 12, 24, 48, 96, 192, 384)
+BLOCKS = (12, 24, 48, 96, 192)
+BLOCK = 48  # items between the looks of a race among candidates that have answered some before
+LOOKS = 8  # of a campaign's race, unless it is told otherwise
+
+
+class Search:
+    """A draw, with a response model where there is one.
+
+    Args:
+        draw: the candidates.
+        calibration: by merges that are no candidates.
+    """
+
+    def __init__(self, draw: Draw, calibration: Calibration | None = None) -> None:
+        self.draw = draw
+        self._calibration = calibration
+        self._known: dict[tuple[Source, int], Floats] = {}
+
+    def estimates(self, source: Source, n: int) -> Floats:
+        """Return (n_candidates,) estimates of the macro-average from n items; from all items it is the mean."""
+        if (source, n) not in self._known:
+            self._known[source, n] = self._estimates(source, n)
+        return self._known[source, n]
+
+    def _estimates(self, source: Source, n: int) -> Floats:
+        if source == "mean" or n == self.draw.n_items:
+            return self.draw.means(n)
+        assert self._calibration is not None
+        if source == "reduced":
+            return self._calibration.reduced_estimates(self.draw.rows, n)
+        return self._calibration.estimates(self.draw.rows, self.draw.columns[:n], source)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One strategy.
+
+    Attributes:
+        name: says what is done; n (or b) is what varies.
+        sizes: of n or b.
+        run: what a search ends with at one size, for each of these numbers of candidates: the first so many.
+        calibrated: whether it needs a response model.
+        slow: whether fewer simulations have to do.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    run: Callable[[Search, int, Sequence[int]], list[Pick]]
+    calibrated: bool = False
+    slow: bool = False
+
+
+def lines(*, mixtures: bool) -> tuple[Line, ...]:
+    """Return all strategies; those that mix the abilities of parents where these are known."""
+    by_model = partial(Line, sizes=FEW_SIZES, calibrated=True, slow=True)
+    then_race = partial(race_best_first, block=BLOCK)
+    mixed = (by_model("gmp-IRT from n items", run=partial(_estimate, "gmp-irt", best_of)),) if mixtures else ()
+    return (
+        Line("same n items", SIZES, partial(_estimate, "mean", best_of)),
+        by_model("p-IRT from n items", run=partial(_estimate, "p-irt", best_of)),
+        *mixed,
+        by_model("reduced to n items", run=partial(_estimate, "reduced", best_of)),
+        Line("race on n items", FEW_SIZES, _race, slow=True),
+        Line("race on all items, a look every b", BLOCKS, _race_on_all, slow=True),
+        Line("halving from n items", SIZES, partial(_halve, "mean", 1)),
+        Line(f"halving from n items, the best {FINALISTS} on all", SIZES, partial(_halve, "mean", FINALISTS)),
+        by_model("halving by p-IRT from n items", run=partial(_halve, "p-irt", 1)),
+        Line(f"n items, the best {FINALISTS} on all", SIZES, partial(_estimate, "mean", best_finalist)),
+        by_model(f"p-IRT from n items, the best {FINALISTS} on all", run=partial(_estimate, "p-irt", best_finalist)),
+        Line("n items, then race, best first", FEW_SIZES, partial(_estimate, "mean", then_race), slow=True),
+        by_model("p-IRT from n items, then race, best first", run=partial(_estimate, "p-irt", then_race)),
+    )
+
+
+def _estimate(
+    source: Source, then: Callable[[Draw, int, Floats], Pick], search: Search, n: int, counts: Sequence[int]
+) -> list[Pick]:
+    estimates = search.estimates(source, n)
+    return [then(search.draw.first(count), n, estimates[:count]) for count in counts]
+
+
+def _halve(source: Source, finalists: int, search: Search, n: int, counts: Sequence[int]) -> list[Pick]:
+    estimates = partial(search.estimates, source)
+    return [halving(search.draw.first(count), n, estimates, finalists=finalists) for count in counts]
+
+
+def _race(search: Search, n: int, counts: Sequence[int]) -> list[Pick]:
+    n_tasks = len(np.unique(search.draw.task))
+    picks = race(search.draw, n, block=max(n_tasks, -(-n // LOOKS)))
+    return [picks[count - 1] for count in counts]
+
+
+def _race_on_all(search: Search, block: int, counts: Sequence[int]) -> list[Pick]:
+    picks = race(search.draw, search.draw.n_items, block=block)
+    return [picks[count - 1] for count in counts]

@@ -1,0 +1,5 @@
+"""The label-free screen: agreement with the experts, before any right answer is looked at."""
+
+from fitness.screening.screening import Screening
+
+__all__ = ["Screening"]
