@@ -26,7 +26,7 @@ def draw(runs: Sequence[Run], path: Path) -> None:
     front.set(xlabel="hypervolume on search items (%)", yticks=range(len(names)), yticklabels=names)
     front.invert_yaxis()
     winners.set(xlabel="winner's mean on test items (%)")
-    winners.legend(fontsize="small")
+    figure.legend(loc="outside upper right", ncols=len(LANDMARKS), fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

@@ -116,9 +116,11 @@ def campaign(models: str, kind: str, racing: Mapping[str, Any] | None, *, seed: 
     smollm = yaml.safe_load((EXPERIMENTS / "smollm" / f"campaign_{kind}.yaml").read_text())
     data = smollm if models == "smollm" else yaml.safe_load((EXPERIMENTS / models / "campaign.yaml").read_text())
     name = f"{models}-{kind}" if racing is None else f"{models}-{kind}-racing"
-    changes = {"name": name, "optimiser": smollm["optimiser"], "seed": seed}
-    budget = {"evaluations": NO_END, "hours": minutes / 60}
-    return {**data, **changes, "budget": budget, **({} if racing is None else {"racing": dict(racing)})}
+    changes: dict[str, Any] = {"name": name, "optimiser": smollm["optimiser"], "seed": seed}
+    changes["budget"] = {"evaluations": NO_END, "hours": minutes / 60}
+    if models == "quickstart":
+        changes["workers"] = {"cpus": 1}  # the models are too small for two
+    return {**data, **changes, **({} if racing is None else {"racing": dict(racing)})}
 
 
 def _config(content: Mapping[str, Any], home: Path) -> CampaignConfig:
@@ -176,8 +178,10 @@ def read_search(
     return search, scores
 
 
-HEADER = ("search", "seed", "candidates", "stopped", "item evaluations", "winner on test items", "over the best parent")
-HEADER += ("over the one without racing", "winner's curse")
+HEADER: tuple[str, ...] = (
+    *("search", "seed", "candidates", "stopped", "item evaluations"),
+    *("winner on test items", "over the best parent", "over the one without racing", "winner's curse"),
+)
 
 
 def _row(each: Search) -> tuple[str, ...]:

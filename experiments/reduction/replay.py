@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -71,11 +71,13 @@ def main() -> None:
     counts = [*(n for n in options.candidates if n < len(benchmark.merges)), len(benchmark.merges)]
     facts = _facts(benchmark, counts, min(options.regrets))
     console.print(_in_words(facts, min(options.regrets)), highlight=False)
-    calibrations = _calibrations(benchmark, options.known, console)
-    strategies = lines(mixtures=len(benchmark.parents) > 1)
-    if not calibrations:
-        strategies = tuple(line for line in strategies if not line.calibrated)
-    outcomes = _simulated(benchmark, strategies, calibrations, counts, options)
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        calibrations = _calibrations(benchmark, options.known, pool, console)
+        strategies = lines(mixtures=len(benchmark.parents) > 1)
+        if not calibrations:
+            strategies = tuple(line for line in strategies if not line.calibrated)
+        work = partial(simulate, benchmark=benchmark, calibrations=calibrations, counts=counts)
+        outcomes = _simulated(work, strategies, options.simulations, pool)
     cost = calibrations[0].evaluations if calibrations else 0
     costs = {line.name: cost for line in strategies if line.calibrated}
     by_regret = {
@@ -115,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--regrets", nargs="+", type=float, default=[0.01, 0.02, 0.03], help="what is small enough")
     parser.add_argument("--known", type=int, default=100, help="merges that response models come from; 0: no models")
     parser.add_argument("--simulations", type=int, default=1000)
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--png", type=Path, help="where the figure goes; left out: none")
     parser.add_argument("--markdown", action="store_true", help="print the tables as README.md has them")
     parser.add_argument("--json", action="store_true", help="print JSON instead")
@@ -142,7 +144,7 @@ def _in_words(facts: Facts, regret: float) -> str:
     )
 
 
-def _calibrations(benchmark: Benchmark, known: int, console: Console) -> list[Calibration]:
+def _calibrations(benchmark: Benchmark, known: int, pool: ProcessPoolExecutor, console: Console) -> list[Calibration]:
     if not known:
         return []
     most = len(benchmark.merges) - 10
@@ -151,30 +153,23 @@ def _calibrations(benchmark: Benchmark, known: int, console: Console) -> list[Ca
             f"--known: expected from 10 to {most} of {len(benchmark.merges)} merges, or 0, found {known}"
         )
     sizes = [n for n in FEW_SIZES if n < benchmark.n_items]
-    made = []
-    for split in range(N_SPLITS):
-        made.append(calibrate(benchmark, known, sizes, seed=split))
-        chosen = ", ".join(f"{n}: {r.calibration.anchors} {r.estimator}" for n, r in made[-1].reduced.items())
+    made = list(pool.map(partial(calibrate, benchmark, known, sizes), range(N_SPLITS)))
+    for split, calibration in enumerate(made):
+        chosen = ", ".join(f"{n}: {r.calibration.anchors} {r.estimator}" for n, r in calibration.reduced.items())
         console.print(f"reduced by {known} merges, split {split}: {chosen}", highlight=False)
     return made
 
 
 def _simulated(
-    benchmark: Benchmark,
-    strategies: Sequence[Line],
-    calibrations: Sequence[Calibration],
-    counts: Sequence[int],
-    options: argparse.Namespace,
+    work: Callable[..., list[Outcome]], strategies: Sequence[Line], simulations: int, pool: ProcessPoolExecutor
 ) -> list[Outcome]:
-    work = partial(simulate, benchmark=benchmark, calibrations=calibrations, counts=counts)
-    fast = partial(work, strategies=[line for line in strategies if not line.slow])
     every = partial(work, strategies=strategies)
-    n_slow = -(-options.simulations // SLOW_SHARE)
+    fast = partial(work, strategies=[line for line in strategies if not line.slow])
+    n_slow = -(-simulations // SLOW_SHARE)
     found: list[Outcome] = []
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        for step, seeds in ((every, range(n_slow)), (fast, range(n_slow, options.simulations))):
-            for outcomes in pool.map(step, seeds, chunksize=max(1, len(seeds) // (8 * options.processes))):
-                found += outcomes
+    for step, seeds in ((every, range(n_slow)), (fast, range(n_slow, simulations))):
+        for outcomes in pool.map(step, seeds, chunksize=max(1, len(seeds) // 16)):
+            found += outcomes
     return found
 
 
