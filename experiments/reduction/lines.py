@@ -17,7 +17,7 @@ from experiments.reduction.strategies import FINALISTS, Pick, best_finalist, bes
 Floats = NDArray[np.float64]
 # What is made of a candidate's first n answers; reduced: other items, the estimator that suits them.
 Source = Literal["mean", "p-irt", "gmp-irt", "reduced"]
-SIZES = (3, 6, 12, 18, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768)
+SIZES = (3, 6, 9, 12, 18, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768)
 FEW_SIZES = (6, 12, 24, 48, 96, 192, 384)
 BLOCKS = (12, 24, 48, 96, 192)
 BLOCK = 48  # items between the looks of a race among candidates that have answered some before

@@ -11,7 +11,10 @@ from evomerge.archive import Archive
 FLOW = {"kind": "layer_flow", "repeats": 1}
 
 
-@pytest.mark.parametrize("space", [None, FLOW], ids=["weights", "layer flow"])
+@pytest.mark.parametrize(
+    "space",
+    [pytest.param(None, id="weights"), pytest.param(FLOW, id="layer flow", marks=pytest.mark.slow)],
+)
 def test_half_of_each_generation_is_set_aside_and_pareto_says_so(evomerge, campaign_file, tmp_path, space) -> None:
     chosen = {} if space is None else {"space": space}
     objectives = [
