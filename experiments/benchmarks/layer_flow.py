@@ -14,10 +14,10 @@ Q = 2 f (1 - f) of their indicators: their first 1 / Q - 1 are expected to be eq
 With --parent, the layers of more models follow in the genome; the ancestor has none of them.
 
 Cost: made for less than ten minutes on one idle core; with --items 50 --disagreement 0.02 0.05 0.1 0.2 half an hour on
-two. Expected at Q = 0.05 for 32 candidates: as_drawn at least 3 times fewer layer executions and 2.5 times less time,
-late about 2.8 and 2.4 times, different about 2 and 1.8 times (times at 50 items). Layer executions depend on the seeds
-and not on the items: over seeds 0 to 2 they are 3.1, 2.9 and 2.0 times fewer. Scores are identical, bit for bit, in
-every row. Embeddings and output layer are no layers: they are run for every different candidate, and take as long as
+two. Layer executions depend on the seeds and not on the items: at Q = 0.05, 32 candidates, seeds 0 to 2 they are 3.1
+(as_drawn), 2.9 (late) and 2.0 (different) times fewer. as_drawn took 2.3 times less time on a busy machine, with
+identical scores; the other times at these sizes are not measured. Scores are to be identical, bit for bit, in every
+row. Embeddings and output layer are no layers: they are run for every different candidate, and take as long as
 about three layers.
 """
 
