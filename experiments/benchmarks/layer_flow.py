@@ -15,8 +15,8 @@ With --parent, the layers of more models follow in the genome; the ancestor has 
 
 Cost: made for less than ten minutes on one idle core; with --items 50 --disagreement 0.02 0.05 0.1 0.2 half an hour on
 two. Layer executions depend on the seeds and not on the items: at Q = 0.05, 32 candidates, seeds 0 to 2 they are 3.1
-(as_drawn), 2.9 (late) and 2.0 (different) times fewer. as_drawn took 2.3 times less time on a busy machine, with
-identical scores; the other times at these sizes are not measured. Scores are to be identical, bit for bit, in every
+(as_drawn), 2.9 (late) and 2.0 (different) times fewer. as_drawn takes 2.7 times less time (16 items, idle: 31 s
+against 85); the other times at these sizes are not measured. Scores are to be identical, bit for bit, in every
 row. Embeddings and output layer are no layers: they are run for every different candidate, and take as long as
 about three layers.
 """

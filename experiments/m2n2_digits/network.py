@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,20 +30,10 @@ class Digits:
     images: Tensor
     labels: Tensor
 
-    @cached_property
-    def columns(self) -> NDArray[np.float32]:
-        """(65, n), the images beside each other."""
-        return np.ascontiguousarray(self.images.numpy().T)
-
     def of(self, digits: range) -> Digits:
         """Return those of some digits only."""
         chosen = (self.labels >= digits.start) & (self.labels < digits.stop)
         return Digits(self.images[chosen], self.labels[chosen])
-
-    def halved(self) -> tuple[Digits, Digits]:
-        """Return the first half and the rest."""
-        middle = len(self.labels) // 2
-        return Digits(self.images[:middle], self.labels[:middle]), Digits(self.images[middle:], self.labels[middle:])
 
 
 def load() -> tuple[Digits, Digits]:
@@ -78,13 +67,13 @@ class Network(nn.Module):
     def correct(self, digits: Digits) -> NDArray[np.bool_]:
         """Return (n,) which digits it reads correctly.
 
-        The same as by `forward`, whose gradients are not needed here, with everything transposed: numpy's OpenBLAS
-        multiplies matrices of these shapes twice as fast as torch's MKL does, and a wide one faster than a tall one.
+        The same as by `forward`, but for gradients and for how the few logits of a digit lie in memory: torch
+        multiplies by a matrix of ten columns four times as slowly as by one of ten rows, and numpy finds the largest
+        of each column faster than torch.
         """
-        hidden = np.dot(self.hidden.detach().numpy().T, digits.columns)
-        torch.from_numpy(hidden).relu_()
-        logits = np.dot(self.output_weight.detach().numpy().T, hidden)
-        logits += self.output_bias.detach().numpy()[:, np.newaxis]
+        with torch.no_grad():
+            hidden = torch.mm(digits.images, self.hidden).relu_()
+            logits = torch.addmm(self.output_bias[:, None], self.output_weight.T, hidden.T).numpy()
         right: NDArray[np.bool_] = logits.argmax(axis=0) == digits.labels.numpy()
         return right
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import nn
+from threadpoolctl import threadpool_limits
 
 from evomerge.module_evolution import ModuleEvolution
 from evomerge.optimisers.niches import Competition
-from experiments.m2n2_digits.network import SCALE, Digits, Network, halves, load, new_networks
+from experiments.m2n2_digits.network import SCALE, Network, halves, load, new_networks
 
 Start = Literal["scratch", "pretrained"]
 CURVE_EVERY = 100
@@ -64,43 +60,22 @@ def run(start: Start, method: str, seed: int, evaluations: int, *, parents: Sequ
     if parents is None:
         parents = new_networks(seed) if start == "scratch" else halves(seed, train)
     curve: list[tuple[int, float]] = []
-    with _reading_of(train) as read:
-        evolution = ModuleEvolution(
-            Network(seed=0),
-            [parent.state_dict() for parent in parents],
-            read,
-            seed=seed,
-            mutation=SCALE if start == "scratch" else 0.0,
-            **METHODS[method],
-        )
+    network = Network(seed=0)
+    evolution = ModuleEvolution(
+        network,
+        [parent.state_dict() for parent in parents],
+        lambda _: network.correct(train),
+        seed=seed,
+        mutation=SCALE if start == "scratch" else 0.0,
+        **METHODS[method],
+    )
+    # torch's threads wait for work beside numpy's if both have some.
+    with threadpool_limits(1, user_api="blas"):
         began = time.perf_counter()
         for done in range(1 - len(parents), evaluations + 1):
             evolution.step()
             if done > 0 and (done % CURVE_EVERY == 0 or done == evaluations):
                 evolution.become(evolution.best.individual)
-                curve.append((done, float(_correct(evolution.module, test).mean())))
+                curve.append((done, float(network.correct(test).mean())))
         seconds = time.perf_counter() - began
     return Run(method, seed, curve[-1][1], evaluations / seconds, tuple(curve))
-
-
-@contextlib.contextmanager
-def _reading_of(digits: Digits) -> Iterator[Callable[[nn.Module], NDArray[np.bool_]]]:
-    """Read digits on two threads, half of them on each.
-
-    That is faster than two threads for each matrix product: what a thread computes stays in its own cache.
-    """
-    from threadpoolctl import threadpool_limits
-
-    here, there = digits.halved()
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as second:
-
-        def read(module: nn.Module) -> NDArray[np.bool_]:
-            other = second.submit(_correct, module, there)
-            return np.concatenate([_correct(module, here), other.result()])
-
-        yield read
-
-
-def _correct(module: nn.Module, digits: Digits) -> NDArray[np.bool_]:
-    assert isinstance(module, Network)
-    return module.correct(digits)
