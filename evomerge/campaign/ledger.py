@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Generic, Literal, TypeVar
 
 from evomerge.archive import Archive, Asked, Told
+from evomerge.campaign.answered import Answered
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.failing import FailuresInARow, without
 from evomerge.campaign.incumbents import Incumbents
@@ -64,6 +65,7 @@ class Ledger(Generic[G]):
         self._progress = progress
         self._judge = Judge(estimator, racing, constraints, "search")
         self._failures = FailuresInARow()
+        self._answered = Answered(archive)
         self.roster = Roster()
         self.broken: CampaignError | None = None
 
@@ -106,6 +108,10 @@ class Ledger(Generic[G]):
             return elites
         genomes = self._optimiser.ask(n)
         return self._asked(self.roster.proposals(genomes, self._space.decode), requested=n) if genomes else []
+
+    def recall(self, candidate: Candidate) -> Done | None:
+        """Return a candidate's scores if its recipe has been scored already; None where it has to be scored."""
+        return None if self._racing.is_on else self._answered.recall(candidate, self._racing.budget(candidate))
 
     def tell(self, arrived: Sequence[Done]) -> None:
         """Commit what pending candidates, or those measured anew, came back with; then learn from it."""
@@ -187,6 +193,7 @@ class Ledger(Generic[G]):
         if proposed:
             self._optimiser.tell(proposed)
         self._racing.learn(outcomes)
+        self._answered.learn(outcomes)
         progress = self._progress
         if self._judge.ready and not was_ready:
             progress.best = self._judge.best_landmark()

@@ -83,6 +83,7 @@ class Campaign(Generic[G]):
         self._landmarks = landmarks
         self._watch = watch
         self._queue: deque[Candidate] = deque()
+        self._recalled: list[Done] = []
         self._draining = False
 
     @property
@@ -115,7 +116,7 @@ class Campaign(Generic[G]):
             in_flight += self._fill(in_flight)
             if in_flight == 0:
                 return self._ending()
-            arrived = self._pool.wait()
+            arrived, self._recalled = self._recalled or self._pool.wait(), []
             then, now = now, time.monotonic()
             self._progress.utilisation.add(now - then, running=in_flight, workers=self._pool.workers)
             in_flight -= len(arrived)
@@ -148,11 +149,14 @@ class Campaign(Generic[G]):
             self._queue.extend(asked)
 
     def _submit(self) -> int:
-        """Give the queue to the free workers; return how many candidates were submitted."""
+        """Give the queue to the free workers, but for recipes whose scores are known; return how many were taken."""
         submitted = 0
         while self._queue and self._pool.free > 0 and not self._closing():
             candidate = self._queue.popleft()
-            self._pool.submit(candidate, self._racing.budget(candidate))
+            if (known := self._ledger.recall(candidate)) is not None:
+                self._recalled.append(known)
+            else:
+                self._pool.submit(candidate, self._racing.budget(candidate))
             submitted += 1
         return submitted
 

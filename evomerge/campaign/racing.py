@@ -69,6 +69,11 @@ class Racing:
         self.screen = Screen(archive, plan.screen, n_rungs=len(plan.rungs))
         self.rotation = Rotation(archive, plan.all_items, len(budget.items or ()), plan.rotate)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether some candidates may not answer every item."""
+        return self._rules is not None
+
     def waits_for(self, roster: Roster) -> bool:
         """Return whether proposals wait for landmarks: they are the first rivals, whichever is scored first."""
         return self._rules is not None and roster.landmarks_pending

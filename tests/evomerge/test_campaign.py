@@ -1,18 +1,22 @@
 import dataclasses
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evomerge.archive import Archive
+from evomerge.campaign.answered import Answered
 from evomerge.campaign.loop import Campaign, CampaignError
 from evomerge.campaign.progress import Limits, Progress
-from evomerge.candidate import Candidate, Done
+from evomerge.candidate import Candidate, Done, Evaluation, Outcome, Scored
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.workers.in_process import InProcessPool
+from evomerge.workers.protocol import WorkerPool
 from fitness.scores import Budget, ItemScores
 from tests.evomerge.killing import contents, killed_and_resumed_equals_whole
-from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
+from tests.evomerge.toy import ITEMS, ToyEstimator, ToySpace, ToyWorker, weights_recipe
 from tests.evomerge.toy_run import MORE_OPTIMISERS, OPTIMISERS, campaign, run_toy
 
 
@@ -211,4 +215,67 @@ def test_other_optimisers_resume_to_the_same_archive(tmp_path: Path, name: str) 
     with pytest.raises(KeyboardInterrupt):
         run_toy(tmp_path / "resumed.sqlite", name, 30, pool=Interrupting(InProcessPool(ToyWorker), 19))
     run_toy(tmp_path / "resumed.sqlite", name, 30)
+    assert contents(tmp_path / "resumed.sqlite") == contents(tmp_path / "whole.sqlite")
+
+
+class Repeating:
+    """An optimiser that proposes two genomes over and over, the first of them the uniform mean."""
+
+    def __init__(self) -> None:
+        self.asked, self.told = 0, []
+
+    def ask(self, n: int) -> list[np.ndarray]:
+        first, self.asked = self.asked, self.asked + n
+        return [np.array([[0.5, 0.5], [0.2, 0.9]][i % 2]) for i in range(first, self.asked)]
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        self.told.extend(outcomes)
+
+
+def test_a_recipe_that_was_scored_already_is_told_again_and_not_scored_again(tmp_path: Path) -> None:
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+    worker, optimiser = ToyWorker(), Repeating()
+    assert campaign(archive, optimiser, InProcessPool(lambda: worker), 12).run() == "evaluations"
+    assert worker.seen == [0, 1, 2, 4]  # the landmarks, of which the mean is proposed again, and the other genome
+    records = archive.records()
+    assert [record.number for record in records] == list(range(12))
+    for record in records[3:]:
+        scored = 2 if record.number % 2 else 4
+        assert archive.scores(record.number, "search") == archive.scores(scored, "search")
+        assert record.estimate == records[scored].estimate
+    assert [outcome.candidate.proposal for outcome in optimiser.told] == list(range(9))
+
+
+def test_a_recipe_that_failed_is_tried_again(tmp_path: Path) -> None:
+    worker = ToyWorker(fail_below=0.3)
+    campaign(Archive.create(tmp_path / "a.sqlite", ""), Repeating(), InProcessPool(lambda: worker), 9).run()
+    assert worker.seen == [0, 1, 2, 4, 6, 8]
+
+
+def test_what_is_told_again_is_of_the_items_of_every_candidate_where_more_are_known(tmp_path: Path) -> None:
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+    few = Budget("search", ITEMS[:8])
+    campaign(archive, Repeating(), InProcessPool(ToyWorker), 4, budget=few).run()
+    mean = archive.candidate(2)
+    whole = ToyWorker().evaluate(mean, Budget("search"))
+    archive.told([(whole, ToyEstimator().estimate(whole.scores))], kind="rescored")
+    answered = Answered(archive)
+    estimate = ToyEstimator().estimate(whole.scores)
+    answered.learn([Evaluation(mean, estimate, whole.scores)])
+    again = Candidate(9, mean.recipe)
+    assert answered.recall(again, few) == Scored(again, ItemScores(few.items, whole.scores.values[:8]), 0.0)
+    assert answered.recall(again, Budget("search", ("sums/99",))) is None
+    assert answered.recall(Candidate(9, weights_recipe(0.1, 0.1)), few) is None
+
+
+@pytest.mark.parametrize("after", [0, 2, 3])
+def test_an_interrupted_search_that_repeats_itself_resumes_to_the_same_archive(tmp_path: Path, after: int) -> None:
+    def run(path: Path, pool: WorkerPool) -> None:
+        with closing(Archive.open(path) if path.exists() else Archive.create(path, "")) as archive:
+            campaign(archive, Repeating(), pool, 12).run()
+
+    run(tmp_path / "whole.sqlite", InProcessPool(ToyWorker))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "resumed.sqlite", Interrupting(InProcessPool(ToyWorker), after))
+    run(tmp_path / "resumed.sqlite", InProcessPool(ToyWorker))
     assert contents(tmp_path / "resumed.sqlite") == contents(tmp_path / "whole.sqlite")
