@@ -54,7 +54,10 @@ def bits_at(index: Tensor, first: Tensor | int, second: Tensor | int) -> Tensor:
 
 def uniform_at(bits: Tensor) -> Tensor:
     """Return `bits_at` as float32 multiples of 2^-23 in [0, 1)."""
-    # With the exponent of 1 they are a number in [1, 2); converting integers takes several times as long.
+    if torch.compiler.is_compiling():
+        return bits.to(torch.float32) * 2.0**-23
+    # The same numbers: with the exponent of 1 they are in [1, 2). Converting integers takes torch several times as
+    # long; in compiled code it is one instruction, and a view goes through memory.
     return (bits | 0x3F800000).view(torch.float32) - 1.0
 
 

@@ -64,8 +64,7 @@ class CompiledKernels:
         key = (form, out.dtype, *(tensor.dtype for tensor in (*read.tensors, *read.ranks)), _dtype(read.base))
         if key in self._kernels:
             return bool(self._kernels[key](read, numbers, out).isfinite())
-        # A compiler may fuse the variance that sce selects by, and its last bit decides which elements are kept.
-        if self._pays(key) and not form.selects:
+        if self._pays(key):
             try:
                 return self._compile_and_run(key, form, read, numbers, out)
             except Exception as error:  # whatever is wrong with the compiler, the eager path gives the same bits

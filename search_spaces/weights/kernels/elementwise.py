@@ -205,7 +205,9 @@ def _sce(form: Form, deltas: list[Tensor], index: Tensor | None, numbers: Number
     total = deltas[0].clone()
     for delta in deltas[1:]:
         total = total.add_(delta)
-    merged, mass = torch.zeros_like(total), torch.zeros_like(total)
+    # A zero that compilers do not know: they would leave it out of the sum, and 0 + -0 is 0 but -0 is not.
+    merged = torch.zeros_like(total).add_(numbers.reals[0, WEIGHT] * 0.0)
+    mass = torch.zeros_like(total)
     agreeing = _of_sign([delta.clone() for delta in deltas], total.ge_(0.0))
     for i, (delta, agrees) in enumerate(zip(deltas, agreeing, strict=True)):
         merged = merged.add_(delta.mul_(agrees).mul_(numbers.reals[i, WEIGHT]))

@@ -45,16 +45,17 @@ def _selected(vectors: TaskVectors, share: float) -> tuple[Trim | None, tuple[fl
         spread = _computed(spread, vectors.n).__getitem__
     n_varying = int(known.numbers(("varying", *key), lambda: (float(_n_varying(spread, vectors.n)),))[0])
 
-    def trim(k: int) -> Trim:
-        return known.trim(("variance", *key), spread, k, vectors.n, steps=lambda _: steps)
+    def steps(_: int) -> list[int]:
+        return [n_selected(n_varying, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)]
 
-    steps = sorted({n_selected(n_varying, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)} - {0})
-    k = n_selected(n_varying, share)
-    selection = trim(k)
-    if not known.repeated or k not in steps:
-        return selection, known.numbers(("energies", *key, k), lambda: _energies(vectors, selection, spread))
-    table = known.numbers(("energies of steps", *key), lambda: _energies_of([trim(k) for k in steps], vectors))
-    first = steps.index(k) * len(vectors.tensors)
+    def trim(k: int) -> Trim:
+        return known.trim(("variance", *key), spread, k, vectors.n, steps=steps)
+
+    selection, step = trim(n_selected(n_varying, share)), share * DENSITY_STEPS
+    if not known.repeated or step != int(step):
+        return selection, known.numbers(("energies", *key, share), lambda: _energies(vectors, selection, spread))
+    table = known.numbers(("energies of steps", *key), lambda: _energies_of([trim(k) for k in steps(0)], vectors))
+    first = (int(step) - 1) * len(vectors.tensors)
     return selection, table[first : first + len(vectors.tensors)]
 
 

@@ -54,7 +54,7 @@ def test_a_kernel_that_was_really_compiled_gives_the_bits_of_the_eager_one() -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    "operator", ["linear", "task_arithmetic", "ties", "dare_ties", "della", "breadcrumbs_ties", "magmax"]
+    "operator", ["linear", "task_arithmetic", "ties", "dare_ties", "della", "breadcrumbs_ties", "magmax", "sce"]
 )
 def test_a_compiled_kernel_gives_the_values_of_the_eager_one(operator: str, dtype: torch.dtype) -> None:
     assert_compiled_equals_eager(merge_of(operator, dtype))
