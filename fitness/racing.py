@@ -55,14 +55,30 @@ class RaceRules:
         task_of: item id -> task name.
         weights: objective name -> weight, where the search maximises their weighted mean; None where each counts.
         delta: chance that a candidate which no rival beats is stopped, in (0, 1).
-        block: items between two looks, at least 1.
+        first_look: items before a candidate is looked at first, at least 1.
     """
 
     objectives: tuple[Objective, ...]
     task_of: Mapping[str, str]
     weights: Mapping[str, float] | None = None
     delta: float = 0.05
-    block: int = 1
+    first_look: int = 1
+
+    def looks(self, n: int, known: int = 0) -> list[int]:
+        """Return after how many of n items a candidate is looked at, ascending, the last being n.
+
+        Each look comes after twice the items of the one before. Clear cases show early, and the others answer in few,
+        large blocks: where answers are generated, several small ones take much longer than a large one.
+
+        Args:
+            n: items of the candidate.
+            known: how many of them it has answered before.
+        """
+        looks, at = [], self.first_look
+        while at < n:
+            looks.append(at)
+            at *= 2
+        return [look for look in (*looks, n) if look > known]
 
     def race(self, rivals: Sequence[ItemScores]) -> Race:
         """Return a race over the items of the first rival, in their order."""

@@ -11,8 +11,8 @@ from evomerge.campaign.screen import ScreenPlan
 from fitness.errors import FitnessError
 from fitness.racing import RaceRules
 
-# How often a candidate is looked at, where the campaign does not say.
-LOOKS = 8
+# Of its items, before a candidate is looked at first, where the campaign does not say.
+FIRST_SHARE = 1 / 8
 
 
 def build_race_rules(parts: Parts) -> RaceRules | None:
@@ -31,7 +31,7 @@ def build_race_rules(parts: Parts) -> RaceRules | None:
         task_of,
         weights=weights if of_mean else None,
         delta=config.racing.delta,
-        block=config.racing.block or max(n_tasks, math.ceil(len(items) / LOOKS)),
+        first_look=config.racing.first_look or max(n_tasks, math.ceil(FIRST_SHARE * len(items))),
     )
 
 

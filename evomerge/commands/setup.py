@@ -136,9 +136,8 @@ def _race_rows(parts: Parts) -> list[tuple[str, str]]:
     if rules is None:
         return []
     n_items = len(parts.search_budget.items or ())
-    return [
-        ("racing", f"a look after every {rules.block} of {n_items} items; what is stopped takes less time than this")
-    ]
+    looks = ", ".join(map(str, rules.looks(n_items)[:-1])) or "none"
+    return [("racing", f"a look after {looks} of {n_items} items; what is stopped takes less time than this")]
 
 
 def _factor_rows(config: CampaignConfig, parts: Parts) -> list[tuple[str, str]]:

@@ -52,8 +52,9 @@ class RacingConfig(BaseModel):
 
     delta: Annotated[Real, Field(gt=0, lt=1)] = 0.05
     """The chance that a candidate which no rival beats is stopped, at most."""
-    block: Count | None = None
-    """Items between two looks; left out: an eighth of a candidate's items, at least one per task."""
+    first_look: Count | None = None
+    """Items before a candidate is looked at first, then whenever their number has doubled; left out: an eighth of its
+    items, at least one per task."""
     rungs: tuple[InnerShare, ...] = ()
     """Shares of a candidate's items after which the better part of a generation goes on, as [0.25, 0.5]; left out:
     none. For optimisers with generations."""

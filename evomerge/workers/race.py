@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class BlockwiseFitness(Protocol):
     """A fitness that can be stopped between blocks of items (`fitness.tasks.suite.TaskSuite`)."""
 
-    def evaluate_in_blocks(self, model: nn.Module, budget: Budget, *, block_size: int) -> Iterator[ItemScores]:
-        """Yield the scores of the budget's items, a block at a time."""
+    def evaluate_in_blocks(self, model: nn.Module, budget: Budget, *, ends: Sequence[int]) -> Iterator[ItemScores]:
+        """Yield the scores of the budget's items, a block at a time; they end after so many items."""
         ...
 
 
@@ -50,6 +51,13 @@ def open_items(budget: Budget) -> Budget:
     if budget.items is None or budget.items[:n] != budget.known.item_ids:
         raise FitnessError("budget.known: expected scores of the first of budget.items in their order, found others")
     return Budget(budget.split, budget.items[n:])
+
+
+def block_ends(budget: Budget, rules: RaceRules) -> list[int]:
+    """Return after how many of `open_items(budget)` a candidate is looked at; the budget has rivals."""
+    n_known = 0 if budget.known is None else len(budget.known.item_ids)
+    items = budget.rivals[0].item_ids if budget.items is None else budget.items
+    return [look - n_known for look in rules.looks(len(items), n_known)]
 
 
 def joined(parts: Sequence[ItemScores | None]) -> ItemScores:
@@ -103,8 +111,8 @@ def run_races(
     items = open_items(budget).items or all_items
     done: dict[int, Raced | FitnessError] = {}
     running: dict[int, ItemScores | None] = dict.fromkeys(range(n), budget.known)
-    for start in range(0, len(items), rules.block):
-        block = Budget(budget.split, items[start : start + rules.block])
+    for start, end in pairwise([0, *block_ends(budget, rules)]):
+        block = Budget(budget.split, items[start:end])
         places = list(running)
         for place, scored in zip(places, evaluate(places, block), strict=True) if places else ():
             if isinstance(scored, FitnessError):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
-from evomerge.workers.race import BlockwiseFitness, Raced, joined, open_items, run_race, run_races
+from evomerge.workers.race import BlockwiseFitness, Raced, block_ends, joined, open_items, run_race, run_races
 from fitness.errors import FitnessError
 from fitness.protocols import Fitness
 from fitness.racing import RaceRules
@@ -152,7 +152,7 @@ class Worker:
         model, left = self._resident.model, open_items(budget)
         if not budget.rivals or self._rules is None or not isinstance(self._fitness, BlockwiseFitness):
             return Raced(joined([budget.known, self._fitness.evaluate(model, left)]))
-        blocks = self._fitness.evaluate_in_blocks(model, left, block_size=self._rules.block)
+        blocks = self._fitness.evaluate_in_blocks(model, left, ends=block_ends(budget, self._rules))
         return run_race(blocks, budget, self._rules)
 
 

@@ -19,9 +19,8 @@ Floats = NDArray[np.float64]
 Source = Literal["mean", "p-irt", "gmp-irt", "reduced"]
 SIZES = (3, 6, 9, 12, 18, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768)
 FEW_SIZES = (6, 12, 24, 48, 96, 192, 384)
-BLOCKS = (12, 24, 48, 96, 192)
-BLOCK = 48  # items between the looks of a race among candidates that have answered some before
-LOOKS = 8  # of a campaign's race, unless it is told otherwise
+FIRST_LOOKS = (6, 12, 24, 48, 96, 192)
+FIRST_SHARE = 8  # a campaign's race looks first after one of so many parts, unless it is told otherwise
 
 
 class Search:
@@ -74,7 +73,6 @@ class Line:
 def lines(*, mixtures: bool) -> tuple[Line, ...]:
     """Return all strategies; those that mix the abilities of parents where these are known."""
     by_model = partial(Line, sizes=FEW_SIZES, calibrated=True, slow=True)
-    then_race = partial(race_best_first, block=BLOCK)
     mixed = (by_model("gmp-IRT from n items", run=partial(_estimate, "gmp-irt", best_of)),) if mixtures else ()
     return (
         Line("same n items", SIZES, partial(_estimate, "mean", best_of)),
@@ -82,14 +80,14 @@ def lines(*, mixtures: bool) -> tuple[Line, ...]:
         *mixed,
         by_model("reduced to n items", run=partial(_estimate, "reduced", best_of)),
         Line("race on n items", FEW_SIZES, _race, slow=True),
-        Line("race on all items, a look every b", BLOCKS, _race_on_all, slow=True),
+        Line("race on all items, first look after b", FIRST_LOOKS, _race_on_all, slow=True),
         Line("halving from n items", SIZES, partial(_halve, "mean", 1)),
         Line(f"halving from n items, the best {FINALISTS} on all", SIZES, partial(_halve, "mean", FINALISTS)),
         by_model("halving by p-IRT from n items", run=partial(_halve, "p-irt", 1)),
         Line(f"n items, the best {FINALISTS} on all", SIZES, partial(_estimate, "mean", best_finalist)),
         by_model(f"p-IRT from n items, the best {FINALISTS} on all", run=partial(_estimate, "p-irt", best_finalist)),
-        Line("n items, then race, best first", FEW_SIZES, partial(_estimate, "mean", then_race), slow=True),
-        by_model("p-IRT from n items, then race, best first", run=partial(_estimate, "p-irt", then_race)),
+        Line("n items, then race, best first", FEW_SIZES, partial(_estimate, "mean", race_best_first), slow=True),
+        by_model("p-IRT from n items, then race, best first", run=partial(_estimate, "p-irt", race_best_first)),
     )
 
 
@@ -107,10 +105,10 @@ def _halve(source: Source, finalists: int, search: Search, n: int, counts: Seque
 
 def _race(search: Search, n: int, counts: Sequence[int]) -> list[Pick]:
     n_tasks = len(np.unique(search.draw.task))
-    picks = race(search.draw, n, block=max(n_tasks, -(-n // LOOKS)))
+    picks = race(search.draw, n, first_look=max(n_tasks, -(-n // FIRST_SHARE)))
     return [picks[count - 1] for count in counts]
 
 
-def _race_on_all(search: Search, block: int, counts: Sequence[int]) -> list[Pick]:
-    picks = race(search.draw, search.draw.n_items, block=block)
+def _race_on_all(search: Search, first_look: int, counts: Sequence[int]) -> list[Pick]:
+    picks = race(search.draw, search.draw.n_items, first_look=first_look)
     return [picks[count - 1] for count in counts]

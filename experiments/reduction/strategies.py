@@ -64,28 +64,28 @@ def halving(draw: Draw, n: int, estimates: Callable[[int], Floats], *, finalists
     return Pick(int(alive[estimates(answered)[alive].argmax()]), evaluations)
 
 
-def race(draw: Draw, n: int, *, block: int) -> list[Pick]:
-    """Score candidates on n items one after the other, each against the best so far, looking after every block.
+def race(draw: Draw, n: int, *, first_look: int) -> list[Pick]:
+    """Score candidates on n items one after the other, each against the best so far; looks are those of `RaceRules`.
 
     The pick is the best of those that were not stopped.
 
     Returns:
         What the search would end with after each candidate.
     """
-    return _raced(draw, range(len(draw.rows)), n=n, known=0, looks=range(block, n, block))
+    return _raced(draw, range(len(draw.rows)), n=n, known=0, first_look=first_look)
 
 
-def race_best_first(draw: Draw, known: int, estimates: Floats, *, block: int) -> Pick:
+def race_best_first(draw: Draw, known: int, estimates: Floats) -> Pick:
     """Race on all items as `race` does, in the order of (n_candidates,) estimates from items answered before.
 
-    Those items, `known` of them, count as evaluations and in the race.
+    Those items, `known` of them, count as evaluations and in the race; the first look is at them.
     """
     order = np.argsort(-estimates, kind="stable").tolist()
-    return _raced(draw, order, n=draw.n_items, known=known, looks=range(known, draw.n_items, block))[-1]
+    return _raced(draw, order, n=draw.n_items, known=known, first_look=known)[-1]
 
 
-def _raced(draw: Draw, order: Sequence[int], *, n: int, known: int, looks: Sequence[int]) -> list[Pick]:
-    track = _Track(draw, n, looks)
+def _raced(draw: Draw, order: Sequence[int], *, n: int, known: int, first_look: int) -> list[Pick]:
+    track = _Track(draw, n, first_look)
     means = draw.means(n)
     best, evaluations = order[0], known * len(order) + (n - known)
     picks = [Pick(best, evaluations)]
@@ -101,19 +101,20 @@ def _raced(draw: Draw, order: Sequence[int], *, n: int, known: int, looks: Seque
 class _Track:
     """The races of one draw, as a campaign that maximises the mean of its tasks has them, each with one rival."""
 
-    def __init__(self, draw: Draw, n: int, looks: Sequence[int]) -> None:
-        self._items, self._scores, self._looks = draw.items[:n], draw.scores[:, :n], looks
+    def __init__(self, draw: Draw, n: int, first_look: int) -> None:
+        self._items, self._scores = draw.items[:n], draw.scores[:, :n]
         task_of = {item: item.split("/")[0] for item in self._items}
         tasks = tuple(dict.fromkeys(task_of.values()))
         objectives = tuple(Objective(task, (task,)) for task in tasks)
-        self._rules = RaceRules(objectives, task_of, weights=dict.fromkeys(tasks, 1.0), delta=DELTA)
+        weights = dict.fromkeys(tasks, 1.0)
+        self._rules = RaceRules(objectives, task_of, weights=weights, delta=DELTA, first_look=first_look)
         self._races: dict[int, Race] = {}
 
     def answered(self, candidate: int, *, rival: int) -> int:
         """Return after how many items a candidate stops; all of them if it does not."""
         if rival not in self._races:
             self._races[rival] = self._rules.race([ItemScores(self._items, self._scores[rival])])
-        for n in self._looks:
+        for n in self._rules.looks(len(self._items))[:-1]:
             if self._races[rival].judge(ItemScores(self._items[:n], self._scores[candidate, :n])) is not None:
                 return n
         return len(self._items)

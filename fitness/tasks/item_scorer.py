@@ -58,16 +58,16 @@ class ItemScorer:
         Raises:
             FitnessError: a score is not finite.
         """
-        (scores,) = self.score_in_blocks(model, items, block_size=len(items))
+        (scores,) = self.score_in_blocks(model, items, [len(items)])
         return scores
 
-    def score_in_blocks(self, model: nn.Module, items: tuple[str, ...], *, block_size: int) -> Iterator[ItemScores]:
-        """Yield the scores of `block_size` items after the other; who stops early has scored no later block.
+    def score_in_blocks(self, model: nn.Module, items: tuple[str, ...], ends: Sequence[int]) -> Iterator[ItemScores]:
+        """Yield the scores of the items up to the first end, then up to the next; who stops early scores no more.
 
         Raises:
             FitnessError: a score is not finite.
         """
-        blocks = [items[start : start + block_size] for start in range(0, len(items), block_size)]
+        blocks = [items[start:end] for start, end in pairwise([0, *ends])]
         for block, answered in zip(blocks, self._answers(model, blocks), strict=True):
             yield self._scores(model, block, answered)
 

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,20 +107,22 @@ class TaskSuite:
         """
         return self._scorer.score_together(models, self._splits.select(budget))
 
-    def evaluate_in_blocks(self, model: nn.Module, budget: Budget, *, block_size: int) -> Iterator[ItemScores]:
+    def evaluate_in_blocks(self, model: nn.Module, budget: Budget, *, ends: Sequence[int]) -> Iterator[ItemScores]:
         """Score the budget's items in its order, and yield after each block; who stops early has run no later block.
 
         Args:
             model: to score.
             budget: which items.
-            block_size: items of a block, at least 1; the last may have fewer.
+            ends: after how many items a block ends, strictly ascending; the last is the number of items.
 
         Raises:
-            FitnessError: see `evaluate`, or a block size below 1.
+            FitnessError: see `evaluate`, or blocks of no items or of other ones.
         """
-        if block_size < 1:
-            raise FitnessError(f"block_size: expected at least 1, found {block_size}")
-        return self._scorer.score_in_blocks(model, self._splits.select(budget), block_size=block_size)
+        items = self._splits.select(budget)
+        edges = [0, *ends]
+        if edges[-1] != len(items) or any(start >= end for start, end in pairwise(edges)):
+            raise FitnessError(f"ends: expected ascending numbers up to the {len(items)} items, found {list(ends)}")
+        return self._scorer.score_in_blocks(model, items, ends)
 
     def to_learn(self, budget: Budget) -> dict[str, tuple[str, ...]]:
         """Return expert -> those of the budget's items that it must answer before candidates are scored on them."""

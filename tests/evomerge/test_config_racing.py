@@ -17,7 +17,7 @@ DATA = {"base": "hub/base", "parents": ["hub/a", "hub/b"], "objectives": [{"name
 
 def test_nobody_races_unless_the_file_says_so() -> None:
     assert CampaignConfig.model_validate(DATA).racing is None
-    assert CampaignConfig.model_validate({**DATA, "racing": {}}).racing == RacingConfig(delta=0.05, block=None)
+    assert CampaignConfig.model_validate({**DATA, "racing": {}}).racing == RacingConfig(delta=0.05, first_look=None)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_nobody_races_unless_the_file_says_so() -> None:
     [
         ("{delta: 0}", "racing.delta: expected a number above 0, found 0"),
         ("{delta: 1}", "racing.delta: expected a number below 1, found 1"),
-        ("{block: 0}", "racing.block: expected a number of at least 1, found 0"),
+        ("{first_look: 0}", "racing.first_look: expected a number of at least 1, found 0"),
         ("{rungs: [0.5, 0.25]}", "racing.rungs: expected ascending shares, found [0.5, 0.25]"),
         ("{rungs: [1.0]}", "racing.rungs[0]: expected a number below 1, found 1.0"),
         ("{keep: 0}", "racing.keep: expected a number above 0, found 0"),
@@ -75,11 +75,11 @@ def test_a_resumed_campaign_keeps_its_races() -> None:
 
 
 def test_a_campaign_on_real_models_stops_candidates_early(evomerge, campaign_file, tmp_path: Path) -> None:
-    racing = {"delta": 0.5, "block": 4, "rungs": [0.5], "rotate": 1}
+    racing = {"delta": 0.5, "first_look": 4, "rungs": [0.5], "rotate": 1}
     path = campaign_file(budget={"evaluations": 14, "items": 16}, racing=racing)
     plan = evomerge("plan", path)
     assert plan.code == 0, plan.err
-    assert "a look after every 4 of 16 items" in plan.out
+    assert "a look after 4, 8 of 16 items" in plan.out
     out = evomerge("run", path, "--run-dir", tmp_path / "run")
     assert out.code == 0, out.err
     archive = Archive.read(tmp_path / "run" / "archive.sqlite")

@@ -108,6 +108,27 @@ def test_a_campaign_scores_and_labels_the_reduced_items(reduced, evomerge, merge
     assert "(estimated)" in (run / "report.html").read_text()
 
 
+def test_candidates_race_on_the_reduced_items(reduced, evomerge, merges, tmp_path):
+    racing = {"delta": 0.5, "first_look": 2}
+    optimiser = {"kind": "cma_es", "population": 4}
+    file = campaign(
+        reduced, merges, reduced="benchmark.json", racing=racing, optimiser=optimiser, budget={"evaluations": 24}
+    )
+    done = evomerge("run", file, "--run-dir", tmp_path / "run")
+    assert done.code == 0, done.err
+    with contextlib.closing(Archive.read(tmp_path / "run" / "archive.sqlite")) as archive:
+        chosen = ReducedBenchmark.read(reduced / "benchmark.json").items_for(None)
+        answered = {r.number: (r.estimate.stopped, archive.scores(r.number, "search")) for r in archive.records()}
+    whole = [scores for stopped, scores in answered.values() if stopped is None]
+    early = {number: scores for number, (stopped, scores) in answered.items() if stopped is not None}
+    assert {scores.item_ids for scores in whole} == {chosen}
+    assert early
+    assert all(len(scores.item_ids) < len(chosen) for scores in early.values())
+    assert all(scores.item_ids == chosen[: len(scores.item_ids)] for scores in early.values())
+    front = json.loads(evomerge("pareto", tmp_path / "run", "--json").out)["front"]
+    assert not early.keys() & {point["candidate"] for point in front}
+
+
 def test_a_run_refuses_a_reduced_benchmark_that_changed_after_it_began(reduced, evomerge, merges, tmp_path):
     copy = tmp_path / "benchmark.json"
     copy.write_text((reduced / "benchmark.json").read_text())

@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
-from evomerge.workers.race import joined, open_items, run_race
+from evomerge.workers.race import block_ends, joined, open_items, run_race
 from fitness.estimators import MeanEstimator, Objective
 from fitness.racing import RaceRules
 from fitness.scores import Budget, ItemScores
@@ -45,7 +46,7 @@ OPTIMISERS = {
 def rules(name: str, **options: object) -> RaceRules:
     """Return the rules for an optimiser of `OPTIMISERS`."""
     weights = WEIGHTS if name == "cma_es" else None
-    return RaceRules(OBJECTIVES, TASK_OF, **{"weights": weights, "delta": 0.05, "block": 10, **options})
+    return RaceRules(OBJECTIVES, TASK_OF, **{"weights": weights, "delta": 0.05, "first_look": 10, **options})
 
 
 def estimator() -> MeanEstimator:
@@ -95,12 +96,12 @@ class RacingWorker:
         if not budget.rivals:
             self.answered += len(left)
             return Scored(candidate, joined([budget.known, answers(candidate, left)]), 0.25)
-        raced = run_race(self._blocks(candidate, left), budget, self.rules)
+        raced = run_race(self._blocks(candidate, left, block_ends(budget, self.rules)), budget, self.rules)
         return Scored(candidate, raced.scores, 0.25, raced.lost)
 
-    def _blocks(self, candidate: Candidate, items: Sequence[str]):
-        for start in range(0, len(items), self.rules.block):
-            block = items[start : start + self.rules.block]
+    def _blocks(self, candidate: Candidate, items: Sequence[str], ends: Sequence[int]):
+        for start, end in pairwise([0, *ends]):
+            block = items[start:end]
             self.answered += len(block)
             yield answers(candidate, block)
 

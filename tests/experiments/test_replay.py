@@ -81,14 +81,14 @@ def test_halving_from_all_items_is_full_evaluation(drawn: Draw) -> None:
 
 
 def test_a_race_among_fewer_candidates_is_the_beginning_of_the_race_among_more(drawn: Draw) -> None:
-    assert race(drawn.first(15), 36, block=6)[-1] == race(drawn, 36, block=6)[14]
+    assert race(drawn.first(15), 36, first_look=6)[-1] == race(drawn, 36, first_look=6)[14]
 
 
-def test_whoever_is_wrong_everywhere_is_out_after_a_block_and_the_best_is_found(drawn: Draw) -> None:
+def test_whoever_is_wrong_everywhere_is_out_at_the_first_look_and_the_best_is_found(drawn: Draw) -> None:
     scores = np.zeros_like(drawn.scores)
     scores[7] = 1.0
     clear = Draw(scores, drawn.task, drawn.items, drawn.rows, drawn.columns)
-    picks = race(clear, 72, block=12)
+    picks = race(clear, 72, first_look=12)
     assert picks[-1].candidate == 7
     # Nobody is behind a rival who has nothing right; then everybody else is, from the first look on.
     assert picks[7].evaluations == 8 * 72
@@ -97,9 +97,9 @@ def test_whoever_is_wrong_everywhere_is_out_after_a_block_and_the_best_is_found(
 
 def test_racing_best_first_asks_the_items_known_before_once(drawn: Draw) -> None:
     means = drawn.means(36)
-    pick = race_best_first(drawn, 36, means, block=12)
+    pick = race_best_first(drawn, 36, means)
     assert 36 * N_MODELS + 36 <= pick.evaluations <= 72 * N_MODELS
-    alone = race_best_first(drawn.first(1), 36, means[:1], block=12)
+    alone = race_best_first(drawn.first(1), 36, means[:1])
     assert alone == Pick(0, 72)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fitness.errors import FitnessError
 from fitness.estimators import Objective
-from fitness.racing import BETS, Lost, Race
+from fitness.racing import BETS, Lost, Race, RaceRules
 from fitness.scores import ItemScores
 
 Floats = NDArray[np.float64]
@@ -133,3 +133,12 @@ def test_wrong_input_is_refused() -> None:
     items = items_of(3)
     with pytest.raises(FitnessError, match=r"rivals\[0\]: expected a score of every item"):
         Race([ItemScores(items[:2], np.ones(2))], ONE, task_of=dict.fromkeys(items, "sums"), items=items)
+
+
+def test_looks_come_whenever_the_items_have_doubled_and_at_the_end() -> None:
+    rules = RaceRules((Objective("sums", ("sums",)),), {}, first_look=23)
+    assert rules.looks(180) == [23, 46, 92, 180]
+    assert rules.looks(92) == [23, 46, 92]
+    assert rules.looks(20) == [20]
+    assert rules.looks(180, known=46) == [92, 180]
+    assert rules.looks(180, known=180) == []

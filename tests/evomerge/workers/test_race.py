@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +19,7 @@ from fitness.scores import Budget, ItemScores
 from tests.evomerge.workers.scoring import AssemblingResident, SeededResident, make_candidate
 
 ITEMS = tuple(f"words/{i}" for i in range(40))
-RULES = RaceRules((Objective("words", ("words",)),), dict.fromkeys(ITEMS, "words"), delta=0.05, block=4)
+RULES = RaceRules((Objective("words", ("words",)),), dict.fromkeys(ITEMS, "words"), delta=0.05, first_look=4)
 RIVAL = ItemScores(ITEMS, np.ones(40))
 BUDGET = Budget("search", ITEMS, rivals=(RIVAL,))
 
@@ -39,10 +40,12 @@ class CountingFitness:
         wrong = [model.weight and int(item.split("/")[1]) % model.weight == 0 for item in items]
         return ItemScores(items, np.array([0.0 if w else 1.0 for w in wrong]))
 
-    def evaluate_in_blocks(self, model: SimpleNamespace, budget: Budget, *, block_size: int) -> Iterator[ItemScores]:
+    def evaluate_in_blocks(
+        self, model: SimpleNamespace, budget: Budget, *, ends: Sequence[int]
+    ) -> Iterator[ItemScores]:
         items = budget.items or ITEMS
-        for start in range(0, len(items), block_size):
-            yield self.evaluate(model, Budget(budget.split, items[start : start + block_size]))
+        for start, end in pairwise([0, *ends]):
+            yield self.evaluate(model, Budget(budget.split, items[start:end]))
 
     def evaluate_together(self, models: Sequence[SimpleNamespace], budget: Budget) -> list[ItemScores | FitnessError]:
         found: list[ItemScores | FitnessError] = []
