@@ -96,7 +96,7 @@
     const inputWords = (rule, parent) => {
       const input = rule.inputs.find((found) => found.parent === parent);
       if (!input) return "–";
-      if (weightsAlone) return number(input.weight);
+      if (weightsAlone && "weight" in input) return number(input.weight);
       return parameters(Object.entries(input).filter(([key]) => key !== "parent"), "\n") || "✓";
     };
     const operators = recipe.rules.map((rule) => {
