@@ -203,6 +203,14 @@ class Archive:
         for number, item_set in self._rows(query, split):
             yield number, self._item_sets.item_ids(item_set)
 
+    def worked(self) -> list[tuple[float, float]]:
+        """Return when scores of the search, or of its screen, were committed, and how many seconds they had taken."""
+        query = (
+            "SELECT at, sum(seconds) FROM outcomes JOIN events ON event = seq WHERE split IN ('search', 'screen')"
+            " GROUP BY seq ORDER BY seq"
+        )
+        return [(float(at), float(seconds)) for at, seconds in self._rows(query)]
+
     @property
     def n_candidates(self) -> int:
         """How many candidates were asked."""

@@ -103,7 +103,7 @@ class Contents:
 def read_contents(archive: Archive) -> Contents:
     """Read an archive."""
     records = archive.records("search")
-    hours = _search_hours(records)
+    hours = _search_hours(records, archive.worked())
     landmarks = tuple(references(archive))
     campaign = archive.campaign
     noted = archive.noted("verification")
@@ -164,13 +164,14 @@ def _newest(archive: Archive, split: Split) -> Mapping[int, Estimate]:
     return {record.number: record.estimate for record in archive.records(split) if record.estimate is not None}
 
 
-def _search_hours(records: Sequence[Record]) -> NDArray[np.float64]:
+def _search_hours(records: Sequence[Record], worked: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """Return (n_told,) the search time of each: that between commits, but for what their work does not account for."""
     if not records:
         return np.empty(0)
-    at = np.array([r.at for r in records])
-    seconds = np.array([r.seconds for r in records])
+    at, seconds = np.array(worked).T
     gaps = np.diff(at, prepend=at[0] - seconds[0])
-    return np.asarray(np.cumsum(np.clip(gaps, 0.0, seconds + _OVERHEAD_S)) / 3600)
+    elapsed = np.cumsum(np.clip(gaps, 0.0, seconds + _OVERHEAD_S)) / 3600
+    return np.asarray(elapsed[np.searchsorted(at, [r.at for r in records], side="right") - 1])
 
 
 def _failures(records: Sequence[Record]) -> tuple[FailureGroup, ...]:

@@ -1,15 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.candidate import Candidate
+from evomerge.candidate import Candidate, Done
 from evomerge.report.contents import new_bests, read_contents
 from evomerge.report.details import details, task_scores
 from evomerge.report.panels import DRAWN_POINTS, dominated, panels, progress
 from evomerge.report.verdict import headline
-from fitness.scores import ItemScores
+from fitness.scores import Estimate, ItemScores
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification
 
 
@@ -62,6 +63,11 @@ def test_best_so_far_rises_and_lasts_until_the_last_outcome(archive: Archive) ->
     assert steps[1].best_parent == contents.scored.values[:3, 0].max()
 
 
+def with_seconds(outcome: tuple[Done, Estimate | None], seconds: float) -> tuple[Done, Estimate | None]:
+    done, estimate = outcome
+    return replace(done, seconds=seconds), estimate
+
+
 def test_a_pause_between_sessions_is_no_search_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     archive = Archive.create(tmp_path / "a.sqlite", CAMPAIGN)
@@ -72,6 +78,22 @@ def test_a_pause_between_sessions_is_no_search_time(tmp_path: Path, monkeypatch:
         archive.told([scored(rng, candidate, [0.5, 0.5])])
     # 2.5 s each; the third came a day later: its own 2.5 s and the 10 s of overhead that are allowed for
     assert read_contents(archive).hours * 3600 == pytest.approx(2.5 + 2.5 + 12.5)
+
+
+def test_candidates_scored_together_and_at_rungs_have_all_of_their_search_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    archive = Archive.create(tmp_path / "a.sqlite", CAMPAIGN)
+    clock = iter([1000.0, 1050.0, 1100.0, 1150.0, 1151.0])
+    monkeypatch.setattr("evomerge.archive.event_store.time.time", lambda: next(clock))
+    first, second, third, *_ = landmarks()
+    archive.asked(landmarks(), None)
+    archive.told([with_seconds(scored(rng, c, [0.5, 0.5]), 25.0) for c in (first, second)])  # together, in 50 s
+    for candidate in (third, first):  # 50 s each, up to a rung; then one of them is told
+        archive.told([with_seconds((scored(rng, candidate, [0.5, 0.5])[0], None), 50.0)], kind="held")
+    archive.told([with_seconds(scored(rng, third, [0.5, 0.5]), 50.0)])
+    assert read_contents(archive).hours * 3600 == pytest.approx(151.0)
 
 
 def test_the_task_of_an_item_is_what_stands_before_its_last_slash() -> None:
