@@ -12,6 +12,7 @@ import math
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 _OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least is 75 MiB; only item scores pass through it
 _SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _MAX_DIRECTORY_BYTES = 103 - len(_SOCKET)  # a socket's path: 107 bytes on Linux, 103 on macOS
+_CONNECT_TIMEOUT_S = 10.0
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -261,6 +263,7 @@ def _connect(closing: contextlib.ExitStack, address: str | None, run_dir: Path) 
                     **quiet,
                 )
             else:
+                _check_answers(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
                 ray.init(address=address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
             if address is None:
@@ -270,6 +273,13 @@ def _connect(closing: contextlib.ExitStack, address: str | None, run_dir: Path) 
                 "start one with `ray start --head`, or leave workers.address out"
             ) from error
         closing.callback(ray.shutdown)
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError where nothing answers at a `host:port`: Ray itself would try for minutes, and say so each time."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S).close()
 
 
 def _plain(error: RayError) -> str:

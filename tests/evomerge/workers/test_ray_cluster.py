@@ -119,15 +119,17 @@ for turn in range(2):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_that_does_not_run_is_one_clear_error(tmp_path: Path):
-    script = """
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "auto"])
+def test_a_cluster_that_does_not_run_is_one_clear_error_at_once(tmp_path: Path, address: str):
+    script = f"""
 try:
-    RayPool(make_scoring_worker, count=1, run_dir=run_dir, address="auto")
+    RayPool(make_scoring_worker, count=1, run_dir=run_dir, address={address!r})
 except WorkerSetupError as error:
     print(error)
 """
-    printed = run(script, tmp_path, RAY_TMPDIR=str(tmp_path))
-    assert printed.startswith("workers.address: expected a running Ray cluster at 'auto', found none")
+    # Without RAY_ADDRESS "auto" would take any Ray that runs on this machine.
+    printed = run(script, tmp_path, RAY_ADDRESS="127.0.0.1:1")
+    assert printed.startswith(f"workers.address: expected a running Ray cluster at {address!r}, found none")
     assert "ray start --head" in printed
     assert list(tmp_path.iterdir()) == []
 
