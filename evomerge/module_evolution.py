@@ -73,11 +73,12 @@ class ModuleEvolution:
     ) -> None:
         self.module = module
         self._score = score
-        self._targets = _floating(module.state_dict())
-        self._layout = FlatLayout(tuple(self._targets), tuple(t.numel() for t in self._targets.values()))
+        targets = _floating(module.state_dict())
+        self._layout = FlatLayout(tuple(targets), tuple(t.numel() for t in targets.values()))
+        self._targets = [target.view(-1) for target in targets.values()]
         self._flat = np.empty(self._layout.size, dtype=np.float32)
         self._parts = torch.split(torch.from_numpy(self._flat), list(self._layout.sizes))
-        self._stacked = torch.stack([_flattened(parent, self._targets) for parent in parents])
+        self._stacked = torch.stack([_flattened(parent, targets) for parent in parents])
         self._parents = self._stacked.numpy()
         self._parents.flags.writeable = False
         crossing: Crossing[Any]
@@ -125,12 +126,11 @@ class ModuleEvolution:
         if scores.shape != (self._n_items,):
             raise OptimiserError(f"score: expected {self._n_items} scores as before, found the shape {scores.shape}")
 
-    @torch.no_grad()
     def become(self, individual: Individual | NDArray[np.float32]) -> None:
         """Write an individual's weights into the module."""
         self._flat[:] = self._combined(individual) if isinstance(individual, Individual) else individual
-        for part, target in zip(self._parts, self._targets.values(), strict=True):
-            target.view(-1).copy_(part)
+        for part, target in zip(self._parts, self._targets, strict=True):
+            target.copy_(part)
 
     def _combined(self, individual: Individual) -> NDArray[np.float32]:
         lengths = np.diff(individual.boundaries)

@@ -175,7 +175,7 @@ class M2N2(Generic[G]):
             self._members.append(member)
             self._contest = None
             return
-        worst = self._worst([*self._members, member])
+        worst = self._worst([*(each.violation for each in self._members), member.violation])
         if worst < len(self._members):
             self._members[worst] = member
             self._scores[worst] = member.scores
@@ -186,10 +186,11 @@ class M2N2(Generic[G]):
         scores = self._scores[:n]
         return Contest(scores if self._all_positive else counted_from_zero(scores), self._competition)
 
-    def _worst(self, members: Sequence[Member[G]]) -> int:
-        fitness = self._contest_of(len(members)).fitness
-        violations = np.array([member.violation for member in members])
-        return int(np.argmin(np.where(violations == violations.max(), fitness, np.inf)))
+    def _worst(self, violations: Sequence[float]) -> int:
+        fitness, most = self._contest_of(len(violations)).fitness, max(violations)
+        if most:
+            fitness = np.where(np.equal(violations, most), fitness, np.inf)
+        return int(fitness.argmin())
 
 
 def _check_items(evaluation: Evaluation, items: tuple[str, ...]) -> None:

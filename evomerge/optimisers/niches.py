@@ -89,8 +89,10 @@ class Contest:
         """Return g of every member to the member `first`: (n_members,), at least 0."""
         lacking = np.flatnonzero(self.scores[first] < self._best)  # on all other items nobody has more
         better = self.scores.take(lacking, axis=1)
-        better -= better[first].copy()
-        np.maximum(better, 0.0, out=better)
+        own = better[first].copy()
+        if own.any():
+            better -= own
+            np.maximum(better, 0.0, out=better)
         return _weighed(better, self._worth_to_mates[lacking])
 
     def pair(self, rng: np.random.Generator) -> tuple[int, int]:

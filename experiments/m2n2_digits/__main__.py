@@ -18,7 +18,6 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -33,12 +32,11 @@ EVALUATIONS = {"scratch": 50_000, "pretrained": 10_000}
 def main() -> None:
     """Run the experiment."""
     options = _parser().parse_args()
-    torch.set_num_threads(1)  # what torch does here is too small to be worth sharing
     evaluations = options.evaluations or EVALUATIONS[options.start]
     console = Console(file=sys.stderr if options.json else sys.stdout, highlight=False)
     if options.peer is not None:
         found = side_by_side(options.peer, options.peer_python, start=options.start, evaluations=evaluations)
-        print(json.dumps(found) if options.json else "\n".join(f"{name}: {value:.1f}" for name, value in found.items()))
+        print(json.dumps(found) if options.json else "\n".join(f"{name}: {_rounded(found[name])}" for name in found))
         return
     runs: list[Run] = []
     for method in options.method:
@@ -84,6 +82,10 @@ def _seed(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"expected at least 0, found {number}")
     return number
+
+
+def _rounded(value: float | list[float]) -> str:
+    return ", ".join(f"{one:.1f}" for one in (value if isinstance(value, list) else [value]))
 
 
 def _in_words(each: Run) -> str:
