@@ -101,8 +101,17 @@ def _compiled(form: Form) -> Kernel:
     options: dict[str, str | int | bool | Callable[..., Any]] = {
         "emulate_precision_casts": True,  # or rounding to bfloat16 and back would be left out
         "compile_threads": 1,  # no processes of its own
+        "cpp.dynamic_threads": True,  # or what was compiled for a small tensor would merge large ones on one thread
     }
-    return cast("Kernel", torch.compile(own, fullgraph=True, dynamic=True, options=options))
+    compiled = torch.compile(own, fullgraph=True, dynamic=True, options=options)
+
+    def detached(read: Read, numbers: Numbers, out: Tensor) -> Tensor:
+        # What a tensor is a view of counts for torch: a kernel would be compiled for each number of its dimensions.
+        base = None if read.base is None else read.base.detach()
+        bare = Read([t.detach() for t in read.tensors], base, [t.detach() for t in read.ranks])
+        return cast("Tensor", compiled(bare, numbers, out.detach()))
+
+    return detached
 
 
 def _mode_from_environment() -> Mode:

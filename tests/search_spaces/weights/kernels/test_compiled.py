@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from torch._inductor.utils import fresh_cache, run_and_get_code
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import Input, Rule
@@ -58,6 +59,19 @@ def test_a_kernel_that_was_really_compiled_gives_the_bits_of_the_eager_one() -> 
 )
 def test_a_compiled_kernel_gives_the_values_of_the_eager_one(operator: str, dtype: torch.dtype) -> None:
     assert_compiled_equals_eager(merge_of(operator, dtype))
+
+
+@quiet
+@needs_a_compiler
+@pytest.mark.slow
+def test_one_kernel_serves_tensors_of_every_shape_and_uses_all_threads_though_the_first_was_small() -> None:
+    kernels, first = CompiledKernels("always"), merge_of("linear", torch.float32, n=100)
+    with fresh_cache(), torch._dynamo.config.patch(error_on_recompile=True):
+        _, code = run_and_get_code(lambda: merge_into(torch.empty(100), first, compiled=kernels))
+        matrix = torch.empty(100, 50)
+        assert merge_into(matrix.view(-1), merge_of("linear", torch.float32, n=5000), compiled=kernels)
+    assert "#pragma omp parallel" in code[0]
+    assert (len(kernels._kernels), kernels._mode) == (1, "always")
 
 
 @quiet
