@@ -98,7 +98,9 @@ def numbers_of(merge: Merge, segment: int, start: int) -> Numbers:
 
 
 def _reals(part: Part) -> list[float]:
-    return [part.weight, part.low[0], part.high[0], *part.chance, part.scale]
+    slope, intercept = part.chance
+    # Half of it, exactly: ranks are doubled.
+    return [part.weight, part.low[0], part.high[0], slope / 2.0, intercept, part.scale]
 
 
 def _integers(part: Part, segment: int, start: int) -> list[int]:
