@@ -13,12 +13,12 @@ from search_spaces.recipe import Recipe
 from search_spaces.weights.checkpoint_files import CONFIG, INDEX
 from search_spaces.weights.complete_directory import check_room, check_target, complete_or_nothing
 from search_spaces.weights.layer_behaviour import check_config_tells
+from search_spaces.weights.materialise import carry_out
 from search_spaces.weights.output_config import output_config
 from search_spaces.weights.output_tokenizer import tokenizer_files
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.plan import plan_tensors
 from search_spaces.weights.safetensors_writer import TensorSpec, split_shards, write_shard
-from search_spaces.weights.side_by_side import carry_out_all
 from search_spaces.weights.sources import output_names
 from search_spaces.weights.statistics import Statistics
 
@@ -79,7 +79,7 @@ def export(
             write_shard(
                 partial / file,
                 members,
-                lambda names: carry_out_all([plans[name] for name in names], parents, statistics=statistics),
+                lambda names: (carry_out(plans[name], parents, statistics=statistics) for name in names),
             )
         for file, path in copied.items():
             (partial / file).parent.mkdir(exist_ok=True)

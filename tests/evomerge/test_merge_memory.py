@@ -43,7 +43,7 @@ print(peak)
 
 # A checkpoint whose embedding is nearly all of it.
 LARGE = {"model.embed_tokens.weight": (ROWS, WIDTH), "model.layers.0.mlp.up_proj.weight": (2 * WIDTH, WIDTH)}
-# One of many tensors of eight megabytes in float32, which are made side by side.
+# One of many tensors of eight megabytes in float32.
 N_LAYERS = 48
 MANY = {"model.embed_tokens.weight": (WIDTH, WIDTH)} | {
     f"model.layers.{i}.mlp.up_proj.weight": (32 * WIDTH, WIDTH) for i in range(N_LAYERS)
@@ -96,6 +96,6 @@ def test_merging_holds_a_few_of_the_largest_tensor_whatever_the_model(operator: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operator", ["linear", "ties", "della"])
-def test_tensors_made_side_by_side_stay_within_the_same_bound(operator: str, tmp_path: Path) -> None:
+def test_a_model_of_many_tensors_holds_a_few_of_them_on_two_threads(operator: str, tmp_path: Path) -> None:
     one = 32 * WIDTH * WIDTH * 4
     assert one < peak_of_merging(operator, MANY, tmp_path, threads=2) <= 6 * one + SLACK

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from search_spaces.operators.counter import bits_below, segments, words
 from search_spaces.operators.threshold import below
-from search_spaces.threads import shared
 from search_spaces.weights.kernels.compiled import CompiledKernels
 from search_spaces.weights.kernels.elementwise import Numbers, Read, merge_elements
 from search_spaces.weights.kernels.form import Merge, Part
 
-# Blocks of float32 that fit a core's cache together. They are shared among threads, which then wait for each other once
-# a tensor and not once an operation.
-_BLOCK = 1 << 16
+# Blocks of float32 that fit the cores' caches together, and are worth sharing among torch's threads: Python's threads
+# would wait for the interpreter longer than they compute.
+_BLOCK = 1 << 18
 
 # torch compiles sizes of 0 and 1 apart; a few more elements are not worth a call either.
 _FEWEST_TO_COMPILE_FOR = 64
@@ -47,26 +46,20 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
     return finite
 
 
+@torch.no_grad()
 def _in_blocks(merge: Merge, out: Tensor, part: slice, segment: int, block: int) -> bool:
     """Merge a part of a segment in blocks, none of which has an element that is kept as a tie and one that is not."""
-
-    @torch.no_grad()
-    def largest(at: tuple[Numbers, int, int]) -> Tensor:
-        numbers, start, stop = at
-        here = slice(start, stop)
-        placed = numbers._replace(start=torch.tensor(start - part.start, dtype=torch.int32))
-        return merge_elements(merge.form, _read(merge, here), placed, out[here], ties=False)
-
     lasts = (merge.selection[1], *(last for p in merge.parts for _, last in (p.low, p.high)))
     borders = sorted({part.start, part.stop, *(last + 1 for last in lasts if part.start <= last < part.stop)})
-    blocks = [
-        (numbers, start, min(start + block, stop))
-        for first, stop in itertools.pairwise(borders)
-        for numbers in (numbers_of(without_ties(merge, first), segment, part.start),)
-        for start in range(first, stop, block)
-    ]
-    found = shared(largest, blocks)
-    return bool(torch.stack(found).isfinite().all())
+    finite = True
+    for first, stop in itertools.pairwise(borders):
+        numbers = numbers_of(without_ties(merge, first), segment, part.start)
+        for start in range(first, stop, block):
+            here = slice(start, min(start + block, stop))
+            placed = numbers._replace(start=torch.tensor(start - part.start, dtype=torch.int32))
+            largest = merge_elements(merge.form, _read(merge, here), placed, out[here], ties=False)
+            finite &= bool(largest.isfinite())
+    return finite
 
 
 def without_ties(merge: Merge, index: int) -> Merge:

@@ -9,12 +9,11 @@ import torch
 from search_spaces.operators.counter import segments
 from search_spaces.operators.sparsify import SUMMED_IN_A_ROW, row_sums
 from search_spaces.operators.threshold import Magnitudes
-from search_spaces.threads import shared
 from search_spaces.weights.kernels.blocks import numbers_of, without_ties
 from search_spaces.weights.kernels.elementwise import Row, survivors
 from search_spaces.weights.kernels.form import Form, Merge, Part, Survivors
 
-_AT_ONCE = 16 * SUMMED_IN_A_ROW
+_AT_ONCE = 64 * SUMMED_IN_A_ROW
 
 
 def l1_norms(magnitudes: Magnitudes, n: int, part: Part, surviving: Survivors) -> tuple[float, float]:
@@ -44,5 +43,5 @@ def l1_norms(magnitudes: Magnitudes, n: int, part: Part, surviving: Survivors) -
         for segment, first, end in segments(n)
         for start in range(first, end, _AT_ONCE)
     ]
-    rows = shared(sums, blocks)
+    rows = [sums(block) for block in blocks]
     return math.fsum(x for before, _ in rows for x in before), math.fsum(x for _, after in rows for x in after)

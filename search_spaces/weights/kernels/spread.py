@@ -13,14 +13,13 @@ from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
 from search_spaces.operators.sce import energy, n_selected, shares_of, squares, unit, variance
 from search_spaces.operators.threshold import Magnitudes
-from search_spaces.threads import shared
 from search_spaces.weights.kernels.form import Form, Merge, Part
 from search_spaces.weights.trims import DENSITY_STEPS
 
 if TYPE_CHECKING:
     from search_spaces.weights.kernels.task_vectors import TaskVectors
 
-_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 18
 
 
 def sce_merge(vectors: TaskVectors, dtype: torch.dtype) -> Merge:
@@ -76,15 +75,13 @@ def _computed(spread: Magnitudes, n: int) -> Tensor:
     """Return all of a variance."""
     whole = torch.empty(n)
 
-    def compute(part: slice) -> None:
+    for part in _blocks(n):
         whole[part] = spread(part)
-
-    shared(compute, _blocks(n))
     return whole
 
 
 def _n_varying(spread: Magnitudes, n: int) -> int:
-    return sum(shared(lambda part: int(np.count_nonzero(spread(part).numpy())), _blocks(n)))
+    return sum(int(np.count_nonzero(spread(part).numpy())) for part in _blocks(n))
 
 
 def _energies(
@@ -100,7 +97,7 @@ def _energies(
         return [energy(d if kept is None else d.mul_(kept), u) for d, u in zip(deltas, units, strict=True)]
 
     # Sums of whole numbers of units are exact: the order of the blocks changes nothing.
-    return tuple(map(sum, zip(*shared(energies, _blocks(vectors.n)), strict=True))) or (0.0,) * len(units)
+    return tuple(map(sum, zip(*map(energies, _blocks(vectors.n)), strict=True))) or (0.0,) * len(units)
 
 
 def _kept(spread: Tensor, selection: Trim, start: int) -> Tensor:
@@ -139,7 +136,7 @@ def _units(vectors: TaskVectors) -> list[float]:
     def largest() -> tuple[float, ...]:
         blocks = _blocks(vectors.n)
         magnitudes = [vectors.magnitudes(i) for i in range(len(vectors.tensors))]
-        peaks = shared(lambda part: [float(of(part).amax()) for of in magnitudes], blocks)
+        peaks = [[float(of(part).amax()) for of in magnitudes] for part in blocks]
         return tuple(map(max, zip(*peaks, strict=True))) or (0.0,) * len(magnitudes)
 
     return [unit(peak, vectors.n) for peak in vectors.statistics.numbers(("largest", *_key(vectors)), largest)]

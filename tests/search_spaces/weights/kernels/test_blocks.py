@@ -119,6 +119,7 @@ def test_tensors_of_many_blocks_have_the_bits_of_the_operators(operator: str, le
     try:
         torch.set_num_threads(threads)
         assert same_bits(carry_out(plan, parents), by_operator(plan, parents))
+        assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
 
