@@ -12,8 +12,8 @@ Spectral operators: their first layer's matrices with factors on disk, and the s
 Asked on two cores: averages and task arithmetic at most 3 times the floor; TIES, DARE, DELLA, Breadcrumbs and SCE at
 most 4 times; TIES at least 80 times faster than mergekit's graph (--mergekit: a Python with mergekit 0.1.5). Measured
 (2026-11-22, idle, floor 0.06 to 0.09 s): linear 2.2, task arithmetic 1.8, TIES 2.6, DARE 3.1 and 3.5, DELLA 2.9 and
-3.8, Breadcrumbs 2.5 and 2.5, SCE 2.7, MagMax 2.0; TIES 155 times faster than mergekit (0.23 s). DELLA also reads 2 bytes
-of rank per element and parent, which the floor leaves out: where the floor is at its least its ratio is 4.7.
+3.8, Breadcrumbs 2.5 and 2.5, SCE 2.7, MagMax 2.0; TIES 155 times faster than mergekit (0.23 s). DELLA also reads 2
+bytes of rank per element and parent, which the floor leaves out: where the floor is at its least its ratio is 4.7.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ is read once before, so that floor and merges find the parents in the page cache
 imports included. Processor seconds are all threads' together.
 
 Asked on two idle cores: at most 3 times the floor for elementwise operators. Measured (2026-11-22, --repeats 3
---threads 2, floor 0.9 to 1.4 s): linear 1.0, task arithmetic 0.6, MagMax 1.7, DARE 1.9 and 2.1. With a pass of their own
-for thresholds or norms: TIES 3.1, DARE with l1 3.2 and 3.3, SCE 3.3, Breadcrumbs 3.7 and 3.8. DELLA, which ranks every
-element: 9 to 11.
+--threads 2, floor 0.9 to 1.4 s): linear 1.0, task arithmetic 0.6, MagMax 1.7, DARE 1.9 and 2.1. With a pass of its
+own for thresholds or norms: TIES 3.1, DARE with l1 3.2 and 3.3, SCE 3.3, Breadcrumbs 3.7 and 3.8. DELLA, which
+ranks every element: 9 to 11.
 """
 
 from __future__ import annotations
