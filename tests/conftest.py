@@ -99,6 +99,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def one_thread() -> None:
+    """Each test begins with one: a campaign in this process takes all cores, and two tests then wait for each other."""
     torch.set_num_threads(1)
