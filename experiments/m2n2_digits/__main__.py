@@ -4,7 +4,7 @@
     python -m experiments.m2n2_digits --start pretrained --method m2n2 no_attraction no_split ga --seeds 1 2 3 4 5
     python -m experiments.m2n2_digits --peer NATURAL_NICHES_CHECKOUT --peer-python ITS_VENV/bin/python
 
-Cost: about a minute for 50,000 evaluations on one core, fifteen seconds for 10,000. Expected: mean test accuracy from
+Cost: about a minute for 50,000 evaluations on two cores, ten seconds for 10,000. Expected: mean test accuracy from
 scratch at least 86 % (released 87), from pre-trained halves at least 68 % (released 68.3), and there
 m2n2 > no_attraction > no_split > ga. With --peer: evaluations per second of this code and of the released one.
 """

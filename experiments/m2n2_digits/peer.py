@@ -46,24 +46,23 @@ def side_by_side(
         rounds: how often each runs: a shared machine's own speed changes within minutes.
     """
     command = [str(python.absolute()), "-c", _DRIVER, start, str(evaluations)]
-    theirs: list[float] = []
+    theirs: list[tuple[float, float]] = []
     ours: list[Run] = []
-    accuracy = 0.0
     for _ in range(rounds):
         done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ChildProcessError(f"--peer: the released code failed: {done.stderr.strip().splitlines()[-1]}")
         speed, accuracy, halves = json.loads(done.stdout)
-        theirs.append(speed)
+        theirs.append((speed, accuracy))
         run(start, "m2n2", 1, 20)
         ours.append(run(start, "m2n2", 1, evaluations, parents=halves and [unflattened(half) for half in halves]))
-    speeds = [each.evaluations_per_second for each in ours]
+    speeds, their_speeds = [each.evaluations_per_second for each in ours], [speed for speed, _ in theirs]
     return {
         "evaluations per second": median(speeds),
-        "evaluations per second, released code": median(theirs),
-        "times as fast": median(speeds) / median(theirs),
+        "evaluations per second, released code": median(their_speeds),
+        "times as fast": median(speeds) / median(their_speeds),
         "test accuracy (%)": 100 * ours[-1].test_accuracy,
-        "test accuracy (%), released code": 100 * accuracy,
+        "test accuracy (%), released code": 100 * theirs[-1][1],
         "every speed": speeds,
-        "every speed, released code": theirs,
+        "every speed, released code": their_speeds,
     }
