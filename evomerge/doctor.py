@@ -38,6 +38,7 @@ TESTED: Mapping[str, str] = {
     "typer": "0.29.2",
     "rich": "15.0.0",
     "plotly": "7.1.0",
+    "pandas": "3.1.1",
     "matplotlib": "3.11.2",
     "jinja2": "3.1.6",
     "huggingface-hub": "2.4.0",
@@ -45,6 +46,8 @@ TESTED: Mapping[str, str] = {
     "packaging": "26.3",
     "pyyaml": "6.0.3",
 }
+# The extras of parts that a user may leave out.
+OPTIONAL = ("lm-eval", "ray", "png", "notebook")
 MEMORY_GIB = 4.0
 DISK_GIB = 10.0
 
@@ -57,7 +60,7 @@ class Finding:
         subject: what.
         status: ok; warn: it may not work as tested; missing: it will not work.
         found: what there is.
-        advice: what to do; empty when ok.
+        advice: what to do; empty when there is nothing to do.
     """
 
     subject: str
@@ -90,19 +93,26 @@ def _python() -> Finding:
 def _packages() -> Iterator[Finding]:
     for text in metadata.requires("evomerge") or []:
         requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            yield package_finding(requirement, TESTED.get(requirement.name.lower()))
+        for extra in ("", *OPTIONAL) if requirement.marker else ("",):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                yield package_finding(requirement, TESTED.get(requirement.name.lower()), extra)
 
 
-def package_finding(requirement: Requirement, tested: str | None) -> Finding:
-    """Compare the installed version with what is required and with the newest that was tested (None: none was)."""
+def package_finding(requirement: Requirement, tested: str | None, extra: str = "") -> Finding:
+    """Compare the installed version with what is required and with the newest that was tested (None: none was).
+
+    A package of an extra may be missing.
+    """
     name = requirement.name
+    wanted = f"{name}{requirement.specifier}"
     try:
         found = Version(metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(name, "missing", "not installed", f"pip install '{requirement}'")
+        if extra:
+            return Finding(name, "ok", "not installed", f"optional: pip install 'evomerge[{extra}]'")
+        return Finding(name, "missing", "not installed", f"pip install '{wanted}'")
     if not requirement.specifier.contains(found, prereleases=True):
-        return Finding(name, "warn", str(found), f"evomerge needs {requirement.specifier}: pip install '{requirement}'")
+        return Finding(name, "warn", str(found), f"evomerge needs {requirement.specifier}: pip install '{wanted}'")
     if tested is not None and found.release[:2] > Version(tested).release[:2]:
         return Finding(name, "warn", str(found), f"newer than {tested}, the newest that was tested")
     return Finding(name, "ok", str(found))

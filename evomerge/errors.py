@@ -1,34 +1,50 @@
-"""Which errors are a user's to mend, and what exit code they give."""
+"""The root of every error that is a user's to mend, the exit code that it gives, and what optional parts need."""
 
 from __future__ import annotations
 
-from evomerge.archive import ArchiveError
-from evomerge.campaign.loop import CampaignError, SearchInterruptedError
-from evomerge.config.errors import ConfigError
-from evomerge.front import PickError
-from evomerge.optimisers.errors import OptimiserError
-from evomerge.run_directory import RunDirectoryError
-from evomerge.verification.result import VerificationError
-from evomerge.workers.errors import WorkerSetupError
-from fitness.errors import FitnessError
-from search_spaces.errors import SpaceError
+import difflib
+import importlib.util
+from collections.abc import Iterable
+from typing import ClassVar
 
-WRONG_USAGE = (ConfigError, OptimiserError, PickError)
-WORK_FAILED = (
-    ArchiveError,
-    CampaignError,
-    FitnessError,
-    OSError,
-    RunDirectoryError,
-    SearchInterruptedError,
-    SpaceError,
-    VerificationError,
-    WorkerSetupError,
-)
+
+class EvomergeError(Exception):
+    """Something expected went wrong; the message says what was expected, what was found, and what to do.
+
+    Attributes:
+        exit_code: what the command line ends with: 1 the work failed, 2 wrong usage or config.
+    """
+
+    exit_code: ClassVar[int] = 1
 
 
 def exit_code(error: Exception) -> int | None:
-    """Return 2 for wrong usage or config, 1 for work that failed, None for a defect of evomerge itself."""
-    if isinstance(error, WRONG_USAGE):
-        return 2
-    return 1 if isinstance(error, WORK_FAILED) else None
+    """Return the error's own exit code, 1 for one of the operating system, None for a defect of evomerge itself."""
+    if isinstance(error, EvomergeError):
+        return error.exit_code
+    return 1 if isinstance(error, OSError) else None
+
+
+class MissingExtraError(EvomergeError, ImportError):
+    """What was asked for needs a library that `pip install evomerge` leaves out."""
+
+
+def is_installed(library: str) -> bool:
+    """Return whether a library can be imported; imports nothing."""
+    return importlib.util.find_spec(library) is not None
+
+
+def require(library: str, extra: str) -> None:
+    """Do nothing if a library of an extra is installed.
+
+    Raises:
+        MissingExtraError: it is not; one sentence with the pip command.
+    """
+    if not is_installed(library):
+        raise MissingExtraError(f"{library} is not installed and this needs it: pip install 'evomerge[{extra}]'")
+
+
+def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
+    """Return a hint that names the nearest known word, or `otherwise` when none is near."""
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise

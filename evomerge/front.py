@@ -11,6 +11,7 @@ import numpy as np
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
+from evomerge.errors import EvomergeError
 from evomerge.pareto import constrained_front, knee
 from evomerge.predicted_front import read_prediction
 from evomerge.screen_agreement import read_screen_agreement
@@ -18,8 +19,10 @@ from evomerge.verification.result import Verification
 from fitness.scores import Estimate, ObjectiveEstimate, Stopped
 
 
-class PickError(ValueError):
+class PickError(EvomergeError, ValueError):
     """What was asked for cannot be picked."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)

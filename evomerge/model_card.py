@@ -6,8 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 
-import yaml
-
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate
 from evomerge.report.contents import campaign_settings, recorded_versions
@@ -100,14 +98,18 @@ def fenced(text: str, language: str) -> str:
 
 def _front_matter(recipe: Recipe, licence: str | None) -> str:
     """Return the hub's metadata; `base_model` may only name models on the hub, so directories are left out."""
+    from huggingface_hub import ModelCardData
+
     named = dict.fromkeys(recipe.parents[parent].model for parent in (*_merged_parents(recipe), recipe.base))
     models = [model for model in named if _HUB_ID.fullmatch(model)]
-    data: dict[str, object] = {"library_name": "transformers", "tags": ["merge", "evomerge"]}
-    if models:
-        data |= {"base_model": models, "base_model_relation": "merge"}
-    if licence:
-        data["license"] = licence
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    data = ModelCardData(
+        library_name="transformers",
+        tags=["merge", "evomerge"],
+        base_model=models or None,
+        license=licence,
+        base_model_relation="merge" if models else None,
+    )
+    return f"{data.to_yaml()}\n"
 
 
 def _merged_parents(recipe: Recipe) -> list[str]:

@@ -14,9 +14,10 @@ import yaml
 
 from evomerge.archive import Archive
 from evomerge.config import CampaignConfig
+from evomerge.errors import EvomergeError
 
 
-class RunDirectoryError(RuntimeError):
+class RunDirectoryError(EvomergeError, RuntimeError):
     """The run directory cannot be used."""
 
 

@@ -1,5 +1,9 @@
 """The errors of this room."""
 
+from evomerge.errors import EvomergeError, did_you_mean, require
 
-class FitnessError(ValueError):
+__all__ = ["FitnessError", "did_you_mean", "require"]
+
+
+class FitnessError(EvomergeError, ValueError):
     """A task, item or model cannot be scored; the message says what was expected, found, and what to do."""

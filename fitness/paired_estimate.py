@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fitness.estimators import Objective, item_shares
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
-
-Floats = NDArray[np.float64]
+from fitness.typing import Floats
 
 
 def paired_estimate(

@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fitness.errors import FitnessError
 from fitness.estimators import Objective, item_shares
 from fitness.scores import ItemScores
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 # Stakes, as shares of what may be lost at most.
 BETS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
 

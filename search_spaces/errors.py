@@ -1,5 +1,9 @@
 """The errors of this room."""
 
+from evomerge.errors import EvomergeError, did_you_mean
 
-class SpaceError(ValueError):
+__all__ = ["SpaceError", "did_you_mean"]
+
+
+class SpaceError(EvomergeError, ValueError):
     """A parent, recipe or search space is not usable; the message says what was expected, found, and what to do."""

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search_spaces.errors import SpaceError
 from search_spaces.flow import Flow
@@ -20,9 +19,9 @@ from search_spaces.layer_path import MERGED, Step, steps_of
 from search_spaces.recipe import Input, ModuleKind, Recipe, Rule, Where
 from search_spaces.space import Landmark
 from search_spaces.structure import Structure
+from search_spaces.typing import Genome
 from search_spaces.weight_space import WeightSpace
 
-Genome = NDArray[np.float64]
 _KINDS: tuple[ModuleKind, ...] = get_args(ModuleKind)
 
 

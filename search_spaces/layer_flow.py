@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search_spaces.errors import SpaceError
 from search_spaces.flow import Flow
@@ -24,8 +23,7 @@ from search_spaces.recipe import (
 )
 from search_spaces.space import Landmark
 from search_spaces.structure import Structure
-
-Genome = NDArray[np.float64]
+from search_spaces.typing import Genome
 
 
 class LayerFlowSpace:

@@ -18,7 +18,7 @@ from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.rules import rules_of
 from search_spaces.mergekit.writing import to_mergekit
 from search_spaces.recipe import ExportDtype, Recipe
-from search_spaces.weights.parents import Checkpoint
+from search_spaces.weights.checkpoint import Checkpoint
 
 __all__ = ["read_mergekit", "to_mergekit"]
 

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from search_spaces.errors import SpaceError
@@ -178,7 +179,7 @@ class Recipe:
                 raise SpaceError(f"parents: expected one of {sorted(self.parents)}, found {name!r}")
         _check_input_scales(self.input_scales, self.layers)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return 64 hex digits that are equal exactly when two recipes describe the same merge."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()

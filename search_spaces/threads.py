@@ -15,7 +15,7 @@ R = TypeVar("R")
 _FEWEST_A_THREAD = 8
 
 
-def shared(work: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+def parallel_map(work: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
     """Return what `work` makes of each block, shared among as many threads as torch uses, if there are many.
 
     Each of them has one of torch's threads; what torch alone computes is better left to its own.

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search_spaces.errors import SpaceError
 from search_spaces.genes import Gene, GeneInfo, Genes, Key
 from search_spaces.groups import Group, Groups, covers, layout
-from search_spaces.landmarks import weight_landmarks
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, operator_named
 from search_spaces.recipe import (
@@ -28,10 +26,9 @@ from search_spaces.recipe import (
 from search_spaces.scales import Options
 from search_spaces.settings import Setting, at_layer
 from search_spaces.soup_weights import Form, SoupWeights
-from search_spaces.space import Landmark
+from search_spaces.space import Landmark, weight_landmarks
 from search_spaces.structure import Structure
-
-Genome = NDArray[np.float64]
+from search_spaces.typing import Genome
 
 
 class WeightSpace:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from evomerge.errors import EvomergeError
+
 SCHEMA_VERSION = 2  # 1 knew no candidates that were stopped
 TABLES = (
     "CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -21,7 +23,7 @@ TABLES = (
 )
 
 
-class ArchiveError(RuntimeError):
+class ArchiveError(EvomergeError, RuntimeError):
     """The archive cannot be read or written; what was committed before is intact."""
 
 

@@ -16,6 +16,7 @@ from evomerge.assembly.screening import build_screening
 from evomerge.assembly.space import build_space
 from evomerge.campaign.incumbents import blocks
 from evomerge.config import CampaignConfig
+from evomerge.errors import require
 from evomerge.verification.benchmark_test_sets import check_allowed
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
@@ -239,6 +240,7 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
         torch.set_num_threads(threads_per_worker(1, workers.cpus, available_cores()))
         together = workers.together or _TOGETHER.get(parts.config.space.kind, 1)
         return InProcessPool(lambda: build_worker(parts), together=together)
+    require("ray", "ray")
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(

@@ -17,7 +17,8 @@ from search_spaces.layer_flow import LayerFlowSpace
 from search_spaces.layer_path import MERGED
 from search_spaces.space import SearchSpace
 from search_spaces.weight_space import WeightSpace
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.checkpoint import Checkpoint
+from search_spaces.weights.parents import Parents
 from search_spaces.weights.scale_folding import check_foldable
 
 

@@ -19,6 +19,7 @@ from evomerge.campaign.progress import Limits, Progress
 from evomerge.campaign.racing import Racing, RacingPlan
 from evomerge.campaign.replay import CampaignError
 from evomerge.candidate import Candidate, Done
+from evomerge.errors import EvomergeError
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.workers.protocol import WorkerPool
 from fitness.protocols import Estimator
@@ -32,7 +33,7 @@ SEARCH = Budget("search")
 __all__ = ["Campaign", "CampaignError", "Ending", "SearchInterruptedError"]
 
 
-class SearchInterruptedError(RuntimeError):
+class SearchInterruptedError(EvomergeError, RuntimeError):
     """The user stopped the search; everything told is in the archive."""
 
 

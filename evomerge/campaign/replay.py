@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from evomerge.archive import Asked, Record
 from evomerge.archive.codec import pack_genome
 from evomerge.candidate import Candidate, Evaluation, Failure, Outcome
+from evomerge.errors import EvomergeError
 
 
-class CampaignError(RuntimeError):
+class CampaignError(EvomergeError, RuntimeError):
     """The search cannot go on; everything told before is in the archive."""
 
 

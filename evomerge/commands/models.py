@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from evomerge.errors import require
+
 if TYPE_CHECKING:
     from fitness.tasks.prompts import Prompts
 
@@ -27,6 +29,7 @@ def evaluate(
 
     An lm-eval task is measured by all of its metrics, or by the one that follows its name after a colon.
     """
+    require("lm_eval", "lm-eval")
     from evomerge.assembly.live_models import load_checkpoint
     from fitness.engine.lm_eval_backend import EngineLM
     from fitness.engine.tokenizer import load_tokenizer
@@ -64,6 +67,7 @@ def evaluate(
 
 def lm_eval(arguments: Sequence[str]) -> None:
     """Run lm-eval's own command line, with the engine as `--model evomerge`."""
-    from fitness.engine.lm_eval_command_line import run_command_line
+    require("lm_eval", "lm-eval")
+    from fitness.engine.lm_eval_backend import run_command_line
 
     run_command_line(arguments)

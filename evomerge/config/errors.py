@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,10 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from evomerge.errors import EvomergeError, did_you_mean
+
+__all__ = ["MISMATCH", "ConfigError", "ConfigProblem", "did_you_mean", "in_words", "mismatch", "refuse"]
 
 MISMATCH = "campaign_mismatch"
 
@@ -38,8 +41,10 @@ class ConfigProblem:
         return f"{key}expected {self.expected}, found {self.found}{hint}"
 
 
-class ConfigError(ValueError):
+class ConfigError(EvomergeError, ValueError):
     """A campaign file that cannot be used; `str()` is one line per problem, in the order of the file."""
+
+    exit_code = 2
 
     def __init__(self, path: Path, problems: Iterable[ConfigProblem]) -> None:
         self.path = path
@@ -66,12 +71,6 @@ def refuse(problems: Sequence[InitErrorDetails]) -> NoReturn:
     pydantic adds the line errors of a `ValidationError` raised inside a validator to those of the whole model.
     """
     raise ValidationError.from_exception_data("campaign", list(problems))
-
-
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """Return a hint that names the nearest known word, or an empty string when none is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else ""
 
 
 def in_words(value: object) -> str:

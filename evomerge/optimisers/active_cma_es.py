@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.seeds import stream
+from evomerge.typing import Genome
 
 if TYPE_CHECKING:
     import cma
 
 logger = logging.getLogger(__name__)
 
-Genome = NDArray[np.float64]
 # A gene that counts again is varied by at least this share of the initial step, however far the others converged.
 LEAST_SHARE = 0.1
 

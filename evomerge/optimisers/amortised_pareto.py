@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
@@ -24,8 +24,8 @@ from evomerge.optimisers.surrogates.objectives import Measured, ObjectiveSurroga
 from evomerge.optimisers.surrogates.predicted_front import FEWEST, search_front
 from evomerge.optimisers.surrogates.selection import Selection
 from evomerge.seeds import stream, stream_seed
+from evomerge.typing import Floats
 
-Floats = NDArray[np.float64]
 _LOG = logging.getLogger(__name__)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from evomerge.errors import did_you_mean
 from evomerge.optimisers.errors import OptimiserError
 
 # pycma's options that would break a promise of ours, and what to use instead.
@@ -40,9 +40,8 @@ def check_options(options: Mapping[str, Any]) -> None:
             reason = OWNED_OPTIONS.get(name, "evomerge logs by itself")
             raise OptimiserError(f"{name}: expected an option of pycma that evomerge passes on; {reason}")
         if name not in known:
-            nearest = difflib.get_close_matches(name, known - set(OWNED_OPTIONS), n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else "; `cma.CMAOptions()` lists them"
-            raise OptimiserError(f"{name}: expected an option of pycma{hint}")
+            hint = did_you_mean(name, known - set(OWNED_OPTIONS), "`cma.CMAOptions()` lists them")
+            raise OptimiserError(f"{name}: expected an option of pycma; {hint}")
         numbers = value if isinstance(value, (list, tuple)) else [value]
         if not all(isinstance(number, (bool, int, float)) for number in numbers):
             raise OptimiserError(f"{name}: expected a number, a boolean or a list of numbers, found {value!r}")

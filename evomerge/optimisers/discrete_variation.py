@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from evomerge.typing import Genome
 from search_spaces.structure import OFF, ON, Structure
-
-Genome = NDArray[np.float64]
 
 # Exponent of the power law of mutation sizes (Doerr et al. 2017, "Fast Genetic Algorithms", section 4).
 BETA = 1.5

@@ -13,8 +13,8 @@ from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
 from evomerge.optimisers.losses import check_weights, mean_loss
 from evomerge.optimisers.protocol import Optimiser
+from evomerge.typing import Genome
 
-Genome = NDArray[np.float64]
 Members = tuple[int, ...]
 
 

@@ -15,9 +15,10 @@ from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
 from evomerge.optimisers.losses import check_weights, mean_loss
-from evomerge.optimisers.pair_front import Floats, PairFront, Unit
+from evomerge.optimisers.pair_front import PairFront, Unit
 from evomerge.optimisers.surrogates.front_search import FrontSearch
 from evomerge.seeds import stream_seed
+from evomerge.typing import Floats
 
 
 class NestedPareto:

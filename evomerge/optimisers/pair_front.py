@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.amortised_pareto import AmortisedPareto
 from evomerge.optimisers.surrogates.front_search import FrontSearch
 from evomerge.optimisers.surrogates.objectives import fit_objectives, measured
 from evomerge.optimisers.surrogates.predicted_front import FEWEST
+from evomerge.typing import Floats
 
-Floats = NDArray[np.float64]
 DESIGN = 12  # (2 + 1)(2 + 2)
 
 

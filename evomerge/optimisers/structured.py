@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.active_cma_es import ActiveCmaEs
@@ -21,9 +20,9 @@ from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
 from evomerge.optimisers.losses import Losses, Penalised, check_weights, mean_loss, violation_of
 from evomerge.seeds import stream
+from evomerge.typing import Genome
 from search_spaces.structure import Structure
 
-Genome = NDArray[np.float64]
 Discrete = Literal["ga", "one_plus_lambda"]
 
 CROSSOVER = 0.8

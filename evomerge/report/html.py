@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.archive import Archive
+from evomerge.errors import is_installed
 from evomerge.predicted_front import Prediction, read_prediction
 from evomerge.report.contents import Contents, read_contents
 from evomerge.report.details import details
@@ -32,7 +33,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     Args:
         archive: only read.
         out_file: replaced as a whole: whoever reloads it never sees half a page.
-        png_dir: made when missing; None for no PNGs.
+        png_dir: made when missing; None for no PNGs, and there are none without matplotlib (the extra `png`).
 
     Returns:
         `out_file`.
@@ -50,7 +51,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
         partial.replace(out_file)
     finally:
         partial.unlink(missing_ok=True)
-    if png_dir is not None:
+    if png_dir is not None and is_installed("matplotlib"):
         save_images(archive, contents, png_dir)
     return out_file
 

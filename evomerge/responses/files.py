@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from evomerge.errors import require
 from fitness.errors import FitnessError
 from fitness.irt.response_matrix import ResponseMatrix
 from fitness.scores import ItemScores
@@ -61,6 +62,7 @@ def read_matrix(path: Path) -> ResponseMatrix:
 
 def keep_row(directory: Path, row: KeptRow) -> None:
     """Write one row as a Parquet file of its own, whole or not at all."""
+    require("datasets", "lm-eval")
     from datasets import Dataset
 
     n = len(row.scores.item_ids)
@@ -181,6 +183,7 @@ def _assembled(cells: Mapping[tuple[str, str], float], path: Path) -> ResponseMa
 
 
 def _parquet(paths: Sequence[Path]) -> dict[str, list[Any]]:
+    require("datasets", "lm-eval")
     from datasets import Dataset
 
     # The library copies what it reads into a cache, which nobody would ever use again.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from functools import cache
+from typing import Literal
 
+from pydantic import TypeAdapter
+
+from evomerge.errors import EvomergeError
 from fitness.scores import ObjectiveEstimate, Split
 from fitness.statistics import Difference, Flips
 
 Standing = Literal["better", "trade_off", "not_shown"]
 
 
-class VerificationError(RuntimeError):
+class VerificationError(EvomergeError, RuntimeError):
     """There is nothing to verify, or a parent cannot be scored."""
 
 
@@ -167,17 +170,12 @@ class Verification:
     @staticmethod
     def from_json(text: str) -> Verification:
         """Read what `to_json` wrote, in this version or an earlier one."""
-        data = json.loads(text)
-        known = {key: data[key] for key in ("chosen_on", "margin") if key in data}
-        return Verification(
-            tuple(_row(row) for row in data["rows"]),
-            data["best_parent"],
-            data["winner"],
-            wins=data["wins"],
-            verdict=data["verdict"],
-            winners=tuple(_winner(winner) for winner in data.get("winners", ())),
-            **known,
-        )
+        return _adapter().validate_json(text)
+
+
+@cache
+def _adapter() -> TypeAdapter[Verification]:
+    return TypeAdapter(Verification)
 
 
 def interval(difference: Difference, confidence: float = 0.95) -> str:
@@ -194,36 +192,3 @@ def _masks(masks: FreshMasks) -> str:
         f"with {len(masks.means)} other random masks: {low:.3f} to {high:.3f} on {masks.split} items, with its own, "
         f"which are exported, {masks.own:.3f}"
     )
-
-
-def _row(data: Mapping[str, Any]) -> Row:
-    return Row(
-        data["name"],
-        data["candidate"],
-        data["kind"],
-        tuple(ObjectiveEstimate(**o) for o in data["objectives"]),
-        mean=data["mean"],
-        difference=_difference(data["difference"]),
-    )
-
-
-def _winner(data: Mapping[str, Any]) -> Winner:
-    masks = data["masks"]
-    nested = {
-        "picks": tuple(data["picks"]),
-        "objectives": tuple(data["objectives"]),
-        "comparisons": tuple(
-            Comparison(c["name"], c["kind"], Difference(**c["mean"]), tuple(Difference(**o) for o in c["objectives"]))
-            for c in data["comparisons"]
-        ),
-        "gap": _difference(data["gap"]),
-        "flips": tuple(Flips(**flips) for flips in data["flips"]),
-        "masks": None
-        if masks is None
-        else FreshMasks(masks["split"], masks["own"], tuple(masks["seeds"]), tuple(masks["means"])),
-    }
-    return Winner(**{**data, **nested})
-
-
-def _difference(data: Mapping[str, Any] | None) -> Difference | None:
-    return None if data is None else Difference(**data)

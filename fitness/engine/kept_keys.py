@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,10 +22,10 @@ class Trunk:
         self.nodes: Ints = np.empty(0, dtype=np.int64)
         self._buffers: dict[int, KeysAndValues] = {}
 
-    def __iter__(self) -> Iterator[tuple[int, KeysAndValues]]:
-        """Yield each layer with its keys and values, (1, n_heads, n_kept, d)."""
-        for layer, (keys, values) in self._buffers.items():
-            yield layer, (keys[:, :, : len(self.nodes)], values[:, :, : len(self.nodes)])
+    def by_layer(self) -> dict[int, KeysAndValues]:
+        """Return layer -> its keys and values, (1, n_heads, n_kept, d): views of the buffers."""
+        n = len(self.nodes)
+        return {layer: (keys[:, :, :n], values[:, :, :n]) for layer, (keys, values) in self._buffers.items()}
 
     def write(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> KeysAndValues:
         """Write keys and values (1, n_heads, n_new, d) behind the kept ones, and return views of both together.
@@ -91,7 +89,7 @@ class Slots:
     def load(self, slot: int, trunk: Trunk, places: slice) -> None:
         """Copy consecutive nodes of a trunk to the beginning of a slot."""
         n_tokens = places.stop - places.start
-        for layer, (key, value) in trunk:
+        for layer, (key, value) in trunk.by_layer().items():
             keys, values = self._layer(layer, key, value)
             keys[slot, :, :n_tokens], values[slot, :, :n_tokens] = key[0, :, places], value[0, :, places]
 

@@ -1,7 +1,7 @@
 """What a task asks of a language model, what it gets back, and the protocol that hides the engine between the two.
 
 A task states requests (text in), the engine turns them into a plan once per campaign (tokenised, ordered, laid out),
-and the plan answers them with any model of the family. Plain padded batches (`plain.py`) are one engine.
+and the plan answers them with any model of the family. `trie.py` is the engine.
 """
 
 from __future__ import annotations

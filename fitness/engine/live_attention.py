@@ -47,7 +47,7 @@ class LiveAttention:
     """
 
     def __init__(self, rows: LiveRows, trie: TokenTrie, trunk: Trunk, slots: Slots, device: torch.device) -> None:
-        self._trunk, self._slots = dict(trunk), slots
+        self._trunk, self._slots = trunk.by_layer(), slots
         self._places = torch.from_numpy(rows.n_own).to(device)
         self._longest = int(rows.n_own.max(initial=0)) + 1
         distances = rows.n_own[:, None] - np.arange(self._longest)

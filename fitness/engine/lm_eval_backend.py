@@ -6,13 +6,17 @@ Follows `lm_eval.models.huggingface.HFLM` (0.4.13) in everything that a score de
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import lm_eval.models  # noqa: F401  # lm-eval registers its own models only while none is registered
 import torch
+from lm_eval.__main__ import cli_evaluate
 from lm_eval.api.model import LM, TemplateLM
+from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 from torch import nn
 
@@ -31,6 +35,7 @@ from fitness.engine.lm_eval_generation import MAX_NEW_TOKENS, completion
 from fitness.engine.lm_eval_model_args import ModelArguments, load_model
 from fitness.engine.tokenizer import Tokenizer, tokenizer_for
 from fitness.engine.trie import TrieLanguageModel
+from fitness.errors import FitnessError
 
 log = logging.getLogger(__name__)
 
@@ -214,3 +219,21 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
 def _value(answer: Answer) -> float:
     assert isinstance(answer, LogLikelihood)
     return answer.value
+
+
+def run_command_line(arguments: Sequence[str]) -> None:
+    """Run lm-eval's own command line, with the engine as `--model evomerge`.
+
+    Raises:
+        SystemExit: as lm-eval's command line does.
+        FitnessError: whatever else stops it; its traceback is in the log at level DEBUG.
+    """
+    register_model("evomerge")(EngineLM)
+    sys.argv = ["lm-eval", *arguments]
+    try:
+        cli_evaluate()
+    except FitnessError:
+        raise
+    except Exception as error:  # lm-eval tells wrong usage and defects alike
+        log.debug("lm-eval failed", exc_info=True)
+        raise FitnessError(f"lm-eval: {type(error).__name__}: {error}") from error

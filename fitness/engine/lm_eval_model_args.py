@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 from fitness.engine.budget import DEFAULT_BUDGET
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, did_you_mean
 
 _DECIDED_BY_THE_ENGINE = {"batch_size", "max_batch_size", "logits_cache"}
 _BITS = {None: 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
@@ -132,6 +131,5 @@ def _bytes(size: object) -> int | None:
 
 
 def _unknown(key: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"the engine takes {', '.join(sorted(known))}"
+    hint = did_you_mean(key, known, f"the engine takes {', '.join(sorted(known))}")
     return f"{key}: expected an argument that the engine has, found another; {hint}"

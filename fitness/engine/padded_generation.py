@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from fitness.engine.batching import pack
 from fitness.engine.decoding import Decoding, extend
 from fitness.engine.forward import accepts
 from fitness.engine.memory import Sizes
+from fitness.engine.rows import pack
 from fitness.engine.tokenizer import Tokenizer
 from fitness.engine.windows import Prompt
 

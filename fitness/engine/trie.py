@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from torch import nn
+from collections.abc import Sequence
 
 from fitness.engine.budget import DEFAULT_BUDGET
 from fitness.engine.language_model import Request
 from fitness.engine.layout import Mode
-from fitness.engine.memory import Sizes, fitting_sizes
-from fitness.engine.model_kind import kind_of
-from fitness.engine.probe import exact_mode
+from fitness.engine.memory import Sizes
+from fitness.engine.sizing import Sizing
 from fitness.engine.tokenizer import Tokenizer
 from fitness.engine.trie_plan import TriePlan
-from fitness.engine.windows import Window
-from fitness.errors import FitnessError
 
 
 class TrieLanguageModel:
@@ -38,42 +33,9 @@ class TrieLanguageModel:
         mode: Mode | None = None,
         sizes: Sizes | None = None,
     ) -> None:
-        if memory < 2**20:
-            raise FitnessError(f"memory: expected at least 1 MiB, found {memory} bytes")
         self.tokenizer = tokenizer
-        self._memory = memory
-        self._mode = mode
-        self._sizes = sizes
-        self._modes: dict[str, Mode] = {}
-        self._fitting: dict[str, Sizes] = {}
+        self.sizing = Sizing(tokenizer.n_tokens, memory, mode, sizes)
 
     def plan(self, requests: Sequence[Request], block_ends: Sequence[int] | None = None) -> TriePlan:
         """Tokenise requests and share what is equal (see `LanguageModel.plan`)."""
-        return TriePlan(self, requests, block_ends)
-
-    def mode(self, model: nn.Module, windows: Callable[[], Sequence[Window]]) -> Mode:
-        """Return how models of this kind are run, found on `windows` where it is not known yet."""
-        key = kind_of(model)
-        if self._mode is None and key not in self._modes:
-            self._modes[key] = exact_mode(model, windows())
-        return self._mode or self._modes[key]
-
-    def sizes(self, model: nn.Module) -> Sizes:
-        """Return what a forward pass of models of this kind may hold."""
-        key = kind_of(model)
-        if key not in self._fitting:
-            self._fitting[key] = self._sizes or fitting_sizes(
-                model, n_vocabulary=self.tokenizer.n_tokens, budget=self._memory
-            )
-        return self._fitting[key]
-
-    def shrink(self, model: nn.Module) -> None:
-        """Halve the sizes for models of this kind, from now on.
-
-        Raises:
-            FitnessError: they cannot be halved any more.
-        """
-        sizes = self._fitting[kind_of(model)]
-        if sizes.tokens == sizes.reads == 1:
-            raise FitnessError("one token alone does not fit in memory: free some, or use a smaller model")
-        self._fitting[kind_of(model)] = sizes.halved()
+        return TriePlan(self.tokenizer, self.sizing, requests, block_ends)

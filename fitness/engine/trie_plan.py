@@ -5,26 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from torch import nn
 
-from fitness.engine.forward import device_of
+from fitness.engine.forward import device_of, kind_of
 from fitness.engine.generation import Generation
 from fitness.engine.language_model import Answer, LogLikelihood, Request
 from fitness.engine.layer_trie import LayeredModel, LayerTrie, layered
 from fitness.engine.layout import Layout, Mode
 from fitness.engine.memory import Sizes, free_memory, is_out_of_memory
-from fitness.engine.model_kind import kind_of
 from fitness.engine.packed import PackedLayout
-from fitness.engine.plan_statistics import LayerCounts, PlanStatistics
 from fitness.engine.rows import RowLayout
-from fitness.engine.shared_run import SharedRun
+from fitness.engine.shared_run import LayerCounts, PlanStatistics, SharedRun
+from fitness.engine.sizing import Sizing
+from fitness.engine.tokenizer import Tokenizer
 from fitness.engine.windows import Prompt, Window, tokenise
 from fitness.errors import FitnessError
-
-if TYPE_CHECKING:
-    from fitness.engine.trie import TrieLanguageModel
 
 _GPU_MULTIPLE = 64
 
@@ -37,16 +34,17 @@ class TriePlan:
     """Requests made ready; implements `Plan`.
 
     Args:
-        engine: who runs it.
+        tokenizer: of the models.
+        sizing: how they are run, and in what sizes.
         requests: what is asked.
         block_ends: where blocks of requests end, the last at the end; None = one block.
     """
 
     def __init__(
-        self, engine: TrieLanguageModel, requests: Sequence[Request], block_ends: Sequence[int] | None
+        self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request], block_ends: Sequence[int] | None
     ) -> None:
-        self._engine = engine
-        tokenised = {request: tokenise(request, engine.tokenizer) for request in dict.fromkeys(requests)}
+        self._sizing = sizing
+        tokenised = {request: tokenise(request, tokenizer) for request in dict.fromkeys(requests)}
         self._n_requests = len(tokenised)
         self._block_ends = list(block_ends) if block_ends is not None else [len(requests)]
         windows: dict[Window, int] = {}
@@ -66,7 +64,7 @@ class TriePlan:
             self._windows.append(list(windows)[n_windows:])
             self._prompts.append(list(prompts)[n_prompts:])
         self._layouts: dict[tuple[Mode, Sizes], Layout] = {}
-        self._generation = Generation(self._prompts, engine.tokenizer)
+        self._generation = Generation(self._prompts, tokenizer)
         self._layers = LayerCounts()
 
     def answer(self, model: nn.Module) -> list[Answer]:
@@ -151,7 +149,7 @@ class TriePlan:
         """Return the answers by the first models, as many as memory takes."""
         layout = self._layout(models[0].model)
         assert isinstance(layout, PackedLayout)
-        run = SharedRun(layout, models, memory=self._engine.sizes(models[0].model).kept)
+        run = SharedRun(layout, models, memory=self._sizing.sizes(models[0].model).kept)
         try:
             run.run()
         except RuntimeError as error:
@@ -190,13 +188,13 @@ class TriePlan:
                 if not is_out_of_memory(error):
                     raise
             # Outside the handler: its traceback would keep the failed pass's tensors alive.
-            self._engine.shrink(model)
+            self._sizing.shrink(model)
             free_memory()
 
     def _texts(self, model: nn.Module) -> Iterator[list[str]]:
         if not any(self._prompts):
             return iter([[] for _ in self._prompts])
-        return self._generation.run(model, self._mode(model), self._engine.sizes(model))
+        return self._generation.run(model, self._mode(model), self._sizing.sizes(model))
 
     def _scores(self, model: nn.Module) -> Iterator[list[Answer]]:
         """Yield the answers of each block's windows."""
@@ -214,13 +212,13 @@ class TriePlan:
             n_answered += len(block)
 
     def _mode(self, model: nn.Module) -> Mode:
-        return self._engine.mode(
+        return self._sizing.mode(
             model, lambda: [*(window for block in self._windows for window in block), *self._generation.windows()]
         )
 
     def _layout(self, model: nn.Module) -> Layout:
         mode = self._mode(model)
-        sizes = self._engine.sizes(model)
+        sizes = self._sizing.sizes(model)
         if (mode, sizes) not in self._layouts:
             multiple = _GPU_MULTIPLE if device_of(model).type == "cuda" else 1
             self._layouts = {(mode, sizes): _lay_out(self._windows, mode, sizes, multiple)}

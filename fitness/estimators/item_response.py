@@ -24,8 +24,8 @@ from fitness.estimators.task_estimates import (
 from fitness.irt.ability import Ability, Coordinates, fit_ability
 from fitness.irt.link import log_likelihood
 from fitness.irt.response_model import ItemParameters
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 # Of the two squared z values below together: one model in twenty that fits would exceed it.
 LARGEST_MISFIT = 4.0
 LARGEST_GAP = 1.96

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitness.errors import FitnessError
-
-Floats = NDArray[np.float64]
+from fitness.typing import Floats
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The estimators' formulas, on the arrays of one task: the mean over all N items from answers to n of them.
 
-Notation (`search_and_irt.md`, C4): S the answered items, U the others, tau = n / N, w anchor weights, p the response
+Notation: S the answered items, U the others, tau = n / N, w anchor weights, p the response
 model's prediction. `variance` is that of the error against the mean over all N items; at tau = 1 every estimator is
 that mean, and its variance is 0.
 """
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fitness.irt.ability import Ability, Coordinates
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 Estimator = Literal["mean", "anchor", "p-irt", "gp-irt", "mp-irt", "gmp-irt"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 # Anchors are taken to have a quarter of a random subset's variance (Polo et al., tinyBenchmarks, 2024, appendix).

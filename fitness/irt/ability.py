@@ -1,6 +1,6 @@
 """What a model's few answers say about its abilities, and what those say about all other items.
 
-Newton's method with a ridge around a prior centre (`search_and_irt.md`, C10): finite where the maximum likelihood is
+Newton's method with a ridge around a prior centre: finite where the maximum likelihood is
 not, at all right and all wrong. The same routine serves free abilities (coordinates = discriminations, prior = the
 population) and mixtures of endpoints (coordinates = the endpoints' abilities seen through each item, prior = the
 candidate's own merge weights).
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from fitness.irt.link import curvature, information, log_likelihood, predicted, score_slope, sigmoid
 from fitness.irt.response_model import ItemParameters
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 MAX_STEPS = 50
 
 

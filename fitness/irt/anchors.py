@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fitness.errors import FitnessError
 from fitness.irt.link import information
 from fitness.irt.response_model import FittedModel
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 Method = Literal["uniform", "stratified", "responses", "parameters", "information"]
 METHODS: tuple[Method, ...] = get_args(Method)
 _RESTARTS = 5

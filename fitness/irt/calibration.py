@@ -1,6 +1,6 @@
 """Is an estimate from few items any good here? Leave-models-out, against a uniform random subset of the same size.
 
-`calibrate` is the place to start. Lower error is not better choice (`search_and_irt.md`, C9): an item set's error is
+`calibrate` is the place to start. Lower error is not better choice: an item set's error is
 common to all candidates, and cancels in their ranking. So ranks and the regret of the top pick stand beside the error.
 """
 
@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fitness.estimators.task_estimates import Estimator
 from fitness.irt.anchors import Anchors, Method
 from fitness.irt.quality import Quality, by_fold, mean_quality, random_folds
 from fitness.irt.replay import Fold, Mixture, Replayed, anchors_of, fit_mixture, replay, with_constants
 from fitness.irt.response_matrix import ResponseMatrix, TaskItems
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
 NORMAL_95 = 1.959964
 TAU_MARGIN = 0.02
@@ -42,7 +41,7 @@ class ErrorScale:
 
 
 @dataclass(frozen=True)
-class Row:
+class CalibrationRow:
     """One line of the report.
 
     Attributes:
@@ -78,7 +77,7 @@ class Calibration:
     n_items: int
     n_models: int
     random: Quality
-    rows: tuple[Row, ...]
+    rows: tuple[CalibrationRow, ...]
     chosen: Quality
     anchors: Method
     estimator: Estimator
@@ -143,7 +142,7 @@ def calibrate(
         n_items,
         len(held_out),
         mean_quality(random),
-        tuple(Row(s.anchors, s.estimator, mean_quality(s.folds), _coverage(s, full, folds)) for s in scored),
+        tuple(CalibrationRow(s.anchors, s.estimator, mean_quality(s.folds), _coverage(s, full, folds)) for s in scored),
         mean_quality(honest),
         best.anchors,
         best.estimator,

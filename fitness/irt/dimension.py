@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fitness.irt.ability import Coordinates, fit_ability
 from fitness.irt.response_model import FittedModel, Form, fit
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 MOST_DIMS = 5
 MOST_ITEMS = 1000
 # A model with more parameters must predict better by at least this share.
@@ -66,7 +66,7 @@ def choose_shape(
     """Try every shape on held-out models, best first.
 
     Item parameters come from the other models. A held-out model shows every other item, and the rest is predicted
-    from its ability (`search_and_irt.md`, C2); then the two halves change places.
+    from its ability; then the two halves change places.
 
     Args:
         responses: (n_models, n_items) scores in [0, 1], NaN where missing.

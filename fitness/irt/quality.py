@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fitness.irt.replay import Fold
 from fitness.irt.response_matrix import ResponseMatrix, TaskItems
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 RANDOM_DRAWS = 20
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from fitness.errors import FitnessError
 from fitness.estimators.item_response import BankTask, ItemBank
 from fitness.estimators.task_estimates import Estimator
-from fitness.irt.calibration import Calibration, ErrorScale, Row
-from fitness.irt.quality import Quality
+from fitness.irt.calibration import Calibration
 from fitness.irt.response_matrix import shared_out
 from fitness.irt.response_model import Form, ItemParameters
 
@@ -168,16 +168,5 @@ def _from_data(data: Mapping[str, Any]) -> ReducedBenchmark:
         raise ValueError("an anchor is no item")
     mixture = data["mixture"]
     bank = ItemBank(parameters, endpoints, tasks, mixture["ridge"], mixture["knows_shares"])
-    return ReducedBenchmark(
-        items, data["content"], anchors, data["response_model"]["form"], bank, _calibration(data["calibration"])
-    )
-
-
-def _calibration(data: Mapping[str, Any]) -> Calibration:
-    rows = tuple(Row(**{**row, "quality": Quality(**row["quality"])}) for row in data["rows"])
-    scales = {
-        objective: {estimator: ErrorScale(**scale) for estimator, scale in by_estimator.items()}
-        for objective, by_estimator in data["scales"].items()
-    }
-    whole = {"rows": rows, "scales": scales} | {name: Quality(**data[name]) for name in ("random", "chosen")}
-    return Calibration(**{**data, **whole})
+    calibration = TypeAdapter(Calibration).validate_python(data["calibration"])
+    return ReducedBenchmark(items, data["content"], anchors, data["response_model"]["form"], bank, calibration)

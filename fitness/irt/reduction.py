@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fitness.errors import FitnessError
 from fitness.irt.anchors import METHODS, Method
@@ -14,8 +13,6 @@ from fitness.irt.dimension import Shape, Trial, choose_shape
 from fitness.irt.reduced_benchmark import ReducedBenchmark
 from fitness.irt.replay import anchors_of, fit_bank, held_out_rows, make_folds, with_constants
 from fitness.irt.response_matrix import ResponseMatrix, TaskItems, bounded
-
-Floats = NDArray[np.float64]
 
 
 def reduce_benchmark(

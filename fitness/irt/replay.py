@@ -15,8 +15,8 @@ from fitness.irt.anchors import Anchors, Method, TaskResponses, choose_anchors
 from fitness.irt.dimension import Shape, fit_shape
 from fitness.irt.response_matrix import ResponseMatrix, TaskItems, bounded
 from fitness.irt.response_model import FittedModel, ItemParameters
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 N_FOLDS = 5
 FEWEST_MODELS = 10
 MIXTURE_RIDGES = (0.5, 2.0, 8.0, 32.0)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from fitness.errors import FitnessError
 from fitness.irt.link import log_likelihood, predicted, score_slope
+from fitness.typing import Floats
 
-Floats = NDArray[np.float64]
 Form = Literal["1pl", "2pl", "3pl"]
 # Standard deviations of the ridge priors: of discriminations, of intercepts. Abilities are N(0, I).
 DISCRIMINATION_SD, INTERCEPT_SD = 1.0, 3.0

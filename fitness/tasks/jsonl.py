@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, did_you_mean
 from fitness.tasks.items import ExactMatch, Item, MultipleChoice, Task, Text
 
 _MAX_ERRORS = 20
@@ -113,7 +113,7 @@ def _maker(fields: Fields) -> Callable[[Fields, str], Item]:
         return _exact_match
     if "text" in fields:
         return _text
-    near = [f"{k!r} (did you mean {m[0]!r}?)" for k in fields if (m := difflib.get_close_matches(k, _KEYS, 1))]
+    near = [f"{key!r} ({hint})" for key in fields if (hint := did_you_mean(key, _KEYS))]
     found = ", ".join(near or map(repr, fields)) or "no keys"
     raise _LineError(f"expected the keys {_KINDS}; found {found}")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fitness.engine.language_model import Answer, Request
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, require
 from fitness.tasks.benchmark_split import PublishedTestSet, draw_from, published_test_set
 from fitness.tasks.divergence import DivergenceTask
 from fitness.tasks.lm_eval_metrics import choose_measure
@@ -69,8 +69,10 @@ def load_definitions(source: str | Path, *, include_path: Path | None = None) ->
     """Return lm-eval's own objects of a task, group or tag: its TaskDict, with `tasks` and `groups` by name.
 
     Raises:
+        MissingExtraError: lm-eval is not installed.
         FitnessError: there is no such task (the nearest names are given), or lm-eval cannot load it.
     """
+    require("lm_eval", "lm-eval")
     if isinstance(source, Path) and not source.is_file():
         raise FitnessError(f"{source}: expected an lm-eval task file, found none")
     with lm_eval_errors(str(source)), no_progress_bars():

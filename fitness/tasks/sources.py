@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from fitness.engine.budget import DEFAULT_BUDGET
 from fitness.engine.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, did_you_mean
 from fitness.scores import Split
 from fitness.splits import Splits
 from fitness.tasks.benchmark_split import PublishedTestSet
@@ -142,9 +141,8 @@ def _jsonl_task(file: Path, metric: str, context: TaskContext, expert: str | Non
         return DivergenceTask(name, {item.id: (item.compared(),) for item in items}, expert=expert)
     known = (*items[0].metrics, JS_DIVERGENCE)
     if metric and metric not in known:
-        near = difflib.get_close_matches(metric, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise FitnessError(f"{file}, metric {metric!r}: expected one of {', '.join(known)}, found another{hint}")
+        hint = did_you_mean(metric, known, "choose one of them")
+        raise FitnessError(f"{file}, metric {metric!r}: expected one of {', '.join(known)}, found another; {hint}")
     return Task(name, items, metric)
 
 

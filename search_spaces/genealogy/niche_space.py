@@ -14,10 +14,9 @@ from search_spaces.genealogy.flat_layout import Split
 from search_spaces.genealogy.gram import GramMatrices
 from search_spaces.genealogy.individual import Individual
 from search_spaces.genes import GeneInfo
-from search_spaces.landmarks import weight_landmarks
 from search_spaces.pieces import Pieces
 from search_spaces.recipe import ExportDtype, OutputTokenizer, ParentSource, Recipe, Rule
-from search_spaces.space import Landmark
+from search_spaces.space import Landmark, weight_landmarks
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.piecewise import flat_layout
 

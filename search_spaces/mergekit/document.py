@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import SpaceError
-from search_spaces.mergekit.keys import mapping, sequence
-from search_spaces.mergekit.models import FoundParents
+from search_spaces.mergekit.models import FoundParents, mapping, read_tokenizer, sequence
 from search_spaces.mergekit.parameters import Setting
-from search_spaces.mergekit.tokenizer import read_tokenizer
 from search_spaces.operators.registry import OPERATORS, Operator, nearest_name
 from search_spaces.recipe import OutputTokenizer, ParentSource
 

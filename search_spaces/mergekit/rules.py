@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.document import Document, Slice, Source
 from search_spaces.mergekit.parameters import NameFacts, Setting, decision_list, first_value, varies_over_depth
 from search_spaces.operators.parameters import Flag, Kind, OneOf
 from search_spaces.operators.registry import check_rule
-from search_spaces.recipe import Input, Parameter, Rule, Side, Where
+from search_spaces.recipe import Input, Parameter, Recipe, Rule, Side, Where
+from search_spaces.weights.parents import Parents
+from search_spaces.weights.piecewise import Piece, TensorPieces, flat_layout
 
 BASE_MEANS_DELTAS = ("nuslerp", "multislerp")  # with a base_model mergekit interpolates their task vectors
 
@@ -121,3 +124,36 @@ def _converted(value: Parameter, kind: Kind) -> Parameter:
     if isinstance(kind, OneOf) and value in (0, 1) and bool(value) in kind.also:
         return kind.also[bool(value)]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def with_rules(recipe: Recipe) -> Recipe:
+    """Return the recipe that makes the same tensors by rules; one without pieces as it is.
+
+    Opens the parents, their headers only.
+
+    Raises:
+        SpaceError: a boundary falls inside a tensor, or a parent cannot be opened.
+    """
+    if recipe.pieces is None:
+        return recipe
+    parents = Parents.of(recipe)
+    pieces = TensorPieces(recipe.pieces, parents, recipe.base)
+    made = {name: pieces.of(name) for name in flat_layout(parents, recipe.base).names}
+    cut = [name for name, parts in made.items() if len(parts) > 1]
+    if cut:
+        raise SpaceError(
+            f"pieces: mergekit cuts no tensor, found boundaries inside {len(cut)} of them, {cut[0]} among them; search "
+            "with `split: tensor` or `split: layer` for merges that mergekit can make"
+        )
+    if len({part.coefficients for (part,) in made.values()}) == 1:
+        (part,) = next(iter(made.values()))
+        return replace(recipe, pieces=None, rules=(_combination(recipe.pieces.parents, part, Where()),))
+    # A rule for a name must come before one for a part of it.
+    names = sorted(made, key=len, reverse=True)
+    rules = tuple(_combination(recipe.pieces.parents, made[name][0], Where(contains=(name,))) for name in names)
+    return replace(recipe, pieces=None, rules=rules)
+
+
+def _combination(parents: tuple[str, ...], piece: Piece, where: Where) -> Rule:
+    shares = zip(parents, piece.coefficients, strict=True)
+    return Rule("linear", tuple(Input(p, {"weight": share}) for p, share in shares), {"normalize": False}, where)

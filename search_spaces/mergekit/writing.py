@@ -12,13 +12,14 @@ import yaml
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate, matches
 from search_spaces.mergekit.document import INT8_MASK
-from search_spaces.mergekit.pieces import with_rules
-from search_spaces.mergekit.tokenizer import tokenizer_keys
+from search_spaces.mergekit.models import tokenizer_keys
+from search_spaces.mergekit.rules import with_rules
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, operator_named
 from search_spaces.recipe import Input, Parameter, Recipe, Rule
+from search_spaces.weights.folding import Fold
 from search_spaces.weights.parents import Parents
-from search_spaces.weights.scale_folding import Fold, LayerFolds
+from search_spaces.weights.scale_folding import layer_folds
 from search_spaces.weights.sources import output_names
 
 DELTAS = "deltas"  # said by giving a base_model
@@ -118,7 +119,7 @@ def _plain_decisions(rules: Sequence[Rule]) -> Decisions | None:
 
 def _runs(recipe: Recipe, rules: Sequence[Rule]) -> list[_Run]:
     parents = Parents.of(recipe)
-    folds = LayerFolds.of_recipe(recipe, parents)
+    folds = layer_folds(recipe, parents)
     made: dict[str, Rule] = {}
     for name in output_names(recipe, parents):
         rule = next((rule for rule in rules if matches(rule.where, name)), None)

@@ -6,11 +6,10 @@ tests/search_spaces/operators/test_registry.py run on it from then on. No torch 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, did_you_mean
 from search_spaces.operators.catalogue.averages import AVERAGES
 from search_spaces.operators.catalogue.selections import SELECTIONS
 from search_spaces.operators.catalogue.spectral import SPECTRAL
@@ -69,8 +68,8 @@ def check_rule(rule: Rule) -> Rule:
 
 def nearest_name(name: str, names: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" for a misspelt name, or an empty string when nothing is near."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(name, names)
+    return f" ({hint})" if hint else ""
 
 
 def _filled(given: Mapping[str, Parameter], known: Mapping[str, Kind], context: str) -> dict[str, Parameter]:

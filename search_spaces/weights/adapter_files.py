@@ -14,8 +14,15 @@ from typing import Any
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import ParentSource
-from search_spaces.weights.checkpoint_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX, WEIGHTS, read_json
-from search_spaces.weights.lazy_tensor import LazyTensor, open_safetensors
+from search_spaces.weights.checkpoint_files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    INDEX,
+    WEIGHTS,
+    LazyTensor,
+    open_safetensors,
+    read_json,
+)
 
 # Initialisations that leave the base as it is; the others subtract the adapter's start from the base's weights.
 _BASE_UNTOUCHED = (True, False, None, "gaussian", "eva", "orthogonal")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.errors import SpaceError
-from search_spaces.weights.parents import Checkpoint
+from search_spaces.weights.checkpoint import Checkpoint
 
 # What transformers raises for a config that it cannot make a model of.
 _UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, ImportError)

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import ParentSource, Recipe
+from search_spaces.weights.checkpoint import Checkpoint
 from search_spaces.weights.checkpoint_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from search_spaces.weights.complete_directory import check_target, complete_or_nothing
 from search_spaces.weights.lora import LowRankUpdate
 from search_spaces.weights.low_rank import LowRank, decomposed, leaves_unchanged, side_by_side, truncated, updates
 from search_spaces.weights.materialise import carry_out
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.parents import Parents
 from search_spaces.weights.plan import TensorPlan, plan_tensor
 from search_spaces.weights.sources import output_names
 from search_spaces.weights.statistics import Statistics

@@ -28,7 +28,7 @@ from search_spaces.groups import locate
 from search_spaces.weights.cache_directory import cache_directory
 
 if TYPE_CHECKING:
-    from search_spaces.weights.parents import Checkpoint
+    from search_spaces.weights.checkpoint import Checkpoint
 
 # To be raised whenever a computation changes that an operator's `what` does not tell from its former self.
 VERSION = 1

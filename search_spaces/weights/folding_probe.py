@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate
 from search_spaces.weights.architecture import checkpoint_tensors, module_of
+from search_spaces.weights.folding import Folding, LayerFolds
 from search_spaces.weights.input_scale import has_eps, scale_inputs
 from search_spaces.weights.layer_behaviour import layers_of
-from search_spaces.weights.scale_folding import Folding, LayerFolds
-from search_spaces.weights.small_settings import small_settings
+from search_spaces.weights.layer_settings import small_settings
 
 _N_TOKENS = 12
 _MOST_PARAMETERS = 500_000_000

@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from search_spaces.errors import SpaceError
+from search_spaces.weights.folding import Folding
 from search_spaces.weights.layer_behaviour import layers_of
-from search_spaces.weights.scale_folding import Folding
 
 _EPS = re.compile(r"(^|_)eps(ilon)?$")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from search_spaces.errors import SpaceError
 from search_spaces.weights.adapter_files import AdapterFiles
-from search_spaces.weights.lazy_tensor import LazyTensor
+from search_spaces.weights.checkpoint_files import LazyTensor
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from search_spaces.operators.registry import Operands, operator_named
 from search_spaces.recipe import Rule
-from search_spaces.weights.lazy_tensor import LazyTensor
+from search_spaces.weights.checkpoint_files import LazyTensor
 from search_spaces.weights.lora import AdaptedTensor, LowRankUpdate
 from search_spaces.weights.materialise import carry_out
 from search_spaces.weights.parents import Parents

@@ -13,9 +13,10 @@ from search_spaces.errors import SpaceError
 from search_spaces.groups import locate, matches, n_layers
 from search_spaces.operators.registry import check_rule, operator_named
 from search_spaces.recipe import Recipe, Rule
+from search_spaces.weights.folding import Fold
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.piecewise import Piece, TensorPieces
-from search_spaces.weights.scale_folding import Fold, LayerFolds
+from search_spaces.weights.scale_folding import layer_folds
 from search_spaces.weights.sources import donor, source_name
 
 
@@ -78,7 +79,7 @@ class _Planner:
         self._recipe, self._parents = recipe, parents
         self._checked: dict[int, Rule] = {}
         self._pieces = None if recipe.pieces is None else TensorPieces(recipe.pieces, parents, recipe.base)
-        self._folds = LayerFolds.of_recipe(recipe, parents)
+        self._folds = layer_folds(recipe, parents)
 
     def plan(self, name: str) -> TensorPlan:
         recipe, parents = self._recipe, self._parents

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search_spaces.errors import SpaceError
-from search_spaces.weights.comparisons.adapters import compare_adapters
-from search_spaces.weights.comparisons.configs import compare_configs
-from search_spaces.weights.comparisons.layers import compare_layers
-from search_spaces.weights.comparisons.row import Level, Row
-from search_spaces.weights.comparisons.tensors import compare_tensors
-from search_spaces.weights.comparisons.tokenizers import compare_tokenizers
+from search_spaces.weights.checkpoint import Checkpoint
+from search_spaces.weights.comparisons.tensors import (
+    Level,
+    PreflightRow,
+    compare_adapters,
+    compare_layers,
+    compare_tensors,
+)
+from search_spaces.weights.comparisons.tokenizers import compare_configs, compare_tokenizers
 from search_spaces.weights.materialise import all_finite
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.parents import Parents
 
-__all__ = ["Level", "Preflight", "Row", "preflight"]
+__all__ = ["Level", "Preflight", "PreflightRow", "preflight"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,15 @@ class Preflight:
         rows: one per property, the most basic first; settings that are the same everywhere have none.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[PreflightRow, ...]
 
     @property
-    def errors(self) -> list[Row]:
+    def errors(self) -> list[PreflightRow]:
         """The rows that make a merge meaningless or impossible."""
         return [row for row in self.rows if row.level == "error"]
 
     @property
-    def warnings(self) -> list[Row]:
+    def warnings(self) -> list[PreflightRow]:
         """The rows with differences that a merge survives."""
         return [row for row in self.rows if row.level == "warning"]
 
@@ -73,7 +76,7 @@ def preflight(parents: Parents, base: str, *, read_weights: bool = True, stacked
     return Preflight(tuple(rows))
 
 
-def _finite(checkpoints: Mapping[str, Checkpoint]) -> Row:
+def _finite(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
     bad = {}
     for name, checkpoint in checkpoints.items():
         first = next((tensor for tensor in checkpoint.names if not all_finite(checkpoint.tensor(tensor))), None)
@@ -81,4 +84,4 @@ def _finite(checkpoints: Mapping[str, Checkpoint]) -> Row:
             bad[name] = first
     values = {name: f"NaN or infinity in {bad[name]}" if name in bad else "finite" for name in checkpoints}
     note = "; ".join(f"parent {name!r} has {values[name]}" for name in bad)
-    return Row("values", values, "error" if bad else "ok", note)
+    return PreflightRow("values", values, "error" if bad else "ok", note)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate, n_layers
 from search_spaces.recipe import Recipe
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.checkpoint import Checkpoint
+from search_spaces.weights.parents import Parents
 
 _TIED_HEAD = "lm_head.weight"  # files of tied models lack it; a filter on it is none the less sound
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from search_spaces.operators.operator import Trim
 from search_spaces.operators.ranks import doubled_ranks
 from search_spaces.operators.threshold import Magnitudes, trim_of
-from search_spaces.threads import shared
+from search_spaces.threads import parallel_map
 from search_spaces.weights.factors import FactorCache
 from search_spaces.weights.kernels.compiled import CompiledKernels
 from search_spaces.weights.model_trims import ModelTrims
@@ -110,7 +110,7 @@ class Statistics:
                 part = slice(start, min(start + step, n))
                 ranks[part] = doubled_ranks(delta(part).view(-1, width)).view(-1).numpy()
 
-            shared(rank, range(0, n, max(1, step)))
+            parallel_map(rank, range(0, n, max(1, step)))
             if narrow and self.repeated:
                 return torch.from_numpy(np.stack([(ranks >> 8).astype(np.uint8), (ranks & 0xFF).astype(np.uint8)]))
             return torch.from_numpy(ranks)

@@ -14,7 +14,7 @@ from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Trim
 from search_spaces.operators.sparsify import n_kept
 from search_spaces.operators.threshold import Magnitudes, trim_within
-from search_spaces.threads import shared
+from search_spaces.threads import parallel_map
 from search_spaces.weights.recent import Recent
 
 Steps = Callable[[int], list[int]]
@@ -148,7 +148,7 @@ def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarra
         near = np.flatnonzero(wanted.take(_bins(found, lowest)))
         return ((_LARGEST - found[near].astype(np.uint64)) << _HALF) | (near + start).astype(np.uint64)
 
-    ordered = np.concatenate([np.empty(0, dtype=np.uint64), *shared(keys, starts)])
+    ordered = np.concatenate([np.empty(0, dtype=np.uint64), *parallel_map(keys, starts)])
     ordered.sort()
     held = counts * wanted
     before = held[::-1].cumsum()[::-1] - held

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate
 from search_spaces.recipe import OutputTokenizer
+from search_spaces.weights.checkpoint_files import LazyTensor
 from search_spaces.weights.comparisons.tokenizer_files import read_tokenizer
-from search_spaces.weights.lazy_tensor import LazyTensor
 
 if TYPE_CHECKING:
     import torch
 
-    from search_spaces.weights.parents import Checkpoint
+    from search_spaces.weights.checkpoint import Checkpoint
 
 _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
 

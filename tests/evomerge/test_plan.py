@@ -10,8 +10,8 @@ import pytest
 
 from evomerge.commands import setup
 from search_spaces.recipe import ParentSource
+from search_spaces.weights.checkpoint import Checkpoint
 from search_spaces.weights.factors import full_bytes
-from search_spaces.weights.parents import Checkpoint
 from tests.conftest import Family
 from tests.evomerge.conftest import Outcome
 

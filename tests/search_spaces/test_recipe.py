@@ -1,7 +1,8 @@
 import pytest
 
 from search_spaces.errors import SpaceError
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.pieces import Pieces
+from search_spaces.recipe import Input, OutputTokenizer, ParentSource, Recipe, Rule, Where
 
 PARENTS = {"base": ParentSource("b"), "words": ParentSource("w", "abc")}
 
@@ -65,3 +66,28 @@ def test_input_scales_must_be_one_positive_number_per_layer(scales: tuple[float,
 def test_input_scales_without_layers_are_refused() -> None:
     with pytest.raises(SpaceError, match="add `layers`"):
         recipe(input_scales=(1.0,))
+
+
+PIECES = Pieces(("words", "base"), (0, 3, 7), ((0.5, 0.5), (1.0, -0.25)))
+
+
+@pytest.mark.parametrize(
+    ("made", "digest"),
+    [
+        (recipe(), "6514e76e6489c9749213564c0876f877a5f8967df8d55a9ae9f47e6fe4818783"),
+        (scaled((1.0, 0.9)), "8506c09e167235b189388d94eedd149ae6b835fbf80faafeb873ff163c3391b3"),
+        (recipe(rules=(), pieces=PIECES), "d82753f8ef2b23764689934db0699a2b941b4dc76ac09a674c53423dae37b2f9"),
+        (
+            recipe(tokenizer=OutputTokenizer("union", 64, "auto")),
+            "ebdb6385be676ec79a8dd25e597ea717c66a8f67e5601e7b0311b8756e6d9811",
+        ),
+    ],
+)
+def test_digests_in_old_archives_are_those_of_today(made: Recipe, digest: str) -> None:
+    assert made.digest == Recipe.from_json(made.to_json()).digest == digest
+
+
+def test_a_recipe_is_written_once_however_often_its_digest_is_read() -> None:
+    made = recipe()
+    assert made.digest is made.digest
+    assert recipe() == made

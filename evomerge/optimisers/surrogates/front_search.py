@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evomerge.optimisers.pymoo_randomness import drawing_from
 from evomerge.optimisers.reference_directions import reference_directions
+from evomerge.typing import Floats
 
-Floats = NDArray[np.float64]
 Function = Callable[[Floats], Floats]
 
 

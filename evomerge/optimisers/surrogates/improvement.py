@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evomerge.pareto import front
-
-Floats = NDArray[np.float64]
+from evomerge.typing import Floats
 
 
 def reference_point(values: Floats) -> Floats:

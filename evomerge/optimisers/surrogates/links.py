@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from evomerge.typing import Floats
+
 Link = Literal["logit", "identity"]
-Floats = NDArray[np.float64]
 
 # No observation counts as more than this much surer than the middle one; a standard error of 0 is luck, not certainty.
 SURER = 100.0

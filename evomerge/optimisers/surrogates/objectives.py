@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from evomerge.candidate import Evaluation
 from evomerge.optimisers.surrogates.links import Observations, natural
 from evomerge.optimisers.surrogates.quadratic import QuadraticSurrogate, fit_quadratic
-
-Floats = NDArray[np.float64]
+from evomerge.typing import Floats
 
 
 @dataclass(frozen=True, eq=False)

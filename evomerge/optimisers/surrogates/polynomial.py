@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+
+from evomerge.typing import Floats
 
 Form = Literal["linear", "diagonal", "full"]
 FORMS: tuple[Form, ...] = get_args(Form)
-Floats = NDArray[np.float64]
 
 
 def terms(genomes: Floats, form: Form) -> Floats:

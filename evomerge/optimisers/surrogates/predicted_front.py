@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evomerge.candidate import Evaluation
 from evomerge.optimisers.surrogates.front_search import FrontSearch
 from evomerge.optimisers.surrogates.objectives import Measured, ObjectiveSurrogates, fit_objectives, measured
 from evomerge.pareto import front
 from evomerge.seeds import stream_seed
+from evomerge.typing import Floats
 
-Floats = NDArray[np.float64]
 FEWEST = 3  # evaluations that make a fit
 
 

@@ -11,15 +11,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
 from evomerge.optimisers.surrogates.links import Link, Linked, Observations, linked, natural
 from evomerge.optimisers.surrogates.polynomial import FORMS, Form, n_terms, terms
-
-Floats = NDArray[np.float64]
+from evomerge.typing import Floats
 
 # Ridge penalties per unit of weight, weakest first: the first one only keeps the solve regular.
 RIDGES = (1e-10, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -8,8 +8,7 @@ from scipy.spatial.distance import cdist
 
 from evomerge.optimisers.surrogates.improvement import hypervolume_improvements, reference_point
 from evomerge.optimisers.surrogates.objectives import Measured, ObjectiveSurrogates
-
-Floats = NDArray[np.float64]
+from evomerge.typing import Floats
 
 N_DRAWS = 32
 APART = 1e-3  # no gene of two proposals this close: no merge could tell them apart

@@ -59,7 +59,9 @@ def test_completions_are_those_of_transformers_generate_whatever_the_architectur
     expected = [generated(model, tokenizer, request) for request in PROMPTS]
     engine = TrieLanguageModel(tokenizer)
     assert engine.plan(PROMPTS).answer(model) == expected
-    is_packed = engine.mode(model, lambda: pytest.fail("expected the mode that was found on the prompts")) == "packed"
+    is_packed = (
+        engine.sizing.mode(model, lambda: pytest.fail("expected the mode that was found on the prompts")) == "packed"
+    )
     assert is_packed == (architecture in PACKABLE)
     if is_packed:
         assert TrieLanguageModel(tokenizer, mode="plain").plan(PROMPTS).answer(model) == expected

@@ -63,7 +63,10 @@ def test_on_the_cpu_half_precision_checkpoints_compute_in_float32_unless_told_ot
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"pretrained": "x", "dtyp": "float32"}, "dtyp: expected an argument that the engine has.*did you mean dtype"),
+        (
+            {"pretrained": "x", "dtyp": "float32"},
+            "dtyp: expected an argument that the engine has.*did you mean 'dtype'",
+        ),
         ({"pretrained": "x", "peft": "y"}, "peft: expected .* the engine takes add_bos_token"),
         ({}, "pretrained: expected a checkpoint directory or hub id, found none"),
         ({"pretrained": "x", "trust_remote_code": True}, "trust_remote_code: expected False"),

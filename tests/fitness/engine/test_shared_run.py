@@ -232,18 +232,18 @@ def test_models_of_any_depth_are_of_one_kind_and_probed_once(bank, tokenizer, ca
     engine = TrieLanguageModel(tokenizer)
     models = [along(bank, path) for path in PATHS]
     executions = Executions(models)
-    engine.mode(models[0], lambda: [])
-    engine.sizes(models[0])
+    engine.sizing.mode(models[0], lambda: [])
+    engine.sizing.sizes(models[0])
     executions.count = 0
     with caplog.at_level(logging.WARNING):
-        assert {engine.mode(model, lambda: []) for model in models} == {"packed"}
-        assert len({engine.sizes(model) for model in models}) == 1
+        assert {engine.sizing.mode(model, lambda: []) for model in models} == {"packed"}
+        assert len({engine.sizing.sizes(model) for model in models}) == 1
     elsewhere = along(bank, PATHS[0])
     elsewhere.config._name_or_path = "/another/directory"
-    assert engine.mode(elsewhere, lambda: []) == "packed"
+    assert engine.sizing.mode(elsewhere, lambda: []) == "packed"
     assert executions.count == 0
     wider = LlamaForCausalLM(tiny_config(layers=2, hidden=64)).eval()
-    assert engine.sizes(wider)
+    assert engine.sizing.sizes(wider)
     assert TrieLanguageModel(tokenizer).plan(REQUESTS).answer_together([*models[:2], wider])
 
 

@@ -17,9 +17,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import Input, Recipe, Rule, Where
 from search_spaces.weights.architecture import build_module
+from search_spaces.weights.checkpoint import Checkpoint
 from search_spaces.weights.export import export
 from search_spaces.weights.materialise import merged_tensor
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.parents import Parents
 from search_spaces.weights.resident import ResidentModel
 from search_spaces.weights.sources import output_names
 from tests.conftest import Family

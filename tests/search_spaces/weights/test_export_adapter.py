@@ -9,10 +9,11 @@ from safetensors.torch import load_file
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import Input, Parameter, ParentSource, Recipe, Rule
+from search_spaces.weights.checkpoint import Checkpoint
 from search_spaces.weights.export import export
 from search_spaces.weights.export_adapter import export_adapter
 from search_spaces.weights.materialise import merged_tensor
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.parents import Parents
 from tests.conftest import Family
 from tests.search_spaces.weights.adapters import materialised, save_adapter
 from tests.search_spaces.weights.recipes import recipe

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import Input, ParentSource, Rule
+from search_spaces.weights.checkpoint import Checkpoint
 from search_spaces.weights.materialise import merged_tensor
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.parents import Parents
 from search_spaces.weights.preflight import preflight
 from tests.conftest import Family, make_family
 from tests.search_spaces.weights.adapters import materialised, save_adapter

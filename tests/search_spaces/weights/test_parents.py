@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import ParentSource
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.checkpoint import Checkpoint
+from search_spaces.weights.parents import Parents
 from tests.conftest import Family
 from tests.search_spaces.weights.recipes import merge
 

@@ -10,7 +10,7 @@ import torch
 
 from search_spaces.errors import SpaceError
 from search_spaces.weights.parents import Parents
-from search_spaces.weights.preflight import Preflight, Row, preflight
+from search_spaces.weights.preflight import Preflight, PreflightRow, preflight
 from tests.conftest import Family, make_family
 from tests.search_spaces.weights.recipes import altered, opened, without
 
@@ -19,7 +19,7 @@ HEAD = "lm_head.weight"
 NORM = "model.norm.weight"
 
 
-def row(found: Preflight, name: str) -> Row:
+def row(found: Preflight, name: str) -> PreflightRow:
     return next(row for row in found.rows if row.property == name)
 
 

@@ -13,9 +13,10 @@ import transformers
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit_yaml import read_mergekit, to_mergekit
 from search_spaces.recipe import ParentSource
+from search_spaces.weights.checkpoint import Checkpoint
 from search_spaces.weights.checkpoint_files import CONFIG
 from search_spaces.weights.materialise import merged_tensor
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.parents import Parents
 from search_spaces.weights.scale_folding import check_foldable
 from search_spaces.weights.sources import output_names
 from tests.search_spaces.weights.flows import ROPE, family_of, flow

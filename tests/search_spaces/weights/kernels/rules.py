@@ -13,7 +13,8 @@ from torch import Tensor
 from search_spaces.operators import sparsify
 from search_spaces.operators.registry import OPERATORS, Operands, operator_named
 from search_spaces.recipe import Input, Parameter, ParentSource, Recipe, Rule
-from search_spaces.weights.parents import Checkpoint, Parents
+from search_spaces.weights.checkpoint import Checkpoint
+from search_spaces.weights.parents import Parents
 from search_spaces.weights.plan import TensorPlan, plan_tensor
 
 NAME = "model.layers.1.mlp.up_proj.weight"

@@ -1,0 +1,9 @@
+"""Names of array types."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Genome = NDArray[np.float64]  # (dim,), in [0, 1]
