@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.parameters import Bounds, Gene, Kind
+from search_spaces.operators.parameters import Bounds, Gene, Key, Kind
 from search_spaces.operators.registry import nearest_name
 from search_spaces.recipe import ModuleKind, Parameter, layer_range
 from search_spaces.scales import Linear, Scale
-
-if TYPE_CHECKING:
-    from search_spaces.soup_weights import SoupWeights
+from search_spaces.soup_weights import SoupWeights
 
 __all__ = ["Bounds", "Gene", "GeneInfo", "Genes", "Key", "kinds_of"]
-
-Key = tuple[str, str | None]  # parameter, and parent or None for the operator's own
 
 
 @dataclass(frozen=True)

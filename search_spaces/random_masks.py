@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from search_spaces.operators.registry import check_rule
+from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.recipe import Recipe, Rule
-
-_DRAWING = frozenset({"dare_linear", "dare_ties", "della_linear", "della"})
 
 
 def has_random_masks(recipe: Recipe) -> bool:
@@ -25,5 +23,6 @@ def with_fresh_masks(recipe: Recipe, n: int) -> tuple[Recipe, ...]:
 
 
 def _draws(rule: Rule) -> bool:
-    drawing = rule.operator in _DRAWING or rule.parameters.get("sparsify") in ("random", "ranked")
-    return drawing and any(float(given.parameters["density"]) < 1.0 for given in rule.inputs)
+    """Return whether a checked rule draws random numbers; `composed` says by a parameter of its own."""
+    drawing = find_operator(rule.operator).random and rule.parameters.get("sparsify") in (None, "random", "ranked")
+    return drawing and any(float(given.parameters.get("density", 0.0)) < 1.0 for given in rule.inputs)

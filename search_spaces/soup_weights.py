@@ -11,15 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.parameters import Bounds
+from search_spaces.operators.parameters import Bounds, Key
 from search_spaces.recipe import Parameter
-
-if TYPE_CHECKING:
-    from search_spaces.genes import Key
 
 Form = Literal["simplex", "affine"]
 FORMS: tuple[Form, ...] = get_args(Form)

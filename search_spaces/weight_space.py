@@ -11,7 +11,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.genes import Gene, GeneInfo, Genes, Key
 from search_spaces.groups import Group, Groups, covers, layout
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.registry import check_rule, operator_named
+from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.recipe import (
     SHARED_VOCABULARY,
     ExportDtype,
@@ -92,7 +92,7 @@ class WeightSpace:
             raise SpaceError(f"parents: expected the base {base!r} and at least one more, found {list(parents)}")
         if not operators or len(set(operators)) < len(operators):
             raise SpaceError(f"operator: expected one or more, each once, found {list(operators)}")
-        self._operators = {name: operator_named(name) for name in operators}
+        self._operators = {name: find_operator(name) for name in operators}
         self._choice = Options(tuple(operators))
         self._per_group = operator_per == "group"
         self._soup = None if weights == "free" else SoupWeights(weights, self._merged)

@@ -142,11 +142,11 @@ def _race_rows(parts: Parts) -> list[tuple[str, str]]:
 
 def _factor_rows(config: CampaignConfig, parts: Parts) -> list[tuple[str, str]]:
     """Return what spectral operators of the space will keep on disk; nothing without such operators."""
-    from search_spaces.operators.registry import OPERATORS
-    from search_spaces.weights.cache_directory import cache_directory
+    from search_spaces.cache_directory import cache_directory
+    from search_spaces.operators.registry import find_operator
     from search_spaces.weights.factors import full_bytes, limit_from_environment
 
-    if not any(OPERATORS[name].module.startswith("spectral") for name in getattr(config.space, "operator", ())):
+    if not any(find_operator(name).spectral for name in getattr(config.space, "operator", ())):
         return []
     experts = [parent for name, parent in parts.parents.checkpoints.items() if name != config.base_name]
     limit, directory = limit_from_environment(), cache_directory("factors")

@@ -36,12 +36,12 @@ import torch
 
 from search_spaces.groups import Groups, locate, n_layers
 from search_spaces.mergekit.writing import to_mergekit
+from search_spaces.operators.kernels.compiled import CompiledKernels
 from search_spaces.operators.registry import OPERATORS
 from search_spaces.recipe import ParentSource, Recipe, Rule
 from search_spaces.weight_space import WeightSpace
 from search_spaces.weights.architecture import build_module
 from search_spaces.weights.factors import FactorCache
-from search_spaces.weights.kernels.compiled import CompiledKernels
 from search_spaces.weights.materialise import carry_out
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.plan import plan_tensors
@@ -233,7 +233,7 @@ def main() -> None:
         known = Statistics(kernels=CompiledKernels("always"))
         model = ResidentModel(build_module(parents["base"]), parents, statistics=known)
         for operator in options.operators:
-            if OPERATORS[operator].module.startswith("spectral"):
+            if OPERATORS[operator].spectral:
                 rows.append(spectral_row(operator, parents, options.genomes))
             else:
                 rows.append(elementwise_row(operator, model, parents, options.genomes, options.mergekit))

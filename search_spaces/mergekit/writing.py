@@ -15,7 +15,7 @@ from search_spaces.mergekit.document import INT8_MASK
 from search_spaces.mergekit.models import tokenizer_keys
 from search_spaces.mergekit.rules import with_rules
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.registry import check_rule, operator_named
+from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.recipe import Input, Parameter, Recipe, Rule
 from search_spaces.weights.folding import Fold
 from search_spaces.weights.parents import Parents
@@ -54,7 +54,7 @@ def to_mergekit(recipe: Recipe) -> str:
     recipe = with_rules(recipe)
     rules = tuple(_as_mergekit(rule, recipe) for rule in recipe.rules)
     operator = rules[0].operator
-    needs_base = operator_named(operator).reads_base(check_rule(recipe.rules[0]).parameters)
+    needs_base = find_operator(operator).reads_base(check_rule(recipe.rules[0]).parameters)
     data: dict[str, Any] = {"merge_method": operator}
     if needs_base or operator == "slerp":
         data["base_model"] = _model(recipe, recipe.base if needs_base else rules[0].inputs[0].parent)
@@ -76,14 +76,14 @@ def _as_mergekit(rule: Rule, recipe: Recipe) -> Rule:
     """Return a checked rule of the recipe's one operator, with mergekit's form of `rescale`."""
     main = recipe.rules[0]
     alone = rule.operator == "passthrough" and rule.inputs == (Input(recipe.base),)
-    if alone and operator_named(main.operator).needs_base:
+    if alone and find_operator(main.operator).needs_base:
         # mergekit has one method per file; task vectors of weight 0 leave the base itself.
         unweighted = tuple(Input(i.parent, {"weight": 0.0}) for i in main.inputs)
         rule = Rule(main.operator, unweighted, main.parameters, rule.where)
     if rule.operator != main.operator:
         found = sorted({r.operator for r in recipe.rules})
         raise SpaceError(f"operator: mergekit has one merge_method per file, found {found}")
-    rule, operator = check_rule(rule), operator_named(rule.operator)
+    rule, operator = check_rule(rule), find_operator(rule.operator)
     if not operator.in_mergekit:
         raise SpaceError(f"operator: mergekit has no merge_method of this kind, found {operator.name!r}")
     if rule.parameters.get("rescale") == "density":

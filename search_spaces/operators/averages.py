@@ -1,4 +1,4 @@
-"""Averages of the parents' weights, and copies: no base, no task vectors."""
+"""Averages of the parents' weights, and copies: no base, no task vectors. All are elementwise: θ = Σ sᵢθᵢ."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from torch import Tensor
+import torch
 
 from search_spaces.errors import SpaceError
+from search_spaces.operators.kernels.form import Form, Merge, Part
 from search_spaces.operators.operator import Operands
 
 # A sum of weights this small has no meaningful direction; dividing by it would blow rounding errors up.
 VANISHING_SUM = 1e-8
 
 
-def linear(operands: Operands) -> Tensor:
+def linear(operands: Operands) -> Merge:
     """Return the weighted mean of the parents: θ = Σ wᵢθᵢ / Z, with Z = Σ wᵢ if `normalize` else 1.
 
     One parent with all the weight comes back bit for bit. Negative weights extrapolate.
@@ -27,19 +28,19 @@ def linear(operands: Operands) -> Tensor:
     Reference: Wortsman et al. 2022, "Model soups" (arXiv 2203.05482), section 2.
     """
     shares = normalised(operands.numbers("weight")) if operands.parameters["normalize"] else operands.numbers("weight")
-    return weighted_sum(operands.tensors, shares)
+    return averaged(operands, shares)
 
 
-def model_interpolation(operands: Operands) -> Tensor:
+def model_interpolation(operands: Operands) -> Merge:
     """Return (1 - t)θ₁ + tθ₂; t = 0 and t = 1 return a parent bit for bit, t outside [0, 1] extrapolates.
 
     Reference: Wu et al. 2025, "Revisiting Model Interpolation for Efficient Reasoning" (arXiv 2510.10977).
     """
     t = operands.number("t")
-    return weighted_sum(operands.tensors, [1.0 - t, t])
+    return averaged(operands, [1.0 - t, t])
 
 
-def bcwi(operands: Operands) -> Tensor:
+def bcwi(operands: Operands) -> Merge:
     """Return αθ_old + (1 - α)·mean θ_new: the first input is the old model, the others are retrained ones.
 
     Keeps what the old model got right (fewer negative flips); several new models make the paper's SoupBCWI.
@@ -48,10 +49,10 @@ def bcwi(operands: Operands) -> Tensor:
     (arXiv 2301.10546), section 3.
     """
     alpha, n_new = operands.number("alpha"), len(operands.tensors) - 1
-    return weighted_sum(operands.tensors, [alpha, *[(1.0 - alpha) / n_new] * n_new])
+    return averaged(operands, [alpha, *[(1.0 - alpha) / n_new] * n_new])
 
 
-def mwa(operands: Operands) -> Tensor:
+def mwa(operands: Operands) -> Merge:
     """Return Σ cᵢθᵢ over checkpoints of one run, in order of training, weighted by a metric of each.
 
     cᵢ ∝ mᵢ^power, mᵢ = 1/lossᵢ or stepᵢ (a step of 0 has no share); with transform: softmax cᵢ ∝ exp(power·zᵢ), zᵢ the
@@ -64,12 +65,10 @@ def mwa(operands: Operands) -> Tensor:
     Reference: inspired by "Parameter-Efficient Checkpoint Merging via Metrics-Weighted Averaging"
     (arXiv 2504.18580).
     """
-    tensors = _last(operands)
-    metrics = operands.numbers("metric")[-len(tensors) :]
-    return weighted_sum(tensors, _metric_shares(operands, metrics))
+    return averaged(operands, _metric_shares(operands, operands.numbers("metric")[-_window(operands) :]))
 
 
-def wsm(operands: Operands) -> Tensor:
+def wsm(operands: Operands) -> Merge:
     """Return Σ cⱼθⱼ over checkpoints of one constant-rate run, in order of training, as if the rate had decayed.
 
     An average of k + 1 checkpoints multiplies the updates between them by w₁ ≥ ... ≥ wₖ; so c₀ = 1 - w₁,
@@ -79,24 +78,56 @@ def wsm(operands: Operands) -> Tensor:
     Reference: Tian et al. 2025, "WSM: Decay-Free Learning Rate Schedule via Checkpoint Merging" (arXiv 2507.17634),
     section 3.
     """
-    tensors = _last(operands)
-    decay, exponent, n = str(operands.parameters["decay"]), operands.number("exponent"), len(tensors)
+    decay, exponent, n = str(operands.parameters["decay"]), operands.number("exponent"), _window(operands)
     kept = [1.0, *(_decayed(decay, i / n, exponent) for i in range(1, n)), 0.0]
-    return weighted_sum(tensors, [before - after for before, after in itertools.pairwise(kept)])
+    return averaged(operands, [before - after for before, after in itertools.pairwise(kept)])
 
 
-def passthrough(operands: Operands) -> Tensor:
+def layer_swap(operands: Operands) -> Merge:
+    """Return the first parent's tensor in the outer layers, the second's in the middle, a mix in the layers between.
+
+    Of L layers the `bottom` first and `top` last are the first parent's (the language expert), the
+    `bottom_transition` and `top_transition` layers next to them are mixed, and the rest is the second parent's (the
+    task expert). Where all this exceeds L, the transitions shrink first, then the top, then the bottom. What lies
+    outside the layers follows `edge_source`, which the paper leaves open.
+
+    Reference: Bandarkar et al. 2024, "Layer Swapping for Zero-Shot Cross-Lingual Transfer" (arXiv 2410.01335),
+    section 3; its setting for 32 layers is 5, 2, 1 and 1.
+    """
+    if operands.layer is None:
+        share = {"outer": 0.0, "inner": 1.0, "mean": 0.5}[str(operands.parameters["edge_source"])]
+    else:
+        share = _inner_share(operands, *operands.layer)
+    return averaged(operands, [1.0 - share, share])
+
+
+def passthrough(operands: Operands) -> Merge:
     """Return a copy of the only parent, times `scale`; bit for bit at scale 1.
 
     Reference: frankenmerges, e.g. Kim et al. 2023, "SOLAR" (arXiv 2312.15166).
     """
-    scale = float(operands.inputs[0]["scale"])
-    return operands.tensors[0].clone() if scale == 1.0 else operands.tensors[0] * scale
+    tensors, scale = (operands.tensors[0].reshape(-1),), float(operands.inputs[0]["scale"])
+    return Merge(Form(n_parents=1, dtype=torch.float32, of_deltas=False), tensors, None, (Part(scale),))
 
 
-def _last(operands: Operands) -> tuple[Tensor, ...]:
-    """Return the last `window` inputs; all for 0, or if there are fewer."""
-    return operands.tensors[-int(operands.parameters["window"]) :]
+def _inner_share(operands: Operands, layer: int, n_layers: int) -> float:
+    """Return the second parent's share in a layer."""
+    names = ("bottom", "top", "bottom_transition", "top_transition")
+    bottom, top, above, below = (int(operands.parameters[name]) for name in names)
+    bottom = min(bottom, n_layers)
+    top = min(top, n_layers - bottom)
+    above = min(above, n_layers - bottom - top)
+    below = min(below, n_layers - bottom - top - above)
+    if layer < bottom or layer >= n_layers - top:
+        return 0.0
+    mixed = layer < bottom + above or layer >= n_layers - top - below
+    return operands.number("transition_weight") if mixed else 1.0
+
+
+def _window(operands: Operands) -> int:
+    """Return how many of the last inputs take part: `window`; all for 0, or if there are fewer."""
+    n = len(operands.tensors)
+    return min(int(operands.parameters["window"]) or n, n)
 
 
 def _decayed(decay: str, x: float, exponent: float) -> float:
@@ -138,13 +169,12 @@ def normalised(weights: Sequence[float]) -> list[float]:
     return [weight / total for weight in weights]
 
 
-def weighted_sum(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """Return Σ sᵢxᵢ, accumulated in float32; parents of share 0 are not read."""
-    used = [(tensor, share) for tensor, share in zip(tensors, shares, strict=True) if share != 0.0]
-    if not used:
-        return tensors[0].new_zeros(tensors[0].shape)
-    first, share = used[0]
-    total = first.clone() if share == 1.0 else first * share
-    for tensor, share in used[1:]:
-        total.add_(tensor * share)  # apart, so that products are rounded whatever the machine can fuse
-    return total
+def averaged(operands: Operands, shares: Sequence[float]) -> Merge:
+    """Return θ = Σ sᵢθᵢ of the last inputs, one for each share; parents of share 0 are not read."""
+    first = len(operands.tensors) - len(shares)
+    # Rounded before they are compared: what float32 cannot tell from 0 has no share.
+    rounded = torch.tensor(shares, dtype=torch.float32).tolist()
+    used = {first + i: share for i, share in enumerate(rounded) if share != 0.0}
+    form = Form(n_parents=len(used), dtype=torch.float32, of_deltas=False)
+    tensors = tuple(operands.tensors[i].reshape(-1) for i in used)
+    return Merge(form, tensors, None, tuple(Part(share) for share in used.values()))

@@ -20,7 +20,8 @@ _PREFACE = """\
 # Operators
 
 Every merge method that recipes, `evomerge merge` and campaigns know, by the name that they use. This page is made from
-the code by `python -m search_spaces.operators.cards`.
+the code by `python -m search_spaces.operators.cards`. An operator from another package is named by the dotpath of its
+row, `package.module:OPERATOR`, or by an entry point of the group `evomerge.operators`.
 
 θᵢ are the parents' weights, θ₀ the base's, δᵢ = θᵢ - θ₀ the task vectors and wᵢ the weights. Operators that need a base
 merge the task vectors to τ, and the result is θ = θ₀ + gain·τ. Arithmetic is float32, rounded once at the end. Random

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from search_spaces.groups import locate
 from search_spaces.operators.parameters import Bounds, Choices, Kind
-from search_spaces.operators.post_scale import gain
 from search_spaces.recipe import Parameter, Side
 
 if TYPE_CHECKING:  # the registry is read without torch
     from torch import Tensor
 
+    from search_spaces.operators.kernels.form import Merge
+    from search_spaces.operators.kernels.threshold import Trim
+    from search_spaces.operators.memory import Memory
 
-class Trim(NamedTuple):
-    """What magnitude trimming keeps of one tensor.
-
-    Attributes:
-        magnitude: every element with |x| above it is kept.
-        last: of the elements with |x| equal to it, those are kept whose flat index is at most this; -1 for none.
-    """
-
-    magnitude: float
-    last: int
+Method: TypeAlias = "Callable[[Operands], Tensor | Merge]"
 
 
 class Recall(Protocol):
@@ -49,28 +42,30 @@ class Operands:
     """Everything one operator sees of one tensor.
 
     Attributes:
-        tensors: float32, all of one shape, one per rule input, in the rule's order.
-        base: the recipe's base, float32 and of the same shape; None for rules that do not need it.
+        tensors: of one shape, one per rule input, in the rule's order: float32, or for elementwise operators of any
+            floating point dtype, as they are stored.
+        base: the recipe's base, likewise; None for rules that do not need it.
         inputs: the i-th input's parameters, defaults filled in (`registry.check_rule`).
         parameters: the operator's own parameters, defaults filled in.
         seeds: i -> the seed of the i-th input's random numbers, from (recipe seed, operator, parent, tensor name).
-        trims: (i, density) -> the `Trim` of `tensors[i] - base`, for callers that keep thresholds between candidates;
-            None computes it with `sparsify.trim`, which is also the definition that a cache must agree with.
         name: of the output tensor; empty outside a model.
         layer: (index of the output layer, number of output layers); None outside the layers.
+        keys: the i-th names the i-th tensor and the base, for `memory`.
+        memory: what is known of the tensors from earlier candidates; None computes it.
         factors: remembers what the spectral operators derive from the tensors, between candidates; None computes it.
         global_trims: (i, density) -> the `Trim` of the i-th input's whole task vector, all floating point tensors of
             the model taken as one; None where the caller sees one tensor alone.
     """
 
-    tensors: tuple[Tensor, ...]
+    tensors: Sequence[Tensor]
     base: Tensor | None
     inputs: tuple[Mapping[str, Parameter], ...]
     parameters: Mapping[str, Parameter]
     seeds: Callable[[int], int]
-    trims: Callable[[int, float], Trim] | None = None
     name: str = ""
     layer: tuple[int, int] | None = None
+    keys: Sequence[Hashable] = ()
+    memory: Memory | None = None
     factors: Recall | None = None
     global_trims: Callable[[int, float], Trim] | None = None
 
@@ -96,30 +91,40 @@ class Operands:
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """One merge method: the function of its name in a module of this package.
+    """One merge method. An operator from outside this package is such a row with a `method`.
 
     Attributes:
-        name: what recipes call it, and the function's name.
-        module: the module of `search_spaces.operators` that has the function. It takes `Operands` and returns a new
-            float32 tensor of their shape, modifying none of them: with `needs_base` the merged task vector τ, without
-            it the merged weights θ.
+        name: what recipes call it.
+        method: takes `Operands` and returns a new float32 tensor of their shape, modifying none of them: with
+            `needs_base` the merged task vector τ, without it the merged weights θ. Where it is `elementwise` it returns
+            instead what the kernels are to do. None = the function of its name in `module`.
+        module: the module of this package that has the method, imported when it is first needed.
+        elementwise: whether the method returns a `Merge`; its gain is 1, and it rounds to float32.
         input_parameters: per-parent parameters, by name.
         parameters: the operator's own parameters, by name.
-        needs_base: whether the method merges task vectors, θ = θ₀ + gain·τ; the gain is `post_scale.gain`.
+        needs_base: whether the method merges task vectors, θ = θ₀ + gain·τ; the gain is `gain`.
         n_inputs: fewest and most inputs; most None = any number.
         ordered: whether the inputs' order matters.
+        random: whether it draws random numbers where a parent's density is below 1.
+        by_layer: whether the result depends on where the layer lies in the model, LiNeS aside.
+        spectral: whether it works on singular value decompositions, which are kept on disk.
         divides_by_weights: whether weights that sum to zero are an error: "never", "always", or the flag that says so.
         in_mergekit: whether mergekit has a method of this name.
         mergekit_defaults: parameters that a mergekit file leaves out, where mergekit's default is not ours.
     """
 
     name: str
-    module: str
+    method: Method | None = None
+    module: str = ""
+    elementwise: bool = False
     input_parameters: Mapping[str, Kind] = field(default_factory=dict)
     parameters: Mapping[str, Kind] = field(default_factory=dict)
     needs_base: bool = False
     n_inputs: tuple[int, int | None] = (1, None)
     ordered: bool = False
+    random: bool = False
+    by_layer: bool = False
+    spectral: bool = False
     divides_by_weights: str = "never"
     in_mergekit: bool = True
     mergekit_defaults: Mapping[str, Parameter] = field(default_factory=dict)
@@ -135,10 +140,12 @@ class Operator:
         return {name: kind.gene for name, kind in self.kinds.items() if kind.gene is not None}
 
     @property
-    def function(self) -> Callable[[Operands], Tensor]:
-        """The method itself; see `module`."""
-        home = importlib.import_module(f"search_spaces.operators.{self.module}")
-        return cast("Callable[[Operands], Tensor]", getattr(home, self.name))
+    def function(self) -> Method:
+        """The method itself; see `method`."""
+        if self.method is not None:
+            return self.method
+        home = importlib.import_module(f"{__package__}.{self.module}")
+        return cast("Method", getattr(home, self.name))
 
     def reads_base(self, parameters: Mapping[str, Parameter]) -> bool:
         """Return whether `Operands.base` must be given for a checked rule's parameters."""
@@ -146,7 +153,7 @@ class Operator:
 
     def reads_depth(self, parameters: Mapping[str, Parameter]) -> bool:
         """Return whether the result depends on where the layer lies in the model, for a checked rule's parameters."""
-        return self.name == "layer_swap" or (self.needs_base and parameters.get("lines_beta", 0.0) != 0.0)
+        return self.by_layer or (self.needs_base and parameters.get("lines_beta", 0.0) != 0.0)
 
     def needs_sound_weights(self, parameters: Mapping[str, Parameter]) -> bool:
         """Return whether weights that sum to zero are an error for a rule's parameters, defaults filled in or not."""
@@ -155,8 +162,8 @@ class Operator:
             return flag == "always"
         return parameters.get(flag, self.parameters[flag].default) is True
 
-    def merge(self, operands: Operands) -> Tensor:
-        """Return the merged weights: a new float32 tensor of the operands' shape.
+    def apply(self, operands: Operands) -> Tensor | Merge:
+        """Return the merged weights, float32 of the operands' shape, or the elementwise merge that makes them.
 
         Raises:
             SpaceError: the parameters make no sense for these operands.
@@ -165,5 +172,37 @@ class Operator:
             return self.function(operands)
         scale = gain(operands)
         if scale == 0.0:
-            return operands.task_origin.clone()
-        return self.function(operands).mul_(scale).add_(operands.task_origin)
+            return operands.task_origin.float().clone()
+        made = self.function(operands)
+        if self.elementwise:
+            return replace(cast("Merge", made), gain=scale)
+        return cast("Tensor", made).mul_(scale).add_(operands.task_origin)
+
+    def merge(self, operands: Operands) -> Tensor:
+        """Return the merged weights: a new float32 tensor of the operands' shape; see `apply`."""
+        from torch import Tensor
+
+        from search_spaces.operators.kernels.blocks import merged
+
+        made = self.apply(operands)
+        return made if isinstance(made, Tensor) else merged(made, operands.tensors[0].shape)
+
+
+def gain(operands: Operands) -> float:
+    """Return what the merged task vector is multiplied by: λ·(α + β·x), x the depth from 0 (first layer) to 1 (last).
+
+    α and β are LiNeS: its single-task form is α + β = 1. A model of one layer has x = 1. Tensors outside the layers
+    have x = 0 as in the paper, except that `lines_head: end` gives those after the layers (final norm, head) x = 1.
+
+    Reference: Wang et al. 2025, "LiNeS: Post-training Layer Scaling" (arXiv 2410.17146), equation 3.
+    """
+    given = operands.parameters
+    line = float(given.get("lines_alpha", 1.0)) + float(given.get("lines_beta", 0.0)) * _depth(operands)
+    return float(given.get("lambda", 1.0)) * line
+
+
+def _depth(operands: Operands) -> float:
+    if operands.layer is not None:
+        index, n_layers = operands.layer
+        return index / (n_layers - 1) if n_layers > 1 else 1.0
+    return 1.0 if operands.parameters.get("lines_head") == "end" and operands.side == "after" else 0.0

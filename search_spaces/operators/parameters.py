@@ -16,6 +16,7 @@ from search_spaces.scales import Integers, Linear, Log, Options, Quantised, Scal
 
 Bounds: TypeAlias = tuple[float, float]
 Choices: TypeAlias = tuple[Parameter, ...]
+Key: TypeAlias = tuple[str, str | None]  # a parameter's name, and its parent or None for the operator's own
 Gene: TypeAlias = Parameter | Bounds | Choices  # a value freezes it; bounds or a list of choices make it searched
 
 

@@ -1,12 +1,17 @@
 """Every operator by name, and the check of a rule against what its operator knows.
 
-To add an operator: write its function, and one row in the catalogue of its family; the tests in
-tests/search_spaces/operators/test_registry.py run on it from then on. No torch is loaded before something is merged.
+To add an operator here: write its function, and one row in the catalogue of its family; the tests in
+tests/search_spaces/operators/test_registry.py run on it from then on. An operator from outside is an `Operator` with a
+`method`, found by `find_operator`. No torch is loaded before something is merged.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from importlib.metadata import entry_points
 from types import MappingProxyType
 
 from search_spaces.errors import SpaceError, did_you_mean
@@ -15,11 +20,13 @@ from search_spaces.operators.catalogue.selections import SELECTIONS
 from search_spaces.operators.catalogue.spectral import SPECTRAL
 from search_spaces.operators.catalogue.spherical import SPHERICAL
 from search_spaces.operators.catalogue.task_vectors import TASK_VECTORS
-from search_spaces.operators.operator import Operands, Operator, Recall, Trim
+from search_spaces.operators.operator import Operands, Operator, Recall
 from search_spaces.operators.parameters import Kind
 from search_spaces.recipe import Input, Parameter, Rule
 
-__all__ = ["OPERATORS", "Operands", "Operator", "Recall", "Trim", "check_rule", "nearest_name", "operator_named"]
+__all__ = ["OPERATORS", "Operands", "Operator", "Recall", "check_rule", "find_operator", "nearest_name", "register"]
+
+ENTRY_POINTS = "evomerge.operators"
 
 FAMILIES: Mapping[str, tuple[Operator, ...]] = MappingProxyType(
     {
@@ -35,15 +42,56 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
 )
 
 
-def operator_named(name: str) -> Operator:
-    """Return an operator.
+# What `register` was given; names are added, and never change what they mean.
+_REGISTERED: dict[str, Operator] = {}
+
+
+def register(operator: Operator) -> Operator:
+    """Make an operator from outside known by its name, in this process; return it.
+
+    Recipes travel to other processes and outlive this one: there it must be registered again. An operator that is named
+    by its dotpath or an entry point (see `find_operator`) needs no registering.
 
     Raises:
-        SpaceError: there is none of that name; the message suggests the nearest.
+        SpaceError: another operator has the name.
     """
-    if name not in OPERATORS:
-        raise SpaceError(f"operator: expected one of {list(OPERATORS)}, found {name!r}{nearest_name(name, OPERATORS)}")
-    return OPERATORS[name]
+    if _REGISTERED.get(operator.name, OPERATORS.get(operator.name, operator)) is not operator:
+        raise SpaceError(f"operator: expected a name that no operator has, found {operator.name!r}; give it another")
+    _REGISTERED[operator.name] = operator
+    return operator
+
+
+def find_operator(name: str) -> Operator:
+    """Return an operator by the name that recipes call it.
+
+    That is a name in `OPERATORS`, one that was registered, an entry point of the group `evomerge.operators`, or the
+    dotpath `package.module:OPERATOR` of an `Operator`. The row that is returned has this very name, so that recipes
+    made from it find it again.
+
+    Raises:
+        SpaceError: there is none of that name; the message suggests the nearest. Or what was found is no operator.
+    """
+    if name in OPERATORS:
+        return OPERATORS[name]
+    return _REGISTERED[name] if name in _REGISTERED else _found_outside(name)
+
+
+@lru_cache(maxsize=256)
+def _found_outside(name: str) -> Operator:
+    plugged = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    path = plugged[name].value if name in plugged else name
+    module, _, attribute = path.partition(":")
+    if not attribute:
+        known = [*OPERATORS, *_REGISTERED, *plugged]
+        expected = f"one of {known} or a dotpath package.module:OPERATOR"
+        raise SpaceError(f"operator: expected {expected}, found {name!r}{nearest_name(name, known)}")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SpaceError(f"operator: expected {name!r} to name an Operator in a module, found: {error}") from error
+    if not isinstance(found, Operator) or found.method is None:
+        raise SpaceError(f"operator: expected {name!r} to be an Operator with a method, found {found!r}")
+    return replace(found, name=name)
 
 
 def check_rule(rule: Rule) -> Rule:
@@ -54,7 +102,7 @@ def check_rule(rule: Rule) -> Rule:
             or out of range, or too few or too many inputs. Whether the weights of a normalised average cancel is
             checked where they are divided.
     """
-    operator = operator_named(rule.operator)
+    operator = find_operator(rule.operator)
     fewest, most = operator.n_inputs
     if not fewest <= len(rule.inputs) <= (most or len(rule.inputs)):
         expected = f"exactly {fewest}" if fewest == most else f"at least {fewest}"

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from search_spaces.operators import sparsify
+from search_spaces.operators.kernels.elementwise import variance
+from search_spaces.operators.kernels.form import Form, Merge, Part
+from search_spaces.operators.kernels.sparsify import DENSITY_STEPS
+from search_spaces.operators.kernels.threshold import Magnitudes, Trim, below
 from search_spaces.operators.operator import Operands
-from search_spaces.operators.threshold import trim_to
+from search_spaces.operators.survivors import TaskVectors
 
-_SUMMED_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 18
 
 
-def sce(operands: Operands) -> Tensor:
+def sce(operands: Operands) -> Merge:
     """Return τ = Σ ηᵢmᵢδᵢ / Σ ηᵢmᵢ over the selected elements, mᵢ = [sign(δᵢ) = sign(Σδⱼ)] (a zero sum elects plus).
 
     Selected are the ⌊n⁺·select_topk⌋ elements of largest variance over the parents, n⁺ of them having any. ηᵢ is the
@@ -25,40 +30,129 @@ def sce(operands: Operands) -> Tensor:
 
     Reference: Wan et al. 2024, "FuseChat" (arXiv 2408.07990), section 3.3.
     """
-    deltas = [tensor - operands.task_origin for tensor in operands.tensors]
-    if len(deltas) == 1:
-        return deltas[0]
-    units = [unit(float(delta.abs().max()) if delta.numel() else 0.0, delta.numel()) for delta in deltas]
-    selected = _selected(deltas, operands.number("select_topk"))
-    if selected is not None and operands.parameters["select"] == "elements":
-        deltas = [delta.mul_(selected) for delta in deltas]
-    chosen = (delta if selected is None else delta * selected for delta in deltas)
-    shares = shares_of([energy(delta, unit) for delta, unit in zip(chosen, units, strict=True)])
-    plus = _sum(deltas) >= 0.0
-    merged, mass = torch.zeros_like(deltas[0]), torch.zeros_like(deltas[0])
-    for delta, share in zip(deltas, shares, strict=True):
-        agrees = torch.where(plus, delta > 0.0, delta < 0.0)
-        merged.add_(delta.mul_(agrees).mul_(share))
-        mass.add_(agrees, alpha=share)
-    return merged.div_(torch.where(mass > 0.0, mass, 1.0))
+    vectors = TaskVectors(operands)
+    n_parents = len(vectors.tensors)
+    if n_parents == 1:
+        return Merge(Form(n_parents=1, dtype=torch.float32), vectors.tensors, vectors.base, (Part(1.0),))
+    selection, energies = _selected(vectors, operands.number("select_topk"))
+    selects = selection is not None and operands.parameters["select"] == "elements"
+    form = Form(n_parents=n_parents, dtype=torch.float32, consensus="sce", selects=selects)
+    parts = tuple(Part(share) for share in shares_of(energies))
+    return Merge(form, vectors.tensors, vectors.base, parts, selection=selection or (-1.0, -1))
 
 
-def _selected(deltas: list[Tensor], share: float) -> Tensor | None:
-    """Return which elements are selected; None for all."""
+def _selected(vectors: TaskVectors, share: float) -> tuple[Trim | None, tuple[float, ...]]:
+    """Return what selects a share of the elements that vary (None = all), and each parent's energy in them."""
+    key, known = _key(vectors), vectors.memory
     if share == 1.0:
-        return None
-    spread = variance(deltas)
-    k = n_selected(int(torch.count_nonzero(spread)), share)
-    return sparsify.kept_mask(spread, trim_to(spread.flatten(), k))
+        return None, known.numbers(("energies", *key), lambda: _energies(vectors))
+    spread: Magnitudes = partial(_variance, vectors)
+    if not known.repeated:
+        spread = _computed(spread, vectors.n).__getitem__
+    n_varying = int(known.numbers(("varying", *key), lambda: (float(_n_varying(spread, vectors.n)),))[0])
+
+    def steps(_: int) -> list[int]:
+        return [n_selected(n_varying, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)]
+
+    def trim(k: int) -> Trim:
+        return known.trim(("variance", *key), spread, k, vectors.n, steps=steps)
+
+    selection, step = trim(n_selected(n_varying, share)), share * DENSITY_STEPS
+    if not known.repeated or step != int(step):
+        return selection, known.numbers(("energies", *key, share), lambda: _energies(vectors, selection, spread))
+    table = known.numbers(("energies of steps", *key), lambda: _energies_of_steps([trim(k) for k in steps(0)], vectors))
+    first = (int(step) - 1) * len(vectors.tensors)
+    return selection, table[first : first + len(vectors.tensors)]
 
 
-def variance(deltas: Sequence[Tensor]) -> Tensor:
-    """Return Σ (δᵢ - mean)², element by element."""
-    mean = _sum(deltas).div_(len(deltas))
-    spread = torch.zeros_like(mean)
-    for delta in deltas:
-        spread.add_((delta - mean).square_())
+def _key(vectors: TaskVectors) -> tuple[Hashable, ...]:
+    return tuple(vectors.key(i) for i in range(len(vectors.tensors)))
+
+
+def _variance(vectors: TaskVectors, part: slice) -> Tensor:
+    origin, parents = vectors.base[part], [tensor[part] for tensor in vectors.tensors]
+    spread = torch.empty(origin.numel())
+    for here in _blocks(origin.numel()):
+        own = origin[here].to(torch.float32)
+        spread[here] = variance([parent[here].to(torch.float32) - own for parent in parents])
     return spread
+
+
+def _computed(spread: Magnitudes, n: int) -> Tensor:
+    """Return all of a variance."""
+    whole = torch.empty(n)
+    for part in _blocks(n):
+        whole[part] = spread(part)
+    return whole
+
+
+def _n_varying(spread: Magnitudes, n: int) -> int:
+    return sum(int(np.count_nonzero(spread(part).numpy())) for part in _blocks(n))
+
+
+def _energies(
+    vectors: TaskVectors, selection: Trim | None = None, spread: Magnitudes | None = None
+) -> tuple[float, ...]:
+    """Return each parent's energy, in the elements whose variance (`spread`) is selected if there is a selection."""
+    units = _units(vectors)
+
+    def energies(part: slice) -> list[float]:
+        kept = None if selection is None or spread is None else _kept(spread(part), selection, part.start)
+        origin = vectors.base[part].to(torch.float32)
+        deltas = (tensor[part].to(torch.float32) - origin for tensor in vectors.tensors)
+        return [energy(d if kept is None else d.mul_(kept), u) for d, u in zip(deltas, units, strict=True)]
+
+    # Sums of whole numbers of units are exact: the order of the blocks changes nothing.
+    return tuple(map(sum, zip(*map(energies, _blocks(vectors.n)), strict=True))) or (0.0,) * len(units)
+
+
+def _kept(spread: Tensor, selection: Trim, start: int) -> Tensor:
+    """Return 1 where an element of a part that begins at `start` is selected, else 0; overwrites the variance."""
+    n_ties = min(max(selection.last + 1 - start, 0), spread.numel())
+    spread[:n_ties].gt_(below(selection.magnitude))  # up to there what equals the threshold is selected too
+    spread[n_ties:].gt_(selection.magnitude)
+    return spread
+
+
+def _energies_of_steps(selections: list[Trim], vectors: TaskVectors) -> tuple[float, ...]:
+    """Return the energies of nested selections, the smallest first, parent by parent within each."""
+    units = _units(vectors)
+    sums = np.zeros((len(selections) + 1, len(units)))
+    for part in _blocks(vectors.n):
+        first = _first_selection(_variance(vectors, part).numpy(), part.start, selections)
+        origin = vectors.base[part].to(torch.float32)
+        # sums[j, i]: Σ δᵢ² over what selection j adds to those before it, in units; the last row is never selected.
+        for i, tensor in enumerate(vectors.tensors):
+            weights = squares(tensor[part].to(torch.float32) - origin, units[i]).numpy()
+            sums[:, i] += np.bincount(first, weights=weights, minlength=len(sums))
+    return tuple((sums[:-1].cumsum(axis=0) * np.array(units)).ravel().tolist())
+
+
+def _first_selection(spread: np.ndarray, start: int, selections: list[Trim]) -> np.ndarray:
+    """Return for each element the first of the nested selections that has it, or their number if none has."""
+    thresholds = np.array([s.magnitude for s in selections] + [-np.inf], dtype=np.float32)
+    lasts = np.array([s.last for s in selections] + [-1])
+    # thresholds: (n_selections + 1,), descending; first: (n,). What equals a threshold is selected up to its last tie.
+    first = np.searchsorted(-thresholds, -spread)
+    tied = np.flatnonzero(thresholds[first] == spread)
+    while len(tied):
+        tied = tied[(thresholds[first[tied]] == spread[tied]) & (lasts[first[tied]] < tied + start)]
+        first[tied] += 1
+    return first
+
+
+def _units(vectors: TaskVectors) -> list[float]:
+    def largest() -> tuple[float, ...]:
+        blocks = _blocks(vectors.n)
+        magnitudes = [vectors.magnitudes(i) for i in range(len(vectors.tensors))]
+        peaks = [[float(of(part).amax()) for of in magnitudes] for part in blocks]
+        return tuple(map(max, zip(*peaks, strict=True))) or (0.0,) * len(magnitudes)
+
+    return [unit(peak, vectors.n) for peak in vectors.memory.numbers(("largest", *_key(vectors)), largest)]
+
+
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, min(start + _AT_ONCE, n)) for start in range(0, n, _AT_ONCE)]
 
 
 def n_selected(n_varying: int, share: float) -> int:
@@ -84,11 +178,4 @@ def squares(delta: Tensor, unit: float) -> Tensor:
 
 def energy(delta: Tensor, unit: float) -> float:
     """Return Σ δ², each square rounded to a multiple of the unit: the same in whatever order it is summed."""
-    return unit * sum(float(squares(part, unit).sum()) for part in torch.split(delta.reshape(-1), _SUMMED_AT_ONCE))
-
-
-def _sum(deltas: Sequence[Tensor]) -> Tensor:
-    total = deltas[0].clone()
-    for delta in deltas[1:]:
-        total.add_(delta)
-    return total
+    return unit * float(squares(delta, unit).sum())

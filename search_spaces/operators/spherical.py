@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from search_spaces.operators.averages import normalised, weighted_sum
+from search_spaces.operators.averages import normalised
 from search_spaces.operators.operator import Operands
 
 # Beyond this cosine (either sign) sin θ is too small to divide by, and the line is as good as the arc.
@@ -77,10 +77,10 @@ def multislerp(operands: Operands) -> Tensor:
         return alone
     eps = operands.number("eps")
     norms = [_norm(vector) for vector in vectors]
-    direction = weighted_sum(vectors, [w / n if n > eps else 0.0 for w, n in zip(weights, norms, strict=True)])
+    direction = _weighted_sum(vectors, [w / n if n > eps else 0.0 for w, n in zip(weights, norms, strict=True)])
     length = _norm(direction)
     if length <= max(eps, CANCELLED * sum(map(abs, weights))):
-        return _onto_base(operands, weighted_sum(vectors, weights))
+        return _onto_base(operands, _weighted_sum(vectors, weights))
     scale = sum(w * n for w, n in zip(weights, norms, strict=True)) / length
     return _onto_base(operands, direction.mul_(scale))
 
@@ -119,7 +119,7 @@ def karcher(operands: Operands) -> Tensor:
 def _karcher_point(
     units: Sequence[Tensor], shares: Sequence[float], *, most_iterations: int, tolerance: float
 ) -> Tensor:
-    point = weighted_sum(units, shares)
+    point = _weighted_sum(units, shares)
     length = _norm(point)
     point = point / length if length > tolerance else units[0].clone()
     for _ in range(most_iterations):
@@ -184,7 +184,7 @@ def _as_rows(operands: Operands, vector: Tensor) -> Tensor:
     return vector.reshape(vector.shape[0], -1).T if _by_column(operands) else vector.reshape(-1, vector.shape[-1])
 
 
-def _vectors(operands: Operands) -> tuple[Tensor, ...]:
+def _vectors(operands: Operands) -> Sequence[Tensor]:
     if operands.parameters["deltas"]:
         return tuple(tensor - operands.task_origin for tensor in operands.tensors)
     return operands.tensors
@@ -203,3 +203,15 @@ def _onto_base(operands: Operands, merged: Tensor) -> Tensor:
 
 def _norm(vector: Tensor) -> float:
     return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
+
+
+def _weighted_sum(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Return Σ sᵢxᵢ, accumulated in float32; parents of share 0 are not read."""
+    used = [(tensor, share) for tensor, share in zip(tensors, shares, strict=True) if share != 0.0]
+    if not used:
+        return tensors[0].new_zeros(tensors[0].shape)
+    first, share = used[0]
+    total = first.clone() if share == 1.0 else first * share
+    for tensor, share in used[1:]:
+        total.add_(tensor * share)  # apart, so that products are rounded whatever the machine can fuse
+    return total

@@ -23,9 +23,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from search_spaces.cache_directory import cache_directory
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate
-from search_spaces.weights.cache_directory import cache_directory
 
 if TYPE_CHECKING:
     from search_spaces.weights.checkpoint import Checkpoint

@@ -12,7 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from search_spaces.operators.registry import Operands, operator_named
+from search_spaces.operators.kernels.blocks import merged
+from search_spaces.operators.kernels.form import Merge
+from search_spaces.operators.kernels.threshold import Trim
+from search_spaces.operators.registry import Operands, find_operator
 from search_spaces.recipe import Rule
 from search_spaces.weights.checkpoint_files import LazyTensor
 from search_spaces.weights.lora import AdaptedTensor, LowRankUpdate
@@ -21,8 +24,6 @@ from search_spaces.weights.parents import Parents
 from search_spaces.weights.plan import TensorPlan
 from search_spaces.weights.statistics import Statistics
 
-# Operators that add their inputs with the same factors everywhere in a tensor.
-_WEIGHTED_SUMS = ("linear", "model_interpolation", "bcwi", "mwa", "wsm", "layer_swap", "passthrough", "task_arithmetic")
 _SUM_TOLERANCE = 1e-6  # of Σ aⱼ = 1, whose terms are rounded to float32
 
 
@@ -105,20 +106,21 @@ def decomposed(plan: TensorPlan, parents: Parents, base: LazyTensor, *, rank: in
         rank: of the approximation.
         statistics: what is kept from tensor to tensor.
     """
-    merged = carry_out(replace(plan, dtype=torch.float32), parents, statistics=statistics)
-    delta = merged - base.read().to(torch.float32)
+    made = carry_out(replace(plan, dtype=torch.float32), parents, statistics=statistics)
+    delta = made - base.read().to(torch.float32)
     u, s, vh = torch.linalg.svd(delta, full_matrices=False)
     return LowRank(u[:, :rank] * s[:rank], vh[:rank], float(s.norm()), float(s[rank:].norm()))
 
 
 def _shares(plan: TensorPlan, rule: Rule) -> dict[str, float] | None:
     """Return parent -> its factor in the weighted sum, read off by merging unit vectors."""
-    if rule.operator not in _WEIGHTED_SUMS:
+    operator = find_operator(rule.operator)
+    if not operator.elementwise:
         return None
     sources = [parent for parent, _ in plan.sources]
     n = len(sources) + (plan.base is not None)
     units = list(torch.eye(n))
-    merged = operator_named(rule.operator).merge(
+    made = operator.apply(
         Operands(
             tensors=tuple(units[: len(sources)]),
             base=None if plan.base is None else units[-1],
@@ -127,10 +129,15 @@ def _shares(plan: TensorPlan, rule: Rule) -> dict[str, float] | None:
             seeds=lambda _: 0,
             name=plan.name,
             layer=plan.layer,
+            global_trims=lambda _, __: Trim(-1.0, -1),
         )
     )
+    if isinstance(made, Merge):
+        if not made.is_weighted_sum:
+            return None
+        made = merged(made, (n,))
     shares = dict.fromkeys(sources, 0.0)
-    for parent, share in zip([*sources, *([plan.base[0]] if plan.base else [])], merged.tolist(), strict=True):
+    for parent, share in zip([*sources, *([plan.base[0]] if plan.base else [])], made.tolist(), strict=True):
         shares[parent] = shares.get(parent, 0.0) + share
     return shares
 

@@ -1,30 +1,29 @@
 """The one definition of a merge: what a recipe says one tensor is.
 
 The resident model and the export both call `carry_out`, so what is scored is what is exported, bit for bit. Merges
-that are elementwise go to the kernels, straight from the parents' files into the result; the others call the operator.
+that are elementwise go to the kernels, straight from the parents' files into the result; other operators return it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from search_spaces.errors import SpaceError
-from search_spaces.operators.operator import Trim
-from search_spaces.operators.registry import Operands, operator_named
-from search_spaces.operators.sparsify import n_kept
+from search_spaces.operators.kernels.blocks import merge_into
+from search_spaces.operators.kernels.threshold import Trim
+from search_spaces.operators.registry import Operands, find_operator
 from search_spaces.recipe import Recipe, Rule
 from search_spaces.weights.factors import FactorCache
-from search_spaces.weights.kernels.blocks import merge_into
-from search_spaces.weights.kernels.fusion import elementwise
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.piecewise import merge_pieces
 from search_spaces.weights.plan import TensorPlan, plan_tensor
 from search_spaces.weights.statistics import Statistics
-from search_spaces.weights.trims import magnitudes_of
 
 
 def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, statistics: Statistics | None = None) -> Tensor:
@@ -66,9 +65,9 @@ def carry_out(
     known = Statistics(repeated=False, factors=FactorCache(limit_bytes=0)) if statistics is None else statistics
     try:
         if plan.rule is None:
-            merged, finite = _pieced(plan, parents, known, out)
+            merged, finite = _merge_by_pieces(plan, parents, known, out)
         else:
-            merged, finite = _carried_out(plan, plan.rule, parents, known, out)
+            merged, finite = _merge_by_rule(plan, plan.rule, parents, known, out)
     except SpaceError as error:
         raise SpaceError(f"{plan.name}: {error}") from error
     if not finite:
@@ -88,31 +87,34 @@ def all_finite(tensor: Tensor) -> bool:
     return bool(low.isfinite() and high.isfinite())
 
 
-def _carried_out(
+def _merge_by_rule(
     plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics, out: Tensor | None
 ) -> tuple[Tensor, bool]:
     """Return the tensor, and whether all of it is finite."""
     if plan.fold is not None:
-        whole, _ = _carried_out(replace(plan, fold=None, dtype=torch.float32), rule, parents, statistics, None)
+        whole, _ = _merge_by_rule(replace(plan, fold=None, dtype=torch.float32), rule, parents, statistics, None)
         folded = plan.fold.apply(whole).to(plan.dtype)
         return (folded if out is None else out.copy_(folded)), all_finite(folded)
-    merge = elementwise(plan, parents, statistics)
-    if merge is None:
-        operands = _operands(plan, rule, parents, statistics)
-        merged = operator_named(rule.operator).merge(operands).to(plan.dtype)
+    operator = find_operator(rule.operator)
+    made = operator.apply(_operands(plan, rule, parents, statistics, stored=operator.elementwise))
+    if isinstance(made, Tensor):
+        merged = made.to(plan.dtype)
         return (merged if out is None else out.copy_(merged)), all_finite(merged)
-    return _written(plan, out, lambda flat: merge_into(flat, merge, compiled=statistics.kernels))
+    merge = made.rounded_to(plan.dtype)
+    return _write(plan, out, lambda flat: merge_into(flat, merge, compiled=statistics.kernels))
 
 
-def _pieced(plan: TensorPlan, parents: Parents, statistics: Statistics, out: Tensor | None) -> tuple[Tensor, bool]:
+def _merge_by_pieces(
+    plan: TensorPlan, parents: Parents, statistics: Statistics, out: Tensor | None
+) -> tuple[Tensor, bool]:
     """Return the tensor that a plan's pieces make, and whether all of it is finite."""
     pieces = plan.pieces
     assert pieces is not None
     tensors = [parents[parent].tensor(name).reshape(-1) for parent, name in plan.sources]
-    return _written(plan, out, lambda flat: merge_pieces(flat, pieces, tensors, plan.dtype, statistics.kernels))
+    return _write(plan, out, lambda flat: merge_pieces(flat, pieces, tensors, plan.dtype, statistics.kernels))
 
 
-def _written(plan: TensorPlan, out: Tensor | None, write: Callable[[Tensor], bool]) -> tuple[Tensor, bool]:
+def _write(plan: TensorPlan, out: Tensor | None, write: Callable[[Tensor], bool]) -> tuple[Tensor, bool]:
     """Let a kernel write, straight to `out` where it can; return the tensor, and whether all of it is finite."""
     direct = out is not None and out.is_contiguous() and out.device.type == "cpu"
     target = out.detach() if out is not None and direct else torch.empty(plan.shape, dtype=plan.dtype)
@@ -120,16 +122,33 @@ def _written(plan: TensorPlan, out: Tensor | None, write: Callable[[Tensor], boo
     return (target if out is None or direct else out.copy_(target)), finite
 
 
-def _operands(plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics) -> Operands:
-    tensors = tuple(_load(parents, source) for source in plan.sources)
-    base = None if plan.base is None else _load(parents, plan.base)
+class _LazyTensors(Sequence[Tensor]):
+    """Tensors that are read when they are asked for, once: a merge need not read parents that it leaves out."""
 
-    def trim(i: int, density: float) -> Trim:
-        assert plan.base is not None
-        assert base is not None
-        parent, origin, n = tensors[i], base, base.numel()
-        k = n_kept(n, density)
-        return statistics.trim((*plan.sources[i], *plan.base), magnitudes_of(parent.view(-1), origin.view(-1)), k, n)
+    def __init__(self, read: Callable[[int], Tensor], n: int) -> None:
+        self._read, self._n = lru_cache(maxsize=None)(read), n
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, i: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, i: int | slice) -> Tensor | Sequence[Tensor]:
+        found = range(self._n)[i]  # negative ones count from the end
+        return self._read(found) if isinstance(found, int) else [self._read(one) for one in found]
+
+
+def _operands(plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics, *, stored: bool) -> Operands:
+    """Return what the operator sees: the tensors in float32, or as they are `stored`."""
+
+    def load(source: tuple[str, str]) -> Tensor:
+        tensor = parents[source[0]].tensor(source[1])
+        return tensor if stored else tensor.to(torch.float32)
+
+    tensors = _LazyTensors(lambda i: load(plan.sources[i]), len(plan.sources))
+    base = None if plan.base is None else load(plan.base)
 
     def global_trim(i: int, density: float) -> Trim:
         assert plan.base is not None
@@ -147,13 +166,10 @@ def _operands(plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statis
         inputs=tuple(i.parameters for i in rule.inputs),
         parameters=rule.parameters,
         seeds=plan.mask_seed,
-        trims=trim,
         name=plan.name,
         layer=plan.layer,
+        keys=[(*source, *(plan.base or ())) for source in plan.sources],
+        memory=statistics,
         factors=recall,
         global_trims=global_trim,
     )
-
-
-def _load(parents: Parents, source: tuple[str, str]) -> Tensor:
-    return parents[source[0]].tensor(source[1]).to(torch.float32)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.groups import locate
-from search_spaces.operators.registry import operator_named
+from search_spaces.operators.registry import find_operator
 from search_spaces.recipe import Rule
 from search_spaces.weights.architecture import Part
 from search_spaces.weights.materialise import carry_out
@@ -93,7 +93,7 @@ class ParameterBank:
 def content(plan: TensorPlan) -> Hashable:
     """Return what a tensor's values depend on: equal for tensors that are made alike, in whatever output layer."""
     layer = plan.layer
-    if layer is not None and not (plan.rule and operator_named(plan.rule.operator).reads_depth(plan.rule.parameters)):
+    if layer is not None and not (plan.rule and find_operator(plan.rule.operator).reads_depth(plan.rule.parameters)):
         layer = (0, 0)
     rule = None if plan.rule is None else _frozen(plan.rule)
     seed = 0 if _is_pure(plan) else plan.seed

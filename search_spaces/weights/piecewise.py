@@ -12,10 +12,10 @@ from torch import Tensor
 
 from search_spaces.errors import SpaceError
 from search_spaces.genealogy.flat_layout import FlatLayout
+from search_spaces.operators.kernels.blocks import merge_into
+from search_spaces.operators.kernels.compiled import CompiledKernels
+from search_spaces.operators.kernels.form import Form, Merge, Part
 from search_spaces.pieces import Pieces
-from search_spaces.weights.kernels.blocks import merge_into
-from search_spaces.weights.kernels.compiled import CompiledKernels
-from search_spaces.weights.kernels.form import Form, Merge, Part
 from search_spaces.weights.parents import Parents
 
 
@@ -117,9 +117,6 @@ def merge_pieces(
     for piece in pieces:
         part = slice(piece.start, piece.stop)
         used = [(tensor[part], c) for tensor, c in zip(tensors, piece.coefficients, strict=True) if c != 0.0]
-        if not used:
-            out[part] = 0.0
-            continue
         form = Form(n_parents=len(used), dtype=dtype, of_deltas=False)
         merge = Merge(form, tuple(tensor for tensor, _ in used), None, tuple(Part(c) for _, c in used))
         finite &= merge_into(out[part], merge, compiled=compiled)

@@ -11,7 +11,7 @@ import torch
 
 from search_spaces.errors import SpaceError
 from search_spaces.groups import locate, matches, n_layers
-from search_spaces.operators.registry import check_rule, operator_named
+from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.recipe import Recipe, Rule
 from search_spaces.weights.folding import Fold
 from search_spaces.weights.parents import Parents
@@ -97,7 +97,7 @@ class _Planner:
         rule = self._rule(name)
         sources = tuple((i.parent, source_name(recipe, parents, name, i.parent)) for i in rule.inputs)
         base = None
-        if operator_named(rule.operator).reads_base(rule.parameters):
+        if find_operator(rule.operator).reads_base(rule.parameters):
             base = (recipe.base, source_name(recipe, parents, name, recipe.base))
         self._check_shapes(name, shape, (*sources, *([base] if base else [])))
         return TensorPlan(name, rule, sources, base, shape, dtype, recipe.seed, layer, self._folds[name])

@@ -1,26 +1,22 @@
-"""Thresholds of magnitudes, computed once per task vector and kept for the whole campaign."""
+"""Thresholds of magnitudes, of a tensor or of a whole model: computed once, and kept for the whole campaign."""
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Hashable
+import threading
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from search_spaces.operators import sparsify
-from search_spaces.operators.operator import Trim
-from search_spaces.operators.sparsify import n_kept
-from search_spaces.operators.threshold import Magnitudes, trim_within
+from search_spaces.operators.kernels.sparsify import n_kept
+from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_within
+from search_spaces.operators.memory import Steps
 from search_spaces.threads import parallel_map
+from search_spaces.weights.parents import Parents
 from search_spaces.weights.recent import Recent
-
-Steps = Callable[[int], list[int]]
-
-# Search spaces quantise densities to multiples of 1/256, so that one sort serves every candidate.
-DENSITY_STEPS = 256
 
 # Thresholds between the steps, such as those of outliers: some 200 bytes each.
 _MOST_BETWEEN_STEPS = 200_000
@@ -32,6 +28,11 @@ _COUNTED_AT_ONCE = 1 << 17
 _SAMPLE = 1 << 12
 _HALF = np.uint64(32)
 _LARGEST = np.uint64((1 << 32) - 1)
+
+# Over a whole model the upper half of the bits is counted first, then the lower half of those in the one bin that
+# holds the threshold: two passes, whatever the model's size.
+_LOWER_HALF = 16
+_BINS = 1 << _LOWER_HALF
 
 
 class TrimCache:
@@ -62,19 +63,6 @@ class TrimCache:
         table = self._tables[key]
         found = table.at(k)
         return self._between.get((key, k), lambda: table.between(magnitudes, n, k)) if found is None else found
-
-
-def density_steps(n: int) -> list[int]:
-    """Return how many of n elements the densities 1/256, 2/256, ... 1 keep."""
-    return [n_kept(n, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)]
-
-
-def band_steps(n: int, gamma: float) -> list[int]:
-    """Return the ends of `sparsify.band` at every density, for one gamma and for all that are multiples of 1/256."""
-    steps = density_steps(n)
-    bands = [sparsify.band(n, i / DENSITY_STEPS, gamma) for i in range(1, DENSITY_STEPS + 1)]
-    # Two shares are rounded down one by one: their sum may be one less than that of a density.
-    return [*steps, *(k - 1 for k in steps), *(top for _, top in bands), *(top + k for k, top in bands)]
 
 
 @dataclass(frozen=True)
@@ -137,6 +125,8 @@ def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarra
     counts = np.zeros(n_bins, dtype=np.int64)
     for start in starts:
         counts += np.bincount(_bins(bits(start), lowest), minlength=n_bins)
+    # counts, from_top, wanted: (n_bins,), by ascending magnitude. A table of 256 thresholds wants few of the 65,536
+    # bins, so that the second pass sorts a hundredth of the elements.
     from_top = counts[::-1].cumsum()[::-1]  # of each bin and those above it
     bins = np.searchsorted(-from_top, -kept, side="right") - 1  # the highest that reaches down to the k-th
     wanted = np.zeros(n_bins, dtype=bool)
@@ -150,6 +140,8 @@ def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarra
 
     ordered = np.concatenate([np.empty(0, dtype=np.uint64), *parallel_map(keys, starts)])
     ordered.sort()
+    # `ordered` has only the wanted bins' elements, the largest first: a k-th of all lies behind those of the wanted
+    # bins above its own (before), at its place within its bin (k less all that lies above the bin).
     held = counts * wanted
     before = held[::-1].cumsum()[::-1] - held
     places = ordered[before[bins] + kept - (from_top - counts)[bins] - 1]
@@ -170,10 +162,74 @@ def _lowest_counted(magnitudes: Magnitudes, n: int) -> int:
     return max(0, int(sample.max()) - _COUNTED + (1 << 23))
 
 
-def magnitudes_of(parent: Tensor, base: Tensor) -> Magnitudes:
-    """Return what computes a part of |parent - base|, both flat, in float32."""
+class ModelTrims:
+    """The `Trim` of the whole task vector of a parent, all tensors taken as one, remembered for each density.
 
-    def magnitudes(part: slice) -> Tensor:
-        return parent[part].to(torch.float32).sub(base[part].to(torch.float32)).abs_()
+    Elements equal to the threshold are all kept, as in the authors' code of TIES: their order over the model would
+    mean nothing. One object serves one set of opened parents.
+    """
 
-    return magnitudes
+    def __init__(self) -> None:
+        self._upper: dict[tuple[str, str], Tensor] = {}
+        self._trims: dict[tuple[str, str, float], Trim] = {}
+        self._searching = threading.Lock()
+
+    def trim(self, parents: Parents, parent: str, base: str, density: float) -> Trim:
+        """Return what keeps the share `density` of the largest |parent - base| over the model.
+
+        Args:
+            parents: the opened parents.
+            parent: whose task vector.
+            base: what it is taken from; its tensors count that the parent has in the same shape, a tied head once.
+            density: in (0, 1].
+        """
+        key = (parent, base, density)
+        with self._searching:
+            if key not in self._trims:
+                self._trims[key] = self._found(parents, parent, base, density)
+            return self._trims[key]
+
+    def _found(self, parents: Parents, parent: str, base: str, density: float) -> Trim:
+        def bits() -> Iterator[Tensor]:
+            return _magnitude_bits(parents, parent, base)
+
+        if (parent, base) not in self._upper:
+            self._upper[parent, base] = _histogram(bits, lambda bits: bits >> _LOWER_HALF)
+        upper = self._upper[parent, base]
+        n = int(upper.sum())
+        k = n_kept(n, density) if n else 0
+        if k == n:
+            return Trim(-1.0, -1)
+        bin_, above = _bin_of(upper, k)
+        lower = _histogram(bits, lambda bits: bits[(bits >> _LOWER_HALF) == bin_] & (_BINS - 1))
+        rest, _ = _bin_of(lower, k - above)
+        pattern = (bin_ << _LOWER_HALF) | rest
+        if pattern == 0:
+            return Trim(-1.0, -1)
+        below = torch.tensor(pattern - 1, dtype=torch.int32).view(torch.float32)  # the next smaller float32
+        return Trim(float(below), -1)
+
+
+def _magnitude_bits(parents: Parents, parent: str, base: str) -> Iterator[Tensor]:
+    """Yield the bit patterns of |parent - base| as int32 (n,), tensor by tensor."""
+    ours, theirs = parents[parent], parents[base]
+    for name in theirs.names:
+        if name not in ours or (theirs.tied and name == theirs.head):
+            continue
+        if ours.shape(name) == theirs.shape(name) and theirs.dtype(name).is_floating_point:
+            delta = ours.tensor(name).to(torch.float32) - theirs.tensor(name).to(torch.float32)
+            yield delta.abs_().flatten().view(torch.int32)
+
+
+def _histogram(chunks: Callable[[], Iterator[Tensor]], digit: Callable[[Tensor], Tensor]) -> Tensor:
+    counts = torch.zeros(_BINS, dtype=torch.int64)
+    for chunk in chunks():
+        counts += torch.bincount(digit(chunk), minlength=_BINS)
+    return counts
+
+
+def _bin_of(counts: Tensor, k: int) -> tuple[int, int]:
+    """Return the bin that holds the k-th largest, and how many lie in the bins above it."""
+    above = counts.flip(0).cumsum(0)
+    position = int(torch.searchsorted(above, k))
+    return _BINS - 1 - position, int(above[position - 1]) if position else 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign, overridden, resolved
 from evomerge.config.genes import EXACTLY_TWO, OPERATORS
-from search_spaces.operators.registry import operator_named
+from search_spaces.operators.registry import find_operator
 from search_spaces.recipe import ParentSource
 
 MINIMAL = {
@@ -176,7 +176,7 @@ tasks = words.filter(lambda word: not word.startswith("python:"))
 @st.composite
 def campaigns(draw: st.DrawFn) -> CampaignConfig:
     operator = draw(st.sampled_from([o for o in OPERATORS if o not in EXACTLY_TWO | {"mwa"}]))
-    kinds = {n: kind for n, kind in operator_named(operator).kinds.items() if kind.gene is not None and n != "weight"}
+    kinds = {n: kind for n, kind in find_operator(operator).kinds.items() if kind.gene is not None and n != "weight"}
     named = draw(st.sets(st.sampled_from(sorted(kinds)), max_size=3))
     genes = {n: list(kind.gene or ()) for n, kind in kinds.items() if n in named}
     names = draw(st.lists(words.filter(lambda w: w not in ("base", "..")), min_size=2, max_size=4, unique=True))

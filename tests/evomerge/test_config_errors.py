@@ -8,7 +8,7 @@ import pytest
 from evomerge.config import CampaignConfig, ConfigError, genes, load_campaign
 from evomerge.config.optimisers import OptimiserConfig
 from evomerge.config.spaces import WeightsSpaceConfig
-from search_spaces.operators.registry import operator_named
+from search_spaces.operators.registry import find_operator
 
 GOOD = """\
 base: hub/base
@@ -32,7 +32,7 @@ export: {dtype: bfloat16}
 OPERATORS = f"one of {', '.join(genes.OPERATORS)}"
 KINDS = f"one of {', '.join(get_args(OptimiserConfig.model_fields['kind'].annotation))}"
 KEYS = f"one of {', '.join(CampaignConfig.model_fields)}"
-TIES_GENES = f"one of {', '.join(operator_named('ties').kinds)}"
+TIES_GENES = f"one of {', '.join(find_operator('ties').kinds)}"
 
 
 def refused(path: Path) -> str:

@@ -3,46 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from search_spaces.operators.catalogue.shared import NORMALIZE, WEIGHT
+from search_spaces.operators.catalogue.shared import NORMALIZE, WEIGHT, share
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import OneOf, Real, Whole
 
 _WINDOW = Whole(meaning="how many of the last checkpoints take part; 0 means all", default=0, gene=(1, 8))
 
+_average = partial(Operator, module="averages", elementwise=True)
+
 AVERAGES = (
-    Operator(
+    _average(
         name="linear",
-        module="averages",
         input_parameters={"weight": WEIGHT},
         parameters={"normalize": replace(NORMALIZE, default=True)},
         divides_by_weights="normalize",
     ),
-    Operator(
+    _average(
         name="model_interpolation",
         in_mergekit=False,
-        module="averages",
         parameters={"t": Real(meaning="share of the second parent", gene=(-0.2, 1.3), searched=True)},
         n_inputs=(2, 2),
         ordered=True,
     ),
-    Operator(
+    _average(
         name="bcwi",
         in_mergekit=False,
-        module="averages",
-        parameters={
-            "alpha": Real(meaning="share of the old model, the first input", gene=(0.0, 1.0), searched=True),
-        },
+        parameters={"alpha": Real(meaning="share of the old model, the first input", gene=(0.0, 1.0), searched=True)},
         n_inputs=(2, None),
         ordered=True,
     ),
-    Operator(
+    _average(
         name="mwa",
         in_mergekit=False,
-        module="averages",
-        input_parameters={
-            "metric": Real(meaning="the checkpoint's training loss (positive) or step (0 or more)"),
-        },
+        input_parameters={"metric": Real(meaning="the checkpoint's training loss (positive) or step (0 or more)")},
         parameters={
             "metric_is": OneOf(
                 meaning="what the metric is: a loss counts by its inverse, a step as it is",
@@ -61,10 +56,9 @@ AVERAGES = (
         },
         ordered=True,
     ),
-    Operator(
+    _average(
         name="wsm",
         in_mergekit=False,
-        module="averages",
         parameters={
             "decay": OneOf(
                 meaning="shape of the learning-rate decay that the average stands for; linear is the plain mean",
@@ -84,10 +78,10 @@ AVERAGES = (
         },
         ordered=True,
     ),
-    Operator(
+    _average(
         name="layer_swap",
         in_mergekit=False,
-        module="layer_swap",
+        by_layer=True,
         parameters={
             "bottom": Whole(
                 meaning="first layers from the first parent", default=5, gene=(0, 8), whole_model=True, searched=True
@@ -101,12 +95,8 @@ AVERAGES = (
             "top_transition": Whole(
                 meaning="layers that are mixed before the top ones", default=1, gene=(0, 4), whole_model=True
             ),
-            "transition_weight": Real(
-                meaning="the second parent's share where layers are mixed",
-                default=0.5,
-                low=0.0,
-                high=1.0,
-                gene=(0.0, 1.0),
+            "transition_weight": share(
+                meaning="the second parent's share where layers are mixed", default=0.5, gene=(0.0, 1.0)
             ),
             "edge_source": OneOf(
                 meaning="where embeddings, final norm and head come from: the outer parent (first), inner, or the mean",
@@ -118,9 +108,8 @@ AVERAGES = (
         n_inputs=(2, 2),
         ordered=True,
     ),
-    Operator(
+    _average(
         name="passthrough",
-        module="averages",
         input_parameters={"scale": Real(meaning="factor", default=1.0, gene=(0.0, 1.5))},
         n_inputs=(1, 1),
         ordered=True,

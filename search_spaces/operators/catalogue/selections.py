@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from search_spaces.operators.catalogue.shared import DENSITY, INT8_MASK, WEIGHT, task_operator
+from search_spaces.operators.catalogue.shared import DENSITY, INT8_MASK, WEIGHT, positive_share, share, task_operator
 from search_spaces.operators.catalogue.task_vectors import TRIM_SCOPE
 from search_spaces.operators.parameters import Flag, Kind, OneOf, Real, Whole
 
@@ -29,9 +30,10 @@ _ACTIVE = Real(
     searched=True,
 )
 
+_selection = partial(task_operator, module="selections")
+
 SELECTIONS = (
-    task_operator(
-        "model_stock",
+    _selection(
         "model_stock",
         inputs={},
         own={
@@ -55,13 +57,12 @@ SELECTIONS = (
     task_operator(
         "sce",
         "sce",
+        elementwise=True,
         inputs={},
         own={
-            "select_topk": Real(
+            "select_topk": share(
                 meaning="share of the elements, by variance between the parents, that is merged",
                 default=1.0,
-                low=0.0,
-                high=1.0,
                 gene=(0.05, 1.0),
                 scale="quantised",
                 searched=True,
@@ -78,27 +79,22 @@ SELECTIONS = (
     ),
     task_operator(
         "magmax",
-        "magmax",
+        "task_vectors",
+        elementwise=True,
         in_mergekit=False,
         inputs={"weight": _PRIORITY},
-        own={
-            "priority_only": Flag(meaning="weights decide who wins, but do not scale what wins", default=False),
-        },
+        own={"priority_only": Flag(meaning="weights decide who wins, but do not scale what wins", default=False)},
         lambda_gene=(0.2, 1.2),
         ordered=True,
     ),
-    task_operator(
-        "pcb",
+    _selection(
         "pcb",
         in_mergekit=False,
         inputs={"weight": replace(_PRIORITY, gene=(0.5, 1.8))},
         own={
-            "ratio": Real(
+            "ratio": positive_share(
                 meaning="share of each parent's elements that survives the competition",
                 default=0.1,
-                low=0.0,
-                high=1.0,
-                open_low=True,
                 gene=(0.02, 0.5),
                 scale="log",
                 searched=True,
@@ -117,40 +113,26 @@ SELECTIONS = (
         },
         lambda_gene=(0.5, 1.8),
     ),
-    task_operator(
-        "consensus_ta",
-        "claims",
-        in_mergekit=False,
-        inputs={"weight": _PRIORITY},
-        own=_AGREEMENT,
-        lambda_gene=(0.1, 1.5),
-    ),
-    task_operator(
+    _selection("consensus_ta", in_mergekit=False, inputs={"weight": _PRIORITY}, own=_AGREEMENT, lambda_gene=(0.1, 1.5)),
+    _selection(
         "consensus_ties",
-        "claims",
         in_mergekit=False,
         inputs={"weight": _PRIORITY, "density": replace(DENSITY, default=0.2)},
         own={**_AGREEMENT, "scope": TRIM_SCOPE},
         lambda_gene=(0.1, 1.5),
     ),
-    task_operator(
+    _selection(
         "nearswap",
-        "pairs",
         inputs={},
         own={
             "t": Real(
-                meaning="differences up to this size move fully",
-                low=0.0,
-                gene=(1e-4, 1e-2),
-                scale="log",
-                searched=True,
+                meaning="differences up to this size move fully", low=0.0, gene=(1e-4, 1e-2), scale="log", searched=True
             )
         },
         n_inputs=(1, 1),
     ),
-    task_operator(
+    _selection(
         "arcee_fusion",
-        "pairs",
         inputs={},
         own={
             "iqr_factor": Real(
@@ -164,10 +146,9 @@ SELECTIONS = (
         },
         n_inputs=(1, 1),
     ),
-    task_operator("ram", "ram", inputs={}, own={"epsilon": _ACTIVE}),
-    task_operator(
+    _selection("ram", inputs={}, own={"epsilon": _ACTIVE}),
+    _selection(
         "ramplus_tl",
-        "ram",
         inputs={},
         own={
             "r": Real(

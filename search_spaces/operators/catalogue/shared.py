@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
-from search_spaces.operators.operator import Operator
+from search_spaces.operators.operator import Method, Operator
 from search_spaces.operators.parameters import Bounds, Flag, Kind, OneOf, Real
 from search_spaces.recipe import Parameter
 
+share = partial(Real, low=0.0, high=1.0)
+positive_share = partial(share, open_low=True)
+
 WEIGHT = Real(meaning="the parent's share", gene=(0.0, 1.5), searched=True)
-DENSITY = Real(
+DENSITY = positive_share(
     meaning="share of the task vector's elements that is kept",
     default=1.0,
-    low=0.0,
-    high=1.0,
-    open_low=True,
     gene=(0.2, 1.0),
     scale="quantised",
     searched=True,
@@ -34,11 +35,7 @@ RESCALE = OneOf(
 )
 LINES: Mapping[str, Kind] = {
     "lines_alpha": Real(
-        meaning="LiNeS: scale at the first layer",
-        default=1.0,
-        gene=(0.0, 1.5),
-        whole_model=True,
-        in_mergekit=False,
+        meaning="LiNeS: scale at the first layer", default=1.0, gene=(0.0, 1.5), whole_model=True, in_mergekit=False
     ),
     "lines_beta": Real(
         meaning="LiNeS: what the last layer's scale exceeds it by",
@@ -59,26 +56,37 @@ LINES: Mapping[str, Kind] = {
 
 def task_operator(  # noqa: PLR0913 -- one argument per attribute of the row
     name: str,
-    module: str = "task_vectors",
+    module: str = "",
     *,
+    method: Method | None = None,
     inputs: Mapping[str, Kind],
     own: Mapping[str, Kind],
     lambda_gene: Bounds = (0.3, 1.8),
     lambda_in_mergekit: bool = False,
     n_inputs: tuple[int, int | None] = (1, None),
+    elementwise: bool = False,
     ordered: bool = False,
+    random: bool = False,
+    spectral: bool = False,
     in_mergekit: bool = True,
     mergekit_defaults: Mapping[str, Parameter] | None = None,
 ) -> Operator:
-    """Return the row of an operator whose function gives a merged task vector: it has λ and LiNeS on top of its own."""
+    """Return the row of an operator whose method gives a merged task vector: it has λ and LiNeS on top of its own.
+
+    One from outside this package gives its `method`, the others the module that has it.
+    """
     return Operator(
         name=name,
+        method=method,
         module=module,
+        elementwise=elementwise,
         input_parameters=inputs,
         parameters={**own, "lambda": replace(LAMBDA, gene=lambda_gene, in_mergekit=lambda_in_mergekit), **LINES},
         needs_base=True,
         n_inputs=n_inputs,
         ordered=ordered,
+        random=random,
+        spectral=spectral,
         in_mergekit=in_mergekit,
         mergekit_defaults=mergekit_defaults or {},
     )

@@ -5,51 +5,38 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from search_spaces.operators.catalogue.shared import LAMBDA, WEIGHT, task_operator
+from search_spaces.operators.catalogue.shared import LAMBDA, WEIGHT, positive_share, share, task_operator
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Real, Whole
 
 _WEIGHT = replace(
     WEIGHT, meaning="scales the parent's task vector; 0 leaves the parent out", default=1.0, searched=False
 )
-_task_operator = partial(task_operator, in_mergekit=False)
-_FLATNESS = Real(
+_task_operator = partial(task_operator, spectral=True, in_mergekit=False)
+_FLATNESS = share(
     meaning="γ: from the spectrum of the sum (0) to a flat one (1, the paper)",
     default=1.0,
-    low=0.0,
-    high=1.0,
     gene=(0.0, 1.0),
     searched=True,
 )
-_RANK_SHARE = Real(
+_RANK_SHARE = positive_share(
     meaning="κ: share of the min(o, n)/N components per task that is kept",
     default=1.0,
-    low=0.0,
-    high=1.0,
-    open_low=True,
     gene=(0.1, 1.0),
     scale="quantised",
 )
 
 SPECTRAL: tuple[Operator, ...] = (
     _task_operator(
-        "iso_c",
-        "spectral.isotropic",
-        inputs={"weight": _WEIGHT},
-        own={"flatness": _FLATNESS},
-        lambda_gene=(0.2, 3.0),
+        "iso_c", "spectral.isotropic", inputs={"weight": _WEIGHT}, own={"flatness": _FLATNESS}, lambda_gene=(0.2, 3.0)
     ),
     _task_operator(
         "iso_cts",
         "spectral.isotropic",
         inputs={"weight": _WEIGHT},
         own={
-            "common": Real(
-                meaning="share of the directions that all tasks have in common",
-                default=0.8,
-                low=0.0,
-                high=1.0,
-                gene=(0.2, 1.0),
+            "common": share(
+                meaning="share of the directions that all tasks have in common", default=0.8, gene=(0.2, 1.0)
             ),
             "flatness": _FLATNESS,
         },
@@ -79,11 +66,9 @@ SPECTRAL: tuple[Operator, ...] = (
                 low=0.0,
                 gene=(2.0, 4.0),
             ),
-            "smallest_rank": Real(
+            "smallest_rank": share(
                 meaning="the share of its components that a task keeps when it is as sparse as can be",
                 default=0.5,
-                low=0.0,
-                high=1.0,
                 gene=(0.1, 1.0),
             ),
             "sparse_below": Real(
@@ -127,13 +112,14 @@ SPECTRAL: tuple[Operator, ...] = (
                 low=0.0,
                 high=0.9,
                 gene=(0.0, 0.1),
-            ),
+            )
         },
         lambda_gene=(0.1, 1.5),
     ),
     Operator(
         name="lore",
         module="spectral.low_rank",
+        spectral=True,
         in_mergekit=False,
         input_parameters={"weight": replace(_WEIGHT, searched=True)},
         parameters={
@@ -161,13 +147,9 @@ SPECTRAL: tuple[Operator, ...] = (
             ),
         },
         own={
-            "alpha": Real(
-                meaning="share of the merged spectrum that a later parent may not touch",
-                default=0.5,
-                low=0.0,
-                high=1.0,
-                gene=(0.0, 0.95),
-            ),
+            "alpha": share(
+                meaning="share of the merged spectrum that a later parent may not touch", default=0.5, gene=(0.0, 0.95)
+            )
         },
         lambda_gene=(0.2, 2.0),
         ordered=True,

@@ -9,9 +9,7 @@ from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Flag, Real, Whole
 
 _DELTAS = Flag(
-    meaning="work on the task vectors and add the base, instead of on the weights",
-    default=False,
-    in_mergekit=False,
+    meaning="work on the task vectors and add the base, instead of on the weights", default=False, in_mergekit=False
 )
 
 SPHERICAL = (

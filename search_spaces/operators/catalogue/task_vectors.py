@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from search_spaces.operators.catalogue.shared import (
     DENSITY,
@@ -10,6 +11,8 @@ from search_spaces.operators.catalogue.shared import (
     NORMALIZE,
     RESCALE,
     WEIGHT,
+    positive_share,
+    share,
     task_operator,
 )
 from search_spaces.operators.parameters import Kind, OneOf, Real
@@ -38,12 +41,9 @@ TRIM_SCOPE = OneOf(
     choices=("tensor", "global"),
     in_mergekit=False,
 )
-_SECOND_TRIM = Real(
+_SECOND_TRIM = positive_share(
     meaning="share of the kept elements' tensor that a trim by magnitude keeps afterwards (MergeLM: 0.2); 1 trims none",
     default=1.0,
-    low=0.0,
-    high=1.0,
-    open_low=True,
     in_mergekit=False,
 )
 _EPSILON = Real(
@@ -54,13 +54,8 @@ _EPSILON = Real(
     gene=(0.0, 0.3),
 )
 _DELLA_INPUTS: dict[str, Kind] = {**_SPARSE, "density": replace(DENSITY, gene=(0.1, 0.95)), "epsilon": _EPSILON}
-_GAMMA = Real(
-    meaning="share of the largest elements that is dropped",
-    default=0.01,
-    low=0.0,
-    high=1.0,
-    gene=(0.0, 0.1),
-    scale="quantised",
+_GAMMA = share(
+    meaning="share of the largest elements that is dropped", default=0.01, gene=(0.0, 0.1), scale="quantised"
 )
 _OUTLIER_INPUTS: dict[str, Kind] = {**_SPARSE, "gamma": _GAMMA}
 _OUTLIER_SCOPE = OneOf(
@@ -69,56 +64,49 @@ _OUTLIER_SCOPE = OneOf(
     choices=("tensor", "row"),
     in_mergekit=False,
 )
+_pipeline = partial(task_operator, module="task_vectors", elementwise=True, lambda_in_mergekit=True)
+
 TASK_VECTORS = (
-    task_operator("task_arithmetic", lambda_in_mergekit=True, inputs={"weight": WEIGHT}, own=_COMMON),
-    task_operator(
-        "ties",
-        lambda_in_mergekit=True,
-        inputs=_SPARSE,
-        own={**_NORMALISED, "rescale": RESCALE, "scope": TRIM_SCOPE, **_CONSENSUS},
-    ),
-    task_operator(
+    _pipeline("task_arithmetic", inputs={"weight": WEIGHT}, own=_COMMON),
+    _pipeline("ties", inputs=_SPARSE, own={**_NORMALISED, "rescale": RESCALE, "scope": TRIM_SCOPE, **_CONSENSUS}),
+    _pipeline(
         "dare_linear",
-        lambda_in_mergekit=True,
+        random=True,
         inputs=_SPARSE,
         own={**_COMMON, "rescale": _BY_DENSITY},
         mergekit_defaults={"rescale": "l1"},
     ),
-    task_operator(
+    _pipeline(
         "dare_ties",
-        lambda_in_mergekit=True,
+        random=True,
         inputs=_SPARSE,
         own={**_COMMON, "rescale": _BY_DENSITY, "second_trim": _SECOND_TRIM, **_CONSENSUS},
         mergekit_defaults={"rescale": "l1"},
     ),
-    task_operator(
+    _pipeline(
         "della_linear",
-        lambda_in_mergekit=True,
+        random=True,
         inputs=_DELLA_INPUTS,
         own={**_COMMON, "rescale": _BY_DENSITY},
         mergekit_defaults={"rescale": "l1"},
     ),
-    task_operator(
+    _pipeline(
         "della",
-        lambda_in_mergekit=True,
+        random=True,
         inputs=_DELLA_INPUTS,
         own={**_NORMALISED, "rescale": _BY_DENSITY, **_CONSENSUS},
         mergekit_defaults={"rescale": "l1"},
     ),
-    task_operator(
-        "breadcrumbs",
-        lambda_in_mergekit=True,
-        inputs=_OUTLIER_INPUTS,
-        own={**_COMMON, "rescale": RESCALE, "scope": _OUTLIER_SCOPE},
-    ),
-    task_operator(
+    _pipeline("breadcrumbs", inputs=_OUTLIER_INPUTS, own={**_COMMON, "rescale": RESCALE, "scope": _OUTLIER_SCOPE}),
+    _pipeline(
         "breadcrumbs_ties",
-        lambda_in_mergekit=True,
         inputs=_OUTLIER_INPUTS,
         own={**_COMMON, "rescale": RESCALE, "scope": _OUTLIER_SCOPE, **_CONSENSUS},
     ),
-    task_operator(
+    _pipeline(
         "composed",
+        random=True,
+        lambda_in_mergekit=False,
         in_mergekit=False,
         inputs={**_SPARSE, "epsilon": _EPSILON, "gamma": _GAMMA},
         own={

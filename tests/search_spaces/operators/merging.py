@@ -6,17 +6,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from search_spaces.operators import sparsify
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.parameters import Kind
-from search_spaces.operators.registry import Operands, check_rule, operator_named
+from search_spaces.operators.registry import Operands, check_rule, find_operator
 from search_spaces.recipe import Input, Parameter, Rule
+from tests.contracts.operator_contract import example_value, random_tensors
+from tests.search_spaces.operators.slow_forms import trim
 
-# What `example` gives parameters without a default, where the middle of their gene will not do.
-REQUIRED: dict[str, Parameter] = {"weight": 0.5, "t": 0.3, "metric": 2.0}
+__all__ = ["example", "merge", "operands", "operands_of", "random_tensors", "rule_of"]
 
 
 def merge(
@@ -29,7 +27,7 @@ def merge(
     layer: tuple[int, int] | None = None,
 ) -> Tensor:
     """Merge by a rule; masks are seeded by (seed, the parent's name); the tensor is the whole model."""
-    return operator_named(rule.operator).merge(
+    return find_operator(rule.operator).merge(
         replace(operands_of(rule, tensors, base, seed=seed), name=name, layer=layer)
     )
 
@@ -47,7 +45,7 @@ def operands_of(rule: Rule, tensors: Sequence[Tensor], base: Tensor | None, *, s
         tuple(i.parameters for i in rule.inputs),
         rule.parameters,
         mask_seed,
-        global_trims=lambda i, density: sparsify.trim(tensors[i] - base, density),  # type: ignore[operator]
+        global_trims=lambda i, density: trim(tensors[i] - base, density),  # type: ignore[operator]
     )
 
 
@@ -59,27 +57,12 @@ def rule_of(operator: str, *inputs: Mapping[str, Parameter], **parameters: Param
 
 def example(operator: Operator, **changes: Parameter) -> Rule:
     """A rule with everything that is required, for as many inputs as the operator takes, up to three."""
-    n = min(operator.n_inputs[1] or 3, 3)
-    required = {name: _required(name, kind) for name, kind in operator.kinds.items() if kind.default is None}
+    required = {name: example_value(name, kind) for name, kind in operator.kinds.items() if kind.default is None}
     values = {name: value for name, value in {**required, **changes}.items() if name in operator.kinds}
-    inputs = tuple(
-        Input(f"p{i}", {name: value for name, value in values.items() if name in operator.input_parameters})
-        for i in range(n)
-    )
+    each = {name: value for name, value in values.items() if name in operator.input_parameters}
     own = {name: value for name, value in values.items() if name in operator.parameters}
-    return Rule(operator.name, inputs, own)
-
-
-def _required(name: str, kind: Kind) -> Parameter:
-    if name in REQUIRED:
-        return REQUIRED[name]
-    assert kind.gene is not None
-    return kind.scale_of(kind.gene, name).value(0.5)
-
-
-def random_tensors(n: int, shape: tuple[int, ...], *, seed: int = 0) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for _ in range(n)]
+    n = min(operator.n_inputs[1] or 3, 3)
+    return Rule(operator.name, tuple(Input(f"p{i}", each) for i in range(n)), own)
 
 
 def operands(rule: Rule, shape: tuple[int, ...] = (40, 50), *, size: float = 0.1) -> tuple[list[Tensor], Tensor]:

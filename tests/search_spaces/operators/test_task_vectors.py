@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from search_spaces.errors import SpaceError
-from search_spaces.operators import sparsify
-from search_spaces.operators.operator import Trim
-from search_spaces.operators.registry import check_rule, operator_named
+from search_spaces.operators.kernels.threshold import Trim
+from search_spaces.operators.registry import find_operator
 from search_spaces.recipe import Parameter
 from tests.search_spaces.operators.merging import merge, operands_of, random_tensors, rule_of
 
@@ -87,20 +86,6 @@ def test_ties_with_weights_that_nearly_cancel_stays_of_the_order_of_its_task_vec
     delta = torch.tensor([1.0, -1.0])
     rule = rule_of("ties", {"weight": 1.0}, {"weight": -0.9999})
     assert merge(rule, [delta, -delta], torch.zeros(2)).abs().max() <= 1.0  # a plain division would give 20,000
-
-
-def test_ties_uses_the_thresholds_it_is_given() -> None:
-    tensors, base = parents(2)
-    rule = check_rule(rule_of("ties", {"weight": 1.0, "density": 0.2}, {"weight": 1.0, "density": 0.5}))
-    asked: list[tuple[int, float]] = []
-
-    def trims(i: int, density: float) -> Trim:
-        asked.append((i, density))
-        return sparsify.trim(tensors[i] - base, density)
-
-    operands = replace(operands_of(rule, tensors, base), trims=trims)
-    assert torch.equal(operator_named("ties").merge(operands), merge(rule, tensors, base))
-    assert asked == [(0, 0.2), (1, 0.5)]
 
 
 def test_dare_is_unbiased() -> None:
@@ -180,16 +165,12 @@ def test_the_sign_of_a_vote_that_sums_to_zero_is_a_choice(choice: str, first: fl
 def test_ties_over_the_whole_model_uses_the_models_thresholds() -> None:
     tensors, base = parents(2)
     rule = rule_of("ties", {**FULL, "density": 0.2}, {**FULL, "density": 0.5}, scope="global")
-    operands = replace(operands_of(rule, tensors, base), global_trims=lambda i, density: Trim(density, -1))
-    expected = operator_named("ties").merge(
-        replace(
-            operands_of(rule_of("ties", {**FULL, "density": 0.2}, {**FULL, "density": 0.5}), tensors, base),
-            trims=lambda i, density: Trim(density, -1),
-        )
-    )
-    assert torch.equal(operator_named("ties").merge(operands), expected)
+    operands = replace(operands_of(rule, tensors, base), global_trims=lambda i, density: Trim(density / 100, -1))
+    kept = [(t - base) * ((t - base).abs() > threshold) for t, threshold in zip(tensors, (0.002, 0.005), strict=True)]
+    expected = merge(rule_of("ties", FULL, FULL), [base + delta for delta in kept], base)
+    torch.testing.assert_close(find_operator("ties").merge(operands), expected, rtol=0, atol=1e-6)
     with pytest.raises(SpaceError, match="scope: expected tensor where one tensor is merged alone, found global"):
-        operator_named("ties").merge(replace(operands, global_trims=None))
+        find_operator("ties").merge(replace(operands, global_trims=None))
 
 
 def test_dare_ties_may_trim_what_is_left() -> None:
@@ -234,7 +215,7 @@ COMPOSED = {
 @pytest.mark.parametrize("name", COMPOSED)
 def test_the_named_pipelines_are_points_of_the_composed_one(name: str) -> None:
     tensors, base = parents(3)
-    known = operator_named(name).input_parameters
+    known = find_operator(name).input_parameters
     inputs: list[dict[str, Parameter]] = [
         {"weight": w, "density": d, "gamma": 0.02, "epsilon": 0.1} for w, d in ((0.5, 0.3), (1.0, 0.7), (0.8, 0.5))
     ]

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.operators.sparsify import kept_mask
-from search_spaces.operators.threshold import below, trim_of, trim_to, trim_within
+from search_spaces.operators.kernels.threshold import below, trim_of, trim_to, trim_within
+from tests.search_spaces.operators.slow_forms import kept_mask
 
 
 @given(n=st.integers(1, 300), share=st.floats(0, 1), levels=st.sampled_from([1, 2, 7, 10**6]), seed=st.integers(0, 99))

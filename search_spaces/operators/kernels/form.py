@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Survivors = Literal["all", "largest", "random", "ranked", "band"]
-Consensus = Literal["sum", "sign", "largest", "sce"]
+Survivors = Literal["all", "largest", "random", "ranked", "band", "chosen"]
+Consensus = Literal["sum", "sign", "largest", "balance", "sce"]
 Divisor = Literal["none", "number", "weights", "agreeing"]
 
 
@@ -22,12 +22,15 @@ class Form:
         n_parents: how many parents are read besides the base.
         of_deltas: whether task vectors are merged and added to the base, or the parents themselves.
         survivors: which elements of a task vector count: all, those above a `Trim`, random ones with one chance for
-            all or one by rank, or those between two trims.
+            all or one by rank, those between two trims, or those of a mask.
         scaled: whether survivors are multiplied by a number, divided by their own chance (ranked), or left.
-        consensus: how they are combined; see `operators.agreement` and `operators.sce`.
+        trimmed_again: whether random survivors must lie above a `Trim` as well, once they are scaled.
+        consensus: how they are combined: the sum, the sum over the elected sign, the largest, SCE's sum; or the balance
+            of both signs alone, whose sign elects.
         divisor: what the combination is divided by: nothing, a number, or the agreeing parents' weights or count.
         signed: whether a weight is negative, so that agreeing weights may cancel.
-        drops_ties: whether votes that sum to zero give zero.
+        zero_sign: what is elected where votes sum to zero; drop gives zero.
+        unweighted: whether weights decide which is the largest, but do not scale it.
         selects: whether only the elements above a `Trim` of the parents' variance count (sce).
         dtype: what the result is rounded to.
     """
@@ -37,10 +40,12 @@ class Form:
     of_deltas: bool = True
     survivors: Survivors = "all"
     scaled: Literal["no", "by_chance", "by_number"] = "no"
+    trimmed_again: bool = False
     consensus: Consensus = "sum"
     divisor: Divisor = "none"
     signed: bool = False
-    drops_ties: bool = False
+    zero_sign: Literal["plus", "minus", "drop"] = "plus"
+    unweighted: bool = False
     selects: bool = False
 
 
@@ -56,7 +61,7 @@ class Part:
         scale: what survivors are multiplied by.
         seed: of its random numbers.
         ranks: doubled, as uint16 (n,), or as int32 where that is too little; or as two bytes, uint8 (2, n), upper
-            first, which compiled kernels read faster. None unless survivors are ranked.
+            first, which compiled kernels read faster. If survivors are chosen, the mask: 0 or 1, uint8 (n,). Else None.
     """
 
     weight: float
@@ -70,11 +75,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Merge:
-    """An elementwise merge of one tensor.
+    """An elementwise merge of one tensor: θ = θ₀ + gain·τ of task vectors, or θ = Σ wᵢθᵢ of the parents themselves.
 
     Attributes:
         form: its choices.
-        tensors: the parents, flat, in the dtype that they are stored in.
+        tensors: the parents, flat, in the dtype that they are stored in; none make zeros.
         base: likewise; None unless task vectors are merged.
         parts: one for each parent.
         gain: what the merged task vector is multiplied by.
@@ -89,3 +94,12 @@ class Merge:
     gain: float = 1.0
     divisor: float = 1.0
     selection: tuple[float, int] = (-1.0, -1)
+
+    @property
+    def is_weighted_sum(self) -> bool:
+        """Whether the parents are added with the same factors everywhere in the tensor."""
+        return self.form.survivors == "all" and self.form.consensus == "sum"
+
+    def rounded_to(self, dtype: torch.dtype) -> Merge:
+        """Return the same merge, rounded once to a dtype."""
+        return replace(self, form=replace(self.form, dtype=dtype))

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from search_spaces.operators import sparsify
-from search_spaces.operators.registry import OPERATORS, Operands, operator_named
+from search_spaces.operators.kernels.form import Merge
+from search_spaces.operators.registry import OPERATORS, Operands, find_operator
 from search_spaces.recipe import Input, Parameter, ParentSource, Recipe, Rule
 from search_spaces.weights.checkpoint import Checkpoint
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.plan import TensorPlan, plan_tensor
+from tests.search_spaces.operators import slow_forms
 
 NAME = "model.layers.1.mlp.up_proj.weight"
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-# Operators that have a kernel, and the values of their flags that have one.
-FUSED = (
-    "linear", "model_interpolation", "bcwi", "mwa", "wsm", "layer_swap", "passthrough", "task_arithmetic", "ties",
-    "dare_linear", "dare_ties", "della_linear", "della", "breadcrumbs", "breadcrumbs_ties", "composed", "magmax", "sce",
-)  # fmt: skip
+FUSED = tuple(name for name, operator in OPERATORS.items() if operator.elementwise)
 
 
 @dataclass(frozen=True)
@@ -63,12 +60,12 @@ def plan_of(rule: Rule, parents: Parents, *, dtype: str = "float32", seed: int =
     return plan_tensor(recipe, parents, NAME)
 
 
-def by_operator(plan: TensorPlan, parents: Parents) -> Tensor:
-    """What the operator itself makes of the whole tensors: the definition."""
+def operands_of(plan: TensorPlan, parents: Parents) -> Operands:
+    """The whole tensors in float32, nothing remembered."""
     assert plan.rule is not None
     tensors = tuple(parents[parent].tensor(name).float() for parent, name in plan.sources)
     base = None if plan.base is None else parents["base"].tensor(NAME).float()
-    operands = Operands(
+    return Operands(
         tensors,
         base,
         tuple(i.parameters for i in plan.rule.inputs),
@@ -76,9 +73,26 @@ def by_operator(plan: TensorPlan, parents: Parents) -> Tensor:
         plan.mask_seed,
         name=plan.name,
         layer=plan.layer,
-        global_trims=lambda i, density: sparsify.trim(tensors[i] - base, density),  # type: ignore[operator]
+        global_trims=lambda i, density: slow_forms.trim(tensors[i] - base, density),  # type: ignore[operator]
     )
-    return operator_named(plan.rule.operator).merge(operands).to(plan.dtype)
+
+
+def by_slow_form(plan: TensorPlan, parents: Parents) -> Tensor:
+    """What the oracle makes of the whole tensors."""
+    assert plan.rule is not None
+    return slow_forms.slow_merge(plan.rule.operator, operands_of(plan, parents)).to(plan.dtype)
+
+
+def merge_of(plan: TensorPlan, parents: Parents) -> Merge | None:
+    """What the kernels are to do; None where nothing is merged, for λ = 0."""
+    assert plan.rule is not None
+    stored = replace(
+        operands_of(plan, parents),
+        tensors=tuple(parents[parent].tensor(name) for parent, name in plan.sources),
+        base=None if plan.base is None else parents["base"].tensor(NAME),
+    )
+    made = find_operator(plan.rule.operator).apply(stored)
+    return made.rounded_to(plan.dtype) if isinstance(made, Merge) else None
 
 
 def random_parents(
@@ -98,7 +112,7 @@ def random_parents(
 
 @st.composite
 def fused_rules(draw: st.DrawFn, names: Sequence[str] = FUSED) -> Rule:
-    """A rule of an operator that has a kernel, in a setting that has one."""
+    """A rule of an elementwise operator."""
     operator = OPERATORS[draw(st.sampled_from(names))]
     fewest, most = operator.n_inputs
     n = draw(st.integers(fewest, most or 4))
@@ -111,6 +125,7 @@ def fused_rules(draw: st.DrawFn, names: Sequence[str] = FUSED) -> Rule:
             "gamma": st.floats(0.0, 0.3),
             "lambda": st.sampled_from([1.0, 0.7, -0.4, 0.0]),
             "rescale": st.sampled_from(["density", "none", "l1"]),
+            "second_trim": st.sampled_from([1.0, 0.5, 0.2]),
             "select_topk": st.sampled_from([1.0, 0.5, 0.25, 3 / 256, 0.1, 0.003]),
             "t": st.floats(-0.5, 1.5).map(lambda t: round(t, 6)),
             "alpha": st.floats(0.0, 1.0).map(lambda alpha: round(alpha, 6)),
@@ -119,10 +134,9 @@ def fused_rules(draw: st.DrawFn, names: Sequence[str] = FUSED) -> Rule:
         }
         if name in drawn:
             return draw(drawn[name])
-        left_out = {"zero_sign": {"majority"}, "scope": {"row"}, "priority_only": {True}}.get(name, set())
-        choices = getattr(operator.kinds[name], "gene", None)
-        if name in ("normalize", "divisor", "zero_sign", "scope", "select", "sparsify", "consensus") and choices:
-            return draw(st.sampled_from([choice for choice in choices if choice not in left_out]))
+        choices = getattr(operator.kinds[name], "choices", (False, True))
+        if name in ("normalize", "divisor", "zero_sign", "scope", "select", "sparsify", "consensus", "priority_only"):
+            return draw(st.sampled_from(choices))
         default = operator.kinds[name].default
         assert default is not None
         return default

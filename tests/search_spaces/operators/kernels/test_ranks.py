@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from search_spaces.operators.ranks import doubled_ranks
+from search_spaces.operators.kernels.ranks import doubled_ranks
 
 
 def deltas(kind: str, shape: tuple[int, int]) -> Tensor:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from search_spaces.operators.counter import bits_below, segments, words
-from search_spaces.operators.threshold import below
-from search_spaces.weights.kernels.compiled import CompiledKernels
-from search_spaces.weights.kernels.elementwise import Numbers, Read, merge_elements
-from search_spaces.weights.kernels.form import Merge, Part
+from search_spaces.operators.kernels.compiled import CompiledKernels
+from search_spaces.operators.kernels.counter import bits_below, segments, words
+from search_spaces.operators.kernels.elementwise import Numbers, Read, merge_elements, task_vector
+from search_spaces.operators.kernels.form import Merge, Part
+from search_spaces.operators.kernels.threshold import below
 
 # Blocks of float32 that fit the cores' caches together, and are worth sharing among torch's threads: Python's threads
 # would wait for the interpreter longer than they compute.
@@ -46,9 +47,31 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
     return finite
 
 
+def merged(merge: Merge, shape: Sequence[int]) -> Tensor:
+    """Return the merged weights, a new float32 tensor of a shape."""
+    out = torch.empty(tuple(shape))
+    merge_into(out.view(-1), merge)
+    return out
+
+
+@torch.no_grad()
+def merged_deltas(merge: Merge) -> Tensor:
+    """Return the merged task vector τ of a merge of such, before the gain: float32 (n,), at once and not in blocks."""
+    assert merge.base is not None
+    merged = torch.empty(merge.base.numel())
+    for segment, start, stop in segments(merged.numel()):
+        read = _read(merge, slice(start, stop))
+        deltas = [tensor.to(torch.float32) - merge.base[start:stop].to(torch.float32) for tensor in read.tensors]
+        merged[start:stop] = task_vector(merge.form, deltas, read.ranks, numbers_of(merge, segment, start), ties=True)
+    return merged
+
+
 @torch.no_grad()
 def _in_blocks(merge: Merge, out: Tensor, part: slice, segment: int, block: int) -> bool:
-    """Merge a part of a segment in blocks, none of which has an element that is kept as a tie and one that is not."""
+    """Merge a part of a segment in blocks, none of which has an element that is kept as a tie and one that is not.
+
+    Within such a block a threshold alone says what is kept: comparing indices would take as long as all the rest.
+    """
     lasts = (merge.selection[1], *(last for p in merge.parts for _, last in (p.low, p.high)))
     borders = sorted({part.start, part.stop, *(last + 1 for last in lasts if part.start <= last < part.stop)})
     finite = True
@@ -69,6 +92,7 @@ def without_ties(merge: Merge, index: int) -> Merge:
         magnitude, last = trim
         return (below(magnitude) if index <= last else magnitude), -1
 
+    # |x| >= t is |x| > the float32 below t: up to the last tie that is what is kept, and |x| > t after it.
     parts = tuple(replace(p, low=exact(p.low), high=exact(p.high)) for p in merge.parts)
     return replace(merge, parts=parts, selection=exact(merge.selection))
 
@@ -81,6 +105,7 @@ def _read(merge: Merge, part: slice) -> Read:
 
 def numbers_of(merge: Merge, segment: int, start: int) -> Numbers:
     """Return a merge's numbers for a segment that begins at an index."""
+    # Rows of reals and integers are parents; `elementwise` names their columns.
     return Numbers(
         torch.zeros((), dtype=torch.int32),
         torch.tensor([_reals(p) for p in merge.parts], dtype=torch.float32),

@@ -8,13 +8,11 @@ import torch
 from torch._inductor.utils import fresh_cache, run_and_get_code
 
 from search_spaces.errors import SpaceError
+from search_spaces.operators.kernels.blocks import merge_into
+from search_spaces.operators.kernels.compiled import CompiledKernels
+from search_spaces.operators.kernels.form import Merge
 from search_spaces.recipe import Input, Rule
-from search_spaces.weights.kernels.blocks import merge_into
-from search_spaces.weights.kernels.compiled import CompiledKernels
-from search_spaces.weights.kernels.form import Merge
-from search_spaces.weights.kernels.fusion import elementwise
-from search_spaces.weights.statistics import Statistics
-from tests.search_spaces.weights.kernels.rules import plan_of, random_parents
+from tests.search_spaces.operators.kernels.rules import merge_of, plan_of, random_parents
 
 FEW = {"weight": 0.7, "density": 0.5}
 needs_a_compiler = pytest.mark.skipif(
@@ -23,13 +21,13 @@ needs_a_compiler = pytest.mark.skipif(
 quiet = pytest.mark.filterwarnings("ignore")  # of torch.compile's own making
 
 
-def merge_of(operator: str, dtype: torch.dtype, *, n: int = 100_003, out: str = "bfloat16") -> Merge:
+def example(operator: str, dtype: torch.dtype, *, n: int = 100_003, out: str = "bfloat16") -> Merge:
     inputs = tuple(Input(f"p{i}", {} if operator == "sce" else FEW) for i in range(3))
     if operator in ("linear", "task_arithmetic", "magmax"):
         inputs = tuple(Input(f"p{i}", {"weight": 0.3 * i - 0.2}) for i in range(3))
     rule = Rule(operator, inputs, {"select_topk": 0.5} if operator == "sce" else {})
     parents = random_parents((n,), 3, [dtype], levels=50)
-    merge = elementwise(plan_of(rule, parents, dtype=out), parents, Statistics())
+    merge = merge_of(plan_of(rule, parents, dtype=out), parents)
     assert merge is not None
     return merge
 
@@ -47,7 +45,7 @@ def assert_compiled_equals_eager(merge: Merge, out_dtype: torch.dtype = torch.fl
 @quiet
 @needs_a_compiler
 def test_a_kernel_that_was_really_compiled_gives_the_bits_of_the_eager_one() -> None:
-    assert_compiled_equals_eager(merge_of("task_arithmetic", torch.bfloat16, n=5000))  # 15 s, nearly all of it g++
+    assert_compiled_equals_eager(example("task_arithmetic", torch.bfloat16, n=5000))  # 15 s, nearly all of it g++
 
 
 @quiet
@@ -58,18 +56,18 @@ def test_a_kernel_that_was_really_compiled_gives_the_bits_of_the_eager_one() -> 
     "operator", ["linear", "task_arithmetic", "ties", "dare_ties", "della", "breadcrumbs_ties", "magmax", "sce"]
 )
 def test_a_compiled_kernel_gives_the_values_of_the_eager_one(operator: str, dtype: torch.dtype) -> None:
-    assert_compiled_equals_eager(merge_of(operator, dtype))
+    assert_compiled_equals_eager(example(operator, dtype))
 
 
 @quiet
 @needs_a_compiler
 @pytest.mark.slow
 def test_one_kernel_serves_tensors_of_every_shape_and_uses_all_threads_though_the_first_was_small() -> None:
-    kernels, first = CompiledKernels("always"), merge_of("linear", torch.float32, n=100)
+    kernels, first = CompiledKernels("always"), example("linear", torch.float32, n=100)
     with fresh_cache(), torch._dynamo.config.patch(error_on_recompile=True):
         _, code = run_and_get_code(lambda: merge_into(torch.empty(100), first, compiled=kernels))
         matrix = torch.empty(100, 50)
-        assert merge_into(matrix.view(-1), merge_of("linear", torch.float32, n=5000), compiled=kernels)
+        assert merge_into(matrix.view(-1), example("linear", torch.float32, n=5000), compiled=kernels)
     assert "#pragma omp parallel" in code[0]
     assert (len(kernels._kernels), kernels._mode) == (1, "always")
 
@@ -78,7 +76,7 @@ def test_one_kernel_serves_tensors_of_every_shape_and_uses_all_threads_though_th
 @needs_a_compiler
 @pytest.mark.slow
 def test_numbers_too_small_to_be_normal_survive_compiling() -> None:
-    merge = merge_of("task_arithmetic", torch.float32, out="float32")
+    merge = example("task_arithmetic", torch.float32, out="float32")
     tiny = tuple(tensor * 1e-39 for tensor in merge.tensors)
     assert merge.base is not None
     assert_compiled_equals_eager(Merge(merge.form, tiny, merge.base * 1e-39, merge.parts))
@@ -92,7 +90,7 @@ def test_without_a_compiler_the_eager_path_takes_over_and_says_so_once(
         raise RuntimeError("InvalidCxxCompiler: none\nfound")
 
     monkeypatch.setattr(torch, "compile", fails)
-    merge, kernels = merge_of("ties", torch.bfloat16, n=5000), CompiledKernels("always")
+    merge, kernels = example("ties", torch.bfloat16, n=5000), CompiledKernels("always")
     expected, found = torch.empty(5000), torch.empty(5000)
     merge_into(expected, merge)
     with caplog.at_level(logging.WARNING):
@@ -106,7 +104,7 @@ def test_without_a_compiler_the_eager_path_takes_over_and_says_so_once(
 
 def test_small_merges_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda *args, **options: pytest.fail("compiled"))
-    merge = merge_of("ties", torch.bfloat16, n=5000)
+    merge = example("ties", torch.bfloat16, n=5000)
     for mode in ("auto", "never"):
         assert merge_into(torch.empty(5000), merge, compiled=CompiledKernels(mode))  # type: ignore[arg-type]
 

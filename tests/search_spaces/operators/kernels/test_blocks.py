@@ -7,19 +7,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from search_spaces.errors import SpaceError
-from search_spaces.operators import counter
+from search_spaces.operators.kernels import counter
+from search_spaces.operators.kernels.blocks import merge_into
 from search_spaces.recipe import Input, Rule
-from search_spaces.weights.kernels.blocks import merge_into
-from search_spaces.weights.kernels.fusion import elementwise
 from search_spaces.weights.materialise import carry_out
 from search_spaces.weights.statistics import Statistics
-from tests.search_spaces.weights.kernels.rules import (
+from tests.search_spaces.operators.kernels.rules import (
     DTYPES,
-    FUSED,
     NAME,
-    by_operator,
+    by_slow_form,
     fused_rules,
     held,
+    merge_of,
     plan_of,
     random_parents,
 )
@@ -45,13 +44,13 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
     dtype=st.sampled_from(["float32", "bfloat16", "float16"]),
     seed=st.integers(0, 50),
 )
-def test_kernels_give_the_bits_of_the_operators(
+def test_kernels_give_the_bits_of_the_slow_forms(
     rule: Rule, shape: tuple[int, ...], dtypes: list[torch.dtype], levels: int, dtype: str, seed: int
 ) -> None:
     parents = random_parents(shape, len(rule.inputs), dtypes, levels=levels, seed=seed)
     plan = plan_of(rule, parents, dtype=dtype, seed=seed)
     try:
-        expected = by_operator(plan, parents)
+        expected = by_slow_form(plan, parents)
     except SpaceError as error:
         assume("sum is not 0" not in str(error))
         raise
@@ -61,29 +60,12 @@ def test_kernels_give_the_bits_of_the_operators(
         assert same_bits(carry_out(plan, parents, statistics=Statistics()), expected)
 
 
-@pytest.mark.parametrize("operator", FUSED)
-def test_every_operator_of_the_list_has_a_kernel(operator: str) -> None:
-    rule = fused_rules([operator]).filter(lambda rule: any(i.parameters.get("weight") != 0.0 for i in rule.inputs))
-    found = settings(max_examples=20, deadline=None, database=None)(given(rule)(_has_a_kernel))
-    found()
-
-
-def _has_a_kernel(rule: Rule) -> None:
-    parents = random_parents((40, 30), len(rule.inputs), DTYPES)
-    try:
-        merge = elementwise(plan_of(rule, parents), parents, Statistics())
-    except SpaceError as error:
-        assume("sum is not 0" not in str(error))
-        raise
-    assert merge is not None
-
-
 @settings(max_examples=60, deadline=None)
 @given(rule=fused_rules(), block=st.integers(1, 300), n=st.integers(1, 900))
 def test_the_size_of_the_blocks_changes_nothing(rule: Rule, block: int, n: int) -> None:
     parents = random_parents((n,), len(rule.inputs), [torch.bfloat16])
     try:
-        merge = elementwise(plan_of(rule, parents), parents, Statistics())
+        merge = merge_of(plan_of(rule, parents), parents)
     except SpaceError:
         merge = None
     assume(merge is not None)
@@ -101,7 +83,7 @@ def test_segments_of_long_tensors_continue_the_count(operator: str, monkeypatch:
     rule = Rule(operator, inputs, {"select_topk": 0.3} if operator == "sce" else {})
     parents = random_parents((3, 1111), 3, [torch.float32], levels=4)
     plan = plan_of(rule, parents)
-    assert same_bits(carry_out(plan, parents), by_operator(plan, parents))
+    assert same_bits(carry_out(plan, parents), by_slow_form(plan, parents))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -109,7 +91,7 @@ def test_segments_of_long_tensors_continue_the_count(operator: str, monkeypatch:
 @pytest.mark.parametrize(
     "operator", ["ties", "dare_linear", "dare_ties", "della_linear", "della", "breadcrumbs", "breadcrumbs_ties", "sce"]
 )
-def test_tensors_of_many_blocks_have_the_bits_of_the_operators(operator: str, levels: int, threads: int) -> None:
+def test_tensors_of_many_blocks_have_the_bits_of_the_slow_forms(operator: str, levels: int, threads: int) -> None:
     each = {} if operator == "sce" else {"weight": 0.7, "density": 0.4}
     rescaled = {"select_topk": 0.3} if operator == "sce" else {"rescale": "l1"}
     rule = Rule(operator, tuple(Input(f"p{i}", each) for i in range(3)), rescaled)
@@ -118,7 +100,7 @@ def test_tensors_of_many_blocks_have_the_bits_of_the_operators(operator: str, le
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        assert same_bits(carry_out(plan, parents), by_operator(plan, parents))
+        assert same_bits(carry_out(plan, parents), by_slow_form(plan, parents))
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -142,7 +124,7 @@ def test_the_result_is_written_straight_into_what_is_given() -> None:
     out = torch.full((30, 20), 7.0)
     version = out._version
     assert carry_out(plan, parents, out=out).data_ptr() == out.data_ptr()
-    assert same_bits(out, by_operator(plan, parents))
+    assert same_bits(out, by_slow_form(plan, parents))
     assert out._version > version
 
 
@@ -151,7 +133,7 @@ def test_what_is_given_may_lie_scattered_in_memory(scattered: Tensor) -> None:
     parents = random_parents((30, 20), 2, [torch.bfloat16])
     plan = plan_of(Rule("linear", (Input("p0", {"weight": 1.0}), Input("p1", {"weight": 0.5}))), parents)
     carry_out(plan, parents, out=scattered)
-    assert scattered.equal(by_operator(plan, parents))
+    assert scattered.equal(by_slow_form(plan, parents))
 
 
 @settings(max_examples=100, deadline=None)
@@ -167,4 +149,4 @@ def test_statistics_kept_for_many_candidates_are_those_of_one(
     parents = random_parents(shape, len(rule.inputs), [torch.bfloat16], levels=levels, seed=seed)
     plan, known = plan_of(rule, parents), Statistics()
     for _ in range(2):
-        assert same_bits(carry_out(plan, parents, statistics=known), by_operator(plan, parents))
+        assert same_bits(carry_out(plan, parents, statistics=known), by_slow_form(plan, parents))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
-
-from search_spaces.operators.operator import Trim
 
 # Maps a slice of the flat indices to the magnitudes there: float32, not negative.
 Magnitudes = Callable[[slice], Tensor]
@@ -25,7 +25,29 @@ _MARGIN = 4.5
 # Blocks of float32 that fit the cores' caches together.
 _BLOCK = 1 << 18
 
+
+class Trim(NamedTuple):
+    """What magnitude trimming keeps of one tensor.
+
+    Attributes:
+        magnitude: every element with |x| above it is kept.
+        last: of the elements with |x| equal to it, those are kept whose flat index is at most this; -1 for none.
+    """
+
+    magnitude: float
+    last: int
+
+
 _EVERYTHING = Trim(-1.0, -1)  # all magnitudes are above -1
+
+
+def magnitudes_of(parent: Tensor, base: Tensor) -> Magnitudes:
+    """Return what computes a part of |parent - base|, both flat, in float32."""
+
+    def magnitudes(part: slice) -> Tensor:
+        return parent[part].to(torch.float32).sub(base[part].to(torch.float32)).abs_()
+
+    return magnitudes
 
 
 def trim_to(magnitudes: Tensor, k: int) -> Trim:
@@ -50,6 +72,7 @@ def trim_within(magnitudes: Magnitudes, n: int, k: int, bounds: tuple[float, flo
     """Return `trim_of(magnitudes, n, k)` by a search among those within two bounds; None if it is not there."""
     low, high = np.float32(bounds[0]), np.float32(bounds[1])
 
+    # First pass: how many lie above the bounds, and what lies within them, (n_inside,) of each block.
     def look(start: int) -> tuple[int, int, np.ndarray]:
         values = magnitudes(slice(start, min(start + _BLOCK, n))).numpy()
         inside = values >= low
@@ -60,7 +83,7 @@ def trim_within(magnitudes: Magnitudes, n: int, k: int, bounds: tuple[float, flo
         return from_low - n_inside, n_inside, np.compress(inside, values) if low < high else values[:0]
 
     blocks = [look(start) for start in range(0, n, _BLOCK)]
-    k -= sum(above for above, _, _ in blocks)
+    k -= sum(above for above, _, _ in blocks)  # from here on the wanted one is the k-th largest within the bounds
     if not 0 < k <= sum(inside for _, inside, _ in blocks):
         return None
     threshold, ties = low, [inside for _, inside, _ in blocks]
@@ -68,7 +91,7 @@ def trim_within(magnitudes: Magnitudes, n: int, k: int, bounds: tuple[float, flo
         values = np.concatenate([values for _, _, values in blocks])
         values.partition(len(values) - k)
         threshold = values[len(values) - k]
-        k -= int(np.count_nonzero(values > threshold))
+        k -= int(np.count_nonzero(values > threshold))  # now: the k-th, in index order, of those that equal it
         ties = [int(np.count_nonzero(values == threshold)) for _, _, values in blocks]
     return Trim(float(threshold), _last_tie(magnitudes, n, k, threshold, ties))
 

@@ -1,25 +1,27 @@
 """The one function that merges elementwise: eager over a block, or compiled over a whole tensor, with the same bits.
 
-It gives the bits of the operators of its form (`search_spaces.operators`), which are the definition: the same float32
-operations in the same order, each rounded by itself. Masks multiply, as there, so that NaN stays NaN and zero keeps
-its sign. They are 0 or 1 in float32, compared in place: torch makes bools, and multiplies by them, ten times as slowly.
+It is the definition of the operators that have such a form. Every float32 operation is rounded by itself, in this
+order. Masks multiply, so that NaN stays NaN and zero keeps its sign. They are 0 or 1 in float32, compared in place:
+torch makes bools, and multiplies by them, ten times as slowly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from search_spaces.operators.agreement import CANCELLING_SHARE
-from search_spaces.operators.counter import bits_at, uniform_at
-from search_spaces.weights.kernels.form import Form
+from search_spaces.operators.kernels.counter import bits_at, uniform_at
+from search_spaces.operators.kernels.form import Form
 
 # Columns of `Numbers.reals` and `Numbers.integers`.
 WEIGHT, LOW, HIGH, HALF_SLOPE, INTERCEPT, SCALE = range(6)
 LOW_LAST, HIGH_LAST, FIRST_WORD, SECOND_WORD, BITS_BELOW = range(5)
+
+# Below this share of Σ|wᵢ| the weights of agreeing parents cancel, and dividing by their sum would explode.
+CANCELLING_SHARE = 1e-3
 
 
 class Numbers(NamedTuple):
@@ -64,32 +66,50 @@ def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor, *, tie
         out: (n,), n > 0, of a dtype that holds every value of `form.dtype`.
         ties: False promises that no element that equals a threshold is kept.
     """
-    drawn = form.survivors in ("random", "ranked")
-    index = torch.arange(out.numel(), dtype=torch.int32) + numbers.start if drawn or ties else None
     values = [tensor.to(torch.float32) for tensor in read.tensors]
     if read.base is None:
-        merged = _weighted_sum(values, numbers)
+        merged = _weighted_sum(values, numbers, out.numel())
     else:
         origin = read.base.to(torch.float32)
-        deltas = [value - origin for value in values]
-        if form.consensus == "sce":
-            merged = _sce(form, deltas, index if ties else None, numbers)
-        else:
-            votes = [
-                survivors(form, delta, index, Row.of(read, numbers, i), ties=ties).mul_(numbers.reals[i, WEIGHT])
-                for i, delta in enumerate(deltas)
-            ]
-            merged = {"sum": _total, "sign": _agreeing, "largest": _largest}[form.consensus](form, votes, numbers)
+        # θ = θ₀ + gain·τ(θ₁ - θ₀, θ₂ - θ₀, ...)
+        merged = task_vector(form, [value - origin for value in values], read.ranks, numbers, ties=ties)
         merged = merged.mul_(numbers.whole[0]).add_(origin)
     rounded = merged.to(form.dtype)
     out.copy_(rounded)
     return rounded.to(torch.float32).abs().amax()
 
 
-def _weighted_sum(values: list[Tensor], numbers: Numbers) -> Tensor:
+def task_vector(form: Form, deltas: list[Tensor], ranks: list[Tensor], numbers: Numbers, *, ties: bool) -> Tensor:
+    """Return the merged task vector τ, float32 (n,); overwrites the task vectors.
+
+    Args:
+        form: see `merge_elements`.
+        deltas: float32 (n,) each.
+        ranks: see `Read`.
+        numbers: see `Numbers`.
+        ties: see `merge_elements`.
+    """
+    drawn = form.survivors in ("random", "ranked")
+    index = torch.arange(deltas[0].numel(), dtype=torch.int32) + numbers.start if drawn or ties else None
+    if form.consensus == "sce":
+        return _sce(form, deltas, index if ties else None, numbers)
+    rows = [Row(numbers.reals[i], numbers.integers[i], ranks[i] if ranks else None) for i in range(len(deltas))]
+    votes = []  # wᵢδ̂ᵢ
+    for delta, row in zip(deltas, rows, strict=True):
+        kept = survivors(form, delta, index, row, ties=ties)
+        votes.append(kept if form.unweighted else kept.mul_(row.reals[WEIGHT]))
+    if form.consensus == "balance":
+        positive, negative = _sides(votes)
+        return positive + negative
+    return {"sum": _total, "sign": _agreeing, "largest": _largest}[form.consensus](form, votes, numbers)
+
+
+def _weighted_sum(values: list[Tensor], numbers: Numbers, n: int) -> Tensor:
+    if not values:
+        return torch.zeros(n)
     total = values[0] * numbers.reals[0, WEIGHT]
     for i, value in enumerate(values[1:], 1):
-        total = total.add_(value * numbers.reals[i, WEIGHT])
+        total = total.add_(value * numbers.reals[i, WEIGHT])  # apart, so that products are rounded by themselves
     return total
 
 
@@ -99,11 +119,6 @@ class Row(NamedTuple):
     reals: Tensor
     integers: Tensor
     ranks: Tensor | None
-
-    @staticmethod
-    def of(read: Read, numbers: Numbers, i: int) -> Row:
-        """Return the i-th parent's."""
-        return Row(numbers.reals[i], numbers.integers[i], read.ranks[i] if read.ranks else None)
 
 
 def survivors(form: Form, delta: Tensor, index: Tensor | None, row: Row, *, ties: bool) -> Tensor:
@@ -122,16 +137,23 @@ def survivors(form: Form, delta: Tensor, index: Tensor | None, row: Row, *, ties
         if form.survivors == "band":  # nothing is above the upper threshold that is not above the lower one
             kept = kept.sub_(_above(delta.abs(), reals[HIGH], index if ties else None, integers[HIGH_LAST]))
         delta = delta.mul_(kept)
+    elif form.survivors == "chosen":
+        assert ranks is not None
+        delta = delta.mul_(ranks.to(torch.float32))
     elif form.survivors in ("random", "ranked"):
         assert index is not None
         bits = bits_at(index, integers[FIRST_WORD], integers[SECOND_WORD])
         if ranks is None:
             delta = delta.mul_(bits.lt_(integers[BITS_BELOW]).to(torch.float32))
         else:
+            # p = slope·rank + intercept; ranks are doubled, so that the mean rank of equals is a whole number.
             chance = _doubled_rank(ranks).mul_(reals[HALF_SLOPE]).add_(reals[INTERCEPT])
             delta = delta.mul_(uniform_at(bits).lt_(chance))
             delta = delta.div_(chance) if form.scaled == "by_chance" else delta
-    return delta.mul_(reals[SCALE]) if form.scaled == "by_number" else delta
+    delta = delta.mul_(reals[SCALE]) if form.scaled == "by_number" else delta
+    if form.trimmed_again:
+        delta = delta.mul_(_above(delta.abs(), reals[LOW], index if ties else None, integers[LOW_LAST]))
+    return delta
 
 
 def _above(magnitudes: Tensor, threshold: Tensor, index: Tensor | None, last: Tensor) -> Tensor:
@@ -155,31 +177,40 @@ def _total(form: Form, votes: list[Tensor], numbers: Numbers) -> Tensor:
 
 
 def _largest(form: Form, votes: list[Tensor], numbers: Numbers) -> Tensor:
-    del form, numbers
-    winner = torch.zeros_like(votes[0])
-    for vote in votes:
-        winner = torch.where(vote.abs() >= winner.abs(), vote, winner)
+    winning = winner = torch.zeros_like(votes[0])
+    for i, vote in enumerate(votes):  # bare task vectors where form.unweighted
+        weighted = vote * numbers.reals[i, WEIGHT] if form.unweighted else vote
+        wins = weighted.abs() >= winning.abs()  # of equals the last
+        winning = torch.where(wins, weighted, winning)
+        winner = torch.where(wins, vote, winner) if form.unweighted else winning
     return winner
 
 
-def _agreeing(form: Form, votes: list[Tensor], numbers: Numbers) -> Tensor:
+def _sides(votes: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the sums of the positive and of the negative votes, (n,) each."""
     positive, negative = torch.zeros_like(votes[0]), torch.zeros_like(votes[0])
     for vote in votes:
         upper = vote.relu()  # one instruction, of which a clamp takes four
         positive = positive.add_(upper)
         negative = negative.add_(vote - upper)
+    return positive, negative
+
+
+def _agreeing(form: Form, votes: list[Tensor], numbers: Numbers) -> Tensor:
+    """Return Σ mᵢvᵢ over the divisor, vᵢ = wᵢδ̂ᵢ the votes and mᵢ = [sign vᵢ = sign Σ vⱼ]: the winning side's sum."""
+    positive, negative = _sides(votes)
     balance = positive + negative
-    plus = balance.clone().ge_(0.0)
+    plus = balance.clone().gt_(0.0) if form.zero_sign == "minus" else balance.clone().ge_(0.0)
     merged = positive.mul_(plus).add_(negative.mul_(1.0 - plus))
     if form.divisor == "number":
         merged = merged.div_(numbers.whole[1])
     elif form.divisor != "none":
         merged = merged.div_(_divisor(form, votes, plus, numbers))
-    return merged.mul_(balance.ne_(0.0)) if form.drops_ties else merged
+    return merged.mul_(balance.ne_(0.0)) if form.zero_sign == "drop" else merged
 
 
 def _divisor(form: Form, votes: list[Tensor], plus: Tensor, numbers: Numbers) -> Tensor:
-    """Return the divisor of the winning side alone; the definition sums both sides' and takes one."""
+    """Return Σ mᵢwᵢ, or Σ mᵢ (agreeing); Σ mᵢ|wᵢ| where weights cancel, and 1 where nobody agrees."""
     total, size = torch.zeros_like(plus), torch.zeros_like(plus)
     cancels = form.signed and form.divisor == "weights"
     for i, voted in enumerate(_of_sign(votes, plus)):
@@ -200,8 +231,9 @@ def _of_sign(votes: list[Tensor], plus: Tensor) -> Iterator[Tensor]:
 
 
 def _sce(form: Form, deltas: list[Tensor], index: Tensor | None, numbers: Numbers) -> Tensor:
+    """Return Σ ηᵢmᵢδᵢ / Σ ηᵢmᵢ over the selected elements, mᵢ = [sign δᵢ = sign Σ δⱼ]; 0 where nobody agrees."""
     if form.selects:
-        kept = _above(_variance(deltas), numbers.whole[2], index, numbers.selection_last)
+        kept = _above(variance(deltas), numbers.whole[2], index, numbers.selection_last)
         deltas = [delta.mul_(kept) for delta in deltas]
     total = deltas[0].clone()
     for delta in deltas[1:]:
@@ -216,7 +248,8 @@ def _sce(form: Form, deltas: list[Tensor], index: Tensor | None, numbers: Number
     return merged.div_(mass + mass.clone().le_(0.0))
 
 
-def _variance(deltas: list[Tensor]) -> Tensor:
+def variance(deltas: Sequence[Tensor]) -> Tensor:
+    """Return Σ (δᵢ - mean)², element by element; float32, of the task vectors' shape."""
     mean = deltas[0].clone()
     for delta in deltas[1:]:
         mean = mean.add_(delta)

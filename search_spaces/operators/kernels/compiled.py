@@ -13,10 +13,10 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
+from search_spaces.cache_directory import cache_directory
 from search_spaces.errors import SpaceError
-from search_spaces.weights.cache_directory import cache_directory
-from search_spaces.weights.kernels.elementwise import Numbers, Read, merge_elements
-from search_spaces.weights.kernels.form import Form
+from search_spaces.operators.kernels.elementwise import Numbers, Read, merge_elements
+from search_spaces.operators.kernels.form import Form
 
 Mode = Literal["auto", "always", "never"]
 Kernel = Callable[[Read, Numbers, Tensor], Tensor]

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.operators import counter
+from search_spaces.operators.kernels import counter
 
 N = 1 << 20
 SEEDS = (0, 1, 2, 12345678901234567890, 2**64 - 1)

@@ -1,0 +1,53 @@
+"""What is remembered of the parents' tensors between candidates; it changes nothing but the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from search_spaces.operators.kernels.ranks import packed_ranks
+from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_of
+
+Steps = Callable[[int], list[int]]
+
+
+class Memory(Protocol):
+    """Thresholds, ranks and sums of tensors that a key names: equal keys promise equal tensors."""
+
+    @property
+    def repeated(self) -> bool:
+        """Whether many merges of the same tensors are to come, so that tables for all of them pay."""
+        ...
+
+    def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:
+        """Return `threshold.trim_of(magnitudes, n, k)`; `steps` maps n to the k that will be asked for most."""
+        ...
+
+    def ranks(self, key: Hashable, magnitudes: Magnitudes, n: int, width: int) -> Tensor:
+        """Return `ranks.packed_ranks` of n magnitudes in rows of a width."""
+        ...
+
+    def numbers(self, key: Hashable, compute: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
+        """Return `compute()`, some sums over tensors."""
+        ...
+
+
+class NoMemory:
+    """Computes everything when it is asked for."""
+
+    repeated = False
+
+    def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:  # noqa: ARG002
+        """Return the threshold; see `Memory`."""
+        return trim_of(magnitudes, n, k)
+
+    def ranks(self, key: Hashable, magnitudes: Magnitudes, n: int, width: int) -> Tensor:  # noqa: ARG002
+        """Return the ranks; see `Memory`."""
+        return torch.from_numpy(packed_ranks(magnitudes, n, width))
+
+    def numbers(self, key: Hashable, compute: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:  # noqa: ARG002
+        """Return the sums; see `Memory`."""
+        return compute()

@@ -1,0 +1,151 @@
+"""The parents' task vectors of one tensor, and which of their elements survive: a few numbers for the kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from search_spaces.errors import SpaceError
+from search_spaces.operators.kernels import sparsify
+from search_spaces.operators.kernels.blocks import merged_deltas, numbers_of, without_ties
+from search_spaces.operators.kernels.counter import segments
+from search_spaces.operators.kernels.elementwise import Row, survivors
+from search_spaces.operators.kernels.form import Form, Merge, Part, Survivors
+from search_spaces.operators.kernels.ranks import row_width
+from search_spaces.operators.kernels.threshold import Magnitudes, Trim, magnitudes_of, trim_to
+from search_spaces.operators.memory import Memory, NoMemory, Steps
+from search_spaces.operators.operator import Operands
+
+# Whole rows of `sparsify.row_sums`, and few enough elements for a core's cache.
+_AT_ONCE = 64 * sparsify.SUMMED_IN_A_ROW
+
+
+class TaskVectors:
+    """δᵢ = θᵢ - θ₀ of an operator's inputs, and what is known of them.
+
+    Attributes:
+        tensors: the parents, (n,) each, as stored.
+        base: likewise.
+        n: how many elements the tensor has.
+        memory: of what depends on these tensors alone.
+    """
+
+    def __init__(self, operands: Operands) -> None:
+        self._operands = operands
+        self._shape = tuple(operands.task_origin.shape)
+        self.tensors = tuple(tensor.reshape(-1) for tensor in operands.tensors)
+        self.base = operands.task_origin.reshape(-1)
+        self.n = self.base.numel()
+        self.memory: Memory = NoMemory() if operands.memory is None else operands.memory
+
+    def key(self, i: int) -> Hashable:
+        """Return what names the i-th task vector; the same for all where nothing is remembered."""
+        return self._operands.keys[i] if self._operands.keys else ()
+
+    def magnitudes(self, i: int) -> Magnitudes:
+        """Return what computes parts of the i-th task vector's magnitudes."""
+        return magnitudes_of(self.tensors[i], self.base)
+
+    def part(self, i: int, surviving: Survivors) -> Part:
+        """Return the numbers of the i-th task vector under a way to sparsify, scaled as `rescale` says."""
+        values = self._operands.inputs[i]
+        part = Part(float(values["weight"]))
+        if surviving == "all":
+            return part
+        density = float(values["density"])
+        if surviving in ("band", "chosen"):
+            return self._scaled(i, self._within_band(i, part, surviving), surviving)
+        if density == 1.0 or (surviving != "largest" and self.n < sparsify.FEWEST_TO_DROP_FROM):
+            return replace(part, ranks=self._ranks(i)) if surviving == "ranked" else part
+        if surviving == "largest":
+            return self._scaled(i, replace(part, low=self._trim(i, density)), surviving)
+        # p = slope·rank + intercept is the chance of being kept: the same for all (random), or by rank.
+        part = replace(part, chance=(0.0, density), seed=self._operands.seeds(i))
+        if surviving == "ranked":
+            chance = sparsify.chance_line(row_width(self._shape), density, float(values["epsilon"]))
+            part = replace(part, chance=chance, ranks=self._ranks(i))
+        return self._scaled(i, part, surviving)
+
+    def trimmed_again(self, i: int, part: Part, form: Form, share: float) -> Part:
+        """Return a part that keeps, of what survives by `form` and is scaled, the share of largest magnitude."""
+        alone = replace(form, n_parents=1, consensus="sum", divisor="none", zero_sign="plus", trimmed_again=False)
+        left = merged_deltas(Merge(alone, self.tensors[i : i + 1], self.base, (replace(part, weight=1.0),)))
+        return replace(part, low=trim_to(left.abs_(), sparsify.n_kept(self.n, share)))
+
+    def _within_band(self, i: int, part: Part, surviving: Survivors) -> Part:
+        """Return a part that drops the largest and the smallest magnitudes, of the tensor or (chosen) of each row."""
+        density, gamma = (float(self._operands.inputs[i][name]) for name in ("density", "gamma"))
+        if surviving == "chosen":
+            return replace(part, ranks=self._row_mask(i, density, gamma))
+        # Of elements in descending order, the first `top` go, the next k stay: two thresholds.
+        k, top = sparsify.band(self.n, density, gamma)
+        steps = partial(sparsify.band_steps, gamma=gamma)
+        return replace(part, low=self._nth(i, top + k, steps), high=self._nth(i, top, steps))
+
+    def _row_mask(self, i: int, density: float, gamma: float) -> Tensor:
+        """Return 1 where a row keeps an element, else 0: uint8 (n,). Rows lie along the last dimension."""
+        width = max(1, self._shape[-1] if self._shape else 1)
+        k, top = sparsify.band(width, density, gamma)
+        order = self.magnitudes(i)(slice(0, self.n)).view(-1, width).sort(dim=1, descending=True, stable=True).indices
+        return torch.zeros(order.shape, dtype=torch.uint8).scatter_(1, order[:, top : top + k], 1).view(-1)
+
+    def _trim(self, i: int, density: float) -> Trim:
+        if self._operands.parameters.get("scope") != "global":
+            return self._nth(i, sparsify.n_kept(self.n, density))
+        if self._operands.global_trims is None:
+            raise SpaceError("scope: expected tensor where one tensor is merged alone, found global")
+        return self._operands.global_trims(i, density)
+
+    def _nth(self, i: int, k: int, steps: Steps = sparsify.density_steps) -> Trim:
+        key = (steps is sparsify.density_steps, self.key(i))
+        return self.memory.trim(key, self.magnitudes(i), k, self.n, steps=steps)
+
+    def _ranks(self, i: int) -> Tensor:
+        return self.memory.ranks(self.key(i), self.magnitudes(i), self.n, row_width(self._shape))
+
+    def _scaled(self, i: int, part: Part, surviving: Survivors) -> Part:
+        """Return a part whose survivors are multiplied by 1/density, or by what restores the L1 norm."""
+        rescale = self._operands.parameters.get("rescale", "none")
+        if rescale != "l1":
+            return replace(part, scale=1.0 / float(self._operands.inputs[i]["density"]))
+        # Of a mask there is one for each density and gamma, which the key does not tell: nothing is remembered.
+        compute = partial(l1_norms, self.magnitudes(i), self.n, part, surviving)
+        key = ("l1", surviving, self.key(i), part.low, part.high, part.chance, part.seed)
+        norms = compute() if surviving == "chosen" else self.memory.numbers(key, compute)
+        return replace(part, scale=sparsify.l1_gain(*norms))
+
+
+def l1_norms(magnitudes: Magnitudes, n: int, part: Part, surviving: Survivors) -> tuple[float, float]:
+    """Return Σ|δ| and Σ|δ̂|, the L1 norms before and after a task vector is sparsified.
+
+    Args:
+        magnitudes: computes a part of |δ| anew; what is dropped does not depend on the sign.
+        n: how many elements it has.
+        part: the numbers that it is sparsified by.
+        surviving: how it is sparsified.
+    """
+    merge = Merge(Form(n_parents=1, dtype=torch.float32, survivors=surviving), (), None, (part,))
+    places = torch.arange(min(n, _AT_ONCE), dtype=torch.int32)
+
+    def sums(block: tuple[int, int, int, int]) -> tuple[list[float], list[float]]:
+        segment, first, start, stop = block
+        values = magnitudes(slice(start, stop))  # `survivors` overwrites them
+        before = sparsify.row_sums(values)
+        ties = any(start <= last < stop for _, last in (part.low, part.high))
+        numbers = numbers_of(merge if ties else without_ties(merge, start), segment, first)
+        row = Row(numbers.reals[0], numbers.integers[0], None if part.ranks is None else part.ranks[..., start:stop])
+        index = places[: stop - start] + (start - first)
+        return before, sparsify.row_sums(survivors(merge.form, values, index, row, ties=ties))
+
+    blocks = [
+        (segment, first, start, min(start + _AT_ONCE, end))
+        for segment, first, end in segments(n)
+        for start in range(first, end, _AT_ONCE)
+    ]
+    rows = [sums(block) for block in blocks]
+    return math.fsum(x for before, _ in rows for x in before), math.fsum(x for _, after in rows for x in after)
