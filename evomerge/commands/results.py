@@ -16,6 +16,7 @@ from evomerge.campaign.constraints import Constraints
 from evomerge.front import front_as_json, pick, read_front
 from evomerge.model_card import model_card
 from evomerge.report.html import report as write_report
+from evomerge.report.html import where
 from evomerge.run_directory import RunDirectory, recorded_config
 from evomerge.terminal import front_table, verdict_lines, verification_table
 from evomerge.verification.held_out_constraints import HeldOutBound, held_out_constraints
@@ -83,7 +84,7 @@ def verify(directory: RunDirectory, console: Console, *, top: int, as_json: bool
             console.print(line, highlight=False)
         for bound in bounds:
             console.print(str(bound), highlight=False)
-        console.print(f"report: {directory.report}", highlight=False)
+        console.print(where(directory.report), highlight=False)
     return found
 
 
@@ -117,7 +118,7 @@ def report(directory: RunDirectory, console: Console) -> None:
     """Write report.html and the figures, also while the search runs."""
     with _reading(directory) as archive:
         write_report(archive, directory.report, png_dir=directory.figures)
-    console.print(f"report: {directory.report}", highlight=False)
+    console.print(where(directory.report), highlight=False)
 
 
 def _verification_as_json(verification: Verification, bounds: Sequence[HeldOutBound]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from evomerge.config import CampaignConfig, dump_campaign
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.doctor import versions
 from evomerge.front import read_front
-from evomerge.report.html import report
+from evomerge.report.html import report, where
 from evomerge.report.items_used import note_search_items
 from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
 from evomerge.terminal import SearchProgress, duration, front_table, racing_line
@@ -67,7 +67,7 @@ def run(config: CampaignConfig, directory: RunDirectory, console: Console) -> No
             if found.points:
                 console.print(front_table(found))
             report(archive, directory.report, png_dir=directory.figures)
-            console.print(f"report: {directory.report}\nnext: evomerge verify {directory.root}", highlight=False)
+            console.print(f"{where(directory.report)}\nnext: evomerge verify {directory.root}", highlight=False)
 
 
 def _settled(config: CampaignConfig, directory: RunDirectory) -> CampaignConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.report.contents import Contents
 from evomerge.report.gene_figure import gene_figure
 from evomerge.report.gene_map import GeneMap, depth, gene_maps
+from evomerge.report.marks import Figure
 from evomerge.report.path_map import path_maps
 from evomerge.report.piece_map import piece_maps
 from fitness.scores import SPLITS, Estimate, ItemScores
@@ -56,9 +58,7 @@ def embedded(contents: Contents) -> list[int]:
 def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
     """Return JSON data of the candidates in `embedded` as far as the byte budget goes."""
     recipes = {number: archive.candidate(number).recipe for number in embedded(contents)}
-    n_layers = depth(list(recipes.values()))
-    maps = {number: _maps(recipe, n_layers) for number, recipe in recipes.items()}
-    ranges = parameter_ranges(map_ for found in maps.values() for map_ in found)
+    maps = _maps(recipes)
     marks = candidate_marks(contents)
     found: list[dict[str, Any]] = []
     size = 0
@@ -72,7 +72,7 @@ def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
             "tasks": list(_tasks(archive, contents, number)),
             "recipe": recipe.to_dict(),
             "path": path_text(recipe),
-            "genes": [gene_figure(m, ranges[m.parameter]) for m in maps[number] if m.parameter in ranges],
+            "genes": [gene_figure(genes, limits) for genes, limits in maps[number]],
         }
         size += len(json.dumps(detail))
         if found and size > EMBEDDED_BYTES:
@@ -108,31 +108,37 @@ def candidate_marks(contents: Contents) -> dict[int, list[str]]:
     return marks
 
 
-def parameter_ranges(maps: Iterable[GeneMap]) -> Mapping[str, tuple[float, float]]:
-    """Return each parameter's range over all maps; parameters that never vary are left out, weight excepted."""
-    numbers: dict[str, list[float]] = {}
-    for map_ in maps:
-        finite = map_.values[np.isfinite(map_.values)]
-        numbers.setdefault(map_.parameter, []).extend((float(finite.min()), float(finite.max())))
-    return {p: (min(v), max(v)) for p, v in numbers.items() if min(v) < max(v) or p == "weight"}
+def gene_figures(archive: Archive, contents: Contents, number: int | None = None) -> list[Figure]:
+    """Return one candidate's heat maps, without a number those of the candidate that the page opens with.
+
+    Raises:
+        ArchiveError: there is no such candidate.
+    """
+    shown = embedded(contents)
+    if number is None and not shown:
+        return []
+    chosen = shown[0] if number is None else number
+    recipes = {n: archive.candidate(n).recipe for n in dict.fromkeys([chosen, *shown])}
+    title = html.escape(contents.title(chosen))
+    found = [gene_figure(genes, limits) for genes, limits in _maps(recipes)[chosen]]
+    return [figure | {"name": f"{figure['name']} · {title}"} for figure in found]
 
 
-def shown_first(contents: Contents) -> int | None:
-    """Return the candidate that the page opens with; None when nothing is scored."""
-    return next(iter(embedded(contents)), None)
+def _maps(recipes: Mapping[int, Recipe]) -> dict[int, list[tuple[GeneMap, tuple[float, float]]]]:
+    """Return each candidate's maps with their parameters' ranges over all of them.
 
-
-def gene_maps_of(archive: Archive, contents: Contents, number: int) -> list[tuple[GeneMap, tuple[float, float]]]:
-    """Return one candidate's maps, each with its parameter's range over the embedded candidates."""
-    recipes: list[Recipe] = [archive.candidate(n).recipe for n in embedded(contents)]
-    n_layers = depth(recipes)
-    ranges = parameter_ranges(m for recipe in recipes for m in _maps(recipe, n_layers))
-    maps = _maps(archive.candidate(number).recipe, n_layers)
-    return [(m, ranges[m.parameter]) for m in maps if m.parameter in ranges]
-
-
-def _maps(recipe: Recipe, n_layers: int) -> list[GeneMap]:
-    return [*path_maps(recipe), *piece_maps(recipe), *gene_maps(recipe, n_layers)]
+    Parameters that never vary are left out, weight excepted.
+    """
+    n_layers = depth(list(recipes.values()))
+    maps = {
+        number: [*path_maps(recipe), *piece_maps(recipe), *gene_maps(recipe, n_layers)]
+        for number, recipe in recipes.items()
+    }
+    ends: dict[str, list[float]] = {}
+    for genes in (genes for found in maps.values() for genes in found):
+        ends.setdefault(genes.parameter, []).extend((float(np.nanmin(genes.values)), float(np.nanmax(genes.values))))
+    ranges = {p: (min(v), max(v)) for p, v in ends.items() if min(v) < max(v) or p == "weight"}
+    return {n: [(m, ranges[m.parameter]) for m in found if m.parameter in ranges] for n, found in maps.items()}
 
 
 def _by_interest(contents: Contents) -> Iterator[int]:

@@ -1,132 +1,148 @@
-"""The page's figures as plotly's JSON; colours are `var(--name)` of `palette`, which the page resolves.
-
-They are plain data, so that drawing the page imports nothing heavy and the page can restyle them for light and dark.
-"""
+"""The front and the held-out differences of a campaign (see `marks` for what a figure is)."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evomerge.report.contents import Contents
 from evomerge.report.labels import label_places, shortened
-from evomerge.report.panels import Axis, Panel, Progress, dominated
+from evomerge.report.marks import (
+    DOMINATED,
+    FRONT,
+    KNEE,
+    STAR,
+    Figure,
+    Trace,
+    bars,
+    layout,
+    level,
+    line,
+    points,
+)
+from evomerge.report.panels import Axis, Panel, dominated, panels
 
-Figure = dict[str, Any]
 # With more points than this on the front they are drawn small, and error bars would hide what they qualify.
 FEW_POINTS = 80
 
 
-def front_figure(contents: Contents, panel: Panel, n_panels: int) -> Figure:
-    """Return one panel of the front; every point's `customdata` starts with its candidate's number."""
-    scored = contents.scored
-    landmarks = [(c, i) for c in contents.landmarks if (i := scored.index(c.number)) is not None]
-    parents = [i for c, i in landmarks if c.number in contents.parents]
-    baselines = [i for c, i in landmarks if c.number not in contents.parents]
-    named = [*parents, *baselines]
-    xy = np.column_stack([panel.x.values, panel.y.values])
-    names = [shortened(contents.title(int(scored.numbers[i]))) for i in named]
-    places = dict(zip(named, label_places(xy[named], names, xy[scored.front]), strict=True))
-    few = len(scored.front) <= FEW_POINTS
-    outline = {"width": 1.5 if few else 0.5, "color": "var(--card)"}
-    marker: dict[str, Any] = {"color": "var(--front)", "size": 9 if few else 6, "line": outline}
+def front_figures(contents: Contents) -> list[Figure]:
+    """Return one figure per panel of the front; every point's `customdata` starts with its candidate's number."""
+    shown = panels(contents.scored) if len(contents.scored.numbers) else []
+    return [_front(contents, panel, len(shown)) for panel in shown]
+
+
+def _front(contents: Contents, panel: Panel, n_panels: int) -> Figure:
+    scored, verified = contents.scored, contents.verification
+    landmarks = [i for c in contents.landmarks if (i := scored.index(c.number)) is not None]
+    parents = [i for i in landmarks if scored.numbers[i] in contents.parents]
+    named = [*parents, *(i for i in landmarks if i not in parents)]
+    few, several = len(scored.front) <= FEW_POINTS, len(scored.objectives) > 1
+    small = {} if few else {"size": 6, "line": {"width": 0.5, "color": "var(--card)"}}
     rest = dominated(scored, n_panels)
-    stopped = {"color": "var(--dominated)", "size": 5, "symbol": "circle-open", "opacity": 0.8}
+    whole = scored.whole[rest]
+    knee = [scored.knee] if several and scored.knee is not None else []
+    winner = [] if verified is None or (i := scored.index(verified.winner)) is None else [i]
+    star_name = (
+        "verified winner" if verified and verified.wins else f"picked on {verified.chosen_on if verified else ''} items"
+    )
+    front = _points(contents, panel, scored.front, FRONT | small, "on the front" if several else "best")
     traces = [
-        *([_points(contents, panel, rest[~scored.whole[rest]], stopped)] if not scored.whole.all() else []),
-        _points(contents, panel, rest[scored.whole[rest]], {"color": "var(--dominated)", "size": 6, "opacity": 0.7}),
+        _points(contents, panel, rest[~whole], DOMINATED | {"size": 5, "symbol": "circle-open"}, "stopped early"),
+        _points(contents, panel, rest[whole], DOMINATED, "merge"),
         *([_staircase(panel, scored.front)] if panel.is_front else []),
-        _points(contents, panel, scored.front, marker, errors=few),
-        _landmarks(contents, panel, parents, "var(--landmark)", places),
-        _landmarks(contents, panel, baselines, "var(--card)", places),
+        front | (_errors(panel, scored.front) if few else {}),
+        *_landmarks(contents, panel, parents, named),
+        _points(contents, panel, knee, KNEE, "knee"),
+        _points(contents, panel, winner, STAR, star_name),
     ]
-    if scored.knee is not None and len(scored.objectives) > 1:
-        ring = {"symbol": "circle-open", "color": "var(--knee)", "size": 17, "line": {"width": 3}}
-        traces.append(_points(contents, panel, [scored.knee], ring))
-    winner = None if contents.verification is None else scored.index(contents.verification.winner)
-    if winner is not None:
-        star = {"symbol": "star", "color": "var(--winner)", "size": 16, "line": {"width": 1.5, "color": "var(--card)"}}
-        traces.append(_points(contents, panel, [winner], star))
     frame = layout(560 if n_panels == 1 else 330, panel.x.name, panel.y.name)
-    if len(scored.objectives) == 1:
-        frame["shapes"] = [_level(float(panel.y.values[i]), "var(--muted)") for i in named]
-    return {"data": traces, "layout": frame}
+    if not several:
+        frame["shapes"] = [level(float(panel.y.values[i]), "var(--muted)") for i in named]
+    return {"data": [trace for trace in traces if trace["x"]], "layout": frame}
 
 
-def progress_figure(progress: Progress) -> Figure:
-    """Return the best so far as steps with a band of one standard error; `by` holds what x may be."""
-    low, high = progress.values - progress.stderrs, progress.values + progress.stderrs
-    hours, title = _in_unit(progress.hours)
-    x = progress.evaluation.tolist()
-    edge = {"x": x, "mode": "lines", "line": {"shape": "hv", "width": 0}, "hoverinfo": "skip"}
-    hover = "<b>candidate %{customdata}</b><br>%{y:.3f} ± %{text:.3f}<extra></extra>"
-    line = {
-        "x": x,
-        "y": rounded(progress.values),
-        "text": rounded(progress.stderrs),
-        "customdata": progress.numbers.tolist(),
-        "mode": "lines",
-        "line": {"shape": "hv", "width": 2.2, "color": "var(--front)"},
-        "hovertemplate": hover,
+def held_out_figures(contents: Contents) -> list[Figure]:
+    """Return every model's difference to the best parent on test items; none before `verify`."""
+    found = contents.verification
+    rows = [] if found is None else [(row, row.difference) for row in found.rows if row.difference is not None]
+    if found is None or not rows:
+        return []
+    groups: Mapping[str, list[int]] = {
+        "var(--muted)": [k for k, (row, _) in enumerate(rows) if row.kind != "winner"],
+        "var(--front)": [
+            k for k, (row, _) in enumerate(rows) if row.kind == "winner" and row.candidate != found.winner
+        ],
+        "var(--winner)": [k for k, (row, _) in enumerate(rows) if row.candidate == found.winner],
     }
-    band = {"fill": "tonexty", "fillcolor": "var(--band)"}
-    frame = layout(230, "evaluations", None)
-    if progress.best_parent is not None:
-        frame["shapes"] = [_level(progress.best_parent, "var(--landmark)")]
-        frame["annotations"] = [_level_name(progress.best_parent, "best parent")]
-    traces = [{**edge, "y": rounded(low)}, {**edge, **band, "y": rounded(high)}, line]
-    by = {"evaluations": {"x": x, "title": "evaluations"}, "time": {"x": rounded(hours), "title": title}}
-    data = [{"type": "scatter", **trace} for trace in traces]
-    return {"name": progress.name, "data": data, "layout": frame, "by": by}
+    names = (
+        "parents and baselines",
+        "other candidates",
+        "verified winner" if found.wins else f"picked on {found.chosen_on} items",
+    )
+    traces = []
+    for (colour, at), name in zip(groups.items(), names, strict=True):
+        low, value, high = np.array([[d.low, d.value, d.high] for _, d in (rows[k] for k in at)]).reshape(-1, 3).T
+        whiskers = bars(high - value, colour, down=value - low, thickness=2.4)
+        trace = points(value, at, {"size": 9, "color": colour}, name=name, error_x=whiskers)
+        traces.append(trace | {"hovertemplate": "%{x:+.3f}<extra></extra>"})
+    against = f"difference of the mean to the best parent ({found.best_parent}), 95 % interval, test items"
+    frame = layout(90 + 30 * len(rows), against, None)
+    ticks = {"tickvals": list(range(len(rows))), "ticktext": [html.escape(row.name) for row, _ in rows]}
+    frame["yaxis"] |= {**ticks, "range": [len(rows) - 0.4, -0.6]}
+    frame["shapes"] = [level(0.0, "var(--ink)", along="y")]
+    return [{"name": "on held-out items", "data": [trace for trace in traces if trace["x"]], "layout": frame}]
 
 
-def _points(
-    contents: Contents,
-    panel: Panel,
-    indices: ArrayLike,
-    marker: dict[str, Any],
-    *,
-    errors: bool = False,
-) -> dict[str, Any]:
-    at = np.asarray(indices, dtype=np.intp)
+def _points(contents: Contents, panel: Panel, at: ArrayLike, marker: Trace, name: str) -> Trace:
+    """Return the candidates at (n,) indices; a click or a pointer over them tells which they are."""
+    at = np.asarray(at, dtype=np.intp)
     numbers = contents.scored.numbers[at].tolist()
-    shown = [f"%{{customdata[{1 + k}]}}" for k in range(2)]
-    trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": rounded(panel.x.values[at]),
-        "y": rounded(panel.y.values[at]),
-        "marker": marker,
-        "customdata": [list(row) for row in zip(numbers, _in_words(panel.x, at), _in_words(panel.y, at), strict=True)],
-        "hovertemplate": f"<b>%{{text}}</b><br>{shown[1]}<br>{shown[0]}<extra></extra>",
-        "text": [html.escape(contents.title(number)) for number in numbers],
-    }
-    for direction, axis in (("error_x", panel.x), ("error_y", panel.y)):
-        if errors and axis.stderrs is not None:
-            bar = {"array": rounded(axis.stderrs[at]), "color": "var(--band)", "thickness": 2, "width": 0}
-            trace[direction] = bar
-    return trace
+    told = zip(numbers, _in_words(panel.x, at), _in_words(panel.y, at), strict=True)
+    return points(
+        panel.x.values[at],
+        panel.y.values[at],
+        marker,
+        name=name,
+        customdata=[list(row) for row in told],
+        hovertext=[html.escape(contents.title(number)) for number in numbers],
+        hovertemplate="<b>%{hovertext}</b><br>%{customdata[2]}<br>%{customdata[1]}<extra></extra>",
+    )
 
 
-def _landmarks(
-    contents: Contents, panel: Panel, indices: Sequence[int], fill: str, places: dict[int, str]
-) -> dict[str, Any]:
-    marker = {"symbol": "diamond", "size": 11, "color": fill, "line": {"width": 2, "color": "var(--landmark)"}}
-    trace = _points(contents, panel, indices, marker)
-    names = [shortened(contents.title(int(contents.scored.numbers[i]))) for i in indices]
-    return trace | {
-        "mode": "markers+text",
-        "hovertext": trace["text"],
-        "hovertemplate": trace["hovertemplate"].replace("%{text}", "%{hovertext}"),
-        "text": [_apart(html.escape(name), places[i]) for name, i in zip(names, indices, strict=True)],
-        "textposition": [places[i] for i in indices],
-        "textfont": {"size": 12, "color": "var(--ink)"},
-        "cliponaxis": False,
+def _errors(panel: Panel, at: NDArray[np.intp]) -> Trace:
+    axes = {"error_x": panel.x, "error_y": panel.y}
+    return {
+        key: bars(axis.stderrs[at], "var(--band)", thickness=2)
+        for key, axis in axes.items()
+        if axis.stderrs is not None
     }
+
+
+def _landmarks(contents: Contents, panel: Panel, parents: Sequence[int], named: Sequence[int]) -> list[Trace]:
+    """Return parents as full diamonds and baselines as hollow ones, each with its name where it covers least."""
+    xy = np.column_stack([panel.x.values, panel.y.values])
+    names = [shortened(contents.title(int(contents.scored.numbers[i]))) for i in named]
+    places = label_places(xy[list(named)], names, xy[contents.scored.front])
+    texts = [_apart(html.escape(name), place) for name, place in zip(names, places, strict=True)]
+    n, marker = len(parents), {"symbol": "diamond", "size": 11, "line": {"width": 2, "color": "var(--landmark)"}}
+    return [
+        _points(contents, panel, named[part], marker | {"color": fill}, name)
+        | {
+            "mode": "markers+text",
+            "text": texts[part],
+            "textposition": places[part],
+            "textfont": {"size": 12, "color": "var(--ink)"},
+            "cliponaxis": False,
+        }
+        for part, fill, name in (
+            (slice(n), "var(--landmark)", "parent"),
+            (slice(n, None), "var(--card)", "baseline"),
+        )
+    ]
 
 
 def _apart(name: str, place: str) -> str:
@@ -134,68 +150,14 @@ def _apart(name: str, place: str) -> str:
     return {"middle right": f"\u00a0{name}", "middle left": f"{name}\u00a0"}.get(place, name)
 
 
-def _staircase(panel: Panel, front: NDArray[np.intp]) -> dict[str, Any]:
+def _staircase(panel: Panel, front: NDArray[np.intp]) -> Trace:
     """Return the border of what the front dominates: points are joined by steps, not by merges nobody scored."""
     order = front[np.argsort(panel.x.values[front], kind="stable")]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": rounded(panel.x.values[order]),
-        "y": rounded(panel.y.values[order]),
-        "line": {"shape": "vh", "width": 1.5, "color": "var(--front)"},
-        "opacity": 0.55,
-        "hoverinfo": "skip",
-    }
+    return line(panel.x.values[order], panel.y.values[order], width=1.5, shape="vh") | {"opacity": 0.55}
 
 
-def layout(height: int, x: str | None, y: str | None) -> dict[str, Any]:
-    """Return a figure's layout: height in pixels, axis titles, no ornament."""
-    axis = {"gridcolor": "var(--line)", "zeroline": False, "automargin": True, "ticks": "", "tickfont": {"size": 11.5}}
-    axes = {
-        key: {
-            **axis,
-            "title": {"text": html.escape(title), "standoff": 8, "font": {"size": 13}} if title else {"text": ""},
-        }
-        for key, title in (("xaxis", x), ("yaxis", y))
-    }
-    clear = "rgba(0,0,0,0)"
-    return {
-        **axes,
-        "height": height,
-        "margin": {"l": 10, "r": 14, "t": 14, "b": 10},
-        "paper_bgcolor": clear,
-        "plot_bgcolor": clear,
-        "font": {"family": "var(--sans)", "size": 13, "color": "var(--muted)"},
-        "hoverlabel": {"bgcolor": "var(--card)", "bordercolor": "var(--line)", "font": {"color": "var(--ink)"}},
-        "hovermode": "closest",
-        "showlegend": False,
-    }
-
-
-def _level(value: float, colour: str) -> dict[str, Any]:
-    line = {"dash": "dot", "width": 1.2, "color": colour}
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": value, "y1": value, "line": line, "layer": "below"}
-
-
-def _level_name(value: float, name: str) -> dict[str, Any]:
-    at = {"xref": "paper", "x": 1, "xanchor": "right", "y": value, "yanchor": "top"}
-    return {**at, "text": name, "showarrow": False, "font": {"size": 11, "color": "var(--muted)"}}
-
-
-def _in_words(axis: Axis, at: NDArray[np.intp]) -> Iterable[str]:
+def _in_words(axis: Axis, at: NDArray[np.intp]) -> list[str]:
     name = html.escape(axis.name)
     if axis.stderrs is None:
         return [f"{name} {value:g}" for value in axis.values[at]]
     return [f"{name} {v:.3f} ± {e:.3f}" for v, e in zip(axis.values[at], axis.stderrs[at], strict=True)]
-
-
-def _in_unit(hours: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
-    longest = float(hours.max(initial=0.0))
-    if longest < 3 / 60:
-        return hours * 3600, "seconds of search"
-    return (hours * 60, "minutes of search") if longest < 3 else (hours, "hours of search")
-
-
-def rounded(values: NDArray[np.float64]) -> list[float]:
-    """Return (n,) values to five digits, which keeps the page small."""
-    return [float(f"{value:.5g}") for value in values.tolist()]

@@ -1,4 +1,4 @@
-"""Estimates on search items against scores on held-out items, as plotly's JSON."""
+"""Estimates on search items against scores on held-out items."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.report.contents import Contents
-from evomerge.report.figures import Figure, layout, rounded
 from evomerge.report.finalists import NORMAL_95, BothScores, both_scores, finalists
+from evomerge.report.marks import FRONT, STAR, Figure, Trace, bars, layout, points
 
 Numbers = NDArray[np.float64]
 
@@ -31,9 +31,8 @@ def finalist_figures(contents: Contents) -> list[Figure]:
 
 def _figure(contents: Contents, name: str, k: int | None, groups: tuple[BothScores, BothScores]) -> Figure:
     found, tested = groups
-    dot = {"size": 9, "color": "var(--front)", "line": {"width": 1.5, "color": "var(--card)"}}
-    star = {"symbol": "star", "size": 13, "color": "var(--winner)", "line": {"width": 1.5, "color": "var(--card)"}}
-    traces = [_points(contents, group, k, m) for group, m in ((found, dot), (tested, star)) if len(group.numbers)]
+    told = ((found, FRONT, "finalist"), (tested, STAR | {"size": 13}, "picked, on test items"))
+    traces = [_points(contents, group, k, marker) | {"name": who} for group, marker, who in told if len(group.numbers)]
     low, high = _reach(traces)
     frame = layout(330, "estimate on search items", "held-out items" if len(tested.numbers) else f"{found.split} items")
     frame["xaxis"] |= {"range": [low, high]}
@@ -43,7 +42,7 @@ def _figure(contents: Contents, name: str, k: int | None, groups: tuple[BothScor
     return {"name": name, "data": traces, "layout": frame}
 
 
-def _reach(traces: Sequence[Figure]) -> tuple[float, float]:
+def _reach(traces: Sequence[Trace]) -> tuple[float, float]:
     """Return the range that holds every point with its bars, on both axes alike."""
     ends = [
         np.array(t[a]) + sign * np.array(t[f"error_{a}"]["array"]) for t in traces for a in "xy" for sign in (-1, 1)
@@ -53,26 +52,22 @@ def _reach(traces: Sequence[Figure]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _points(contents: Contents, group: BothScores, k: int | None, marker: dict[str, Any]) -> dict[str, Any]:
+def _points(contents: Contents, group: BothScores, k: int | None, marker: dict[str, Any]) -> Trace:
     searched, x_error = _of(group.searched, group.searched_stderrs, k)
     held_out, y_error = _of(group.held_out, group.held_out_stderrs, k)
     kinds = ["estimated" if contents.scored.estimated[contents.scored.index(n)] else "full" for n in group.numbers]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": rounded(searched),
-        "y": rounded(held_out),
-        "error_x": _bars(x_error, marker["color"]),
-        "error_y": _bars(y_error, marker["color"]),
-        "marker": marker,
-        "text": [html.escape(contents.title(number)) for number in group.numbers.tolist()],
-        "customdata": [
-            [f"{x:.3f} ± {dx:.3f} ({kind})", f"{y:.3f} ± {dy:.3f}"]
-            for x, dx, y, dy, kind in zip(searched, x_error, held_out, y_error, kinds, strict=True)
-        ],
-        "hovertemplate": "<b>%{text}</b><br>search items %{customdata[0]}"
+    told = zip(searched, x_error, held_out, y_error, kinds, strict=True)
+    return points(
+        searched,
+        held_out,
+        marker,
+        error_x=bars(NORMAL_95 * x_error, marker["color"]),
+        error_y=bars(NORMAL_95 * y_error, marker["color"]),
+        text=[html.escape(contents.title(number)) for number in group.numbers.tolist()],
+        customdata=[[f"{x:.3f} ± {dx:.3f} ({kind})", f"{y:.3f} ± {dy:.3f}"] for x, dx, y, dy, kind in told],
+        hovertemplate="<b>%{text}</b><br>search items %{customdata[0]}"
         f"<br>{group.split} items %{{customdata[1]}}<extra></extra>",
-    }
+    )
 
 
 def _of(values: Numbers, stderrs: Numbers, k: int | None) -> tuple[Numbers, Numbers]:
@@ -80,7 +75,3 @@ def _of(values: Numbers, stderrs: Numbers, k: int | None) -> tuple[Numbers, Numb
     if k is not None:
         return values[:, k], stderrs[:, k]
     return values.mean(axis=1), np.sqrt((stderrs**2).sum(axis=1)) / values.shape[1]
-
-
-def _bars(stderrs: Numbers, colour: str) -> dict[str, Any]:
-    return {"type": "data", "array": rounded(NORMAL_95 * stderrs), "thickness": 1, "width": 0, "color": colour}

@@ -1,4 +1,4 @@
-"""The heat map of one parameter over depth, as plotly's JSON."""
+"""The heat map of one parameter over depth."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.report.figures import Figure, layout
 from evomerge.report.gene_map import Column, GeneMap
 from evomerge.report.labels import shortened_row
+from evomerge.report.marks import Figure, layout
 
 
 def gene_figure(genes: GeneMap, limits: tuple[float, float]) -> Figure:
@@ -50,7 +50,7 @@ def gene_figure(genes: GeneMap, limits: tuple[float, float]) -> Figure:
         "zeroline": False,
     }
     frame["yaxis"] |= {"autorange": "reversed", "showgrid": False, "ticklabelstandoff": 6}
-    return {"data": [trace], "layout": frame, "parameter": genes.parameter}
+    return {"name": genes.parameter, "data": [trace], "layout": frame}
 
 
 def _column_ticks(genes: GeneMap, edges: Sequence[float], cells: Sequence[int | None]) -> dict[str, list[Any]]:

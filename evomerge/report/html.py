@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from evomerge.archive import Archive
-from evomerge.errors import is_installed
 from evomerge.predicted_front import Prediction, read_prediction
 from evomerge.report.contents import Contents, read_contents
-from evomerge.report.details import details
-from evomerge.report.figures import FEW_POINTS, front_figure, progress_figure
+from evomerge.report.details import details, gene_figures
+from evomerge.report.figures import FEW_POINTS, front_figures, held_out_figures
 from evomerge.report.finalist_figures import finalist_figures
 from evomerge.report.finalists import finalists_in_words
 from evomerge.report.held_out import held_out_table
-from evomerge.report.images import save_images
-from evomerge.report.item_figures import item_figures, stop_legend
+from evomerge.report.item_figures import item_figures
+from evomerge.report.marks import Figure, legend
 from evomerge.report.palette import DARK, LIGHT, css_variables
-from evomerge.report.panels import dominated, panels, progress
+from evomerge.report.panels import dominated
+from evomerge.report.png import NO_PNG, can_draw, save_pngs
 from evomerge.report.predicted_figures import predicted_figures
+from evomerge.report.progress_figures import progress_figures
 from evomerge.report.verdict import headline
 from evomerge.screen_agreement import ScreenAgreement, read_screen_agreement
 
@@ -33,7 +34,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     Args:
         archive: only read.
         out_file: replaced as a whole: whoever reloads it never sees half a page.
-        png_dir: made when missing; None for no PNGs, and there are none without matplotlib (the extra `png`).
+        png_dir: made when missing; None for no PNGs. Without matplotlib there are none.
 
     Returns:
         `out_file`.
@@ -42,8 +43,17 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
         ArchiveError: the archive cannot be read.
         OSError: a file cannot be written.
     """
-    contents = read_contents(archive)
-    page = _page(contents, details(archive, contents), read_prediction(archive), read_screen_agreement(archive))
+    contents, prediction = read_contents(archive), read_prediction(archive)
+    figures = {
+        "pareto": front_figures(contents),
+        "best_so_far": progress_figures(contents),
+        "genes": gene_figures(archive, contents),
+        "held_out": held_out_figures(contents),
+        "finalists": finalist_figures(contents),
+        "items": item_figures(contents),
+        "predicted": predicted_figures(contents, prediction),
+    }
+    page = _page(contents, details(archive, contents), figures, prediction, read_screen_agreement(archive))
     out_file.parent.mkdir(parents=True, exist_ok=True)
     partial = out_file.with_name(f".{out_file.name}.{os.getpid()}.partial")
     try:
@@ -51,14 +61,15 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
         partial.replace(out_file)
     finally:
         partial.unlink(missing_ok=True)
-    if png_dir is not None and is_installed("matplotlib"):
-        save_images(archive, contents, png_dir)
+    if png_dir is not None and can_draw():
+        save_pngs(figures, png_dir)
     return out_file
 
 
 def _page(
     contents: Contents,
     candidates: Sequence[dict[str, Any]],
+    figures: Mapping[str, list[Figure]],
     prediction: Prediction | None,
     screen: ScreenAgreement | None,
 ) -> str:
@@ -68,13 +79,8 @@ def _page(
     environment = Environment(
         loader=PackageLoader("evomerge", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"duration": duration, "moment": moment, "signed": signed}
+    environment.filters |= {"duration": duration, "moment": moment, "signed": signed, "legend": legend}
     here = Path(__file__).parent
-    still = {
-        "predicted": [] if prediction is None else predicted_figures(contents, prediction),
-        "items": item_figures(contents),
-        "finalists": finalist_figures(contents),
-    }
     return environment.get_template("page.html.jinja").render(
         contents=contents,
         headline=headline(contents),
@@ -84,23 +90,23 @@ def _page(
         dark=css_variables(DARK),
         plotly=get_plotlyjs(),
         script=(here / "page.js").read_text(encoding="utf-8"),
-        data=for_script(_data(contents, candidates) | {"still": still}),
+        data=for_script(_data(contents, candidates, figures)),
         prediction=prediction,
         screen="" if screen is None else screen.in_words,
-        still=still,
-        reasons=stop_legend(contents),
+        figures=figures,
         gap=finalists_in_words(contents),
-        n_panels=len(panels(contents.scored)) if len(contents.scored.numbers) else 0,
+        n_panels=len(figures["pareto"]),
         n_embedded=len(candidates),
         few_points=FEW_POINTS,
     )
 
 
-def _data(contents: Contents, candidates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _data(
+    contents: Contents, candidates: Sequence[dict[str, Any]], figures: Mapping[str, list[Figure]]
+) -> dict[str, Any]:
     """Return what the script needs: the figures, every drawn point's objectives, and the candidates in full."""
-    scored = contents.scored
-    shown = panels(scored) if len(scored.numbers) else []
-    drawn = [*dominated(scored, len(shown)).tolist(), *scored.front.tolist()] if shown else []
+    scored, n_panels = contents.scored, len(figures["pareto"])
+    drawn = [*dominated(scored, n_panels).tolist(), *scored.front.tolist()] if n_panels else []
     points = {
         int(scored.numbers[i]): [
             [float(f"{v:.5g}"), float(f"{e:.5g}")] for v, e in zip(scored.values[i], scored.stderrs[i], strict=True)
@@ -108,14 +114,18 @@ def _data(contents: Contents, candidates: Sequence[dict[str, Any]]) -> dict[str,
         for i in drawn
     }
     return {
-        "front": [front_figure(contents, panel, len(shown)) for panel in shown],
-        "progress": [progress_figure(p) for p in progress(contents)],
+        "figures": figures,
         "objectives": scored.objectives,
         "points": points,
         "estimated": [number for number in points if scored.estimated[scored.index(number)]],
         "candidates": {detail["number"]: detail for detail in candidates},
         "order": [detail["number"] for detail in candidates],
     }
+
+
+def where(page: Path) -> str:
+    """Return what a command says of a report that it wrote."""
+    return f"report: {page}" if can_draw() else f"report: {page}\n{NO_PNG}"
 
 
 def for_script(data: Any) -> str:

@@ -186,7 +186,7 @@
     const genes = data.candidates[picked]?.genes ?? [];
     genePlots.forEach((around) => (around.hidden = true));
     genes.forEach((figure) => {
-      const around = genePlot(figure.parameter);
+      const around = genePlot(figure.name);
       around.hidden = false;
       draw(around.lastChild, figure);
     });
@@ -207,12 +207,12 @@
     };
   };
   const drawFront = () => frontPlots.forEach((plot, i) => {
-    const figure = data.front[i];
+    const figure = data.figures.pareto[i];
     draw(plot, { ...figure, data: [...figure.data, ring(figure)] });
   });
   const moveRing = () => frontPlots.forEach((plot, i) => {
-    const { x, y } = ring(data.front[i]);
-    Plotly.restyle(plot, { x: [x], y: [y] }, [data.front[i].data.length]);
+    const { x, y } = ring(data.figures.pareto[i]);
+    Plotly.restyle(plot, { x: [x], y: [y] }, [data.figures.pareto[i].data.length]);
   });
   const selects = [...document.querySelectorAll(".candidate-select")];
   const option = (found) => {
@@ -237,14 +237,14 @@
   };
 
   // --- best so far ---
-  const progressPlots = data.progress.map((figure) => {
+  const progressPlots = data.figures.best_so_far.map((figure) => {
     const around = element("div");
     const plot = element("div", null, "plot");
     around.append(element("h3", figure.name), plot);
     document.getElementById("progress-plots").append(around);
     return plot;
   });
-  const drawProgress = () => data.progress.forEach((figure, i) => {
+  const drawProgress = () => data.figures.best_so_far.forEach((figure, i) => {
     const { x, title } = figure.by[xAxis];
     const layout = { ...figure.layout, xaxis: { ...figure.layout.xaxis, title: { ...figure.layout.xaxis.title, text: title } } };
     draw(progressPlots[i], { data: figure.data.map((trace) => ({ ...trace, x })), layout });
@@ -257,7 +257,7 @@
 
   // --- figures that nothing on the page changes ---
   const stillPlots = [...document.querySelectorAll(".still")];
-  const drawStill = () => stillPlots.forEach((plot) => draw(plot, data.still[plot.dataset.set][plot.dataset.at]));
+  const drawStill = () => stillPlots.forEach((plot) => draw(plot, data.figures[plot.dataset.set][plot.dataset.at]));
 
   // --- begin ---
   selects.forEach((select) => {

@@ -1,8 +1,9 @@
-"""The report's colours, one meaning each: the page takes them as CSS variables, the PNGs as they are."""
+"""The report's colours, one meaning each: the page takes them as CSS variables, notebooks and PNGs as they are."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
 LIGHT = MappingProxyType(
     {
@@ -48,8 +49,21 @@ DARK = MappingProxyType(
         "screen": "#d9ad3c",
     }
 )
+_BY_VARIABLE = MappingProxyType(
+    {"var(--sans)": "system-ui, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif"}
+    | {f"var(--{name})": colour for name, colour in LIGHT.items()}
+)
 
 
 def css_variables(palette: MappingProxyType[str, str]) -> str:
     """Return the declarations of a palette, `--name: colour;`."""
     return " ".join(f"--{name}: {colour};" for name, colour in palette.items())
+
+
+def in_light(figure: Any) -> Any:
+    """Return plain data with every colour's name, `var(--name)`, replaced by that colour of the light palette."""
+    if isinstance(figure, dict):
+        return {key: in_light(value) for key, value in figure.items()}
+    if isinstance(figure, list):
+        return [in_light(value) for value in figure]
+    return _BY_VARIABLE.get(figure, figure) if isinstance(figure, str) else figure

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evomerge.report.contents import Contents, new_bests
 from evomerge.report.scored import Scored
 
 # Dominated points are thinned to this many over all panels, so that the page stays quick.
@@ -42,24 +41,6 @@ class Panel:
     is_front: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Progress:
-    """The best so far of one quantity, as steps; the last step ends at the last outcome. Stopped ones do not count.
-
-    Attributes:
-        evaluation, hours, values, stderrs, numbers: (n_steps,) each.
-        best_parent: the highest value among the parents; None when none is scored.
-    """
-
-    name: str
-    evaluation: NDArray[np.int64]
-    hours: NDArray[np.float64]
-    values: NDArray[np.float64]
-    stderrs: NDArray[np.float64]
-    numbers: NDArray[np.int64]
-    best_parent: float | None
-
-
 def objective_axes(scored: Scored) -> list[Axis]:
     """Return one axis per objective."""
     label = scored.label
@@ -87,33 +68,6 @@ def dominated(scored: Scored, n_panels: int) -> NDArray[np.intp]:
     if len(rest) <= most:
         return rest
     return rest[np.linspace(0, len(rest) - 1, most).astype(np.intp)]
-
-
-def progress(contents: Contents) -> list[Progress]:
-    """Return the best so far of the mean (of several objectives) and of each objective."""
-    scored = contents.scored
-    if not scored.whole.any():
-        return []
-    mean = Axis("mean of all objectives" + scored.label, scored.means, scored.mean_stderrs)
-    several = [mean] if len(scored.objectives) > 1 else []
-    return [_progress(contents, axis) for axis in [*several, *objective_axes(scored)]]
-
-
-def _progress(contents: Contents, axis: Axis) -> Progress:
-    scored = contents.scored
-    steps = new_bests(np.where(scored.whole, axis.values, -np.inf))
-    held = np.append(steps, steps[-1])  # the last best holds until the last outcome
-    parents = [i for i in map(scored.index, contents.parents) if i is not None]
-    assert axis.stderrs is not None
-    return Progress(
-        axis.name,
-        np.append(scored.evaluation[steps], contents.evaluations),
-        np.append(scored.hours[steps], contents.hours),
-        axis.values[held],
-        axis.stderrs[held],
-        numbers=scored.numbers[held],
-        best_parent=max((float(axis.values[i]) for i in parents), default=None),
-    )
 
 
 def _mean(axes: list[Axis], left_out: int) -> Axis:

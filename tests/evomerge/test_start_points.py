@@ -8,8 +8,7 @@ from evomerge.campaign.start_points import is_start_point, references
 from evomerge.candidate import Candidate
 from evomerge.report.contents import read_contents
 from evomerge.report.details import candidate_marks
-from evomerge.report.figures import front_figure
-from evomerge.report.panels import panels
+from evomerge.report.figures import front_figures
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, merged, scored
 
 
@@ -38,6 +37,6 @@ def test_the_report_names_the_best_start_point_alone_and_draws_the_others_as_mer
     contents = read_contents(started)
     assert candidate_marks(contents)[8][0] == "best start point"
     assert contents.title(5) == "warm start 1"
-    (panel,) = panels(contents.scored)
-    named = [text for trace in front_figure(contents, panel, 1)["data"] for text in trace.get("hovertext", [])]
+    (figure,) = front_figures(contents)
+    named = [text.strip("\u00a0") for trace in figure["data"] for text in trace.get("text", [])]
     assert [text for text in named if is_start_point(text)] == ["warm start 4"]

@@ -8,7 +8,8 @@ from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done
 from evomerge.report.contents import new_bests, read_contents
 from evomerge.report.details import details, task_scores
-from evomerge.report.panels import DRAWN_POINTS, dominated, panels, progress
+from evomerge.report.panels import DRAWN_POINTS, dominated, panels
+from evomerge.report.progress_figures import progress_figures
 from evomerge.report.verdict import headline
 from fitness.scores import Estimate, ItemScores
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification
@@ -54,13 +55,28 @@ def test_new_bests_are_strictly_higher_than_all_before(values: list[float], expe
 
 def test_best_so_far_rises_and_lasts_until_the_last_outcome(archive: Archive) -> None:
     contents = read_contents(archive)
-    steps = progress(contents)
-    assert [s.name for s in steps] == ["mean of all objectives", "arithmetic", "words"]
-    for found in steps:
-        assert (np.diff(found.values) >= 0).all()
-        assert found.evaluation[-1] == contents.evaluations
-    assert steps[1].values[-1] == contents.scored.values[:, 0].max()
-    assert steps[1].best_parent == contents.scored.values[:3, 0].max()
+    figures = progress_figures(contents)
+    names = ["relative hypervolume", "mean of all objectives", "arithmetic", "words"]
+    assert [figure["name"] for figure in figures] == names
+    for figure in figures:
+        best = figure["data"][-1]
+        assert (np.diff(best["y"]) >= 0).all()
+        assert best["x"][-1] == contents.evaluations
+    assert figures[2]["data"][-1]["y"][-1] == pytest.approx(contents.scored.values[:, 0].max(), rel=1e-4)
+    level = figures[2]["layout"]["shapes"][0]
+    assert level["y0"] == level["y1"] == contents.scored.values[:3, 0].max()
+
+
+def test_relative_hypervolume_is_that_of_the_front_in_the_box_of_all_scores(archive: Archive) -> None:
+    contents = read_contents(archive)
+    values = contents.scored.values
+    scaled = (values - values.min(axis=0)) / np.ptp(values, axis=0)
+    volumes = progress_figures(contents)[0]["data"][-1]
+    for told, volume in zip(volumes["x"], volumes["y"], strict=True):
+        so_far = scaled[contents.scored.evaluation <= told]
+        x, y = so_far[np.argsort(-so_far[:, 0], kind="stable")].T  # the area under a staircase, from the right
+        heights = np.maximum.accumulate(y)
+        assert volume == pytest.approx(float(np.sum((x - np.append(x[1:], 0.0)) * heights)), abs=2e-5)
 
 
 def with_seconds(outcome: tuple[Done, Estimate | None], seconds: float) -> tuple[Done, Estimate | None]:
@@ -143,7 +159,7 @@ def test_details_hold_recipe_scores_of_every_split_and_genes(tmp_path: Path) -> 
     assert first["recipe"] == candidate.recipe.to_dict()
     assert [o["split"] for o in first["objectives"]] == ["search"] * 2 + ["test"] * 2
     assert {t["name"] for t in first["tasks"]} == {"arithmetic_easy", "arithmetic_hard", "words_easy", "words_hard"}
-    assert [g["parameter"] for g in first["genes"]] == ["weight", "density"]
+    assert [g["name"] for g in first["genes"]] == ["weight", "density"]
 
 
 class TestHeadline:

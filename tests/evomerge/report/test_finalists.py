@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 
 from evomerge.archive import Archive
@@ -9,6 +8,7 @@ from evomerge.report.contents import read_contents
 from evomerge.report.finalist_figures import finalist_figures
 from evomerge.report.finalists import finalists, finalists_in_words
 from tests.evomerge.archives import make_archive, scored, verification, with_winners
+from tests.evomerge.report.back_ends import assert_drawn_alike
 
 
 def verified(directory: Path, *, objectives: int = 2, validation: bool = True) -> Archive:
@@ -73,8 +73,7 @@ def test_the_mean_and_each_objective_are_drawn_with_intervals(
     assert (len(tested["x"]), tested["text"]) == (1, ["candidate 9"])
     stderr = contents.scored.stderrs[contents.scored.index(9), -1]
     assert chosen["error_x"]["array"][-1] == pytest.approx(1.96 * stderr, rel=1e-3)
-    for figure in figures:
-        go.Figure({"data": figure["data"], "layout": figure["layout"]})
+    assert_drawn_alike(figures)
 
 
 def test_before_verification_there_are_no_finalists(tmp_path: Path) -> None:

@@ -5,17 +5,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.report.contents import read_contents
-from evomerge.report.details import details
-from evomerge.report.figures import front_figure, progress_figure
 from evomerge.report.html import duration, for_script, report, signed
 from evomerge.report.palette import DARK, LIGHT
-from evomerge.report.panels import panels, progress
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification, with_winners
+from tests.evomerge.report.back_ends import assert_drawn_alike
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -77,7 +73,7 @@ def test_the_page_is_whole_loads_nothing_and_holds_every_section(tmp_path: Path)
 
 def test_every_drawn_point_has_scores_and_every_option_a_recipe(tmp_path: Path) -> None:
     data = page_of(make_archive(tmp_path / "a.sqlite", proposals=24), tmp_path).data
-    drawn = {row[0] for trace in data["front"][0]["data"] for row in trace.get("customdata", [])}
+    drawn = {row[0] for trace in data["figures"]["pareto"][0]["data"] for row in trace.get("customdata", [])}
     assert drawn <= {int(number) for number in data["points"]}
     assert all(data["candidates"][str(number)]["recipe"]["rules"] for number in data["order"])
 
@@ -110,7 +106,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert "img" not in page.tags
     assert page.text.count(HOSTILE) >= 3
     assert page.data["candidates"]["3"]["title"] == HOSTILE
-    texts = [text for trace in page.data["front"][0]["data"] for text in trace.get("hovertext", [])]
+    texts = [text for trace in page.data["figures"]["pareto"][0]["data"] for text in trace.get("hovertext", [])]
     assert all("<" not in text for text in texts)  # plotly reads a little HTML in its texts
 
 
@@ -122,20 +118,19 @@ def test_json_in_a_script_survives_and_cannot_close_it() -> None:
 
 @pytest.mark.parametrize("proposals", [0, 1, 12])
 @pytest.mark.parametrize("objectives", [1, 2, 3])
-def test_plotly_accepts_every_figure(tmp_path: Path, objectives: int, proposals: int) -> None:
+def test_page_notebook_and_png_draw_the_same_numbers_in_known_colours(
+    tmp_path: Path, objectives: int, proposals: int
+) -> None:
     archive = make_archive(tmp_path / "a.sqlite", objectives=objectives, proposals=proposals)
-    archive.note(
-        "verification", verification(objectives=objectives, contender=None, winner=2 + proposals // 2).to_json()
-    )
-    contents = read_contents(archive)
-    shown = panels(contents.scored)
-    figures = [front_figure(contents, panel, len(shown)) for panel in shown]
-    figures += [progress_figure(steps) for steps in progress(contents)]
-    figures += [figure for detail in details(archive, contents)[:6] for figure in detail["genes"]]
-    for figure in figures:
-        go.Figure({"data": figure["data"], "layout": figure["layout"]})  # raises on an unknown or ill-typed property
-        names = set(re.findall(r"var\(--(\w+)\)", json.dumps(figure))) - {"sans"}
-        assert names <= set(LIGHT) == set(DARK)
+    found = verification(objectives=objectives, contender=None, winner=2 + proposals // 2)
+    archive.note("verification", found.to_json())
+    data = page_of(archive, tmp_path).data
+    shown = {name: figures for name, figures in data["figures"].items() if figures}
+    assert list(shown) == ["pareto", "best_so_far", "genes", "held_out"]
+    for figures in (*shown.values(), *(detail["genes"] for detail in list(data["candidates"].values())[:6])):
+        assert_drawn_alike(figures)
+    names = set(re.findall(r"var\(--(\w+)\)", json.dumps(data))) - {"sans"}
+    assert names <= set(LIGHT) == set(DARK)
 
 
 class TestSmallArchives:
@@ -165,7 +160,7 @@ class TestSmallArchives:
         archive.asked(landmarks(), None)
         archive.told([scored(rng, c, [1.0, 1.0]) for c in landmarks()])
         archive.note("verification", verification(contender=None, winner=3).to_json())
-        assert len(page_of(archive, tmp_path).data["front"]) == 1
+        assert len(page_of(archive, tmp_path).data["figures"]["pareto"]) == 1
 
 
 def test_a_report_can_be_written_while_the_search_writes(tmp_path: Path) -> None:

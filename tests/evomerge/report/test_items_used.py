@@ -2,7 +2,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 
 from evomerge.archive import Archive
@@ -10,11 +9,13 @@ from evomerge.candidate import Candidate, Scored
 from evomerge.report.contents import read_contents
 from evomerge.report.details import candidate_marks
 from evomerge.report.html import report
-from evomerge.report.item_figures import item_figures, stop_legend
+from evomerge.report.item_figures import item_figures
 from evomerge.report.items_used import note_search_items, read_items_used
-from evomerge.report.panels import progress
+from evomerge.report.marks import legend
+from evomerge.report.progress_figures import progress_figures
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Stopped
 from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive
+from tests.evomerge.report.back_ends import assert_drawn_alike
 
 ITEMS = tuple(f"words/{i}" for i in range(100))
 
@@ -79,10 +80,15 @@ def test_items_and_stops_are_drawn_where_candidates_were_stopped(raced: Archive,
     assert stops["data"][0]["x"] == [0, 1, 5]
     assert "stopped after 20 of 100 items" in stops["data"][1]["text"][0]
     assert "behind a rival, with confidence: words" in stops["data"][1]["text"][0]
-    for figure in (used, stops):
-        go.Figure({"data": figure["data"], "layout": figure["layout"]})
+    assert_drawn_alike([used, stops])
     page = report(raced, tmp_path / "r.html", png_dir=None).read_text()
-    assert all(f"{words} (1)" in page for _, words, _ in stop_legend(contents))
+    names = [name for name, *_ in legend([stops])]
+    assert names[1:] == [
+        "behind a rival, with confidence (1)",
+        "cannot catch up with a rival (1)",
+        "left behind at a rung (1)",
+    ]
+    assert all(name in page for name in names)
     assert "1.5 times as many" in page
 
 
@@ -95,7 +101,7 @@ def test_items_alone_are_drawn_where_candidates_are_scored_on_some_and_none_is_s
 def test_a_stopped_candidate_is_on_no_front_and_no_best_so_far_but_says_where_it_was_stopped(raced: Archive) -> None:
     contents = read_contents(raced)  # the stopped ones were right on all but 5 % of what they answered
     assert contents.scored.numbers[contents.scored.front].tolist() == [5]
-    assert progress(contents)[0].values[-1] == 0.7
+    assert progress_figures(contents)[0]["data"][-1]["y"][-1] == 0.7
     assert candidate_marks(contents)[7] == ["stopped after 60 items"]
 
 

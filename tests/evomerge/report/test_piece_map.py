@@ -1,11 +1,11 @@
 import numpy as np
-import plotly.graph_objects as go
 
 from evomerge.report.gene_figure import gene_figure
 from evomerge.report.piece_map import piece_maps
 from search_spaces.pieces import Pieces
 from search_spaces.recipe import Recipe
 from tests.evomerge.archives import PARENTS, alone
+from tests.evomerge.report.back_ends import assert_drawn_alike
 
 
 def pieced() -> Recipe:
@@ -27,7 +27,7 @@ def test_its_tiles_are_as_wide_as_their_share_of_the_parameters() -> None:
     assert np.diff(figure["data"][0]["x"]).tolist() == [10, 30]
     assert figure["layout"]["xaxis"]["tickvals"] == [0, 10, 20, 30, 40]
     assert figure["layout"]["xaxis"]["ticktext"][1] == "25 %"
-    go.Figure({"data": figure["data"], "layout": figure["layout"]})
+    assert_drawn_alike([figure])
 
 
 def test_a_recipe_of_rules_has_none() -> None:

@@ -1,0 +1,107 @@
+"""The words that every figure is said in: a plotly figure as plain data, with colours by name.
+
+A figure is described once, as `{"name", "data", "layout"}`; colours are `var(--name)` of `palette`. Three back-ends
+draw it: the page (the browser resolves the names, for light and dark), notebooks (`plots`) and PNG (`png`). They know
+what is made here: scatter traces with markers, lines, fills, error bars and texts; heat maps; lines and texts in the
+layout. Importing this loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Figure = dict[str, Any]
+Trace = dict[str, Any]
+
+DOMINATED = {"color": "var(--dominated)", "size": 6, "opacity": 0.7}
+FRONT = {"color": "var(--front)", "size": 9, "line": {"width": 1.5, "color": "var(--card)"}}
+STAR = {"color": "var(--winner)", "size": 15, "symbol": "star", "line": {"width": 1.5, "color": "var(--card)"}}
+KNEE = {"color": "var(--knee)", "size": 17, "symbol": "circle-open", "line": {"width": 3}}
+
+
+def points(x: ArrayLike, y: ArrayLike, marker: dict[str, Any], **more: Any) -> Trace:
+    """Return (n,) points; `name` among `more` is what a legend calls them."""
+    return {"type": "scatter", "mode": "markers", "x": rounded(x), "y": rounded(y), "marker": marker, **more}
+
+
+def line(x: ArrayLike, y: ArrayLike, colour: str = "var(--front)", **style: Any) -> Trace:
+    """Return a line through (n,) points that says nothing when it is hovered; `style` is plotly's `line`."""
+    drawn = {"width": 2.2, "color": colour, **style}
+    return {"type": "scatter", "mode": "lines", "x": rounded(x), "y": rounded(y), "line": drawn, "hoverinfo": "skip"}
+
+
+def bars(up: ArrayLike, colour: str, *, down: ArrayLike | None = None, thickness: float = 1) -> dict[str, Any]:
+    """Return error bars that reach (n,) up, and as far down unless told."""
+    found = {"type": "data", "array": rounded(up), "thickness": thickness, "width": 0, "color": colour}
+    return found if down is None else found | {"symmetric": False, "arrayminus": rounded(down)}
+
+
+def level(value: float, colour: str, *, along: str = "x") -> dict[str, Any]:
+    """Return a dotted line through the whole panel, along x or y."""
+    across = "y" if along == "x" else "x"
+    ends = {f"{along}ref": f"{along} domain", f"{along}0": 0, f"{along}1": 1, f"{across}0": value, f"{across}1": value}
+    return {"type": "line", **ends, "line": {"dash": "dot", "width": 1.2, "color": colour}, "layer": "below"}
+
+
+def words(x: float, y: float, text: str, **more: Any) -> dict[str, Any]:
+    """Return a text whose lower right corner is at a point."""
+    font = {"size": 12, "color": "var(--muted)"}
+    return {"x": x, "y": y, "text": text, "xanchor": "right", "yanchor": "bottom", "showarrow": False} | {
+        "font": font | more.pop("font", {}),
+        **more,
+    }
+
+
+def layout(height: int, x: str | None, y: str | None) -> dict[str, Any]:
+    """Return a figure's layout: height in pixels, axis titles, no ornament."""
+    axis = {"gridcolor": "var(--line)", "zeroline": False, "automargin": True, "ticks": "", "tickfont": {"size": 11.5}}
+    axes = {
+        key: {
+            **axis,
+            "title": {"text": html.escape(title), "standoff": 8, "font": {"size": 13}} if title else {"text": ""},
+        }
+        for key, title in (("xaxis", x), ("yaxis", y))
+    }
+    clear = "rgba(0,0,0,0)"
+    return {
+        **axes,
+        "height": height,
+        "margin": {"l": 10, "r": 14, "t": 14, "b": 10},
+        "paper_bgcolor": clear,
+        "plot_bgcolor": clear,
+        "font": {"family": "var(--sans)", "size": 13, "color": "var(--muted)"},
+        "hoverlabel": {"bgcolor": "var(--card)", "bordercolor": "var(--line)", "font": {"color": "var(--ink)"}},
+        "hovermode": "closest",
+        "showlegend": False,
+    }
+
+
+def grid(figures: Sequence[Figure]) -> tuple[int, int, list[int]]:
+    """Return how many rows and columns show figures together, at most three across, and each row's height in pixels."""
+    n = len(figures)
+    maps = any(trace["type"] == "heatmap" for figure in figures for trace in figure["data"])
+    columns = 1 if maps else {4: 2}.get(n, min(3, n))
+    heights = [max(f["layout"]["height"] for f in figures[at : at + columns]) for at in range(0, n, columns)]
+    return len(heights), columns, [height + 40 for height in heights]  # room for titles
+
+
+def legend(figures: Sequence[Figure]) -> list[tuple[str, str, str, str]]:
+    """Return (name, symbol, colour, its border's colour) of every kind of point in figures, each once."""
+    found = {
+        trace["name"]: trace["marker"] for f in figures for trace in f["data"] if "name" in trace and "marker" in trace
+    }
+    return [
+        (name, m.get("symbol", "circle"), m["color"], m.get("line", {}).get("color", m["color"]))
+        for name, m in found.items()
+    ]
+
+
+def rounded(values: ArrayLike) -> list[Any]:
+    """Return (n,) numbers to five digits, which keeps the page small; whole numbers stay whole."""
+    found = np.asarray(values)
+    return found.tolist() if found.dtype.kind in "iu" else [float(f"{value:.5g}") for value in found.tolist()]
