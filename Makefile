@@ -50,7 +50,6 @@ smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II, CMA-ES a
 benchmark: setup .venv-girth/.installed  ## speed of the driver, layer flow, merging, scoring and response models (an hour and a half; after `make smollm`, on an idle machine)
 	$(BIN)/python -m experiments.benchmarks.driver
 	$(BIN)/python -m experiments.benchmarks.layer_flow
-	$(BIN)/python -m experiments.benchmarks.race_blocks
 	$(BIN)/python -m experiments.benchmarks.materialise
 	$(BIN)/python -m experiments.benchmarks.single_merge
 	$(BIN)/python -m experiments.benchmarks.scoring

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fitness.racing import Lost
 from fitness.scores import Estimate, ItemScores
 from search_spaces.recipe import Recipe
 
@@ -36,15 +35,15 @@ class Scored:
     """A candidate's item scores, as a worker returns them.
 
     Attributes:
-        scores: of its budget's items; of the first of them where it was stopped.
+        scores: of its budget's items.
         seconds: wall time of merging and scoring.
-        lost: why it was stopped; None where it was not.
+        estimate: what it is told with where a schedule stopped it; None: the campaign estimates it from the scores.
     """
 
     candidate: Candidate
     scores: ItemScores
     seconds: float
-    lost: Lost | None = None
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True)

@@ -99,4 +99,5 @@ def recorded_config(archive: Archive) -> CampaignConfig:
     """Return the resolved config that an archive records, whether or not its inputs are still there."""
     recorded = yaml.safe_load(archive.campaign)
     recorded.setdefault("engine", {"dtype": "float32"})  # archives from before this key were scored so
+    recorded.pop("racing", None)  # what older versions stopped candidates by
     return CampaignConfig.model_validate(recorded)

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from evomerge.campaign.events import CandidateAsked, Event, SearchEnded
 from evomerge.campaign.progress import Progress
 from evomerge.campaign.start_points import is_start_point
 from evomerge.front import CampaignFront
@@ -128,8 +129,11 @@ class SearchProgress:
         if self._live is not None:
             self._live.stop()
 
-    def watch(self, progress: Progress) -> None:
-        """Show one step."""
+    def watch(self, event: Event) -> None:
+        """Show how far a search is after a candidate was told."""
+        if isinstance(event, CandidateAsked | SearchEnded):
+            return
+        progress = event.progress
         if self._live is not None:
             self._live.update(_grid(progress))
         elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES or progress.done == progress.total:
@@ -153,24 +157,13 @@ def _line(progress: Progress) -> str:
         values += "; estimated" if best.estimate.kind == "estimated" else ""
         parts.append(f"best mean {best.estimate.mean:.3f} ({name}: {values})")
     parts.append(f"{progress.failures} failed")
-    if progress.share_answered is not None:
-        parts.append(f"{progress.stopped} stopped early ({progress.share_answered:.0%} of items)")
+    if progress.stopped:
+        parts.append(f"{progress.stopped} stopped early")
     if progress.utilisation.share is not None:
         parts.append(f"workers {progress.utilisation.share:.0%} busy")
     if progress.left is not None:
         parts.append(f"{duration(progress.left)} left")
     return "  ".join(parts)
-
-
-def racing_line(progress: Progress) -> str:
-    """Return what racing saved; nothing where nobody races."""
-    if progress.share_answered is None or progress.items is None:
-        return ""
-    whole = progress.items * (progress.done - progress.failures)
-    return (
-        f"racing: {progress.stopped} of {progress.done} candidates were stopped early; "
-        f"{progress.answers:,} of {whole:,} item scores ({progress.share_answered:.0%})"
-    )
 
 
 def _plus_minus(objective: ObjectiveEstimate) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from fitness.scores import Budget, Estimate, ItemScores
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+# Parent -> share in a merge, computed where it is needed; None: not known.
+Shares: TypeAlias = Callable[[], Mapping[str, float] | None]
 
 
 class Fitness(Protocol):
@@ -31,12 +35,12 @@ class Fitness(Protocol):
 class Estimator(Protocol):
     """Turns item scores into the campaign's objectives."""
 
-    def estimate(self, scores: ItemScores, *, shares: Mapping[str, float] | None = None) -> Estimate:
+    def estimate(self, scores: ItemScores, *, shares: Shares | None = None) -> Estimate:
         """Return every objective with its standard error.
 
         Args:
             scores: of one candidate, on items of one split.
-            shares: parent -> share in the merge, for estimators that can use it; None: not known.
+            shares: called by estimators that can use the shares of the merge; None: not known.
 
         Raises:
             FitnessError: an objective has no item among the scores, or the items are of several splits.

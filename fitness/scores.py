@@ -64,15 +64,10 @@ class Budget:
     Attributes:
         split: the only split that the items may come from.
         items: ids of items of that split, or None for all of them in the campaign's seeded order.
-        rivals: whom the candidate races: scores of `items`, in their order, and any that follow. A candidate that
-            cannot catch up with one of them is stopped. Empty: it answers every item.
-        known: the candidate's scores of the first of `items`; they are not asked again and count in the race.
     """
 
     split: Split
     items: tuple[str, ...] | None = None
-    rivals: tuple[ItemScores, ...] = ()
-    known: ItemScores | None = None
 
 
 def item_set_digest(item_ids: Sequence[str]) -> str:
@@ -104,10 +99,9 @@ class Stopped:
     """Why a candidate did not answer all of its items.
 
     Attributes:
-        reason: worse: a rival is better in everything, with confidence; hopeless: it stays behind one whatever it
-            answers from here on; rung: others of its generation did better on the first items; screen: others agreed
-            better with the experts.
-        rival: the number of the candidate that it was compared with; None where there is no such one.
+        reason: rung: others of its generation did better on the first items; screen: others agreed better with the
+            experts. In archives of older versions also worse and hopeless: a rival was better, or out of reach.
+        rival: the number of that rival; None where there is no such one.
         n_items: how many items it has answered.
         shortfall: above 0: what it ranks by among those that were stopped, less is better.
     """

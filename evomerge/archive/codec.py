@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
 from dataclasses import astuple
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.scores import Estimate, ObjectiveEstimate, Split, Stopped
+from fitness.scores import Estimate, ObjectiveEstimate, Split, Stopped, item_set_digest
 from search_spaces.recipe import Recipe
 
 # The first byte of a packed score vector tells its form.
@@ -95,3 +96,38 @@ def unpack_estimate(text: str, split: Split) -> Estimate:
         tuple(ObjectiveEstimate(name, *numbers) for name, numbers in objectives.items()),
         Stopped(*packed["stopped"]) if is_stopped else None,
     )
+
+
+class ItemSets:
+    """Numbers the sets of items of an archive, and remembers them.
+
+    Args:
+        connection: of the archive.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._number_of: dict[str, int] = {}
+        self._item_ids: dict[int, tuple[str, ...]] = {}
+
+    def number(self, item_ids: tuple[str, ...]) -> int:
+        """Return the number of a set, which is stored if it is new; inside a transaction."""
+        digest = item_set_digest(item_ids)
+        if digest not in self._number_of:
+            insert = "INSERT OR IGNORE INTO item_sets (digest, item_ids) VALUES (?, ?)"
+            self._connection.execute(insert, (digest, pack_item_ids(item_ids)))
+            found = self._connection.execute("SELECT id FROM item_sets WHERE digest = ?", (digest,)).fetchone()
+            self._number_of[digest] = int(found[0])
+        return self._number_of[digest]
+
+    def item_ids(self, number: int) -> tuple[str, ...]:
+        """Return the ids of a set that is stored."""
+        if number not in self._item_ids:
+            query = "SELECT item_ids FROM item_sets WHERE id = ?"
+            (packed,) = self._connection.execute(query, (number,)).fetchone()
+            self._item_ids[number] = unpack_item_ids(packed)
+        return self._item_ids[number]
+
+    def forget_new(self) -> None:
+        """Forget numbers of sets that may not have been stored: a transaction has failed."""
+        self._number_of.clear()

@@ -19,8 +19,7 @@ from typing import Any, Literal
 import evomerge
 from evomerge.archive import codec
 from evomerge.archive.file import SCHEMA_VERSION, TABLES, ArchiveError, check_schema, connect
-from evomerge.archive.item_sets import ItemSets
-from evomerge.archive.records import Asked, Record, Retold, Told
+from evomerge.archive.records import Asked, Record, Told
 from evomerge.candidate import Candidate, Done, Failure
 from fitness.scores import Estimate, ItemScores, Split
 
@@ -30,7 +29,7 @@ _RECORDS = f"{_RECORD} FROM outcomes JOIN events ON event = seq"
 _RECORDS_WITH_SCORES = f"{_RECORD}, item_set, scores FROM outcomes JOIN events ON event = seq"
 
 
-__all__ = ["Archive", "ArchiveError", "Asked", "Record", "Retold", "Told"]
+__all__ = ["Archive", "ArchiveError", "Asked", "Record", "Told"]
 
 
 class Archive:
@@ -40,7 +39,7 @@ class Archive:
         """Wrap an open connection; use `create`, `open` or `read`."""
         self._connection = connection
         self._path = path
-        self._item_sets = ItemSets(connection)
+        self._item_sets = codec.ItemSets(connection)
 
     @staticmethod
     def create(path: Path, campaign: str) -> Archive:
@@ -123,13 +122,13 @@ class Archive:
         outcomes: Sequence[tuple[Done, Estimate | None]],
         *,
         split: Split | Literal["screen"] = "search",
-        kind: Literal["told", "held", "screened", "retold", "rescored", "verified"] = "told",
+        kind: Literal["told", "held", "screened", "rescored", "verified"] = "told",
     ) -> None:
         """Commit outcomes before an optimiser learns from them; a Failure comes with no estimate.
 
-        What is `retold` was measured anew on other items. What is `rescored`, `verified`, `held` (scores of a
-        candidate that is not told yet) or `screened` (the same, on the screen: a split of its own) no optimiser learns
-        from, and `history` leaves it out.
+        What is `verified`, `held` (scores of a candidate that is not told yet), `screened` (the same, on the screen: a
+        split of its own) or `rescored` (older versions only: a larger estimate) no optimiser learns from, and `history`
+        leaves it out.
         """
         with self.transaction() as connection:
             event = _event(connection, kind, None)
@@ -141,16 +140,20 @@ class Archive:
                 ],
             )
 
-    def history(self) -> Iterator[Asked | Told | Retold]:
+    def history(self) -> Iterator[Asked | Told]:
         """Yield what a replay needs, in the order in which it was committed."""
-        events = "SELECT seq, kind, requested FROM events WHERE kind IN ('asked', 'told', 'retold') ORDER BY seq"
+        events = "SELECT seq, kind, requested FROM events WHERE kind IN ('asked', 'told') ORDER BY seq"
         for seq, kind, requested in self._rows(events):
             if kind == "asked":
                 rows = self._rows(f"{_CANDIDATES} WHERE event = ? ORDER BY number", seq)
                 yield Asked(tuple(map(_candidate, rows)), requested)
             else:
                 rows = self._rows(f"{_RECORDS_WITH_SCORES} WHERE event = ? ORDER BY position", seq)
-                yield (Told if kind == "told" else Retold)(tuple(self._told_record(row) for row in rows))
+                yield Told(tuple(self._told_record(row) for row in rows))
+
+    def has(self, kind: str) -> bool:
+        """Return whether events of a kind were committed; an older version knew `retold`: measured on other items."""
+        return any(self._rows("SELECT 1 FROM events WHERE kind = ? LIMIT 1", kind))
 
     def candidate(self, number: int) -> Candidate:
         """Return one candidate.
@@ -254,10 +257,12 @@ class Archive:
             self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             self._item_sets.forget_new()
+            if not isinstance(error, sqlite3.Error):
+                raise
             raise ArchiveError(f"{self._path}: cannot write ({error}); everything told before is saved") from error
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:

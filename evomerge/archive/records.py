@@ -44,10 +44,3 @@ class Told:
     """Outcomes arrived, in this order."""
 
     records: tuple[Record, ...]
-
-
-@dataclass(frozen=True)
-class Retold:
-    """Told candidates were measured anew on other items."""
-
-    records: tuple[Record, ...]

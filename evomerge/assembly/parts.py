@@ -5,18 +5,20 @@ With `build_space` and `build_optimiser` the only place that knows which name me
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from evomerge.archive import Archive
 from evomerge.assembly.live_models import build_resident
-from evomerge.assembly.screening import build_screening
 from evomerge.assembly.space import build_space
-from evomerge.campaign.incumbents import blocks
+from evomerge.campaign.constraints import Constraints
 from evomerge.config import CampaignConfig
 from evomerge.errors import require
+from evomerge.schedules import ScreenConfig
+from evomerge.schedules.protocol import Ingredients, Schedule
 from evomerge.verification.benchmark_test_sets import check_allowed
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
@@ -77,36 +79,47 @@ class Parts:
         splits, task_of = self.fitness.splits, self.fitness.task_of
         if self.reduced is None or self.config.reduced is None:
             return MeanEstimator(self.objectives, task_of=task_of, splits=splits)
-        chosen = self.config.reduced.estimator
-        return ReducedEstimator(
-            self.reduced,
-            self.objectives,
-            estimator=None if chosen == "auto" else chosen,
-            task_of=task_of,
-            splits=splits,
-        )
+        chosen = None if self.config.reduced.estimator == "auto" else self.config.reduced.estimator
+        if chosen is None and self._halves and "p-irt" in self.reduced.bank.estimators:
+            chosen = "p-irt"  # the best of those that steered halving in a replay
+        return ReducedEstimator(self.reduced, self.objectives, estimator=chosen, task_of=task_of, splits=splits)
 
     @property
     def search_budget(self) -> Budget:
         """The items that candidates are scored on."""
-        if self.reduced is None or self.config.reduced is None:
-            n_items, items = self.config.budget.items, self.fitness.splits.items["search"]
-            whole = n_items is None or n_items >= len(items)
-            # A race lists its items.
-            return Budget("search", items[:n_items] if not whole or self.config.racing is not None else None)
-        chosen = self.reduced.items_for(self.config.reduced.items)
-        if self.config.racing is not None:  # by chance, as all search items: a look sees the first of them
-            chosen = tuple(item for item in self.fitness.splits.items["search"] if item in set(chosen))
-        return Budget("search", chosen)
+        items = self.fitness.splits.items["search"]
+        if self.reduced is not None and self.config.reduced is not None:
+            n_items = self.config.reduced.items
+            if not self._halves:
+                return Budget("search", self.reduced.items_for(n_items))
+            # In the seeded order: a halving begins with the first of them.
+            chosen = set(items if n_items is None else self.reduced.items_for(n_items))
+            return Budget("search", tuple(item for item in items if item in chosen))
+        n_items = self.config.budget.items
+        return Budget("search", None if n_items is None or n_items >= len(items) else items[:n_items])
+
+    def schedule(self, archive: Archive, constraints: Constraints) -> Schedule:
+        """Return who answers which items of the budget, and who may be told."""
+        weights = {o.name: o.weight for o in self.objectives}
+        of_mean = self.config.optimiser.maximises_mean or len(weights) == 1
+        budget = self.search_budget
+        return self.config.schedule.build(
+            Ingredients(
+                archive,
+                budget,
+                budget.items or self.fitness.splits.items["search"],
+                estimator=self.estimator,
+                task_of=self.fitness.task_of,
+                weights=weights if of_mean and any(weights.values()) else None,
+                missed=constraints.missed,
+                screening=self.screening,
+            )
+        )
 
     @property
-    def further_items(self) -> tuple[Budget, ...]:
-        """The search items that are left where every candidate is scored on `budget.items` of them, in blocks."""
-        chosen, items, racing = self.search_budget.items, self.fitness.splits.items["search"], self.config.racing
-        if chosen is None or self.reduced is not None:
-            return ()
-        # Where the items change, the first are further ones to later candidates.
-        return blocks(chosen, items if racing is not None and racing.rotate else items[len(chosen) :])
+    def _halves(self) -> bool:
+        schedule = self.config.schedule
+        return (schedule.then if isinstance(schedule, ScreenConfig) else schedule).kind == "halving"
 
     @property
     def comparison(self) -> PairedComparison:
@@ -151,10 +164,24 @@ def build_parts(config: CampaignConfig) -> Parts:
         Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)
         for o in config.objectives
     )
-    screening = build_screening(config, suite, objectives)
+    screening = _build_screening(config, suite, objectives)
     parts = Parts(config, parents, suite, objectives, _read_reduced(config, suite), test_sets, screening)
     _check_every_task_is_scored(parts)
     return parts
+
+
+def _build_screening(config: CampaignConfig, suite: TaskSuite, objectives: Sequence[Objective]) -> Screening | None:
+    if not isinstance(config.schedule, ScreenConfig):
+        return None
+    named = zip(config.objectives, objectives, strict=True)
+    return Screening(
+        suite,
+        objectives,
+        n_prompts=config.schedule.prompts,
+        parents=[parent.name for parent in config.parents],
+        checkpoints=list(config.sources),
+        experts={task: o.expert for o, objective in named if o.expert is not None for task in objective.tasks},
+    )
 
 
 def _check_every_task_is_scored(parts: Parts) -> None:
@@ -206,7 +233,6 @@ class MakeWorker:
 
 def build_worker(parts: Parts) -> CandidateWorker:
     """Return a worker with a resident model of the base's architecture."""
-    from evomerge.assembly.racing import build_race_rules
     from evomerge.workers.experts import Experts
     from evomerge.workers.screening import with_screening
     from evomerge.workers.worker import Worker
@@ -214,7 +240,7 @@ def build_worker(parts: Parts) -> CandidateWorker:
     resident = build_resident(parts.config, parts.parents)
     alone = {landmark.name: landmark.recipe for landmark in parts.space.landmarks()}
     prepare = Experts(resident, parts.fitness, alone).learn
-    worker = Worker(resident, parts.fitness, prepare, rules=build_race_rules(parts))
+    worker = Worker(resident, parts.fitness, prepare)
     return worker if parts.screening is None else with_screening(worker, parts.screening, resident, alone)
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from evomerge.archive import Archive
 from evomerge.campaign.bound import Bound
+from evomerge.campaign.progress import rank
+from evomerge.candidate import Evaluation, Outcome
 from fitness.scores import Estimate
 
 NOTE = "constraints"
@@ -33,6 +35,9 @@ class Constraints:
     def __init__(self, bounds: Sequence[Bound] = ()) -> None:
         self.bounds = tuple(bounds)
         self._known: dict[str, Estimate] = {}
+        self._landmarks: list[Evaluation] = []
+        self.ready = not self.missing  # whether candidates can be judged
+        self.failed: str | None = None  # a landmark that is missing for good
 
     @staticmethod
     def of(archive: Archive) -> Constraints:
@@ -54,6 +59,23 @@ class Constraints:
         """Take in what a landmark reaches on search items; other candidates are of no interest."""
         if label is not None and label in {bound.landmark for bound in self.bounds}:
             self._known[label] = estimate
+
+    def measure(self, outcomes: Sequence[Outcome]) -> Evaluation | None:
+        """Take in what landmarks among the outcomes reach, as long as not all bounds are known.
+
+        Returns:
+            The best landmark so far, judged by the bounds that are known.
+        """
+        for outcome in outcomes:
+            label = outcome.candidate.label
+            if isinstance(outcome, Evaluation) and label is not None:
+                self.learn(label, outcome.estimate)
+                self._landmarks.append(outcome)
+            elif label in self.missing:
+                self.failed = label
+        self.ready = not self.missing
+        judged = [replace(landmark, violation=self.violation(landmark.estimate)) for landmark in self._landmarks]
+        return min(judged, key=rank, default=None)
 
     @property
     def missing(self) -> set[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from evomerge.candidate import Evaluation, Failure, Outcome
+
+Ending = Literal["evaluations", "hours", "interrupted", "exhausted"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,12 @@ class Limits:
     def out_of_time(self, seconds: float) -> bool:
         """Return whether a search of so many seconds is over."""
         return self.hours is not None and seconds >= 3600 * self.hours
+
+    def ending(self, progress: Progress) -> Ending:
+        """Return why a search ends that nobody interrupted and in which nobody is left to be scored."""
+        if progress.done >= self.evaluations:
+            return "evaluations"
+        return "hours" if self.out_of_time(progress.seconds) else "exhausted"
 
     def left(self, progress: Progress, pace: float) -> float:
         """Return the seconds until the end at a pace of so many seconds per candidate."""
@@ -57,10 +66,9 @@ class Progress:
         failures: candidates that failed.
         stopped: candidates that did not answer all of their items, because others were better.
         answers: item scores of all candidates.
-        items: how many a candidate has that is not stopped; None where none is.
         seconds: wall time of the search, earlier sessions included.
         left: seconds until the end at the pace so far, or None before the first candidate of this session.
-        best: the evaluation with the highest mean objective so far; None before the first.
+        best: the evaluation with the highest mean objective so far, of those that violate least; None before the first.
         utilisation: of the workers.
     """
 
@@ -69,23 +77,23 @@ class Progress:
     failures: int = 0
     stopped: int = 0
     answers: int = 0
-    items: int | None = None
     seconds: float = 0.0
     left: float | None = None
     best: Evaluation | None = None
     utilisation: Utilisation = field(default_factory=Utilisation)
 
     def count(self, outcome: Outcome) -> None:
-        """Take in an outcome that was told; `best` is for those who can judge it."""
+        """Take in an outcome that was told."""
         self.done += 1
         if isinstance(outcome, Failure):
             self.failures += 1
             return
         self.answers += len(outcome.scores.item_ids)
         self.stopped += outcome.estimate.stopped is not None
+        if self.best is None or rank(outcome) < rank(self.best):
+            self.best = outcome
 
-    @property
-    def share_answered(self) -> float | None:
-        """Item scores, as a share of what they were if nobody had been stopped; None where nobody can be."""
-        scored = self.done - self.failures
-        return None if self.items is None or not scored else self.answers / (self.items * scored)
+
+def rank(evaluation: Evaluation) -> tuple[float, float]:
+    """Return what sorts the best first: whole feasible ones, then those that violate least, each by the mean."""
+    return evaluation.violation, -evaluation.estimate.mean

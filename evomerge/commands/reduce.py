@@ -12,7 +12,7 @@ from rich.table import Table
 
 from evomerge.assembly import Parts, build_parts, build_pool
 from evomerge.assembly.live_models import with_compute_dtype
-from evomerge.campaign.loop import SearchInterruptedError
+from evomerge.campaign.campaign import SearchInterruptedError
 from evomerge.config import CampaignConfig
 from evomerge.responses.collect import collect_responses, respondents
 from evomerge.responses.files import kept_rows, read_matrix

@@ -18,9 +18,8 @@ from evomerge.archive import Archive
 from evomerge.assembly import Parts, build_parts, build_pool
 from evomerge.assembly.live_models import with_compute_dtype
 from evomerge.assembly.optimiser import build_optimiser, check_optimiser
-from evomerge.assembly.racing import build_racing_plan
+from evomerge.campaign.campaign import Campaign, SearchInterruptedError
 from evomerge.campaign.constraints import Constraints
-from evomerge.campaign.loop import Campaign, SearchInterruptedError
 from evomerge.campaign.progress import Limits
 from evomerge.campaign.warm_start import warm_start
 from evomerge.config import CampaignConfig, dump_campaign
@@ -30,7 +29,7 @@ from evomerge.front import read_front
 from evomerge.report.html import report, where
 from evomerge.report.items_used import note_search_items
 from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
-from evomerge.terminal import SearchProgress, duration, front_table, racing_line
+from evomerge.terminal import SearchProgress, duration, front_table
 from evomerge.verification.benchmark_test_sets import note_used
 
 _LOG = logging.getLogger(__name__)
@@ -119,6 +118,7 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
         highlight=False,
     )
     _LOG.info("evomerge %s: %s, %d candidates so far", evomerge.__version__, config.name, archive.n_candidates)
+    constraints = Constraints([o.bound for o in config.objectives if o.bound is not None])
     pool = build_pool(parts, directory.root)
     began = time.monotonic()
     try:
@@ -130,12 +130,10 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
                 estimator=parts.estimator,
                 pool=pool,
                 limits=Limits(config.budget.evaluations, config.budget.hours),
-                budget=parts.search_budget,
-                further=parts.further_items,
+                schedule=parts.schedule(archive, constraints),
                 landmarks=started.landmarks,
-                racing=build_racing_plan(parts),
-                constraints=Constraints([o.bound for o in config.objectives if o.bound is not None]),
-                watch=progress.watch,
+                constraints=constraints,
+                callbacks=[progress.watch],
             )
             with _draining(campaign, console):
                 ending = campaign.run()
@@ -150,8 +148,6 @@ def _search(parts: Parts, archive: Archive, directory: RunDirectory, console: Co
     busy = campaign.progress.utilisation.share
     used = "" if busy is None else f", workers {busy:.0%} busy"
     console.print(f"searched for {duration(time.monotonic() - began)}{used}{reason[ending]}", highlight=False)
-    if line := racing_line(campaign.progress):
-        console.print(line, highlight=False)
 
 
 def _search_items(parts: Parts) -> str:

@@ -14,13 +14,13 @@ from rich.console import Console
 from evomerge.assembly import Parts, build_parts, build_worker
 from evomerge.assembly.live_models import with_compute_dtype
 from evomerge.assembly.optimiser import build_optimiser, check_optimiser
-from evomerge.assembly.racing import build_race_rules
-from evomerge.campaign.loop import CampaignError
+from evomerge.campaign.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig
 from evomerge.config.template import campaign_template
 from evomerge.doctor import examine
 from evomerge.run_directory import RunDirectoryError
+from evomerge.schedules import HalvingConfig, ScreenConfig
 from evomerge.terminal import duration, plain_table
 from evomerge.verification.benchmark_test_sets import described
 from search_spaces.genes import GeneInfo
@@ -123,21 +123,24 @@ def _print_cost(config: CampaignConfig, parts: Parts, console: Console) -> None:
         ("items", ", ".join(f"{split} {len(items)}" for split, items in splits.items())),
         ("one candidate", f"{seconds[2]:.2f} s here (the first, with all preparation, {seconds[0]:.1f} s)"),
         ("the search", f"{total} for {config.budget.evaluations} candidates on {config.workers.count} worker(s)"),
-        *_race_rows(parts),
+        *_schedule_rows(parts),
         ("memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB:.1f} GiB per worker"),
         ("an export", f"{size / GIB:.2f} GiB; free here: {shutil.disk_usage('.').free / GIB:.0f} GiB"),
     ]
     console.print(plain_table("Cost", ("", ""), [*rows, *_factor_rows(config, parts)]))
 
 
-def _race_rows(parts: Parts) -> list[tuple[str, str]]:
-    """Return how candidates race; nothing where none does."""
-    rules = build_race_rules(parts)
-    if rules is None:
-        return []
-    n_items = len(parts.search_budget.items or ())
-    looks = ", ".join(map(str, rules.looks(n_items)[:-1])) or "none"
-    return [("racing", f"a look after {looks} of {n_items} items; what is stopped takes less time than this")]
+def _schedule_rows(parts: Parts) -> list[tuple[str, str]]:
+    """Return after how many items a generation is halved; nothing where it is not."""
+    schedule = parts.config.schedule
+    halving = schedule.then if isinstance(schedule, ScreenConfig) else schedule
+    rows = [("screen", f"on {schedule.prompts} prompts at most")] if isinstance(schedule, ScreenConfig) else []
+    if isinstance(halving, HalvingConfig):
+        items = parts.search_budget.items or parts.fitness.splits.items["search"]
+        *cuts, n_items = halving.sizes(items, parts.fitness.task_of)
+        after = ", ".join(map(str, cuts)) or "no"
+        rows.append(("halving", f"after {after} of {n_items} items; who is stopped takes less time than this"))
+    return rows
 
 
 def _factor_rows(config: CampaignConfig, parts: Parts) -> list[tuple[str, str]]:

@@ -18,7 +18,6 @@ from evomerge.config.objectives import (
     expert_problems,
 )
 from evomerge.config.optimisers import OptimiserConfig, misspelt_options
-from evomerge.config.racing import RacingConfig, racing_problems, rotation_problems
 from evomerge.config.sections import (
     SECTION,
     BaseSource,
@@ -33,6 +32,7 @@ from evomerge.config.sections import (
 )
 from evomerge.config.spaces import NichesConfig, SpaceConfig, WeightsSpaceConfig, space_problems
 from evomerge.config.stages import StageConfig, name_problems
+from evomerge.schedules import AllItemsConfig, ScheduleConfig, why_every_answer
 from search_spaces.recipe import OutputTokenizer, ParentSource
 
 BASE = "base"
@@ -76,8 +76,9 @@ class CampaignConfig(BaseModel):
     stages: tuple[StageConfig, ...] = ()
     """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
     budget: BudgetConfig = BudgetConfig()
-    racing: RacingConfig | None = None
-    """Stop candidates that cannot catch up, as {} or {delta: 0.05}; left out: every candidate answers every item."""
+    schedule: ScheduleConfig = AllItemsConfig()
+    """Who answers which items: all_items; halving (the better part of each generation goes on to twice the items) or
+    screen (agreement with the experts comes first), or {kind: halving, first: 0.125, keep: 0.5}."""
     workers: WorkersConfig = WorkersConfig()
     engine: EngineConfig = EngineConfig()
     seed: Annotated[Whole, Field(ge=0)] = 0
@@ -210,13 +211,18 @@ class CampaignConfig(BaseModel):
             refuse([mismatch("an objective with weight > 0", "none", hint, at=["kind"])])
         return optimiser
 
-    @field_validator("racing")
+    @field_validator("schedule")
     @classmethod
-    def _suits_the_optimiser(cls, racing: RacingConfig | None, info: ValidationInfo) -> RacingConfig | None:
-        optimiser, budget = info.data.get("optimiser"), info.data.get("budget")
-        if racing is not None and optimiser is not None and budget is not None:
-            objectives = info.data.get("objectives", ())
-            problems = [*racing_problems(racing, optimiser), *rotation_problems(racing, optimiser, budget, objectives)]
-            if problems:
-                refuse(problems)
-        return racing
+    def _suits_the_optimiser(cls, schedule: ScheduleConfig, info: ValidationInfo) -> ScheduleConfig:
+        optimiser = info.data.get("optimiser")
+        reason = "" if optimiser is None else why_every_answer(optimiser.kind, optimiser.options)
+        if schedule.kind != "all_items" and optimiser is not None and reason:
+            refuse([mismatch(f"all_items with optimiser {optimiser.kind}", in_words(schedule.kind), reason)])
+        return schedule
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_files_that_an_older_evomerge_wrote(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "racing" in data and data["racing"] is None:
+            return {key: value for key, value in data.items() if key != "racing"}
+        return data

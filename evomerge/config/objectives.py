@@ -41,7 +41,7 @@ class ObjectiveConfig(BaseModel):
     `python:FILE.py:FUNCTION`. `NAME@SPLIT` takes an lm-eval task's items from another split of its dataset, as
     `arc_easy@validation`. The objective is the mean of the tasks."""
     expert: Text | None = None
-    """The parent that is expert in these tasks: `:js_divergence` and `racing.screen` compare with it."""
+    """The parent that is expert in these tasks: `:js_divergence` and a schedule of kind screen compare with it."""
     weight: Annotated[Real, Field(ge=0)] = 1.0
     """Share in the mean that single-objective optimisers maximise; the others ignore it."""
     at_least: Annotated[float | str | None, BeforeValidator(as_bound)] = None
@@ -84,17 +84,21 @@ def as_reduced(value: object) -> object:
 
 
 class ReducedConfig(BaseModel):
-    """A benchmark that `evomerge reduce` made small: candidates are scored on a few search items."""
+    """A benchmark that `evomerge reduce` made small: candidates are scored on a few search items instead of all.
+
+    With `schedule: halving` its response model ranks them on growing parts of all search items.
+    """
 
     model_config = SECTION
 
     file: Text
     """What `evomerge reduce CAMPAIGN.yaml --out FILE` wrote."""
     items: Annotated[Whole, Field(ge=1)] | None = None
-    """Items per candidate, of those in the file; left out: all of them."""
+    """Items per candidate, of those that the file chose; left out: all of these, or with `schedule: halving` all search
+    items."""
     estimator: Literal["auto", "mean", "anchor", "p-irt", "gp-irt", "mp-irt", "gmp-irt"] = "auto"
     """What is made of their scores. auto: what the file's calibration chose; the plain mean where it says "not better
-    than random"."""
+    than random"; with `schedule: halving` p-irt, which ranked best there."""
 
 
 ReducedSource: TypeAlias = Annotated[

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from evomerge.config.errors import MISMATCH, ConfigProblem, did_you_mean, in_words
 from evomerge.config.spaces import SpaceConfig
 from evomerge.config.yaml_document import Document
+from evomerge.schedules import ScheduleConfig
 
 _TYPES = {
     "string_type": "text",
@@ -29,6 +30,22 @@ _TYPES = {
 }
 _SPACES: dict[str, type[BaseModel]] = {
     tag.tag: model for model, tag in map(get_args, get_args(get_args(SpaceConfig)[0]))
+}
+_SCHEDULES: dict[str, type[BaseModel]] = {
+    tag.tag: model for model, tag in map(get_args, get_args(get_args(ScheduleConfig)[0]))
+}
+# Section with a kind -> its kinds. pydantic counts the kind in an error's place, the file does not.
+_KINDS: dict[str, dict[str, type[BaseModel]]] = {
+    "space": _SPACES,
+    "schedule": _SCHEDULES,
+    "then": {kind: model for kind, model in _SCHEDULES.items() if kind != "screen"},
+}
+_REPLACED: dict[tuple[int | str, ...], tuple[str, str, str]] = {
+    ("racing",): (
+        "the key schedule",
+        "'racing'",
+        "races, rungs and rotation are gone: write schedule: halving, or {kind: screen, then: halving} with its screen",
+    )
 }
 _BOUNDS = {
     "greater_than": ("a number above {:g}", "gt"),
@@ -57,7 +74,8 @@ def problems_of(
             known = list(_section_at(model, detail["loc"][:-1]).model_fields)
             hint = did_you_mean(detail["loc"][-1], known)
             meant.add((*detail["loc"][:-1], hint.split("'")[1] if hint else ""))
-            told.append((detail, (f"one of {', '.join(known)}", f"'{detail['loc'][-1]}'", hint)))
+            words = (f"one of {', '.join(known)}", f"'{detail['loc'][-1]}'", hint)
+            told.append((detail, _REPLACED.get(detail["loc"], words)))
     for detail in details:
         if detail["type"] == "missing" and detail["loc"] not in meant:
             examples = _section_at(model, detail["loc"][:-1]).model_fields[str(detail["loc"][-1])].examples
@@ -78,9 +96,8 @@ def _is_consequence(detail: ErrorDetails) -> bool:
 def _in_file(detail: ErrorDetails) -> tuple[str | int, ...]:
     """Return where an error is in the file: pydantic also counts the kind of a section that has several."""
     loc = detail["loc"]
-    if detail["type"] == "union_tag_invalid":
-        return (*loc, "kind")
-    return tuple(part for i, part in enumerate(loc) if not (part in _SPACES and i and loc[i - 1] == "space"))
+    place = tuple(part for i, part in enumerate(loc) if not (i and part in _KINDS.get(str(loc[i - 1]), ())))
+    return (*place, "kind") if detail["type"] == "union_tag_invalid" else place
 
 
 def _told(detail: ErrorDetails) -> tuple[str, str, str]:
@@ -91,7 +108,8 @@ def _told(detail: ErrorDetails) -> tuple[str, str, str]:
         known = re.findall(r"'([^']*)'", context["expected"])
         return f"one of {', '.join(known)}", found, did_you_mean(detail["input"], known)
     if kind == "union_tag_invalid":
-        return f"one of {', '.join(_SPACES)}", in_words(context["tag"]), did_you_mean(context["tag"], _SPACES)
+        kinds = _KINDS[str(detail["loc"][-1])]
+        return f"one of {', '.join(kinds)}", in_words(context["tag"]), did_you_mean(context["tag"], kinds)
     if kind in _BOUNDS:
         phrase, name = _BOUNDS[kind]
         return phrase.format(context[name]), found, ""
@@ -100,11 +118,12 @@ def _told(detail: ErrorDetails) -> tuple[str, str, str]:
 
 def _section_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
     models = [model]
+    kinds: dict[str, type[BaseModel]] = {}
     for part in loc:
-        if isinstance(part, str) and len(models) > 1 and part in _SPACES:
-            models = [_SPACES[part]]
+        if isinstance(part, str) and len(models) > 1 and part in kinds:
+            models = [kinds[part]]
         elif isinstance(part, str):
-            models = list(_models_in(models[0].model_fields[part].annotation))
+            models, kinds = list(_models_in(models[0].model_fields[part].annotation)), _KINDS.get(part, {})
     return models[0]
 
 

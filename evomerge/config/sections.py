@@ -112,8 +112,7 @@ class BudgetConfig(BaseModel):
     hours: PositiveReal | None = None
     """Wall-clock hours; left out: no limit."""
     items: Count | None = None
-    """Search items per candidate, every task's share of them; left out: all. While the optimiser waits for others, idle
-    workers score the front on the rest."""
+    """Search items per candidate, every task's share of them; left out: all."""
 
 
 class WorkersConfig(BaseModel):

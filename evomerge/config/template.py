@@ -77,11 +77,11 @@ budget:
   # hours: 2  # also stop after this time; left out: no limit
   # items: 100  # search items per candidate; left out: all
 
-# Stop candidates that cannot catch up with others before they have answered every item; {{}} takes these values.
-# racing:
-#   delta: 0.05  # the chance that one which no rival beats is stopped
-#   rungs: [0.25, 0.5]  # after these shares of the items the better half of a generation goes on; left out: none
-#   rotate: 5  # generations after which the items change (with budget.items); left out: never
+# Who answers which items; left out: every candidate answers all of them.
+# schedule:
+#   kind: halving  # the better part of each generation goes on to twice the items
+#   first: 0.125  # the share of the items that everybody answers
+#   keep: 0.5  # the share of a generation that goes on each time
 
 # in_process is one worker without further processes; ray is a pool, on this machine or on a cluster.
 workers:

@@ -102,11 +102,6 @@ class CmaEs:
         self._waiting: list[int] = []  # samples that the batch in hand consists of
         self._generation = Generation(np.empty((0, dim)), first=0)
 
-    @property
-    def generation_end(self) -> int:
-        """The proposal number that follows the last of the current generation."""
-        return self._generation.end
-
     def ask(self, n: int) -> list[NDArray[np.float64]]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
         if n > 0 and self._generation.complete:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar
 
 from evomerge.candidate import Outcome
 
@@ -27,27 +27,4 @@ class Optimiser(Protocol[G_co]):
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn from outcomes, in any order, each proposal once; a Failure ranks below every Evaluation."""
-        ...
-
-
-@runtime_checkable
-class Generational(Protocol):
-    """An optimiser that learns from a generation at once: it hands out the next only when the last was told."""
-
-    @property
-    def generation_end(self) -> int:
-        """The proposal number that follows the last of the current generation."""
-        ...
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """An optimiser that compares new outcomes with old ones, which may be measured anew between generations."""
-
-    def survivors(self) -> Sequence[int]:
-        """Return the proposals whose outcomes it compares new ones with."""
-        ...
-
-    def retell(self, outcomes: Sequence[Outcome]) -> None:
-        """Take these outcomes of survivors in the place of what it was told; all of them, between generations."""
         ...

@@ -18,7 +18,6 @@ from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
 from evomerge.optimisers.losses import (
-    FAILURE,
     Losses,
     Penalised,
     check_weights,
@@ -28,7 +27,7 @@ from evomerge.optimisers.losses import (
 )
 from evomerge.optimisers.pymoo_catalogue import ALGORITHMS
 from evomerge.optimisers.pymoo_options import build_algorithm, refused
-from evomerge.optimisers.pymoo_population import checked_starts, clipped, key, rank_anew
+from evomerge.optimisers.pymoo_population import checked_starts, clipped, key
 from evomerge.optimisers.pymoo_randomness import drawing_from
 from evomerge.seeds import stream, stream_seed
 
@@ -102,13 +101,7 @@ class PymooOptimiser:
         self._proposed: Any = None  # what pymoo gave, which it wants back
         self._unscored: Population | None = None
         self._known: dict[bytes, tuple[Losses, float]] = {}
-        self._proposal_of: dict[bytes, int] = {}
         self._generation = Generation(np.empty((0, dim)), first=0)
-
-    @property
-    def generation_end(self) -> int:
-        """The proposal number that follows the last of the current generation."""
-        return self._generation.end
 
     def ask(self, n: int) -> list[NDArray[np.float64]]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
@@ -130,27 +123,6 @@ class PymooOptimiser:
         if outcomes and self._generation.complete:
             self._remember([*self._generation.genomes], self._generation.in_order())
             self._learn()
-
-    def survivors(self) -> list[int]:
-        """Return the proposals of the population; those that failed are left out."""
-        population = self._algorithm.pop
-        keys = {} if population is None else dict.fromkeys(key(x) for x in population.get("X"))
-        return [self._proposal_of[genome] for genome in keys if self._known[genome][1] != FAILURE]
-
-    def retell(self, outcomes: Sequence[Outcome]) -> None:
-        """Rank the population anew by these outcomes of survivors.
-
-        Raises:
-            OptimiserError: an outcome is of no survivor, or the algorithm remembers more than its population.
-        """
-        survivors = set(self.survivors())
-        if not hasattr(self._algorithm, "survival") or not self._generation.complete:
-            raise OptimiserError("retell: expected a genetic algorithm between generations, found another")
-        if not {outcome.candidate.proposal for outcome in outcomes} <= survivors:
-            raise OptimiserError(f"retell: expected outcomes of {sorted(survivors)}, found others")
-        self._remember([clipped(outcome.candidate.genome) for outcome in outcomes], outcomes)
-        with drawing_from(self._chance):
-            rank_anew(self._algorithm, self._values([key(x) for x in self._algorithm.pop.get("X")]))
 
     def _new_genomes(self) -> NDArray[np.float64]:
         """Return (n, dim) genomes that were never proposed before, n >= 1."""
@@ -195,8 +167,6 @@ class PymooOptimiser:
         for genome, loss, outcome in zip(genomes, losses, outcomes, strict=True):
             told = self._losses(outcome) if isinstance(outcome, Evaluation) and self._constrained else loss
             self._known[key(genome)] = (told, violation_of(outcome))
-            assert outcome.candidate.proposal is not None
-            self._proposal_of[key(genome)] = outcome.candidate.proposal
 
     def _learn(self) -> None:
         from pymoo.core.evaluator import Evaluator

@@ -1,9 +1,8 @@
-"""pymoo's populations: genomes as keys, what a search begins with, and ranks from new values."""
+"""pymoo's populations: genomes as keys, and what a search begins with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,26 +32,3 @@ def checked_starts(starts: Sequence[ArrayLike], dim: int, population: int | None
         most = "" if population is None else f"at most {population} "
         raise OptimiserError(f"starts: expected {most}genomes of {dim} numbers in [0, 1], found {starts}")
     return genomes
-
-
-def rank_anew(algorithm: Any, values: Mapping[str, NDArray[np.float64]]) -> None:
-    """Give a genetic algorithm's population other values, and let its survival rank all of it again.
-
-    Args:
-        algorithm: between two generations.
-        values: F, and G where there are constraints; a row for each of the population.
-    """
-    from pymoo.core.evaluator import Evaluator
-    from pymoo.core.population import Population
-    from pymoo.problems.static import StaticProblem
-
-    # New individuals: the old ones keep what was computed of their values.
-    population = Population.new(X=algorithm.pop.get("X"))
-    Evaluator().eval(StaticProblem(algorithm.problem, **values), population)
-    algorithm.pop = algorithm.survival.do(
-        algorithm.problem,
-        population,
-        n_survive=len(population),
-        algorithm=algorithm,
-        random_state=algorithm.random_state,
-    )

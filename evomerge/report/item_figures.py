@@ -17,7 +17,7 @@ Reason = Literal["worse", "hopeless", "rung", "screen"]
 REASONS: Mapping[Reason, str] = {
     "worse": "behind a rival, with confidence",
     "hopeless": "cannot catch up with a rival",
-    "rung": "left behind at a rung",
+    "rung": "left behind by a halving",
     "screen": "set aside by the screen",
 }
 SYMBOLS: Mapping[Reason, str] = {"worse": "circle", "hopeless": "diamond", "rung": "square", "screen": "triangle-up"}

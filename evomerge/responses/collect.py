@@ -9,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge.campaign.failing import MAX_FAILURES_IN_A_ROW
-from evomerge.campaign.loop import CampaignError
-from evomerge.campaign.merge_shares import merge_shares
+from evomerge.campaign.past import MAX_FAILURES_IN_A_ROW, CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.responses.files import KeptRow, keep_row, kept_rows
 from evomerge.seeds import stream
@@ -20,6 +18,7 @@ from fitness.errors import FitnessError
 from fitness.irt.response_matrix import ResponseMatrix
 from fitness.scores import Budget
 from search_spaces.errors import SpaceError
+from search_spaces.merge_shares import merge_shares
 from search_spaces.space import SearchSpace
 
 _LOG = logging.getLogger(__name__)

@@ -11,10 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
-from evomerge.workers.race import BlockwiseFitness, Raced, block_ends, joined, open_items, run_race, run_races
 from fitness.errors import FitnessError
 from fitness.protocols import Fitness
-from fitness.racing import RaceRules
 from fitness.scores import Budget, ItemScores
 from search_spaces.errors import SpaceError
 from search_spaces.recipe import Recipe
@@ -64,21 +62,14 @@ class Worker:
         resident: the live model.
         fitness: scores it.
         prepare: called before each candidate with its budget; may change the resident's weights.
-        rules: of the races against a budget's rivals; None: nobody is stopped.
     """
 
     def __init__(
-        self,
-        resident: Resident,
-        fitness: Fitness,
-        prepare: Callable[[Budget], object] = lambda _: None,
-        *,
-        rules: RaceRules | None = None,
+        self, resident: Resident, fitness: Fitness, prepare: Callable[[Budget], object] = lambda _: None
     ) -> None:
         self._resident = resident
         self._fitness = fitness
         self._prepare = prepare
-        self._rules = rules
 
     def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
         """Return the item scores, or the failure with its stage `merge` or `evaluate`.
@@ -109,29 +100,17 @@ class Worker:
         seconds = (time.perf_counter() - started) / len(candidates)
         return [_done(candidate, result_of[candidate.recipe.digest], seconds) for candidate in candidates]
 
-    def _scores_together(self, recipes: Sequence[Recipe], budget: Budget) -> Sequence[Raced | FitnessError] | None:
+    def _scores_together(self, recipes: Sequence[Recipe], budget: Budget) -> Sequence[ItemScores | FitnessError] | None:
         resident, fitness = self._resident, self._fitness
         if not isinstance(resident, Assembling) or not isinstance(fitness, JointFitness):
             return None
         try:
             self._prepare(budget)
-            return self._raced_together(fitness, resident.assembled(recipes), budget)
+            return fitness.evaluate_together(resident.assembled(recipes), budget)
         except Exception as error:  # one by one it is found whose it is
             _LOG.info("%d candidates are scored one by one: %s", len(recipes), reason(error))
         _free_memory()
         return None
-
-    def _raced_together(
-        self, fitness: JointFitness, models: Sequence[nn.Module], budget: Budget
-    ) -> list[Raced | FitnessError]:
-        if budget.rivals and self._rules is not None:
-
-            def evaluate(places: Sequence[int], block: Budget) -> list[ItemScores | FitnessError]:
-                return fitness.evaluate_together([models[place] for place in places], block)
-
-            return run_races(evaluate, len(models), budget, self._rules)
-        found = fitness.evaluate_together(models, open_items(budget))
-        return [one if isinstance(one, FitnessError) else Raced(joined([budget.known, one])) for one in found]
 
     def _attempt(self, candidate: Candidate, budget: Budget) -> tuple[Done, bool]:
         """Return the outcome, and whether memory ran out. No reference to the failed frames' tensors survives."""
@@ -140,27 +119,18 @@ class Worker:
             self._prepare(budget)
             self._resident.become(candidate.recipe)
             stage = "evaluate"
-            raced = self._raced(budget)
-            return Scored(candidate, raced.scores, seconds=0.0, lost=raced.lost), False
+            return Scored(candidate, self._fitness.evaluate(self._resident.model, budget), seconds=0.0), False
         # Broad, as above: whatever one candidate's weights do to torch, a tokenizer or a user's task must not end a
         # campaign. KeyboardInterrupt and SystemExit are no `Exception` and pass through.
         except Exception as error:
             return Failure(candidate, stage, reason(error), traceback=traceback.format_exc()), _is_out_of_memory(error)
 
-    def _raced(self, budget: Budget) -> Raced:
-        """Score what the resident model is now, block after block where it has rivals."""
-        model, left = self._resident.model, open_items(budget)
-        if not budget.rivals or self._rules is None or not isinstance(self._fitness, BlockwiseFitness):
-            return Raced(joined([budget.known, self._fitness.evaluate(model, left)]))
-        blocks = self._fitness.evaluate_in_blocks(model, left, ends=block_ends(budget, self._rules))
-        return run_race(blocks, budget, self._rules)
 
-
-def _done(candidate: Candidate, result: Raced | FitnessError, seconds: float) -> Done:
+def _done(candidate: Candidate, result: ItemScores | FitnessError, seconds: float) -> Done:
     if isinstance(result, FitnessError):
         text = "".join(traceback.format_exception(result))
         return Failure(candidate, "evaluate", reason(result), traceback=text, seconds=seconds)
-    return Scored(candidate, result.scores, seconds, result.lost)
+    return Scored(candidate, result, seconds)
 
 
 def reason(error: BaseException) -> str:

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from evomerge.archive import Archive
-from evomerge.campaign.loop import Campaign
-from evomerge.campaign.progress import Limits, Progress
+from evomerge.campaign.campaign import Campaign
+from evomerge.campaign.events import CandidateTold, Event
+from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Scored
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.workers.in_process import InProcessPool
@@ -69,8 +70,8 @@ def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, .
     archive = Archive.create(directory / "archive.sqlite", "name: benchmark\n")
     times: list[float] = []
 
-    def watch(progress: Progress) -> None:
-        if progress.done % (n_candidates // N_PARTS) == 0:
+    def watch(event: Event) -> None:
+        if isinstance(event, CandidateTold) and event.progress.done % (n_candidates // N_PARTS) == 0:
             times.append(time.perf_counter())
 
     pool = make_pool(splits.items["search"])
@@ -81,7 +82,7 @@ def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, .
         estimator=MeanEstimator(objectives, task_of=task_of, splits=splits),
         pool=pool,
         limits=Limits(n_candidates),
-        watch=watch,
+        callbacks=[watch],
     )
     began = time.perf_counter()
     campaign.run()

@@ -15,7 +15,7 @@ from evomerge.archive import Archive
 from evomerge.assembly import build_parts, build_pool
 from evomerge.assembly.live_models import with_compute_dtype
 from evomerge.assembly.optimiser import build_optimiser
-from evomerge.campaign.loop import Campaign
+from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign, resolved
 from evomerge.front import read_front

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from experiments.reduction.calibrations import Calibration
 from experiments.reduction.draws import Draw
-from experiments.reduction.strategies import FINALISTS, Pick, best_finalist, best_of, halving, race, race_best_first
+from experiments.reduction.strategies import FINALISTS, Pick, best_finalist, best_of, halving
 
 Floats = NDArray[np.float64]
 # What is made of a candidate's first n answers; reduced: other items, the estimator that suits them.
 Source = Literal["mean", "p-irt", "gmp-irt", "reduced"]
 SIZES = (3, 6, 9, 12, 18, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768)
 FEW_SIZES = (6, 12, 24, 48, 96, 192, 384)
-FIRST_LOOKS = (6, 12, 24, 48, 96, 192)
-FIRST_SHARE = 8  # a campaign's race looks first after one of so many parts, unless it is told otherwise
 
 
 class Search:
@@ -56,8 +54,8 @@ class Line:
     """One strategy.
 
     Attributes:
-        name: says what is done; n (or b) is what varies.
-        sizes: of n or b.
+        name: says what is done; n is what varies.
+        sizes: of n.
         run: what a search ends with at one size, for each of these numbers of candidates: the first so many.
         calibrated: whether it needs a response model.
         slow: whether fewer simulations have to do.
@@ -79,15 +77,11 @@ def lines(*, mixtures: bool) -> tuple[Line, ...]:
         by_model("p-IRT from n items", run=partial(_estimate, "p-irt", best_of)),
         *mixed,
         by_model("reduced to n items", run=partial(_estimate, "reduced", best_of)),
-        Line("race on n items", FEW_SIZES, _race, slow=True),
-        Line("race on all items, first look after b", FIRST_LOOKS, _race_on_all, slow=True),
         Line("halving from n items", SIZES, partial(_halve, "mean", 1)),
         Line(f"halving from n items, the best {FINALISTS} on all", SIZES, partial(_halve, "mean", FINALISTS)),
         by_model("halving by p-IRT from n items", run=partial(_halve, "p-irt", 1)),
         Line(f"n items, the best {FINALISTS} on all", SIZES, partial(_estimate, "mean", best_finalist)),
         by_model(f"p-IRT from n items, the best {FINALISTS} on all", run=partial(_estimate, "p-irt", best_finalist)),
-        Line("n items, then race, best first", FEW_SIZES, partial(_estimate, "mean", race_best_first), slow=True),
-        by_model("p-IRT from n items, then race, best first", run=partial(_estimate, "p-irt", race_best_first)),
     )
 
 
@@ -101,14 +95,3 @@ def _estimate(
 def _halve(source: Source, finalists: int, search: Search, n: int, counts: Sequence[int]) -> list[Pick]:
     estimates = partial(search.estimates, source)
     return [halving(search.draw.first(count), n, estimates, finalists=finalists) for count in counts]
-
-
-def _race(search: Search, n: int, counts: Sequence[int]) -> list[Pick]:
-    n_tasks = len(np.unique(search.draw.task))
-    picks = race(search.draw, n, first_look=max(n_tasks, -(-n // FIRST_SHARE)))
-    return [picks[count - 1] for count in counts]
-
-
-def _race_on_all(search: Search, first_look: int, counts: Sequence[int]) -> list[Pick]:
-    picks = race(search.draw, search.draw.n_items, first_look=first_look)
-    return [picks[count - 1] for count in counts]

@@ -11,7 +11,7 @@ Response models come from merges that are no candidates, other ones in each of f
 stands in a column of its own.
 
 The candidates are always drawn from the same merges: intervals (Wilson, 95 %) are about simulations, not about other
-merges. Races and response models are simulated a fifth as often.
+merges. Response models are simulated a fifth as often.
 """
 
 from __future__ import annotations

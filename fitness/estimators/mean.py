@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fitness.estimators.objectives import Objective, TaskLayout, check_objectives
+from fitness.protocols import Shares
 from fitness.scores import Estimate, ItemScores, Kind, ObjectiveEstimate, Split
 from fitness.splits import Splits
 
@@ -37,7 +38,7 @@ class MeanEstimator:
         self._splits = splits
         self._layouts: OrderedDict[tuple[str, ...], tuple[Split, TaskLayout, list[int], list[Kind]]] = OrderedDict()
 
-    def estimate(self, scores: ItemScores, *, shares: Mapping[str, float] | None = None) -> Estimate:
+    def estimate(self, scores: ItemScores, *, shares: Shares | None = None) -> Estimate:
         """Return every objective with its standard error (see `Estimator.estimate`)."""
         del shares
         split, layout, n_items, kinds = self._layout(scores.item_ids)

@@ -102,15 +102,3 @@ class TaskLayout:
     def _sums(self, values: Floats) -> Floats:
         n_tasks = len(self.n_items)
         return np.bincount(self.task_index, weights=values, minlength=n_tasks + 1)[:n_tasks].astype(np.float64)
-
-
-def item_shares(items: Sequence[str], objectives: Sequence[Objective], task_of: Mapping[str, str]) -> Floats:
-    """Return (n_objectives, n_items): what each item counts in each objective; an objective is the sum over its items.
-
-    Raises:
-        FitnessError: the objectives are not well formed, an item is unknown, or an objective lacks a task's items.
-    """
-    check_objectives(objectives, sorted({task_of[item] for item in items if item in task_of}))
-    layout = TaskLayout.of(items, objectives, task_of)
-    shares = np.concatenate([layout.weights / layout.n_items, np.zeros((len(objectives), 1))], axis=1)
-    return np.asarray(shares[:, layout.task_index])

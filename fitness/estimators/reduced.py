@@ -12,6 +12,7 @@ from fitness.estimators.mean import MeanEstimator
 from fitness.estimators.objectives import Objective, check_objectives
 from fitness.estimators.task_estimates import Answers, Estimator
 from fitness.irt.reduced_benchmark import ReducedBenchmark
+from fitness.protocols import Shares
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
 from fitness.splits import Splits
 
@@ -63,19 +64,20 @@ class ReducedEstimator:
         self._place = {item: i for i, item in enumerate(benchmark.items)}
         self._task_of_item = {int(i): t for t, task in enumerate(benchmark.bank.tasks) for i in task.items}
 
-    def estimate(self, scores: ItemScores, *, shares: Mapping[str, float] | None = None) -> Estimate:
+    def estimate(self, scores: ItemScores, *, shares: Shares | None = None) -> Estimate:
         """Return every objective with its standard error (see `Estimator.estimate`).
 
         Args:
             scores: of any search items, at least one of every task; or of items of another split.
-            shares: parent -> share in the merge, which mixtures begin from where the benchmark was calibrated so.
+            shares: which mixtures begin from where the benchmark was calibrated so.
         """
         split = self._splits.split_of(scores.item_ids)
         if split != "search" or len(scores.item_ids) == len(self._benchmark.items):
             return self._mean.estimate(scores)
         seen = self._seen(scores)
         bank = self._benchmark.bank
-        respondent = Respondent(bank, seen, shares if bank.knows_shares else None)
+        known = shares() if shares is not None and bank.knows_shares else None
+        respondent = Respondent(bank, seen, known)
         return Estimate(split, tuple(self._objective(objective, respondent, seen) for objective in self._objectives))
 
     def _seen(self, scores: ItemScores) -> list[Seen]:

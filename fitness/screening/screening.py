@@ -73,8 +73,8 @@ class Screening:
         self._prompts = draw_prompts(suite, objectives, n_prompts)
         if not self._prompts or suite.language_model is None:
             raise FitnessError(
-                "racing.screen: expected search items with prompts, found none: Python tasks run the model themselves. "
-                "Leave the screen out"
+                "schedule: expected search items with prompts for a screen, found none: Python tasks run the model "
+                "themselves. Take all_items or halving"
             )
         task_of = suite.task_of
         self._task_of = {item: task_of[item] for item in self._prompts}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from fitness.tasks.protocols import AnyTask, ModelTask
 if TYPE_CHECKING:
     from torch import nn
 
-_N_PLANS = 16  # racing asks for many different sets of items
+_N_PLANS = 16  # a halving asks for a block of items at a time
 
 ItemAnswers = tuple[str, list[Answer]]
 
@@ -37,7 +37,7 @@ class ItemScorer:
             asking = next(iter(self._asking.values()))[0].name
             raise FitnessError(f"task {asking!r}: expected a model with a tokenizer, found one without")
         self._language_model = language_model
-        self._plans: OrderedDict[tuple[tuple[str, ...], ...], tuple[Plan, dict[str, int]]] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, ...], tuple[Plan, dict[str, int]]] = OrderedDict()
 
     @property
     def task_of(self) -> dict[str, AnyTask]:
@@ -58,24 +58,13 @@ class ItemScorer:
         Raises:
             FitnessError: a score is not finite.
         """
-        (scores,) = self.score_in_blocks(model, items, [len(items)])
-        return scores
-
-    def score_in_blocks(self, model: nn.Module, items: tuple[str, ...], ends: Sequence[int]) -> Iterator[ItemScores]:
-        """Yield the scores of the items up to the first end, then up to the next; who stops early scores no more.
-
-        Raises:
-            FitnessError: a score is not finite.
-        """
-        blocks = [items[start:end] for start, end in pairwise([0, *ends])]
-        for block, answered in zip(blocks, self._answers(model, blocks), strict=True):
-            yield self._scores(model, block, answered)
+        return self._scores(model, items, self._answers(model, items))
 
     def score_together(self, models: Sequence[nn.Module], items: tuple[str, ...]) -> list[ItemScores | FitnessError]:
         """Return each model's scores of the items, in their order, or what is wrong with the model."""
         answered: list[list[ItemAnswers] | FitnessError] = [[] for _ in models]
         if any(item in self._asking for item in items):
-            plan, n_requests = self._plan((items,))
+            plan, n_requests = self._plan(items)
             answered = [
                 answers if isinstance(answers, FitnessError) else _by_item(n_requests, answers)
                 for answers in plan.answer_together(models)
@@ -115,8 +104,7 @@ class ItemScorer:
 
     def learn(self, expert: nn.Module, items: tuple[str, ...]) -> None:
         """Let tasks keep an expert's answers to their items."""
-        (answered,) = self._answers(expert, [items])
-        for item, answers in answered:
+        for item, answers in self._answers(expert, items):
             task, local_id = self._asking[item]
             assert isinstance(task, DivergenceTask)
             task.learn(local_id, answers)
@@ -124,44 +112,38 @@ class ItemScorer:
     def plan(self, items: tuple[str, ...]) -> None:
         """Make the requests of items ready."""
         if any(item in self._asking for item in items):
-            self._plan((items,))
+            self._plan(items)
 
-    def _answers(self, model: nn.Module, blocks: Sequence[tuple[str, ...]]) -> Iterator[list[ItemAnswers]]:
-        """Yield, block by block, (item, answers) of those items that ask the language model."""
-        asking = [[item for item in block if item in self._asking] for block in blocks]
-        if not any(asking):
-            yield from ([] for _ in blocks)
-            return
-        plan, n_requests = self._plan(tuple(blocks))
-        for block, answers in zip(asking, plan.answer_in_blocks(model), strict=True):
-            yield _by_item({item: n_requests[item] for item in block}, answers)
+    def _answers(self, model: nn.Module, items: tuple[str, ...]) -> list[ItemAnswers]:
+        """Return (item, answers) of those items that ask the language model."""
+        if not any(item in self._asking for item in items):
+            return []
+        plan, n_requests = self._plan(items)
+        return _by_item(n_requests, plan.answer(model))
 
-    def _plan(self, blocks: tuple[tuple[str, ...], ...]) -> tuple[Plan, dict[str, int]]:
-        """Return the plan of blocks of items, and how many requests each item has."""
-        if blocks in self._plans:
-            self._plans.move_to_end(blocks)
-            return self._plans[blocks]
+    def _plan(self, items: tuple[str, ...]) -> tuple[Plan, dict[str, int]]:
+        """Return the plan of items, and how many requests each of them has that asks."""
+        if items in self._plans:
+            self._plans.move_to_end(items)
+            return self._plans[items]
         requests: list[Request] = []
         n_requests: dict[str, int] = {}
-        block_ends: list[int] = []
-        for block in blocks:
-            for item in block:
-                if item in self._asking:
-                    task, local_id = self._asking[item]
-                    asked = task.requests(local_id)
-                    requests.extend(asked)
-                    n_requests[item] = len(asked)
-            block_ends.append(len(requests))
+        for item in items:
+            if item in self._asking:
+                task, local_id = self._asking[item]
+                asked = task.requests(local_id)
+                requests.extend(asked)
+                n_requests[item] = len(asked)
         assert self._language_model is not None
         try:
-            plan = self._language_model.plan(requests, block_ends)
+            plan = self._language_model.plan(requests)
         except FitnessError:
             self._name_the_item(list(n_requests))
             raise
-        self._plans[blocks] = plan, n_requests
+        self._plans[items] = plan, n_requests
         if len(self._plans) > _N_PLANS:
             self._plans.popitem(last=False)
-        return self._plans[blocks]
+        return self._plans[items]
 
     def _name_the_item(self, items: Sequence[str]) -> None:
         """Raise the engine's error with the first item that causes it."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,23 +105,6 @@ class TaskSuite:
             Per model what `evaluate` returns, bit for bit, or what it raises because of that model alone.
         """
         return self._scorer.score_together(models, self._splits.select(budget))
-
-    def evaluate_in_blocks(self, model: nn.Module, budget: Budget, *, ends: Sequence[int]) -> Iterator[ItemScores]:
-        """Score the budget's items in its order, and yield after each block; who stops early has run no later block.
-
-        Args:
-            model: to score.
-            budget: which items.
-            ends: after how many items a block ends, strictly ascending; the last is the number of items.
-
-        Raises:
-            FitnessError: see `evaluate`, or blocks of no items or of other ones.
-        """
-        items = self._splits.select(budget)
-        edges = [0, *ends]
-        if edges[-1] != len(items) or any(start >= end for start, end in pairwise(edges)):
-            raise FitnessError(f"ends: expected ascending numbers up to the {len(items)} items, found {list(ends)}")
-        return self._scorer.score_in_blocks(model, items, ends)
 
     def to_learn(self, budget: Budget) -> dict[str, tuple[str, ...]]:
         """Return expert -> those of the budget's items that it must answer before candidates are scored on them."""

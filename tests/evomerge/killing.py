@@ -16,8 +16,8 @@ from evomerge.front import read_front
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from tests.evomerge.toy import ToyWorker
-from tests.evomerge.toy_races import RacingWorker, race_campaign, rules
 from tests.evomerge.toy_run import run_toy
+from tests.evomerge.toy_schedules import CountingWorker, run_schedule
 
 EVALUATIONS = 60
 # A server process imports everything once and forks a child per run: a kill then costs no start of Python.
@@ -69,10 +69,10 @@ def _start(path: Path, name: str, *, pause: float, cluster: str | None) -> tuple
 
 
 def _run(path: Path, name: str, pause: float, cluster: str | None, ready: Event) -> None:
-    racing = name.removeprefix("racing ") if name.startswith("racing ") else None
+    halved = name.removeprefix("halved ") if name.startswith("halved ") else None
     make_worker: Callable[[], CandidateWorker] = functools.partial(ToyWorker, fail_below=0.05, pause=pause)
-    if racing is not None:
-        make_worker = functools.partial(RacingWorker, rules(racing), pause=pause)
+    if halved is not None:
+        make_worker = functools.partial(CountingWorker, pause=pause)
     pool: WorkerPool
     if cluster is None:
         pool = InProcessPool(make_worker)
@@ -81,8 +81,8 @@ def _run(path: Path, name: str, pause: float, cluster: str | None, ready: Event)
 
         pool = RayPool(make_worker, count=2, run_dir=path.parent, address=cluster)
     ready.set()
-    if racing is not None:
-        race_campaign(path, racing, EVALUATIONS, pool=pool).close()
+    if halved is not None:
+        run_schedule(path, halved, EVALUATIONS, pool=pool).close()
     else:
         assert run_toy(path, name, EVALUATIONS, pool=pool) == "evaluations"
     pool.close()

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign.answered import Answered
-from evomerge.campaign.loop import Campaign, CampaignError
-from evomerge.campaign.progress import Limits, Progress
+from evomerge.campaign.campaign import Campaign, CampaignError
+from evomerge.campaign.events import CandidateTold, Event
+from evomerge.campaign.past import ScoreCache
+from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Evaluation, Outcome, Scored
 from evomerge.optimisers.random_search import RandomSearch
+from evomerge.schedules.all_items import AllItems
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from fitness.scores import Budget, ItemScores
@@ -88,7 +90,7 @@ def test_candidates_scored_together_count_with_the_seconds_that_each_has(tmp_pat
         "nsga2",
         13,
         pool=InProcessPool(ToyWorker, together=4),
-        watch=lambda progress: seconds.append(progress.seconds),
+        callbacks=[lambda event: isinstance(event, CandidateTold) and seconds.append(event.progress.seconds)],
     )
     assert seconds[0] == pytest.approx(12 * 0.25, abs=0.2)  # what the toy says that each took
 
@@ -112,12 +114,13 @@ def test_drain_finishes_what_runs_and_submits_nothing_more(tmp_path: Path) -> No
     archive = Archive.create(tmp_path / "a.sqlite", "")
     steps: list[int] = []
 
-    def watch(progress: Progress) -> None:
-        steps.append(progress.done)
-        if progress.done == 5:
-            search.drain()
+    def watch(event: Event) -> None:
+        if isinstance(event, CandidateTold):
+            steps.append(event.progress.done)
+            if event.progress.done == 5:
+                search.drain()
 
-    search = campaign(archive, RandomSearch(2, seed=0), InProcessPool(ToyWorker), 30, watch=watch)
+    search = campaign(archive, RandomSearch(2, seed=0), InProcessPool(ToyWorker), 30, callbacks=[watch])
     assert search.run() == "interrupted"
     assert steps == [1, 2, 3, 4, 5]
 
@@ -180,12 +183,15 @@ def test_progress_tells_done_failures_best_and_time_left(tmp_path: Path) -> None
     archive = Archive.create(tmp_path / "a.sqlite", "")
     seen: list[tuple[int, int, float, float]] = []
 
-    def watch(p: Progress) -> None:
+    def watch(event: Event) -> None:
+        if not isinstance(event, CandidateTold):
+            return
+        p = event.progress
         assert p.best is not None
         assert p.left is not None
         seen.append((p.done, p.total, sum(o.value for o in p.best.estimate.objectives), p.left))
 
-    campaign(archive, RandomSearch(2, seed=0), InProcessPool(ToyWorker), 20, watch=watch).run()
+    campaign(archive, RandomSearch(2, seed=0), InProcessPool(ToyWorker), 20, callbacks=[watch]).run()
     assert [s[0] for s in seen] == list(range(1, 21))
     assert np.all(np.diff([s[2] for s in seen]) >= 0)
     assert seen[-1][3] == 0.0
@@ -255,17 +261,17 @@ def test_a_recipe_that_failed_is_tried_again(tmp_path: Path) -> None:
 def test_what_is_told_again_is_of_the_items_of_every_candidate_where_more_are_known(tmp_path: Path) -> None:
     archive = Archive.create(tmp_path / "a.sqlite", "")
     few = Budget("search", ITEMS[:8])
-    campaign(archive, Repeating(), InProcessPool(ToyWorker), 4, budget=few).run()
+    campaign(archive, Repeating(), InProcessPool(ToyWorker), 4, schedule=AllItems(few)).run()
     mean = archive.candidate(2)
     whole = ToyWorker().evaluate(mean, Budget("search"))
     archive.told([(whole, ToyEstimator().estimate(whole.scores))], kind="rescored")
-    answered = Answered(archive)
+    cache = ScoreCache(archive)
     estimate = ToyEstimator().estimate(whole.scores)
-    answered.learn([Evaluation(mean, estimate, whole.scores)])
+    cache.remember(Evaluation(mean, estimate, whole.scores))
     again = Candidate(9, mean.recipe)
-    assert answered.recall(again, few) == Scored(again, ItemScores(few.items, whole.scores.values[:8]), 0.0)
-    assert answered.recall(again, Budget("search", ("sums/99",))) is None
-    assert answered.recall(Candidate(9, weights_recipe(0.1, 0.1)), few) is None
+    assert cache.recall(again, few) == Scored(again, ItemScores(few.items, whole.scores.values[:8]), 0.0)
+    assert cache.recall(again, Budget("search", ("sums/99",))) is None
+    assert cache.recall(Candidate(9, weights_recipe(0.1, 0.1)), few) is None
 
 
 @pytest.mark.parametrize("after", [0, 2, 3])

@@ -14,8 +14,8 @@ from evomerge.archive import Archive
 from evomerge.workers.ray_pool import RayPool
 from tests.evomerge.killing import contents, killed_and_resumed_equals_whole
 from tests.evomerge.toy import ToyWorker
-from tests.evomerge.toy_races import RacingWorker, race_campaign, rules
 from tests.evomerge.toy_run import OPTIMISERS, run_toy
+from tests.evomerge.toy_schedules import CountingWorker, run_schedule
 
 # One after the other: what one module starts, another would find.
 pytestmark = pytest.mark.xdist_group("ray")
@@ -63,16 +63,16 @@ def test_sigkill_at_a_random_moment_on_ray_loses_nothing(tmp_path: Path, cluster
     killed_and_resumed_equals_whole(tmp_path, "nsga2", 0, cluster=cluster)
 
 
-def test_rivals_travel_with_the_budget_and_two_workers_race_as_one_does(tmp_path: Path, cluster: str) -> None:
+def test_two_workers_halve_a_generation_as_one_does(tmp_path: Path, cluster: str) -> None:
     found = []
     for count in (1, 2):
-        pool = RayPool(functools.partial(RacingWorker, rules("cma_es")), count=count, run_dir=tmp_path, address=cluster)
+        pool = RayPool(CountingWorker, count=count, run_dir=tmp_path, address=cluster)
         try:
-            race_campaign(tmp_path / f"{count}.sqlite", "cma_es", 35, pool=pool).close()
+            run_schedule(tmp_path / f"{count}.sqlite", "cma_es", 35, pool=pool).close()
         finally:
             pool.close()
         found.append(contents(tmp_path / f"{count}.sqlite"))
-    race_campaign(tmp_path / "here.sqlite", "cma_es", 35).close()
+    run_schedule(tmp_path / "here.sqlite", "cma_es", 35).close()
     assert found[0] == found[1] == contents(tmp_path / "here.sqlite")
     stopped = [r for r in Archive.read(tmp_path / "here.sqlite").records() if r.estimate and r.estimate.stopped]
     assert stopped

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from evomerge.archive import Archive
 from evomerge.campaign.bound import Bound, parse_bound
+from evomerge.campaign.campaign import Campaign, CampaignError
 from evomerge.campaign.constraints import Constraints
-from evomerge.campaign.loop import Campaign, CampaignError
-from evomerge.campaign.progress import Limits, Progress
+from evomerge.campaign.events import CandidateTold, Event
+from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
 from evomerge.front import front_as_json, pick, read_front
 from evomerge.optimisers.random_search import RandomSearch
@@ -45,7 +46,7 @@ def estimate(**values: float) -> Estimate:
     return Estimate("search", tuple(ObjectiveEstimate(name, value, 0.01, 10) for name, value in values.items()))
 
 
-def run(path: Path, evaluations: int, bounds: list[Bound], optimiser=None, pool=None, watch=None) -> str:
+def run(path: Path, evaluations: int, bounds: list[Bound], optimiser=None, pool=None, callbacks=()) -> str:
     archive = Archive.open(path) if path.exists() else Archive.create(path, "name: toy\n")
     search = Campaign(
         archive,
@@ -55,7 +56,7 @@ def run(path: Path, evaluations: int, bounds: list[Bound], optimiser=None, pool=
         pool=pool or InProcessPool(ToyWorker),
         limits=Limits(evaluations),
         constraints=Constraints(bounds),
-        watch=watch,
+        callbacks=callbacks,
     )
     try:
         return search.run()
@@ -143,15 +144,25 @@ def test_a_failed_landmark_of_a_constraint_ends_the_search_now_and_later(tmp_pat
 
 
 def test_the_best_so_far_keeps_the_constraints(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[Evaluation] = []
     bound = Bound("words", 0.0, "beta")
-    run(tmp_path / "a.sqlite", 30, [bound], watch=lambda p: seen.append(p.best) or None)  # type: ignore[arg-type]
+    run(tmp_path / "a.sqlite", 30, [bound], callbacks=[bests(seen)])
     best = seen[-1]
     assert best.violation == 0.0
-    free: list[Progress] = []
-    run(tmp_path / "b.sqlite", 30, [], watch=lambda p: free.append(p.best) or None)  # type: ignore[arg-type]
+    free: list[Evaluation] = []
+    run(tmp_path / "b.sqlite", 30, [], callbacks=[bests(free)])
     assert free[-1].estimate.mean > best.estimate.mean
     assert free[-1].estimate.objectives[1].value < best.estimate.objectives[1].value
+
+
+def bests(seen: list[Evaluation]):
+    """Return a callback that notes the best so far."""
+
+    def note(event: Event) -> None:
+        if isinstance(event, CandidateTold) and event.progress.best is not None:
+            seen.append(event.progress.best)
+
+    return note
 
 
 @pytest.fixture

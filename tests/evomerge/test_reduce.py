@@ -6,11 +6,17 @@ import contextlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from evomerge.archive import Archive
+from evomerge.assembly import build_parts
+from evomerge.config import load_campaign, resolved
+from fitness.estimators import MeanEstimator
+from fitness.estimators.reduced import ReducedEstimator
 from fitness.irt.reduced_benchmark import ReducedBenchmark
+from fitness.scores import ItemScores
 from tests.conftest import Family, make_family
 from tests.evomerge.conftest import campaign_data, write_tasks
 
@@ -108,25 +114,40 @@ def test_a_campaign_scores_and_labels_the_reduced_items(reduced, evomerge, merge
     assert "(estimated)" in (run / "report.html").read_text()
 
 
-def test_candidates_race_on_the_reduced_items(reduced, evomerge, merges, tmp_path):
-    racing = {"delta": 0.5, "first_look": 2}
+def test_generations_are_halved_by_p_irt_on_growing_parts_of_all_search_items(reduced, evomerge, merges, tmp_path):
     optimiser = {"kind": "cma_es", "population": 4}
-    file = campaign(
-        reduced, merges, reduced="benchmark.json", racing=racing, optimiser=optimiser, budget={"evaluations": 24}
-    )
+    settings = {"optimiser": optimiser, "budget": {"evaluations": 24}}
+    file = campaign(reduced, merges, reduced="benchmark.json", schedule="halving", **settings)
     done = evomerge("run", file, "--run-dir", tmp_path / "run")
     assert done.code == 0, done.err
+    benchmark = ReducedBenchmark.read(reduced / "benchmark.json")
+    parts = build_parts(resolved(load_campaign(file), file.parent))
+    p_irt = ReducedEstimator(
+        benchmark, parts.objectives, estimator="p-irt", task_of=parts.fitness.task_of, splits=parts.fitness.splits
+    )
     with contextlib.closing(Archive.read(tmp_path / "run" / "archive.sqlite")) as archive:
-        chosen = ReducedBenchmark.read(reduced / "benchmark.json").items_for(None)
-        answered = {r.number: (r.estimate.stopped, archive.scores(r.number, "search")) for r in archive.records()}
-    whole = [scores for stopped, scores in answered.values() if stopped is None]
-    early = {number: scores for number, (stopped, scores) in answered.items() if stopped is not None}
-    assert {scores.item_ids for scores in whole} == {chosen}
+        told = [(r.estimate, archive.scores(r.number, "search")) for r in archive.records()]
+    early = [(estimate, scores) for estimate, scores in told if estimate.stopped is not None]
+    whole = [(estimate, scores) for estimate, scores in told if estimate.stopped is None]
     assert early
-    assert all(len(scores.item_ids) < len(chosen) for scores in early.values())
-    assert all(scores.item_ids == chosen[: len(scores.item_ids)] for scores in early.values())
-    front = json.loads(evomerge("pareto", tmp_path / "run", "--json").out)["front"]
-    assert not early.keys() & {point["candidate"] for point in front}
+    for estimate, scores in early:
+        assert scores.item_ids == benchmark.items[: len(scores.item_ids)]
+        assert estimate.objectives == p_irt.estimate(scores).objectives
+    assert {scores.item_ids for _, scores in whole} == {benchmark.items}
+    assert {estimate.kind for estimate, _ in whole} == {"full"}
+
+
+def test_halving_takes_the_items_and_the_estimator_that_the_file_names(reduced, merges):
+    chosen = {"file": "benchmark.json", "items": 8, "estimator": "mean"}
+    file = campaign(reduced, merges, reduced=chosen, schedule="halving")
+    parts = build_parts(resolved(load_campaign(file), file.parent))
+    benchmark = ReducedBenchmark.read(reduced / "benchmark.json")
+    items = parts.search_budget.items
+    assert items == tuple(item for item in benchmark.items if item in benchmark.items_for(8))
+    scores = ItemScores(items[:4], np.array([1.0, 0.0, 1.0, 1.0]))
+    mean = MeanEstimator(parts.objectives, task_of=parts.fitness.task_of, splits=parts.fitness.splits)
+    found = [o.value for o in parts.estimator.estimate(scores).objectives]
+    assert found == [o.value for o in mean.estimate(scores).objectives]
 
 
 def test_a_run_refuses_a_reduced_benchmark_that_changed_after_it_began(reduced, evomerge, merges, tmp_path):

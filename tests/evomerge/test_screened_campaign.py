@@ -1,4 +1,4 @@
-"""A whole campaign with `racing.screen` on tiny real models."""
+"""A whole campaign with a screen on tiny real models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def test_half_of_each_generation_is_set_aside_and_pareto_says_so(evomerge, campa
         {"name": "sums", "tasks": ["sums.jsonl"], "expert": "beta"},
         {"name": "words", "tasks": ["words.jsonl"]},
     ]
-    path = campaign_file(objectives=objectives, racing={"screen": {"prompts": 6}}, budget={"evaluations": 20}, **chosen)
+    path = campaign_file(
+        objectives=objectives, schedule={"kind": "screen", "prompts": 6}, budget={"evaluations": 20}, **chosen
+    )
     done = evomerge("run", path, "--run-dir", tmp_path / "run")
     assert done.code == 0, done.err
     archive = Archive.read(tmp_path / "run" / "archive.sqlite")
@@ -51,7 +53,7 @@ def test_python_tasks_alone_cannot_be_screened(evomerge, campaign_file, tmp_path
         "    return {str(i): 1 / (1 + total + i) for i in range(20)}\n"
     )
     tasks = [{"name": "norms", "tasks": ["python:norms.py:score"]}]
-    path = campaign_file(objectives=tasks, optimiser={"kind": "cma_es", "population": 4}, racing={"screen": {}})
+    path = campaign_file(objectives=tasks, optimiser={"kind": "cma_es", "population": 4}, schedule="screen")
     done = evomerge("run", path, "--run-dir", tmp_path / "run")
     assert done.code == 1
-    assert "racing.screen: expected search items with prompts, found none" in done.err
+    assert "schedule: expected search items with prompts for a screen, found none" in done.err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign.loop import Campaign
+from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.optimisers.random_search import RandomSearch

@@ -11,7 +11,7 @@ import yaml
 
 from evomerge.archive import Archive, Asked
 from evomerge.assembly.optimiser import build_optimiser
-from evomerge.campaign.loop import Campaign
+from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.campaign.warm_start import WarmStart, warm_start
 from evomerge.config import CampaignConfig, load_campaign, resolved

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from evomerge.archive import Archive
-from evomerge.campaign.loop import Campaign
+from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.optimisers.amortised_pareto import AmortisedPareto
 from evomerge.optimisers.cma_es import CmaEs

@@ -13,7 +13,7 @@ from experiments.reduction.calibrations import Calibration, calibrate
 from experiments.reduction.draws import Benchmark, Draw, draw, read_benchmark
 from experiments.reduction.lines import Line, lines
 from experiments.reduction.outcomes import Outcome, affordable, gathered, needed, simulate
-from experiments.reduction.strategies import Pick, best_finalist, best_of, halving, race, race_best_first
+from experiments.reduction.strategies import Pick, best_finalist, best_of, halving
 from experiments.reduction.tables import as_markdown, tables
 
 TASKS = ("a", "b", "c")
@@ -78,29 +78,6 @@ def test_halving_doubles_the_items_of_half_the_candidates(drawn: Draw) -> None:
 def test_halving_from_all_items_is_full_evaluation(drawn: Draw) -> None:
     n = drawn.n_items
     assert halving(drawn, n, drawn.means) == best_of(drawn, n, drawn.means(n))
-
-
-def test_a_race_among_fewer_candidates_is_the_beginning_of_the_race_among_more(drawn: Draw) -> None:
-    assert race(drawn.first(15), 36, first_look=6)[-1] == race(drawn, 36, first_look=6)[14]
-
-
-def test_whoever_is_wrong_everywhere_is_out_at_the_first_look_and_the_best_is_found(drawn: Draw) -> None:
-    scores = np.zeros_like(drawn.scores)
-    scores[7] = 1.0
-    clear = Draw(scores, drawn.task, drawn.items, drawn.rows, drawn.columns)
-    picks = race(clear, 72, first_look=12)
-    assert picks[-1].candidate == 7
-    # Nobody is behind a rival who has nothing right; then everybody else is, from the first look on.
-    assert picks[7].evaluations == 8 * 72
-    assert picks[-1].evaluations == 8 * 72 + (N_MODELS - 8) * 12
-
-
-def test_racing_best_first_asks_the_items_known_before_once(drawn: Draw) -> None:
-    means = drawn.means(36)
-    pick = race_best_first(drawn, 36, means)
-    assert 36 * N_MODELS + 36 <= pick.evaluations <= 72 * N_MODELS
-    alone = race_best_first(drawn.first(1), 36, means[:1])
-    assert alone == Pick(0, 72)
 
 
 def test_response_models_know_no_candidate_and_what_they_cost(benchmark: Benchmark, calibration: Calibration) -> None:

@@ -166,7 +166,7 @@ def test_without_any_prompt_a_screen_is_refused(tmp_path):
     tasks = load_tasks([f"python:{tmp_path / 'sums.py'}:score"], TaskContext(base=lambda: nn.Linear(1, 1)))
     (task,) = next(iter(tasks.values()))
     suite = make_suite([task], tokenizer=None, shares={"search": 1.0}, seed=0)
-    with pytest.raises(FitnessError, match=r"racing\.screen: expected search items with prompts"):
+    with pytest.raises(FitnessError, match="schedule: expected search items with prompts for a screen"):
         Screening(
             suite,
             (Objective("o", (task.name,)),),

@@ -62,34 +62,6 @@ def test_scores_are_those_of_each_item_alone(tasks_dir, family, model, tokenizer
     assert len(set(scores.values)) > 5
 
 
-@pytest.mark.parametrize("first", [1, 7, 100])
-def test_blocks_have_the_scores_of_the_whole_in_its_order(tasks_dir, family, model, first):
-    fitness = suite(tasks_dir, family)
-    whole = fitness.evaluate(model, Budget("search"))
-    n = len(whole.item_ids)
-    ends = sorted({min(first, n), min(2 * first, n), n})
-    blocks = list(fitness.evaluate_in_blocks(model, Budget("search"), ends=ends))
-    assert np.cumsum([len(block.item_ids) for block in blocks]).tolist() == ends
-    assert [item for block in blocks for item in block.item_ids] == list(whole.item_ids)
-    np.testing.assert_allclose(np.concatenate([block.values for block in blocks]), whole.values, atol=1e-4)
-
-
-def test_stopping_after_a_block_runs_no_later_one(tasks_dir, family, model):
-    fitness = suite(tasks_dir, family)
-    n_tokens: list[int] = []
-    with model.register_forward_pre_hook(lambda _, inputs: n_tokens.append(inputs[0].numel())):
-        n_items = len(fitness.splits.items["search"])
-        list(fitness.evaluate_in_blocks(model, Budget("search"), ends=[5, n_items]))
-        everything = sum(n_tokens)
-        n_tokens.clear()
-        blocks = fitness.evaluate_in_blocks(model, Budget("search"), ends=[5, n_items])
-        next(blocks)
-    assert 0 < sum(n_tokens) < everything / 2
-    for wrong in ([0, n_items], [5], [5, 5, n_items], [n_items + 1]):
-        with pytest.raises(FitnessError, match=f"ends: expected ascending numbers up to the {n_items} items"):
-            fitness.evaluate_in_blocks(model, Budget("search"), ends=wrong)
-
-
 def test_models_scored_together_have_the_scores_of_each_alone(tasks_dir, family):
     bank = make_bank()
     paths = [[(0, 1.0), (1, 1.0), (2, 1.0)], [(0, 1.0), (1, 1.0)], [(0, 1.0), (1, 1.0), (0, 0.5)], [(2, 1.0)]]

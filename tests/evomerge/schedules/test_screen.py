@@ -9,16 +9,25 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign.racing import RacingPlan
-from evomerge.campaign.screen import ScreenPlan
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.front import read_front
+from evomerge.schedules.all_items import AllItems
+from evomerge.schedules.halving import Halving
+from evomerge.schedules.protocol import Schedule
+from evomerge.schedules.screen import Screen
 from evomerge.workers.in_process import InProcessPool
 from fitness.scores import Budget, ItemScores
 from tests.evomerge.killing import contents
 from tests.evomerge.several_workers import SeveralWorkers
 from tests.evomerge.test_campaign import Interrupting
-from tests.evomerge.toy_races import RacingWorker, accuracies, race_campaign, rules, weights_of
+from tests.evomerge.toy_schedules import (
+    BUDGET,
+    CountingWorker,
+    accuracies,
+    ingredients,
+    run_schedule,
+    weights_of,
+)
 
 SCREEN = Budget("search", ("screen:sums/1", "screen:words/1"))
 LANDMARKS, POPULATION = 3, 8
@@ -32,7 +41,7 @@ def distance(candidate: Candidate) -> float:
 class ToyScreeningWorker:
     """Screens by the distance from the optimum; after the screen some fail on purpose."""
 
-    racing: RacingWorker = field(default_factory=lambda: RacingWorker(rules("cma_es", delta=1e-30)))
+    scoring: CountingWorker = field(default_factory=CountingWorker)
     fails: frozenset[int] = frozenset()
     fails_first: int = 0
     screened: list[int] = field(default_factory=list)
@@ -44,7 +53,7 @@ class ToyScreeningWorker:
         self.fails_first -= 1
         if candidate.number in self.fails or self.fails_first >= 0:
             return Failure(candidate, "evaluate", "on purpose")
-        return self.racing.evaluate(candidate, budget)
+        return self.scoring.evaluate(candidate, budget)
 
     def evaluate_together(self, candidates: list[Candidate], budget: Budget) -> list[Done]:
         return [self.evaluate(candidate, budget) for candidate in candidates]
@@ -55,9 +64,11 @@ def divergence(scores: ItemScores) -> float:
 
 
 def run(path: Path, name: str = "cma_es", evaluations: int = 35, *, pool=None, keep=0.5, rungs=()) -> Archive:
-    pool = pool or InProcessPool(ToyScreeningWorker)
-    plan = RacingPlan(rules(name, delta=1e-30), rungs, screen=ScreenPlan(SCREEN, divergence, keep))
-    return race_campaign(path, name, evaluations, pool=pool, racing=plan)
+    def schedule(archive: Archive, name: str) -> Schedule:
+        then = Halving(ingredients(archive, name), (*rungs, 120)) if rungs else AllItems(BUDGET)
+        return Screen(archive, SCREEN, divergence, keep=keep, then=then)
+
+    return run_schedule(path, name, evaluations, schedule, pool=pool or InProcessPool(ToyScreeningWorker))
 
 
 def generations(archive: Archive) -> list[range]:
@@ -108,7 +119,7 @@ def test_the_archive_keeps_every_divergence_apart_from_the_scores(tmp_path: Path
 def test_fewer_items_are_answered_and_the_winner_is_as_good(tmp_path: Path) -> None:
     worker = ToyScreeningWorker()
     archive = run(tmp_path / "a.sqlite", evaluations=67, pool=InProcessPool(lambda: worker))
-    assert worker.racing.answered <= (LANDMARKS + 8 * POPULATION // 2) * 120
+    assert worker.scoring.answered <= (LANDMARKS + 8 * POPULATION // 2) * 120
     winner = max(read_front(archive).points, key=lambda point: point.estimate.mean)
     assert distance(winner.candidate) < 0.15
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from evomerge.campaign.merge_shares import merge_shares
+from search_spaces.merge_shares import merge_shares
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
 
 PARENTS = {name: ParentSource(name) for name in ("base", "a", "b")}

@@ -1,30 +1,28 @@
-"""A campaign in which candidates race: items are right or wrong, and some are harder than others."""
+"""A campaign in which generations are halved: items are right or wrong, and some are harder than others."""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from evomerge.archive import Archive
-from evomerge.campaign.loop import Campaign
+from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
-from evomerge.campaign.racing import RacingPlan
 from evomerge.candidate import Candidate, Done, Scored
 from evomerge.optimisers.cma_es import CmaEs
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
+from evomerge.schedules.halving import Halving
+from evomerge.schedules.protocol import Ingredients, Schedule
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
-from evomerge.workers.race import block_ends, joined, open_items, run_race
 from fitness.estimators import MeanEstimator, Objective
-from fitness.racing import RaceRules
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
 from tests.evomerge.toy import ToySpace
@@ -43,10 +41,17 @@ OPTIMISERS = {
 }
 
 
-def rules(name: str, **options: object) -> RaceRules:
-    """Return the rules for an optimiser of `OPTIMISERS`."""
+SIZES = (20, 60, 120)
+
+
+def ingredients(archive: Archive, name: str) -> Ingredients:
+    """Return what a schedule of an optimiser of `OPTIMISERS` is made of."""
     weights = WEIGHTS if name == "cma_es" else None
-    return RaceRules(OBJECTIVES, TASK_OF, **{"weights": weights, "delta": 0.05, "first_look": 10, **options})
+    return Ingredients(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
+
+
+def halving(archive: Archive, name: str) -> Schedule:
+    return Halving(ingredients(archive, name), SIZES)
 
 
 def estimator() -> MeanEstimator:
@@ -81,42 +86,36 @@ def answers(candidate: Candidate, items: Sequence[str]) -> ItemScores:
 
 
 @dataclass
-class RacingWorker:
-    """Answers block after block, and counts the answers."""
+class CountingWorker:
+    """Counts the answers."""
 
-    rules: RaceRules
     pause: float = 0.0
     answered: int = 0
-    budgets: dict[int, Budget] = field(default_factory=dict)
 
     def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
         time.sleep(self.pause)
-        self.budgets[candidate.number] = budget
-        left = open_items(budget).items or ()
-        if not budget.rivals:
-            self.answered += len(left)
-            return Scored(candidate, joined([budget.known, answers(candidate, left)]), 0.25)
-        raced = run_race(self._blocks(candidate, left, block_ends(budget, self.rules)), budget, self.rules)
-        return Scored(candidate, raced.scores, 0.25, raced.lost)
-
-    def _blocks(self, candidate: Candidate, items: Sequence[str], ends: Sequence[int]):
-        for start, end in pairwise([0, *ends]):
-            block = items[start:end]
-            self.answered += len(block)
-            yield answers(candidate, block)
+        items = ITEMS if budget.items is None else budget.items
+        self.answered += len(items)
+        return Scored(candidate, answers(candidate, items), 0.25)
 
     def evaluate_together(self, candidates: Sequence[Candidate], budget: Budget) -> list[Done]:
         return [self.evaluate(candidate, budget) for candidate in candidates]
 
 
-def race_campaign(
-    path: Path, name: str, evaluations: int, *, pool: WorkerPool | None = None, **options: object
+def run_schedule(
+    path: Path,
+    name: str,
+    evaluations: int,
+    schedule: Callable[[Archive, str], Schedule] = halving,
+    *,
+    pool: WorkerPool | None = None,
+    **options: object,
 ) -> Archive:
-    """Start or resume a campaign that races, or one that does not with `racing=None`; return its open archive."""
+    """Start or resume a campaign with a schedule; return its open archive."""
     archive = Archive.open(path) if path.exists() else Archive.create(path, "name: toy\n")
-    settings: Mapping[str, object] = {"racing": RacingPlan(rules(name)), "budget": BUDGET, **options}
+    settings: Mapping[str, object] = {"schedule": schedule(archive, name), **options}
     optimiser: Optimiser = OPTIMISERS[name]()
-    pool = pool or InProcessPool(lambda: RacingWorker(rules(name)))
+    pool = pool or InProcessPool(CountingWorker)
     limits = Limits(evaluations)
     Campaign(archive, ToySpace(), optimiser, estimator=estimator(), pool=pool, limits=limits, **settings).run()
     return archive

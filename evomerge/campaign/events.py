@@ -1,0 +1,67 @@
+"""What a search tells those who watch it, each event after it was committed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from evomerge.campaign.progress import Ending, Progress
+from evomerge.candidate import Candidate, Evaluation, Failure
+
+
+@dataclass(frozen=True)
+class CandidateAsked:
+    """A candidate was made: a landmark, or a proposal of the optimiser."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class CandidateTold:
+    """A candidate was scored, or a schedule stopped it, and the optimiser knows.
+
+    Attributes:
+        evaluation: what the optimiser was told.
+        progress: of the search; one object, which changes as the search goes on.
+    """
+
+    evaluation: Evaluation
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class CandidateFailed:
+    """A candidate could not be scored, and the optimiser knows."""
+
+    failure: Failure
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class SearchEnded:
+    """`Campaign.run` returns.
+
+    Attributes:
+        ending: why: evaluations, hours, interrupted (`Campaign.drain`), or exhausted (the optimiser has nothing left).
+    """
+
+    ending: Ending
+    progress: Progress
+
+
+Event: TypeAlias = CandidateAsked | CandidateTold | CandidateFailed | SearchEnded
+Callback: TypeAlias = Callable[[Event], object]
+
+
+def emit(events: Sequence[Event], callbacks: Sequence[Callback]) -> None:
+    """Call every callback with every event; what one raises becomes a warning."""
+    for event in events:
+        for callback in callbacks:
+            try:
+                callback(event)
+            except Exception as error:
+                name = getattr(callback, "__qualname__", type(callback).__name__)
+                message = f"callback {name} failed at {type(event).__name__}: {type(error).__name__}: {error}"
+                warnings.warn(f"{message}; the search goes on", RuntimeWarning, stacklevel=2)

@@ -1,0 +1,132 @@
+"""What a campaign knows of its past: replay into a fresh optimiser, and recipes that were scored already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from evomerge.archive import Archive, Asked, Record, Told
+from evomerge.archive.codec import pack_genome
+from evomerge.candidate import Candidate, Evaluation, Failure, Outcome, Scored
+from evomerge.errors import EvomergeError
+from evomerge.optimisers.protocol import Optimiser
+from fitness.scores import Budget, ItemScores
+
+MAX_FAILURES_IN_A_ROW = 5
+_LOG = logging.getLogger(__name__)
+
+
+class CampaignError(EvomergeError):
+    """The search cannot go on; everything told before is in the archive."""
+
+
+def check_replayed(event: Asked, genomes: Sequence[object]) -> None:
+    """Do nothing if an optimiser proposes again what it proposed then, bit for bit.
+
+    Raises:
+        CampaignError: it does not.
+    """
+    packed = [pack_genome(genome) for genome in genomes]
+    if packed != [pack_genome(c.genome) for c in event.candidates]:
+        raise CampaignError(
+            f"resume: the optimiser proposes other genomes than the archive records for candidate "
+            f"{event.candidates[0].number}; expected the versions of cma, pymoo and numpy that the search began "
+            "with (`evomerge doctor`): install those, or start a new run directory"
+        )
+
+
+def replayed(archive: Archive, optimiser: Optimiser[Any]) -> Iterator[Asked | Told]:
+    """Yield the past, event by event, while a fresh optimiser proposes again what it proposed then.
+
+    Raises:
+        CampaignError: it proposes something else, or an older evomerge changed the items on the way.
+    """
+    if archive.has("retold"):
+        raise CampaignError(
+            "resume: expected a search whose items stay the same, found one that rotated them (racing.rotate), "
+            "which evomerge no longer does: start a new run directory; its results can still be read"
+        )
+    for event in archive.history():
+        if isinstance(event, Asked) and event.requested is not None:
+            check_replayed(event, optimiser.ask(event.requested))
+        yield event
+
+
+def recorded_outcome(record: Record, candidate: Candidate) -> Outcome:
+    """Return the outcome that an archive records, its violation still open."""
+    if record.estimate is not None:
+        assert record.scores is not None
+        return Evaluation(candidate, record.estimate, record.scores)
+    return Failure(
+        candidate,
+        record.stage or "worker",
+        record.reason or "",
+        attempts=record.attempts or 1,
+        traceback=record.traceback or "",
+        seconds=record.seconds,
+    )
+
+
+class FailuresInARow:
+    """Counts how many different candidates failed one after the other, in this session."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: Failure | None = None
+        self.too_many = False
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Take in outcomes as they arrive."""
+        for outcome in outcomes:
+            if not isinstance(outcome, Failure):
+                self._count = 0
+                continue
+            _LOG.warning("candidate %d failed (%s): %s", outcome.candidate.number, outcome.stage, outcome.reason)
+            self._count += 1
+            if self._count == MAX_FAILURES_IN_A_ROW:
+                self._last, self.too_many = outcome, True
+
+    def error(self, landmark: str | None) -> CampaignError:
+        """Return what to end with: too many failures, or that of a landmark that constraints are measured by."""
+        if landmark is not None or self._last is None:
+            return CampaignError(
+                f"{landmark} failed, and a constraint (at_least) is measured by it: mend the cause, or write a number "
+                "for at_least, and start a new run directory"
+            )
+        return CampaignError(
+            f"{MAX_FAILURES_IN_A_ROW} different candidates failed in a row; the last one (candidate "
+            f"{self._last.candidate.number}) at stage {self._last.stage}: {self._last.reason}. Everything is saved: "
+            "mend the cause and run the same command again"
+        )
+
+
+class ScoreCache:
+    """Which recipe was scored as which candidate: who proposes one again is told its scores at once.
+
+    Args:
+        archive: keeps the scores.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._number_of: dict[str, int] = {}
+
+    def remember(self, evaluation: Evaluation) -> None:
+        """Take in who was scored; failures may be tried again."""
+        self._number_of.setdefault(evaluation.candidate.recipe.digest, evaluation.candidate.number)
+
+    def recall(self, candidate: Candidate, budget: Budget) -> Scored | None:
+        """Return a candidate with the scores that its recipe had, in no time; None where they are not all known."""
+        number = self._number_of.get(candidate.recipe.digest)
+        known = None if number is None else self._archive.scores(number, "search")
+        if known is None:
+            return None
+        if budget.items is None:
+            return Scored(candidate, known, 0.0)
+        value_of = dict(zip(known.item_ids, known.values.tolist(), strict=True))
+        if not all(item in value_of for item in budget.items):
+            return None
+        return Scored(candidate, ItemScores(budget.items, np.array([value_of[item] for item in budget.items])), 0.0)

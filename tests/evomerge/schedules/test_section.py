@@ -1,0 +1,103 @@
+"""The section `schedule` of a campaign file, and what became of `racing`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evomerge.archive import Archive
+from evomerge.config import CampaignConfig, dump_campaign, load_campaign
+from evomerge.config.changes import past_changing
+from evomerge.schedules import AllItemsConfig, HalvingConfig, ScreenConfig
+from tests.evomerge.test_config_errors import GOOD, refused_text
+
+DATA = {"base": "hub/base", "parents": ["hub/a", "hub/b"], "objectives": [{"name": "x", "tasks": ["t"]}]}
+NSGA2 = "{kind: nsga2, population: 24}"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("halving", HalvingConfig(kind="halving", first=0.125, keep=0.5)),
+        ({"kind": "halving", "keep": 0.25}, HalvingConfig(kind="halving", keep=0.25)),
+        ("screen", ScreenConfig(kind="screen", then=AllItemsConfig())),
+        ({"kind": "screen", "then": "halving"}, ScreenConfig(kind="screen", then=HalvingConfig(kind="halving"))),
+        ("all_items", AllItemsConfig()),
+    ],
+)
+def test_a_schedule_is_one_word_or_a_section_and_is_written_out_as_it_is_read(
+    tmp_path: Path, written: object, read: object
+) -> None:
+    config = CampaignConfig.model_validate({**DATA, "schedule": written})
+    assert config.schedule == read
+    (tmp_path / "campaign.yaml").write_text(dump_campaign(config))
+    assert load_campaign(tmp_path / "campaign.yaml", files_must_exist=False) == config
+
+
+def test_everybody_answers_everything_unless_the_file_says_otherwise() -> None:
+    assert CampaignConfig.model_validate(DATA).schedule == AllItemsConfig()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ("havling", "schedule: expected one of all_items, halving, screen, found 'havling'; did you mean"),
+        ("{kind: halving, first: 0}", "schedule.first: expected a number above 0, found 0"),
+        ("{kind: halving, keep: 1.0}", "schedule.keep: expected a number below 1, found 1.0"),
+        ("{kind: halving, rungs: 4}", "schedule.rungs: expected one of kind, first, keep, found 'rungs'"),
+        ("{kind: screen, prompts: 0}", "schedule.prompts: expected a number of at least 1, found 0"),
+        ("{kind: screen, then: screen}", "schedule.then: expected one of all_items, halving"),
+        ("{kind: screen, then: {kind: halving, keep: 0}}", "schedule.then.keep: expected a number above 0, found 0"),
+    ],
+)
+def test_wrong_values_are_refused(tmp_path: Path, schedule: str, message: str) -> None:
+    assert message in refused_text(tmp_path, GOOD + f"schedule: {schedule}\n")
+
+
+@pytest.mark.parametrize("optimiser", ["map", "greedy_soup", "direct", "moead", "cma_es, lq: true"])
+@pytest.mark.parametrize("schedule", ["halving", "screen"])
+def test_optimisers_that_need_every_answer_take_all_items(tmp_path: Path, optimiser: str, schedule: str) -> None:
+    text = GOOD.replace(NSGA2, f"{{kind: {optimiser}}}") + f"schedule: {schedule}\n"
+    expected = f"schedule: expected all_items with optimiser {optimiser.partition(',')[0]}, found '{schedule}'; "
+    assert expected in refused_text(tmp_path, text)
+
+
+@pytest.mark.parametrize("optimiser", ["random", "cma_es", "nsga2", "structured"])
+def test_optimisers_with_generations_and_random_search_take_any(tmp_path: Path, optimiser: str) -> None:
+    (tmp_path / "campaign.yaml").write_text(GOOD.replace(NSGA2, f"{{kind: {optimiser}}}") + "schedule: halving\n")
+    assert load_campaign(tmp_path / "campaign.yaml").schedule.kind == "halving"
+
+
+@pytest.mark.parametrize("racing", ["{}", "{delta: 0.1}", "{rungs: [0.5]}", "{rotate: 2}", "{screen: {}}"])
+def test_a_file_with_races_is_told_in_one_sentence_what_replaced_them(tmp_path: Path, racing: str) -> None:
+    told = refused_text(tmp_path, GOOD + f"racing: {racing}\n")
+    line = GOOD.count("\n") + 1
+    assert told.count("\n") == 0
+    assert f"campaign.yaml:{line}: racing: expected the key schedule, found 'racing'; races, rungs and rotation" in told
+    assert "write schedule: halving" in told
+
+
+def test_a_file_that_an_older_version_wrote_out_is_read_where_nobody_raced() -> None:
+    assert CampaignConfig.model_validate({**DATA, "racing": None}) == CampaignConfig.model_validate(DATA)
+
+
+def test_a_resumed_campaign_keeps_its_schedule() -> None:
+    halving = {"kind": "halving"}
+    one, other = (
+        CampaignConfig.model_validate({**DATA, "schedule": {**halving, "keep": keep}}) for keep in (0.5, 0.25)
+    )
+    assert [str(change) for change in past_changing(one, other)] == ["schedule.keep: 0.5 -> 0.25"]
+
+
+def test_a_campaign_on_real_models_halves_its_generations(evomerge, campaign_file, tmp_path: Path) -> None:
+    path = campaign_file(budget={"evaluations": 14, "items": 16}, schedule={"kind": "halving", "first": 0.25})
+    plan = evomerge("plan", path)
+    assert plan.code == 0, plan.err
+    assert "after 4, 8 of 16 items" in plan.out
+    out = evomerge("run", path, "--run-dir", tmp_path / "run")
+    assert out.code == 0, out.err
+    archive = Archive.read(tmp_path / "run" / "archive.sqlite")
+    told = [r.estimate for r in archive.records() if r.estimate is not None]
+    assert {e.stopped.n_items for e in told if e.stopped is not None} == {4, 8}
+    assert '"reason": "rung"' in evomerge("pareto", tmp_path / "run", "--json").out
