@@ -1,3 +1,105 @@
-"""Evolutionary search for the best merge of language models."""
+"""Evolutionary search for the best merge of language models.
+
+>>> import evomerge as em
+>>> run = em.load("runs/mine")
+>>> run.front.knee.candidate.number >= 0
+True
+
+`evomerge.search` starts a search, `evomerge.load` opens one of before. Names are imported when they are first used, so
+that `import evomerge` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from evomerge import config as config
+    from evomerge import errors as errors
+    from evomerge import optimisers as optimisers
+    from evomerge import spaces as spaces
+    from evomerge.api import events as events
+    from evomerge.api.events import Noted as Noted
+    from evomerge.api.merging import Merged as Merged
+    from evomerge.api.merging import merge as merge
+    from evomerge.api.merging import read_recipe as read_recipe
+    from evomerge.api.planning import Plan as Plan
+    from evomerge.api.planning import plan as plan
+    from evomerge.api.reducing import ReductionReport as ReductionReport
+    from evomerge.api.reducing import reduce as reduce
+    from evomerge.api.run import Run as Run
+    from evomerge.api.run import load as load
+    from evomerge.api.scoring import Evaluated as Evaluated
+    from evomerge.api.scoring import evaluate as evaluate
+    from evomerge.api.search import search as search
+    from evomerge.api.starting import doctor as doctor
+    from evomerge.api.starting import init as init
+    from evomerge.api.starting import template as template
+    from evomerge.api.study import Study as Study
+    from evomerge.api.tables import Candidates as Candidates
+    from evomerge.api.tables import Front as Front
+    from evomerge.api.tables import Items as Items
+    from evomerge.api.verifying import VerificationReport as VerificationReport
+    from evomerge.campaign.events import CandidateAsked as CandidateAsked
+    from evomerge.campaign.events import CandidateFailed as CandidateFailed
+    from evomerge.campaign.events import CandidateTold as CandidateTold
+    from evomerge.campaign.events import SearchEnded as SearchEnded
+    from evomerge.candidate import Candidate as Candidate
+    from evomerge.candidate import Evaluation as Evaluation
+    from evomerge.candidate import Failure as Failure
+    from evomerge.candidate import Scored as Scored
+    from evomerge.config import CampaignConfig as CampaignConfig
+    from evomerge.config import ConfigError as ConfigError
+    from evomerge.errors import EvomergeError as EvomergeError
+    from evomerge.module_evolution import ModuleEvolution as ModuleEvolution
+    from fitness.scores import Estimate as Estimate
+    from fitness.scores import ItemScores as ItemScores
+    from search_spaces.recipe import Input as Input
+    from search_spaces.recipe import ParentSource as ParentSource
+    from search_spaces.recipe import Recipe as Recipe
+    from search_spaces.recipe import Rule as Rule
+    from search_spaces.recipe import Where as Where
+
+_FACE = {
+    "evomerge.api.events": ("Noted",),
+    "evomerge.api.merging": ("Merged", "merge", "read_recipe"),
+    "evomerge.api.planning": ("Plan", "plan"),
+    "evomerge.api.reducing": ("ReductionReport", "reduce"),
+    "evomerge.api.run": ("Run", "load"),
+    "evomerge.api.scoring": ("Evaluated", "evaluate"),
+    "evomerge.api.search": ("search",),
+    "evomerge.api.starting": ("doctor", "init", "template"),
+    "evomerge.api.study": ("Study",),
+    "evomerge.api.tables": ("Candidates", "Front", "Items"),
+    "evomerge.api.verifying": ("VerificationReport",),
+    "evomerge.campaign.events": ("CandidateAsked", "CandidateFailed", "CandidateTold", "SearchEnded"),
+    "evomerge.candidate": ("Candidate", "Evaluation", "Failure", "Scored"),
+    "evomerge.config": ("CampaignConfig", "ConfigError"),
+    "evomerge.errors": ("EvomergeError",),
+    "evomerge.module_evolution": ("ModuleEvolution",),
+    "fitness.scores": ("Estimate", "ItemScores"),
+    "search_spaces.recipe": ("Input", "ParentSource", "Recipe", "Rule", "Where"),
+}
+_MODULE_OF = {name: module for module, names in _FACE.items() for name in names}
+_ROOMS = ("config", "errors", "optimisers", "spaces")
+
+__all__ = [*sorted(_MODULE_OF), *_ROOMS, "events"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name == "events":
+        return importlib.import_module("evomerge.api.events")
+    if name in _ROOMS:
+        return importlib.import_module(f"evomerge.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'evomerge' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

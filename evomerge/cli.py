@@ -15,16 +15,44 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+import evomerge
+
 app = typer.Typer(
     name="evomerge",
     help="Evolutionary search for the best merge of language models.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 RunDir = Annotated[Path, typer.Argument(help="The directory of a run.", show_default=False)]
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file, as budget.hours=2; may be repeated."),
+]
+Optimiser = Annotated[
+    str | None,
+    typer.Option(
+        "--optimiser", "--optimizer", metavar="KIND", help="Search with this optimiser, its options left out."
+    ),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"evomerge {evomerge.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Evolutionary search for the best merge of language models."""
 
 
 @app.command()
@@ -40,32 +68,36 @@ def init(
 
 
 @app.command()
-def plan(campaign: CampaignFile) -> None:
+def plan(campaign: CampaignFile, overrides: Set = None, optimiser: Optimiser = None) -> None:
     """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk."""
-    from evomerge.commands import stages
-    from evomerge.config import load_campaign, resolved
+    from evomerge.api.search import read_campaign
+    from evomerge.commands import setup
 
-    stages.plan(resolved(load_campaign(campaign), campaign.parent), _console())
+    setup.plan(read_campaign(campaign, overrides or (), optimiser=optimiser), _console())
 
 
 @app.command()
 def run(
-    campaign: CampaignFile,
+    campaign: Annotated[
+        Path, typer.Argument(metavar="CAMPAIGN.yaml|RUN_DIR", help="A campaign file, or a run to go on with.")
+    ],
+    *,
     run_dir: Annotated[Path | None, typer.Option(help="Where to keep the run; default: runs/NAME.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers; more than one makes a Ray pool.")] = None,
     evaluations: Annotated[int | None, typer.Option(min=1, help="Candidates in all, landmarks included.")] = None,
+    overrides: Set = None,
+    optimiser: Optimiser = None,
 ) -> None:
     """Start a search, or resume the one in the run directory.
 
     Ctrl-C finishes and saves what is running; the same command goes on from there.
     """
-    from evomerge.commands import stages
-    from evomerge.config import load_campaign, overridden, resolved
-    from evomerge.run_directory import RunDirectory
+    from evomerge.api.search import read_campaign
+    from evomerge.commands import search
 
-    config = resolved(load_campaign(campaign), campaign.parent)
-    config = overridden(config, evaluations=evaluations, workers=workers)
-    stages.run(config, RunDirectory(run_dir or Path("runs") / config.name), _console())
+    config = read_campaign(campaign, overrides or (), optimiser=optimiser, evaluations=evaluations, workers=workers)
+    default = campaign if campaign.is_dir() else Path("runs") / config.name
+    search.run(config, run_dir or default, _console())
 
 
 @app.command()
@@ -95,21 +127,20 @@ def reduce(
     so the same command goes on where it was stopped. A matrix of yours is a table with a column `model` and one
     column per item (`task/item`), or with the columns model, item and score.
     """
+    from evomerge.api.search import read_campaign
     from evomerge.commands import reduce
-    from evomerge.config import load_campaign, overridden, resolved
     from fitness.irt.anchors import METHODS
 
     if anchors is not None and anchors not in METHODS:
         raise typer.BadParameter(f"expected one of {', '.join(METHODS)}, found {anchors!r}", param_hint="--anchors")
-    config = overridden(resolved(load_campaign(campaign), campaign.parent), workers=workers)
     reduce.reduce(
-        config,
+        read_campaign(campaign, workers=workers),
         out,
         _console(),
-        n_models=models,
-        n_items=items,
-        matrix_file=matrix,
-        method=next((method for method in METHODS if method == anchors), None),
+        models=models,
+        items=items,
+        matrix=matrix,
+        anchors=anchors,
     )
 
 
@@ -120,10 +151,10 @@ def pareto(run_dir: RunDir, as_json: AsJson = False) -> None:
     The knee is the front point farthest from the line (plane) through the extreme points, each objective scaled to
     [0, 1] over the front.
     """
+    from evomerge.api.run import load
     from evomerge.commands import results
-    from evomerge.run_directory import RunDirectory
 
-    results.pareto(RunDirectory(run_dir), _console(), as_json=as_json)
+    results.pareto(load(run_dir), _console(), as_json=as_json)
 
 
 @app.command()
@@ -139,10 +170,10 @@ def export(
     ] = "knee",
 ) -> None:
     """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
+    from evomerge.api.run import load
     from evomerge.commands import results
-    from evomerge.run_directory import RunDirectory
 
-    results.export(RunDirectory(run_dir), _console(), choice=pick, out=out)
+    results.export(load(run_dir), _console(), choice=pick, out=out)
 
 
 @app.command()
@@ -156,19 +187,19 @@ def verify(
     Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
     whether each is better than every parent, a true trade-off, or not shown to be better.
     """
+    from evomerge.api.run import load
     from evomerge.commands import results
-    from evomerge.run_directory import RunDirectory
 
-    results.verify(RunDirectory(run_dir), _console(), top=top, as_json=as_json)
+    results.verify(load(run_dir), _console(), top=top, as_json=as_json)
 
 
 @app.command()
 def report(run_dir: RunDir) -> None:
     """Write report.html, one self-contained page, and its figures as PNG; also while the search runs."""
+    from evomerge.api.run import load
     from evomerge.commands import results
-    from evomerge.run_directory import RunDirectory
 
-    results.report(RunDirectory(run_dir), _console())
+    results.report(load(run_dir), _console())
 
 
 @app.command()
@@ -186,12 +217,9 @@ def merge(
     """Carry out one recipe, without a search."""
     from evomerge.commands import merge
 
-    if as_adapter:
-        merge.merge_adapters(recipe, out_dir, _console(), rank=rank)
-        return
-    if rank is not None:
+    if rank is not None and not as_adapter:
         raise typer.BadParameter("needs --as-adapter", param_hint="--rank")
-    merge.merge(recipe, out_dir, _console())
+    merge.merge(recipe, out_dir, _console(), as_adapter=as_adapter, rank=rank)
 
 
 @app.command(name="eval")
@@ -199,7 +227,7 @@ def evaluate(  # noqa: PLR0913
     model: Annotated[str, typer.Argument(help="A checkpoint: directory or hub id.", show_default=False)],
     tasks: Annotated[
         list[str],
-        typer.Option("--tasks", help="JSONL or lm-eval YAML files, lm-eval task names, python:FILE.py:FUNCTION."),
+        typer.Option("--tasks", help="JSONL or lm-eval YAML files, lm-eval task names, python:FILE.py:FUNCTION; a,b."),
     ],
     more_tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Further tasks.")] = None,
     *,
@@ -220,10 +248,14 @@ def evaluate(  # noqa: PLR0913
 ) -> None:
     """Score one checkpoint on whole tasks, with every metric and the table of lm-eval; with --json every item too."""
     from evomerge.commands import models
-    from fitness.tasks.prompts import Prompts
 
-    prompts = Prompts(chat_template or apply_chat_template, system_instruction, fewshot_as_multiturn, num_fewshot)
-    asked = [*tasks, *(more_tasks or [])]
+    prompts = {
+        "apply_chat_template": chat_template or apply_chat_template,
+        "system_instruction": system_instruction,
+        "fewshot_as_multiturn": fewshot_as_multiturn,
+        "num_fewshot": num_fewshot,
+    }
+    asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
     models.evaluate(model, asked, _console(), as_json=as_json, out=out, prompts=prompts, limit=limit)
 
 
@@ -250,6 +282,11 @@ def doctor() -> None:
 
     if not setup.doctor(_console()):
         raise typer.Exit(1)
+
+
+def _split(tasks: str) -> list[str]:
+    """Return the tasks of `a,b`; a filter of lm-eval's, `task:metric,filter`, has a comma of its own."""
+    return [tasks] if ":" in tasks or Path(tasks).exists() else [task for task in tasks.split(",") if task]
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from evomerge.predicted_front import read_prediction
 from evomerge.screen_agreement import read_screen_agreement
 from evomerge.verification.result import Verification
 from fitness.scores import Estimate, ObjectiveEstimate, Stopped
+from search_spaces.recipe import Recipe
 
 
 class PickError(EvomergeError, ValueError):
@@ -36,6 +37,11 @@ class FrontPoint:
     candidate: Candidate
     estimate: Estimate
     violation: float = 0.0
+
+    @property
+    def recipe(self) -> Recipe:
+        """The merge."""
+        return self.candidate.recipe
 
     def objective(self, name: str) -> ObjectiveEstimate:
         """Return one objective by name.

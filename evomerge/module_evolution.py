@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from evomerge.optimisers.errors import OptimiserError
-from evomerge.optimisers.m2n2 import DEFAULT_POPULATION, M2N2, Crossing, Member
+from evomerge.optimisers.m2n2 import DEFAULT_POPULATION, Crossing, M2N2Search, Member
 from evomerge.optimisers.niches import Competition
 from search_spaces.errors import SpaceError
 from search_spaces.genealogy.crossover import Angle, Crossover
@@ -43,7 +43,7 @@ class ModuleEvolution:
         score: returns (n_items,) scores of the module, of the same items in the same order every time; at least 0,
             higher is better.
         seed: names the stream of random numbers, at least 0.
-        population: see `M2N2`.
+        population: see `M2N2Search`.
         competition: see `Competition`.
         split: see `Crossover`.
         angle: see `Crossover`.
@@ -53,7 +53,7 @@ class ModuleEvolution:
 
     Raises:
         SpaceError: a parent lacks a tensor, or has it in another shape; or an option is out of range.
-        OptimiserError: see `M2N2`.
+        OptimiserError: see `M2N2Search`.
     """
 
     def __init__(  # noqa: PLR0913 -- one argument per choice that the method leaves open
@@ -86,7 +86,9 @@ class ModuleEvolution:
             crossing = Crossover(GramMatrices(self._layout, len(parents), self._flat_tensors), split, angle)
         else:
             crossing = StoredCrossover(tuple(self._parents), self._layout, split, angle, recombines, mutation)
-        self._optimiser: M2N2[Any] = M2N2(crossing, seed=seed, population=population, competition=competition)
+        self._optimiser: M2N2Search[Any] = M2N2Search(
+            crossing, seed=seed, population=population, competition=competition
+        )
         self._evaluations = 0
         self._n_items: int | None = None
 

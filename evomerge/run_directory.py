@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from evomerge.archive import Archive
-from evomerge.config import CampaignConfig
+from evomerge.config import CampaignConfig, read_campaign
 from evomerge.errors import EvomergeError
 
 
@@ -51,6 +49,11 @@ class RunDirectory:
     def exports(self) -> Path:
         """Exported checkpoints."""
         return self.root / "exports"
+
+    @property
+    def stages(self) -> Path:
+        """The runs of a campaign's stages, but for the last; with the campaign file of them all."""
+        return self.root / "stages"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -97,7 +100,4 @@ class RunDirectory:
 
 def recorded_config(archive: Archive) -> CampaignConfig:
     """Return the resolved config that an archive records, whether or not its inputs are still there."""
-    recorded = yaml.safe_load(archive.campaign)
-    recorded.setdefault("engine", {"dtype": "float32"})  # archives from before this key were scored so
-    recorded.pop("racing", None)  # what older versions stopped candidates by
-    return CampaignConfig.model_validate(recorded)
+    return read_campaign(archive.campaign)

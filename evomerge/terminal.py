@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from evomerge.campaign.events import CandidateAsked, Event, SearchEnded
+from evomerge.api.events import Noted
+from evomerge.campaign.events import CandidateFailed, CandidateTold, SearchEnded
 from evomerge.campaign.progress import Progress
 from evomerge.campaign.start_points import is_start_point
 from evomerge.front import CampaignFront
@@ -115,30 +117,67 @@ class SearchProgress:
     def __init__(self, console: Console) -> None:
         """Write to this console."""
         self._console = console
-        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+        self._note = print_note(console)
+        self._live: Live | None = None
         self._printed = -SECONDS_BETWEEN_LINES
+        self._began: float | None = None
 
     def __enter__(self) -> SearchProgress:
-        if self._live is not None:
-            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
+
+    def watch(self, event: object) -> None:
+        """Show one event of a search."""
+        if self._began is None:
+            self._began = time.monotonic()
+        match event:
+            case CandidateTold(progress=progress) | CandidateFailed(progress=progress):
+                self._show(progress)
+            case SearchEnded(ending, progress):
+                self._stop()
+                self._end(ending, progress)
+            case Noted():
+                self._note(event)
+
+    def _stop(self) -> None:
         if self._live is not None:
             self._live.stop()
+            self._live = None
 
-    def watch(self, event: Event) -> None:
-        """Show how far a search is after a candidate was told."""
-        if isinstance(event, CandidateAsked | SearchEnded):
-            return
-        progress = event.progress
-        if self._live is not None:
+    def _show(self, progress: Progress) -> None:
+        if self._console.is_terminal:
+            if self._live is None:
+                self._live = Live(console=self._console, refresh_per_second=4)
+                self._live.start()
             self._live.update(_grid(progress))
         elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES or progress.done == progress.total:
             self._printed = time.monotonic()
             self._console.print(_line(progress), highlight=False)
+
+    def _end(self, ending: str, progress: Progress) -> None:
+        if ending == "interrupted":
+            return
+        reason = {"hours": ": the hours are spent", "exhausted": ": the optimiser has nothing to add"}.get(ending, "")
+        busy = progress.utilisation.share
+        used = "" if busy is None else f", workers {busy:.0%} busy"
+        seconds = time.monotonic() - (self._began or 0.0)
+        self._began = None
+        self._console.print(f"searched for {duration(seconds)}{used}{reason}", highlight=False)
+
+
+def print_note(console: Console) -> Callable[[object], None]:
+    """Return a callback that prints what is said in words."""
+
+    def show(event: object) -> None:
+        if isinstance(event, Noted):
+            subject = f"[bold]{escape(event.subject)}[/bold]: " if event.subject else ""
+            console.print(f"{subject}{escape(event.text)}", highlight=False)
+
+    return show
 
 
 def _grid(progress: Progress) -> Table:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evomerge.commands import results, stages
-from evomerge.config import load_campaign, resolved
-from evomerge.run_directory import RunDirectory
+import evomerge as em
+from evomerge.api.search import read_campaign
+from evomerge.commands import results, search
 
 
 def search_verify_export(campaign: Path, run_dir: Path, console: Console) -> Path:
@@ -15,11 +15,11 @@ def search_verify_export(campaign: Path, run_dir: Path, console: Console) -> Pat
     Returns:
         The directory of the exported winner.
     """
-    config = resolved(load_campaign(campaign), campaign.parent)
-    directory = RunDirectory(run_dir)
-    stages.run(config, directory, console)
-    winner = results.verify(directory, console, top=3, as_json=False).winner
-    out = directory.exports / f"candidate-{winner}"
+    search.run(read_campaign(campaign), run_dir, console)
+    run = em.load(run_dir)
+    results.verify(run, console, top=3, as_json=False)
+    assert run.verification is not None
+    out = run_dir / "exports" / f"candidate-{run.verification.winner}"
     if not out.exists():
-        results.export(directory, console, choice="winner", out=out)
+        results.export(run, console, choice="winner", out=out)
     return out

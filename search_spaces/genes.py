@@ -27,6 +27,7 @@ class GeneInfo:
         layers: half-open range of layers it holds for (linear depth: its knot's layer); None for the whole depth.
         module: the kind of module; "all"; None for what holds for the whole model.
         values: the values at gene 0 and gene 1.
+        scale: gene -> value; None where a gene has no value of its own, such as an indicator of a path.
     """
 
     parameter: str
@@ -34,6 +35,7 @@ class GeneInfo:
     layers: tuple[int, int] | None
     module: ModuleKind | Literal["all"] | None
     values: tuple[Parameter, Parameter]
+    scale: Scale | None = None
 
     def __str__(self) -> str:
         layers = self.layers and layer_range(*self.layers)

@@ -23,7 +23,7 @@ from search_spaces.recipe import (
     Rule,
     Where,
 )
-from search_spaces.scales import Options
+from search_spaces.scales import Options, Scale
 from search_spaces.settings import Setting, at_layer
 from search_spaces.soup_weights import Form, SoupWeights
 from search_spaces.space import Landmark, weight_landmarks
@@ -180,16 +180,14 @@ class WeightSpace:
 
     def _lay_out(self) -> Iterator[GeneInfo]:
         names = self._choice.options
-        choices = [("operator", (names[0], names[-1]))] if len(names) > 1 else []
+        choices = [(("operator", None), self._choice)] if len(names) > 1 else []
         if not self._per_group:
-            yield from (GeneInfo(name, None, None, None, ends) for name, ends in choices)
-        for (name, parent), scale in self._genes.model.items():
-            yield GeneInfo(name, parent, None, None, (scale.value(0.0), scale.value(1.0)))
+            yield from (_info(key, scale, None) for key, scale in choices)
+        yield from (_info(key, scale, None) for key, scale in self._genes.model.items())
         for group in self._groups:
             if self._per_group:
-                yield from (GeneInfo(name, None, group.layers, group.module, ends) for name, ends in choices)
-            for (name, parent), scale in self._genes.group.items():
-                yield GeneInfo(name, parent, group.layers, group.module, (scale.value(0.0), scale.value(1.0)))
+                yield from (_info(key, scale, group) for key, scale in choices)
+            yield from (_info(key, scale, group) for key, scale in self._genes.group.items())
 
     def _check(self) -> None:
         if not self._infos:
@@ -270,3 +268,8 @@ class WeightSpace:
             ((layer, layer + 1), self._sound(at_layer(layer, knots=knots, settings=settings, scales=scales)))
             for layer in range(self._n_layers)
         ]
+
+
+def _info(key: Key, scale: Scale, group: Group | None) -> GeneInfo:
+    layers, module = (None, None) if group is None else (group.layers, group.module)
+    return GeneInfo(*key, layers, module, (scale.value(0.0), scale.value(1.0)), scale)

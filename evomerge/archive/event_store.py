@@ -165,6 +165,10 @@ class Archive:
             return _candidate(row)
         raise ArchiveError(f"candidate: expected a number below {self.n_candidates}, found {number}")
 
+    def candidates(self) -> list[Candidate]:
+        """Return every candidate that was asked, in order."""
+        return [_candidate(row) for row in self._rows(f"{_CANDIDATES} ORDER BY number")]
+
     def landmarks(self) -> list[Candidate]:
         """Return the candidates that no optimiser proposed, in order."""
         return [_candidate(row) for row in self._rows(f"{_CANDIDATES} WHERE proposal IS NULL ORDER BY number")]

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from search_spaces.weights.layer_surgery import FlowResident
     from search_spaces.weights.resident import ResidentModel
 
-# Kinds of spaces whose recipes have layers of their own.
-WITH_PATHS = ("layer_flow", "joint")
-
 
 def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
     """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in.
@@ -57,7 +54,7 @@ def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | 
     from search_spaces.weights.resident import ResidentModel
 
     module = _module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
-    return (FlowResident if config.space.kind in WITH_PATHS else ResidentModel)(module, parents)
+    return (FlowResident if config.space.has_paths else ResidentModel)(module, parents)
 
 
 def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:

@@ -1,24 +1,28 @@
 """From a campaign's config to the objects that carry it out.
 
-With `build_space` and `build_optimiser` the only place that knows which name means what.
+What a space and an optimiser are is for their own options to say (`evomerge.spaces`, `evomerge.optimisers`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
 from evomerge.assembly.live_models import build_resident
-from evomerge.assembly.space import build_space
 from evomerge.campaign.constraints import Constraints
-from evomerge.config import CampaignConfig
+from evomerge.config import CampaignConfig, dump_campaign, read_campaign
 from evomerge.errors import require
+from evomerge.kinds import RECORDED
+from evomerge.optimisers import Optimiser, Problem
+from evomerge.plugins import load_plugin
 from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Ingredients, Schedule
+from evomerge.spaces import Ingredients as SpaceIngredients
 from evomerge.verification.benchmark_test_sets import check_allowed
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
@@ -35,15 +39,16 @@ from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published_test_sets
 from fitness.tasks.suite import TaskSuite
+from search_spaces.recipe import Input, Recipe, Rule
 from search_spaces.space import SearchSpace
 from search_spaces.weights.output_tokenizer import write_tokenizer
 from search_spaces.weights.parents import Parents
 from search_spaces.weights.preflight import Preflight, preflight
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
-
-_TOGETHER = {"layer_flow": 16}  # candidates of such a space are paths over the same layers
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Parts:
         reduced: what candidates are scored on, when that is not every search item.
         test_sets: source of a task -> the benchmark's own test set that its items are from.
         screening: compares candidates with the experts; None without a screen.
+        given: a search space that is no kind of the config's, but an object; None where there is none.
     """
 
     config: CampaignConfig
@@ -67,16 +73,36 @@ class Parts:
     reduced: ReducedBenchmark | None = None
     test_sets: Mapping[str, PublishedTestSet] = field(default_factory=dict)
     screening: Screening | None = None
+    given: SearchSpace[Any] | None = None
 
     @property
     def space(self) -> SearchSpace[Any]:
         """The search space."""
-        return build_space(self.config, self.parents)
+        return build_space(self.config, self.parents) if self.given is None else self.given
+
+    def optimiser(self, starts: Sequence[NDArray[np.float64]] = ()) -> Optimiser[Any]:
+        """Return a fresh optimiser of the config.
+
+        Args:
+            starts: (dim,) genomes to begin with instead of the space's own start.
+
+        Raises:
+            OptimiserError: the optimiser cannot search this space, or its library refuses a value.
+        """
+        config = self.config
+        weights = {objective.name: objective.weight for objective in config.objectives}
+        problem = Problem(self.space, config.seed, weights, config.budget.evaluations, tuple(starts))
+        return config.optimiser.build(problem)
 
     @property
     def estimator(self) -> Estimator:
         """Item scores -> objectives."""
         splits, task_of = self.fitness.splits, self.fitness.task_of
+        if self.config.estimator is not None:
+            make = load_plugin("evomerge.estimators", self.config.estimator)
+            given = {"objectives": self.objectives, "task_of": task_of, "splits": splits}
+            made: Estimator = make(**{name: given[name] for name in signature(make).parameters if name in given})
+            return made
         if self.reduced is None or self.config.reduced is None:
             return MeanEstimator(self.objectives, task_of=task_of, splits=splits)
         chosen = None if self.config.reduced.estimator == "auto" else self.config.reduced.estimator
@@ -128,12 +154,51 @@ class Parts:
 
     def preflight(self, *, read_weights: bool = True) -> Preflight:
         """Compare the parents with the base; reads every weight once to find NaN."""
-        stacked = self.config.space.kind == "layer_flow"
+        stacked = self.config.space.stacked
         return preflight(self.parents, self.config.base_name, read_weights=read_weights, stacked=stacked)
 
 
-def build_parts(config: CampaignConfig) -> Parts:
-    """Open the parents and load the tasks of a resolved config.
+def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
+    """Return the search space of a config.
+
+    Raises:
+        SpaceError: the section does not fit the parents, such as more blocks than layers.
+    """
+    return config.space.build(
+        SpaceIngredients(
+            parents=parents,
+            sources=config.sources,
+            base=config.base_name,
+            merge_base=config.base is None,
+            dtype=config.export.dtype,
+            seed=config.seed,
+            tokenizer=config.output_tokenizer,
+        )
+    )
+
+
+def parents_alone(config: CampaignConfig, parents: Parents) -> dict[str, Recipe]:
+    """Return checkpoint -> the recipe of that one alone, as the space writes it."""
+    if config.space.kind != RECORDED:
+        return {landmark.name: landmark.recipe for landmark in build_space(config, parents).landmarks()}
+    return {name: alone(config, name) for name in config.sources}
+
+
+def alone(config: CampaignConfig, name: str) -> Recipe:
+    """Return the recipe of one checkpoint alone."""
+    rules = (Rule("passthrough", (Input(name),)),)
+    return Recipe(
+        config.sources,
+        config.base_name,
+        rules,
+        dtype=config.export.dtype,
+        seed=config.seed,
+        tokenizer=config.output_tokenizer,
+    )
+
+
+def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -> Parts:
+    """Open the parents and load the tasks of a resolved config, whose space may be an object.
 
     Raises:
         SpaceError: a parent cannot be read.
@@ -165,7 +230,7 @@ def build_parts(config: CampaignConfig) -> Parts:
         for o in config.objectives
     )
     screening = _build_screening(config, suite, objectives)
-    parts = Parts(config, parents, suite, objectives, _read_reduced(config, suite), test_sets, screening)
+    parts = Parts(config, parents, suite, objectives, _read_reduced(config, suite), test_sets, screening, given)
     _check_every_task_is_scored(parts)
     return parts
 
@@ -221,14 +286,16 @@ class MakeWorker:
     """Makes a campaign's worker in the process where it is called; small and picklable.
 
     Attributes:
-        config: resolved.
+        campaign: the resolved config as YAML, which travels whatever classes it consists of.
+        given: the search space where it is an object.
     """
 
-    config: CampaignConfig
+    campaign: str
+    given: SearchSpace[Any] | None = None
 
     def __call__(self) -> CandidateWorker:
         """Open the parents, load the tasks and build the resident model."""
-        return build_worker(build_parts(self.config))
+        return build_worker(build_parts(read_campaign(self.campaign), self.given))
 
 
 def build_worker(parts: Parts) -> CandidateWorker:
@@ -238,7 +305,7 @@ def build_worker(parts: Parts) -> CandidateWorker:
     from evomerge.workers.worker import Worker
 
     resident = build_resident(parts.config, parts.parents)
-    alone = {landmark.name: landmark.recipe for landmark in parts.space.landmarks()}
+    alone = parents_alone(parts.config, parts.parents)
     prepare = Experts(resident, parts.fitness, alone).learn
     worker = Worker(resident, parts.fitness, prepare)
     return worker if parts.screening is None else with_screening(worker, parts.screening, resident, alone)
@@ -246,8 +313,7 @@ def build_worker(parts: Parts) -> CandidateWorker:
 
 def _base_model(config: CampaignConfig, parents: Parents) -> nn.Module:
     resident = build_resident(config, parents)
-    alone = {landmark.name: landmark.recipe for landmark in build_space(config, parents).landmarks()}
-    resident.become(alone[config.base_name])
+    resident.become(parents_alone(config, parents)[config.base_name])
     return resident.model
 
 
@@ -264,13 +330,13 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
         from evomerge.workers.in_process import InProcessPool
 
         torch.set_num_threads(threads_per_worker(1, workers.cpus, available_cores()))
-        together = workers.together or _TOGETHER.get(parts.config.space.kind, 1)
+        together = workers.together or parts.config.space.together
         return InProcessPool(lambda: build_worker(parts), together=together)
     require("ray", "ray")
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(
-        MakeWorker(parts.config),
+        MakeWorker(dump_campaign(parts.config), parts.given),
         count=workers.count,
         run_dir=run_dir,
         cpus=workers.cpus,

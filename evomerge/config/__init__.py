@@ -1,7 +1,7 @@
 """The campaign file: read, checked, written."""
 
 from evomerge.config.campaign_config import BASE, RESERVED_NAMES, CampaignConfig
-from evomerge.config.campaign_file import dump_campaign, load_campaign, overridden, resolved
+from evomerge.config.campaign_file import campaign_of, dump_campaign, load_campaign, overridden, read_campaign
 from evomerge.config.errors import ConfigError
 
 __all__ = [
@@ -9,8 +9,9 @@ __all__ = [
     "RESERVED_NAMES",
     "CampaignConfig",
     "ConfigError",
+    "campaign_of",
     "dump_campaign",
     "load_campaign",
     "overridden",
-    "resolved",
+    "read_campaign",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, Strict, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from evomerge.config.errors import in_words, mismatch, refuse
+from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, SpaceSection
 from evomerge.config.objectives import (
     LmEvalConfig,
     ObjectiveConfig,
@@ -17,9 +17,8 @@ from evomerge.config.objectives import (
     bound_problems,
     expert_problems,
 )
-from evomerge.config.optimisers import OptimiserConfig, misspelt_options
+from evomerge.config.paths import directory_of
 from evomerge.config.sections import (
-    SECTION,
     BaseSource,
     BudgetConfig,
     DirectoryName,
@@ -27,12 +26,15 @@ from evomerge.config.sections import (
     ExportConfig,
     ParentConfig,
     ParentSourceConfig,
-    Whole,
     WorkersConfig,
 )
-from evomerge.config.spaces import NichesConfig, SpaceConfig, WeightsSpaceConfig, space_problems
 from evomerge.config.stages import StageConfig, name_problems
-from evomerge.schedules import AllItemsConfig, ScheduleConfig, why_every_answer
+from evomerge.fields import SECTION, Flag, FromZero, Text
+from evomerge.optimisers import M2N2, CmaEs, OptimiserOptions, Pymoo
+from evomerge.plugins import PluginError, load_plugin
+from evomerge.schedules import AllItemsConfig, ScheduleConfig
+from evomerge.spaces import Niches, SpaceOptions, Weights
+from evomerge.wording import in_words, mismatch, refuse
 from search_spaces.recipe import OutputTokenizer, ParentSource
 
 BASE = "base"
@@ -41,10 +43,10 @@ _EXAMPLE_PARENTS = ["./experts/arithmetic", "./experts/words"]
 _EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
 
 
-def _suitable_optimiser(data: dict[str, Any]) -> OptimiserConfig:
-    if isinstance(data.get("space"), NichesConfig):
-        return OptimiserConfig(kind="m2n2")
-    return OptimiserConfig(kind="cma_es" if len(data.get("objectives", ())) == 1 else "nsga2")
+def _suitable_optimiser(data: dict[str, Any]) -> OptimiserOptions:
+    if isinstance(data.get("space"), Niches):
+        return M2N2()
+    return CmaEs() if len(data.get("objectives", ())) == 1 else Pymoo("nsga2")
 
 
 class CampaignConfig(BaseModel):
@@ -61,17 +63,22 @@ class CampaignConfig(BaseModel):
     tokenizer: Literal["strict", "base", "union"] = "strict"
     """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
     the base's tokens and all the others'."""
-    space: SpaceConfig = Field(default_factory=WeightsSpaceConfig, validate_default=True)
+    space: SpaceSection = Field(default_factory=Weights, validate_default=True)
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])
     """What to be good at; all are maximised."""
     prompts: PromptsConfig = PromptsConfig()
     splits: SplitsConfig = SplitsConfig()
-    allow_benchmark_test_sets: Annotated[bool, Strict()] = False
+    allow_benchmark_test_sets: Flag = False
     """Whether objectives may be lm-eval tasks with items of a published benchmark's own test set; the card says so."""
     verification: VerificationConfig = VerificationConfig()
     reduced: ReducedSource | None = None
     """A file of `evomerge reduce`: candidates are scored on its few search items instead of all."""
-    optimiser: OptimiserConfig = Field(default_factory=_suitable_optimiser, validate_default=True)
+    estimator: Text | None = None
+    """What makes objectives of item scores, of another package: an entry point of evomerge.estimators or module:name,
+    called with those of objectives, task_of and splits that it asks for; left out: means, or what `reduced` says."""
+    optimiser: OptimiserSection = Field(
+        default_factory=_suitable_optimiser, validate_default=True, validation_alias=OPTIMISER_NAMES
+    )
     """Left out: cma_es for one objective, nsga2 for several, m2n2 in a space of kind niches."""
     stages: tuple[StageConfig, ...] = ()
     """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
@@ -81,7 +88,7 @@ class CampaignConfig(BaseModel):
     screen (agreement with the experts comes first), or {kind: halving, first: 0.125, keep: 0.5}."""
     workers: WorkersConfig = WorkersConfig()
     engine: EngineConfig = EngineConfig()
-    seed: Annotated[Whole, Field(ge=0)] = 0
+    seed: FromZero = 0
     """Seeds everything random: the same file gives the same search."""
     export: ExportConfig = ExportConfig()
     lm_eval: LmEvalConfig = LmEvalConfig()
@@ -126,10 +133,10 @@ class CampaignConfig(BaseModel):
 
     @field_validator("space")
     @classmethod
-    def _suit_the_parents(cls, space: SpaceConfig, info: ValidationInfo) -> SpaceConfig:
+    def _suit_the_parents(cls, space: SpaceOptions, info: ValidationInfo) -> SpaceOptions:
         parents = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
         base = [BASE] if info.data.get("base") else []
-        if problems := space_problems(space, parents, base=base if "base" in info.data else None):
+        if problems := space.problems(parents, base if "base" in info.data else None):
             refuse(problems)
         return space
 
@@ -179,10 +186,11 @@ class CampaignConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _m2n2_has_a_space_of_its_own(cls, data: Any) -> Any:
-        optimiser = data.get("optimiser") if isinstance(data, dict) else None
-        if isinstance(optimiser, dict) and optimiser.get("kind") == "m2n2" and "space" not in data:
-            return {**data, "space": {"kind": "niches"}}
-        return data
+        if not isinstance(data, dict) or "space" in data:
+            return data
+        optimiser = data.get("optimiser", data.get("optimizer"))
+        kind = optimiser.get("kind") if isinstance(optimiser, dict) else getattr(optimiser, "kind", optimiser)
+        return {**data, "space": Niches()} if kind == "m2n2" else data
 
     @field_validator("budget")
     @classmethod
@@ -191,11 +199,21 @@ class CampaignConfig(BaseModel):
             refuse([mismatch("no such key beside reduced", str(budget.items), "write reduced.items", at=["items"])])
         return budget
 
+    @field_validator("estimator")
+    @classmethod
+    def _can_be_loaded(cls, estimator: str | None, info: ValidationInfo) -> str | None:
+        if estimator is not None and directory_of(info) is not None:
+            try:
+                load_plugin("evomerge.estimators", estimator)
+            except PluginError as error:
+                refuse([mismatch(error.expected, error.found, error.hint)])
+        return estimator
+
     @field_validator("optimiser")
     @classmethod
-    def _suits_the_space(cls, optimiser: OptimiserConfig, info: ValidationInfo) -> OptimiserConfig:
+    def _suits_the_space(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
         space = info.data.get("space")
-        if space is not None and (optimiser.kind == "m2n2") != isinstance(space, NichesConfig):
+        if space is not None and "any" not in (space.genomes, optimiser.genomes) and space.genomes != optimiser.genomes:
             hint = "m2n2 and niches belong together; leave one of them out"
             expected = f"an optimiser for a space of kind {space.kind}"
             refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
@@ -203,8 +221,7 @@ class CampaignConfig(BaseModel):
 
     @field_validator("optimiser")
     @classmethod
-    def _has_something_to_maximise(cls, optimiser: OptimiserConfig, info: ValidationInfo) -> OptimiserConfig:
-        misspelt_options(optimiser)
+    def _has_something_to_maximise(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
         objectives = info.data.get("objectives")
         if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
             hint = f"{optimiser.kind} maximises their weighted mean"
@@ -215,7 +232,7 @@ class CampaignConfig(BaseModel):
     @classmethod
     def _suits_the_optimiser(cls, schedule: ScheduleConfig, info: ValidationInfo) -> ScheduleConfig:
         optimiser = info.data.get("optimiser")
-        reason = "" if optimiser is None else why_every_answer(optimiser.kind, optimiser.options)
+        reason = "" if optimiser is None else optimiser.needs_every_answer
         if schedule.kind != "all_items" and optimiser is not None and reason:
             refuse([mismatch(f"all_items with optimiser {optimiser.kind}", in_words(schedule.kind), reason)])
         return schedule
@@ -223,6 +240,9 @@ class CampaignConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _reads_files_that_an_older_evomerge_wrote(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "racing" in data and data["racing"] is None:
-            return {key: value for key, value in data.items() if key != "racing"}
-        return data
+        if not isinstance(data, dict) or "racing" not in data:
+            return data
+        if data["racing"] is not None:
+            hint = "races, rungs and rotation are gone: write schedule: halving, or {kind: screen, then: halving}"
+            refuse([mismatch("the key schedule", "'racing'", f"{hint} with its screen", at=["racing"])])
+        return {key: value for key, value in data.items() if key != "racing"}

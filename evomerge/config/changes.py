@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evomerge.config import CampaignConfig
-from evomerge.config.errors import in_words
+from evomerge.wording import in_words
 
 HARMLESS = (
     "name",

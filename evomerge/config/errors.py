@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from pydantic import ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
-
-from evomerge.errors import EvomergeError, did_you_mean
-
-__all__ = ["MISMATCH", "ConfigError", "ConfigProblem", "did_you_mean", "in_words", "mismatch", "refuse"]
-
-MISMATCH = "campaign_mismatch"
+from evomerge.errors import EvomergeError
 
 
 @dataclass(frozen=True)
@@ -42,47 +34,19 @@ class ConfigProblem:
 
 
 class ConfigError(EvomergeError, ValueError):
-    """A campaign file that cannot be used; `str()` is one line per problem, in the order of the file."""
+    """A campaign that cannot be used; `str()` is one line per problem, in the order of the file (None: no file)."""
 
     exit_code = 2
 
-    def __init__(self, path: Path, problems: Iterable[ConfigProblem]) -> None:
+    def __init__(self, path: Path | None, problems: Iterable[ConfigProblem]) -> None:
         self.path = path
         self.problems = sorted(problems, key=lambda problem: problem.line or 0)
         super().__init__("\n".join(self._lines()))
 
     def _lines(self) -> list[str]:
+        if self.path is None:
+            return list(map(str, self.problems))
         return [
             f"{self.path}:{problem.line}: {problem}" if problem.line else f"{self.path}: {problem}"
             for problem in self.problems
         ]
-
-
-def mismatch(expected: str, found: str, hint: str = "", *, at: Sequence[str | int] = ()) -> InitErrorDetails:
-    """Return a problem for `refuse`; `at` is the way from the validated value down to the one to blame."""
-    context = {"expected": expected, "found": found, "hint": hint}
-    error = PydanticCustomError(MISMATCH, "expected {expected}, found {found}", context)
-    return InitErrorDetails(type=error, loc=tuple(at), input=None)
-
-
-def refuse(problems: Sequence[InitErrorDetails]) -> NoReturn:
-    """Raise all problems of one validator together.
-
-    pydantic adds the line errors of a `ValidationError` raised inside a validator to those of the whole model.
-    """
-    raise ValidationError.from_exception_data("campaign", list(problems))
-
-
-def in_words(value: object) -> str:
-    """Return a found value as its author would call it."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case dict():
-            return f"keys {', '.join(map(str, value))}" if value else "an empty mapping"
-        case list() | tuple():
-            return f"[{', '.join(in_words(v) if isinstance(v, (int, float, str)) else '...' for v in value)}]"
-        case _:
-            return repr(value)

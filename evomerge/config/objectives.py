@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field
 from pydantic_core import InitErrorDetails
 
 from evomerge.campaign.bound import Bound, parse_bound
-from evomerge.config.errors import did_you_mean, in_words, mismatch, refuse
-from evomerge.config.paths import DirectoryPath, TaskSource
-from evomerge.config.sections import SECTION, Real, Share, Text, Whole
+from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
+from evomerge.fields import SECTION, Real, Share, Text, Whole
+from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from fitness.tasks import task_source
 
 
@@ -91,7 +91,7 @@ class ReducedConfig(BaseModel):
 
     model_config = SECTION
 
-    file: Text
+    file: FilePath
     """What `evomerge reduce CAMPAIGN.yaml --out FILE` wrote."""
     items: Annotated[Whole, Field(ge=1)] | None = None
     """Items per candidate, of those that the file chose; left out: all of these, or with `schedule: halving` all search

@@ -2,6 +2,9 @@
 
 Models may be directories or hub ids: a text is a path when it begins like one (`./`, `../`, `/`, `~`) or when something
 of that name exists beside the campaign file. What a task's text means is `fitness.tasks.task_source`'s to say.
+
+Validated with the context {"directory": Path}, the campaign file's, a path is checked to exist and made absolute;
+without it a text stays as it is.
 """
 
 from __future__ import annotations
@@ -13,22 +16,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
 
-from evomerge.config.errors import mismatch, refuse
+from evomerge.plugins import plugin_paths
+from evomerge.wording import mismatch, refuse
 from fitness.tasks import task_source
 
 _PARENT_FILES = ("config.json", "adapter_config.json")
-
-
-def absolute_model(text: str, directory: Path) -> str:
-    """Return the absolute path that `text` stands for in a file of `directory`, or `text` when it is a hub id."""
-    path = absolute_path(text, directory)
-    return str(path) if path.exists() or text in (".", "..") or text.startswith(("./", "../", "/", "~")) else text
-
-
-def absolute_task(text: str, directory: Path) -> str:
-    """Return the same for a task; `text` stays when it names no file."""
-    source = task_source.TaskSource.parse(text)
-    return str(source.at(str(absolute_path(source.place, directory)))) if source.is_file else text
 
 
 def absolute_path(text: str, directory: Path) -> Path:
@@ -37,39 +29,64 @@ def absolute_path(text: str, directory: Path) -> Path:
     return Path(os.path.abspath(directory / os.path.expanduser(text)))
 
 
+def existing_start(text: str, directory: Path) -> str:
+    """Return the absolute path of a recipe file or of a run.
+
+    Raises:
+        ValidationError: there is none.
+    """
+    path = absolute_path(text, directory)
+    if not (path.is_file() or (path / "archive.sqlite").is_file()):
+        refuse([mismatch("a recipe file or the directory of a run", f"nothing at {path}", _near(path))])
+    return str(path)
+
+
 def _existing_model(text: str, info: ValidationInfo) -> str:
-    directory = _directory(info)
-    if directory is None or not Path(absolute_model(text, directory)).is_absolute():
+    directory = directory_of(info)
+    if directory is None:
         return text
     path = absolute_path(text, directory)
+    if not (path.exists() or text in (".", "..") or text.startswith(("./", "../", "/", "~"))):
+        return text
     if not path.exists():
         refuse([mismatch("a checkpoint directory", f"nothing at {path}", _near(path))])
     if not any((path / name).is_file() for name in _PARENT_FILES):
         found = f"{path}, which has none" if path.is_dir() else f"the file {path}"
         refuse([mismatch("a checkpoint directory with config.json", found)])
-    return text
+    return str(path)
 
 
 def _existing_task(text: str, info: ValidationInfo) -> str:
-    directory = _directory(info)
+    directory = directory_of(info)
     source = task_source.TaskSource.parse(text)
+    if source.kind == "lm_eval" and (function := plugin_paths("evomerge.tasks").get(text)):
+        return f"python:{function}"
     if source.kind == "python" and not (source.place and source.detail.isidentifier()):
         refuse([mismatch("python:MODULE:FUNCTION or python:FILE.py:FUNCTION", f"'{text}'")])
-    if directory is not None and source.is_file:
-        path = absolute_path(source.place, directory)
-        if not path.is_file():
-            refuse([mismatch("a file", f"nothing at {path}", _near(path))])
-    return text
+    if directory is None or not source.is_file:
+        return text
+    path = absolute_path(source.place, directory)
+    if not path.is_file():
+        refuse([mismatch("a file", f"nothing at {path}", _near(path))])
+    return str(source.at(str(path)))
+
+
+def _absolute_file(text: str, info: ValidationInfo) -> str:
+    directory = directory_of(info)
+    return text if directory is None else str(absolute_path(text, directory))
 
 
 def _existing_directory(text: str, info: ValidationInfo) -> str:
-    directory = _directory(info)
-    if directory is not None and not absolute_path(text, directory).is_dir():
-        refuse([mismatch("a directory", f"none at {absolute_path(text, directory)}")])
-    return text
+    directory = directory_of(info)
+    if directory is None:
+        return text
+    path = absolute_path(text, directory)
+    if not path.is_dir():
+        refuse([mismatch("a directory", f"none at {path}")])
+    return str(path)
 
 
-def _directory(info: ValidationInfo) -> Path | None:
+def directory_of(info: ValidationInfo) -> Path | None:
     """Return the campaign file's directory; None: nothing is checked to exist."""
     return (info.context or {}).get("directory")
 
@@ -85,19 +102,8 @@ def _near(path: Path) -> str:
 
 _Text = Annotated[str, StringConstraints(min_length=1)]
 ModelSource = Annotated[_Text, AfterValidator(_existing_model)]
-"""A hub id or a directory; checked to be a checkpoint when validated with the context {"directory": Path}."""
+"""A hub id or a directory, which is checked to be a checkpoint."""
 TaskSource = Annotated[_Text, AfterValidator(_existing_task)]
-"""A task file, lm-eval's name of a task or a Python function; a file is checked to exist when validated so."""
+"""A task file, lm-eval's name of a task or a Python function."""
 DirectoryPath = Annotated[_Text, AfterValidator(_existing_directory)]
-
-
-def _existing_start(text: str, info: ValidationInfo) -> str:
-    directory = _directory(info)
-    if directory is not None:
-        path = absolute_path(text, directory)
-        if not (path.is_file() or (path / "archive.sqlite").is_file()):
-            refuse([mismatch("a recipe file or the directory of a run", f"nothing at {path}", _near(path))])
-    return text
-
-
-StartPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_existing_start)]
+FilePath = Annotated[_Text, AfterValidator(_absolute_file)]

@@ -1,7 +1,4 @@
-"""The sections of a campaign file, each checked on its own; `config.py` checks them against each other.
-
-The docstring under each key is its description in `campaign.schema.json`, which editors show.
-"""
+"""The sections of a campaign file, each checked on its own; `campaign_config.py` checks them against each other."""
 
 from __future__ import annotations
 
@@ -13,27 +10,18 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
-    Strict,
-    StringConstraints,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from evomerge.config.errors import in_words, mismatch, refuse
 from evomerge.config.paths import ModelSource
+from evomerge.fields import SECTION, Count, PositiveReal, Real, Text
+from evomerge.wording import in_words, mismatch, refuse
 from fitness.engine.budget import DEFAULT_BUDGET
 from search_spaces.recipe import ExportDtype, ParentSource
-
-SECTION = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
-
-Whole: TypeAlias = Annotated[int, Strict()]
-Real: TypeAlias = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-Count: TypeAlias = Annotated[Whole, Field(ge=1)]
 
 
 def _fit_for_a_directory(name: str) -> str:
@@ -43,8 +31,6 @@ def _fit_for_a_directory(name: str) -> str:
 
 
 DirectoryName: TypeAlias = Annotated[Text, AfterValidator(_fit_for_a_directory)]
-PositiveReal: TypeAlias = Annotated[Real, Field(gt=0)]
-Share: TypeAlias = Annotated[Real, Field(ge=0, le=1)]
 
 
 class ModelConfig(BaseModel):

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import InitErrorDetails
 
-from evomerge.config.errors import ConfigProblem, did_you_mean, in_words, mismatch, refuse
-from evomerge.config.optimisers import OptimiserConfig
-from evomerge.config.sections import SECTION, BudgetConfig, DirectoryName, Text
-from evomerge.config.spaces import SpaceConfig
+from evomerge.config.errors import ConfigProblem
+from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, SpaceSection
+from evomerge.config.sections import BudgetConfig, DirectoryName, ParentConfig
 from evomerge.config.yaml_document import Document
+from evomerge.fields import SECTION, Text
+from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 
 if TYPE_CHECKING:
     from evomerge.config import CampaignConfig
@@ -32,9 +33,9 @@ class StageConfig(BaseModel):
 
     name: DirectoryName
     """What its winner is called where it joins the parents of the next stage."""
-    space: SpaceConfig
+    space: SpaceSection
     """What can be built."""
-    optimiser: OptimiserConfig | None = None
+    optimiser: OptimiserSection | None = Field(default=None, validation_alias=OPTIMISER_NAMES)
     """Who proposes genomes; left out: as in a campaign of one stage."""
     budget: BudgetConfig | None = None
     """When it stops; left out: the campaign's budget."""
@@ -63,14 +64,15 @@ def stage_config(config: CampaignConfig, index: int, winners: Mapping[str, str])
         ValidationError: the stage's sections do not suit its parents.
     """
     stage = config.stages[index]
-    data: dict[str, Any] = {key: value for key, value in config.model_dump().items() if key not in OWN_SECTIONS}
-    data["stages"] = ()
-    data["name"] = f"{config.name}, {stage.name}"
-    models = {name: {"model": path, "name": name} for name, path in winners.items()}
-    models |= {parent["name"]: parent for parent in data["parents"]}
-    data["parents"] = [models[name] for name in _merged(config, index)]
-    sections = {"space": stage.space, "optimiser": stage.optimiser, "budget": stage.budget}
-    data |= {key: section.model_dump() for key, section in sections.items() if section is not None}
+    models = {name: ParentConfig(model=path, name=name) for name, path in winners.items()}
+    models |= {parent.name: parent for parent in config.parents}
+    own = {"space": stage.space, "optimiser": stage.optimiser, "budget": stage.budget}
+    data: dict[str, Any] = {
+        **{key: value for key, value in config if key not in OWN_SECTIONS},
+        **{key: section for key, section in own.items() if section is not None},
+        **{"name": f"{config.name}, {stage.name}", "stages": ()},
+        "parents": [models[name] for name in _merged(config, index)],
+    }
     return type(config).model_validate(data)
 
 

@@ -80,7 +80,15 @@ def read_yaml(path: Path) -> Document:
     Raises:
         ConfigError: the file is unreadable, not UTF-8 or not YAML.
     """
-    text = _read_text(path)
+    return parse_yaml(_read_text(path), path)
+
+
+def parse_yaml(text: str, path: Path | None = None) -> Document:
+    """Read the one YAML document of a text.
+
+    Raises:
+        ConfigError: it is not YAML; the message names `path`, where the text is from.
+    """
     loader = _Loader(text)
     try:
         root = loader.get_single_node()

@@ -1,1 +1,39 @@
-"""Algorithms that propose genomes, all behind ask and tell."""
+"""Who proposes genomes: the options of every kind of optimiser, and what one of another package has to do.
+
+    import evomerge as em
+
+    em.optimisers.CmaEs(sigma0=0.2)
+    em.optimisers.Pymoo("nsga3", population=40, ref_dirs={"n_partitions": 12})
+    em.optimisers.GreedySoup(then=em.optimisers.CmaEs())
+
+They are what the section `optimiser` of a campaign file says. A search with one of another package is
+`{kind: "my_package.search:MySearch", ...}`: any class with `ask` and `tell` (`Optimiser`), whose other parameters are
+options; those that are named as attributes of `Problem` are filled in.
+"""
+
+from evomerge.optimisers.cma_kind import CmaEs
+from evomerge.optimisers.errors import OptimiserError
+from evomerge.optimisers.m2n2_kind import M2N2
+from evomerge.optimisers.map_kind import Map, NestedMap
+from evomerge.optimisers.options import OptimiserOptions
+from evomerge.optimisers.problem import Problem
+from evomerge.optimisers.protocol import Optimiser
+from evomerge.optimisers.pymoo_kind import Pymoo
+from evomerge.optimisers.random_kind import Random
+from evomerge.optimisers.soup_kind import GreedySoup
+from evomerge.optimisers.structured_kind import Structured
+
+__all__ = [
+    "M2N2",
+    "CmaEs",
+    "GreedySoup",
+    "Map",
+    "NestedMap",
+    "Optimiser",
+    "OptimiserError",
+    "OptimiserOptions",
+    "Problem",
+    "Pymoo",
+    "Random",
+    "Structured",
+]

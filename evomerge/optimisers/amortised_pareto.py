@@ -41,15 +41,12 @@ class AmortisedPareto:
         dim: number of genes, at least 1.
         n_objectives: how many objectives each evaluation carries, at least 1.
         seed: names the streams of random numbers, at least 0.
-        initial: points of the design, at least 3; None is (dim + 1)(dim + 2), twice the unknowns of a full quadratic,
-            and 60 or 2(dim + 1) where that is more.
-        batch: points per round, at least 1.
-        overlap: False chooses a round when the last one is complete: better informed, but workers wait.
+        initial, batch, overlap: see `evomerge.optimisers.Map`.
         starts: (dim,) genomes in [0, 1] that the design begins with, at most `initial`; none is the middle of the cube.
         search: of the surrogates' front.
 
     Raises:
-        OptimiserError: an argument is out of range.
+        OptimiserError: a start is no genome.
     """
 
     def __init__(
@@ -65,12 +62,6 @@ class AmortisedPareto:
         search: FrontSearch | None = None,
     ) -> None:
         initial = design_size(dim) if initial is None else initial
-        least = [("dim", dim, 1), ("n_objectives", n_objectives, 1), ("initial", initial, FEWEST), ("batch", batch, 1)]
-        for name, value, lowest in least:
-            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-                raise OptimiserError(f"{name}: expected a whole number of at least {lowest}, found {value!r}")
-        if not isinstance(overlap, bool):
-            raise OptimiserError(f"overlap: expected true or false, found {overlap!r}")
         self._n_objectives, self._seed = n_objectives, seed
         self._batch, self._overlap = batch, overlap
         self._search = FrontSearch() if search is None else search

@@ -2,7 +2,7 @@
 
 Hansen, "The CMA Evolution Strategy: A Tutorial", arXiv:1604.00772. This file only translates: proposals into pycma's
 generations, outcomes into its losses, and its stop conditions into restarts (`cma_restarts`). The options are in
-`cma_options`, the surrogate of lq-CMA-ES in `cma_surrogate`.
+`cma_kind`, the surrogate of lq-CMA-ES in `cma_surrogate`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evomerge.candidate import Evaluation, Outcome
-from evomerge.optimisers.cma_options import check_options
 from evomerge.optimisers.cma_restarts import Restarts, Run, Strategy
 from evomerge.optimisers.cma_surrogate import Surrogate
 from evomerge.optimisers.errors import OptimiserError
@@ -33,7 +32,7 @@ logger = logging.getLogger(__name__)
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
-class CmaEs:
+class CmaEsSearch:
     """Maximise the weighted mean of the objectives with CMA-ES; generational.
 
     A generation is handed out in order and learnt from when its last outcome arrives, in the order of the proposals,
@@ -53,16 +52,11 @@ class CmaEs:
         seed: names the streams of random numbers, at least 0.
         population: genomes per generation, at least 2; None is pycma's 4 + 3 ln(dim).
         x0: where the first search starts: one gene value for all, or (dim,); in [0, 1].
-        sigma0: initial standard deviation of every gene, positive; the cube's side is 1.
-        restarts: same, ipop or bipop (see `cma_restarts.Restarts`).
-        incpopsize: what ipop and bipop multiply the population by, at least 1; None for 2. With restarts same it makes
-            them ipop.
-        sep: learn variances only, no covariances: for hundreds of genes (sep-CMA-ES, Ros and Hansen, PPSN 2008).
-        lq: let a linear or quadratic model stand in for most evaluations: for about 20 genes at most.
+        sigma0, restarts, incpopsize, sep, lq: see `evomerge.optimisers.CmaEs`, and `cma_restarts.Restarts`.
         options: further options by pycma's own names (`cma.CMAOptions`).
 
     Raises:
-        OptimiserError: an argument is out of range, or see `check_options`.
+        OptimiserError: dim, weights or x0 make no search, or pycma refuses a value.
     """
 
     def __init__(  # noqa: PLR0913
@@ -84,8 +78,6 @@ class CmaEs:
             raise OptimiserError(f"dim: expected at least 1 gene to search, found {dim}")
         population = int(4 + 3 * math.log(dim)) if population is None else population
         check_weights(weights)
-        _check_arguments(population=population, sigma0=sigma0, switches={"sep": sep, "lq": lq})
-        check_options(options)
         self._dim = dim
         self._weights = dict(weights)
         self._seed = seed
@@ -195,13 +187,3 @@ def _start_point(x0: ArrayLike, dim: int) -> NDArray[np.float64]:
     full = np.full(max(dim, 2), 0.5)
     full[:dim] = point
     return full
-
-
-def _check_arguments(*, population: int, sigma0: float, switches: Mapping[str, object]) -> None:
-    if population < 2:
-        raise OptimiserError(f"population: expected at least 2, found {population}")
-    if not 0 < sigma0 <= 1:
-        raise OptimiserError(f"sigma0: expected a number in (0, 1], found {sigma0}")
-    for name, value in switches.items():
-        if not isinstance(value, bool):
-            raise OptimiserError(f"{name}: expected true or false, found {value!r}")

@@ -18,7 +18,7 @@ from evomerge.typing import Genome
 Members = tuple[int, ...]
 
 
-class GreedySoup:
+class GreedySoupSearch:
     """Score every parent alone, then add parent by parent, best first (Wortsman et al. 2022, "Model soups", recipe 1).
 
     n parents take 2n - 1 evaluations: the n alone together, the others one after the other. Then another optimiser

@@ -52,7 +52,7 @@ class Member(Generic[G]):
     violation: float
 
 
-class M2N2(Generic[G]):
+class M2N2Search(Generic[G]):
     """Breed individuals that do well on items on which few others do; steady state.
 
     First every seed is proposed. Once all of them are told, each `ask` breeds children of the population as it is:

@@ -55,8 +55,6 @@ class NestedPareto:
             raise OptimiserError(f"parents: expected at least 2 to pair, found {len(bounds)}")
         if not all(low <= 0.0 < high for low, high in bounds):
             raise OptimiserError(f"genes.weight: expected bounds that hold 0, found {list(bounds)}")
-        if isinstance(per_pair, bool) or not isinstance(per_pair, int) or per_pair < 12:
-            raise OptimiserError(f"per_pair: expected a whole number of at least 12, found {per_pair!r}")
         check_weights(preference)
         self._low, self._high = np.array(bounds, dtype=np.float64).T
         self._preference, self._seed = dict(preference), seed

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from evomerge.candidate import Outcome
+if TYPE_CHECKING:  # a campaign file is read without numpy
+    from evomerge.candidate import Outcome
 
 G_co = TypeVar("G_co", covariant=True)
 

@@ -19,6 +19,8 @@ class Entry:
         population: pymoo's argument that the campaign's `population` becomes; None: the algorithm has none.
         directions: whether it needs reference directions (`ref_dirs`).
         constraints: whether it ranks by feasibility itself; otherwise losses are penalised for it.
+        generational: whether it asks for many genomes at once.
+        single_values: whether its steps follow single values, so that each has to be exact.
         required: options that have no default.
         hidden: arguments that its signature shows but that it sets itself.
         extra: options that its signature does not show.
@@ -30,6 +32,8 @@ class Entry:
     population: str | None = "pop_size"
     directions: bool = False
     constraints: bool = True
+    generational: bool = True
+    single_values: bool = False
     required: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
@@ -48,7 +52,10 @@ ALGORITHMS: Mapping[str, Entry] = MappingProxyType(
         "rvea": Entry("moo.rvea", "RVEA", directions=True, required=("n_gen",)),
         "spea2": Entry("moo.spea2", "SPEA2"),
         "sms_emoa": Entry("moo.sms", "SMSEMOA"),
-        "moead": Entry("moo.moead", "MOEAD", population=None, directions=True, constraints=False, hidden=_MATING[2:]),
+        "moead": Entry(
+            "moo.moead", "MOEAD", population=None, directions=True, constraints=False, generational=False,
+            hidden=_MATING[2:],
+        ),
         "moead_parallel": Entry(
             "moo.moead", "ParallelMOEAD", population=None, directions=True, constraints=False, hidden=_MATING[2:]
         ),
@@ -77,14 +84,18 @@ ALGORITHMS: Mapping[str, Entry] = MappingProxyType(
         "es": Entry("soo.nonconvex.es", "ES", goal="mean", population="n_offsprings", hidden=_ES_HIDDEN),
         "sres": Entry("soo.nonconvex.sres", "SRES", goal="mean", population="n_offsprings", hidden=_ES_HIDDEN),
         "isres": Entry("soo.nonconvex.isres", "ISRES", goal="mean", population="n_offsprings", hidden=_ES_HIDDEN),
-        "g3pcx": Entry("soo.nonconvex.g3pcx", "G3PCX", goal="mean"),
+        "g3pcx": Entry("soo.nonconvex.g3pcx", "G3PCX", goal="mean", generational=False),
         "pso": Entry("soo.nonconvex.pso", "PSO", goal="mean"),
         "eppso": Entry("soo.nonconvex.pso_ep", "EPPSO", goal="mean", hidden=_MATING),
         "nrbo": Entry("soo.nonconvex.nrbo", "NRBO", goal="mean", constraints=False),
-        "nelder_mead": Entry("soo.nonconvex.nelder", "NelderMead", goal="mean", population=None),
-        "pattern_search": Entry("soo.nonconvex.pattern", "PatternSearch", goal="mean", population=None),
+        "nelder_mead": Entry(
+            "soo.nonconvex.nelder", "NelderMead", goal="mean", population=None, single_values=True
+        ),
+        "pattern_search": Entry(
+            "soo.nonconvex.pattern", "PatternSearch", goal="mean", population=None, single_values=True
+        ),
         "direct": Entry(
-            "soo.nonconvex.direct", "DIRECT", goal="mean", population=None, constraints=False,
+            "soo.nonconvex.direct", "DIRECT", goal="mean", population=None, constraints=False, single_values=True,
             hidden=("n_sample_points",),
         ),
     }

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, Field, create_model, model_validator
 
+from evomerge.fields import SECTION, Count, Flag, Real, Share, Text
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.pymoo_catalogue import ALGORITHMS, Entry
-from evomerge.optimisers.reference_directions import check_directions, reference_directions
+from evomerge.optimisers.reference_directions import METHODS, reference_directions
+from evomerge.wording import mismatch, refuse
 
 if TYPE_CHECKING:
     from pymoo.core.algorithm import Algorithm
 
 DEFAULT_POPULATION = 24
-
-# What a value may be: bool, int (at least 1), float, str, a list of numbers, a range, or arguments of an operator.
-Expected = type | tuple[float, float] | Mapping[str, "Expected"]
-PROBABILITY = (0.0, 1.0)
-ETA = (1.0, 1000.0)  # distribution index: the higher, the closer children are to their parents
-OPERATORS: Mapping[str, Mapping[str, Expected]] = MappingProxyType(
-    {
-        "crossover": {"eta": ETA, **dict.fromkeys(["prob", "prob_var", "prob_exch", "prob_bin"], PROBABILITY)},
-        "mutation": {"eta": ETA, **dict.fromkeys(["prob", "prob_var"], PROBABILITY), "at_least_once": bool},
-    }
-)
 DECOMPOSITIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "tchebicheff": ("pymoo.decomposition.tchebicheff", "Tchebicheff"),
@@ -40,15 +31,62 @@ DECOMPOSITIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "asf": ("pymoo.decomposition.asf", "ASF"),
     }
 )
+Eta = Annotated[Real, Field(ge=1, le=1000)]  # distribution index: the higher, the closer children are to their parents
+
+
+class Crossover(BaseModel):
+    """Arguments of simulated binary crossover (SBX)."""
+
+    model_config = SECTION
+
+    eta: Eta = 15.0
+    prob: Share = 0.9
+    prob_var: Share = 0.5
+    prob_exch: Share = 1.0
+    prob_bin: Share = 0.5
+
+
+class Mutation(BaseModel):
+    """Arguments of polynomial mutation (PM)."""
+
+    model_config = SECTION
+
+    eta: Eta = 20.0
+    prob: Share = 0.9
+    prob_var: Share | None = None
+    at_least_once: Flag = False
+
+
+class Directions(BaseModel):
+    """Reference directions; see `reference_directions`."""
+
+    model_config = SECTION
+
+    method: Literal["das-dennis", "energy"] = "das-dennis"
+    n_partitions: Count | None = None
+    n_points: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_the_number_of_its_method(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "n_points" in data:
+            data = {"method": "energy", **data}
+        own = METHODS.get(data.get("method", "das-dennis")) if isinstance(data, dict) else None
+        if others := sorted({*METHODS.values()} & {*data} - {own}) if own else []:
+            refuse([mismatch(f"{own} with this method", f"'{other}'", at=[other]) for other in others])
+        return data
+
+
 # Options whose default does not tell their type.
-TYPES: Mapping[str, Expected] = MappingProxyType(
+TYPES: Mapping[str, Any] = MappingProxyType(
     {
-        **OPERATORS,
-        **{"n_offsprings": int, "n_gen": int, "eliminate_duplicates": bool, "weights": list},
-        **{"F": float, "CR": float, "jitter": bool, "prob_mut": PROBABILITY},
-        **{"decomposition": str, "ref_points": list, "pop_per_ref_point": int, "ref_dirs": dict},
+        **{"crossover": Crossover, "mutation": Mutation, "ref_dirs": Directions, "eliminate_duplicates": Flag},
+        **{"n_offsprings": Count, "n_gen": Count, "pop_per_ref_point": Count, "jitter": Flag, "prob_mut": Share},
+        **{"F": Real, "CR": Real, "weights": list[Real], "ref_points": list[Real] | list[list[Real]]},
+        "decomposition": Literal[tuple(DECOMPOSITIONS)],
     }
 )
+EXACT: Mapping[type, Any] = MappingProxyType({bool: Flag, float: Real, str: Text})
 # What evomerge sets, or what is code, results or display.
 OWNED = frozenset(
     {"pop_size", "sampling", "selection", "survival", "repair", "mating", "output", "display", "callback", "archive"}
@@ -57,18 +95,13 @@ OWNED = frozenset(
 )
 
 
-def known_options(algorithm: str) -> dict[str, Expected]:
-    """Return the options of an algorithm with what their values may be, from the signatures of pymoo's classes.
-
-    Raises:
-        OptimiserError: there is no such algorithm.
-    """
+def options_of(algorithm: str) -> type[BaseModel]:
+    """Return a section of the options that an algorithm has, from the signatures of pymoo's classes."""
     from pymoo.core.algorithm import Algorithm
 
-    if algorithm not in ALGORITHMS:
-        raise OptimiserError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, found {algorithm!r}")
     entry = ALGORITHMS[algorithm]
-    known: dict[str, Expected] = {name: TYPES[name] for name in (*entry.required, *entry.extra)}
+    known: dict[str, Any] = {name: (TYPES[name], ...) for name in entry.required}
+    known |= {name: (TYPES[name], None) for name in entry.extra}
     for cls in _class(entry).__mro__:
         if cls is Algorithm:
             break
@@ -76,34 +109,11 @@ def known_options(algorithm: str) -> dict[str, Expected]:
         named = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
         for parameter in named:
             if parameter.name not in OWNED | set(entry.hidden) and (entry.directions or parameter.name != "ref_dirs"):
-                known.setdefault(parameter.name, TYPES.get(parameter.name, type(parameter.default)))
+                kind = TYPES.get(parameter.name, EXACT.get(type(parameter.default), Count))
+                known.setdefault(parameter.name, (kind, None))
         if named and not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return known
-
-
-def check_options(options: Mapping[str, Any], known: Mapping[str, Expected], prefix: str = "") -> None:
-    """Check options meant for pymoo, without building anything.
-
-    Raises:
-        OptimiserError: an unknown option or a value of the wrong type; the message names the key.
-    """
-    for name, value in options.items():
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {prefix + nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-            raise OptimiserError(f"{prefix}{name}: expected an option of pymoo that evomerge passes on; {hint}")
-        expected = known[name]
-        if name == "ref_dirs":
-            check_directions(value)
-        elif name == "decomposition" and value not in DECOMPOSITIONS:
-            raise OptimiserError(f"decomposition: expected one of {', '.join(DECOMPOSITIONS)}, found {value!r}")
-        elif isinstance(expected, Mapping):
-            if not isinstance(value, Mapping):
-                raise OptimiserError(f"{prefix}{name}: expected keys and values such as {{eta: 15}}, found {value!r}")
-            check_options(value, expected, f"{prefix}{name}.")
-        else:
-            _check_value(prefix + name, value, expected)
+    return create_model(f"{algorithm}_options", __config__={**SECTION, "protected_namespaces": ()}, **known)
 
 
 def build_algorithm(name: str, options: Mapping[str, Any], *, population: int | None, n_objectives: int) -> Algorithm:
@@ -111,20 +121,14 @@ def build_algorithm(name: str, options: Mapping[str, Any], *, population: int | 
 
     Args:
         name: in `ALGORITHMS`.
-        options: by pymoo's names.
+        options: by pymoo's names, of the types that `options_of` says.
         population: genomes per generation; None for a size that suits.
         n_objectives: how many losses it is told, at least 1.
 
     Raises:
-        OptimiserError: an unknown option, or a value that pymoo refuses; the message names the key.
+        OptimiserError: a value that pymoo refuses.
     """
-    check_options(options, known_options(name))
     entry = ALGORITHMS[name]
-    if missing := [option for option in entry.required if option not in options]:
-        raise OptimiserError(f"{missing[0]}: expected this option with kind {name}, found nothing")
-    if population is not None and entry.population is None:
-        hint = "the number of ref_dirs is the population" if entry.directions else "it has none"
-        raise OptimiserError(f"population: expected no such key with kind {name}; {hint}")
     arguments = {key: _value(key, value) for key, value in options.items() if key not in ("ref_dirs", "n_gen")}
     size = population or DEFAULT_POPULATION
     if entry.directions:
@@ -186,31 +190,3 @@ def _check_points(points: np.ndarray[Any, Any], n_objectives: int) -> None:
 def _class(entry: Entry) -> type[Algorithm]:
     found: type[Algorithm] = getattr(importlib.import_module(f"pymoo.algorithms.{entry.module}"), entry.name)
     return found
-
-
-def _check_value(key: str, value: object, expected: type | tuple[float, float]) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if expected is bool:
-        if not isinstance(value, bool):
-            raise OptimiserError(f"{key}: expected true or false, found {value!r}")
-    elif isinstance(expected, tuple):
-        low, high = expected
-        if not (is_number and low <= value <= high):  # type: ignore[operator]
-            raise OptimiserError(f"{key}: expected a number in [{low:g}, {high:g}], found {value!r}")
-    elif expected is float:
-        if not is_number:
-            raise OptimiserError(f"{key}: expected a number, found {value!r}")
-    elif expected is str:
-        if not isinstance(value, str):
-            raise OptimiserError(f"{key}: expected text, found {value!r}")
-    elif expected is list:
-        if not _is_numbers(value):
-            raise OptimiserError(f"{key}: expected a list of numbers, or of such lists, found {value!r}")
-    elif not is_number or not isinstance(value, int) or value < 1:
-        raise OptimiserError(f"{key}: expected a whole number of at least 1, found {value!r}")
-
-
-def _is_numbers(value: object) -> bool:
-    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        return False
-    return all(_is_numbers(v) or (isinstance(v, (int, float)) and not isinstance(v, bool)) for v in value)

@@ -15,26 +15,6 @@ from evomerge.optimisers.errors import OptimiserError
 METHODS: Mapping[str, str] = {"das-dennis": "n_partitions", "energy": "n_points"}
 
 
-def check_directions(options: object) -> None:
-    """Check `ref_dirs` of a campaign file.
-
-    Raises:
-        OptimiserError: it is not {method: das-dennis, n_partitions: N} or {method: energy, n_points: N}.
-    """
-    if not isinstance(options, Mapping):
-        raise OptimiserError(f"ref_dirs: expected keys and values such as {{n_partitions: 12}}, found {options!r}")
-    method = options.get("method", "energy" if "n_points" in options else "das-dennis")
-    if method not in METHODS:
-        raise OptimiserError(f"ref_dirs.method: expected one of {', '.join(METHODS)}, found {method!r}")
-    for name, value in options.items():
-        if name == "method":
-            continue
-        if name != METHODS[method]:
-            raise OptimiserError(f"ref_dirs.{name}: expected {METHODS[method]} with method {method}")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptimiserError(f"ref_dirs.{name}: expected a whole number of at least 1, found {value!r}")
-
-
 def reference_directions(options: Mapping[str, Any], *, n_objectives: int, population: int) -> NDArray[np.float64]:
     """Return (n, n_objectives) directions on the unit simplex; deterministic.
 
@@ -44,9 +24,8 @@ def reference_directions(options: Mapping[str, Any], *, n_objectives: int, popul
     one per objective.
 
     Raises:
-        OptimiserError: see `check_directions`, or there are fewer than two objectives.
+        OptimiserError: there are fewer than two objectives.
     """
-    check_directions(options)
     if n_objectives < 2:
         raise OptimiserError(
             f"ref_dirs: expected at least 2 objectives, found {n_objectives}; choose cma_es, ga or de for one objective"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -57,14 +57,10 @@ class StructuredSearch:
             values; as many as the first generation has room for beside the numbers' share.
         weights: objective name -> weight, at least 0, one of them positive.
         seed: names the streams of random numbers, at least 0.
-        population: genomes per generation, at least 4; None is 4 + 3 ln(dim), as CMA-ES has it.
-        discrete: "one_plus_lambda": offspring are mutants of the best; "ga": of two that survived (a quarter of
-            `population`), drawn by binary tournaments and crossed.
-        number_share: what share of a generation varies numbers, in (0, 1); at least two genomes, if there are any.
-        sigma0: initial standard deviation of numbers, in (0, 1].
+        population, discrete, number_share, sigma0: see `evomerge.optimisers.Structured`.
 
     Raises:
-        OptimiserError: an argument is out of range.
+        OptimiserError: there are no starts or no discrete genes, or the weights make no mean.
     """
 
     def __init__(
@@ -83,7 +79,11 @@ class StructuredSearch:
         check_weights(weights)
         if not starts:
             raise OptimiserError("starts: expected at least one genome, found none")
-        _check(structure, population=population, discrete=discrete, number_share=number_share, sigma0=sigma0)
+        if not structure.indicators and not structure.choices:
+            raise OptimiserError(
+                "structured: expected a space with discrete genes (layer_flow, joint, or several operators), found "
+                "none; use cma_es"
+            )
         self._structure, self._weights = structure, dict(weights)
         self._population, self._share = population, number_share
         self._survivors = max(2, population // 4) if discrete == "ga" else 1
@@ -190,19 +190,3 @@ def _start_point(start: Genome, dim: int) -> Genome:
     if point.shape != (dim,) or not ((point >= 0) & (point <= 1)).all():
         raise OptimiserError(f"starts: expected {dim} numbers in [0, 1] each, found {start!r}")
     return point
-
-
-def _check(structure: Structure, *, population: int, discrete: str, number_share: float, sigma0: float) -> None:
-    if not structure.indicators and not structure.choices:
-        raise OptimiserError(
-            "structured: expected a space with discrete genes (layer_flow, joint, or several operators), found none; "
-            "use cma_es"
-        )
-    if population < 4:
-        raise OptimiserError(f"population: expected at least 4, found {population}")
-    if discrete not in get_args(Discrete):
-        raise OptimiserError(f"discrete: expected one of {list(get_args(Discrete))}, found {discrete!r}")
-    if isinstance(number_share, bool) or not isinstance(number_share, int | float) or not 0 < number_share < 1:
-        raise OptimiserError(f"number_share: expected a number between 0 and 1, found {number_share!r}")
-    if isinstance(sigma0, bool) or not isinstance(sigma0, int | float) or not 0 < sigma0 <= 1:
-        raise OptimiserError(f"sigma0: expected a number in (0, 1], found {sigma0!r}")

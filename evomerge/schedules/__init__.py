@@ -9,7 +9,6 @@ from evomerge.schedules.options import (
     HalvingConfig,
     ScheduleConfig,
     ScreenConfig,
-    why_every_answer,
 )
 
-__all__ = ["AllItemsConfig", "HalvingConfig", "ScheduleConfig", "ScreenConfig", "why_every_answer"]
+__all__ = ["AllItemsConfig", "HalvingConfig", "ScheduleConfig", "ScreenConfig"]

@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from evomerge.kinds import checked
+from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 
 if TYPE_CHECKING:
     from evomerge.schedules.all_items import AllItems
@@ -22,14 +25,8 @@ OPTIONS = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True,
 Share: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1)]
 
 
-def as_kind(value: object) -> object:
-    """Read a schedule written as its kind alone."""
-    return {"kind": value} if isinstance(value, str) else value
-
-
-def kind_of(value: object) -> object:
-    """Return the kind of a schedule's options, validated or not."""
-    return value.get("kind", "all_items") if isinstance(value, dict) else getattr(value, "kind", None)
+def _read_after_a_screen(value: object) -> object:
+    return _read(value, ("all_items", "halving"))
 
 
 class AllItemsConfig(BaseModel):
@@ -87,9 +84,8 @@ class ScreenConfig(BaseModel):
     """Search items whose prompts are used; objectives, and the tasks of one, have the same share. The expert for a
     task is its objective's `expert`; where that is left out, the parent that differs most from the others on it."""
     then: Annotated[
-        Annotated[AllItemsConfig, Tag("all_items")] | Annotated[HalvingConfig, Tag("halving")],
-        Discriminator(kind_of),
-        BeforeValidator(as_kind, json_schema_input_type=str | AllItemsConfig | HalvingConfig),
+        AllItemsConfig | HalvingConfig,
+        BeforeValidator(_read_after_a_screen, json_schema_input_type=str | AllItemsConfig | HalvingConfig),
     ] = AllItemsConfig()
     """The schedule of those who go on: all_items or halving."""
 
@@ -103,35 +99,28 @@ class ScreenConfig(BaseModel):
         return Screen(given.archive, screening.budget, screening.divergence, keep=self.keep, then=then)
 
 
-ScheduleConfig: TypeAlias = Annotated[
-    Annotated[AllItemsConfig, Tag("all_items")]
-    | Annotated[HalvingConfig, Tag("halving")]
-    | Annotated[ScreenConfig, Tag("screen")],
-    Discriminator(kind_of),
-    BeforeValidator(as_kind, json_schema_input_type=str | AllItemsConfig | HalvingConfig | ScreenConfig),
-]
-
-# Optimiser -> why each of its candidates has to answer everything at once.
-_NEEDS_EVERY_ANSWER: Mapping[str, str] = MappingProxyType(
-    {
-        "m2n2": "its competition compares candidates item by item",
-        "map": "its surrogates are fitted to values that are equally exact",
-        "nested_map": "its surrogates are fitted to values that are equally exact",
-        "greedy_soup": "every soup is compared with the last one",
-        "nelder_mead": "its steps follow single values",
-        "pattern_search": "its steps follow single values",
-        "direct": "its steps follow single values",
-        "moead": "it learns from one candidate at a time, not from a generation",
-        "g3pcx": "it learns from one candidate at a time, not from a generation",
-    }
+_KINDS: Mapping[str, type[AllItemsConfig] | type[HalvingConfig] | type[ScreenConfig]] = MappingProxyType(
+    {"all_items": AllItemsConfig, "halving": HalvingConfig, "screen": ScreenConfig}
 )
 
 
-def why_every_answer(optimiser: str, options: Mapping[str, Any]) -> str:
-    """Return why an optimiser takes no schedule but all_items; empty where it takes others.
+def _read(value: object, kinds: tuple[str, ...]) -> AllItemsConfig | HalvingConfig | ScreenConfig:
+    if isinstance(value, AllItemsConfig | HalvingConfig | ScreenConfig):
+        return value
+    value = {"kind": value} if isinstance(value, str) else value
+    if not isinstance(value, dict):
+        refuse([mismatch("a mapping", in_words(value))])
+    kind = value.get("kind", "all_items")
+    if kind not in kinds:
+        refuse([mismatch(f"one of {', '.join(kinds)}", in_words(kind), did_you_mean(kind, kinds), at=["kind"])])
+    return checked(_KINDS[kind], {"kind": kind, **value})
 
-    Random search takes them: it waits for nobody, so that all of its candidates are one generation.
-    """
-    if options.get("lq") is True:
-        return "its surrogate is fitted to values that are equally exact"
-    return _NEEDS_EVERY_ANSWER.get(optimiser, "")
+
+def _read_any(value: object) -> AllItemsConfig | HalvingConfig | ScreenConfig:
+    return _read(value, tuple(_KINDS))
+
+
+ScheduleConfig: TypeAlias = Annotated[
+    AllItemsConfig | HalvingConfig | ScreenConfig,
+    BeforeValidator(_read_any, json_schema_input_type=str | AllItemsConfig | HalvingConfig | ScreenConfig),
+]

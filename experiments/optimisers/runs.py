@@ -14,10 +14,9 @@ import yaml
 from evomerge.archive import Archive
 from evomerge.assembly import build_parts, build_pool
 from evomerge.assembly.live_models import with_compute_dtype
-from evomerge.assembly.optimiser import build_optimiser
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
-from evomerge.config import CampaignConfig, dump_campaign, load_campaign, resolved
+from evomerge.config import CampaignConfig, dump_campaign, load_campaign
 from evomerge.front import read_front
 from evomerge.run_directory import RunDirectory
 from evomerge.verification.verifier import Verifier
@@ -59,7 +58,7 @@ def campaign(changes: Mapping[str, Any], *, seed: int, evaluations: int) -> Camp
     file = CAMPAIGN.with_name(".comparison.yaml")  # beside the models and tasks that it names
     file.write_text(yaml.safe_dump(data))
     try:
-        return with_compute_dtype(resolved(load_campaign(file), file.parent))
+        return with_compute_dtype(load_campaign(file))
     finally:
         file.unlink()
 
@@ -71,7 +70,7 @@ def run(name: str, config: CampaignConfig, directory: RunDirectory) -> Run:
         pool = build_pool(parts, directory.root)
         with contextlib.closing(pool):
             limits = Limits(config.budget.evaluations, None)
-            optimiser = build_optimiser(config, parts.space)
+            optimiser = parts.optimiser()
             Campaign(archive, parts.space, optimiser, estimator=parts.estimator, pool=pool, limits=limits).run()
             verified = Verifier(archive, pool, parts.estimator, parts.comparison).verify(3, validation=True)
         means = {row.name: row.mean for row in verified.rows}

@@ -39,7 +39,7 @@ from rich.table import Table
 from evomerge.assembly import Parts, build_parts
 from evomerge.assembly.live_models import build_resident, with_compute_dtype
 from evomerge.candidate import Candidate
-from evomerge.config import load_campaign, resolved
+from evomerge.config import load_campaign
 from evomerge.responses.collect import respondents
 from evomerge.responses.files import KeptRow, kept_rows
 from fitness.engine.language_model import Answer, Completion, Distributions, NextTokens, NextTokensAlong, Request
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    parts = build_parts(with_compute_dtype(resolved(load_campaign(options.campaign), options.campaign.parent)))
+    parts = build_parts(with_compute_dtype(load_campaign(options.campaign)))
     rows = kept_rows(options.responses)
     asked = respondents(parts.space, max(rows) + 1, parts.config.seed)
     merges = [c for c in asked if c.label is None and c.number in rows][: options.models]

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evomerge.optimisers.cma_es import CmaEs
-from evomerge.optimisers.greedy_soup import GreedySoup
+from evomerge.optimisers.cma_es import CmaEsSearch
+from evomerge.optimisers.greedy_soup import GreedySoupSearch
 from evomerge.optimisers.protocol import Optimiser
 from experiments.digit_experts import Digits, Scorer, flat, new_network, splits, trained
 from search_spaces.soup_weights import REACH, Form, SoupWeights
@@ -78,16 +78,16 @@ def soups(seed: int, evaluations: int) -> list[Soup]:
             found.append((float(values.mean()), weights))
         return max(found, key=lambda pair: pair[0])[1], len(found)
 
-    greedy = GreedySoup(_members, n_parents=N, weights=OBJECTIVES)
+    greedy = GreedySoupSearch(_members, n_parents=N, weights=OBJECTIVES)
     made = [
         soup("best single", np.eye(N)[-1], N),
         soup("uniform", np.full(N, 1 / N), 1),
         soup("greedy", *best(greedy, lambda genome: genome / genome.sum(), 2 * N)),
     ]
     for form, sigma0 in (("simplex", 1 / 6), ("affine", 0.05)):
-        cma = CmaEs(N - 1, weights=OBJECTIVES, seed=seed, sigma0=sigma0)
+        cma = CmaEsSearch(N - 1, weights=OBJECTIVES, seed=seed, sigma0=sigma0)
         made.append(soup(f"CMA-ES, {form}", *best(cma, _decoder(form), evaluations)))  # type: ignore[arg-type]
-    cma = CmaEs(N, weights=OBJECTIVES, seed=seed)
+    cma = CmaEsSearch(N, weights=OBJECTIVES, seed=seed)
     free = best(cma, lambda genome: genome / max(genome.sum(), 1e-9), evaluations)
     return [*made, soup("CMA-ES, free weights over their sum", *free)]
 

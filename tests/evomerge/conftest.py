@@ -90,18 +90,12 @@ def campaign_file(tmp_path: Path, family: Family) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, family: Family) -> Path:
     """The directory of a finished, verified run. Read-only."""
-    from rich.console import Console
-
-    from evomerge.commands import results, search
-    from evomerge.config import load_campaign, resolved
-    from evomerge.run_directory import RunDirectory
+    from evomerge.api.search import search
 
     directory = tmp_path_factory.mktemp("finished")
     write_tasks(directory)
     (directory / "campaign.yaml").write_text(yaml.safe_dump(campaign_data(family)))
-    config = resolved(load_campaign(directory / "campaign.yaml"), directory)
-    run = RunDirectory(directory / "run")
-    console = Console(file=sys.stderr)
-    search.run(config, run, console)
-    results.verify(run, console, top=2, as_json=False)
-    return run.root
+    run = search.from_yaml(directory / "campaign.yaml", run_dir=directory / "run")
+    run.verify(top=2)
+    run.report()
+    return run.directory

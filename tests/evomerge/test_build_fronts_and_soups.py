@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from evomerge.assembly.optimiser import build_optimiser, check_optimiser
-from evomerge.config import CampaignConfig, load_campaign
-from evomerge.optimisers.errors import OptimiserError
+from evomerge.config import CampaignConfig, ConfigError, load_campaign
+from evomerge.optimisers import Optimiser, OptimiserError, Problem
 from search_spaces.groups import Groups
 from search_spaces.weight_space import WeightSpace
 
@@ -28,7 +27,12 @@ def config(tmp_path: Path, **sections: Any) -> CampaignConfig:
     }
     path = tmp_path / "campaign.yaml"
     path.write_text(yaml.safe_dump(document))
-    return load_campaign(path, files_must_exist=False)
+    return load_campaign(path)
+
+
+def build_optimiser(found: CampaignConfig, there: WeightSpace) -> Optimiser[Any]:
+    weights = {objective.name: objective.weight for objective in found.objectives}
+    return found.optimiser.build(Problem(there, found.seed, weights, found.budget.evaluations))
 
 
 def space(found: CampaignConfig) -> WeightSpace:
@@ -48,27 +52,37 @@ def space(found: CampaignConfig) -> WeightSpace:
 @pytest.mark.parametrize(
     ("optimiser", "message"),
     [
-        ({"kind": "map", "intial": 20}, "optimiser.intial: expected an option of map; did you mean 'initial'"),
-        ({"kind": "map", "initial": 2}, "initial: expected a whole number of at least 3, found 2"),
-        ({"kind": "map", "batch": True}, "batch: expected a whole number of at least 1, found True"),
+        ({"kind": "map", "intial": 20}, "intial: expected one of .*, found 'intial'; did you mean 'initial'"),
+        ({"kind": "map", "initial": 2}, "initial: expected a number of at least 3, found 2"),
+        ({"kind": "map", "batch": True}, "batch: expected a whole number, found true"),
         ({"kind": "map", "overlap": 1}, "overlap: expected true or false, found 1"),
-        ({"kind": "map", "population": 20}, "optimiser.population: expected none with kind map; write batch"),
-        ({"kind": "nested_map", "per_pair": 3}, "per_pair: expected a whole number of at least 12, found 3"),
-        ({"kind": "nested_map", "preference": 3}, "optimiser.preference: expected objective: weight, found 3"),
-        ({"kind": "nested_map", "preference": {"math": 1}}, r"preference: .* among \['sums', 'words'\], found 'math'"),
+        ({"kind": "map", "population": 20}, "optimiser.population: expected one of kind, warm_start, initial, batch"),
+        ({"kind": "nested_map", "per_pair": 3}, "per_pair: expected a number of at least 12, found 3"),
+        ({"kind": "nested_map", "preference": 3}, "optimiser.preference: expected a mapping, found 3"),
         ({"kind": "nested_map", "preference": {"sums": "high"}}, "preference.sums: expected a number"),
-        ({"kind": "nested_map", "preference": {"sums": 0}}, "weights: expected numbers of at least 0, one of them"),
         ({"kind": "nested_map", "warm_start": ["x.yml"]}, "optimiser.warm_start: expected none with nested_map"),
-        ({"kind": "greedy_soup", "then": "cma_es"}, r"optimiser.then: expected an optimiser such as \{kind: cma_es\}"),
-        ({"kind": "greedy_soup", "then": {"kind": "cma"}}, "optimiser.then.kind: "),
-        ({"kind": "greedy_soup", "then": {"kind": "cma_es", "sigma": 1}}, "sigma: expected an option of pycma"),
+        ({"kind": "greedy_soup", "then": 3}, "optimiser.then: expected a mapping, found 3"),
+        ({"kind": "greedy_soup", "then": {"kind": "m2n2"}}, r"then.kind: expected an optimiser such as \{kind: cma_es"),
+        ({"kind": "greedy_soup", "then": {"kind": "cma"}}, "optimiser.then.kind: expected one of cma_es"),
+        ({"kind": "greedy_soup", "then": {"kind": "cma_es", "sigma": 1}}, "then.sigma: expected an option of pycma"),
     ],
 )
 def test_wrong_options_are_named_before_anything_is_loaded(
     tmp_path: Path, optimiser: dict[str, Any], message: str
 ) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(tmp_path, space=SOUP, optimiser=optimiser)
+
+
+@pytest.mark.parametrize(
+    ("preference", "message"),
+    [({"math": 1.0}, r"preference: .* among \['sums', 'words'\], found 'math'"), ({"sums": 0.0}, "weights: expected")],
+)
+def test_a_preference_is_about_objectives(tmp_path: Path, preference: dict[str, float], message: str) -> None:
+    nested = {"kind": "nested_map", "preference": preference}
+    found = config(tmp_path, space={**SOUP, "operator": "linear"}, optimiser=nested)
     with pytest.raises(OptimiserError, match=message):
-        check_optimiser(config(tmp_path, space=SOUP, optimiser=optimiser))
+        build_optimiser(found, space(found))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +96,6 @@ def test_wrong_options_are_named_before_anything_is_loaded(
 )
 def test_right_options_are_taken(tmp_path: Path, optimiser: dict[str, Any]) -> None:
     found = config(tmp_path, space=SOUP, optimiser=optimiser)
-    check_optimiser(found)
     assert len(build_optimiser(found, space(found)).ask(1)) == 1
 
 

@@ -1,13 +1,13 @@
 """Bad campaign files: each is refused with the key, the line, what was expected and what was found."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from evomerge.config import CampaignConfig, ConfigError, genes, load_campaign
-from evomerge.config.optimisers import OptimiserConfig
-from evomerge.config.spaces import WeightsSpaceConfig
+from evomerge.config import CampaignConfig, ConfigError, load_campaign
+from evomerge.optimisers.registry import OPTIMISERS
+from evomerge.spaces import Weights
+from evomerge.spaces.genes import SEARCHED
 from search_spaces.operators.registry import find_operator
 
 GOOD = """\
@@ -29,8 +29,8 @@ workers: {backend: ray, count: 2}
 seed: 0
 export: {dtype: bfloat16}
 """
-OPERATORS = f"one of {', '.join(genes.OPERATORS)}"
-KINDS = f"one of {', '.join(get_args(OptimiserConfig.model_fields['kind'].annotation))}"
+OPERATORS = f"one of {', '.join(SEARCHED)}"
+KINDS = f"one of {', '.join(OPTIMISERS.names)}"
 KEYS = f"one of {', '.join(CampaignConfig.model_fields)}"
 TIES_GENES = f"one of {', '.join(find_operator('ties').kinds)}"
 
@@ -60,7 +60,7 @@ def test_the_file_that_the_bad_ones_are_made_from_is_good(tmp_path: Path) -> Non
         ("ties", "[ties, tise]", f"6: space.operator[1]: expected {OPERATORS}, found 'tise'; did you mean 'ties'?"),
         ("ties", "[]", "6: space.operator: expected at least 1 in the list, found []"),
         ("  operator:", "  operater:", "6: space.operater: expected one of "
-         f"{', '.join(WeightsSpaceConfig.model_fields)}, found 'operater'; did you mean 'operator'?"),
+         f"{', '.join(Weights.model_fields)}, found 'operater'; did you mean 'operator'?"),
         ("weight: [", "weigth: [", f"8: space.genes.weigth: expected {TIES_GENES}, found 'weigth'; "
          "did you mean 'weight'?"),
         ("weight: [", "t: [", f"8: space.genes.t: expected {TIES_GENES}, found 't'; "
@@ -108,9 +108,9 @@ def test_the_file_that_the_bad_ones_are_made_from_is_good(tmp_path: Path) -> Non
         ("nsga2", "randm", f"13: optimiser.kind: expected {KINDS}, found 'randm'; did you mean 'random'?"),
         ("kind: nsga2, ", "", "13: optimiser.kind: expected this key, found nothing"),
         ("24", "1", "13: optimiser.population: expected a number of at least 2, found 1"),
-        ("population: 24", "popualtion: 24", "13: optimiser.popualtion: expected an option of the library, found "
+        ("population: 24", "popualtion: 24", "13: optimiser.popualtion: expected an option of pymoo, found "
          "'popualtion'; did you mean 'population'?"),
-        ("population: 24", "pop_size: 24", "13: optimiser.pop_size: expected an option of the library, found "
+        ("population: 24", "pop_size: 24", "13: optimiser.pop_size: expected an option of pymoo, found "
          "'pop_size'; write population"),
         ("400", "0", "14: budget.evaluations: expected a number of at least 1, found 0"),
         ("400", "many", "14: budget.evaluations: expected a whole number, found 'many'"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evomerge.config import CampaignConfig, load_campaign, resolved
+from evomerge.config import CampaignConfig, load_campaign
 from evomerge.config.changes import past_changing
 from tests.evomerge.test_config_errors import GOOD, refused_text
 
@@ -29,7 +29,7 @@ def test_experts_prompts_and_python_tasks_are_read_and_resolved(tmp_path: Path) 
     data = {**MINIMAL, "objectives": [{"name": "all", "tasks": tasks, "expert": "a"}]}
     data["prompts"] = {"apply_chat_template": "tool_use", "system_instruction": "be brief", "num_fewshot": 0}
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(data))
-    config = resolved(load_campaign(tmp_path / "campaign.yaml"), tmp_path)
+    config = load_campaign(tmp_path / "campaign.yaml")
     assert config.objectives[0].expert == "a"
     assert config.objectives[0].tasks == (
         f"{tmp_path}/words.jsonl:js_divergence", f"python:{tmp_path}/checks.py:digits", *tasks[2:]
@@ -116,7 +116,8 @@ def test_a_wrong_constraint_is_named(tmp_path: Path, written: str, message: str)
 
 
 def test_a_reduced_benchmark_is_a_file_or_more(tmp_path: Path) -> None:
-    short = resolved(campaign(reduced="benchmark.json"), tmp_path).reduced
+    data = {**MINIMAL, "reduced": "benchmark.json"}
+    short = CampaignConfig.model_validate(data, context={"directory": tmp_path}).reduced
     assert short is not None
     assert (short.file, short.items, short.estimator) == (str(tmp_path / "benchmark.json"), None, "auto")
     long = campaign(reduced={"file": "b.json", "items": 30, "estimator": "gmp-irt"}).reduced

@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from evomerge.config import ConfigError, load_campaign
-from evomerge.config.spaces import WeightsSpaceConfig
+from evomerge.spaces import Weights
 
 
-def space_of(tmp_path: Path, **section: Any) -> WeightsSpaceConfig:
+def space_of(tmp_path: Path, **section: Any) -> Weights:
     document = {"parents": ["a", "b", "c"], "objectives": [{"name": "o", "tasks": ["gsm8k"]}], "space": section}
     path = tmp_path / "campaign.yaml"
     path.write_text(yaml.safe_dump(document))
     space = load_campaign(path, files_must_exist=False).space
-    assert isinstance(space, WeightsSpaceConfig)
+    assert isinstance(space, Weights)
     return space
 
 

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from evomerge.archive import Archive
 from evomerge.assembly import MakeWorker, build_parts, build_pool, build_worker
 from evomerge.candidate import Candidate, Scored
-from evomerge.config import load_campaign, resolved
+from evomerge.config import dump_campaign, load_campaign
 from fitness.scores import Budget
 from tests.conftest import Family
 from tests.evomerge.conftest import Outcome
@@ -75,7 +75,7 @@ def test_every_objective_is_searched_and_verified(evomerge: Command, campaign: C
 
 def test_a_recipe_scores_the_same_whatever_was_scored_before(campaign: Callable[..., Path]) -> None:
     path = campaign()
-    parts = build_parts(resolved(load_campaign(path), path.parent))
+    parts = build_parts(load_campaign(path))
     worker = build_worker(parts)
     orders = (("alpha", "beta", "uniform mean"), ("uniform mean", "beta", "alpha"))
     first, second = ({n: worker.evaluate(alone(parts, n), Budget("search")) for n in order} for order in orders)
@@ -87,9 +87,12 @@ def test_a_recipe_scores_the_same_whatever_was_scored_before(campaign: Callable[
 
 def test_a_worker_made_elsewhere_gives_the_same_scores(campaign: Callable[..., Path]) -> None:
     path = campaign()
-    config = resolved(load_campaign(path), path.parent)
+    config = load_campaign(path)
     parts = build_parts(config)
-    one, other = (w.evaluate(alone(parts, "beta"), Budget("test")) for w in (build_worker(parts), MakeWorker(config)()))
+    one, other = (
+        w.evaluate(alone(parts, "beta"), Budget("test"))
+        for w in (build_worker(parts), MakeWorker(dump_campaign(config))())
+    )
     assert isinstance(one, Scored)
     assert isinstance(other, Scored)
     assert one.scores == other.scores
@@ -98,7 +101,7 @@ def test_a_worker_made_elsewhere_gives_the_same_scores(campaign: Callable[..., P
 @pytest.mark.slow
 def test_a_ray_worker_gives_the_same_scores(campaign: Callable[..., Path], tmp_path: Path) -> None:
     path = campaign(workers={"backend": "ray", "count": 1})
-    parts = build_parts(resolved(load_campaign(path), path.parent))
+    parts = build_parts(load_campaign(path))
     here = build_worker(parts).evaluate(alone(parts, "beta"), Budget("search"))
     pool = build_pool(parts, tmp_path / "run")
     try:

@@ -12,7 +12,7 @@ import yaml
 
 from evomerge.archive import Archive
 from evomerge.assembly import build_parts
-from evomerge.config import load_campaign, resolved
+from evomerge.config import load_campaign
 from fitness.estimators import MeanEstimator
 from fitness.estimators.reduced import ReducedEstimator
 from fitness.irt.reduced_benchmark import ReducedBenchmark
@@ -121,7 +121,7 @@ def test_generations_are_halved_by_p_irt_on_growing_parts_of_all_search_items(re
     done = evomerge("run", file, "--run-dir", tmp_path / "run")
     assert done.code == 0, done.err
     benchmark = ReducedBenchmark.read(reduced / "benchmark.json")
-    parts = build_parts(resolved(load_campaign(file), file.parent))
+    parts = build_parts(load_campaign(file))
     p_irt = ReducedEstimator(
         benchmark, parts.objectives, estimator="p-irt", task_of=parts.fitness.task_of, splits=parts.fitness.splits
     )
@@ -140,7 +140,7 @@ def test_generations_are_halved_by_p_irt_on_growing_parts_of_all_search_items(re
 def test_halving_takes_the_items_and_the_estimator_that_the_file_names(reduced, merges):
     chosen = {"file": "benchmark.json", "items": 8, "estimator": "mean"}
     file = campaign(reduced, merges, reduced=chosen, schedule="halving")
-    parts = build_parts(resolved(load_campaign(file), file.parent))
+    parts = build_parts(load_campaign(file))
     benchmark = ReducedBenchmark.read(reduced / "benchmark.json")
     items = parts.search_budget.items
     assert items == tuple(item for item in benchmark.items if item in benchmark.items_for(8))

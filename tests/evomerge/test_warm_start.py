@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,12 @@ import pytest
 import yaml
 
 from evomerge.archive import Archive, Asked
-from evomerge.assembly.optimiser import build_optimiser
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.campaign.warm_start import WarmStart, warm_start
-from evomerge.config import CampaignConfig, load_campaign, resolved
+from evomerge.config import CampaignConfig, load_campaign
 from evomerge.front import read_front
-from evomerge.optimisers.errors import OptimiserError
+from evomerge.optimisers import Problem
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.workers.in_process import InProcessPool
 from search_spaces.errors import SpaceError
@@ -153,31 +153,27 @@ def test_optimisers_begin_at_the_start_points(kind: str) -> None:
     )
     rng = np.random.default_rng(0)
     starts = [rng.random(space.dim) for _ in range(3)]
-    genomes = np.array(build_optimiser(config, space, starts).ask(24))
+    problem = Problem(space, 0, {"x": 1.0, "y": 1.0}, 100, tuple(starts))
+    genomes = np.array(config.optimiser.build(problem).ask(24))
     if kind == "cma_es":
         assert np.mean(genomes, axis=0) == pytest.approx(starts[0], abs=0.03)
     else:
         assert genomes[:3].tolist() == [start.tolist() for start in starts]
-    assert build_optimiser(config, space).ask(1)[0] == pytest.approx(np.full(space.dim, 0.5), abs=0.05)
+    (first,) = config.optimiser.build(replace(problem, given=())).ask(1)
+    assert first == pytest.approx(np.full(space.dim, 0.5), abs=0.05)
 
 
 def test_x0_and_warm_start_contradict_each_other(tmp_path: Path) -> None:
-    data = yaml.safe_load(GOOD.replace("{kind: nsga2, population: 24}", "{kind: cma_es, x0: 0.3, warm_start: r.json}"))
-    config = CampaignConfig.model_validate(data)
-    space = WeightSpace(
-        config.sources, "base", n_layers=4, operators=("ties",), groups=Groups(2), genes={"weight": (0.0, 1.0)}
-    )
-    with pytest.raises(OptimiserError, match="x0: expected no such key beside warm_start"):
-        build_optimiser(config, space)
+    text = GOOD.replace("{kind: nsga2, population: 24}", "{kind: cma_es, x0: 0.3, warm_start: r.json}")
+    assert "13: optimiser.x0: expected no such key beside warm_start, found 0.3" in refused_text(tmp_path, text)
 
 
 def test_paths_are_checked_and_resolved(tmp_path: Path) -> None:
     (tmp_path / "merge.yml").touch()
     text = GOOD.replace("{kind: nsga2, population: 24}", "{kind: nsga2, warm_start: merge.yml}")
     (tmp_path / "good.yaml").write_text(text)
-    config = resolved(load_campaign(tmp_path / "good.yaml"), tmp_path)
+    config = load_campaign(tmp_path / "good.yaml")
     assert config.optimiser.warm_start == (str(tmp_path / "merge.yml"),)
-    assert "warm_start" not in config.optimiser.options
     message = f"expected a recipe file or the directory of a run, found nothing at {tmp_path}/merg.yml"
     assert refused_text(tmp_path, text.replace("merge.yml", "merg.yml")) == (
         f"campaign.yaml:13: optimiser.warm_start: {message}; did you mean 'merge.yml'?"

@@ -10,9 +10,9 @@ from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.optimisers.amortised_pareto import AmortisedPareto
-from evomerge.optimisers.cma_es import CmaEs
-from evomerge.optimisers.greedy_soup import GreedySoup
-from evomerge.optimisers.m2n2 import M2N2
+from evomerge.optimisers.cma_es import CmaEsSearch
+from evomerge.optimisers.greedy_soup import GreedySoupSearch
+from evomerge.optimisers.m2n2 import M2N2Search
 from evomerge.optimisers.nested_pareto import NestedPareto
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
@@ -25,24 +25,24 @@ from tests.evomerge.toy_niches import ToyNiches, toy_crossover
 
 QUICK = FrontSearch(population=12, generations=4)
 OPTIMISERS = {
-    "cma_es": lambda: CmaEs(2, weights={"sums": 1.0, "words": 1.0}, seed=3),
+    "cma_es": lambda: CmaEsSearch(2, weights={"sums": 1.0, "words": 1.0}, seed=3),
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
-    "m2n2": lambda: M2N2(toy_crossover(), seed=3, population=6),
+    "m2n2": lambda: M2N2Search(toy_crossover(), seed=3, population=6),
 }
 
 # Optimisers that are killed in slow tests only.
 MORE_OPTIMISERS = {
-    "lq_cma_es": lambda: CmaEs(2, weights={"sums": 1.0, "words": 1.0}, seed=3, lq=True),
+    "lq_cma_es": lambda: CmaEsSearch(2, weights={"sums": 1.0, "words": 1.0}, seed=3, lq=True),
     "map": lambda: AmortisedPareto(2, n_objectives=2, seed=3, search=QUICK),
     "nested_map": lambda: NestedPareto([(0.0, 1.0)] * 2, preference={"sums": 1, "words": 1}, seed=3, search=QUICK),
-    "greedy_soup": lambda: GreedySoup(
+    "greedy_soup": lambda: GreedySoupSearch(
         lambda members: np.array([float(parent in members) for parent in range(2)]),
         n_parents=2,
         weights={"sums": 1.0, "words": 1.0},
         then=RandomSearch(2, seed=3),
     ),
-    "bipop": lambda: CmaEs(2, weights={"sums": 1.0, "words": 1.0}, seed=3, population=4, restarts="bipop"),
+    "bipop": lambda: CmaEsSearch(2, weights={"sums": 1.0, "words": 1.0}, seed=3, population=4, restarts="bipop"),
     **{
         name: lambda name=name: PymooOptimiser(2, n_objectives=2, seed=3, algorithm=name)
         for name in ("nsga3", "moead", "sms_emoa", "de", "pso", "isres", "nelder_mead", "pattern_search")
@@ -52,7 +52,7 @@ MORE_OPTIMISERS = {
 
 def campaign(archive: Archive, optimiser: Optimiser, pool: WorkerPool, evaluations: int, **options: object) -> Campaign:
     limits = Limits(evaluations)
-    space = ToyNiches() if isinstance(optimiser, M2N2) else ToySpace()
+    space = ToyNiches() if isinstance(optimiser, M2N2Search) else ToySpace()
     return Campaign(archive, space, optimiser, estimator=ToyEstimator(), pool=pool, limits=limits, **options)
 
 

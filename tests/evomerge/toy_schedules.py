@@ -14,7 +14,7 @@ from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Scored
-from evomerge.optimisers.cma_es import CmaEs
+from evomerge.optimisers.cma_es import CmaEsSearch
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
@@ -35,7 +35,7 @@ DIFFICULTIES = np.random.default_rng(5).random(len(ITEMS)).tolist()
 BUDGET = Budget("search", ITEMS)
 
 OPTIMISERS = {
-    "cma_es": lambda: CmaEs(2, weights=WEIGHTS, seed=3, population=8),
+    "cma_es": lambda: CmaEsSearch(2, weights=WEIGHTS, seed=3, population=8),
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
 }

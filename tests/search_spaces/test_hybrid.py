@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evomerge.testing.search_space_contract import SearchSpaceContract, immutable_fixtures
 from search_spaces.errors import SpaceError
 from search_spaces.flow import Flow
 from search_spaces.groups import Groups, locate, matches
@@ -15,7 +16,6 @@ from search_spaces.layer_path import MERGED, path_text
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
 from search_spaces.weight_space import WeightSpace
 from search_spaces.weights.sources import with_layer
-from tests.contracts.search_space_contract import SearchSpaceContract, immutable_fixtures
 
 PARENTS = {name: ParentSource(f"models/{name}") for name in ("base", "words", "sums")}
 N_LAYERS = 4

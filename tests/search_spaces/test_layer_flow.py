@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evomerge.testing.search_space_contract import SearchSpaceContract, immutable_fixtures
 from search_spaces.errors import SpaceError
 from search_spaces.flow import Flow
 from search_spaces.layer_flow import LayerFlowSpace
 from search_spaces.layer_path import Step, path_text, steps_of
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
-from tests.contracts.search_space_contract import SearchSpaceContract, immutable_fixtures
 
 PARENTS = {name: ParentSource(f"models/{name}") for name in ("alpha", "beta")}
 DEPTHS = {"alpha": 4, "beta": 3}

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evomerge.testing.search_space_contract import SearchSpaceContract, immutable_fixtures
 from search_spaces.errors import SpaceError
 from search_spaces.groups import Groups, matches
 from search_spaces.operators.registry import OPERATORS, check_rule
 from search_spaces.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.soup_weights import CONTRAST
 from search_spaces.weight_space import WeightSpace
-from tests.contracts.search_space_contract import SearchSpaceContract, immutable_fixtures
 
 PARENTS = {name: ParentSource(f"models/{name}") for name in ("base", "words", "sums")}
 NAMES = [

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evomerge.optimisers.cma_es import CmaEs
+from evomerge.optimisers.cma_es import CmaEsSearch
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.pymoo_catalogue import ALGORITHMS
 from evomerge.optimisers.random_search import RandomSearch
-from tests.contracts.optimiser_contract import drive
+from evomerge.testing.optimiser_contract import drive
 from tests.evomerge.optimisers.test_every_pymoo_algorithm import arguments
 from tests.evomerge.optimisers.test_structured import make as structured
 
@@ -29,8 +29,8 @@ GOLDEN = Path(__file__).parent / "golden" / "optimisers.json"
 WEIGHTS = {"left": 1.0, "right": 1.0}
 
 
-def cma(**options: Any) -> Callable[[], CmaEs]:
-    return lambda: CmaEs(3, weights=WEIGHTS, seed=0, **options)
+def cma(**options: Any) -> Callable[[], CmaEsSearch]:
+    return lambda: CmaEsSearch(3, weights=WEIGHTS, seed=0, **options)
 
 
 OPTIMISERS: dict[str, Callable[[], Any]] = {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from evomerge.optimisers.errors import OptimiserError
-from evomerge.optimisers.greedy_soup import GreedySoup
+from evomerge.optimisers.greedy_soup import GreedySoupSearch
 from evomerge.optimisers.random_search import RandomSearch
-from tests.contracts.optimiser_contract import Genome, OptimiserContract, evaluation, failure
+from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation, failure
 
 
 def membership(n: int, members: tuple[int, ...]) -> Genome:
@@ -18,13 +18,13 @@ def membership(n: int, members: tuple[int, ...]) -> Genome:
     return np.array([0.9 if i in members else 0.1 for i in range(n)])
 
 
-def greedy_then_random(dim: int, seed: int) -> GreedySoup:
+def greedy_then_random(dim: int, seed: int) -> GreedySoupSearch:
     return soup(dim, then=RandomSearch(dim, seed=seed))
 
 
-def soup(n: int, **arguments: Any) -> GreedySoup:
+def soup(n: int, **arguments: Any) -> GreedySoupSearch:
     weights = {"left": 1.0, "right": 1.0}
-    return GreedySoup(lambda members: membership(n, members), n_parents=n, **{"weights": weights, **arguments})
+    return GreedySoupSearch(lambda members: membership(n, members), n_parents=n, **{"weights": weights, **arguments})
 
 
 class TestGreedySoup(OptimiserContract):
@@ -37,7 +37,7 @@ class TestGreedySoup(OptimiserContract):
         assert not np.array_equal(*seeds)
 
     @staticmethod
-    def continued(optimiser: GreedySoup, n: int) -> list[Genome]:
+    def continued(optimiser: GreedySoupSearch, n: int) -> list[Genome]:
         genomes: list[Genome] = []
         while len(genomes) < n:
             new = list(optimiser.ask(1))

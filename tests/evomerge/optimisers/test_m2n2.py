@@ -13,11 +13,9 @@ import pytest
 
 from evomerge.candidate import Candidate, Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
-from evomerge.optimisers.m2n2 import M2N2
+from evomerge.optimisers.m2n2 import M2N2Search
 from evomerge.optimisers.niches import Competition
-from fitness.scores import Estimate, ItemScores
-from search_spaces.genealogy.individual import Individual
-from tests.contracts.optimiser_contract import (
+from evomerge.testing.optimiser_contract import (
     RECIPE,
     Make,
     OptimiserContract,
@@ -28,6 +26,8 @@ from tests.contracts.optimiser_contract import (
     infeasible,
     outcomes_of,
 )
+from fitness.scores import Estimate, ItemScores
+from search_spaces.genealogy.individual import Individual
 from tests.evomerge.optimisers.breeding import genealogies, stored
 from tests.evomerge.toy_niches import LAYOUT, toy_crossover
 
@@ -122,7 +122,9 @@ def outcome(proposal: int, genome: Any, scores: Sequence[float], violation: floa
     return Evaluation(candidate, Estimate("search", ()), items, violation)
 
 
-def told(*rows: Sequence[float], population: int = 3, violations: Sequence[float] = (), **options: Any) -> M2N2[Any]:
+def told(
+    *rows: Sequence[float], population: int = 3, violations: Sequence[float] = (), **options: Any
+) -> M2N2Search[Any]:
     """Return an optimiser that was told a row of item scores for each of its first proposals."""
     optimiser = stored(dim=8, seed=0, population=population, **options)
     violations = list(violations) or [0.0] * len(rows)
@@ -132,7 +134,7 @@ def told(*rows: Sequence[float], population: int = 3, violations: Sequence[float
     return optimiser
 
 
-def proposals(optimiser: M2N2[Any]) -> list[int]:
+def proposals(optimiser: M2N2Search[Any]) -> list[int]:
     return [member.proposal for member in optimiser.members]
 
 
@@ -231,7 +233,7 @@ def test_wrong_arguments_are_named(options: dict[str, Any], message: str) -> Non
 
 def golden_run() -> list[dict[str, Any]]:
     """Return 40 individuals of a search whose scores are bits of their own coefficients."""
-    optimiser = M2N2(toy_crossover(), seed=7, population=8, competition=Competition(capacity="max"))
+    optimiser = M2N2Search(toy_crossover(), seed=7, population=8, competition=Competition(capacity="max"))
     run: list[dict[str, Any]] = []
     while len(run) < 40:
         new = optimiser.ask(3)

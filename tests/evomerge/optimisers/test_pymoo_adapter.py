@@ -16,10 +16,9 @@ from pymoo.optimize import minimize
 
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.pymoo_adapter import PymooOptimiser
-from evomerge.optimisers.pymoo_options import check_options, known_options
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.seeds import stream_seed
-from tests.contracts.optimiser_contract import Genome, OptimiserContract, evaluation, failure
+from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation, failure
 
 ARGUMENTS: dict[str, Any] = {"dim": 3, "n_objectives": 2, "seed": 0, "population": 10}
 
@@ -168,32 +167,11 @@ def test_options_change_the_search() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"crosover": {}}, "crosover: expected an option of pymoo.*did you mean 'crossover'"),
-        ({"crossover": {"etta": 3}}, "crossover.etta: .*did you mean 'crossover.eta'"),
-        ({"zzz": 1}, "zzz: .*known are crossover, mutation, n_offsprings, eliminate_duplicates"),
-        ({"crossover": 15}, "crossover: expected keys and values"),
-        ({"mutation": {"eta": "high"}}, r"mutation.eta: expected a number in \[1, 1000\], found 'high'"),
-        ({"crossover": {"prob": 1.5}}, r"crossover.prob: expected a number in \[0, 1\], found 1.5"),
-        ({"n_offsprings": 0}, "n_offsprings: expected a whole number of at least 1, found 0"),
-        ({"n_offsprings": True}, "n_offsprings: expected a whole number of at least 1, found True"),
-        ({"eliminate_duplicates": 1}, "eliminate_duplicates: expected true or false, found 1"),
-    ],
-)
-def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptimiserError, match=message):
-        check_options(options, known_options("nsga2"))
-
-
-@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"dim": 0}, "dim: expected at least 1, found 0"),
         ({"n_objectives": 0}, "n_objectives: expected at least 1, found 0"),
         ({"population": 1}, "population: expected at least 2, found 1"),
-        ({"algorithm": "nsga4"}, "algorithm: expected one of nsga2, .*found 'nsga4'"),
-        ({"options": {"pop_size": 4}}, "pop_size: expected an option of pymoo"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.random_search import RandomSearch
-from tests.contracts.optimiser_contract import OptimiserContract
+from evomerge.testing.optimiser_contract import OptimiserContract
 
 
 class TestRandomSearch(OptimiserContract):

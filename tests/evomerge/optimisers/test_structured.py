@@ -8,16 +8,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from evomerge.candidate import Evaluation, Failure
-from evomerge.optimisers.cma_es import CmaEs
+from evomerge.optimisers.cma_es import CmaEsSearch
 from evomerge.optimisers.discrete_variation import DiscreteVariation
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.structured import StructuredSearch
+from evomerge.optimisers.structured_kind import Structured
 from evomerge.seeds import stream
+from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation, failure
 from search_spaces.structure import OFF, ON, Structure
-from tests.contracts.optimiser_contract import Genome, OptimiserContract, evaluation, failure
 
 WEIGHTS = {"left": 1.0, "right": 1.0}
 
@@ -76,7 +78,7 @@ def test_choices_and_numbers_are_found_sooner_than_by_a_flat_search(discrete: An
         start = np.repeat([0.3, 0.5], 30)
         mine = StructuredSearch(structure, [start], weights={"a": 1.0}, seed=seed, discrete=discrete)
         best.append(max(search(mine, value, 500)[1]))
-        flat.append(max(search(CmaEs(60, weights={"a": 1.0}, seed=seed, x0=start), value, 500)[1]))
+        flat.append(max(search(CmaEsSearch(60, weights={"a": 1.0}, seed=seed, x0=start), value, 500)[1]))
     assert min(best) > max(0.87, *flat)
 
 
@@ -170,16 +172,20 @@ def test_every_offspring_differs_in_its_choices_and_most_mutations_are_small() -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"population": 3}, "population: expected at least 4, found 3"),
-        ({"discrete": "annealing"}, "discrete: expected one of"),
-        ({"number_share": 1.0}, "number_share: expected a number between 0 and 1, found 1.0"),
-        ({"sigma0": True}, "sigma0: expected a number"),
-        ({"weights": {"a": 0.0}}, "weights: expected"),
+        ({"population": 3}, "greater than or equal to 4"),
+        ({"discrete": "annealing"}, "'ga' or 'one_plus_lambda'"),
+        ({"number_share": 1.0}, "less than 1"),
+        ({"sigma0": True}, "valid number"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptimiserError, match=message):
-        StructuredSearch(structure_of(12), [np.full(12, 0.5)], **{"weights": WEIGHTS, "seed": 0, **options})
+    with pytest.raises(ValidationError, match=f"(?s){next(iter(options))}.*{message}"):
+        Structured(**options)
+
+
+def test_weights_that_make_no_mean_are_refused() -> None:
+    with pytest.raises(OptimiserError, match="weights: expected"):
+        StructuredSearch(structure_of(12), [np.full(12, 0.5)], weights={"a": 0.0}, seed=0)
 
 
 def test_a_space_without_choices_is_refused() -> None:

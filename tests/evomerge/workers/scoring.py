@@ -11,36 +11,24 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
 from evomerge.candidate import Candidate, Done, Scored
+from evomerge.testing import toy_worker
+from evomerge.testing.toy_worker import ITEM_IDS, ItemFitness, make_candidate  # noqa: F401 (for the tests)
 from evomerge.workers.worker import Worker
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores
 from search_spaces.errors import SpaceError
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule
-
-ITEM_IDS = ("words/0", "words/1", "words/2")
+from search_spaces.recipe import Recipe
 
 
-def make_candidate(number: int, behaviour: str = "linear", *, where: Path | str = "base", genome: Any = None):
-    """Make a candidate whose operator's name says what it does to `SeededResident` or `ItemFitness`."""
-    recipe = Recipe({"base": ParentSource(str(where))}, "base", (Rule(behaviour, (Input("base"),)),), seed=number)
-    return Candidate(number, recipe, proposal=number, genome=genome)
-
-
-class SeededResident:
-    """A model of one weight: the recipe's seed."""
-
-    def __init__(self) -> None:
-        self.model = SimpleNamespace(weight=0.0)
+class SeededResident(toy_worker.SeededResident):
+    """A model of one weight, which may also end its process or keep it waiting."""
 
     def become(self, recipe: Recipe) -> None:
         behaviour, where = recipe.rules[0].operator, Path(recipe.parents["base"].model)
-        if behaviour == "unmergeable":
-            raise SpaceError("operator: expected one that exists,\n found 'unmergeable'")
         if behaviour == "kills its process" or (behaviour == "kills its process once" and not where.exists()):
             where.touch() if where.parent.is_absolute() else None
             os.kill(os.getpid(), signal.SIGKILL)
@@ -53,7 +41,7 @@ class SeededResident:
                 time.sleep(0.01)
         if behaviour == "leaves":
             raise SystemExit(3)
-        self.model.weight = -1.0 if behaviour == "unscorable" else float(recipe.seed)
+        super().become(recipe)
 
 
 class AssemblingResident(SeededResident):
@@ -70,18 +58,6 @@ class AssemblingResident(SeededResident):
             models.append(SimpleNamespace(weight=self.model.weight))
         self.assembled_at_once.append(len(models))
         return models
-
-
-class ItemFitness:
-    """Scores item i of a model with weight w as 1 / (1 + w + i)."""
-
-    item_ids = ITEM_IDS
-
-    def evaluate(self, model: SimpleNamespace, budget: Budget) -> ItemScores:
-        if model.weight < 0:
-            raise FitnessError("unscorable: expected a weight of at least 0, found a negative one")
-        ids = budget.items or ITEM_IDS
-        return ItemScores(ids, np.array([1 / (1 + model.weight + ITEM_IDS.index(i)) for i in ids]))
 
 
 class JointItemFitness(ItemFitness):

@@ -25,7 +25,7 @@ from pathlib import Path
 from evomerge.candidate import Failure, Scored
 from evomerge.workers.errors import WorkerSetupError
 from evomerge.workers.ray_pool import RayPool, ray
-from tests.contracts.worker_pool_contract import BUDGET, score_all
+from evomerge.testing.worker_pool_contract import BUDGET, score_all
 from tests.evomerge.workers.scoring import *
 logging.getLogger("evomerge").addHandler(logging.NullHandler())
 run_dir = Path(sys.argv[1])

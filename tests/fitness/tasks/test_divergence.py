@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from torch import nn
 
+from evomerge.testing.fitness_contract import FitnessContract
 from fitness.engine.language_model import Distributions, NextTokens
 from fitness.engine.tokenizer import load_tokenizer
 from fitness.errors import FitnessError
@@ -20,7 +21,6 @@ from fitness.tasks.divergence import DivergenceTask, js_divergence
 from fitness.tasks.items import ExactMatch, MultipleChoice, Text
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite
-from tests.contracts.fitness_contract import FitnessContract
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
 
 SHARES = {"search": 0.5, "validation": 0.2, "test": 0.3}

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from evomerge.testing.fitness_contract import FitnessContract
 from fitness.engine.tokenizer import load_tokenizer
 from fitness.errors import FitnessError
 from fitness.scores import Budget
 from fitness.tasks.python_callable import PythonTask, load_function
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite, evaluate_tasks
-from tests.contracts.fitness_contract import FitnessContract
 from tests.fitness.conftest import arithmetic, write_jsonl
 
 LETTERS = '''

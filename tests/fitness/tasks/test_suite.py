@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from evomerge.testing.fitness_contract import FitnessContract
 from fitness.engine.tokenizer import load_tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
@@ -17,7 +18,6 @@ from fitness.tasks.items import MultipleChoice, Task
 from fitness.tasks.python_callable import PythonTask
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite, evaluate_tasks
-from tests.contracts.fitness_contract import FitnessContract
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
 from tests.fitness.engine.paths import along, make_bank
 

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import strategies as st
 from torch import Tensor
 
+from evomerge.testing.search_space_contract import SearchSpaceContract
 from search_spaces.errors import SpaceError
 from search_spaces.genealogy.individual import Individual
 from search_spaces.genealogy.niche_space import NicheSpace
@@ -28,7 +29,6 @@ from search_spaces.weights.piecewise import flat_layout
 from search_spaces.weights.resident import ResidentModel
 from search_spaces.weights.sources import output_names
 from tests.conftest import Family, make_family
-from tests.contracts.search_space_contract import SearchSpaceContract
 from tests.search_spaces.genealogy.test_individual import individuals
 from tests.search_spaces.weights.recipes import copy_of, opened, recipe
 

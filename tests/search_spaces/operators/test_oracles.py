@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from evomerge.testing.operator_contract import OperatorContract, operands_for
 from search_spaces.operators import operator
 from search_spaces.operators.registry import OPERATORS, Operator
 from search_spaces.recipe import Input, Parameter, Rule
-from tests.contracts.operator_contract import OperatorContract, operands_for
 from tests.search_spaces.operators.merging import example, merge, operands
 
 # A sum of N equal task vectors is not one of them, however weighted: claims and competitions count, spectra are sums.

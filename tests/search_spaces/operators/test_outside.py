@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint
 import pytest
 import torch
 
+from evomerge.testing.operator_contract import OperatorContract
 from search_spaces.errors import SpaceError
 from search_spaces.groups import Groups
 from search_spaces.operators import registry
@@ -18,7 +19,6 @@ from search_spaces.recipe import Recipe
 from search_spaces.weight_space import WeightSpace
 from search_spaces.weights.materialise import merged_tensor
 from tests.conftest import Family
-from tests.contracts.operator_contract import OperatorContract
 from tests.search_spaces.operators.outside import CLIPPED
 from tests.search_spaces.weights.recipes import opened
 

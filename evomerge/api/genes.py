@@ -1,0 +1,58 @@
+"""What the numbers of a genome mean, noted in the archive, so that a reader needs neither the space nor the parents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evomerge.archive import Archive
+from search_spaces.genes import GeneInfo
+from search_spaces.recipe import Parameter
+from search_spaces.scales import Choice, Integers, Linear, Log, Options, Quantised, Scale
+
+NOTE = "genes"
+_SCALES = {scale.__name__: scale for scale in (Linear, Log, Choice, Integers, Options, Quantised)}
+
+
+def note_genes(archive: Archive, genes: Sequence[GeneInfo]) -> None:
+    """Record the genes of a campaign's space."""
+    scales = [None if gene.scale is None else [type(gene.scale).__name__, vars(gene.scale)] for gene in genes]
+    archive.note(NOTE, json.dumps([list(map(str, genes)), scales]))
+
+
+@dataclass(frozen=True)
+class NotedGenes:
+    """The genes that an archive notes; archives of earlier versions note none.
+
+    Attributes:
+        names: one per gene.
+        scales: gene -> value; None where the number itself is shown.
+    """
+
+    names: tuple[str, ...]
+    scales: tuple[Scale | None, ...]
+
+    @staticmethod
+    def read(archive: Archive) -> NotedGenes:
+        """Return what `note_genes` recorded."""
+        names, noted = json.loads(archive.noted(NOTE) or "[[], []]")
+        return NotedGenes(tuple(names), tuple(None if scale is None else _scale(*scale) for scale in noted))
+
+    def values(self, genome: object) -> dict[str, Parameter]:
+        """Return name -> value of a cube vector; its numbers as `gene 0`, ... where nothing fits; nothing of others."""
+        if not isinstance(genome, np.ndarray):
+            return {}
+        numbers: list[float] = genome.tolist()
+        if len(self.names) != len(numbers):
+            return {f"gene {i}": number for i, number in enumerate(numbers)}
+        read = zip(self.names, self.scales, numbers, strict=True)
+        return {name: number if scale is None else scale.value(number) for name, scale, number in read}
+
+
+def _scale(kind: str, fields: dict[str, object]) -> Scale:
+    known = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    made: Scale = _SCALES[kind](**known)  # type: ignore[arg-type]
+    return made

@@ -1,0 +1,87 @@
+"""`evomerge.merge`: one recipe carried out, no search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search_spaces.errors import SpaceError
+from search_spaces.recipe import Recipe
+
+if TYPE_CHECKING:
+    from search_spaces.weights.parents import Parents
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was written.
+
+    Attributes:
+        directory: absolute.
+        rank: of an adapter, the largest of its modules'; None for a whole model.
+        error: norm of what an adapter misses of the merge's change, as a share of its norm; 0.0: it is exact.
+        worst: (tensor, its own share) where an adapter misses most; ("", 0.0) where nothing is missing.
+    """
+
+    directory: Path
+    rank: int | None = None
+    error: float = 0.0
+    worst: tuple[str, float] = ("", 0.0)
+
+
+def merge(recipe: str | Path | Recipe, out: str | Path, *, as_adapter: bool = False, rank: int | None = None) -> Merged:
+    """Carry out a recipe and write the checkpoint.
+
+    >>> import evomerge as em
+    >>> recipe = em.load("runs/mine").front.knee.recipe
+    >>> em.merge(recipe, "merged").directory.name
+    'merged'
+
+    Args:
+        recipe: a file, mergekit's (.yml) or ours (.json); or the recipe itself.
+        out: the directory; must not exist, or be empty.
+        as_adapter: write a merge of LoRA adapters as one adapter on their base.
+        rank: with `as_adapter`: the largest rank of a module; None: the parents' ranks added.
+
+    Raises:
+        SpaceError: the recipe cannot be read or carried out, or its result is no adapter.
+    """
+    from search_spaces.weights.export import export
+    from search_spaces.weights.export_adapter import export_adapter
+    from search_spaces.weights.parents import Parents
+
+    if rank is not None and not as_adapter:
+        raise SpaceError(f"rank: expected none without as_adapter, found {rank}")
+    read = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
+    parents = Parents.of(read)
+    _check(read, parents)
+    if not as_adapter:
+        return Merged(export(read, parents, Path(out)))
+    done = export_adapter(read, parents, Path(out), rank=rank)
+    return Merged(done.directory, done.rank, done.error, done.worst)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Return the recipe in a file, ours (.json) or mergekit's.
+
+    Raises:
+        SpaceError: there is no such file, or it holds no recipe.
+    """
+    from search_spaces.mergekit_yaml import read_mergekit
+
+    file = Path(path)
+    if not file.is_file():
+        raise SpaceError(f"{file}: expected a recipe (mergekit YAML, or JSON of ours), found no such file")
+    if file.suffix != ".json":
+        return read_mergekit(file)
+    return Recipe.from_json(file.read_text(encoding="utf-8"))
+
+
+def _check(recipe: Recipe, parents: Parents) -> None:
+    from search_spaces.weights.preflight import preflight
+    from search_spaces.weights.sources import check_filters
+
+    check_filters(recipe, parents)
+    stacked = recipe.layers is not None
+    preflight(parents, recipe.base, read_weights=False, stacked=stacked).raise_for_errors()

@@ -1,0 +1,265 @@
+"""`evomerge.plan`: what a campaign will do and cost, before it is started."""
+
+from __future__ import annotations
+
+import math
+import resource
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evomerge.api.given import Given
+from evomerge.api.html import table_html
+from evomerge.api.search import read_campaign
+from evomerge.api.sections import campaign as campaign_from
+from evomerge.api.tables import frame
+from evomerge.assembly import Parts, build_parts, build_worker
+from evomerge.assembly.live_models import with_compute_dtype
+from evomerge.campaign.campaign import CampaignError
+from evomerge.candidate import Candidate, Failure
+from evomerge.config import CampaignConfig
+from evomerge.config.overrides import Overrides
+from evomerge.config.stages import stage_config, stand_ins
+from evomerge.schedules import HalvingConfig, ScreenConfig
+from evomerge.verification.benchmark_test_sets import described
+from search_spaces.genes import GeneInfo
+from search_spaces.weights.preflight import Preflight
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Decompositions of the experts that spectral operators keep on disk.
+
+    Attributes:
+        bytes: about; of all experts.
+        limit: bytes that are kept at most.
+        directory: where.
+    """
+
+    bytes: int
+    limit: int
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a search costs here, measured on three candidates.
+
+    Attributes:
+        first_seconds: of the first candidate, with all preparation.
+        seconds: of every further one.
+        total_seconds: of the whole search on its workers.
+        evaluations: candidates in all.
+        workers: how many.
+        memory_bytes: of a worker, at its peak.
+        export_bytes: of one exported checkpoint.
+        free_bytes: of the disk here.
+        kept: what spectral operators keep on disk; None where there are none.
+    """
+
+    first_seconds: float
+    seconds: float
+    total_seconds: float
+    evaluations: int
+    workers: int
+    memory_bytes: int
+    export_bytes: int
+    free_bytes: int
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One search, before it is started.
+
+    Attributes:
+        config: resolved.
+        stage: its name where the campaign has stages; else empty.
+        models: names of every checkpoint, the base first.
+        preflight: what they share and where they differ.
+        genes: what is searched; empty where genomes are no cube vectors.
+        items: split -> how many items.
+        n_search_items: how many of the search items a candidate answers at most.
+        test_sets: lines about benchmarks' own test sets that are searched on.
+        screen: on how many prompts candidates are screened at most; None without a screen.
+        cuts: after how many items a generation is halved; None where it is not.
+        cost: measured; None where the parents cannot be merged.
+    """
+
+    config: CampaignConfig
+    stage: str
+    models: tuple[str, ...]
+    preflight: Preflight
+    genes: tuple[GeneInfo, ...]
+    items: Mapping[str, int]
+    n_search_items: int
+    test_sets: tuple[str, ...]
+    screen: int | None
+    cuts: tuple[int, ...] | None
+    cost: Cost | None
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a gene: its name, what it holds for, and its values at both ends."""
+        rows = [
+            {
+                "gene": str(gene),
+                "parameter": gene.parameter,
+                "parent": gene.parent,
+                "layers": gene.layers,
+                "module": gene.module,
+                "low": gene.values[0],
+                "high": gene.values[1],
+            }
+            for gene in self.genes
+        ]
+        return frame(rows)
+
+    def _repr_html_(self) -> str:
+        preflight = [[row.property, row.level, row.note] for row in self.preflight.rows]
+        genes = [[str(gene), gene.range] for gene in self.genes]
+        found = table_html(["property", "", "note"], preflight) + table_html(["gene", "values"], genes)
+        if self.cost is None:
+            return found
+        return f"{found}<p>{self.cost.seconds:.2f} s a candidate, {self.cost.total_seconds / 3600:.2f} h in all</p>"
+
+
+def plan(
+    campaign: str | Path | CampaignConfig | None = None,
+    *,
+    set: Overrides = (),
+    **arguments: Any,
+) -> tuple[Plan, ...]:
+    """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk.
+
+    >>> import evomerge as em
+    >>> (plan,) = em.plan("runs/mine/campaign.yaml")
+    >>> plan.cost.seconds > 0.0
+    True
+
+    Args:
+        campaign: a campaign file, or a resolved config; None: `arguments` say it all.
+        set: keys to change in the file, see `evomerge.search.from_yaml`.
+        arguments: those of `evomerge.search`.
+
+    Returns:
+        One plan per stage; the first parent stands in for winners that do not exist yet. One where there are no stages.
+
+    Raises:
+        ConfigError: everything that is wrong with the campaign, at once.
+        SpaceError: the parents cannot be read or merged.
+        FitnessError: a task cannot be read.
+        CampaignError: a candidate cannot be scored.
+    """
+    given = Given()
+    if campaign is None:
+        config, given = campaign_from(**arguments)
+    else:
+        config = campaign if isinstance(campaign, CampaignConfig) else read_campaign(Path(campaign), set, **arguments)
+    return tuple(_measured(stage, given) for stage in outlines(config, given))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A search whose parents are opened and whose tasks are loaded, before anything is measured.
+
+    Attributes:
+        plan: without its cost.
+        parts: what it is made of.
+    """
+
+    plan: Plan
+    parts: Parts
+
+
+def outlines(config: CampaignConfig, given: Given) -> Iterator[Outline]:
+    """Yield each stage of a campaign, or the one search that it is, as it is opened.
+
+    Args:
+        config: resolved.
+        given: objects of the user's own.
+
+    Raises:
+        Exception: every error of the rooms below.
+    """
+    for index, stage in enumerate(config.stages):
+        yield _outline(stage_config(config, index, stand_ins(config, index)), stage.name, given)
+    if not config.stages:
+        yield _outline(config, "", given)
+
+
+def _measured(outline: Outline, given: Given) -> Plan:
+    outline.plan.preflight.raise_for_errors()
+    return replace(outline.plan, cost=measure(outline.parts, given))
+
+
+def _outline(config: CampaignConfig, stage: str, given: Given) -> Outline:
+    config = with_compute_dtype(config)
+    parts = build_parts(config, given.space_of(config))
+    preflight = parts.preflight()
+    items = parts.fitness.splits.items
+    searched, schedule = parts.search_budget.items or items["search"], config.schedule
+    halving = schedule.then if isinstance(schedule, ScreenConfig) else schedule
+    cuts = halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None
+    plan = Plan(
+        config,
+        stage,
+        tuple(parts.parents.checkpoints),
+        preflight,
+        tuple(parts.space.gene_names()) if not preflight.errors else (),
+        {split: len(names) for split, names in items.items()},
+        len(searched),
+        tuple(described(parts.test_sets)),
+        schedule.prompts if isinstance(schedule, ScreenConfig) else None,
+        None if cuts is None else tuple(cuts),
+        None,
+    )
+    return Outline(plan, parts)
+
+
+def measure(parts: Parts, given: Given) -> Cost:
+    """Score three candidates here: the first two prepare everything once, the third shows the price of all others.
+
+    Raises:
+        CampaignError: one cannot be scored.
+    """
+    config, space, worker = parts.config, parts.space, build_worker(parts)
+    optimiser = given.optimiser_of(space) or parts.optimiser()
+    recipes = [*map(space.decode, optimiser.ask(3)), *(landmark.recipe for landmark in space.landmarks())][:3]
+    seconds = []
+    for number, recipe in enumerate(recipes):
+        done = worker.evaluate(Candidate(number, recipe), parts.search_budget)
+        if isinstance(done, Failure):
+            raise CampaignError(f"a candidate cannot be scored, at stage {done.stage}: {done.reason}")
+        seconds.append(done.seconds)
+    base = parts.parents[config.base_name]
+    n_weights = sum(math.prod(base.shape(name)) for name in base.names)
+    evaluations, workers = config.budget.evaluations, config.workers.count
+    return Cost(
+        seconds[0],
+        seconds[2],
+        seconds[0] + seconds[2] * (evaluations - 1) / workers,
+        evaluations,
+        workers,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        n_weights * (4 if config.export.dtype == "float32" else 2),
+        shutil.disk_usage(".").free,
+        _kept(config, parts),
+    )
+
+
+def _kept(config: CampaignConfig, parts: Parts) -> Kept | None:
+    """Return what spectral operators of the space will keep on disk."""
+    from search_spaces.cache_directory import cache_directory
+    from search_spaces.operators.registry import find_operator
+    from search_spaces.weights.factors import full_bytes, limit_from_environment
+
+    if not any(find_operator(name).spectral for name in getattr(config.space, "operator", ())):
+        return None
+    experts = [parent for name, parent in parts.parents.checkpoints.items() if name != config.base_name]
+    limit = limit_from_environment()
+    return Kept(min(limit, sum(map(full_bytes, experts))), limit, cache_directory("factors"))

@@ -1,0 +1,186 @@
+"""`evomerge.reduce`: a campaign's benchmark becomes a small one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evomerge.api.events import Callback, tell_all
+from evomerge.api.search import read_campaign
+from evomerge.api.tables import frame
+from evomerge.assembly import Parts, build_parts, build_pool
+from evomerge.assembly.live_models import with_compute_dtype
+from evomerge.campaign.campaign import SearchInterruptedError
+from evomerge.campaign.events import emit
+from evomerge.config import CampaignConfig
+from evomerge.config.overrides import Overrides
+from evomerge.responses.collect import collect_responses, respondents
+from evomerge.responses.files import kept_rows, read_matrix
+from evomerge.run_directory import RunDirectory
+from fitness.estimators import TaskLayout
+from fitness.irt.anchors import Method
+from fitness.irt.calibration import Calibration
+from fitness.irt.reduced_benchmark import ReducedBenchmark
+from fitness.irt.reduction import reduce_benchmark
+from fitness.irt.response_matrix import ResponseMatrix, TaskItems
+from search_spaces.errors import SpaceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ITEMS_PER_TASK = 30
+
+
+@dataclass(frozen=True)
+class ModelsScored:
+    """How many models of a response matrix are scored; a callback of `evomerge.reduce` is told."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ReductionReport:
+    """A reduced benchmark, and whether it is better than random items.
+
+    Attributes:
+        file: what was written; a campaign's key `reduced` names it.
+        benchmark: its items and what is estimated from them.
+        seconds: that choosing them took, scoring left out.
+    """
+
+    file: Path
+    benchmark: ReducedBenchmark
+    seconds: float
+
+    @property
+    def calibration(self) -> Calibration:
+        """How well held-out models are estimated by every choice of items and estimator, beside random items."""
+        return self.benchmark.calibration
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is better than random items, in words."""
+        return self.calibration.verdict
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per choice of items and estimator: abs. error, Kendall tau, regret, coverage."""
+        rows = [
+            {
+                "items chosen by": row.anchors,
+                "estimator": row.estimator,
+                "error": row.quality.error,
+                "kendall": row.quality.kendall,
+                "regret": row.quality.regret,
+                "coverage": row.coverage,
+            }
+            for row in self.calibration.rows
+        ]
+        random = self.calibration.random
+        chance = {"error": random.error, "kendall": random.kendall, "regret": random.regret}
+        return frame([{"items chosen by": "at random", "estimator": "mean", **chance}, *rows])
+
+
+def reduce(  # noqa: PLR0913 -- each is one thing to say
+    campaign: str | Path | CampaignConfig,
+    out: str | Path,
+    *,
+    models: int = 100,
+    items: int | None = None,
+    matrix: str | Path | None = None,
+    anchors: Method | None = None,
+    workers: int | None = None,
+    set: Overrides = (),
+    callbacks: Sequence[Callback] = (),
+) -> ReductionReport:
+    """Make a small benchmark of a campaign's search items, and say whether it is better than random items.
+
+    Landmarks and random merges of the campaign's space are scored on all search items; each row is kept as it comes,
+    so the same call goes on where it was stopped.
+
+    Args:
+        campaign: a campaign file, or a resolved config.
+        out: the JSON file; rows are kept beside it, in a directory of its name with `.responses` at the end.
+        models: to score, landmarks included, at least 10.
+        items: per candidate; None: 30 per task, at most half of them.
+        matrix: a file with scores of yours, models x items (Parquet, CSV or JSON): nothing is scored then.
+        anchors: how items are chosen; None: as predicts held-out models best.
+        workers: how many; None: as the campaign says.
+        set: keys to change in the campaign file.
+        callbacks: told each step in words, and how many models are scored.
+
+    Raises:
+        SearchInterruptedError: Ctrl-C; the rows so far are kept.
+        Exception: every error of the rooms below.
+    """
+    config = campaign if isinstance(campaign, CampaignConfig) else read_campaign(Path(campaign), set, workers=workers)
+    if config.stages:
+        raise SpaceError("reduce: expected a campaign of one stage, found several: reduce for each stage's space alone")
+    config = with_compute_dtype(config.model_copy(update={"reduced": None}))
+    tell_all(callbacks, "reading parents and tasks", config.name)
+    parts = build_parts(config)
+    search_items = parts.fitness.splits.items["search"]
+    content = parts.fitness.content_digest(search_items)
+    tasks = _task_items(parts, search_items)
+    n_tasks = len(tasks.names)
+    n_items = items or max(n_tasks, min(ITEMS_PER_TASK * n_tasks, len(search_items) // 2))
+    tasks.sizes(n_items)  # a number out of range shows before anything is scored
+    file = Path(out)
+    if matrix is None:
+        directory = RunDirectory(file.with_suffix(".responses"))
+        responses = _collected(parts, directory, models, content, callbacks)
+    else:
+        responses = read_matrix(Path(matrix)).with_items(search_items)
+    began = time.monotonic()
+    benchmark = reduce_benchmark(
+        responses,
+        tasks,
+        endpoints=list(config.sources),
+        n_items=n_items,
+        content=content,
+        method=anchors,
+        seed=config.seed,
+        say=lambda line: tell_all(callbacks, line),
+    )
+    unfinished = file.with_name(file.name + ".unfinished")
+    unfinished.write_text(benchmark.to_json() + "\n", encoding="utf-8")
+    os.replace(unfinished, file)
+    return ReductionReport(file, benchmark, time.monotonic() - began)
+
+
+def _task_items(parts: Parts, items: tuple[str, ...]) -> TaskItems:
+    layout = TaskLayout.of(items, parts.objectives, parts.fitness.task_of)
+    names = list(dict.fromkeys(task for objective in parts.objectives for task in objective.tasks))
+    return TaskItems(
+        tuple(names),
+        tuple(np.flatnonzero(layout.task_index == t) for t in range(len(names))),
+        tuple(objective.name for objective in parts.objectives),
+        layout.weights,
+        parts.fitness.guessing(items),
+    )
+
+
+def _collected(
+    parts: Parts, directory: RunDirectory, n_models: int, content: str, callbacks: Sequence[Callback]
+) -> ResponseMatrix:
+    items = parts.fitness.splits.items["search"]
+    candidates = respondents(parts.space, n_models, parts.config.seed)
+
+    def watch(done: int, total: int) -> None:
+        emit([ModelsScored(done, total)], callbacks)  # type: ignore[list-item]
+
+    with directory.locked(), contextlib.closing(build_pool(parts, directory.root)) as pool:
+        try:
+            return collect_responses(candidates, pool, directory.root, items=items, content=content, watch=watch)
+        except KeyboardInterrupt:
+            n = len(kept_rows(directory.root))
+            raise SearchInterruptedError(
+                f"stopped; {n} of {len(candidates)} rows are kept in {directory.root}. To go on: the same command again"
+            ) from None

@@ -1,0 +1,241 @@
+"""A run: one search in its directory, whether it ended just now or years ago."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from evomerge.api.events import Callback
+from evomerge.api.tables import Candidates, Front, Items, reading
+from evomerge.archive import Archive
+from evomerge.config import CampaignConfig, load_campaign, overridden
+from evomerge.config.overrides import Overrides
+from evomerge.run_directory import RunDirectory, recorded_config
+
+if TYPE_CHECKING:
+    from evomerge.api.verifying import VerificationReport
+    from evomerge.campaign.campaign import Ending
+    from evomerge.report.plots import Plots
+
+
+class Run:
+    """What came out of a search, and what can be done with it.
+
+    Everything is read from the run directory when it is asked for, so a run can be looked at while it goes on.
+
+    >>> import evomerge as em
+    >>> run = em.load("runs/mine")
+    >>> run.n_candidates == len(run.candidates)
+    True
+    >>> run.front.knee.estimate.mean <= 1.0
+    True
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        """Take the directory of a run; see `evomerge.load`."""
+        self._directory = RunDirectory(Path(directory))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.directory)!r})"
+
+    @property
+    def directory(self) -> Path:
+        """Where everything of it is kept."""
+        return self._directory.root
+
+    @contextlib.contextmanager
+    def archive(self) -> Iterator[Archive]:
+        """Open its event store for reading, for everything that this class has no name for."""
+        with reading(self._directory.archive) as archive:
+            yield archive
+
+    @property
+    def config(self) -> CampaignConfig:
+        """The campaign, every default written out."""
+        with self.archive() as archive:
+            return recorded_config(archive)
+
+    @property
+    def n_candidates(self) -> int:
+        """How many candidates were asked, landmarks included."""
+        with self.archive() as archive:
+            return archive.n_candidates
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why its last session ended: evaluations, hours, interrupted or exhausted; None where it did not, or fell."""
+        with self.archive() as archive:
+            return cast("Ending | None", archive.noted("ending") or None)
+
+    @property
+    def front(self) -> Front:
+        """The Pareto front on search items."""
+        return Front(self._directory.archive)
+
+    @property
+    def candidates(self) -> Candidates:
+        """Every candidate: its recipe, genes, objectives and state."""
+        return Candidates(self._directory.archive)
+
+    @property
+    def items(self) -> Items:
+        """The scores of every candidate on every item."""
+        return Items(self._directory.archive)
+
+    @property
+    def plot(self) -> Plots:
+        """Its pictures, as plotly figures: `run.plot.front()`, `.history()`, `.genes()`."""
+        from evomerge.report.plots import Plots
+
+        return Plots(self._directory.archive)
+
+    @property
+    def verification(self) -> VerificationReport | None:
+        """What `verify` found last; None before."""
+        from evomerge.api.verifying import noted_verification
+
+        with self.archive() as archive:
+            return noted_verification(archive)
+
+    def verify(self, top: int = 5, *, callbacks: Sequence[Callback] = ()) -> VerificationReport:
+        """Score the best candidates, every parent and the baselines on held-out items.
+
+        Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
+        whether each is better than every parent. What is scored already is not scored again.
+
+        >>> import evomerge as em
+        >>> report = em.load("runs/mine").verify(top=2)
+        >>> report.rows[0].kind
+        'parent'
+
+        Args:
+            top: how many candidates validation items choose from, at least 1.
+            callbacks: told each step in words.
+
+        Raises:
+            VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
+        """
+        from evomerge.api.verifying import verify
+
+        return verify(self._directory, top=top, callbacks=callbacks)
+
+    def export(self, pick: str | int, out: str | Path) -> Path:
+        """Write a candidate as an ordinary Hugging Face checkpoint with a model card.
+
+        >>> import evomerge as em
+        >>> path = em.load("runs/mine").export("knee", "exported")
+        >>> (path / "config.json").is_file()
+        True
+
+        Args:
+            pick: `winner` (what `verify` chose), `knee`, `best`, `best:OBJECTIVE`, or a candidate's number.
+            out: the directory; must not exist.
+
+        Returns:
+            `out`, absolute.
+
+        Raises:
+            PickError: nothing answers to the pick.
+            ArchiveError: there is no candidate of this number.
+            SpaceError: the parents cannot be read, or `out` exists.
+        """
+        from evomerge.api.exporting import export
+
+        return export(self._directory, str(pick), Path(out))
+
+    def report(self, path: str | Path | None = None, *, figures: bool = True) -> Path:
+        """Write its report, one self-contained HTML page; also while the search runs.
+
+        Args:
+            path: of the page; None: report.html in the run directory.
+            figures: whether to write the figures as PNG as well, into a directory `figures` beside the page.
+
+        Returns:
+            Where the page is.
+
+        Raises:
+            ArchiveError: the archive cannot be read.
+        """
+        from evomerge.report.html import report
+
+        page = self._directory.report if path is None else Path(path)
+        with self.archive() as archive:
+            return report(archive, page, png_dir=page.parent / "figures" if figures else None)
+
+    def resume(
+        self,
+        evaluations: int | None = None,
+        *,
+        workers: int | None = None,
+        set: Overrides = (),
+        space: Any = None,
+        optimiser: Any = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Run:
+        """Go on with the search.
+
+        Args:
+            evaluations: candidates in all, those of before included; None: as before.
+            workers: how many; None: as before.
+            set: other keys that may change, such as {"budget.hours": 2.0}.
+            space: the object that it began with, where it began with one.
+            optimiser: the same, fresh: it is told again what it was told.
+            callbacks: are called with every event.
+
+        Returns:
+            The same run.
+
+        Raises:
+            ConfigError: an object is missing, or a key is wrong.
+            RunDirectoryError: a change would change what is scored already, or another process holds the run.
+            SearchInterruptedError: Ctrl-C; everything is saved.
+        """
+        from evomerge.api.given import Given
+        from evomerge.api.stages import run_stages
+
+        config = overridden(recorded_campaign(self.directory, set), evaluations=evaluations, workers=workers)
+        run_stages(config, self._directory, Given(space, optimiser), callbacks)
+        return self
+
+    def _repr_html_(self) -> str:
+        name, n = self.config.name, self.n_candidates
+        return f"<p><b>{name}</b>: {n} candidates in {self.directory}</p>" + self.front._repr_html_()
+
+
+def load(directory: str | Path) -> Run:
+    """Return the run in a directory; nothing of it is changed.
+
+    >>> import evomerge as em
+    >>> em.load("runs/mine").directory.name
+    'mine'
+
+    Raises:
+        ArchiveError: there is none, or a newer evomerge wrote it.
+    """
+    run = Run(directory)
+    with run.archive():
+        return run
+
+
+def recorded_campaign(directory: Path, overrides: Overrides = ()) -> CampaignConfig:
+    """Return the campaign that a run directory records, all stages of it.
+
+    Args:
+        directory: of a run.
+        overrides: keys to set, see `with_overrides`.
+
+    Raises:
+        ArchiveError: it is no directory of a run.
+        ConfigError: a key is wrong.
+    """
+    run, staged = RunDirectory(directory), RunDirectory(directory).stages / "campaign.yaml"
+    load_record = partial(load_campaign, overrides=overrides, files_must_exist=False)
+    if staged.is_file():
+        return load_record(staged)
+    with reading(run.archive) as archive:
+        if not run.campaign.is_file() or not overrides:
+            return recorded_config(archive)
+    return load_record(run.campaign)

@@ -1,0 +1,113 @@
+"""`evomerge.evaluate`: one checkpoint on whole tasks, no search."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evomerge.api.sections import task_of_function
+from evomerge.api.tables import frame
+from evomerge.errors import require
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Scores of one checkpoint.
+
+    Attributes:
+        model: what was scored.
+        rows: one per task (or group), metric and filter: task, metric, filter, value, stderr, n_shot, higher_is_better,
+            and items: item -> its own value.
+        table: the same as lm-eval prints it.
+    """
+
+    model: str
+    rows: tuple[Mapping[str, Any], ...]
+    table: str
+
+    def value(self, task: str, metric: str | None = None) -> float:
+        """Return a task's value, of the first metric unless one is named.
+
+        Raises:
+            KeyError: there is no such row.
+        """
+        for row in self.rows:
+            if row["task"] == task and metric in (None, row["metric"]):
+                return float(row["value"])
+        known = [f"{row['task']} {row['metric']}" for row in self.rows]
+        raise KeyError(f"expected one of {', '.join(known)}, found {task} {metric or ''}".rstrip())
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row per task, metric and filter, the items left out."""
+        return frame([{key: value for key, value in row.items() if key != "items"} for row in self.rows])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `evomerge eval --json` prints."""
+        return {"model": self.model, "tasks": [dict(row) for row in self.rows]}
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.table)}</pre>"
+
+
+def evaluate(
+    model: str | Path,
+    tasks: Sequence[str | Path | Callable[..., Any]],
+    *,
+    limit: int | None = None,
+    prompts: Mapping[str, Any] | None = None,
+) -> Evaluated:
+    """Score one checkpoint on whole tasks, with every metric of lm-eval's tasks.
+
+    >>> import evomerge as em
+    >>> scores = em.evaluate("./base", tasks=["words.jsonl"], limit=10)
+    >>> 0.0 <= scores.value("words") <= 1.0
+    True
+
+    Args:
+        model: a directory or hub id.
+        tasks: JSONL or lm-eval YAML files, names of lm-eval tasks, functions of a module or file. An lm-eval task is
+            measured by all of its metrics, or by the one that follows its name after a colon.
+        limit: only the first items of each task, at least 1; None: all.
+        prompts: how questions become prompts, the keys as in a campaign file: apply_chat_template, system_instruction,
+            fewshot_as_multiturn, num_fewshot, chat_template_args.
+
+    Raises:
+        SpaceError: the model cannot be read.
+        FitnessError: a task cannot be read, or the engine cannot take a request.
+    """
+    require("lm_eval", "lm-eval")
+    from evomerge.assembly.live_models import load_checkpoint
+    from fitness.engine.lm_eval_backend import EngineLM
+    from fitness.engine.tokenizer import load_tokenizer
+    from fitness.engine.trie import TrieLanguageModel
+    from fitness.tasks.lm_eval_results import as_rows, as_table, evaluate_all_metrics, with_our_tasks
+    from fitness.tasks.prompts import Prompts
+    from fitness.tasks.sources import TaskContext, load_tasks
+    from fitness.tasks.suite import evaluate_tasks
+    from fitness.tasks.task_source import TaskSource
+
+    texts = [os.fspath(task) if not callable(task) else task_of_function(task) for task in tasks]
+    sources = {text: TaskSource.parse(text) for text in texts}
+    whole = [source for source in sources.values() if source.kind in ("yaml", "lm_eval") and not source.detail]
+    ours = [text for text, source in sources.items() if source not in whole]
+    module, parents = load_checkpoint(os.fspath(model))
+    tokenizer = load_tokenizer(parents["model"].directory)
+    framing = Prompts(**(prompts or {}))
+    context = TaskContext(prompts=framing, tokenizer=tokenizer, base=lambda: module)
+    loaded = [task for group in load_tasks(ours, context).values() for task in group]
+    results = evaluate_all_metrics(
+        [Path(source.place).expanduser() if source.is_file else source.place for source in whole],
+        EngineLM(module, tokenizer, chat_template_args=framing.template_arguments),
+        prompts=framing,
+        limit=limit,
+    )
+    scored = evaluate_tasks(module, loaded, language_model=TrieLanguageModel(tokenizer), limit=limit)
+    results = with_our_tasks(results, scored)
+    return Evaluated(os.fspath(model), tuple(as_rows(results)), as_table(results))

@@ -1,0 +1,159 @@
+"""`evomerge.search`: from keyword arguments, or a campaign file, to a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evomerge.api.events import Callback
+from evomerge.api.given import Given
+from evomerge.api.run import Run, recorded_campaign
+from evomerge.api.sections import Model, Models, Objectives, campaign
+from evomerge.api.stages import run_stages
+from evomerge.config import CampaignConfig, load_campaign, overridden
+from evomerge.config.overrides import Overrides, parsed
+from evomerge.run_directory import RunDirectory
+
+
+class Search:
+    """Starts searches: called with a campaign's sections, or with its file (`from_yaml`)."""
+
+    def __call__(  # noqa: PLR0913 -- the sections of a campaign
+        self,
+        parents: Models,
+        objectives: Objectives,
+        *,
+        base: Model | None = None,
+        space: Any = None,
+        optimiser: Any = None,
+        evaluations: int | None = None,
+        workers: int | Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        splits: Mapping[str, float] | None = None,
+        run_dir: str | Path | None = None,
+        callbacks: Sequence[Callback] = (),
+        **sections: Any,
+    ) -> Run:
+        """Search for the best merge of some models; where the run directory holds the same campaign, go on with it.
+
+        >>> import evomerge as em
+        >>> run = em.search(
+        ...     parents=["./arithmetic", "./words"],
+        ...     base="./base",
+        ...     objectives={"words": "words.jsonl", "numbers": "numbers.jsonl"},
+        ...     space=em.spaces.Weights("task_arithmetic", layer_blocks=1),
+        ...     optimiser="random",
+        ...     evaluations=8,
+        ...     run_dir="runs/example",
+        ... )
+        >>> run.n_candidates
+        8
+
+        Args:
+            parents: the models to merge, at least two: directories, hub ids or mappings as in a campaign file; or
+                name -> one of these.
+            objectives: name -> tasks; all are maximised. A task is a file (.jsonl, or .yaml of lm-eval), the name of an
+                lm-eval task, or a function of a module or file; several are a list, and a mapping has further keys such
+                as weight. A list of these names each objective by its task.
+            base: the model that the parents were fine-tuned from; None: the first parent donates config and tokenizer.
+            space: what can be built: the name of a kind, an object of `evomerge.spaces`, or any object with `decode`
+                and `encode`. None: weights.
+            optimiser: who proposes: the name of a kind, an object of `evomerge.optimisers`, a mapping with `kind`, any
+                object with `ask` and `tell`, or a function that makes one of the search space. None: cma_es for one
+                objective, nsga2 for several.
+            evaluations: candidates to score, landmarks included, at least 1; None: 200.
+            workers: how many; more than one makes a Ray pool. Or a mapping as in a campaign file.
+            seed: of everything random, at least 0; None: 0.
+            splits: shares of each task's items: search, validation and test; None: 0.5, 0.2 and 0.3.
+            run_dir: where everything is kept; None: runs/NAME.
+            callbacks: called with every event (`evomerge.events`), after it was saved; what one raises is a warning.
+            sections: further sections of a campaign file: name, budget, export, prompts, ...
+
+        Returns:
+            The run, ended.
+
+        Raises:
+            ConfigError: everything that is wrong with the arguments, at once.
+            RunDirectoryError: the directory holds another campaign, or another process works there.
+            SearchInterruptedError: Ctrl-C, which finishes what is running; everything is saved.
+            EvomergeError: a model or a task cannot be read, or five candidates failed in a row.
+        """
+        own = {"optimiser": optimiser or sections.pop("optimizer", None), "seed": seed, "splits": splits}
+        config, given = campaign(
+            parents, objectives, base=base, space=space, evaluations=evaluations, workers=workers, **own, **sections
+        )
+        return _searched(config, run_dir, given, callbacks)
+
+    def from_yaml(
+        self,
+        path: str | Path,
+        *,
+        set: Overrides = (),
+        evaluations: int | None = None,
+        workers: int | None = None,
+        run_dir: str | Path | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Run:
+        """Do what `evomerge run` does.
+
+        >>> import evomerge as em
+        >>> file = "runs/mine/campaign.yaml"
+        >>> run = em.search.from_yaml(file, set={"budget.evaluations": 6}, run_dir="runs/from-yaml")
+        >>> run.ending
+        'evaluations'
+
+        Args:
+            path: a campaign file.
+            set: keys to change, as {"space.operator": "ties"} or ["space.operator=ties"].
+            evaluations: candidates in all, in every stage; None: as the file says.
+            workers: how many; None: as the file says.
+            run_dir: where everything is kept; None: runs/NAME.
+            callbacks: see `evomerge.search`.
+
+        Returns:
+            The run, ended; of a campaign with stages, that of the last one.
+
+        Raises:
+            ConfigError: everything that is wrong with the file, at once, with its lines.
+            EvomergeError: see `evomerge.search`.
+        """
+        config = read_campaign(Path(path), set, evaluations=evaluations, workers=workers)
+        return _searched(config, run_dir, Given(), callbacks)
+
+
+def read_campaign(
+    path: Path,
+    overrides: Overrides = (),
+    *,
+    optimiser: str | None = None,
+    evaluations: int | None = None,
+    workers: int | None = None,
+) -> CampaignConfig:
+    """Return the resolved campaign of a file, or of a run directory, with what was said beside it.
+
+    Args:
+        path: a campaign file, or the directory of a run.
+        overrides: keys to set, see `with_overrides`.
+        optimiser: another kind in place of the file's optimiser, with its own defaults.
+        evaluations: candidates in all, in every stage; None: as the file says.
+        workers: how many; None: as the file says.
+
+    Raises:
+        ConfigError: everything that is wrong, at once.
+        ArchiveError: a directory that is none of a run.
+    """
+    if optimiser is not None:
+        said = [(key, value) for key, value, _ in parsed(overrides)]
+        overrides = {"optimiser": {"kind": optimiser}, **dict(said)}
+    config = recorded_campaign(path, overrides) if path.is_dir() else load_campaign(path, overrides=overrides)
+    return overridden(config, evaluations=evaluations, workers=workers)
+
+
+def _searched(config: CampaignConfig, run_dir: str | Path | None, given: Given, callbacks: Sequence[Callback]) -> Run:
+    directory = RunDirectory(Path("runs") / config.name if run_dir is None else Path(run_dir))
+    run_stages(config, directory, given, callbacks)
+    return Run(directory.root)
+
+
+search = Search()

@@ -1,0 +1,179 @@
+"""Keyword arguments -> the campaign that a file with the same sections would be."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from evomerge.api.given import Given, is_optimiser, is_space, recorded
+from evomerge.config import CampaignConfig, ConfigError, campaign_of
+from evomerge.config.errors import ConfigProblem
+from search_spaces.recipe import ParentSource
+
+
+@runtime_checkable
+class Section(Protocol):
+    """An options object, such as `evomerge.spaces.Weights` or `evomerge.optimisers.CmaEs`."""
+
+    def section(self) -> dict[str, Any]:
+        """Return what a campaign file would hold."""
+        ...
+
+
+Model: TypeAlias = str | Path | ParentSource | Mapping[str, Any]
+Models: TypeAlias = Sequence[Model] | Mapping[str, Model]
+TaskSource: TypeAlias = str | Path | Callable[..., Any]
+Objective: TypeAlias = TaskSource | Sequence[TaskSource] | Mapping[str, Any]
+Objectives: TypeAlias = Mapping[str, Objective] | Sequence[Objective]
+
+# Keys of a campaign file that are arguments of their own.
+_ARGUMENT = {"budget.evaluations": "evaluations", "workers.count": "workers"}
+
+
+def campaign(
+    parents: Models,
+    objectives: Objectives,
+    *,
+    base: Model | None = None,
+    space: Any = None,
+    optimiser: Any = None,
+    evaluations: int | None = None,
+    workers: int | Mapping[str, Any] | None = None,
+    **sections: Any,
+) -> tuple[CampaignConfig, Given]:
+    """Return the resolved campaign of `evomerge.search`'s arguments, and the objects among them.
+
+    Raises:
+        ConfigError: everything that is wrong, in terms of the arguments.
+    """
+    given = Given(space if is_space(space) else None, _live(optimiser))
+    budget = dict(sections.pop("budget", None) or {})
+    if evaluations is not None:
+        budget["evaluations"] = evaluations
+    data = {
+        "base": None if base is None else _model(base),
+        "parents": _parents(parents),
+        "objectives": _objectives(objectives),
+        "space": _section(space if given.space is None else recorded(space)),
+        "optimiser": _section(optimiser if given.optimiser is None else recorded(optimiser)),
+        "budget": budget,
+        "workers": _workers(workers),
+        **sections,
+    }
+    if data["optimiser"] is None and given.space is not None:
+        data["optimiser"] = {"kind": "cma_es" if len(data["objectives"]) == 1 else "nsga2"}
+    data = {key: _plain(value, key) for key, value in data.items() if value is not None and value != {}}
+    names = [str(objective.get("name")) for objective in data["objectives"]]
+    try:
+        return campaign_of(data, Path()), given
+    except ConfigError as error:
+        raise ConfigError(None, [_in_arguments(problem, names) for problem in error.problems]) from error.__cause__
+
+
+def _live(optimiser: object) -> object:
+    is_maker = callable(optimiser) and not isinstance(optimiser, Section)
+    return optimiser if is_optimiser(optimiser) or is_maker else None
+
+
+def _section(value: object) -> object:
+    """Return a section: a name is its kind, an options object says its own."""
+    if isinstance(value, Section):
+        return value.section()
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _workers(value: int | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"count": value, **({"backend": "ray"} if value > 1 else {})}
+    return value if value is None or isinstance(value, Mapping) else {"count": value}
+
+
+def _parents(parents: Models) -> list[object]:
+    if not isinstance(parents, Mapping):
+        return list(map(_model, parents))
+    named = ((name, _model(model)) for name, model in parents.items())
+    return [{**({"model": model} if isinstance(model, str) else model), "name": name} for name, model in named]
+
+
+def _model(model: Model) -> str | dict[str, Any]:
+    if isinstance(model, ParentSource):
+        keys = ("model", "revision", "adapter", "adapter_revision")
+        return {key: value for key in keys if (value := getattr(model, key)) is not None}
+    return dict(model) if isinstance(model, Mapping) else os.fspath(model)
+
+
+def _objectives(objectives: Objectives) -> list[dict[str, Any]]:
+    if isinstance(objectives, Mapping):
+        return [{"name": name, **_objective(value)} for name, value in objectives.items()]
+    found = [_objective(value) for value in objectives]
+    return [{"name": _name_of(str(o["tasks"][0])), **o} if "name" not in o and o.get("tasks") else o for o in found]
+
+
+def _objective(value: Objective) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return {**value, "tasks": _tasks(value.get("tasks", ()))}
+    return {"tasks": _tasks(value)}
+
+
+def _tasks(value: Any) -> list[str]:
+    several = isinstance(value, Iterable) and not isinstance(value, str | os.PathLike)
+    return [_task(task) for task in (value if several else [value])]
+
+
+def _task(task: TaskSource) -> str:
+    return os.fspath(task) if not callable(task) else task_of_function(task)
+
+
+def task_of_function(function: Callable[..., Any]) -> str:
+    """Return how a campaign file names a function, as `python:MODULE:FUNCTION` or `python:FILE.py:FUNCTION`.
+
+    Raises:
+        ConfigError: a worker could not import it again.
+    """
+    name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
+    if module != "__main__" and getattr(sys.modules.get(module), name, None) is function:
+        return f"python:{module}:{name}"
+    file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
+    if name.isidentifier() and file and Path(file).suffix == ".py" and Path(file).is_file():
+        return f"python:{Path(file).absolute()}:{name}"
+    expected, hint = "a function of a module or of a file", "write it to a .py file and import it from there"
+    raise ConfigError(None, [ConfigProblem("objectives", None, expected, repr(function), hint)])
+
+
+def _name_of(task: str) -> str:
+    place = task.rpartition(":")[2] if task.startswith("python:") else task
+    return Path(place).stem if place.endswith((".jsonl", ".yaml", ".yml")) else re.split("[@:]", place)[0]
+
+
+def _plain(value: Any, key: str) -> Any:
+    """Return data as YAML has it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item, f"{key}.{name}") for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{key}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Section):
+        return _plain(value.section(), key)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    expected = "text, numbers, lists or mappings, as a campaign file has"
+    raise ConfigError(None, [ConfigProblem(key, None, expected, repr(value))])
+
+
+def _in_arguments(problem: ConfigProblem, objectives: Sequence[str]) -> ConfigProblem:
+    """Return a problem with its key as the arguments have it: objectives by name, `evaluations`, `workers`."""
+    key = _ARGUMENT.get(problem.key, problem.key)
+    if (found := re.match(r"objectives\[(\d+)\](.*)", key)) and int(found[1]) < len(objectives):
+        key = f"objectives[{objectives[int(found[1])]!r}]{found[2]}"
+    return replace(problem, key=key)

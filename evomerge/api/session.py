@@ -1,0 +1,216 @@
+"""One search, opened: its archive, what it is made of, its optimiser and its workers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import evomerge
+from evomerge import plugins
+from evomerge.api.doctor import versions
+from evomerge.api.events import Callback, tell_all
+from evomerge.api.genes import note_genes
+from evomerge.api.given import Given
+from evomerge.archive import Archive
+from evomerge.assembly import Parts, build_parts, build_pool
+from evomerge.assembly.live_models import with_compute_dtype
+from evomerge.campaign.campaign import Campaign, Ending, SearchInterruptedError
+from evomerge.campaign.constraints import Constraints
+from evomerge.campaign.progress import Limits
+from evomerge.campaign.warm_start import warm_start
+from evomerge.config import CampaignConfig, dump_campaign
+from evomerge.config.changes import as_diff, past_changing
+from evomerge.report.items_used import note_search_items
+from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
+from evomerge.verification.benchmark_test_sets import note_used
+from evomerge.workers.protocol import WorkerPool
+
+_LOG = logging.getLogger(__name__)
+ENDING = "ending"  # a note in the archive
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is open while a search runs.
+
+    Attributes:
+        directory: locked by this process.
+        archive: open for writing.
+        parts: of the campaign.
+        pool: of workers.
+        given: objects of the user's own.
+        callbacks: told what happens.
+    """
+
+    directory: RunDirectory
+    archive: Archive
+    parts: Parts
+    pool: WorkerPool
+    given: Given
+    callbacks: Sequence[Callback]
+
+    def say(self, text: str, subject: str = "") -> None:
+        """Tell the callbacks something in words."""
+        tell_all(self.callbacks, text, subject)
+
+    @cached_property
+    def campaign(self) -> Campaign[Any]:
+        """The search itself, at its beginning or where it was left."""
+        parts, config, space = self.parts, self.parts.config, self.parts.space
+        started = warm_start(config.optimiser.warm_start, space, config.sources, self.archive)
+        for line in started.notes:
+            self.say(line)
+        optimiser = self.given.optimiser_of(space) or parts.optimiser(started.genomes)
+        n_genes = len(space.gene_names())
+        genes = f"{n_genes} genes, " if n_genes else ""
+        self.say(
+            f"{len(parts.parents.checkpoints)} models, {genes}{_search_items(parts)}, "
+            f"{config.budget.evaluations} candidates"
+        )
+        constraints = Constraints([o.bound for o in config.objectives if o.bound is not None])
+        return Campaign(
+            self.archive,
+            space,
+            optimiser,
+            estimator=parts.estimator,
+            pool=self.pool,
+            limits=Limits(config.budget.evaluations, config.budget.hours),
+            schedule=parts.schedule(self.archive, constraints),
+            landmarks=started.landmarks,
+            constraints=constraints,
+            callbacks=self.callbacks,
+        )
+
+    def run(self) -> Ending:
+        """Search until a limit.
+
+        Raises:
+            SearchInterruptedError: SIGINT or SIGTERM; what was running was finished and saved.
+            Exception: every error of the rooms below, with everything told before it saved.
+        """
+        campaign, archive = self.campaign, self.archive
+        name, n_before = self.parts.config.name, archive.n_candidates
+        archive.note(ENDING, "")  # until it ends
+        _LOG.info("evomerge %s: %s, %d candidates so far", evomerge.__version__, name, n_before)
+        with _draining(campaign.drain, self.say):
+            ending = campaign.run()
+        archive.note(ENDING, ending)
+        _LOG.info("ended: %s, %d candidates", ending, archive.n_candidates)
+        if ending == "interrupted":
+            raise SearchInterruptedError(
+                f"stopped; everything is saved. To go on: run the same command again ({self.directory.root})"
+            )
+        return ending
+
+
+@contextlib.contextmanager
+def opened(
+    config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback]
+) -> Iterator[Session]:
+    """Open a search, new or of an earlier session; everything is closed at the end.
+
+    Args:
+        config: resolved.
+        directory: new, or of an earlier session of the same campaign.
+        given: objects of the user's own.
+        callbacks: are told what happens, and so are those that installed packages bring.
+
+    Raises:
+        Exception: every error of the rooms below.
+    """
+    given.check(config, str(directory.root))
+    callbacks = (*callbacks, *plugins.callbacks())
+    with directory.locked():
+        config = _settled(config, directory)
+        with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
+            directory.campaign.write_text(dump_campaign(config))
+            tell_all(callbacks, "reading parents and tasks", config.name)
+            parts = build_parts(config, given.space_of(config))
+            _note(parts, archive)
+            preflight = parts.preflight()
+            preflight.raise_for_errors()
+            for row in preflight.warnings:
+                tell_all(callbacks, row.note, f"note {row.property}")
+            with contextlib.closing(build_pool(parts, directory.root)) as pool:
+                yield Session(directory, archive, parts, pool, given, callbacks)
+
+
+def _settled(config: CampaignConfig, directory: RunDirectory) -> CampaignConfig:
+    """Return the config with the dtype that the campaign began with: later candidates are scored as earlier ones."""
+    if config.engine.dtype != "auto" or not directory.archive.exists():
+        return with_compute_dtype(config)
+    with contextlib.closing(Archive.open(directory.archive)) as archive:
+        engine = config.engine.model_copy(update={"dtype": recorded_config(archive).engine.dtype})
+    return config.model_copy(update={"engine": engine})
+
+
+def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> Archive:
+    text = dump_campaign(config)
+    if not directory.archive.exists():
+        archive = Archive.create(directory.archive, text)
+        archive.note("versions", json.dumps(versions()))
+        return archive
+    archive = Archive.open(directory.archive)
+    changes = past_changing(recorded_config(archive), config)
+    if changes and archive.n_candidates:
+        archive.close()
+        raise RunDirectoryError(
+            f"{directory.root}: expected the campaign that began here, found one that would change its past:\n"
+            f"{as_diff(changes)}\nundo these changes, or start a new search in another run directory (--run-dir)"
+        )
+    if archive.campaign != text:
+        archive.note("campaign", text)
+    tell_all(callbacks, f"resuming {directory.root}: {archive.n_candidates} candidates so far")
+    return archive
+
+
+def _note(parts: Parts, archive: Archive) -> None:
+    """Record what readers of the archive need to know of the parts, and find what must be unchanged unchanged."""
+    note_used(archive, parts.test_sets)
+    note_search_items(archive, len(parts.fitness.splits.items["search"]))
+    note_genes(archive, parts.space.gene_names())
+    digest, noted = "" if parts.reduced is None else parts.reduced.digest, archive.noted("reduced")
+    if noted is None:
+        archive.note("reduced", digest)
+    elif noted != digest:
+        file = parts.config.reduced and parts.config.reduced.file
+        raise RunDirectoryError(
+            f"reduced: expected the file {file} as it was when this search began, found another: put it back, or "
+            "start a new search in another run directory (--run-dir)"
+        )
+
+
+def _search_items(parts: Parts) -> str:
+    n_all, chosen = len(parts.fitness.splits.items["search"]), parts.search_budget.items
+    some = chosen is not None and len(chosen) < n_all
+    return f"{len(chosen or ())} of {n_all} search items" if some else f"{n_all} search items"
+
+
+@contextlib.contextmanager
+def _draining(drain: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
+    """Make the first SIGINT or SIGTERM finish what is running; the second ends the process at once.
+
+    Signals are the main thread's: a search in another one runs without.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, _: object) -> None:
+        drain()
+        signal.signal(number, previous[signal.Signals(number)])
+        say("stopping: waiting for the candidates that are running (again to stop at once)")
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,130 @@
+"""A search by hand: ask for a candidate, score it, tell."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from evomerge.api.events import Callback
+from evomerge.api.run import Run
+from evomerge.api.sections import Model, Models, Objectives, campaign
+from evomerge.api.session import Session, opened
+from evomerge.candidate import Candidate, Done, Scored
+from evomerge.config import ConfigError
+from evomerge.config.errors import ConfigProblem
+from evomerge.errors import EvomergeError
+from evomerge.run_directory import RunDirectory
+from fitness.scores import ItemScores
+
+
+class StudyError(EvomergeError, RuntimeError):
+    """A study is not used as it can be."""
+
+
+class Study:
+    """The loop of a search in your own hands; everything is recorded as in `evomerge.search`.
+
+    >>> import evomerge as em
+    >>> with em.Study(
+    ...     ["./arithmetic", "./words"], ["words.jsonl"], base="./base", optimiser="random", run_dir="runs/by-hand"
+    ... ) as study:
+    ...     for _ in range(5):
+    ...         candidate = study.ask()
+    ...         study.tell(candidate, study.score(candidate))
+    ...     study.run(2)
+    >>> em.load("runs/by-hand").n_candidates
+    7
+
+    A study holds its run directory and a model until it is closed: use it with `with`, or call `close`.
+    """
+
+    def __init__(
+        self,
+        parents: Models,
+        objectives: Objectives,
+        *,
+        base: Model | None = None,
+        run_dir: str | Path | None = None,
+        callbacks: Sequence[Callback] = (),
+        **sections: Any,
+    ) -> None:
+        """Open a search, new or of an earlier session; the arguments are those of `evomerge.search`.
+
+        Raises:
+            EvomergeError: see `evomerge.search`.
+        """
+        config, given = campaign(parents, objectives, base=base, **sections)
+        if config.stages:
+            problem = ConfigProblem("stages", None, "none in a study", f"{len(config.stages)}", "use evomerge.search")
+            raise ConfigError(None, [problem])
+        directory = RunDirectory(Path("runs") / config.name if run_dir is None else Path(run_dir))
+        with contextlib.ExitStack() as stack:
+            self._session: Session = stack.enter_context(opened(config, directory, given, callbacks))
+            self._stack = stack.pop_all()
+        self._open = True
+
+    @property
+    def result(self) -> Run:
+        """What was found so far."""
+        return Run(self._session.directory.root)
+
+    def ask(self) -> Candidate | None:
+        """Return the next candidate to score, landmarks first; None while the optimiser waits, or at the end."""
+        return next(iter(self._campaign.ask(1)), None)
+
+    def score(self, candidate: Candidate) -> Done:
+        """Merge a candidate and score it on the items that it has to answer: its scores, or why it failed."""
+        campaign, pool = self._campaign, self._session.pool
+        pool.submit(candidate, campaign.items(candidate))
+        (done,) = pool.wait()
+        return done
+
+    def tell(self, candidate: Candidate, outcome: Done | ItemScores | Mapping[str, float]) -> None:
+        """Record what became of a candidate, and let the optimiser learn from it.
+
+        Args:
+            candidate: that `ask` returned.
+            outcome: what `score` returned; or scores of your own, item -> score, of those items.
+
+        Raises:
+            CampaignError: five different candidates failed in a row.
+        """
+        if isinstance(outcome, Mapping):
+            values = np.array(list(outcome.values()), dtype=np.float64)
+            outcome = ItemScores(tuple(outcome), values)
+        self._campaign.tell([Scored(candidate, outcome, 0.0) if isinstance(outcome, ItemScores) else outcome])
+
+    def run(self, n: int | None = None) -> None:
+        """Go on by itself: for up to n candidates; None: until the campaign's end."""
+        if n is None:
+            self._session.run()
+            return
+        for _ in range(n):
+            candidate = self.ask()
+            if candidate is None:
+                return
+            self.tell(candidate, self.score(candidate))
+
+    def close(self) -> None:
+        """Let go of the run directory and the model; a second call does nothing."""
+        self._open = False
+        self._stack.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _campaign(self) -> Any:
+        if not self._open:
+            raise StudyError("study: expected an open one, found it closed; load its run, or open it again")
+        return self._session.campaign

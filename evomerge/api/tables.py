@@ -1,0 +1,253 @@
+"""What an archive knows, as objects and as pandas frames: the front, the candidates, the items."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from evomerge.api.genes import NotedGenes
+from evomerge.archive import Archive, Record
+from evomerge.candidate import Candidate
+from evomerge.errors import require
+from evomerge.front import CampaignFront, FrontPoint, front_as_json, read_front
+from evomerge.run_directory import recorded_config
+from fitness.scores import Estimate, ItemScores, Split
+from search_spaces.recipe import Parameter, Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+State = Literal["told", "failed", "stopped", "pending"]
+
+
+def frame(rows: Sequence[dict[str, Any]], index: str | None = None) -> pd.DataFrame:
+    """Return rows as a pandas frame.
+
+    Raises:
+        MissingExtraError: there is no pandas.
+    """
+    require("pandas", "notebook")
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows))
+    return table if index is None or table.empty else table.set_index(index)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Archive]:
+    """Open an archive for reading, also while a search writes to it."""
+    with contextlib.closing(Archive.read(path)) as archive:
+        yield archive
+
+
+class Front:
+    """The Pareto front on search items.
+
+    >>> import evomerge as em
+    >>> front = em.load("runs/mine").front
+    >>> best = max(front.points, key=lambda point: point.estimate.mean)
+    >>> front.knee.recipe.base
+    'base'
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the front of an archive."""
+        self._path = path
+        with reading(path) as archive:
+            self._front = read_front(archive)
+
+    @property
+    def all(self) -> CampaignFront:
+        """The front with its counts, constraints and notes."""
+        return self._front
+
+    @property
+    def points(self) -> tuple[FrontPoint, ...]:
+        """The candidates that no other dominates, best first objective first."""
+        return self._front.points
+
+    @property
+    def knee(self) -> FrontPoint:
+        """The point farthest from the line (plane) through the extreme points.
+
+        Raises:
+            PickError: nothing has been scored.
+        """
+        return self._front.points[self._front.knee]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[FrontPoint]:
+        return iter(self.points)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a point: candidate, label, objectives with standard errors, mean, whether it is the knee."""
+        knee = self.knee.candidate.number if self.points else -1
+        rows = [
+            {
+                "candidate": point.candidate.number,
+                "label": point.candidate.label,
+                **objective_columns(point.estimate),
+                "knee": point.candidate.number == knee,
+            }
+            for point in self.points
+        ]
+        return frame(rows, "candidate")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `evomerge pareto --json` prints."""
+        with reading(self._path) as archive:
+            return front_as_json(archive, recorded_config(archive).name)
+
+    def _repr_html_(self) -> str:
+        from evomerge.api.html import figure_html, table_html
+
+        knee = self.knee.candidate.number if self.points else -1
+        names = [objective.name for objective in self.points[0].estimate.objectives] if self.points else []
+        rows = [
+            [
+                point.candidate.label or str(point.candidate.number),
+                *(f"{o.value:.3f} ± {o.stderr:.3f}" for o in point.estimate.objectives),
+                f"{point.estimate.mean:.3f}",
+                "knee" if point.candidate.number == knee else "",
+            ]
+            for point in self.points
+        ]
+        picture = figure_html(self._path) if self.points else ""
+        return picture + table_html(["candidate", *names, "mean", ""], rows)
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """A candidate and what became of it.
+
+    Attributes:
+        candidate: its recipe, label and genome.
+        state: told; failed; stopped: before it had answered all of its items; pending: asked, and not told yet.
+        estimate: objectives with standard errors; None where there is none.
+        seconds: of merging and scoring; None while it is pending.
+        failure: why it failed, in words; empty otherwise.
+        genes: name -> value of what an optimiser proposed; empty for landmarks.
+    """
+
+    candidate: Candidate
+    state: State
+    estimate: Estimate | None
+    seconds: float | None
+    failure: str
+    genes: dict[str, Parameter]
+
+    @property
+    def number(self) -> int:
+        """Counts from 0."""
+        return self.candidate.number
+
+    @property
+    def label(self) -> str | None:
+        """A landmark's name."""
+        return self.candidate.label
+
+    @property
+    def recipe(self) -> Recipe:
+        """The merge."""
+        return self.candidate.recipe
+
+
+class Candidates(Sequence[CandidateRow]):
+    """Every candidate of a campaign, as far as it is.
+
+    >>> import evomerge as em
+    >>> candidates = em.load("runs/mine").candidates
+    >>> candidates[0].label, candidates[0].state
+    ('base', 'told')
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the candidates of an archive."""
+        with reading(path) as archive:
+            records = {record.number: record for record in archive.records("search")}
+            genes = NotedGenes.read(archive)
+            self._rows = [_row(c, records.get(c.number), genes) for c in archive.candidates()]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, number: int) -> CandidateRow: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[CandidateRow]: ...
+    def __getitem__(self, number: int | slice) -> CandidateRow | list[CandidateRow]:
+        """Return a candidate by its number."""
+        return self._rows[number]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a candidate.
+
+        Columns: label, state, each objective and its standard error (`NAME stderr`), mean, seconds, failure, and every
+        gene by its name. What a candidate does not have is missing.
+        """
+        columns = list(dict.fromkeys(name for row in self._rows for name in row.genes))
+        rows = [
+            {
+                "candidate": row.number,
+                "label": row.label,
+                "state": row.state,
+                **({} if row.estimate is None else objective_columns(row.estimate)),
+                "seconds": row.seconds,
+                "failure": row.failure,
+                **{name: row.genes.get(name) for name in columns},
+            }
+            for row in self._rows
+        ]
+        return frame(rows, "candidate")
+
+
+class Items:
+    """Which items every candidate was scored on, and with which scores.
+
+    >>> import evomerge as em
+    >>> scores = em.load("runs/mine").items.scores(0)
+    >>> len(scores.item_ids) == len(scores.values)
+    True
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read from an archive."""
+        self._path = path
+
+    def scores(self, candidate: int, split: Split = "search") -> ItemScores | None:
+        """Return a candidate's item scores on a split; None where it was not scored there."""
+        with reading(self._path) as archive:
+            return archive.scores(candidate, split)
+
+    def to_pandas(self, split: Split = "search") -> pd.DataFrame:
+        """Return (n_candidates, n_items) scores of those candidates that have some; NaN where one did not answer."""
+        rows = []
+        with reading(self._path) as archive:
+            for number in range(archive.n_candidates):
+                if (found := archive.scores(number, split)) is not None:
+                    rows.append({"candidate": number, **dict(zip(found.item_ids, found.values.tolist(), strict=True))})
+        return frame(rows, "candidate")
+
+
+def objective_columns(estimate: Estimate) -> dict[str, float]:
+    """Return an estimate as columns: each objective, its standard error, and the mean."""
+    columns: dict[str, float] = {}
+    for objective in estimate.objectives:
+        columns |= {objective.name: objective.value, f"{objective.name} stderr": objective.stderr}
+    return {**columns, "mean": estimate.mean}
+
+
+def _row(candidate: Candidate, record: Record | None, genes: NotedGenes) -> CandidateRow:
+    values = genes.values(candidate.genome)
+    if record is None:
+        return CandidateRow(candidate, "pending", None, None, "", values)
+    if record.estimate is None:
+        failure = f"{record.stage}: {record.reason}"
+        return CandidateRow(candidate, "failed", None, record.seconds, failure, values)
+    state: State = "told" if record.estimate.stopped is None else "stopped"
+    return CandidateRow(candidate, state, record.estimate, record.seconds, "", values)

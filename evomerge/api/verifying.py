@@ -1,0 +1,152 @@
+"""Held-out verification of a run, as an object."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from evomerge.api.events import Callback, tell_all
+from evomerge.api.html import table_html
+from evomerge.api.tables import frame
+from evomerge.archive import Archive
+from evomerge.run_directory import RunDirectory, recorded_config
+from evomerge.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
+from evomerge.verification.result import Row, Verification
+from evomerge.verification.verifier import Verifier
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """The held-out table of a run and what it says.
+
+    Attributes:
+        verification: the table, the winners and their verdicts.
+        constraints: whether the winner keeps the campaign's constraints on test items.
+    """
+
+    verification: Verification
+    constraints: tuple[HeldOutBound, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Parents, baselines, then winners, on test items."""
+        return self.verification.rows
+
+    @property
+    def verdict(self) -> str:
+        """The winner's, in words."""
+        return self.verification.verdict
+
+    @property
+    def winner(self) -> int:
+        """The number of the candidate that validation items chose."""
+        return self.verification.winner
+
+    @property
+    def wins(self) -> bool:
+        """Whether the winner is shown to be better than every parent."""
+        return self.verification.wins
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a model: kind, objectives, mean, difference to the best parent with its 95 % interval."""
+        rows = []
+        for row in self.rows:
+            columns: dict[str, Any] = {"model": row.name, "kind": row.kind, "candidate": row.candidate}
+            for o in row.objectives:
+                columns |= {o.name: o.value, f"{o.name} stderr": o.stderr}
+            d = row.difference
+            columns |= {"mean": row.mean} | ({} if d is None else {"difference": d.value, "low": d.low, "high": d.high})
+            rows.append(columns)
+        return frame(rows, "model")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `evomerge verify --json` prints."""
+        found = self.verification
+        return {
+            "rows": [_row_as_dict(row) for row in found.rows],
+            "best_parent": found.best_parent,
+            "chosen_on": found.chosen_on,
+            "winner": found.winner,
+            "wins": found.wins,
+            "standing": found.standing,
+            "verdict": found.verdict,
+            "margin": found.margin,
+            "winners": [asdict(winner) for winner in found.winners],
+            "constraints": [{**asdict(bound), "holds": bound.holds} for bound in self.constraints],
+        }
+
+    def _repr_html_(self) -> str:
+        names = [o.name for o in self.rows[0].objectives]
+        header = ["model", *names, "mean", f"difference to {self.verification.best_parent} (95 % interval)"]
+        rows = [
+            [
+                row.name,
+                *(f"{o.value:.3f} ± {o.stderr:.3f}" for o in row.objectives),
+                f"{row.mean:.3f}",
+                _difference(row),
+            ]
+            for row in self.rows
+        ]
+        return table_html(header, rows) + f"<p>{self.verdict}</p>"
+
+
+def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] = ()) -> VerificationReport:
+    """Score the best candidates, the parents and the baselines on held-out items.
+
+    Args:
+        directory: of a run.
+        top: how many contenders are scored on validation items, at least 1.
+        callbacks: are told each step in words (`Noted`).
+
+    Raises:
+        VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
+        Exception: every error of the rooms below.
+    """
+    from evomerge.assembly import build_parts, build_pool
+
+    with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
+        config = recorded_config(archive)
+        parts = build_parts(config)
+        with contextlib.closing(build_pool(parts, directory.root)) as pool:
+            own = config.verification
+            verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)
+            found = verifier.verify(
+                top, validation=config.splits.validation > 0, watch=lambda line: tell_all(callbacks, line)
+            )
+        bounds = held_out_constraints(
+            archive, found.winner, parts.estimator, objectives=parts.objectives, task_of=parts.fitness.task_of
+        )
+    return VerificationReport(found, tuple(bounds))
+
+
+def noted_verification(archive: Archive) -> VerificationReport | None:
+    """Return what was verified last; None before."""
+    noted = archive.noted("verification")
+    return (
+        None if noted is None else VerificationReport(Verification.from_json(noted), tuple(noted_constraints(archive)))
+    )
+
+
+def _row_as_dict(row: Row) -> dict[str, Any]:
+    d = row.difference
+    return {
+        "name": row.name,
+        "candidate": row.candidate,
+        "kind": row.kind,
+        "objectives": {
+            o.name: {"value": o.value, "stderr": o.stderr, "split": "test", "items": o.n_items, "kind": o.kind}
+            for o in row.objectives
+        },
+        "mean": row.mean,
+        "difference_to_best_parent": None if d is None else {"value": d.value, "low": d.low, "high": d.high},
+    }
+
+
+def _difference(row: Row) -> str:
+    d = row.difference
+    return "the best parent" if d is None else f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"

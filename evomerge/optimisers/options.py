@@ -1,0 +1,120 @@
+"""What the options of every optimiser have in common: the section `optimiser` of a campaign file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from evomerge.fields import SECTION, Text, Whole
+from evomerge.kinds import from_signature
+from evomerge.optimisers.problem import PROVIDED, Problem
+from evomerge.optimisers.protocol import Optimiser
+from evomerge.wording import in_words, mismatch, refuse
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Population = Annotated[Whole, Field(ge=2)] | None
+WarmStart = Annotated[tuple[Text, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
+
+
+class OptimiserOptions(BaseModel):
+    """Who proposes genomes: the options of one kind of optimiser, and how it is built."""
+
+    model_config = SECTION
+
+    genomes: ClassVar[Literal["cube", "individuals", "any"]] = "cube"
+    begins_with_parents: ClassVar[bool] = False
+
+    kind: str
+    """Who proposes genomes."""
+    warm_start: WarmStart = ()
+    """Where to begin: mergekit YAML files, recipes of ours (.json), directories of other runs (their fronts). They are
+    scored first, and the optimiser starts from them."""
+
+    @property
+    def maximises_mean(self) -> bool:
+        """Whether it maximises the weighted mean of the objectives, and nothing else."""
+        return False
+
+    @property
+    def generational(self) -> bool:
+        """Whether it asks for the next generation when the last one is told."""
+        return True
+
+    @property
+    def needs_every_answer(self) -> str:
+        """Why every candidate has to answer every item; empty where some may be stopped early."""
+        return ""
+
+    def section(self) -> dict[str, Any]:
+        """Return what a campaign file would hold."""
+        return {"kind": self.kind, **self.model_dump(exclude_unset=True)}
+
+    def check(self) -> None:
+        """Check options that go to a library by its own names; the library is loaded for it.
+
+        Raises:
+            ValidationError: one is unknown or of the wrong type.
+        """
+
+    def build(self, problem: Problem) -> Optimiser[Any]:
+        """Return a fresh optimiser.
+
+        Raises:
+            OptimiserError: the problem is none for it.
+        """
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> OptimiserOptions:
+        if self.warm_start and self.begins_with_parents:
+            hint = "it begins with the parents; use another kind"
+            refuse([mismatch(f"none with {self.kind}", in_words(self.warm_start), hint, at=["warm_start"])])
+        return self
+
+
+class OutsideOptimiser(OptimiserOptions):
+    """An optimiser of another package: its constructor's signature is its list of options."""
+
+    factory: ClassVar[Callable[..., Any]]
+    wanted: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def maximises_mean(self) -> bool:
+        """What the class says of itself; False where it says nothing."""
+        return bool(getattr(self.factory, "maximises_mean", False))
+
+    @property
+    def generational(self) -> bool:
+        """Whether the class has `generation_end`."""
+        return hasattr(self.factory, "generation_end")
+
+    @property
+    def needs_every_answer(self) -> str:
+        """What the class says of itself; empty where it says nothing."""
+        return str(getattr(self.factory, "needs_every_answer", ""))
+
+    def build(self, problem: Problem) -> Optimiser[Any]:
+        """Return a fresh optimiser."""
+        own = {name: value for name, value in self if name not in ("kind", "warm_start")}
+        built: Optimiser[Any] = type(self).factory(**{name: getattr(problem, name) for name in self.wanted}, **own)
+        return built
+
+
+@cache  # equal sections are of one class
+def outside_optimiser(kind: str, factory: Callable[..., Any]) -> type[OptimiserOptions]:
+    """Return the options of a class or function that returns an optimiser.
+
+    Raises:
+        PluginError: its signature asks for what no file can give.
+    """
+    section, wanted = from_signature(kind, factory, OutsideOptimiser, PROVIDED)
+    section.factory, section.wanted = staticmethod(factory), wanted
+    section.genomes = getattr(factory, "genomes", "cube")
+    return section

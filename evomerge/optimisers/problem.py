@@ -1,0 +1,83 @@
+"""What an optimiser may know of the search that it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evomerge.optimisers.errors import OptimiserError
+
+if TYPE_CHECKING:  # a campaign file is read without numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from search_spaces.space import SearchSpace
+    from search_spaces.structure import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What an optimiser may know; an optimiser of another package asks for these by the names of its parameters.
+
+    Attributes:
+        space: what is searched.
+        seed: of everything random, at least 0.
+        weights: objective -> its weight in the mean, in the campaign's order; every objective is maximised.
+        evaluations: candidates that the campaign scores.
+        given: (dim,) genomes in [0, 1] to begin with, in place of the space's own start; none where it is as good.
+    """
+
+    space: SearchSpace[Any]
+    seed: int
+    weights: Mapping[str, float]
+    evaluations: int
+    given: tuple[NDArray[np.float64], ...] = ()
+
+    @property
+    def structure(self) -> Structure:
+        """How many genes there are, which of them are choices, and what these govern.
+
+        Raises:
+            OptimiserError: the space has no genes.
+        """
+        from search_spaces.space import CubeSpace
+
+        if not isinstance(self.space, CubeSpace):
+            found = type(self.space).__name__
+            raise OptimiserError(f"optimiser: expected a space with genes in [0, 1], found {found}; take another kind")
+        return self.space.structure
+
+    @property
+    def dim(self) -> int:
+        """Number of genes."""
+        return self.structure.dim
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives' names."""
+        return tuple(self.weights)
+
+    @property
+    def n_objectives(self) -> int:
+        """Number of objectives."""
+        return len(self.weights)
+
+    @property
+    def starts(self) -> tuple[NDArray[np.float64], ...]:
+        """(dim,) genomes where a search begins, at least one, the first one first."""
+        from search_spaces.space import CubeSpace
+
+        assert isinstance(self.space, CubeSpace)
+        return self.given or (self.space.start(),)
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """Where a search begins that begins at one point; (dim,)."""
+        return self.starts[0]
+
+
+# Names of parameters that an optimiser of another package has filled in; all others are its options.
+PROVIDED = frozenset(
+    {"space", "seed", "weights", "evaluations", "structure", "dim", "objectives", "n_objectives", "starts", "start"}
+)

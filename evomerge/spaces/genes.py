@@ -1,0 +1,171 @@
+"""Operators and genes as the section `space` names them; `search_spaces.operators.registry` knows what is legal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic_core import InitErrorDetails
+
+from evomerge.fields import is_number
+from evomerge.wording import did_you_mean, in_words, mismatch, refuse
+from search_spaces.errors import SpaceError
+from search_spaces.genes import kinds_of
+from search_spaces.operators import registry
+from search_spaces.operators.operator import Operator
+from search_spaces.operators.parameters import Bounds, Choices, Kind
+from search_spaces.operators.registry import OPERATORS
+from search_spaces.recipe import Parameter
+from search_spaces.soup_weights import REACH, Form
+
+# Frozen, yet written into every resolved campaign file: the first thing that one wants to search besides.
+SHOWN = ("lambda",)
+# An operator of one input merges a parent into a base: there is nothing to search between parents.
+SEARCHED = tuple(name for name, operator in OPERATORS.items() if operator.n_inputs[1] != 1)
+
+if TYPE_CHECKING:
+    _InSchema: TypeAlias = str
+else:
+    _InSchema = Literal[SEARCHED] | Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+
+
+def operator_named(name: str) -> Operator:
+    """Return an operator of ours or of another package.
+
+    Raises:
+        SpaceError: there is none of that name.
+    """
+    return registry.find_operator(name)
+
+
+def _searchable(name: str) -> str:
+    try:
+        fits = operator_named(name).n_inputs[1] != 1
+    except SpaceError:
+        fits = False
+    if not fits:
+        refuse([mismatch(f"one of {', '.join(SEARCHED)}", in_words(name), did_you_mean(name, SEARCHED))])
+    return name
+
+
+OperatorName: TypeAlias = Annotated[str, AfterValidator(_searchable)]
+
+OneGene: TypeAlias = Parameter | Bounds | Choices
+Gene: TypeAlias = OneGene | Mapping[str, OneGene]
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _as_gene(value: object) -> Gene:
+    if isinstance(value, dict):
+        return {str(parent): _as_one_gene(gene, at=[str(parent)]) for parent, gene in value.items()}
+    return _as_one_gene(value, at=[])
+
+
+def _as_one_gene(value: object, at: list[str]) -> OneGene:
+    if is_number(value):
+        return float(value)  # type: ignore[arg-type]
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value)):
+        return float(value[0]), float(value[1])
+    if isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(v, bool | str) for v in value):
+        return tuple(value)
+    expected = "bounds [low, high], a list of choices, or a value that freezes the gene"
+    refuse([mismatch(expected, in_words(value), at=at)])
+
+
+OperatorNames: TypeAlias = Annotated[
+    tuple[OperatorName, ...],
+    BeforeValidator(_as_tuple, json_schema_input_type=_InSchema | tuple[_InSchema, ...]),
+    Field(min_length=1),
+]
+_InFile: TypeAlias = float | bool | str | tuple[float, float] | list[bool | str]
+Genes: TypeAlias = dict[
+    str, Annotated[Any, PlainValidator(_as_gene, json_schema_input_type=_InFile | dict[str, _InFile])]
+]
+
+
+def checked_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None) -> dict[str, Gene]:
+    """Return every gene that the operators search unless told otherwise, and those that the file names.
+
+    Args:
+        genes: what the file says.
+        operators: names; None if they are wrong themselves: genes of any operator are legal then.
+
+    Raises:
+        ValidationError: a gene that no operator has, illegal values, a value that only the file can give, or nothing
+            left to search.
+    """
+    chosen = [operator_named(name) for name in operators or SEARCHED]
+    kinds = kinds_of(chosen)
+    problems = [problem for name, gene in genes.items() for problem in _gene_problems(name, gene, chosen)]
+    default = {name: kind.gene for name, kind in kinds.items() if kind.searched and kind.gene is not None}
+    shown = {name: kinds[name].default for name in SHOWN if name in kinds}
+    full: dict[str, Gene] = {
+        name: gene for name in kinds if (gene := {**shown, **default, **genes}.get(name)) is not None
+    }
+    for name, kind in kinds.items():
+        if operators and kind.default is None and name not in full:
+            problems.append(mismatch(f"the key {name}: {kind.meaning}", "none", at=[name]))
+    if not problems and len(chosen) == 1 and not any(map(_is_searched, full.values())):
+        problems.append(mismatch("bounds for at least one gene", "all frozen", "nothing would be left to search"))
+    if problems:
+        refuse(problems)
+    return full
+
+
+def checked_soup_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None, form: Form) -> dict[str, Gene]:
+    """Return every gene as `checked_genes` does, where weights sum to 1.
+
+    Args:
+        genes: see `checked_genes`.
+        operators: see `checked_genes`.
+        form: simplex or affine.
+
+    Raises:
+        ValidationError: see `checked_genes`, or an operator that has no weights, or bounds not around 0.
+    """
+    problems = []
+    for name in operators or ():
+        if "weight" not in operator_named(name).input_parameters:
+            expected = f"an operator that weights its parents, with weights {form}"
+            problems.append(mismatch(expected, name))
+    weight = genes.get("weight")
+    if weight is not None and not (isinstance(weight, tuple) and len(weight) == 2 and weight[0] == -weight[1] < 0):  # type: ignore[operator]
+        expected = f"[-reach, reach] with weights {form}, the uniform soup in the middle"
+        problems.append(mismatch(expected, in_words(weight), at=["weight"]))
+    if problems:
+        refuse(problems)
+    return checked_genes({"weight": (-REACH[form], REACH[form]), **genes}, operators)
+
+
+def _is_searched(gene: Gene) -> bool:
+    return any(map(_is_searched, gene.values())) if isinstance(gene, Mapping) else isinstance(gene, tuple)
+
+
+def _gene_problems(name: str, gene: Gene, operators: Sequence[Operator]) -> list[InitErrorDetails]:
+    kinds = [operator.kinds[name] for operator in operators if name in operator.kinds]
+    if not kinds:
+        known, anywhere = kinds_of(operators), kinds_of(list(OPERATORS.values()))
+        hint = "the operator has no such gene" if name in anywhere else did_you_mean(name, list(known))
+        return [mismatch(f"one of {', '.join(known)}", f"'{name}'", hint, at=[name])]
+    if isinstance(gene, Mapping):
+        return [p for parent, own in gene.items() for p in _value_problems(own, kinds, [name, parent])]
+    return _value_problems(gene, kinds, [name])
+
+
+def _value_problems(gene: OneGene, kinds: Sequence[Kind], at: list[str]) -> list[InitErrorDetails]:
+    for kind in kinds:
+        try:
+            for value in gene if isinstance(gene, tuple) else (gene,):
+                kind.checked(value, at[0])
+        except SpaceError:
+            return [mismatch(str(kind), in_words(gene), at=at)]
+    if isinstance(gene, tuple) and is_number(gene[0]) and gene[0] >= gene[1]:  # type: ignore[operator]
+        hint = "a number alone freezes the gene" if gene[0] == gene[1] else f"write [{gene[1]}, {gene[0]}]"
+        return [mismatch("low < high", in_words(gene), hint, at=at)]
+    return []

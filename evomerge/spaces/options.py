@@ -1,0 +1,87 @@
+"""What the options of every search space have in common: the section `space` of a campaign file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel
+from pydantic_core import InitErrorDetails
+
+from evomerge.fields import SECTION
+from search_spaces.recipe import ExportDtype, OutputTokenizer, ParentSource
+
+if TYPE_CHECKING:
+    from search_spaces.space import SearchSpace
+    from search_spaces.weights.parents import Parents
+
+
+@dataclass(frozen=True, eq=False)
+class Ingredients:
+    """What a search space is built of; a space of another package asks for these by the names of its parameters.
+
+    Attributes:
+        parents: every checkpoint, opened, weights unread.
+        sources: name -> source of every checkpoint, the base first when there is one.
+        base: name of the checkpoint that gives config and tokenizer.
+        merge_base: whether it is one of the models to merge, for want of a base.
+        dtype: of the merged weights.
+        seed: of random masks.
+        tokenizer: of every candidate.
+    """
+
+    parents: Parents
+    sources: Mapping[str, ParentSource]
+    base: str
+    merge_base: bool
+    dtype: ExportDtype
+    seed: int
+    tokenizer: OutputTokenizer
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models to merge."""
+        return [name for name in self.sources if self.merge_base or name != self.base]
+
+    @property
+    def n_layers(self) -> int:
+        """The base's number of layers."""
+        from search_spaces.groups import n_layers
+
+        return n_layers(self.parents[self.base].names)
+
+
+class SpaceOptions(BaseModel):
+    """What can be built: the options of one kind of search space, and how it is built."""
+
+    model_config = SECTION
+
+    genomes: ClassVar[Literal["cube", "individuals", "any"]] = "cube"
+    has_paths: ClassVar[bool] = False  # whether its recipes have layers of their own
+    stacked: ClassVar[bool] = False  # whether parents of different depths can be combined
+    together: ClassVar[int] = 1  # most candidates that one process scores at once, where the file does not say
+
+    kind: str
+    """What can be built."""
+
+    def section(self) -> dict[str, Any]:
+        """Return what a campaign file would hold."""
+        return {"kind": self.kind, **self.model_dump(exclude_unset=True)}
+
+    def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:  # noqa: ARG002
+        """Return what does not suit a campaign's checkpoints.
+
+        Args:
+            parents: their names; None where they are wrong themselves.
+            base: its name, if there is one; None where it is wrong itself.
+        """
+        return []
+
+    def build(self, given: Ingredients) -> SearchSpace[Any]:
+        """Return the search space.
+
+        Raises:
+            SpaceError: the section does not fit the parents.
+        """
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""An operator and an optimiser of one's own."""
