@@ -54,14 +54,14 @@ if TYPE_CHECKING:
     from evomerge.config import CampaignConfig as CampaignConfig
     from evomerge.config import ConfigError as ConfigError
     from evomerge.errors import EvomergeError as EvomergeError
-    from evomerge.module_evolution import ModuleEvolution as ModuleEvolution
+    from evomerge.optimisers.niches.module_evolution import ModuleEvolution as ModuleEvolution
     from fitness.scores import Estimate as Estimate
     from fitness.scores import ItemScores as ItemScores
-    from search_spaces.recipe import Input as Input
-    from search_spaces.recipe import ParentSource as ParentSource
-    from search_spaces.recipe import Recipe as Recipe
-    from search_spaces.recipe import Rule as Rule
-    from search_spaces.recipe import Where as Where
+    from search_spaces.recipes.recipe import Input as Input
+    from search_spaces.recipes.recipe import ParentSource as ParentSource
+    from search_spaces.recipes.recipe import Recipe as Recipe
+    from search_spaces.recipes.recipe import Rule as Rule
+    from search_spaces.recipes.recipe import Where as Where
 
 _FACE = {
     "evomerge.api.events": ("Noted",),
@@ -79,9 +79,9 @@ _FACE = {
     "evomerge.candidate": ("Candidate", "Evaluation", "Failure", "Scored"),
     "evomerge.config": ("CampaignConfig", "ConfigError"),
     "evomerge.errors": ("EvomergeError",),
-    "evomerge.module_evolution": ("ModuleEvolution",),
+    "evomerge.optimisers.niches.module_evolution": ("ModuleEvolution",),
     "fitness.scores": ("Estimate", "ItemScores"),
-    "search_spaces.recipe": ("Input", "ParentSource", "Recipe", "Rule", "Where"),
+    "search_spaces.recipes.recipe": ("Input", "ParentSource", "Recipe", "Rule", "Where"),
 }
 _MODULE_OF = {name: module for module, names in _FACE.items() for name in names}
 _ROOMS = ("config", "errors", "optimisers", "spaces")

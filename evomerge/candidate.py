@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fitness.scores import Estimate, ItemScores
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
 
 Stage = Literal["merge", "evaluate", "estimate", "worker", "deadline"]
 

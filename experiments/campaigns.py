@@ -6,7 +6,7 @@ from rich.console import Console
 
 import evomerge as em
 from evomerge.api.search import read_campaign
-from evomerge.commands import results, search
+from evomerge.cli.commands import results, search
 
 
 def search_verify_export(campaign: Path, run_dir: Path, console: Console) -> Path:

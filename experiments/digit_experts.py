@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from evomerge.candidate import Candidate, Evaluation
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
-from search_spaces.recipe import ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe, Rule
 
 Floats = NDArray[np.float64]
 N_TRAIN, N_SEARCH = 900, 450  # of 1,797; the rest is held out

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitness.errors import FitnessError
-from fitness.estimators import Objective, TaskLayout, check_objectives
+from fitness.estimation import Objective, TaskLayout, check_objectives
 from fitness.scores import ItemScores
 
 

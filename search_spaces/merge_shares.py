@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from search_spaces.operators.registry import OPERATORS
-from search_spaces.recipe import Recipe, Rule
+from search_spaces.recipes.recipe import Recipe, Rule
 
 
 def merge_shares(recipe: Recipe) -> Mapping[str, float] | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from evomerge.api.tables import reading
-from evomerge.front import pick
-from evomerge.model_card import model_card
-from evomerge.run_directory import RunDirectory
-from evomerge.verification.result import Verification
+from evomerge.campaign.run_directory import RunDirectory
+from evomerge.results.front import pick
+from evomerge.results.model_card import model_card
+from evomerge.results.verification.result import Verification
 from search_spaces.errors import SpaceError
 
 
@@ -17,7 +17,7 @@ def export(directory: RunDirectory, choice: str, out: Path) -> Path:
 
     Args:
         directory: of a run.
-        choice: see `evomerge.front.pick`.
+        choice: see `evomerge.results.front.pick`.
         out: must not exist.
 
     Raises:
@@ -25,9 +25,9 @@ def export(directory: RunDirectory, choice: str, out: Path) -> Path:
         ArchiveError: there is no candidate of this number.
         SpaceError: the parents cannot be read, or `out` exists.
     """
-    from search_spaces.mergekit_yaml import to_mergekit
-    from search_spaces.weights.export import export as write_checkpoint
-    from search_spaces.weights.parents import Parents
+    from search_spaces.export.export import export as write_checkpoint
+    from search_spaces.mergekit.yaml import to_mergekit
+    from search_spaces.parents.parents import Parents
 
     with reading(directory.archive) as archive:
         candidate = pick(archive, choice)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from evomerge.archive import Archive
-from search_spaces.genes import GeneInfo
-from search_spaces.recipe import Parameter
-from search_spaces.scales import Choice, Integers, Linear, Log, Options, Quantised, Scale
+from search_spaces.operators.scales import Choice, Integers, Linear, Log, Options, Quantised, Scale
+from search_spaces.recipes.recipe import Parameter
+from search_spaces.spaces.genes import GeneInfo
 
 NOTE = "genes"
 _SCALES = {scale.__name__: scale for scale in (Linear, Log, Choice, Integers, Options, Quantised)}

@@ -17,10 +17,10 @@ from evomerge.config import CampaignConfig, ConfigError
 from evomerge.config.errors import ConfigProblem
 from evomerge.kinds import RECORDED
 from evomerge.optimisers.protocol import Optimiser
-from search_spaces.genes import GeneInfo
-from search_spaces.recipe import Recipe
-from search_spaces.space import Landmark, SearchSpace
-from search_spaces.structure import Structure
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.spaces.genes import GeneInfo
+from search_spaces.spaces.space import Landmark, SearchSpace
+from search_spaces.spaces.structure import Structure
 
 Genome = NDArray[np.float64]
 

@@ -21,10 +21,10 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def figure_html(archive: Path) -> str:
     """Return the picture of an archive's front: a PNG, or where there is no matplotlib plotly's, from the network."""
-    from evomerge.report.contents import read_contents
-    from evomerge.report.figures import front_figures
-    from evomerge.report.plots import Plots
-    from evomerge.report.png import can_draw, save_png
+    from evomerge.results.report.contents import read_contents
+    from evomerge.results.report.figures import front_figures
+    from evomerge.results.report.plots import Plots
+    from evomerge.results.report.png import can_draw, save_png
 
     if not can_draw():
         shown: str = Plots(archive).front().to_html(full_html=False, include_plotlyjs="cdn")

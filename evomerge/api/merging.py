@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_spaces.errors import SpaceError
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from search_spaces.weights.parents import Parents
+    from search_spaces.parents.parents import Parents
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def merge(recipe: str | Path | Recipe, out: str | Path, *, as_adapter: bool = Fa
     Raises:
         SpaceError: the recipe cannot be read or carried out, or its result is no adapter.
     """
-    from search_spaces.weights.export import export
-    from search_spaces.weights.export_adapter import export_adapter
-    from search_spaces.weights.parents import Parents
+    from search_spaces.export.export import export
+    from search_spaces.export.export_adapter import export_adapter
+    from search_spaces.parents.parents import Parents
 
     if rank is not None and not as_adapter:
         raise SpaceError(f"rank: expected none without as_adapter, found {rank}")
@@ -68,7 +68,7 @@ def read_recipe(path: str | Path) -> Recipe:
     Raises:
         SpaceError: there is no such file, or it holds no recipe.
     """
-    from search_spaces.mergekit_yaml import read_mergekit
+    from search_spaces.mergekit.yaml import read_mergekit
 
     file = Path(path)
     if not file.is_file():
@@ -79,8 +79,8 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def _check(recipe: Recipe, parents: Parents) -> None:
-    from search_spaces.weights.preflight import preflight
-    from search_spaces.weights.sources import check_filters
+    from search_spaces.layers.sources import check_filters
+    from search_spaces.preflight.preflight import preflight
 
     check_filters(recipe, parents)
     stacked = recipe.layers is not None

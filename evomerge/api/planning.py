@@ -22,10 +22,10 @@ from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig
 from evomerge.config.overrides import Overrides
 from evomerge.config.stages import stage_config, stand_ins
+from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
-from evomerge.verification.benchmark_test_sets import described
-from search_spaces.genes import GeneInfo
-from search_spaces.weights.preflight import Preflight
+from search_spaces.preflight.preflight import Preflight
+from search_spaces.spaces.genes import GeneInfo
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -255,8 +255,8 @@ def measure(parts: Parts, given: Given) -> Cost:
 def _kept(config: CampaignConfig, parts: Parts) -> Kept | None:
     """Return what spectral operators of the space will keep on disk."""
     from search_spaces.cache_directory import cache_directory
+    from search_spaces.merging.factors import full_bytes, limit_from_environment
     from search_spaces.operators.registry import find_operator
-    from search_spaces.weights.factors import full_bytes, limit_from_environment
 
     if not any(find_operator(name).spectral for name in getattr(config.space, "operator", ())):
         return None

@@ -19,17 +19,17 @@ from evomerge.assembly import Parts, build_parts, build_pool
 from evomerge.assembly.live_models import with_compute_dtype
 from evomerge.campaign.campaign import SearchInterruptedError
 from evomerge.campaign.events import emit
+from evomerge.campaign.run_directory import RunDirectory
 from evomerge.config import CampaignConfig
 from evomerge.config.overrides import Overrides
 from evomerge.responses.collect import collect_responses, respondents
 from evomerge.responses.files import kept_rows, read_matrix
-from evomerge.run_directory import RunDirectory
-from fitness.estimators import TaskLayout
-from fitness.irt.anchors import Method
-from fitness.irt.calibration import Calibration
-from fitness.irt.reduced_benchmark import ReducedBenchmark
-from fitness.irt.reduction import reduce_benchmark
-from fitness.irt.response_matrix import ResponseMatrix, TaskItems
+from fitness.estimation import TaskLayout
+from fitness.reduction.anchors import Method
+from fitness.reduction.calibration import Calibration
+from fitness.reduction.reduced_benchmark import ReducedBenchmark
+from fitness.reduction.reduction import reduce_benchmark
+from fitness.reduction.response_matrix import ResponseMatrix, TaskItems
 from search_spaces.errors import SpaceError
 
 if TYPE_CHECKING:

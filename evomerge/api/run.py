@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 from evomerge.api.events import Callback
 from evomerge.api.tables import Candidates, Front, Items, reading
 from evomerge.archive import Archive
+from evomerge.campaign.run_directory import RunDirectory, recorded_config
 from evomerge.config import CampaignConfig, load_campaign, overridden
 from evomerge.config.overrides import Overrides
-from evomerge.run_directory import RunDirectory, recorded_config
 
 if TYPE_CHECKING:
     from evomerge.api.verifying import VerificationReport
     from evomerge.campaign.campaign import Ending
-    from evomerge.report.plots import Plots
+    from evomerge.results.report.plots import Plots
 
 
 class Run:
@@ -88,7 +88,7 @@ class Run:
     @property
     def plot(self) -> Plots:
         """Its pictures, as plotly figures: `run.plot.front()`, `.history()`, `.genes()`."""
-        from evomerge.report.plots import Plots
+        from evomerge.results.report.plots import Plots
 
         return Plots(self._directory.archive)
 
@@ -159,7 +159,7 @@ class Run:
         Raises:
             ArchiveError: the archive cannot be read.
         """
-        from evomerge.report.html import report
+        from evomerge.results.report.html import report
 
         page = self._directory.report if path is None else Path(path)
         with self.archive() as archive:

@@ -84,8 +84,8 @@ def evaluate(
     """
     require("lm_eval", "lm-eval")
     from evomerge.assembly.live_models import load_checkpoint
-    from fitness.engine.lm_eval_backend import EngineLM
-    from fitness.engine.tokenizer import load_tokenizer
+    from fitness.engine.lm_eval.lm_eval_backend import EngineLM
+    from fitness.engine.model.tokenizer import load_tokenizer
     from fitness.engine.trie import TrieLanguageModel
     from fitness.tasks.lm_eval_results import as_rows, as_table, evaluate_all_metrics, with_our_tasks
     from fitness.tasks.prompts import Prompts

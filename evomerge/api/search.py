@@ -11,9 +11,9 @@ from evomerge.api.given import Given
 from evomerge.api.run import Run, recorded_campaign
 from evomerge.api.sections import Model, Models, Objectives, campaign
 from evomerge.api.stages import run_stages
+from evomerge.campaign.run_directory import RunDirectory
 from evomerge.config import CampaignConfig, load_campaign, overridden
 from evomerge.config.overrides import Overrides, parsed
-from evomerge.run_directory import RunDirectory
 
 
 class Search:

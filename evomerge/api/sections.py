@@ -16,7 +16,7 @@ import numpy as np
 from evomerge.api.given import Given, is_optimiser, is_space, recorded
 from evomerge.config import CampaignConfig, ConfigError, campaign_of
 from evomerge.config.errors import ConfigProblem
-from search_spaces.recipe import ParentSource
+from search_spaces.recipes.recipe import ParentSource
 
 
 @runtime_checkable

@@ -21,15 +21,15 @@ from evomerge.api.given import Given
 from evomerge.archive import Archive
 from evomerge.assembly import Parts, build_parts, build_pool
 from evomerge.assembly.live_models import with_compute_dtype
+from evomerge.assembly.warm_start import warm_start
 from evomerge.campaign.campaign import Campaign, Ending, SearchInterruptedError
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.progress import Limits
-from evomerge.campaign.warm_start import warm_start
+from evomerge.campaign.run_directory import RunDirectory, RunDirectoryError, recorded_config
 from evomerge.config import CampaignConfig, dump_campaign
 from evomerge.config.changes import as_diff, past_changing
-from evomerge.report.items_used import note_search_items
-from evomerge.run_directory import RunDirectory, RunDirectoryError, recorded_config
-from evomerge.verification.benchmark_test_sets import note_used
+from evomerge.results.report.items_used import note_search_items
+from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.workers.protocol import WorkerPool
 
 _LOG = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from evomerge.api.events import Callback, tell_all
 from evomerge.api.exporting import export
 from evomerge.api.given import Given
 from evomerge.archive import Archive
+from evomerge.campaign.run_directory import RunDirectory
 from evomerge.config import CampaignConfig
 from evomerge.config.stages import OWN_SECTIONS, stage_config
 from evomerge.config.yaml_document import write_yaml
-from evomerge.front import pick
-from evomerge.run_directory import RunDirectory
+from evomerge.results.front import pick
 
 WINNER = "winner"
 

@@ -14,11 +14,11 @@ from evomerge.api.events import Callback
 from evomerge.api.run import Run
 from evomerge.api.sections import Model, Models, Objectives, campaign
 from evomerge.api.session import Session, opened
+from evomerge.campaign.run_directory import RunDirectory
 from evomerge.candidate import Candidate, Done, Scored
 from evomerge.config import ConfigError
 from evomerge.config.errors import ConfigProblem
 from evomerge.errors import EvomergeError
-from evomerge.run_directory import RunDirectory
 from fitness.scores import ItemScores
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from evomerge.api.genes import NotedGenes
 from evomerge.archive import Archive, Record
+from evomerge.campaign.run_directory import recorded_config
 from evomerge.candidate import Candidate
 from evomerge.errors import require
-from evomerge.front import CampaignFront, FrontPoint, front_as_json, read_front
-from evomerge.run_directory import recorded_config
+from evomerge.results.front import CampaignFront, FrontPoint, front_as_json, read_front
 from fitness.scores import Estimate, ItemScores, Split
-from search_spaces.recipe import Parameter, Recipe
+from search_spaces.recipes.recipe import Parameter, Recipe
 
 if TYPE_CHECKING:
     import pandas as pd

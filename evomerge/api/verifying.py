@@ -11,10 +11,10 @@ from evomerge.api.events import Callback, tell_all
 from evomerge.api.html import table_html
 from evomerge.api.tables import frame
 from evomerge.archive import Archive
-from evomerge.run_directory import RunDirectory, recorded_config
-from evomerge.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
-from evomerge.verification.result import Row, Verification
-from evomerge.verification.verifier import Verifier
+from evomerge.campaign.run_directory import RunDirectory, recorded_config
+from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
+from evomerge.results.verification.result import Row, Verification
+from evomerge.results.verification.verifier import Verifier
 
 if TYPE_CHECKING:
     import pandas as pd

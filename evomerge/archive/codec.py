@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitness.scores import Estimate, ObjectiveEstimate, Split, Stopped, item_set_digest
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
 
 # The first byte of a packed score vector tells its form.
 _BITS, _FLOAT32, _FLOAT64 = b"b", b"f", b"d"

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from evomerge.config import BASE, CampaignConfig
 from evomerge.workers.threads import available_cores, threads_per_worker
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule
-from search_spaces.weights.parents import Parents
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from search_spaces.weights.layer_surgery import FlowResident
-    from search_spaces.weights.resident import ResidentModel
+    from search_spaces.live.layer_surgery import FlowResident
+    from search_spaces.live.resident import ResidentModel
 
 
 def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
@@ -25,7 +25,7 @@ def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
     """
     import torch
 
-    from fitness.engine.compute_dtype import fastest_dtype
+    from fitness.engine.model.compute_dtype import fastest_dtype
 
     if config.engine.dtype != "auto":
         return config
@@ -50,8 +50,8 @@ def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | 
     """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
     import torch
 
-    from search_spaces.weights.layer_surgery import FlowResident
-    from search_spaces.weights.resident import ResidentModel
+    from search_spaces.live.layer_surgery import FlowResident
+    from search_spaces.live.resident import ResidentModel
 
     module = _module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
     return (FlowResident if config.space.has_paths else ResidentModel)(module, parents)
@@ -59,7 +59,7 @@ def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | 
 
 def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
     # float32 holds the values of every recipe's dtype exactly, bfloat16 its own.
-    from search_spaces.weights.architecture import build_module
+    from search_spaces.layers.architecture import build_module
 
     module = build_module(parents[base], compute_dtype=compute_dtype)
     return module.to("cuda") if on_gpu else module
@@ -73,7 +73,7 @@ def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
     """
     import torch
 
-    from search_spaces.weights.resident import ResidentModel
+    from search_spaces.live.resident import ResidentModel
 
     source = ParentSource(model)
     parents = Parents.open({"model": source})

@@ -20,18 +20,18 @@ from evomerge.errors import require
 from evomerge.kinds import RECORDED
 from evomerge.optimisers import Optimiser, Problem
 from evomerge.plugins import load_plugin
+from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Ingredients, Schedule
 from evomerge.spaces import Ingredients as SpaceIngredients
-from evomerge.verification.benchmark_test_sets import check_allowed
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from evomerge.workers.threads import available_cores, threads_per_worker
-from fitness.engine.tokenizer import Tokenizer, load_tokenizer
+from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.errors import FitnessError
-from fitness.estimators import MeanEstimator, Objective
-from fitness.estimators.reduced import ReducedEstimator
-from fitness.irt.reduced_benchmark import ReducedBenchmark
+from fitness.estimation import MeanEstimator, Objective
 from fitness.protocols import Estimator
+from fitness.reduction.reduced_benchmark import ReducedBenchmark
+from fitness.reduction.reduced_estimator import ReducedEstimator
 from fitness.scores import SPLITS, Budget
 from fitness.screening import Screening
 from fitness.statistics import PairedComparison
@@ -39,11 +39,11 @@ from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published_test_sets
 from fitness.tasks.suite import TaskSuite
-from search_spaces.recipe import Input, Recipe, Rule
-from search_spaces.space import SearchSpace
-from search_spaces.weights.output_tokenizer import write_tokenizer
-from search_spaces.weights.parents import Parents
-from search_spaces.weights.preflight import Preflight, preflight
+from search_spaces.export.output_tokenizer import write_tokenizer
+from search_spaces.parents.parents import Parents
+from search_spaces.preflight.preflight import Preflight, preflight
+from search_spaces.recipes.recipe import Input, Recipe, Rule
+from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     import numpy as np

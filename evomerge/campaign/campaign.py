@@ -29,7 +29,7 @@ from fitness.errors import FitnessError
 from fitness.protocols import Estimator
 from fitness.scores import Budget
 from search_spaces.merge_shares import merge_shares
-from search_spaces.space import Landmark, SearchSpace
+from search_spaces.spaces.space import Landmark, SearchSpace
 
 G = TypeVar("G")
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from evomerge.archive import Archive
-from evomerge.campaign.bound import Bound
 from evomerge.campaign.progress import rank
 from evomerge.candidate import Evaluation, Outcome
+from evomerge.config.bound import Bound
 from fitness.scores import Estimate
 
 NOTE = "constraints"

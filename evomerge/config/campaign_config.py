@@ -35,7 +35,7 @@ from evomerge.plugins import PluginError, load_plugin
 from evomerge.schedules import AllItemsConfig, ScheduleConfig
 from evomerge.spaces import Niches, SpaceOptions, Weights
 from evomerge.wording import in_words, mismatch, refuse
-from search_spaces.recipe import OutputTokenizer, ParentSource
+from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 
 BASE = "base"
 RESERVED_NAMES = ("uniform mean", "default TIES")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field_validator
 from pydantic_core import InitErrorDetails
 
-from evomerge.campaign.bound import Bound, parse_bound
+from evomerge.config.bound import Bound, parse_bound
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse

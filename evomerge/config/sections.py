@@ -20,8 +20,8 @@ from pydantic import (
 from evomerge.config.paths import ModelSource
 from evomerge.fields import SECTION, Count, PositiveReal, Real, Text
 from evomerge.wording import in_words, mismatch, refuse
-from fitness.engine.budget import DEFAULT_BUDGET
-from search_spaces.recipe import ExportDtype, ParentSource
+from fitness.engine.model.budget import DEFAULT_BUDGET
+from search_spaces.recipes.recipe import ExportDtype, ParentSource
 
 
 def _fit_for_a_directory(name: str) -> str:

@@ -11,17 +11,17 @@ They are what the section `optimiser` of a campaign file says. A search with one
 options; those that are named as attributes of `Problem` are filled in.
 """
 
-from evomerge.optimisers.cma_kind import CmaEs
+from evomerge.optimisers.cma.cma_kind import CmaEs
 from evomerge.optimisers.errors import OptimiserError
-from evomerge.optimisers.m2n2_kind import M2N2
-from evomerge.optimisers.map_kind import Map, NestedMap
+from evomerge.optimisers.map.map_kind import Map, NestedMap
+from evomerge.optimisers.niches.m2n2_kind import M2N2
 from evomerge.optimisers.options import OptimiserOptions
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.pymoo_kind import Pymoo
+from evomerge.optimisers.pymoo.pymoo_kind import Pymoo
 from evomerge.optimisers.random_kind import Random
 from evomerge.optimisers.soup_kind import GreedySoup
-from evomerge.optimisers.structured_kind import Structured
+from evomerge.optimisers.structured.structured_kind import Structured
 
 __all__ = [
     "M2N2",

@@ -12,8 +12,8 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
     import numpy as np
     from numpy.typing import NDArray
 
-    from search_spaces.space import SearchSpace
-    from search_spaces.structure import Structure
+    from search_spaces.spaces.space import SearchSpace
+    from search_spaces.spaces.structure import Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Problem:
         Raises:
             OptimiserError: the space has no genes.
         """
-        from search_spaces.space import CubeSpace
+        from search_spaces.spaces.space import CubeSpace
 
         if not isinstance(self.space, CubeSpace):
             found = type(self.space).__name__
@@ -66,7 +66,7 @@ class Problem:
     @property
     def starts(self) -> tuple[NDArray[np.float64], ...]:
         """(dim,) genomes where a search begins, at least one, the first one first."""
-        from search_spaces.space import CubeSpace
+        from search_spaces.spaces.space import CubeSpace
 
         assert isinstance(self.space, CubeSpace)
         return self.given or (self.space.start(),)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from search_spaces.space import SearchSpace
+    from search_spaces.spaces.space import SearchSpace
 
 
 class GreedySoup(OptimiserOptions):
@@ -72,9 +72,9 @@ def _soups(space: SearchSpace[Any]) -> tuple[tuple[str, ...], Callable[[tuple[in
     """Return the merged parents, and the genome of a plain average of some; raises where there is none."""
     import numpy as np
 
-    from search_spaces.recipe import Input
-    from search_spaces.soup_weights import CONTRAST
-    from search_spaces.weight_space import WeightSpace
+    from search_spaces.recipes.recipe import Input
+    from search_spaces.spaces.soup_weights import CONTRAST
+    from search_spaces.spaces.weight_space import WeightSpace
 
     refused = OptimiserError(
         "optimiser: greedy_soup expects a space that holds every plain average of some parents: the operator linear, "

@@ -15,11 +15,11 @@ from evomerge.responses.files import KeptRow, keep_row, kept_rows
 from evomerge.seeds import stream
 from evomerge.workers.protocol import WorkerPool
 from fitness.errors import FitnessError
-from fitness.irt.response_matrix import ResponseMatrix
+from fitness.reduction.response_matrix import ResponseMatrix
 from fitness.scores import Budget
 from search_spaces.errors import SpaceError
 from search_spaces.merge_shares import merge_shares
-from search_spaces.space import SearchSpace
+from search_spaces.spaces.space import SearchSpace
 
 _LOG = logging.getLogger(__name__)
 Watch = Callable[[int, int], object]

@@ -22,7 +22,7 @@ import numpy as np
 
 from evomerge.errors import require
 from fitness.errors import FitnessError
-from fitness.irt.response_matrix import ResponseMatrix
+from fitness.reduction.response_matrix import ResponseMatrix
 from fitness.scores import ItemScores
 
 LONG = ("model", "item", "score")

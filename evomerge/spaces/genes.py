@@ -11,13 +11,13 @@ from pydantic_core import InitErrorDetails
 from evomerge.fields import is_number
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
-from search_spaces.genes import kinds_of
 from search_spaces.operators import registry
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Choices, Kind
 from search_spaces.operators.registry import OPERATORS
-from search_spaces.recipe import Parameter
-from search_spaces.soup_weights import REACH, Form
+from search_spaces.recipes.recipe import Parameter
+from search_spaces.spaces.genes import kinds_of
+from search_spaces.spaces.soup_weights import REACH, Form
 
 # Frozen, yet written into every resolved campaign file: the first thing that one wants to search besides.
 SHOWN = ("lambda",)

@@ -12,10 +12,10 @@ from evomerge.spaces.layer_flow import LayerFlow
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.spaces.weights import Weights
 from evomerge.wording import in_words, mismatch, refuse
-from search_spaces.layer_path import MERGED
+from search_spaces.recipes.layer_path import MERGED
 
 if TYPE_CHECKING:
-    from search_spaces.space import SearchSpace
+    from search_spaces.spaces.space import SearchSpace
 
 
 class Joint(SpaceOptions):
@@ -56,7 +56,7 @@ class Joint(SpaceOptions):
         Raises:
             SpaceError: the section does not fit the parents.
         """
-        from search_spaces.hybrid import JointSpace
+        from search_spaces.spaces.joint import JointSpace
 
         self.flow.check_scales(given.parents[given.base])
         sources = self.flow.sources or (MERGED, *given.names)

@@ -13,12 +13,12 @@ from evomerge.fields import Count, FromZero, Text, is_number
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
-from search_spaces.flow import SAFE_PRODUCT, Flow
-from search_spaces.layer_path import MERGED
+from search_spaces.recipes.layer_path import MERGED
+from search_spaces.spaces.flow import SAFE_PRODUCT, Flow
 
 if TYPE_CHECKING:
-    from search_spaces.space import SearchSpace
-    from search_spaces.weights.checkpoint import Checkpoint
+    from search_spaces.parents.checkpoint import Checkpoint
+    from search_spaces.spaces.space import SearchSpace
 
 Bounds: TypeAlias = tuple[float, float]
 
@@ -137,8 +137,8 @@ class LayerFlow(SpaceOptions):
         Raises:
             SpaceError: the section does not fit the parents.
         """
-        from search_spaces.groups import n_layers
-        from search_spaces.layer_flow import LayerFlowSpace
+        from search_spaces.recipes.groups import n_layers
+        from search_spaces.spaces.layer_flow import LayerFlowSpace
 
         self.check_scales(given.parents[given.base])
         return LayerFlowSpace(
@@ -159,7 +159,7 @@ class LayerFlow(SpaceOptions):
         Raises:
             SpaceError: it cannot; the message tells the reason.
         """
-        from search_spaces.weights.scale_folding import check_foldable
+        from search_spaces.layers.scale_folding import check_foldable
 
         if not self.scales:
             return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from evomerge.spaces.options import Ingredients, SpaceOptions
 
 if TYPE_CHECKING:
-    from search_spaces.space import SearchSpace
+    from search_spaces.spaces.space import SearchSpace
 
 
 class Niches(SpaceOptions):
@@ -19,6 +19,6 @@ class Niches(SpaceOptions):
 
     def build(self, given: Ingredients) -> SearchSpace[Any]:
         """Return the space of individuals."""
-        from search_spaces.genealogy.niche_space import NicheSpace
+        from search_spaces.spaces.niches.niche_space import NicheSpace
 
         return NicheSpace(given.parents, given.base, merge_base=given.merge_base, dtype=given.dtype)

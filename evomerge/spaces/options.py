@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from pydantic_core import InitErrorDetails
 
 from evomerge.fields import SECTION
-from search_spaces.recipe import ExportDtype, OutputTokenizer, ParentSource
+from search_spaces.recipes.recipe import ExportDtype, OutputTokenizer, ParentSource
 
 if TYPE_CHECKING:
-    from search_spaces.space import SearchSpace
-    from search_spaces.weights.parents import Parents
+    from search_spaces.parents.parents import Parents
+    from search_spaces.spaces.space import SearchSpace
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Ingredients:
     @property
     def n_layers(self) -> int:
         """The base's number of layers."""
-        from search_spaces.groups import n_layers
+        from search_spaces.recipes.groups import n_layers
 
         return n_layers(self.parents[self.base].names)
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from evomerge.kinds import from_signature
 from evomerge.spaces.options import Ingredients, SpaceOptions
-from search_spaces.genes import GeneInfo
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.spaces.genes import GeneInfo
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from search_spaces.space import Landmark, SearchSpace
-    from search_spaces.structure import Structure
+    from search_spaces.spaces.space import Landmark, SearchSpace
+    from search_spaces.spaces.structure import Structure
 
 # Names of parameters that are filled in; all others are options.
 PROVIDED = frozenset({"parents", "sources", "base", "merge_base", "dtype", "seed", "tokenizer", "names", "n_layers"})
@@ -81,7 +81,7 @@ class _Continuous:
 
     @property
     def structure(self) -> Structure:
-        from search_spaces.structure import Structure
+        from search_spaces.spaces.structure import Structure
 
         return getattr(self._space, "structure", None) or Structure(self.dim, indicators=(), on=(0, 0))
 

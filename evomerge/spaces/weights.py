@@ -20,11 +20,11 @@ from evomerge.spaces.genes import (
 )
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.wording import in_words, mismatch, refuse
-from search_spaces.groups import Groups
-from search_spaces.recipe import ModuleKind
+from search_spaces.recipes.groups import Groups
+from search_spaces.recipes.recipe import ModuleKind
 
 if TYPE_CHECKING:
-    from search_spaces.weight_space import WeightSpace
+    from search_spaces.spaces.weight_space import WeightSpace
 
 
 class GroupOptions(BaseModel):
@@ -108,7 +108,7 @@ class Weights(SpaceOptions):
         Raises:
             SpaceError: the section does not fit the parents, such as more blocks than layers.
         """
-        from search_spaces.weight_space import WeightSpace
+        from search_spaces.spaces.weight_space import WeightSpace
 
         return WeightSpace(
             given.sources,

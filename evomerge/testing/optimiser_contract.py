@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from evomerge.candidate import Candidate, Evaluation, Failure, Outcome
 from evomerge.optimisers.protocol import Optimiser
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
-from search_spaces.recipe import ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe, Rule
 
 Genome = NDArray[np.float64]
 Make = Callable[[], Optimiser[Genome]]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
 
 # The space fixture is immutable, so one per test serves all of a test's examples.
 immutable_fixtures = settings(

@@ -12,7 +12,7 @@ from evomerge.workers.worker import Worker
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores
 from search_spaces.errors import SpaceError
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 
 ITEM_IDS = ("words/0", "words/1", "words/2")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evomerge.workers.worker import Resident
 from fitness.scores import Budget
 from fitness.tasks.suite import TaskSuite
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)

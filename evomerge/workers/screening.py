@@ -11,7 +11,7 @@ from evomerge.workers.protocol import CandidateWorker
 from evomerge.workers.worker import Resident, Worker
 from fitness.scores import Budget
 from fitness.screening import Screening
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,7 +15,7 @@ from fitness.errors import FitnessError
 from fitness.protocols import Fitness
 from fitness.scores import Budget, ItemScores
 from search_spaces.errors import SpaceError
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Resident(Protocol):
-    """A live model whose weights are overwritten in place (`search_spaces.weights.resident.ResidentModel`)."""
+    """A live model whose weights are overwritten in place (`search_spaces.live.resident.ResidentModel`)."""
 
     @property
     def model(self) -> nn.Module:
@@ -39,7 +39,7 @@ class Resident(Protocol):
 
 @runtime_checkable
 class Assembling(Protocol):
-    """A resident that makes several live models at once (`search_spaces.weights.layer_surgery.FlowResident`)."""
+    """A resident that makes several live models at once (`search_spaces.live.layer_surgery.FlowResident`)."""
 
     def assembled(self, recipes: Sequence[Recipe]) -> list[nn.Module]:
         """Return one model per recipe; their layers tell by `layer_key` which of them are the same function."""

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from fitness.engine.language_model import Request
-from fitness.engine.tokenizer import Tokenizer
-from fitness.engine.windows import Prompt, tokenise
+from fitness.engine.model.tokenizer import Tokenizer
+from fitness.engine.scoring.windows import Prompt, tokenise
 
 _ROWS = 512  # of the measured products
 _SECONDS = 2.0  # for measuring all of them

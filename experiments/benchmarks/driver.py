@@ -23,16 +23,16 @@ from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.events import CandidateTold, Event
 from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Scored
-from evomerge.optimisers.pymoo_adapter import PymooOptimiser
+from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from evomerge.workers.ray_pool import RayPool
-from fitness.estimators import MeanEstimator, Objective
+from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
-from search_spaces.groups import Groups
-from search_spaces.recipe import ParentSource
-from search_spaces.weight_space import WeightSpace
+from search_spaces.recipes.groups import Groups
+from search_spaces.recipes.recipe import ParentSource
+from search_spaces.spaces.weight_space import WeightSpace
 
 TASKS = ("arithmetic", "words")
 ITEMS_PER_TASK = 100

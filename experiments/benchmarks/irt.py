@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.irt.ability import Coordinates, fit_ability
-from fitness.irt.response_model import Form, ItemParameters, fit
+from fitness.estimation.ability import Coordinates, fit_ability
+from fitness.estimation.response_model import Form, ItemParameters, fit
 
 Floats = NDArray[np.float64]
 SHAPES: tuple[tuple[Form, int], ...] = (("1pl", 1), ("2pl", 1), ("2pl", 2), ("2pl", 5), ("3pl", 1))

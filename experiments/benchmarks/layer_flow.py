@@ -40,10 +40,10 @@ from evomerge.workers.worker import Worker
 from experiments.benchmarks.layer_flow_cases import BASE, DRAWS, candidates, fitness
 from experiments.smollm.pretrained import fetch_base
 from fitness.scores import Budget
-from search_spaces.recipe import ParentSource, Recipe
-from search_spaces.weights.architecture import build_module
-from search_spaces.weights.layer_surgery import FlowResident
-from search_spaces.weights.parents import Parents
+from search_spaces.layers.architecture import build_module
+from search_spaces.live.layer_surgery import FlowResident
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import ParentSource, Recipe
 
 MODEL = Path(__file__).parents[1] / "smollm" / "models" / "base"
 BUDGET = Budget("search")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from evomerge.candidate import Candidate
 from experiments.benchmarks.scoring_cases import capitals
-from fitness.engine.tokenizer import load_tokenizer
+from fitness.engine.model.tokenizer import load_tokenizer
 from fitness.scores import Split
 from fitness.tasks.items import MultipleChoice, Task
 from fitness.tasks.sources import make_suite
 from fitness.tasks.suite import TaskSuite
-from search_spaces.groups import n_layers
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
-from search_spaces.weights.parents import Parents
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.groups import n_layers
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
 
 BASE = "base"
 

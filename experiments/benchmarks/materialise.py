@@ -34,20 +34,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from search_spaces.groups import Groups, locate, n_layers
+from search_spaces.layers.architecture import build_module
+from search_spaces.layers.sources import output_names
+from search_spaces.live.resident import ResidentModel
 from search_spaces.mergekit.writing import to_mergekit
+from search_spaces.merging.factors import FactorCache
+from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.plan import plan_tensors
+from search_spaces.merging.statistics import Statistics
 from search_spaces.operators.kernels.compiled import CompiledKernels
 from search_spaces.operators.registry import OPERATORS
-from search_spaces.recipe import ParentSource, Recipe, Rule
-from search_spaces.weight_space import WeightSpace
-from search_spaces.weights.architecture import build_module
-from search_spaces.weights.factors import FactorCache
-from search_spaces.weights.materialise import carry_out
-from search_spaces.weights.parents import Parents
-from search_spaces.weights.plan import plan_tensors
-from search_spaces.weights.resident import ResidentModel
-from search_spaces.weights.sources import output_names
-from search_spaces.weights.statistics import Statistics
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.groups import Groups, locate, n_layers
+from search_spaces.recipes.recipe import ParentSource, Recipe, Rule
+from search_spaces.spaces.weight_space import WeightSpace
 
 SMOLLM = Path(__file__).parents[1] / "smollm" / "models"
 PARENTS = ("base", "arithmetic", "continents", "letters")

@@ -29,7 +29,7 @@ from experiments.benchmarks.lm_eval_peer import Peer
 from experiments.benchmarks.scoring_cases import CASES, task_file
 from experiments.benchmarks.watched import watched
 from fitness.engine.language_model import LogLikelihood, Request
-from fitness.engine.tokenizer import Tokenizer, load_tokenizer
+from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.engine.trie import TrieLanguageModel
 
 MODEL = Path(__file__).parents[1] / "smollm" / "models" / "base"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fitness.engine.language_model import Completion, Continuation, Request, WholeText
-from fitness.engine.tokenizer import Tokenizer
+from fitness.engine.model.tokenizer import Tokenizer
 
 _SEED = 3
 _N_CHOICES = 4

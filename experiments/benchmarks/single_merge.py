@@ -33,9 +33,9 @@ from pathlib import Path
 import torch
 
 from experiments.benchmarks.materialise import PARENTS, opened_parents, seconds_of
-from search_spaces.recipe import Input, Parameter, Recipe, Rule
-from search_spaces.weights.export import export
-from search_spaces.weights.parents import Parents
+from search_spaces.export.export import export
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule
 
 _SPARSE: Mapping[str, Parameter] = {"weight": 0.5, "density": 0.3}
 _OUTLIERS: Mapping[str, Parameter] = {**_SPARSE, "gamma": 0.01}

@@ -21,7 +21,7 @@ from statistics import mean, stdev
 from rich.console import Console
 from rich.table import Table
 
-from evomerge.cli import guarded
+from evomerge.cli.app import guarded
 from experiments.m2n2_digits.curves import draw
 from experiments.m2n2_digits.peer import side_by_side
 from experiments.m2n2_digits.runs import METHODS, Run, run

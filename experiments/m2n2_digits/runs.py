@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from threadpoolctl import threadpool_limits
 
-from evomerge.module_evolution import ModuleEvolution
-from evomerge.optimisers.niches import Competition
+from evomerge.optimisers.niches.module_evolution import ModuleEvolution
+from evomerge.optimisers.niches.niches import Competition
 from experiments.m2n2_digits.network import SCALE, Network, halves, load, new_networks
 
 Start = Literal["scratch", "pretrained"]

@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from evomerge.cli import guarded
+from evomerge.cli.app import guarded
 from experiments.map_fronts.curves import draw
 from experiments.map_fronts.runs import MERGES, METHODS, Run, run, truth
 

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from evomerge.candidate import Evaluation
-from evomerge.optimisers.amortised_pareto import AmortisedPareto
+from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
+from evomerge.optimisers.map.surrogates.design import design_size
+from evomerge.optimisers.map.surrogates.objectives import fit_objectives, measured
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.pymoo_adapter import PymooOptimiser
+from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
-from evomerge.optimisers.surrogates.design import design_size
-from evomerge.optimisers.surrogates.objectives import fit_objectives, measured
 from experiments.digit_experts import Scorer, flat, new_network, splits, trained
 
 Floats = NDArray[np.float64]

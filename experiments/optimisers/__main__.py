@@ -25,9 +25,9 @@ import yaml
 from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
-from evomerge.cli import guarded
-from evomerge.run_directory import RunDirectory
-from evomerge.terminal import make_console, plain_table
+from evomerge.campaign.run_directory import RunDirectory
+from evomerge.cli.app import guarded
+from evomerge.cli.terminal import make_console, plain_table
 from experiments.optimisers.figure import draw
 from experiments.optimisers.intervals import in_words
 from experiments.optimisers.runs import LANDMARKS, Run, campaign, landmark, run

@@ -16,10 +16,10 @@ from evomerge.assembly import build_parts, build_pool
 from evomerge.assembly.live_models import with_compute_dtype
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
+from evomerge.campaign.run_directory import RunDirectory
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign
-from evomerge.front import read_front
-from evomerge.run_directory import RunDirectory
-from evomerge.verification.verifier import Verifier
+from evomerge.results.front import read_front
+from evomerge.results.verification.verifier import Verifier
 
 CAMPAIGN = Path(__file__).parents[1] / "quickstart" / "campaign.yaml"
 LANDMARKS = ("best parent", "uniform mean", "default TIES")

@@ -1,4 +1,4 @@
-"""Which "best parent" may a winner be compared with? The reasons for what `evomerge.verification.standing` does.
+"""Which "best parent" may a winner be compared with? The reasons for `evomerge.results.verification.standing`.
 
     command    python -m experiments.reduction.best_parent
     cost       ten seconds
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.estimators import Objective
+from fitness.estimation import Objective
 from fitness.scores import ItemScores
 from fitness.statistics import Difference, PairedComparison
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.reduction.draws import Benchmark
-from fitness.estimators.item_response import Respondent, Seen
-from fitness.estimators.task_estimates import Estimator
-from fitness.irt.reduced_benchmark import ReducedBenchmark
-from fitness.irt.reduction import reduce_benchmark
-from fitness.irt.response_matrix import ResponseMatrix
+from fitness.estimation.item_response import Respondent, Seen
+from fitness.estimation.task_estimates import Estimator
+from fitness.reduction.reduced_benchmark import ReducedBenchmark
+from fitness.reduction.reduction import reduce_benchmark
+from fitness.reduction.response_matrix import ResponseMatrix
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evomerge.responses.files import read_matrix
 from fitness.errors import FitnessError
-from fitness.irt.response_matrix import ResponseMatrix, TaskItems
+from fitness.reduction.response_matrix import ResponseMatrix, TaskItems
 from fitness.splits import Splits
 
 Floats = NDArray[np.float64]

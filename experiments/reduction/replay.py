@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from evomerge.cli import guarded
-from evomerge.terminal import make_console, plain_table
+from evomerge.cli.app import guarded
+from evomerge.cli.terminal import make_console, plain_table
 from experiments.reduction.calibrations import Calibration, calibrate
 from experiments.reduction.curves import draw_curves
 from experiments.reduction.draws import Benchmark, read_benchmark

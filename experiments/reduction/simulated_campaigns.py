@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done, Scored
-from evomerge.verification.result import Verification, Winner
-from evomerge.verification.verifier import MARGIN, Verifier
-from fitness.estimators import MeanEstimator, Objective
+from evomerge.results.verification.result import Verification, Winner
+from evomerge.results.verification.verifier import MARGIN, Verifier
+from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 from fitness.statistics import Difference, PairedComparison
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 
 PARENTS = ("alpha", "beta", "gamma")
 SOURCES = {name: ParentSource(f"/models/{name}") for name in PARENTS}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from evomerge.cli import guarded
-from evomerge.terminal import make_console
+from evomerge.cli.app import guarded
+from evomerge.cli.terminal import make_console
 from experiments.campaigns import search_verify_export
 from experiments.smollm.train import MODELS_DIRECTORY, train_all
 

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from evomerge.cli import guarded
+from evomerge.cli.app import guarded
 from experiments.soups.runs import KINDS, Soup, soups
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evomerge.optimisers.cma_es import CmaEsSearch
+from evomerge.optimisers.cma.cma_es import CmaEsSearch
 from evomerge.optimisers.greedy_soup import GreedySoupSearch
 from evomerge.optimisers.protocol import Optimiser
 from experiments.digit_experts import Digits, Scorer, flat, new_network, splits, trained
-from search_spaces.soup_weights import REACH, Form, SoupWeights
+from search_spaces.spaces.soup_weights import REACH, Form, SoupWeights
 
 Floats = NDArray[np.float64]
 N = 16

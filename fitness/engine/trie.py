@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fitness.engine.budget import DEFAULT_BUDGET
 from fitness.engine.language_model import Request
-from fitness.engine.layout import Mode
-from fitness.engine.memory import Sizes
-from fitness.engine.sizing import Sizing
-from fitness.engine.tokenizer import Tokenizer
+from fitness.engine.model.budget import DEFAULT_BUDGET
+from fitness.engine.model.memory import Sizes
+from fitness.engine.model.tokenizer import Tokenizer
+from fitness.engine.scoring.layout import Mode
+from fitness.engine.scoring.sizing import Sizing
 from fitness.engine.trie_plan import TriePlan
 
 

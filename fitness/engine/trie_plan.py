@@ -9,18 +9,18 @@ from typing import TypeVar
 
 from torch import nn
 
-from fitness.engine.forward import device_of, kind_of
-from fitness.engine.generation import Generation
+from fitness.engine.generation.generation import Generation
 from fitness.engine.language_model import Answer, LogLikelihood, Request
-from fitness.engine.layer_trie import LayeredModel, LayerTrie, layered
-from fitness.engine.layout import Layout, Mode
-from fitness.engine.memory import Sizes, free_memory, is_out_of_memory
-from fitness.engine.packed import PackedLayout
-from fitness.engine.rows import RowLayout
-from fitness.engine.shared_run import LayerCounts, PlanStatistics, SharedRun
-from fitness.engine.sizing import Sizing
-from fitness.engine.tokenizer import Tokenizer
-from fitness.engine.windows import Prompt, Window, tokenise
+from fitness.engine.model.forward import device_of, kind_of
+from fitness.engine.model.memory import Sizes, free_memory, is_out_of_memory
+from fitness.engine.model.tokenizer import Tokenizer
+from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie, layered
+from fitness.engine.scoring.layout import Layout, Mode
+from fitness.engine.scoring.packed import PackedLayout
+from fitness.engine.scoring.rows import RowLayout
+from fitness.engine.scoring.shared_run import LayerCounts, PlanStatistics, SharedRun
+from fitness.engine.scoring.sizing import Sizing
+from fitness.engine.scoring.windows import Prompt, Window, tokenise
 from fitness.errors import FitnessError
 
 _GPU_MULTIPLE = 64

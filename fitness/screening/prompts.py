@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from fitness.engine.language_model import Completion, Continuation, NextTokens, Request, WholeText
-from fitness.estimators import Objective
+from fitness.estimation import Objective
 from fitness.tasks.suite import TaskSuite
 
 ANSWER_TOKENS = 8  # that the expert writes after a prompt, at most; of a text without a question, places that are read

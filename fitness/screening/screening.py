@@ -29,7 +29,7 @@ from fitness.engine.language_model import (
     Request,
 )
 from fitness.errors import FitnessError
-from fitness.estimators import Objective
+from fitness.estimation import Objective
 from fitness.scores import Budget, ItemScores
 from fitness.screening.prompts import Prompt, draw_prompts
 from fitness.splits import Splits

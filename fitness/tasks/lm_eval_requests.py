@@ -14,7 +14,7 @@ from fitness.engine.language_model import (
     Sampling,
     WholeText,
 )
-from fitness.engine.lm_eval_generation import completion
+from fitness.engine.lm_eval.lm_eval_generation import completion
 from fitness.errors import FitnessError
 from fitness.tasks.divergence import TEXT_POSITIONS
 

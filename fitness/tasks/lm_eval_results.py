@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fitness.engine.lm_eval_backend import EngineLM
+from fitness.engine.lm_eval.lm_eval_backend import EngineLM
 from fitness.errors import FitnessError
 from fitness.tasks.lm_eval_tasks import lm_eval_errors, load_definitions, no_progress_bars, prepare
 from fitness.tasks.prompts import Prompts

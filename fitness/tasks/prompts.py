@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fitness.engine.chat_template import ChatTemplate
+from fitness.engine.model.chat_template import ChatTemplate
 from fitness.errors import FitnessError
 
 if TYPE_CHECKING:
-    from fitness.engine.tokenizer import Tokenizer
+    from fitness.engine.model.tokenizer import Tokenizer
 
 RenderChat = Callable[..., str]  # (messages, add_generation_prompt=True) -> text, as lm-eval calls it
 

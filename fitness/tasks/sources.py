@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitness.engine.budget import DEFAULT_BUDGET
-from fitness.engine.tokenizer import Tokenizer
+from fitness.engine.model.budget import DEFAULT_BUDGET
+from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError, did_you_mean
 from fitness.scores import Split

@@ -11,7 +11,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.mergekit.models import FoundParents, mapping, read_tokenizer, sequence
 from search_spaces.mergekit.parameters import Setting
 from search_spaces.operators.registry import OPERATORS, Operator, nearest_name
-from search_spaces.recipe import OutputTokenizer, ParentSource
+from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 
 KEYS = (
     "merge_method",

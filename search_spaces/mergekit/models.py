@@ -8,7 +8,7 @@ from typing import Any
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import nearest_name
-from search_spaces.recipe import TOKENIZER_SOURCES, OutputTokenizer, ParentSource
+from search_spaces.recipes.recipe import TOKENIZER_SOURCES, OutputTokenizer, ParentSource
 
 
 def mapping(value: object, key: str, known: tuple[str, ...]) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from search_spaces.errors import SpaceError
-from search_spaces.recipe import Parameter
+from search_spaces.recipes.recipe import Parameter
 
 Setting = object  # plain YAML data: a scalar, or a list of numbers or of {filter, value}
 T = TypeVar("T")

@@ -8,11 +8,11 @@ from dataclasses import replace
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.document import Document, Slice, Source
 from search_spaces.mergekit.parameters import NameFacts, Setting, decision_list, first_value, varies_over_depth
+from search_spaces.merging.piecewise import Piece, TensorPieces, flat_layout
 from search_spaces.operators.parameters import Flag, Kind, OneOf
 from search_spaces.operators.registry import check_rule
-from search_spaces.recipe import Input, Parameter, Recipe, Rule, Side, Where
-from search_spaces.weights.parents import Parents
-from search_spaces.weights.piecewise import Piece, TensorPieces, flat_layout
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule, Side, Where
 
 BASE_MEANS_DELTAS = ("nuslerp", "multislerp")  # with a base_model mergekit interpolates their task vectors
 

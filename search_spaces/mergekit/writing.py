@@ -10,17 +10,17 @@ from typing import Any
 import yaml
 
 from search_spaces.errors import SpaceError
-from search_spaces.groups import locate, matches
+from search_spaces.layers.folding import Fold
+from search_spaces.layers.scale_folding import layer_folds
+from search_spaces.layers.sources import output_names
 from search_spaces.mergekit.document import INT8_MASK
 from search_spaces.mergekit.models import tokenizer_keys
 from search_spaces.mergekit.rules import with_rules
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, find_operator
-from search_spaces.recipe import Input, Parameter, Recipe, Rule
-from search_spaces.weights.folding import Fold
-from search_spaces.weights.parents import Parents
-from search_spaces.weights.scale_folding import layer_folds
-from search_spaces.weights.sources import output_names
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.groups import locate, matches
+from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule
 
 DELTAS = "deltas"  # said by giving a base_model
 Decisions = list[tuple[str | None, Rule]]  # (filter; None matches the rest, rule), first match first

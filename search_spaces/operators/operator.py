@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
-from search_spaces.groups import locate
 from search_spaces.operators.parameters import Bounds, Choices, Kind
-from search_spaces.recipe import Parameter, Side
+from search_spaces.recipes.groups import locate
+from search_spaces.recipes.recipe import Parameter, Side
 
 if TYPE_CHECKING:  # the registry is read without torch
     from torch import Tensor

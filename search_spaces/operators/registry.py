@@ -22,7 +22,7 @@ from search_spaces.operators.catalogue.spherical import SPHERICAL
 from search_spaces.operators.catalogue.task_vectors import TASK_VECTORS
 from search_spaces.operators.operator import Operands, Operator, Recall
 from search_spaces.operators.parameters import Kind
-from search_spaces.recipe import Input, Parameter, Rule
+from search_spaces.recipes.recipe import Input, Parameter, Rule
 
 __all__ = ["OPERATORS", "Operands", "Operator", "Recall", "check_rule", "find_operator", "nearest_name", "register"]
 

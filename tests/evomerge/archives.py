@@ -11,10 +11,10 @@ import numpy as np
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done, Failure, Scored
-from evomerge.verification.result import Comparison, FreshMasks, Row, Standing, Verification, Winner
+from evomerge.results.verification.result import Comparison, FreshMasks, Row, Standing, Verification, Winner
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split
 from fitness.statistics import Difference, Flips
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
 
 CAMPAIGN = """name: arithmetic and words
 base: org/base

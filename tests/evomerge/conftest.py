@@ -27,7 +27,7 @@ class Outcome:
 @pytest.fixture
 def evomerge(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Run a command line, as the installed program does."""
-    from evomerge.cli import main
+    from evomerge.cli.app import main
 
     def call(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["evomerge", *map(str, arguments)])

@@ -12,7 +12,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from evomerge.archive import Archive, Asked
-from evomerge.front import read_front
+from evomerge.results.front import read_front
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from tests.evomerge.toy import ToyWorker

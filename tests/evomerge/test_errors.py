@@ -8,8 +8,8 @@ import fitness
 import search_spaces
 from evomerge.config.errors import ConfigError
 from evomerge.errors import EvomergeError, exit_code
-from evomerge.front import PickError
 from evomerge.optimisers.errors import OptimiserError
+from evomerge.results.front import PickError
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
 

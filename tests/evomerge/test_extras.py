@@ -22,7 +22,7 @@ class Hiding:
     def find_spec(self, name, path=None, target=None):
         return None if name.split(".")[0] in HIDDEN else self.finder.find_spec(name, path, target)
 sys.meta_path[:] = map(Hiding, sys.meta_path)
-from evomerge.cli import main
+from evomerge.cli.app import main
 main()
 """
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from evomerge.archive import Archive
+from evomerge.campaign.run_directory import recorded_config
 from evomerge.candidate import Scored
-from evomerge.front import read_front
-from evomerge.run_directory import recorded_config
+from evomerge.results.front import read_front
 from fitness.scores import ItemScores
 
 RACING = {"delta": 0.05, "first_look": 4, "rungs": [0.5], "keep": 0.5, "screen": {"keep": 0.5, "prompts": 8}}

@@ -21,10 +21,10 @@ from evomerge.optimisers import Problem
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.testing import OptimiserContract
 from search_spaces.operators.operator import Operator
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule
-from search_spaces.space import Landmark
-from tests.evomerge.test_config_errors import GOOD, refused_text
-from tests.evomerge.test_config_schema import SCHEMA
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.spaces.space import Landmark
+from tests.evomerge.config.test_config_errors import GOOD, refused_text
+from tests.evomerge.config.test_config_schema import SCHEMA
 from tests.evomerge.toy import ToySpace
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
@@ -115,7 +115,7 @@ def test_a_dotted_path_needs_no_installation(tmp_path: Path) -> None:
 class Full(ToySpace):
     @property
     def structure(self) -> Any:
-        from search_spaces.structure import Structure
+        from search_spaces.spaces.structure import Structure
 
         return Structure(2, (), (0, 0))
 
@@ -157,7 +157,7 @@ def test_a_search_with_optimiser_and_space_of_other_packages(
     path = campaign_file(
         space={"kind": f"{__name__}:Shares"},
         optimiser={"kind": "evomerge_example.search:HillClimb", "children": 3},
-        estimator="fitness.estimators:MeanEstimator",
+        estimator="fitness.estimation:MeanEstimator",
     )
     for command in (["plan", str(path)], ["run", str(path), "--run-dir", str(tmp_path / "run")]):
         result = evomerge(*command)
@@ -166,9 +166,9 @@ def test_a_search_with_optimiser_and_space_of_other_packages(
 
 
 def test_an_estimator_of_another_package_is_called_with_what_it_asks_for(tmp_path: Path) -> None:
-    assert campaign(tmp_path, estimator="fitness.estimators:MeanEstimator").estimator is not None
-    with pytest.raises(ConfigError, match=r"estimator: expected something that fitness.estimators has, found 'Mean'"):
-        campaign(tmp_path, estimator="fitness.estimators:Mean")
+    assert campaign(tmp_path, estimator="fitness.estimation:MeanEstimator").estimator is not None
+    with pytest.raises(ConfigError, match=r"estimator: expected something that fitness.estimation has, found 'Mean'"):
+        campaign(tmp_path, estimator="fitness.estimation:Mean")
 
 
 @pytest.mark.usefixtures("installed")

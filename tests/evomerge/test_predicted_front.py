@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.front import front_as_json
-from evomerge.predicted_front import read_prediction
-from evomerge.report.html import report
+from evomerge.results.front import front_as_json
+from evomerge.results.predicted_front import read_prediction
+from evomerge.results.report.html import report
 from tests.evomerge.archives import CAMPAIGN, make_archive
-from tests.evomerge.report.back_ends import assert_drawn_alike
+from tests.evomerge.results.report.back_ends import assert_drawn_alike
 
 MAP = CAMPAIGN.replace("{kind: nsga2, population: 24}", "{kind: map}")
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate
-from search_spaces.genes import GeneInfo
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule
-from search_spaces.space import Landmark
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.spaces.genes import GeneInfo
+from search_spaces.spaces.space import Landmark
 
 PARENTS = {name: ParentSource(f"/models/{name}") for name in ("base", "alpha", "beta")}
 ITEMS = tuple(f"{task}/{i}" for i in range(10) for task in ("sums", "words"))

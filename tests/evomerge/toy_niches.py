@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from search_spaces.genealogy.crossover import Crossover
-from search_spaces.genealogy.flat_layout import FlatLayout
-from search_spaces.genealogy.gram import GramMatrices
-from search_spaces.genealogy.individual import Individual
-from search_spaces.genes import GeneInfo
-from search_spaces.recipe import Recipe
-from search_spaces.space import Landmark
+from search_spaces.recipes.flat_layout import FlatLayout
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.spaces.genes import GeneInfo
+from search_spaces.spaces.niches.crossover import Crossover
+from search_spaces.spaces.niches.gram import GramMatrices
+from search_spaces.spaces.niches.individual import Individual
+from search_spaces.spaces.space import Landmark
 from tests.evomerge.toy import ToySpace, weights_recipe
 
 LAYOUT = FlatLayout(("first", "second"), (40, 60))

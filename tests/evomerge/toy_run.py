@@ -9,15 +9,15 @@ import numpy as np
 from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
-from evomerge.optimisers.amortised_pareto import AmortisedPareto
-from evomerge.optimisers.cma_es import CmaEsSearch
+from evomerge.optimisers.cma.cma_es import CmaEsSearch
 from evomerge.optimisers.greedy_soup import GreedySoupSearch
-from evomerge.optimisers.m2n2 import M2N2Search
-from evomerge.optimisers.nested_pareto import NestedPareto
+from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
+from evomerge.optimisers.map.nested_pareto import NestedPareto
+from evomerge.optimisers.map.surrogates.front_search import FrontSearch
+from evomerge.optimisers.niches.m2n2 import M2N2Search
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.pymoo_adapter import PymooOptimiser
+from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
-from evomerge.optimisers.surrogates.front_search import FrontSearch
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker

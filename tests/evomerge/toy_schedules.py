@@ -14,15 +14,15 @@ from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Scored
-from evomerge.optimisers.cma_es import CmaEsSearch
+from evomerge.optimisers.cma.cma_es import CmaEsSearch
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.pymoo_adapter import PymooOptimiser
+from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.schedules.halving import Halving
 from evomerge.schedules.protocol import Ingredients, Schedule
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
-from fitness.estimators import MeanEstimator, Objective
+from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
 from tests.evomerge.toy import ToySpace

@@ -9,11 +9,11 @@ import pytest
 import torch
 import transformers
 
-from search_spaces.weights.architecture import build_module
-from search_spaces.weights.export import export
-from search_spaces.weights.layer_surgery import FlowResident
-from tests.search_spaces.weights.flows import flow
-from tests.search_spaces.weights.recipes import opened
+from search_spaces.export.export import export
+from search_spaces.layers.architecture import build_module
+from search_spaces.live.layer_surgery import FlowResident
+from tests.search_spaces.live.flows import flow
+from tests.search_spaces.merging.recipes import opened
 
 MODELS = Path(__file__).parents[2] / "experiments" / "smollm" / "models"
 # 35 steps: 20 layers taken in turn from two parents, then 15 of one of them.

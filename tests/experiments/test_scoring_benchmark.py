@@ -14,8 +14,8 @@ import torch
 from experiments.benchmarks.arithmetic_limit import TrieWork, multiply_adds, trie_work
 from experiments.benchmarks.watched import watched
 from fitness.engine.language_model import Completion, Continuation, WholeText
-from fitness.engine.tokenizer import load_tokenizer
-from fitness.engine.windows import Window, tokenise
+from fitness.engine.model.tokenizer import load_tokenizer
+from fitness.engine.scoring.windows import Window, tokenise
 from tests.conftest import Family
 from tests.fitness.conftest import arithmetic, write_jsonl
 

@@ -9,9 +9,9 @@ import pytest
 from experiments.benchmarks.materialise import PARENTS
 from experiments.benchmarks.single_merge import CASES, measured, recipe_of
 from search_spaces.operators.registry import check_rule
-from search_spaces.weights.parents import Parents
+from search_spaces.parents.parents import Parents
 from tests.conftest import make_family
-from tests.search_spaces.weights.recipes import opened
+from tests.search_spaces.merging.recipes import opened
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from fitness.engine.tokenizer import Tokenizer, load_tokenizer
+from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from tests.conftest import Family
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from fitness.errors import FitnessError
-from fitness.estimators import Objective
+from fitness.estimation import Objective
 from fitness.scores import ItemScores
 from fitness.statistics import Difference, Flips, PairedComparison, paired_difference
 

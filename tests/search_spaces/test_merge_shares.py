@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from search_spaces.merge_shares import merge_shares
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
 
 PARENTS = {name: ParentSource(name) for name in ("base", "a", "b")}
 

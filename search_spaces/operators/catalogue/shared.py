@@ -8,7 +8,7 @@ from functools import partial
 
 from search_spaces.operators.operator import Method, Operator
 from search_spaces.operators.parameters import Bounds, Flag, Kind, OneOf, Real
-from search_spaces.recipe import Parameter
+from search_spaces.recipes.recipe import Parameter
 
 share = partial(Real, low=0.0, high=1.0)
 positive_share = partial(share, open_low=True)

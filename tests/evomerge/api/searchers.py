@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.candidate import Outcome
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 
 Genome = NDArray[np.float64]
 

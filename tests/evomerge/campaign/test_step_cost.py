@@ -16,13 +16,13 @@ from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Scored
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.workers.in_process import InProcessPool
-from fitness.estimators import MeanEstimator, Objective
+from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
-from search_spaces.groups import Groups
-from search_spaces.recipe import ParentSource
-from search_spaces.space import SearchSpace
-from search_spaces.weight_space import WeightSpace
+from search_spaces.recipes.groups import Groups
+from search_spaces.recipes.recipe import ParentSource
+from search_spaces.spaces.space import SearchSpace
+from search_spaces.spaces.weight_space import WeightSpace
 from tests.evomerge.toy import ITEMS, ToySpace
 
 ROOT = Path(evomerge.__file__).parents[1]

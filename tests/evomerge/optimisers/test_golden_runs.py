@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evomerge.optimisers.cma_es import CmaEsSearch
-from evomerge.optimisers.pymoo_adapter import PymooOptimiser
-from evomerge.optimisers.pymoo_catalogue import ALGORITHMS
+from evomerge.optimisers.cma.cma_es import CmaEsSearch
+from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
+from evomerge.optimisers.pymoo.pymoo_catalogue import ALGORITHMS
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.testing.optimiser_contract import drive
-from tests.evomerge.optimisers.test_every_pymoo_algorithm import arguments
-from tests.evomerge.optimisers.test_structured import make as structured
+from tests.evomerge.optimisers.pymoo.test_every_pymoo_algorithm import arguments
+from tests.evomerge.optimisers.structured.test_structured import make as structured
 
 GOLDEN = Path(__file__).parent / "golden" / "optimisers.json"
 WEIGHTS = {"left": 1.0, "right": 1.0}

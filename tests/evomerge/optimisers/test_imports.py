@@ -9,9 +9,16 @@ import sys
 def test_importing_the_optimisers_loads_no_heavy_library() -> None:
     code = """
 import sys
-import evomerge.optimisers.cma_es, evomerge.optimisers.pymoo_adapter, evomerge.optimisers.random_search, evomerge.pareto
-import evomerge.optimisers.structured, evomerge.optimisers.cma_surrogate, evomerge.optimisers.pymoo_options
-import evomerge.campaign.campaign, evomerge.schedules.halving, evomerge.schedules.screen
+import evomerge.optimisers.cma.cma_es
+import evomerge.optimisers.pymoo.pymoo_adapter
+import evomerge.optimisers.random_search
+import evomerge.pareto
+import evomerge.optimisers.structured.structured
+import evomerge.optimisers.cma.cma_surrogate
+import evomerge.optimisers.pymoo.pymoo_options
+import evomerge.campaign.campaign
+import evomerge.schedules.halving
+import evomerge.schedules.screen
 print(sorted({"cma", "pymoo", "moocore", "matplotlib", "scipy", "torch", "ray", "lm_eval"} & set(sys.modules)))
 """
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,12 +9,12 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate
-from evomerge.front import read_front
+from evomerge.results.front import read_front
 from evomerge.schedules.halving import Halving
 from evomerge.workers.in_process import InProcessPool
+from tests.evomerge.campaign.test_campaign import Interrupting
 from tests.evomerge.killing import contents, killed_and_resumed_equals_whole
 from tests.evomerge.several_workers import SeveralWorkers
-from tests.evomerge.test_campaign import Interrupting
 from tests.evomerge.toy import weights_recipe
 from tests.evomerge.toy_schedules import ITEMS, CountingWorker, ingredients, run_schedule
 

@@ -10,16 +10,16 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done, Failure, Scored
-from evomerge.front import read_front
+from evomerge.results.front import read_front
 from evomerge.schedules.all_items import AllItems
 from evomerge.schedules.halving import Halving
 from evomerge.schedules.protocol import Schedule
 from evomerge.schedules.screen import Screen
 from evomerge.workers.in_process import InProcessPool
 from fitness.scores import Budget, ItemScores
+from tests.evomerge.campaign.test_campaign import Interrupting
 from tests.evomerge.killing import contents
 from tests.evomerge.several_workers import SeveralWorkers
-from tests.evomerge.test_campaign import Interrupting
 from tests.evomerge.toy_schedules import (
     BUDGET,
     CountingWorker,

@@ -10,7 +10,7 @@ from evomerge.archive import Archive
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign
 from evomerge.config.changes import past_changing
 from evomerge.schedules import AllItemsConfig, HalvingConfig, ScreenConfig
-from tests.evomerge.test_config_errors import GOOD, refused_text
+from tests.evomerge.config.test_config_errors import GOOD, refused_text
 
 DATA = {"base": "hub/base", "parents": ["hub/a", "hub/b"], "objectives": [{"name": "x", "tasks": ["t"]}]}
 NSGA2 = "{kind: nsga2, population: 24}"

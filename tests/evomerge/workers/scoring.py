@@ -21,7 +21,7 @@ from evomerge.workers.worker import Worker
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores
 from search_spaces.errors import SpaceError
-from search_spaces.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe
 
 
 class SeededResident(toy_worker.SeededResident):

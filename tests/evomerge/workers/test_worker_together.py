@@ -6,15 +6,15 @@ import pytest
 
 from evomerge.candidate import Candidate, Failure, Scored
 from evomerge.workers.worker import Worker
-from fitness.engine.tokenizer import load_tokenizer
+from fitness.engine.model.tokenizer import load_tokenizer
 from fitness.scores import Budget
 from fitness.tasks.items import MultipleChoice, Task
 from fitness.tasks.sources import make_suite
 from fitness.tasks.suite import TaskSuite
-from search_spaces.recipe import Input, ParentSource, Recipe, Rule, Where
-from search_spaces.weights.architecture import build_module
-from search_spaces.weights.layer_surgery import FlowResident
-from search_spaces.weights.parents import Parents
+from search_spaces.layers.architecture import build_module
+from search_spaces.live.layer_surgery import FlowResident
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
 from tests.conftest import Family
 
 PATHS = [

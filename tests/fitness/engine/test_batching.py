@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.engine.rows import pack
+from fitness.engine.scoring.rows import pack
 
 rows = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), max_size=40)
 

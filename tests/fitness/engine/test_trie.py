@@ -16,13 +16,13 @@ from lm_eval.utils import get_rolling_token_windows
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from fitness.engine.language_model import Completion, Continuation, LogLikelihood, NextTokens, Request, WholeText
-from fitness.engine.layout import Mode
-from fitness.engine.memory import Sizes, fitting_sizes
-from fitness.engine.packed import PackedLayout
-from fitness.engine.rows import RowLayout
-from fitness.engine.tokenizer import Tokenizer, load_tokenizer
+from fitness.engine.model.memory import Sizes, fitting_sizes
+from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
+from fitness.engine.scoring.layout import Mode
+from fitness.engine.scoring.packed import PackedLayout
+from fitness.engine.scoring.rows import RowLayout
+from fitness.engine.scoring.windows import Window, rolling_windows
 from fitness.engine.trie import TrieLanguageModel
-from fitness.engine.windows import Window, rolling_windows
 from fitness.errors import FitnessError
 from tests.conftest import CHARACTERS, Family, make_family, save_tokenizer, tiny_config
 

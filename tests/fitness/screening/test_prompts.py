@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fitness.engine.language_model import Completion, NextTokens
-from fitness.engine.tokenizer import load_tokenizer
-from fitness.estimators import Objective
+from fitness.engine.model.tokenizer import load_tokenizer
+from fitness.estimation import Objective
 from fitness.screening.prompts import ANSWER_TOKENS, draw_prompts
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite

@@ -12,7 +12,7 @@ from torch import nn
 from fitness.engine.language_model import Completion
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
-from fitness.estimators import Objective
+from fitness.estimation import Objective
 from fitness.scores import Budget, ItemScores
 from fitness.screening import Screening
 from fitness.screening.screening import most_distinct

@@ -13,7 +13,7 @@ from torch import nn
 
 from evomerge.testing.fitness_contract import FitnessContract
 from fitness.engine.language_model import Distributions, NextTokens
-from fitness.engine.tokenizer import load_tokenizer
+from fitness.engine.model.tokenizer import load_tokenizer
 from fitness.errors import FitnessError
 from fitness.scores import Budget
 from fitness.tasks import divergence

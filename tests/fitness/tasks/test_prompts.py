@@ -12,9 +12,9 @@ from lm_eval.tasks import TaskManager
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from fitness.engine.chat_template import ChatTemplate
 from fitness.engine.language_model import Continuation
-from fitness.engine.tokenizer import Tokenizer
+from fitness.engine.model.chat_template import ChatTemplate
+from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from fitness.tasks.items import ExactMatch, MultipleChoice, Task, Text

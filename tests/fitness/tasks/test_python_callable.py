@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from evomerge.testing.fitness_contract import FitnessContract
-from fitness.engine.tokenizer import load_tokenizer
+from fitness.engine.model.tokenizer import load_tokenizer
 from fitness.errors import FitnessError
 from fitness.scores import Budget
 from fitness.tasks.python_callable import PythonTask, load_function

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from evomerge.testing.fitness_contract import FitnessContract
-from fitness.engine.tokenizer import load_tokenizer
+from fitness.engine.model.tokenizer import load_tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
-from fitness.estimators import MeanEstimator, Objective
+from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
 from fitness.tasks.items import MultipleChoice, Task
@@ -194,7 +194,7 @@ def test_splits_of_other_tasks_are_refused(tokenizer):
 
 def test_text_is_tokenised_once_before_the_first_evaluation(tasks_dir, family, model, monkeypatch):
     fitness = suite(tasks_dir, family)
-    monkeypatch.setattr("fitness.engine.tokenizer.Tokenizer.encode", lambda *_: pytest.fail("tokenised again"))
+    monkeypatch.setattr("fitness.engine.model.tokenizer.Tokenizer.encode", lambda *_: pytest.fail("tokenised again"))
     assert len(fitness.evaluate(model, Budget("search")).values) == 20 * 0.5 + 6 + 5
 
 

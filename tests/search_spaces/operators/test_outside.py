@@ -10,17 +10,17 @@ import torch
 
 from evomerge.testing.operator_contract import OperatorContract
 from search_spaces.errors import SpaceError
-from search_spaces.groups import Groups
+from search_spaces.merging.materialise import merged_tensor
 from search_spaces.operators import registry
 from search_spaces.operators.operator import Operator
+from search_spaces.operators.random_masks import has_random_masks
 from search_spaces.operators.registry import find_operator, register
-from search_spaces.random_masks import has_random_masks
-from search_spaces.recipe import Recipe
-from search_spaces.weight_space import WeightSpace
-from search_spaces.weights.materialise import merged_tensor
+from search_spaces.recipes.groups import Groups
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.spaces.weight_space import WeightSpace
 from tests.conftest import Family
+from tests.search_spaces.merging.recipes import opened
 from tests.search_spaces.operators.outside import CLIPPED
-from tests.search_spaces.weights.recipes import opened
 
 DOTPATH = "tests.search_spaces.operators.outside:CLIPPED"
 

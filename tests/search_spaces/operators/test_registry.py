@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import FAMILIES, OPERATORS, Operator, check_rule, find_operator
-from search_spaces.recipe import Input, Parameter, Rule
+from search_spaces.recipes.recipe import Input, Parameter, Rule
 from tests.search_spaces.operators.merging import example
 
 any_operator = given(operator=st.sampled_from(list(OPERATORS.values())))
@@ -89,7 +89,9 @@ def test_what_is_no_whole_number_in_range_is_refused(n: Parameter) -> None:
 
 
 def test_the_registry_is_read_without_torch() -> None:
-    program = "import sys, search_spaces.operators.registry, search_spaces.weight_space; print('torch' in sys.modules)"
+    program = (
+        "import sys, search_spaces.operators.registry, search_spaces.spaces.weight_space; print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout == b"False\n"
 
 

@@ -10,12 +10,12 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from search_spaces.merging.plan import TensorPlan, plan_tensor
 from search_spaces.operators.kernels.form import Merge
 from search_spaces.operators.registry import OPERATORS, Operands, find_operator
-from search_spaces.recipe import Input, Parameter, ParentSource, Recipe, Rule
-from search_spaces.weights.checkpoint import Checkpoint
-from search_spaces.weights.parents import Parents
-from search_spaces.weights.plan import TensorPlan, plan_tensor
+from search_spaces.parents.checkpoint import Checkpoint
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import Input, Parameter, ParentSource, Recipe, Rule
 from tests.search_spaces.operators import slow_forms
 
 NAME = "model.layers.1.mlp.up_proj.weight"

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from search_spaces.errors import SpaceError
+from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.statistics import Statistics
 from search_spaces.operators.kernels import counter
 from search_spaces.operators.kernels.blocks import merge_into
-from search_spaces.recipe import Input, Rule
-from search_spaces.weights.materialise import carry_out
-from search_spaces.weights.statistics import Statistics
+from search_spaces.recipes.recipe import Input, Rule
 from tests.search_spaces.operators.kernels.rules import (
     DTYPES,
     NAME,

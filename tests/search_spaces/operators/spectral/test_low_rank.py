@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from search_spaces.recipe import Parameter
+from search_spaces.recipes.recipe import Parameter
 from tests.search_spaces.operators.merging import merge, rule_of
 from tests.search_spaces.operators.spectral import plain
 from tests.search_spaces.operators.spectral.merged import random_deltas

@@ -1,0 +1,142 @@
+"""Where a search begins besides the middle of its space: recipes from files, and the fronts of other runs.
+
+What was read is recorded in the archive: a resumed search begins where it began, whatever became of the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evomerge.archive import Archive
+from evomerge.campaign.start_points import START_POINT
+from evomerge.results.front import read_front
+from search_spaces.errors import SpaceError
+from search_spaces.mergekit.yaml import read_mergekit
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.spaces.space import Landmark, SearchSpace
+
+NOTE = "warm_start"
+ARCHIVE = "archive.sqlite"
+
+
+@dataclass(frozen=True, eq=False)
+class WarmStart:
+    """Start points of a search.
+
+    Attributes:
+        genomes: (dim,) each, in the order of the files; the optimiser begins with them.
+        landmarks: what they decode to, as `warm start 1`, ...
+        notes: a line for each file, for people.
+    """
+
+    genomes: tuple[NDArray[np.float64], ...]
+    landmarks: tuple[Landmark, ...]
+    notes: tuple[str, ...] = ()
+
+
+def warm_start(
+    paths: Sequence[str], space: SearchSpace[Any], sources: Mapping[str, ParentSource], archive: Archive
+) -> WarmStart:
+    """Read start points, or take those that the archive records.
+
+    A mergekit YAML or a recipe of ours (.json) is one start point: the nearest genome of the space. A run directory
+    gives those recipes of its front that this space can express.
+
+    Args:
+        paths: files and run directories, absolute.
+        space: of cube vectors.
+        sources: name -> checkpoint of this campaign; recipes may call them otherwise.
+        archive: of this campaign; records the start points.
+
+    Raises:
+        SpaceError: a file holds no recipe or one that the space cannot express, or nothing of a front fits.
+    """
+    noted = archive.noted(NOTE)
+    if noted is not None:
+        genomes = [np.array(genome, dtype=np.float64) for genome in json.loads(noted)]
+        return _started(genomes, space, ())
+    if not paths:
+        return WarmStart((), ())
+    found: list[NDArray[np.float64]] = []
+    notes = []
+    for path in map(Path, paths):
+        read = _front_of(path, space, sources) if path.is_dir() else [_encoded(_recipe(path), space, sources, path)]
+        fitting = [genome for genome in read if genome is not None]
+        if not fitting:
+            raise SpaceError(f"warm_start: {path}: none of the {len(read)} recipes on its front fits this space")
+        notes.append(f"warm start: {len(fitting)} of {len(read)} recipes of {path}")
+        found += fitting
+    archive.note(NOTE, json.dumps([genome.tolist() for genome in found]))
+    return _started(found, space, tuple(notes))
+
+
+def _started(genomes: list[NDArray[np.float64]], space: SearchSpace[Any], notes: tuple[str, ...]) -> WarmStart:
+    landmarks = [Landmark(f"{START_POINT} {i + 1}", space.decode(genome)) for i, genome in enumerate(genomes)]
+    return WarmStart(tuple(genomes), tuple(landmarks), notes)
+
+
+def _recipe(path: Path) -> Recipe:
+    if not path.is_file():
+        raise SpaceError(f"warm_start: expected a recipe or the directory of a run, found nothing at {path}")
+    return read_mergekit(path) if path.suffix != ".json" else Recipe.from_json(path.read_text(encoding="utf-8"))
+
+
+def _front_of(
+    path: Path, space: SearchSpace[Any], sources: Mapping[str, ParentSource]
+) -> list[NDArray[np.float64] | None]:
+    """Return the genomes of a run's front, best mean first; None for what does not fit."""
+    if not (path / ARCHIVE).is_file():
+        raise SpaceError(f"warm_start: expected the directory of a run, with {ARCHIVE}, found {path}")
+    with contextlib.closing(Archive.read(path / ARCHIVE)) as archive:
+        points = sorted(read_front(archive).points, key=lambda point: (-point.estimate.mean, point.candidate.number))
+    genomes: list[NDArray[np.float64] | None] = []
+    for point in points:
+        try:
+            genomes.append(_encoded(point.candidate.recipe, space, sources, path))
+        except SpaceError:
+            genomes.append(None)
+    return genomes
+
+
+def _encoded(
+    recipe: Recipe, space: SearchSpace[Any], sources: Mapping[str, ParentSource], path: Path
+) -> NDArray[np.float64]:
+    try:
+        genome = np.asarray(space.encode(_with_our_names(recipe, sources)), dtype=np.float64)
+    except SpaceError as error:
+        raise SpaceError(f"warm_start: {path}: this campaign's space cannot express it: {error}") from error
+    # A value beyond a gene's bounds starts at the bound.
+    return np.clip(genome, 0.0, 1.0)
+
+
+def _with_our_names(recipe: Recipe, sources: Mapping[str, ParentSource]) -> Recipe:
+    """Return the recipe with this campaign's names of the checkpoints that it reads.
+
+    Raises:
+        SpaceError: it reads a checkpoint that is none of this campaign's.
+    """
+    used = {recipe.base} | {given.parent for rule in recipe.rules for given in rule.inputs}
+    used |= {parent for step in recipe.layers or () for parent in step}
+    names = {name: _name_of(recipe.parents[name], name, sources) for name in recipe.parents if name in used}
+    layers = recipe.layers and tuple({names[p]: layer for p, layer in step.items()} for step in recipe.layers)
+    rules = tuple(
+        replace(rule, inputs=tuple(replace(given, parent=names[given.parent]) for given in rule.inputs))
+        for rule in recipe.rules
+    )
+    return replace(recipe, parents=dict(sources), base=names[recipe.base], rules=rules, layers=layers)
+
+
+def _name_of(source: ParentSource, name: str, sources: Mapping[str, ParentSource]) -> str:
+    same = [ours for ours, theirs in sources.items() if theirs.reference == source.reference]
+    if not same:
+        known = ", ".join(theirs.reference for theirs in sources.values())
+        raise SpaceError(f"parents: expected checkpoints of this campaign ({known}), found {name} ({source.reference})")
+    return same[0]

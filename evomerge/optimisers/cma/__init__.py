@@ -1,0 +1,1 @@
+"""pycma and what is built around it."""

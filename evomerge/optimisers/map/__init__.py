@@ -1,0 +1,1 @@
+"""MAP: Pareto fronts of quadratic surrogates."""

@@ -1,0 +1,1 @@
+"""M2N2: natural niches."""

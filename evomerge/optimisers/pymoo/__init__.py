@@ -1,0 +1,1 @@
+"""pymoo's algorithms."""

@@ -1,0 +1,189 @@
+"""The Pareto front of a campaign: a query on its archive, and picking one point of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evomerge.archive import Archive
+from evomerge.campaign.constraints import Constraints
+from evomerge.candidate import Candidate
+from evomerge.errors import EvomergeError
+from evomerge.pareto import constrained_front, knee
+from evomerge.results.predicted_front import read_prediction
+from evomerge.results.screen_agreement import read_screen_agreement
+from evomerge.results.verification.result import Verification
+from fitness.scores import Estimate, ObjectiveEstimate, Stopped
+from search_spaces.recipes.recipe import Recipe
+
+
+class PickError(EvomergeError, ValueError):
+    """What was asked for cannot be picked."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A candidate that no other dominates on search items.
+
+    Attributes:
+        violation: by how much constraints are missed, summed over them; above 0 only where no candidate keeps them all.
+    """
+
+    candidate: Candidate
+    estimate: Estimate
+    violation: float = 0.0
+
+    @property
+    def recipe(self) -> Recipe:
+        """The merge."""
+        return self.candidate.recipe
+
+    def objective(self, name: str) -> ObjectiveEstimate:
+        """Return one objective by name.
+
+        Raises:
+            PickError: there is no such objective.
+        """
+        for objective in self.estimate.objectives:
+            if objective.name == name:
+                return objective
+        names = [o.name for o in self.estimate.objectives]
+        raise PickError(f"pick: expected best:OBJECTIVE with one of {names}, found {name!r}")
+
+
+@dataclass(frozen=True)
+class CampaignFront:
+    """What `evomerge pareto` shows.
+
+    Attributes:
+        evaluations: candidates told, failures included.
+        failures: how many of them failed.
+        points: the front, landmarks included, best first objective first; of the feasible candidates, or where there
+            is none of those that violate least.
+        infeasible: how many candidates that were scored whole miss a constraint.
+        stopped: candidate -> why it did not answer all of its items.
+        constraints: what they are measured by.
+        notes: lines about the constraints.
+    """
+
+    evaluations: int
+    failures: int
+    points: tuple[FrontPoint, ...]
+    infeasible: int = 0
+    stopped: Mapping[int, Stopped] = field(default_factory=dict)
+    constraints: Constraints = field(default_factory=Constraints)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the points keep all constraints; true where there are none."""
+        return all(point.violation == 0.0 for point in self.points)
+
+    @property
+    def knee(self) -> int:
+        """Return the index of the knee among `points` (see `evomerge.pareto.knee`).
+
+        Raises:
+            PickError: nothing has been scored.
+        """
+        if not self.points:
+            raise PickError("pick: expected scored candidates, found none; run the search first")
+        return knee(np.array([[o.value for o in point.estimate.objectives] for point in self.points]))
+
+
+def read_front(archive: Archive) -> CampaignFront:
+    """Return the front of everything scored on search items, each candidate by its estimate on the most items."""
+    records = archive.records("search")
+    scored = [(r, r.estimate) for r in records if r.estimate is not None]
+    constraints = Constraints.of(archive)
+    violations = np.array([constraints.violation(estimate) for _, estimate in scored])
+    missed = np.array([constraints.missed(estimate) for _, estimate in scored if estimate.stopped is None])
+    stopped = {record.number: estimate.stopped for record, estimate in scored if estimate.stopped is not None}
+    larger = archive.rescored()
+    scored = [(record, larger.get(record.number, estimate)) for record, estimate in scored]
+    values = np.array([[o.value for o in estimate.objectives] for _, estimate in scored])
+    efficient: list[int] = constrained_front(values, violations).tolist() if scored else []
+    points = [FrontPoint(archive.candidate(scored[i][0].number), scored[i][1], float(violations[i])) for i in efficient]
+    points.sort(key=lambda p: ([-o.value for o in p.estimate.objectives], p.candidate.number))
+    return CampaignFront(
+        len(records),
+        len(records) - len(scored),
+        tuple(points),
+        infeasible=int(np.count_nonzero(missed)),
+        stopped=stopped,
+        constraints=constraints,
+        notes=tuple(constraints.described(missed)),
+    )
+
+
+def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
+    """Return what `evomerge pareto --json` prints."""
+    found = read_front(archive)
+    prediction, screen = read_prediction(archive), read_screen_agreement(archive)
+    return {
+        "campaign": name,
+        "evaluations": found.evaluations,
+        "failures": found.failures,
+        "infeasible": found.infeasible,
+        "feasible": found.feasible,
+        "stopped": [{"candidate": number, **asdict(stopped)} for number, stopped in found.stopped.items()],
+        "constraints": [
+            {"objective": bound.objective, "at_least": threshold, "written": str(bound)}
+            for bound, threshold in found.constraints.thresholds.items()
+        ],
+        "front": [
+            {
+                "candidate": point.candidate.number,
+                "label": point.candidate.label,
+                "objectives": {
+                    o.name: {
+                        "value": o.value,
+                        "stderr": o.stderr,
+                        "split": point.estimate.split,
+                        "items": o.n_items,
+                        "kind": o.kind,
+                    }
+                    for o in point.estimate.objectives
+                },
+                "violation": point.violation,
+                "recipe": point.candidate.recipe.to_dict(),
+            }
+            for point in found.points
+        ],
+        **({} if prediction is None else {"predicted": prediction.as_json()}),
+        **({} if screen is None else {"screen": screen.as_json()}),
+    }
+
+
+def pick(archive: Archive, choice: str) -> Candidate:
+    """Return the candidate that a choice names: `knee`, `best`, `best:OBJECTIVE`, `winner`, or a number.
+
+    `best` has the highest mean of the objectives on search items; `winner` is the one that `evomerge verify` picked on
+    validation items.
+
+    Raises:
+        PickError: the choice is not one of these, or nothing answers to it.
+        ArchiveError: there is no candidate of this number.
+    """
+    if choice.isdecimal():
+        return archive.candidate(int(choice))
+    if choice == "winner":
+        noted = archive.noted("verification")
+        if noted is None:
+            raise PickError("pick: expected a verified winner, found none; run `evomerge verify` first")
+        return archive.candidate(Verification.from_json(noted).winner)
+    found = read_front(archive)
+    index = found.knee
+    if choice == "knee":
+        return found.points[index].candidate
+    if choice == "best":
+        return max(found.points, key=lambda p: p.estimate.mean).candidate
+    kind, _, objective = choice.partition(":")
+    if kind == "best":
+        return max(found.points, key=lambda p: p.objective(objective).value).candidate
+    raise PickError(f"pick: expected knee, best, best:OBJECTIVE, winner or a number, found {choice!r}")

@@ -1,0 +1,196 @@
+"""The model card of an exported merge: what it is, what it scores on held-out items, how to make it again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from evomerge.archive import Archive
+from evomerge.candidate import Candidate
+from evomerge.results.report.contents import campaign_settings, recorded_versions
+from evomerge.results.verification.benchmark_test_sets import noted_used
+from evomerge.results.verification.result import Verification
+from fitness.scores import SPLITS, ObjectiveEstimate
+from search_spaces.recipes.layer_path import path_text, scales_text
+from search_spaces.recipes.pieces import Pieces
+from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule, Where, layer_range
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def model_card(
+    archive: Archive,
+    candidate: Candidate,
+    verification: Verification | None,
+    *,
+    name: str | None = None,
+    licence: str | None = None,
+    mergekit_yaml: str | None = None,
+) -> str:
+    """Return the README.md of an exported candidate.
+
+    Args:
+        archive: where the candidate was scored.
+        candidate: what was exported.
+        verification: the held-out table; None when the campaign was not verified.
+        name: the model's name; None takes the campaign's.
+        licence: a hub licence identifier; None leaves it out, for it follows from the parents'.
+        mergekit_yaml: the same recipe for mergekit, when it can express it.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    settings = campaign_settings(archive.campaign)
+    recipe = candidate.recipe
+    records = archive.records("search")
+    table = verification if verification and _is_in(candidate, verification) else None
+    picked = table.winner_of(candidate.number) if table else None
+    # Markdown, not HTML: `cell` escapes what Markdown and the HTML inside it would interpret.
+    environment = Environment(
+        loader=PackageLoader("evomerge.results", "."),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = cell
+    environment.globals["fenced"] = fenced
+    return environment.get_template("card.md.jinja").render(
+        front_matter=_front_matter(recipe, licence),
+        name=name or f"{settings.get('name') or 'campaign'}: {candidate.label or f'candidate {candidate.number}'}",
+        number=candidate.number,
+        parents=_merged_parents(recipe),
+        verdict=_verdict(candidate, verification),
+        rows=table.rows if table else (),
+        facts=picked.facts if picked else (),
+        test_sets=noted_used(archive),
+        objectives=[o.name for o in table.rows[0].objectives] if table else (),
+        search=_search_scores(archive, candidate.number),
+        recipe=recipe,
+        path=path_text(recipe),
+        scales=scales_text(recipe),
+        rules=[_in_words(rule) for rule in recipe.rules] + ([_in_segments(recipe.pieces)] if recipe.pieces else []),
+        recipe_json=json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False),
+        optimiser=_optimiser(settings),
+        evaluations=len(records),
+        failures=sum(record.estimate is None for record in records),
+        items=_items(archive, [candidate, *archive.landmarks()]),
+        mergekit_yaml=mergekit_yaml,
+        campaign=archive.campaign.strip(),
+        versions=", ".join(f"{cell(k)} {cell(v)}" for k, v in recorded_versions(archive).items()),
+    )
+
+
+def cell(text: object) -> str:
+    """Return text that stays one line and one table cell, and that Markdown shows as it is."""
+    line = " ".join(str(text).split())
+    return re.sub(
+        r"([\\`*_\[\]<>|&#~])", lambda found: f"&#{ord(found[0])};" if found[0] in "<>&|" else f"\\{found[0]}", line
+    )
+
+
+def fenced(text: str, language: str) -> str:
+    """Return text as a code block whose fence is longer than any run of backticks in it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def _front_matter(recipe: Recipe, licence: str | None) -> str:
+    """Return the hub's metadata; `base_model` may only name models on the hub, so directories are left out."""
+    from huggingface_hub import ModelCardData
+
+    named = dict.fromkeys(recipe.parents[parent].model for parent in (*_merged_parents(recipe), recipe.base))
+    models = [model for model in named if _HUB_ID.fullmatch(model)]
+    data = ModelCardData(
+        library_name="transformers",
+        tags=["merge", "evomerge"],
+        base_model=models or None,
+        license=licence,
+        base_model_relation="merge" if models else None,
+    )
+    return f"{data.to_yaml()}\n"
+
+
+def _merged_parents(recipe: Recipe) -> list[str]:
+    named = [source.parent for rule in recipe.rules for source in rule.inputs]
+    return list(dict.fromkeys([*named, *(recipe.pieces.parents if recipe.pieces else ())]))
+
+
+def _is_in(candidate: Candidate, verification: Verification) -> bool:
+    return any(row.candidate == candidate.number for row in verification.rows)
+
+
+def _verdict(candidate: Candidate, verification: Verification | None) -> str:
+    if verification is None:
+        return (
+            "Not verified: no held-out items have been scored, so nothing is known of it beyond the items searched on."
+        )
+    picked = verification.winner_of(candidate.number)
+    if picked is not None:
+        return picked.verdict
+    if candidate.number == verification.winner:
+        return verification.verdict
+    if _is_in(candidate, verification):
+        return f"This is not the candidate that validation items picked. Of the one they picked: {verification.verdict}"
+    return "Not verified: other candidates of this campaign were scored on held-out items, this one was not."
+
+
+def _search_scores(archive: Archive, number: int) -> tuple[ObjectiveEstimate, ...]:
+    estimates = [r.estimate for r in archive.records("search") if r.number == number and r.estimate is not None]
+    return estimates[-1].objectives if estimates else ()
+
+
+def _in_words(rule: Rule) -> Mapping[str, str]:
+    own = _parameters(rule.parameters)
+    return {
+        "where": _where(rule.where),
+        "operator": f"{rule.operator} ({own})" if own else rule.operator,
+        "inputs": "; ".join(_input(source) for source in rule.inputs),
+    }
+
+
+def _in_segments(pieces: Pieces) -> Mapping[str, str]:
+    inputs = [
+        f"{parent} (mean weight {share:.3g})" for parent, share in zip(pieces.parents, pieces.shares, strict=True)
+    ]
+    return {
+        "where": "everything",
+        "operator": f"linear, other weights in each of {len(pieces.coefficients)} segments of the parameters",
+        "inputs": "; ".join(inputs),
+    }
+
+
+def _input(source: Input) -> str:
+    own = _parameters(source.parameters)
+    return f"{source.parent} ({own})" if own else source.parent
+
+
+def _parameters(parameters: Mapping[str, Parameter]) -> str:
+    words = {k: f"{v:.4g}" if isinstance(v, float) else str(v).lower() for k, v in parameters.items()}
+    order = sorted(words, key=lambda name: (name != "weight", name != "density", name))
+    return ", ".join(f"{name} {words[name]}" for name in order)
+
+
+def _where(where: Where) -> str:
+    layers = layer_range(*where.layers) if where.layers else ""
+    side = f"{where.side} the layers" if where.side else ""
+    named = f'names with "{where.contains}"' if where.contains else ""
+    return ", ".join(part for part in (layers, side, where.module or "", named) if part) or "everything"
+
+
+def _optimiser(settings: Mapping[str, object]) -> str:
+    found = settings.get("optimiser")
+    kind = found.get("kind") if isinstance(found, Mapping) else None
+    seed = settings.get("seed")
+    return f"Optimiser {cell(kind or 'not recorded')}" + (f" (seed {cell(seed)})" if seed is not None else "")
+
+
+def _items(archive: Archive, candidates: list[Candidate]) -> str:
+    """Return how many items each split has, by the first of the candidates that was scored there."""
+    counts = {}
+    for split in SPLITS:
+        found = next((s for c in candidates if (s := archive.scores(c.number, split)) is not None), None)
+        if found is not None:
+            counts[split] = len(found.item_ids)
+    return ", ".join(f"{n} {split}" for split, n in counts.items())

@@ -1,0 +1,187 @@
+"""What a report says, read once from an archive that may still be written to.
+
+Start with `read_contents`. Everything else in this room draws what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from evomerge.archive import Archive, Record
+from evomerge.campaign.constraints import Constraints
+from evomerge.campaign.start_points import references
+from evomerge.candidate import Candidate
+from evomerge.results.report.items_used import ItemsUsed, read_items_used
+from evomerge.results.report.scored import Scored, read_scored
+from evomerge.results.verification.held_out_constraints import noted_constraints
+from evomerge.results.verification.result import Verification
+from fitness.scores import SPLITS, Estimate, Split
+from search_spaces.recipes.recipe import ParentSource
+
+# A pause longer than the candidate took, plus this, is a search that stood still (it was resumed later).
+_OVERHEAD_S = 10.0
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Candidates that failed for one reason."""
+
+    stage: str
+    reason: str
+    numbers: tuple[int, ...]
+    traceback: str
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """Everything a report shows, recipes and per-task scores apart.
+
+    Attributes:
+        campaign: the campaign file's text.
+        settings: the same, parsed; empty when it is no mapping.
+        landmarks: candidates that no optimiser proposed; of the start points the best alone.
+        labels: number -> name of every candidate that no optimiser proposed.
+        sources: name -> checkpoint of everything the landmarks read.
+        evaluations: outcomes told, failures included.
+        began, ended: seconds since the epoch of the first and last outcome; None before the first.
+        hours: search time, pauses left out.
+        versions: program -> version that the campaign recorded.
+        held_out: split -> candidate -> newest estimate on its items.
+        constraints: lines about what candidates must keep, and whether the winner does on held-out items.
+        items: what candidates answered; None when nothing was scored.
+    """
+
+    campaign: str
+    settings: Mapping[str, Any]
+    landmarks: tuple[Candidate, ...]
+    labels: Mapping[int, str]
+    sources: Mapping[str, ParentSource]
+    scored: Scored
+    failures: tuple[FailureGroup, ...]
+    evaluations: int
+    began: float | None
+    ended: float | None
+    hours: float
+    versions: Mapping[str, str]
+    verification: Verification | None
+    held_out: Mapping[Split, Mapping[int, Estimate]]
+    constraints: tuple[str, ...]
+    items: ItemsUsed | None
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return str(self.settings.get("name") or "campaign")
+
+    @property
+    def n_failures(self) -> int:
+        """How many candidates failed."""
+        return sum(len(group.numbers) for group in self.failures)
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        """The numbers of the landmarks that are one parent alone."""
+        return tuple(c.number for c in self.landmarks if c.label in c.recipe.parents)
+
+    @property
+    def best_parent(self) -> int | None:
+        """The index (in `scored`) of the parent with the highest mean on search items; None when none is scored."""
+        scored = [i for i in map(self.scored.index, self.parents) if i is not None]
+        return max(scored, key=lambda i: float(self.scored.means[i])) if scored else None
+
+    def title(self, number: int) -> str:
+        """Return what a candidate is called: its landmark's name or its number."""
+        return self.labels.get(number, f"candidate {number}")
+
+
+def read_contents(archive: Archive) -> Contents:
+    """Read an archive."""
+    records = archive.records("search")
+    hours = _search_hours(records, archive.worked())
+    landmarks = tuple(references(archive))
+    campaign = archive.campaign
+    noted = archive.noted("verification")
+    constraints = Constraints.of(archive)
+    scored = read_scored(records, hours, constraints, archive.rescored())
+    return Contents(
+        campaign=campaign,
+        settings=campaign_settings(campaign),
+        landmarks=landmarks,
+        labels={c.number: str(c.label) for c in archive.landmarks() if c.label},
+        sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
+        scored=scored,
+        failures=_failures(records),
+        evaluations=len(records),
+        began=records[0].at - records[0].seconds if records else None,
+        ended=records[-1].at if records else None,
+        hours=float(hours[-1]) if records else 0.0,
+        versions=recorded_versions(archive),
+        verification=None if noted is None else Verification.from_json(noted),
+        held_out={split: _newest(archive, split) for split in SPLITS[1:]},
+        constraints=(
+            *constraints.described([constraints.missed(e) for e in _whole(records)]),
+            *(str(bound) for bound in noted_constraints(archive)),
+        ),
+        items=read_items_used(archive),
+    )
+
+
+def campaign_settings(text: str) -> Mapping[str, Any]:
+    """Return the campaign file as a mapping; empty when it is none, for a report must not depend on it."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def recorded_versions(archive: Archive) -> Mapping[str, str]:
+    """Return program -> version, as the campaign recorded them."""
+    more = campaign_settings(archive.noted("versions") or "")  # JSON is YAML
+    return {"evomerge": archive.noted("evomerge") or "unknown", **{str(k): str(v) for k, v in more.items()}}
+
+
+def new_bests(values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the ascending indices of (n,) values that are higher than all before them."""
+    if not len(values):
+        return np.empty(0, dtype=np.intp)
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(values)[:-1]])
+    return np.flatnonzero(values > before)
+
+
+def _whole(records: Sequence[Record]) -> list[Estimate]:
+    """Return the estimates of candidates that answered all of their items."""
+    return [r.estimate for r in records if r.estimate is not None and r.estimate.stopped is None]
+
+
+def _newest(archive: Archive, split: Split) -> Mapping[int, Estimate]:
+    return {record.number: record.estimate for record in archive.records(split) if record.estimate is not None}
+
+
+def _search_hours(records: Sequence[Record], worked: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """Return (n_told,) the search time of each: that between commits, but for what their work does not account for."""
+    if not records:
+        return np.empty(0)
+    at, seconds = np.array(worked).T
+    gaps = np.diff(at, prepend=at[0] - seconds[0])
+    elapsed = np.cumsum(np.clip(gaps, 0.0, seconds + _OVERHEAD_S)) / 3600
+    return np.asarray(elapsed[np.searchsorted(at, [r.at for r in records], side="right") - 1])
+
+
+def _failures(records: Sequence[Record]) -> tuple[FailureGroup, ...]:
+    """Group failures by stage and reason, the most frequent first; the newest traceback stands for its group."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.estimate is None:
+            groups.setdefault((record.stage or "worker", record.reason or "no reason recorded"), []).append(record)
+    found = [
+        FailureGroup(stage, reason, tuple(r.number for r in members), members[-1].traceback or "")
+        for (stage, reason), members in groups.items()
+    ]
+    return tuple(sorted(found, key=lambda group: -len(group.numbers)))

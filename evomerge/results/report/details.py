@@ -1,0 +1,193 @@
+"""What the page shows of one candidate when it is picked: scores per objective and task, recipe, genes over depth."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evomerge.archive import Archive
+from evomerge.campaign.start_points import is_start_point
+from evomerge.results.report.contents import Contents
+from evomerge.results.report.gene_figure import gene_figure
+from evomerge.results.report.gene_map import GeneMap, depth, gene_maps
+from evomerge.results.report.marks import Figure
+from evomerge.results.report.path_map import path_maps
+from evomerge.results.report.piece_map import piece_maps
+from fitness.scores import SPLITS, Estimate, ItemScores
+from search_spaces.recipes.layer_path import path_text
+from search_spaces.recipes.recipe import Recipe
+
+# However large the campaign, a page stays a few megabytes beside the plotting library.
+EMBEDDED_CANDIDATES = 200
+EMBEDDED_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """A candidate's mean score over the items of one task.
+
+    Attributes:
+        task: what stands before the last slash of the items' ids.
+        stderr: standard error of the mean over the items, 0 for a single item.
+    """
+
+    task: str
+    mean: float
+    stderr: float
+    n_items: int
+
+
+def task_scores(scores: ItemScores) -> list[TaskScore]:
+    """Return the mean of each task, in order of first appearance."""
+    values: dict[str, list[float]] = {}
+    for item, value in zip(scores.item_ids, scores.values.tolist(), strict=True):
+        values.setdefault(item.rpartition("/")[0] or item, []).append(value)
+    return [TaskScore(task, float(np.mean(v)), _stderr(v), len(v)) for task, v in values.items()]
+
+
+def embedded(contents: Contents) -> list[int]:
+    """Return the numbers of the candidates worth a full record, the most interesting first, each once."""
+    return list(dict.fromkeys(_by_interest(contents)))[:EMBEDDED_CANDIDATES]
+
+
+def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
+    """Return JSON data of the candidates in `embedded` as far as the byte budget goes."""
+    recipes = {number: archive.candidate(number).recipe for number in embedded(contents)}
+    maps = _maps(recipes)
+    marks = candidate_marks(contents)
+    found: list[dict[str, Any]] = []
+    size = 0
+    for number, recipe in recipes.items():
+        held_out = [estimates.get(number) for estimates in contents.held_out.values()]
+        detail = {
+            "number": number,
+            "title": contents.title(number),
+            "marks": marks.get(number, []),
+            "objectives": [*_search_objectives(contents, number), *_held_out_objectives(held_out)],
+            "tasks": list(_tasks(archive, contents, number)),
+            "recipe": recipe.to_dict(),
+            "path": path_text(recipe),
+            "genes": [gene_figure(genes, limits) for genes, limits in maps[number]],
+        }
+        size += len(json.dumps(detail))
+        if found and size > EMBEDDED_BYTES:
+            break
+        found.append(detail)
+    return found
+
+
+def candidate_marks(contents: Contents) -> dict[int, list[str]]:
+    """Return what distinguishes candidates, in words."""
+    scored, verification = contents.scored, contents.verification
+    marks: dict[int, list[str]] = {}
+
+    def mark(number: int, text: str) -> None:
+        marks.setdefault(number, []).append(text)
+
+    if verification is not None:
+        picked = {winner.candidate: winner.wins for winner in verification.winners}
+        for number, wins in (picked or {verification.winner: verification.wins}).items():
+            mark(number, "verified winner" if wins else f"picked on {verification.chosen_on} items")
+    for landmark in contents.landmarks:
+        start = "best start point" if is_start_point(landmark.label) else "baseline"
+        mark(landmark.number, "parent" if landmark.number in contents.parents else start)
+    for number, stop in zip(scored.numbers.tolist(), scored.stops, strict=True):
+        if stop is not None:
+            mark(number, f"stopped after {stop.n_items} items")
+    if scored.knee is not None and scored.best is not None:
+        mark(int(scored.numbers[scored.best]), "best mean")
+        if len(scored.objectives) > 1:
+            mark(int(scored.numbers[scored.knee]), "knee")
+            for number in scored.numbers[scored.front].tolist():
+                mark(number, "on the front")
+    return marks
+
+
+def gene_figures(archive: Archive, contents: Contents, number: int | None = None) -> list[Figure]:
+    """Return one candidate's heat maps, without a number those of the candidate that the page opens with.
+
+    Raises:
+        ArchiveError: there is no such candidate.
+    """
+    shown = embedded(contents)
+    if number is None and not shown:
+        return []
+    chosen = shown[0] if number is None else number
+    recipes = {n: archive.candidate(n).recipe for n in dict.fromkeys([chosen, *shown])}
+    title = html.escape(contents.title(chosen))
+    found = [gene_figure(genes, limits) for genes, limits in _maps(recipes)[chosen]]
+    return [figure | {"name": f"{figure['name']} · {title}"} for figure in found]
+
+
+def _maps(recipes: Mapping[int, Recipe]) -> dict[int, list[tuple[GeneMap, tuple[float, float]]]]:
+    """Return each candidate's maps with their parameters' ranges over all of them.
+
+    Parameters that never vary are left out, weight excepted.
+    """
+    n_layers = depth(list(recipes.values()))
+    maps = {
+        number: [*path_maps(recipe), *piece_maps(recipe), *gene_maps(recipe, n_layers)]
+        for number, recipe in recipes.items()
+    }
+    ends: dict[str, list[float]] = {}
+    for genes in (genes for found in maps.values() for genes in found):
+        ends.setdefault(genes.parameter, []).extend((float(np.nanmin(genes.values)), float(np.nanmax(genes.values))))
+    ranges = {p: (min(v), max(v)) for p, v in ends.items() if min(v) < max(v) or p == "weight"}
+    return {n: [(m, ranges[m.parameter]) for m in found if m.parameter in ranges] for n, found in maps.items()}
+
+
+def _by_interest(contents: Contents) -> Iterator[int]:
+    scored = contents.scored
+    if contents.verification is not None:
+        yield contents.verification.winner
+    if scored.knee is not None and scored.best is not None:
+        yield int(scored.numbers[scored.knee if len(scored.objectives) > 1 else scored.best])
+        yield int(scored.numbers[scored.best])
+    if contents.verification is not None:
+        yield from (row.candidate for row in contents.verification.rows)
+    yield from (c.number for c in contents.landmarks if scored.index(c.number) is not None)
+    if len(scored.numbers):
+        yield from scored.numbers[np.argmax(scored.values, axis=0)].tolist()
+        yield from scored.numbers[sorted(scored.front, key=lambda i: -scored.means[i])].tolist()
+        yield from scored.numbers[np.argsort(-scored.means, kind="stable")].tolist()
+
+
+def _search_objectives(contents: Contents, number: int) -> Iterator[dict[str, Any]]:
+    scored = contents.scored
+    index = scored.index(number)
+    for k, name in enumerate(scored.objectives if index is not None else ()):
+        value, stderr = float(scored.values[index, k]), float(scored.stderrs[index, k])
+        kind = "estimated" if scored.estimated[index] else "full"
+        yield {"split": "search", "name": name, "value": value, "stderr": stderr, "kind": kind}
+
+
+def _held_out_objectives(estimates: Iterable[Estimate | None]) -> Iterator[dict[str, Any]]:
+    for estimate in estimates:
+        for o in estimate.objectives if estimate else ():
+            split = estimate.split  # type: ignore[union-attr]
+            yield {"split": split, "name": o.name, "value": o.value, "stderr": o.stderr, "kind": o.kind}
+
+
+def _tasks(archive: Archive, contents: Contents, number: int) -> Iterator[dict[str, Any]]:
+    index = contents.scored.index(number)
+    for split in SPLITS:
+        scores = archive.scores(number, split)
+        part = split == "search" and index is not None and bool(contents.scored.estimated[index])
+        for task in task_scores(scores) if scores else ():
+            yield {
+                "split": split,
+                "name": task.task,
+                "value": task.mean,
+                "stderr": task.stderr,
+                "items": task.n_items,
+                "kind": "estimated" if part else "full",
+            }
+
+
+def _stderr(values: list[float]) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0

@@ -1,0 +1,163 @@
+"""The front and the held-out differences of a campaign (see `marks` for what a figure is)."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evomerge.results.report.contents import Contents
+from evomerge.results.report.labels import label_places, shortened
+from evomerge.results.report.marks import (
+    DOMINATED,
+    FRONT,
+    KNEE,
+    STAR,
+    Figure,
+    Trace,
+    bars,
+    layout,
+    level,
+    line,
+    points,
+)
+from evomerge.results.report.panels import Axis, Panel, dominated, panels
+
+# With more points than this on the front they are drawn small, and error bars would hide what they qualify.
+FEW_POINTS = 80
+
+
+def front_figures(contents: Contents) -> list[Figure]:
+    """Return one figure per panel of the front; every point's `customdata` starts with its candidate's number."""
+    shown = panels(contents.scored) if len(contents.scored.numbers) else []
+    return [_front(contents, panel, len(shown)) for panel in shown]
+
+
+def _front(contents: Contents, panel: Panel, n_panels: int) -> Figure:
+    scored, verified = contents.scored, contents.verification
+    landmarks = [i for c in contents.landmarks if (i := scored.index(c.number)) is not None]
+    parents = [i for i in landmarks if scored.numbers[i] in contents.parents]
+    named = [*parents, *(i for i in landmarks if i not in parents)]
+    few, several = len(scored.front) <= FEW_POINTS, len(scored.objectives) > 1
+    small = {} if few else {"size": 6, "line": {"width": 0.5, "color": "var(--card)"}}
+    rest = dominated(scored, n_panels)
+    whole = scored.whole[rest]
+    knee = [scored.knee] if several and scored.knee is not None else []
+    winner = [] if verified is None or (i := scored.index(verified.winner)) is None else [i]
+    star_name = (
+        "verified winner" if verified and verified.wins else f"picked on {verified.chosen_on if verified else ''} items"
+    )
+    front = _points(contents, panel, scored.front, FRONT | small, "on the front" if several else "best")
+    traces = [
+        _points(contents, panel, rest[~whole], DOMINATED | {"size": 5, "symbol": "circle-open"}, "stopped early"),
+        _points(contents, panel, rest[whole], DOMINATED, "merge"),
+        *([_staircase(panel, scored.front)] if panel.is_front else []),
+        front | (_errors(panel, scored.front) if few else {}),
+        *_landmarks(contents, panel, parents, named),
+        _points(contents, panel, knee, KNEE, "knee"),
+        _points(contents, panel, winner, STAR, star_name),
+    ]
+    frame = layout(560 if n_panels == 1 else 330, panel.x.name, panel.y.name)
+    if not several:
+        frame["shapes"] = [level(float(panel.y.values[i]), "var(--muted)") for i in named]
+    return {"data": [trace for trace in traces if trace["x"]], "layout": frame}
+
+
+def held_out_figures(contents: Contents) -> list[Figure]:
+    """Return every model's difference to the best parent on test items; none before `verify`."""
+    found = contents.verification
+    rows = [] if found is None else [(row, row.difference) for row in found.rows if row.difference is not None]
+    if found is None or not rows:
+        return []
+    groups: Mapping[str, list[int]] = {
+        "var(--muted)": [k for k, (row, _) in enumerate(rows) if row.kind != "winner"],
+        "var(--front)": [
+            k for k, (row, _) in enumerate(rows) if row.kind == "winner" and row.candidate != found.winner
+        ],
+        "var(--winner)": [k for k, (row, _) in enumerate(rows) if row.candidate == found.winner],
+    }
+    names = (
+        "parents and baselines",
+        "other candidates",
+        "verified winner" if found.wins else f"picked on {found.chosen_on} items",
+    )
+    traces = []
+    for (colour, at), name in zip(groups.items(), names, strict=True):
+        low, value, high = np.array([[d.low, d.value, d.high] for _, d in (rows[k] for k in at)]).reshape(-1, 3).T
+        whiskers = bars(high - value, colour, down=value - low, thickness=2.4)
+        trace = points(value, at, {"size": 9, "color": colour}, name=name, error_x=whiskers)
+        traces.append(trace | {"hovertemplate": "%{x:+.3f}<extra></extra>"})
+    against = f"difference of the mean to the best parent ({found.best_parent}), 95 % interval, test items"
+    frame = layout(90 + 30 * len(rows), against, None)
+    ticks = {"tickvals": list(range(len(rows))), "ticktext": [html.escape(row.name) for row, _ in rows]}
+    frame["yaxis"] |= {**ticks, "range": [len(rows) - 0.4, -0.6]}
+    frame["shapes"] = [level(0.0, "var(--ink)", along="y")]
+    return [{"name": "on held-out items", "data": [trace for trace in traces if trace["x"]], "layout": frame}]
+
+
+def _points(contents: Contents, panel: Panel, at: ArrayLike, marker: Trace, name: str) -> Trace:
+    """Return the candidates at (n,) indices; a click or a pointer over them tells which they are."""
+    at = np.asarray(at, dtype=np.intp)
+    numbers = contents.scored.numbers[at].tolist()
+    told = zip(numbers, _in_words(panel.x, at), _in_words(panel.y, at), strict=True)
+    return points(
+        panel.x.values[at],
+        panel.y.values[at],
+        marker,
+        name=name,
+        customdata=[list(row) for row in told],
+        hovertext=[html.escape(contents.title(number)) for number in numbers],
+        hovertemplate="<b>%{hovertext}</b><br>%{customdata[2]}<br>%{customdata[1]}<extra></extra>",
+    )
+
+
+def _errors(panel: Panel, at: NDArray[np.intp]) -> Trace:
+    axes = {"error_x": panel.x, "error_y": panel.y}
+    return {
+        key: bars(axis.stderrs[at], "var(--band)", thickness=2)
+        for key, axis in axes.items()
+        if axis.stderrs is not None
+    }
+
+
+def _landmarks(contents: Contents, panel: Panel, parents: Sequence[int], named: Sequence[int]) -> list[Trace]:
+    """Return parents as full diamonds and baselines as hollow ones, each with its name where it covers least."""
+    xy = np.column_stack([panel.x.values, panel.y.values])
+    names = [shortened(contents.title(int(contents.scored.numbers[i]))) for i in named]
+    places = label_places(xy[list(named)], names, xy[contents.scored.front])
+    texts = [_apart(html.escape(name), place) for name, place in zip(names, places, strict=True)]
+    n, marker = len(parents), {"symbol": "diamond", "size": 11, "line": {"width": 2, "color": "var(--landmark)"}}
+    return [
+        _points(contents, panel, named[part], marker | {"color": fill}, name)
+        | {
+            "mode": "markers+text",
+            "text": texts[part],
+            "textposition": places[part],
+            "textfont": {"size": 12, "color": "var(--ink)"},
+            "cliponaxis": False,
+        }
+        for part, fill, name in (
+            (slice(n), "var(--landmark)", "parent"),
+            (slice(n, None), "var(--card)", "baseline"),
+        )
+    ]
+
+
+def _apart(name: str, place: str) -> str:
+    """Return a label with a space towards its marker, where plotly leaves none."""
+    return {"middle right": f"\u00a0{name}", "middle left": f"{name}\u00a0"}.get(place, name)
+
+
+def _staircase(panel: Panel, front: NDArray[np.intp]) -> Trace:
+    """Return the border of what the front dominates: points are joined by steps, not by merges nobody scored."""
+    order = front[np.argsort(panel.x.values[front], kind="stable")]
+    return line(panel.x.values[order], panel.y.values[order], width=1.5, shape="vh") | {"opacity": 0.55}
+
+
+def _in_words(axis: Axis, at: NDArray[np.intp]) -> list[str]:
+    name = html.escape(axis.name)
+    if axis.stderrs is None:
+        return [f"{name} {value:g}" for value in axis.values[at]]
+    return [f"{name} {v:.3f} ± {e:.3f}" for v, e in zip(axis.values[at], axis.stderrs[at], strict=True)]

@@ -1,0 +1,71 @@
+"""The shortlist of a verification, and the picks among what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from evomerge.archive import Archive
+from evomerge.campaign.constraints import Constraints
+from evomerge.candidate import Candidate
+from evomerge.pareto import front, knee
+from evomerge.results.verification.result import VerificationError
+from fitness.scores import Estimate
+
+
+def contenders(archive: Archive, top: int) -> list[Candidate]:
+    """Return up to `top` proposals to verify: what picks choose on search items, the rest of the front, all others.
+
+    The front and the others stand in the order of their means. Proposals that miss a constraint on search items are no
+    contenders, unless all do: then by how much they miss it.
+
+    Raises:
+        VerificationError: no proposal has been scored.
+    """
+    landmarks = {candidate.number for candidate in archive.landmarks()}
+    estimates = {
+        r.number: r.estimate for r in archive.records("search") if r.estimate is not None and r.number not in landmarks
+    }
+    if not estimates:
+        raise VerificationError("expected scored candidates, found none; run the search first")
+    constraints = Constraints.of(archive)
+    missed = {number: constraints.violation(estimate) for number, estimate in estimates.items()}
+    estimates |= {number: larger for number, larger in archive.rescored().items() if number in estimates}
+    numbers = [number for number in estimates if missed[number] == 0.0] or list(estimates)
+    least = min(missed[number] for number in numbers)
+    near = [number for number in numbers if missed[number] == least]
+    picked = picks({number: estimates[number] for number in near})
+    efficient = {near[i] for i in front([_values(estimates[number]) for number in near])}
+    ranked = sorted(numbers, key=lambda n: (missed[n], n not in efficient, -estimates[n].mean, n))
+    chosen: dict[str, Candidate] = {}
+    for number in [*picked.values(), *ranked]:
+        candidate = archive.candidate(number)
+        chosen.setdefault(candidate.recipe.digest, candidate)
+        if len(chosen) == top:
+            break
+    return list(chosen.values())
+
+
+def picks(estimates: Mapping[int, Estimate]) -> dict[str, int]:
+    """Return pick -> candidate: `best` mean and, with several objectives, the front's `knee` and `best:OBJECTIVE`.
+
+    Among equals the highest mean is taken, then the candidate that comes first.
+
+    Args:
+        estimates: candidate -> estimate, at least one.
+    """
+    numbers = list(estimates)
+    means = np.array([estimates[number].mean for number in numbers])
+    values = np.array([_values(estimates[number]) for number in numbers])
+    found = {"best": numbers[int(means.argmax())]}
+    if values.shape[1] > 1:
+        efficient = front(values)
+        found["knee"] = numbers[efficient[knee(values[efficient])]]
+        for k, objective in enumerate(estimates[numbers[0]].objectives):
+            found[f"best:{objective.name}"] = numbers[np.lexsort((-means, -values[:, k]))[0]]
+    return found
+
+
+def _values(estimate: Estimate) -> Sequence[float]:
+    return [objective.value for objective in estimate.objectives]

@@ -1,0 +1,94 @@
+"""Whether a verified candidate keeps its constraints on held-out items, with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from evomerge.archive import Archive
+from evomerge.campaign.constraints import Constraints
+from fitness.estimation import Objective
+from fitness.protocols import Estimator
+from fitness.scores import Split
+from fitness.statistics import paired_difference
+
+NOTE = "held_out_constraints"
+_95_PERCENT = 1.959964  # of the normal distribution
+
+
+@dataclass(frozen=True)
+class HeldOutBound:
+    """One constraint on held-out items.
+
+    Attributes:
+        constraint: in words.
+        margin: by how much the candidate's value exceeds the bound; negative where it falls short.
+        low: lower end of the margin's 95 % interval; paired by item where a landmark is the bound.
+        high: upper end of it.
+    """
+
+    constraint: str
+    margin: float
+    low: float
+    high: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the candidate keeps the bound; its interval may tell that this is not certain."""
+        return self.margin >= 0.0
+
+    def __str__(self) -> str:
+        doubt = "" if self.low > 0 or self.high < 0 else ", which may be chance"
+        interval = f"95 % interval {self.low:+.3f} to {self.high:+.3f}"
+        kept = "kept" if self.holds else "missed"
+        return f"on test items {self.constraint} is {kept} by {abs(self.margin):.3f} ({interval}){doubt}"
+
+
+def held_out_constraints(
+    archive: Archive,
+    candidate: int,
+    estimator: Estimator,
+    *,
+    objectives: Sequence[Objective],
+    task_of: Mapping[str, str],
+    split: Split = "test",
+) -> list[HeldOutBound]:
+    """Measure a candidate by the campaign's constraints on a split where it and the landmarks have been scored.
+
+    A landmark's own value there is the bound, not the one on search items. Constraints whose landmark was not scored
+    on the split are left out. What is found is noted in the archive.
+
+    Args:
+        archive: of the campaign.
+        candidate: its number.
+        estimator: item scores -> objectives.
+        objectives: of the campaign.
+        task_of: item id -> task.
+        split: where to measure.
+    """
+    scores = archive.scores(candidate, split)
+    if scores is None:
+        return []
+    values = {objective.name: objective for objective in estimator.estimate(scores).objectives}
+    numbers = {landmark.label: landmark.number for landmark in archive.landmarks()}
+    named = {objective.name: objective for objective in objectives}
+    found = []
+    for bound in Constraints.of(archive).bounds:
+        if bound.landmark is None:
+            value = values[bound.objective]
+            margin, width = value.value - bound.offset, _95_PERCENT * value.stderr
+            found.append(HeldOutBound(str(bound), margin, margin - width, margin + width))
+            continue
+        other = archive.scores(numbers[bound.landmark], split)
+        if other is not None:
+            d = paired_difference(scores, other, objectives=[named[bound.objective]], task_of=task_of)
+            ends = (d.value - bound.offset, d.low - bound.offset, d.high - bound.offset)
+            found.append(HeldOutBound(str(bound), *ends))
+    archive.note(NOTE, json.dumps([asdict(bound) for bound in found]))
+    return found
+
+
+def noted_constraints(archive: Archive) -> list[HeldOutBound]:
+    """Return what `held_out_constraints` found last; empty before."""
+    return [HeldOutBound(**fields) for fields in json.loads(archive.noted(NOTE) or "[]")]

@@ -1,0 +1,240 @@
+"""Held-out verification: is the winner real?
+
+Optimisers see search items only. Here a shortlist of the search is scored on validation items, one winner per pick is
+chosen there, and so is the parent that tables compare with; only then does anybody look at test items, which the
+winners, the parents and the baselines are scored on once. `standing` says what may be concluded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from evomerge.archive import Archive
+from evomerge.campaign.start_points import references
+from evomerge.candidate import Candidate, Failure
+from evomerge.results.verification.contenders import contenders, picks
+from evomerge.results.verification.fresh_masks import fresh_masks
+from evomerge.results.verification.result import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
+from evomerge.results.verification.standing import standing
+from evomerge.workers.protocol import WorkerPool
+from fitness.protocols import Estimator
+from fitness.scores import Budget, Estimate, ItemScores, Split
+from fitness.statistics import Difference, PairedComparison
+
+BASE = "base"
+MARGIN = 0.01
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What was chosen before test items were looked at: winner -> its picks, and the parent to compare with."""
+
+    winners: Mapping[int, tuple[str, ...]]
+    best_parent: str
+    split: Split
+
+
+class Verifier:
+    """Scores candidates on held-out items, once each: what the archive has is not scored again.
+
+    Args:
+        archive: of the campaign.
+        pool: scores candidates.
+        estimator: item scores -> objectives.
+        comparison: of two models on the same items.
+        margin: a difference that does not matter, at least 0; decides on trade-offs.
+        n_masks: how many other seeds a winner with random masks is scored with, at least 0.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        pool: WorkerPool,
+        estimator: Estimator,
+        comparison: PairedComparison,
+        *,
+        margin: float = MARGIN,
+        n_masks: int = 3,
+    ) -> None:
+        self._archive = archive
+        self._pool = pool
+        self._estimator = estimator
+        self._comparison = comparison
+        self._margin = margin
+        self._n_masks = n_masks
+
+    def verify(self, top: int, *, validation: bool, watch: Callable[[str], None] | None = None) -> Verification:
+        """Choose winners among the `top` contenders and test them; the result is noted in the archive.
+
+        Args:
+            top: how many contenders are scored on validation items.
+            validation: whether the campaign has validation items; without them search items choose.
+            watch: called with a line for each step.
+
+        Raises:
+            VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
+        """
+        say = watch or _LOG.info
+        candidates = contenders(self._archive, top)
+        landmarks = references(self._archive)
+        parents = [c for c in landmarks if c.label in c.recipe.parents]
+        chosen = self._choose(candidates, parents, validation=validation, say=say)
+        winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]
+        say(f"scoring parents, baselines and {len(winners)} winners on test items")
+        scores = self._score([*landmarks, *winners], "test")
+        _check(parents, winners, scores)
+        winners = [c for c in winners if c.number in scores]
+        found = self._verification(landmarks, winners, scores, chosen)
+        self._archive.note("verification", found.to_json())
+        return found
+
+    def _choose(
+        self,
+        candidates: Sequence[Candidate],
+        parents: Sequence[Candidate],
+        *,
+        validation: bool,
+        say: Callable[[str], None],
+    ) -> _Chosen:
+        split: Split = "search"
+        if validation:
+            split = "validation"
+            say(f"scoring {len(candidates)} candidates and {len(parents)} parents on validation items")
+            self._score([*candidates, *parents], split)
+        known = self._estimates(split)
+        estimates = {c.number: known[c.number] for c in candidates if c.number in known}
+        _check(parents, candidates, known)
+        best = max(parents, key=lambda c: known[c.number].mean)
+        winners: dict[int, tuple[str, ...]] = {}
+        for pick, number in picks(estimates).items():
+            winners[number] = (*winners.get(number, ()), pick)
+        return _Chosen(winners, str(best.label), split)
+
+    def _estimates(self, split: Split) -> dict[int, Estimate]:
+        """Return the newest estimate of everything scored on a split."""
+        return {r.number: r.estimate for r in self._archive.records(split) if r.estimate is not None}
+
+    def _score(self, candidates: Sequence[Candidate], split: Split) -> dict[int, ItemScores]:
+        """Return the scores of those candidates that did not fail."""
+        known = {c.number: self._archive.scores(c.number, split) for c in candidates}
+        scores = {number: found for number, found in known.items() if found is not None}
+        waiting = [c for c in candidates if c.number not in scores]
+        running = 0
+        while waiting or running:
+            while waiting and self._pool.free > 0:
+                self._pool.submit(waiting.pop(0), Budget(split))
+                running += 1
+            for done in self._pool.wait():
+                running -= 1
+                if isinstance(done, Failure):
+                    _LOG.warning("candidate %d failed on %s items: %s", done.candidate.number, split, done.reason)
+                    self._archive.told([(done, None)], split=split, kind="verified")
+                else:
+                    estimate = self._estimator.estimate(done.scores)
+                    self._archive.told([(done, estimate)], split=split, kind="verified")
+                    scores[done.candidate.number] = done.scores
+        return scores
+
+    def _verification(
+        self,
+        landmarks: Sequence[Candidate],
+        winners: Sequence[Candidate],
+        scores: Mapping[int, ItemScores],
+        chosen: _Chosen,
+    ) -> Verification:
+        others = {str(c.label): c for c in landmarks if c.number in scores}
+        best = scores[others[chosen.best_parent].number]
+        described = tuple(self._winner(c, others, scores, chosen, len(winners)) for c in winners)
+        return Verification(
+            tuple(self._row(c, scores[c.number], best) for c in (*others.values(), *winners)),
+            chosen.best_parent,
+            winners[0].number,
+            wins=described[0].standing == "better",
+            verdict=described[0].verdict,
+            winners=described,
+            chosen_on=chosen.split,
+            margin=self._margin,
+        )
+
+    def _winner(
+        self,
+        candidate: Candidate,
+        others: Mapping[str, Candidate],
+        scores: Mapping[int, ItemScores],
+        chosen: _Chosen,
+        n_winners: int,
+    ) -> Winner:
+        mine, number = scores[candidate.number], candidate.number
+        searched = self._estimates("search").get(number)
+        stands, words = standing(
+            mine,
+            {name: scores[c.number] for name, c in others.items() if _kind(c) == "parent"},
+            best_parent=chosen.best_parent,
+            comparison=self._comparison,
+            n_winners=n_winners,
+            margin=self._margin,
+        )
+        against = BASE if BASE in others else chosen.best_parent
+        order = sorted(others, key=lambda name: name != chosen.best_parent)
+        return Winner(
+            number,
+            chosen.winners[number],
+            tuple(objective.name for objective in self._comparison.objectives),
+            stands,
+            f"Candidate {number} {words}",
+            tuple(self._compared(mine, others[name], scores) for name in order),
+            None if searched is None else _gap(searched.mean, self._comparison.mean(mine)),
+            against,
+            self._comparison.flips(mine, scores[others[against].number]),
+            self._masks(candidate, self._estimates(chosen.split)[number]),
+            "full" if searched is None else searched.in_words,
+        )
+
+    def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:
+        noted = self._archive.noted("verification")
+        before = None if noted is None else Verification.from_json(noted).winner_of(candidate.number)
+        if before is not None and before.masks is not None and len(before.masks.seeds) == self._n_masks:
+            return before.masks
+        return fresh_masks(candidate, own, self._pool, self._estimator, n_masks=self._n_masks)
+
+    def _compared(self, mine: ItemScores, other: Candidate, scores: Mapping[int, ItemScores]) -> Comparison:
+        theirs = scores[other.number]
+        means = self._comparison.of_means(mine, theirs)
+        kind: Literal["parent", "baseline"] = "parent" if _kind(other) == "parent" else "baseline"
+        return Comparison(str(other.label), kind, means, self._comparison.of_objectives(mine, theirs))
+
+    def _row(self, candidate: Candidate, scores: ItemScores, best: ItemScores) -> Row:
+        estimate = self._estimator.estimate(scores)
+        return Row(
+            candidate.label or f"candidate {candidate.number}",
+            candidate.number,
+            _kind(candidate),
+            estimate.objectives,
+            mean=estimate.mean,
+            difference=None if scores is best else self._comparison.of_means(scores, best),
+        )
+
+
+def _kind(candidate: Candidate) -> Literal["parent", "baseline", "winner"]:
+    if candidate.label is None:
+        return "winner"
+    return "parent" if candidate.label in candidate.recipe.parents else "baseline"
+
+
+def _gap(searched: float, tested: Difference) -> Difference:
+    """Return what the score on search items promised above what test items say; their error is its interval."""
+    return Difference(searched - tested.value, searched - tested.high, searched - tested.low, tested.stderr)
+
+
+def _check(
+    parents: Sequence[Candidate], candidates: Sequence[Candidate], scored: Mapping[int, ItemScores | Estimate]
+) -> None:
+    """Raise where not every parent, or none of the candidates, has been scored."""
+    missing = [c.label for c in parents if c.number not in scored]
+    if missing or not parents or not any(c.number in scored for c in candidates):
+        what = f"parents {missing}" if missing else ("every candidate" if parents else "all landmarks")
+        raise VerificationError(f"cannot verify: {what} failed or were never scored on held-out items; see log.txt")

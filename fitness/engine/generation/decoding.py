@@ -1,0 +1,123 @@
+"""A completion in progress: how its next token is drawn, when it ends, and its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from fitness.engine.language_model import Sampling
+from fitness.engine.model.tokenizer import Tokenizer
+from fitness.engine.scoring.windows import Prompt
+from fitness.errors import FitnessError
+
+
+class Decoding:
+    """The tokens of one completion so far.
+
+    Attributes:
+        prompt: what is completed.
+        ids: tokens after the prompt.
+        ended: whether the last of them is an end token, the last allowed one, or one that completes a stop string.
+    """
+
+    def __init__(self, prompt: Prompt, tokenizer: Tokenizer) -> None:
+        self.prompt = prompt
+        self.ids: list[int] = []
+        self.ended = False
+        self._tokenizer = tokenizer
+        # A stop string of n bytes spans at most n tokens; a few more tokens keep characters whole.
+        self._n_tail = max((len(stop.encode()) for stop in prompt.stop), default=0) + 4
+        self._random = None if prompt.sampling is None else _generator(prompt.sampling.seed, prompt.ids)
+
+    @property
+    def last_token(self) -> int:
+        """The token that the next one follows."""
+        return self.ids[-1] if self.ids else self.prompt.ids[-1]
+
+    def append(self, token: int) -> None:
+        """Add the next token."""
+        self.ids.append(token)
+        self.ended = token in self._tokenizer.end_ids or len(self.ids) >= self.prompt.max_new_tokens or self._stops()
+
+    @property
+    def text(self) -> str:
+        """The text without special tokens, cut at each stop string in turn, as lm-eval cuts it."""
+        text = self._tokenizer.decode([i for i in self.ids if i not in self._tokenizer.end_ids])
+        for stop in self.prompt.stop:
+            text = text.partition(stop)[0]
+        return text
+
+    def _stops(self) -> bool:
+        if not self.prompt.stop:
+            return False
+        # Special tokens count as the text they are written as: lm-eval's backend stops at "<|im_end|>", too.
+        tail = self._tokenizer.decode(self.ids[-self._n_tail :], special_tokens=True)
+        return any(stop in tail for stop in self.prompt.stop)
+
+    def uniform(self) -> float:
+        """Return the next random number in [0, 1) of this request alone."""
+        assert self._random is not None, "greedy completions draw nothing"
+        return self._random.random()
+
+
+def _generator(seed: int, ids: Sequence[int]) -> np.random.Generator:
+    """Return a generator that depends on one request, so that its completion does not depend on the others."""
+    return np.random.default_rng([seed, *ids])
+
+
+def extend(decodings: Sequence[Decoding], logits: torch.Tensor) -> None:
+    """Append the next token to each completion.
+
+    Args:
+        decodings: n completions.
+        logits: (n, n_vocabulary).
+
+    Raises:
+        FitnessError: the logits are not finite.
+    """
+    best = logits.max(dim=-1)
+    if not torch.isfinite(best.values).all():
+        raise FitnessError("the model's logits are not finite: its weights hold or produce NaN or infinity")
+    tokens = best.indices.tolist()
+    sampled = [(decoding.prompt.sampling, row) for row, decoding in enumerate(decodings) if decoding.prompt.sampling]
+    for _, group in groupby(sorted(sampled, key=lambda pair: _shape(pair[0])), key=lambda pair: _shape(pair[0])):
+        pairs = list(group)
+        rows = [row for _, row in pairs]
+        uniforms = torch.tensor([decodings[row].uniform() for row in rows], dtype=torch.float64, device=logits.device)
+        for row, token in zip(rows, draw(logits[rows], pairs[0][0], uniforms).tolist(), strict=True):
+            tokens[row] = token
+    for decoding, token in zip(decodings, tokens, strict=True):
+        decoding.append(token)
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> torch.Tensor:
+    """Return (n,) tokens, by inversion of the cumulative distribution.
+
+    Temperature, then the `top_k` likeliest, then of these the likeliest that together have probability `top_p`
+    (nucleus sampling, arXiv 1904.09751, eq. 2 and 3), in transformers' order.
+
+    Args:
+        logits: (n, n_vocabulary).
+        sampling: how to draw; its seed is not looked at.
+        uniforms: (n,) float64 in [0, 1).
+    """
+    scores = logits.double() / sampling.temperature
+    if sampling.top_k is not None and sampling.top_k < scores.shape[-1]:
+        least = scores.topk(sampling.top_k).values[:, -1:]
+        scores = scores.masked_fill(scores < least, -torch.inf)
+    probabilities = scores.softmax(dim=-1)
+    if sampling.top_p < 1:
+        ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
+        beyond = ordered.cumsum(dim=-1) - ordered >= sampling.top_p
+        probabilities = probabilities.scatter(1, order, ordered.masked_fill(beyond, 0.0))
+    cumulative = probabilities.cumsum(dim=-1)
+    drawn = torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
+    return drawn[:, 0].clamp(max=scores.shape[-1] - 1)
+
+
+def _shape(sampling: Sampling) -> tuple[float, int, float]:
+    """Return what must be equal for completions to be drawn together."""
+    return sampling.temperature, sampling.top_k or 0, sampling.top_p

@@ -1,0 +1,1 @@
+"""lm-eval on this engine."""

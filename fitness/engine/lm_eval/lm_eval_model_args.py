@@ -1,0 +1,135 @@
+"""What `--model_args` may say to the engine, and loading the model that they name."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from fitness.engine.model.budget import DEFAULT_BUDGET
+from fitness.errors import FitnessError, did_you_mean
+
+_DECIDED_BY_THE_ENGINE = {"batch_size", "max_batch_size", "logits_cache"}
+_BITS = {None: 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
+_DTYPES = {"auto", "float32", "bfloat16", "float16", "float64"}
+
+
+@dataclass(frozen=True)
+class ModelArguments:
+    """Arguments of lm-eval's Hugging Face backend that the engine has too, with their meaning there.
+
+    Attributes:
+        pretrained: checkpoint directory or hub id.
+        tokenizer: another checkpoint's; by default the model's own.
+        dtype: by default the checkpoint's on an accelerator, and float32 on the CPU, which holds the same values.
+        device: `cpu`, `cuda:0`, ...; by default a GPU if there is one.
+        max_length: tokens that the model takes at once.
+        add_bos_token: whether texts get the tokenizer's special tokens.
+        prefix_token_id: stands before an empty context.
+        chat_template_args: passed on to the chat template.
+        enable_thinking: the same, for this one argument.
+        memory: what scoring may take above the model's own, in bytes or as 4GiB; lm-eval's own backend has no such.
+    """
+
+    pretrained: str
+    tokenizer: str | None = None
+    revision: str = "main"
+    subfolder: str = ""
+    dtype: str | None = None
+    device: str | None = None
+    max_length: int | None = None
+    add_bos_token: bool | None = None
+    prefix_token_id: int | None = None
+    use_fast_tokenizer: bool = True
+    trust_remote_code: bool = False
+    enable_thinking: bool | None = None
+    chat_template_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    memory: int = DEFAULT_BUDGET
+
+    @property
+    def template_arguments(self) -> dict[str, Any]:
+        """What the chat template gets."""
+        thinking = {} if self.enable_thinking is None else {"enable_thinking": self.enable_thinking}
+        return {**self.chat_template_args, **thinking}
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> ModelArguments:
+        """Check and take arguments as they stand on the command line.
+
+        Raises:
+            FitnessError: an argument is missing, unknown or of a wrong value.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        given = {key: value for key, value in arguments.items() if key not in _DECIDED_BY_THE_ENGINE}
+        problems = [_unknown(key, known) for key in given if key not in known]
+        if "pretrained" not in given:
+            problems.append("pretrained: expected a checkpoint directory or hub id, found none")
+        if given.get("trust_remote_code"):
+            problems.append("trust_remote_code: expected False, found True; the engine runs no code of a checkpoint's")
+        dtype = str(given.get("dtype") or "auto").removeprefix("torch.")
+        if dtype not in _DTYPES:
+            problems.append(f"dtype: expected one of {', '.join(sorted(_DTYPES))}, found {dtype!r}")
+        memory = _bytes(given.pop("memory", DEFAULT_BUDGET))
+        if memory is None:
+            problems.append("memory: expected a size as 4GiB or 512MiB, or a number of bytes, found another")
+        if problems:
+            raise FitnessError("\n".join(f"model_args: {problem}" for problem in problems))
+        if "dtype" in given:
+            given["dtype"] = dtype
+        return cls(**given, memory=memory or DEFAULT_BUDGET)
+
+
+def load_model(arguments: ModelArguments) -> tuple[nn.Module, Any]:
+    """Return the model, in evaluation mode on its device, and its transformers tokenizer.
+
+    Raises:
+        FitnessError: there is no such checkpoint, or transformers cannot read it.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    device = _device(arguments.device)
+    where = {"revision": str(arguments.revision), "subfolder": arguments.subfolder}
+    options = {} if arguments.add_bos_token is None else {"add_bos_token": arguments.add_bos_token}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            arguments.tokenizer or arguments.pretrained,
+            use_fast=arguments.use_fast_tokenizer,
+            **where,
+            **options,
+        )
+        model = AutoModelForCausalLM.from_pretrained(
+            arguments.pretrained, dtype=arguments.dtype or ("float32" if device == "cpu" else "auto"), **where
+        ).to(device)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FitnessError(f"{arguments.pretrained}: expected a checkpoint to load, found: {reason}") from error
+    model.eval()
+    return model, tokenizer
+
+
+def _device(wanted: str | None) -> str:
+    """Return where to compute: as lm-eval, which asks for cuda:0 unasked, the CPU where there is no GPU."""
+    if torch.cuda.is_available():
+        return wanted or "cuda"
+    if wanted is None or wanted.startswith("cuda"):
+        return "cpu"
+    return wanted
+
+
+def _bytes(size: object) -> int | None:
+    """Return a size in bytes; None where it is not one."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]i)?B?", str(size).strip())
+    if found is None:
+        return None
+    number, unit = found.groups()
+    return int(float(number) * 2 ** _BITS[unit])
+
+
+def _unknown(key: str, known: set[str]) -> str:
+    hint = did_you_mean(key, known, f"the engine takes {', '.join(sorted(known))}")
+    return f"{key}: expected an argument that the engine has, found another; {hint}"

@@ -1,0 +1,1 @@
+"""Scoring log-likelihoods as a trie."""

@@ -1,0 +1,85 @@
+"""Which layout a model can be run in with exact results: tried on the first model, not looked up by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from fitness.engine.language_model import LogLikelihood
+from fitness.engine.scoring.layout import Layout, Mode
+from fitness.engine.scoring.packed import PackedLayout
+from fitness.engine.scoring.rows import RowLayout
+from fitness.engine.scoring.windows import Window
+
+log = logging.getLogger(__name__)
+
+_N_TOKENS = 256  # of each probed window, unless the model treats long ones differently
+_TOLERANCES = {"torch.float32": 1e-3, "torch.float64": 1e-6}  # nats
+# Half precision rounds logits in their third digit, so its errors grow with the log-likelihoods: a real SmolLM2 in
+# bfloat16 differs by 1 to 2 % between any two layouts. A layout that is wrong differs by tens of percent.
+_HALF_TOLERANCE, _HALF_SHARE = 0.25, 0.03
+
+
+def exact_mode(model: nn.Module, windows: Sequence[Window]) -> Mode:
+    """Return the fastest mode whose scores equal those of plain batches, and log one line if it is not `packed`."""
+    probed = _probed(windows, getattr(model, "config", None))
+    plain = _scores(RowLayout([probed], chunk_size=1, most_reads=2**20, share_prefix=False), model)
+    half = _HALF_TOLERANCE + _HALF_SHARE * np.abs(plain)
+    longest = max((len(window.inputs) for window in probed), default=1)
+    reasons = []
+    for mode, lay_out in _modes(probed, chunk_size=max(8, longest // 3)).items():
+        try:
+            differences = np.abs(_scores(lay_out(), model) - plain)
+        except Exception as error:  # whatever a model's code does when it is run in another way, it cannot be run so
+            reasons.append(f"{mode}: {' '.join(str(error).split()) or type(error).__name__}")
+            continue
+        if (differences <= _TOLERANCES.get(str(getattr(model, "dtype", "")), half)).all():
+            if reasons:
+                log.warning("%s is scored in mode %s; %s", type(model).__name__, mode, "; ".join(reasons))
+            return mode
+        reasons.append(f"{mode}: log-likelihoods differ by {differences.max():.2g}")
+    log.warning("%s is scored in plain padded batches; %s", type(model).__name__, "; ".join(reasons))
+    return "plain"
+
+
+def _modes(windows: list[Window], chunk_size: int) -> dict[Mode, Callable[[], Layout]]:
+    return {
+        "packed": lambda: PackedLayout([windows], chunk_size=chunk_size),
+        "prefix": lambda: RowLayout([windows], chunk_size=2**20, most_reads=2**20, share_prefix=True),
+    }
+
+
+def _scores(layout: Layout, model: nn.Module) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    reading = layout.readout.start()
+    for _ in layout.run(model, reading):
+        pass
+    answers = [layout.readout.answer(i, reading) for i in range(layout.readout.n_windows)]
+    return np.array([answer.value for answer in answers if isinstance(answer, LogLikelihood)])
+
+
+def _probed(windows: Sequence[Window], config: Any) -> list[Window]:
+    """Return two windows that share much, and the longest and shortest."""
+    ordered = sorted(windows, key=lambda window: window.inputs)
+    by_length = sorted(ordered, key=lambda window: len(window.inputs))
+    middle = len(ordered) // 2
+    chosen = dict.fromkeys([*ordered[middle : middle + 2], *by_length[:1], *by_length[-1:]])
+    whole = _depends_on_length(config)
+    return [_scored(window.inputs if whole else window.inputs[-_N_TOKENS:]) for window in chosen]
+
+
+def _scored(inputs: tuple[int, ...]) -> Window:
+    """Return a window that predicts its own last tokens, and any token after them."""
+    n = min(len(inputs), 16)
+    return Window.predicting(inputs, (*inputs[len(inputs) - n + 1 :], inputs[0]))
+
+
+def _depends_on_length(config: Any) -> bool:
+    """Say whether a model may treat long sequences differently: sliding windows, rotary scaling by length."""
+    text_config = getattr(config, "text_config", None) or config
+    rotary = str(getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None))
+    sliding = getattr(text_config, "sliding_window", None) is not None
+    return sliding or "dynamic" in rotary or "longrope" in rotary

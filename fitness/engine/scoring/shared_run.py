@@ -1,0 +1,159 @@
+"""Runs a packed layout through several models, each layer that they have in common once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fitness.engine.language_model import Answer
+from fitness.engine.model.forward import device_of
+from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie
+from fitness.engine.scoring.layout import Mode
+from fitness.engine.scoring.packed import KeysAndValues, PackedLayout, TreeAttention, tree_blocks
+from fitness.engine.scoring.packing import Chunk
+from fitness.engine.scoring.path_states import PathStates
+from fitness.engine.scoring.readout import Reading
+from fitness.errors import FitnessError
+
+KeysOfNodes = dict[int, KeysAndValues]  # node of the trie -> keys and values
+
+
+@dataclass(frozen=True)
+class LayerCounts:
+    """Executions of layers, one for each layer of each forward pass.
+
+    Attributes:
+        asked: by models that run one by one.
+        run: when what they have in common runs once.
+    """
+
+    asked: int = 0
+    run: int = 0
+
+    def __add__(self, other: LayerCounts) -> LayerCounts:
+        """Return both together."""
+        return LayerCounts(self.asked + other.asked, self.run + other.run)
+
+
+@dataclass(frozen=True)
+class PlanStatistics:
+    """What a plan runs.
+
+    Attributes:
+        mode: how it is run; None before the first model has answered.
+        n_requests: requests, equal ones counted once.
+        plain_tokens: tokens of all their sequences, each on its own and without padding.
+        trie_tokens: nodes of their trie.
+        run_tokens: tokens that go through the model, padding included; None before the first model has answered.
+        layers: executions of layers by models that have answered together, over all calls.
+    """
+
+    mode: Mode | None
+    n_requests: int
+    plain_tokens: int
+    trie_tokens: int
+    run_tokens: int | None
+    layers: LayerCounts
+
+
+class SharedRun:
+    """One run of a layout through several models.
+
+    In each chunk the models are visited depth-first over the trie of their layers. Hidden states are kept where later
+    models leave the path, as long as they fit in memory: what is not kept is computed again. Keys and values that later
+    chunks need belong to a node of the trie.
+
+    Args:
+        layout: what is run.
+        models: of one kind, in the order in which a `LayerTrie` visits them.
+        memory: bytes for the hidden states, keys and values that are kept. As many of the first models are run as it
+            takes, at least one.
+
+    Attributes:
+        layers: executions so far.
+    """
+
+    def __init__(self, layout: PackedLayout, models: Sequence[LayeredModel], memory: int) -> None:
+        self._layout = layout
+        self._trie = LayerTrie(models)
+        self._models = [
+            _Visited(models[i], self._trie.paths[i], self._trie.branches(i), layout.readout.start())
+            for i in range(len(models))
+        ]
+        self._memory = memory // 3  # for states; for the keys and values of the last chunk; for those of this one
+        self._most_kept = max((len(chunk.keep) for chunk in layout.chunks), default=0)
+        self.layers = LayerCounts()
+
+    def run(self) -> None:
+        """Run every chunk.
+
+        Raises:
+            torch.OutOfMemoryError: a forward pass does not fit in memory.
+        """
+        known: KeysOfNodes = {}
+        for chunk in self._layout.chunks:
+            known = self._run_chunk(chunk, known)
+
+    def answers(self) -> list[list[Answer] | FitnessError]:
+        """Return, for as many of the first models as were run, all windows' answers or what is wrong with the model."""
+        return [visited.answers(self._layout) for visited in self._models]
+
+    def _run_chunk(self, chunk: Chunk, known: KeysOfNodes) -> KeysOfNodes:
+        """Run one chunk after the keys and values that are known; return those that later chunks need."""
+        device = device_of(self._models[0].layered.model)
+        blocks = tree_blocks(self._layout.trie, chunk, device)
+        states = PathStates(self._memory)
+        kept: KeysOfNodes = {}
+        for i, visited in enumerate(self._models):
+            states.leave(self._trie.shared[i])
+            if visited.error is not None:
+                continue
+            context = {layer: known[node] for layer, node in enumerate(visited.path) if node in known}
+            attention = TreeAttention(blocks, chunk.keep, context, device)
+            self.layers += LayerCounts(asked=len(visited.path), run=len(visited.path) - states.depth)
+            visited.run(self._layout, chunk, attention, states)
+            kept.update((visited.path[layer], pair) for layer, pair in attention.kept.items())
+            if self._outgrows_memory(kept, chunk):
+                del self._models[i + 1 :]
+        return kept
+
+    def _outgrows_memory(self, kept: KeysOfNodes, chunk: Chunk) -> bool:
+        """Say whether these nodes will keep too much, in this chunk or in the one that keeps most."""
+        n_bytes = sum(tensor.nbytes for pair in kept.values() for tensor in pair)
+        return n_bytes * self._most_kept > self._memory * len(chunk.keep)
+
+
+@dataclass
+class _Visited:
+    """A model that is run.
+
+    Attributes:
+        layered: the model.
+        path: the trie's node of each of its layers.
+        branches: after how many of them later models leave the path.
+        reading: what was read so far.
+        error: what is wrong with the model; it is run no further.
+    """
+
+    layered: LayeredModel
+    path: Sequence[int]
+    branches: set[int]
+    reading: Reading
+    error: FitnessError | None = None
+
+    def run(self, layout: PackedLayout, chunk: Chunk, attention: TreeAttention, states: PathStates) -> None:
+        """Run one chunk, from the deepest state on."""
+        try:
+            with states.entered(self.layered.layers, self.branches):
+                layout.forward(self.layered.model, chunk, attention, self.reading)
+        except FitnessError as error:
+            self.error = error
+
+    def answers(self, layout: PackedLayout) -> list[Answer] | FitnessError:
+        """Return all windows' answers, or what is wrong with the model."""
+        if self.error is not None:
+            return self.error
+        try:
+            return [layout.readout.answer(window, self.reading) for window in range(layout.readout.n_windows)]
+        except FitnessError as error:
+            return error

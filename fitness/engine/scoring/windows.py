@@ -1,0 +1,118 @@
+"""From requests to token sequences, with lm-eval's rules for windows and truncation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitness.engine.language_model import Completion, NextTokens, NextTokensAlong, Request, Sampling, WholeText
+from fitness.engine.model.tokenizer import Tokenizer
+from fitness.errors import FitnessError
+
+log = logging.getLogger(__name__)
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sequence whose next-token distributions are read at some places.
+
+    Attributes:
+        inputs: at least one token.
+        places: positions in `inputs`, ascending.
+        targets: the token whose log-likelihood is wanted at each place; None where the distributions themselves are.
+    """
+
+    inputs: Tokens
+    places: Tokens
+    targets: Tokens | None
+
+    @classmethod
+    def predicting(cls, inputs: Sequence[int], targets: Sequence[int]) -> Window:
+        """Make a window whose last len(targets) positions predict `targets`."""
+        return cls(tuple(inputs), tuple(range(len(inputs) - len(targets), len(inputs))), tuple(targets))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A tokenised prompt and where its completion ends."""
+
+    ids: Tokens
+    stop: tuple[str, ...]
+    max_new_tokens: int
+    sampling: Sampling | None = None
+
+
+def tokenise(request: Request, tokenizer: Tokenizer) -> Prompt | list[Window]:
+    """Return what a request asks of a model, cut from the left to the model's length as lm-eval cuts it.
+
+    Raises:
+        FitnessError: nothing to score, or a continuation or completion longer than the model takes.
+    """
+    limit = tokenizer.max_length
+    if isinstance(request, Completion):
+        return _prompt(request, tokenizer)
+    if isinstance(request, WholeText):
+        return list(rolling_windows(_encoded(request.text, tokenizer), tokenizer.prefix_id, limit))
+    if isinstance(request, NextTokens):
+        ids = _encoded(request.text, tokenizer)[-limit:]
+        return [Window(tuple(ids), _spread(len(ids), request.n_positions), None)]
+    if isinstance(request, NextTokensAlong):
+        return [_along(*tokenizer.encode_pair(request.text, request.continuation), limit)]
+    context, continuation = tokenizer.encode_pair(request.context, request.continuation)
+    if len(continuation) > limit:
+        raise FitnessError(
+            f"continuation {request.continuation[:40]!r}...: expected at most the {limit} tokens that the model "
+            f"takes, found {len(continuation)}"
+        )
+    whole = context + continuation
+    if len(whole) > limit + 1:
+        log.info("%d tokens cut from the left of a request that ends in %r", len(whole) - limit - 1, whole[-20:])
+    # The last token is predicted, never read.
+    return [Window.predicting(whole[-(limit + 1) : -1], continuation)]
+
+
+def rolling_windows(ids: Sequence[int], prefix_id: int, max_length: int) -> Iterator[Window]:
+    """Yield windows that predict each token once, as lm-eval's rolling log-likelihood does.
+
+    The first window starts from `prefix_id`. Each later one reads `max_length` tokens up to the last that it predicts,
+    so the final one takes as context what is already predicted.
+    """
+    for start in range(0, len(ids), max_length):
+        end = min(start + max_length, len(ids))
+        inputs = ids[end - max_length - 1 : end - 1] if start else (prefix_id, *ids[: end - 1])
+        yield Window.predicting(inputs, ids[start:end])
+
+
+def _encoded(text: str, tokenizer: Tokenizer) -> list[int]:
+    ids = tokenizer.encode(text)
+    if not ids:
+        raise FitnessError(f"text {text[:40]!r}: expected at least one token, found none")
+    return ids
+
+
+def _along(context: Sequence[int], continuation: Sequence[int], limit: int) -> Window:
+    ids = (*context, *continuation)[-limit:]
+    return Window(ids, tuple(range(max(0, len(ids) - len(continuation) - 1), len(ids))), None)
+
+
+def _spread(length: int, n_positions: int) -> Tokens:
+    if n_positions < 1:
+        raise FitnessError(f"n_positions: expected at least 1, found {n_positions}")
+    n = min(n_positions, length)
+    return tuple((np.arange(1, n + 1) * length // n - 1).tolist())
+
+
+def _prompt(request: Completion, tokenizer: Tokenizer) -> Prompt:
+    room = tokenizer.max_length - request.max_new_tokens
+    if room < 1 or request.max_new_tokens < 1:
+        raise FitnessError(
+            f"max_new_tokens: expected between 1 and {tokenizer.max_length - 1} for a model that takes "
+            f"{tokenizer.max_length} tokens, found {request.max_new_tokens}"
+        )
+    ids = tokenizer.encode(request.prompt) or [tokenizer.prefix_id]
+    return Prompt(tuple(ids[-room:]), tuple(s for s in request.stop if s), request.max_new_tokens, request.sampling)

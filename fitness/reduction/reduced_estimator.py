@@ -1,0 +1,113 @@
+"""Objectives on all search items, estimated from a few of them by a reduced benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fitness.errors import FitnessError
+from fitness.estimation.item_response import Respondent, Seen
+from fitness.estimation.mean import MeanEstimator
+from fitness.estimation.objectives import Objective, check_objectives
+from fitness.estimation.task_estimates import Answers, Estimator
+from fitness.protocols import Shares
+from fitness.reduction.reduced_benchmark import ReducedBenchmark
+from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
+from fitness.splits import Splits
+
+
+class ReducedEstimator:
+    """Estimates each objective on all search items from whichever of them were scored; implements `Estimator`.
+
+    All search items, and items of other splits, give the plain mean. The standard error has two parts: how far the
+    estimate may be from the mean over all search items, scaled as the calibration says, and how far that mean may be
+    from the one over all such items there could be, as for a full score.
+
+    Args:
+        benchmark: fits the campaign (`ReducedBenchmark.check_fits`).
+        objectives: in the campaign's order.
+        estimator: None: the one that the calibration chose.
+        task_of: item id -> task name.
+        splits: the campaign's.
+
+    Raises:
+        FitnessError: the objectives are not well formed or not the benchmark's, or the estimator needs endpoints that
+            it does not have.
+    """
+
+    def __init__(
+        self,
+        benchmark: ReducedBenchmark,
+        objectives: Sequence[Objective],
+        *,
+        estimator: Estimator | None = None,
+        task_of: Mapping[str, str],
+        splits: Splits,
+    ) -> None:
+        self._mean = MeanEstimator(objectives, task_of=task_of, splits=splits)
+        self._benchmark, self._objectives, self._splits = benchmark, tuple(objectives), splits
+        self._estimator = estimator or benchmark.estimator
+        if self._estimator not in benchmark.bank.estimators:
+            known = ", ".join(benchmark.bank.estimators)
+            raise FitnessError(
+                f"reduced.estimator: expected one of {known}, found {self._estimator!r}, which needs the abilities of "
+                "two or more parents: reduce again with the parents among the models"
+            )
+        self._task = {task.name: t for t, task in enumerate(benchmark.bank.tasks)}
+        check_objectives(objectives, list(self._task))
+        scales = benchmark.calibration.scales
+        if unknown := [o.name for o in objectives if o.name not in scales]:
+            raise FitnessError(
+                f"reduced: expected the objectives {', '.join(scales)}, found {unknown[0]!r}: reduce again"
+            )
+        self._place = {item: i for i, item in enumerate(benchmark.items)}
+        self._task_of_item = {int(i): t for t, task in enumerate(benchmark.bank.tasks) for i in task.items}
+
+    def estimate(self, scores: ItemScores, *, shares: Shares | None = None) -> Estimate:
+        """Return every objective with its standard error (see `Estimator.estimate`).
+
+        Args:
+            scores: of any search items, at least one of every task; or of items of another split.
+            shares: which mixtures begin from where the benchmark was calibrated so.
+        """
+        split = self._splits.split_of(scores.item_ids)
+        if split != "search" or len(scores.item_ids) == len(self._benchmark.items):
+            return self._mean.estimate(scores)
+        seen = self._seen(scores)
+        bank = self._benchmark.bank
+        known = shares() if shares is not None and bank.knows_shares else None
+        respondent = Respondent(bank, seen, known)
+        return Estimate(split, tuple(self._objective(objective, respondent, seen) for objective in self._objectives))
+
+    def _seen(self, scores: ItemScores) -> list[Seen]:
+        items = np.array([self._place[item] for item in scores.item_ids], dtype=np.intp)
+        tasks = np.array([self._task_of_item[int(item)] for item in items])
+        anchors = self._benchmark.anchors
+        known = all(item in anchors for item in scores.item_ids)
+        weights = np.array([anchors[item] if known else 1.0 for item in scores.item_ids])
+        found = []
+        for t, task in enumerate(self._benchmark.bank.tasks):
+            chosen = tasks == t
+            if not chosen.any():
+                raise FitnessError(f"items: expected at least one of task {task.name!r}, found none")
+            found.append(Seen(items[chosen], scores.values[chosen], weights[chosen]))
+        return found
+
+    def _objective(self, objective: Objective, respondent: Respondent, seen: Sequence[Seen]) -> ObjectiveEstimate:
+        tasks, name = [self._task[task] for task in objective.tasks], self._estimator
+        share = 1.0 / len(tasks)
+        parts = [respondent.estimate(t, name) for t in tasks]
+        value = share * sum(part.value for part in parts)
+        variance = share**2 * sum(part.variance for part in parts)
+        scales = self._benchmark.calibration.scales[objective.name]
+        # What fell back to the mean errs as the mean does.
+        back = name != "anchor" and all(respondent.falls_back(t, name) for t in tasks)
+        error = scales["mean" if back else name].stderr(variance)
+        of_all = share**2 * sum(self._variance_of_all(t, seen[t]) for t in tasks)
+        n_items = sum(len(seen[t].items) for t in tasks)
+        return ObjectiveEstimate(objective.name, value, float(np.sqrt(error**2 + of_all)), n_items, "estimated")
+
+    def _variance_of_all(self, task: int, seen: Seen) -> float:
+        n_all = len(self._benchmark.bank.tasks[task].items)
+        return Answers(seen.scores, seen.weights, n_all).item_variance / n_all

@@ -1,0 +1,1 @@
+"""Writing merges to disk."""

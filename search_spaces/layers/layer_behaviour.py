@@ -1,0 +1,117 @@
+"""What a layer of a live model does besides its weights: which window, dense or sparse, rotated or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from search_spaces.errors import SpaceError
+from search_spaces.layers.architecture import build_module
+from search_spaces.layers.sources import donor
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.groups import locate
+from search_spaces.recipes.recipe import Recipe, layer_range
+
+_PLAIN = (bool, int, float, str, type(None))
+# Attributes that say where a layer sits, and what changes nothing in a forward pass.
+_POSITION = {"layer_idx", "layer_id", "layer_number", "training"}
+
+# (module within the layer, attribute, its value)
+Fact = tuple[str, str, Any]
+Behaviour = frozenset[Fact]
+
+
+def layers_of(module: nn.Module) -> Sequence[nn.Module]:
+    """Return a model's layers, in order; none if its weights' names number none."""
+    for key in module.state_dict():
+        if locate(key).layer is not None:
+            parts = key.split(".")
+            path = parts[: next(i for i, part in enumerate(parts) if part.isdecimal())]
+            found = module.get_submodule(".".join(path))
+            return list(found.children())
+    return []
+
+
+def behaviour(layer: nn.Module) -> Behaviour:
+    """Return everything plain that a layer's modules hold, its position left out.
+
+    Two layers of one architecture with equal behaviour and equal weights are the same function.
+    """
+    return frozenset(fact for name, module in layer.named_modules() for fact in _facts(name, module))
+
+
+def peculiarities(layers: Sequence[nn.Module]) -> list[Behaviour]:
+    """Return per layer of a model what not all of its layers have in common."""
+    found = [behaviour(layer) for layer in layers]
+    common = frozenset.intersection(*found) if found else frozenset()
+    return [own - common for own in found]
+
+
+def check_layers_kept(
+    recipe: Recipe, layers: Sequence[nn.Module], of_parent: Callable[[str], Sequence[Behaviour]]
+) -> None:
+    """Do nothing if every output layer acts as the layer that it comes from.
+
+    What all layers of a parent have in common does not depend on their order: comparing parents is the preflight's.
+
+    Args:
+        recipe: says where they come from.
+        layers: of a model that was built from the output's config.
+        of_parent: a parent's name -> the peculiarities of its layers.
+
+    Raises:
+        SpaceError: one does not: the architecture's config cannot describe this order of layers.
+    """
+    for k, (layer, sources) in enumerate(zip(layers, recipe.layers or (), strict=recipe.layers is not None)):
+        name = donor(recipe, k)
+        missing = of_parent(name)[sources[name]] - behaviour(layer)
+        if missing:
+            raise SpaceError(
+                f"layers: output {layer_range(k, k + 1)} would not act as the layer it comes from, for this "
+                f"architecture's config.json cannot say so ({_difference(missing, layer)}); keep such layers in place"
+            )
+
+
+def check_config_tells(recipe: Recipe, parents: Parents, config_json: Mapping[str, Any]) -> None:
+    """Do nothing if a model built from the output's config has layers that act as those they come from.
+
+    Raises:
+        SpaceError: one does not.
+    """
+
+    @lru_cache
+    def of_parent(name: str) -> list[Behaviour]:
+        return peculiarities(layers_of(build_module(parents[name])))
+
+    if recipe.layers is not None:
+        check_layers_kept(recipe, layers_of(build_module(parents[recipe.base], config_json=config_json)), of_parent)
+
+
+def _facts(name: str, module: nn.Module) -> Iterator[Fact]:
+    yield name, "class", type(module).__qualname__
+    for key, value in vars(module).items():
+        if key not in _POSITION and not key.startswith("_") and _is_plain(value):
+            yield name, key, value
+    for key, parameter in module._parameters.items():
+        yield name, key, None if parameter is None else tuple(parameter.shape)
+    for key, buffer in module._buffers.items():
+        if key in module._non_persistent_buffers_set:  # the others are weights
+            yield name, key, None if buffer is None else _content(buffer)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(map(_is_plain, value)))
+
+
+def _content(buffer: torch.Tensor) -> tuple[object, ...]:
+    return (*buffer.shape, repr(float(buffer.double().sum())))
+
+
+def _difference(missing: Behaviour, layer: nn.Module) -> str:
+    module, key, value = min(missing, key=repr)
+    found = [fact[2] for fact in behaviour(layer) if fact[:2] == (module, key)]
+    return f"{module or 'layer'}: {key} {value!r} would be {found[0]!r}" if found else f"no {module or 'layer'}.{key}"

@@ -1,0 +1,1 @@
+"""Recipes written into live models."""

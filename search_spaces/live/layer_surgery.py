@@ -1,0 +1,167 @@
+"""Live models of recipes with layers of their own: reordered, repeated, scaled, without copies of weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.errors import SpaceError
+from search_spaces.layers.architecture import Part, build_module, checkpoint_parts
+from search_spaces.layers.input_scale import scale_inputs
+from search_spaces.layers.layer_behaviour import Behaviour, behaviour, check_layers_kept, layers_of, peculiarities
+from search_spaces.layers.output_config import output_config
+from search_spaces.layers.scale_folding import folding_of
+from search_spaces.layers.sources import output_names, with_layer
+from search_spaces.live.parameter_bank import ParameterBank, WeightPlan
+from search_spaces.merging.plan import TensorPlan, plan_tensors
+from search_spaces.merging.statistics import Statistics
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.groups import locate
+from search_spaces.recipes.recipe import Recipe
+
+
+class FlowResident:
+    """Models of recipes of any depth, made of weights that are in memory once; the layers' input scales are applied.
+
+    A model is built from the config that the recipe's export gets, so it acts as the exported one will. Its weights
+    are the bank's: parents' own are read once and kept, merged ones as long as they are used or there is room. What
+    lies outside the layers is shared too by recipes that make it alike; others have their own.
+
+    Attributes:
+        model: the one that the last recipe became.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        parents: Parents,
+        *,
+        statistics: Statistics | None = None,
+        merged_bytes: int | None = None,
+    ) -> None:
+        """Begin with nothing in memory.
+
+        Args:
+            module: of the base's architecture, e.g. from `build_module`; says dtype and device of all models, and is
+                emptied.
+            parents: the parents of every recipe to come.
+            statistics: what is known of these parents, to share with other users of them; None begins with nothing.
+            merged_bytes: how much of merged weights is kept for recipes to come; None = as much as `module` has.
+        """
+        first = next(module.parameters())
+        self._dtype, self._device = first.dtype, first.device
+        self._parents = parents
+        size = sum(p.nbytes for p in module.parameters()) if merged_bytes is None else merged_bytes
+        known = Statistics() if statistics is None else statistics
+        self._bank = ParameterBank(parents, known, merged_bytes=size)
+        self.model = module.to_empty(device="meta")  # its memory is free for the bank
+        self._parts: dict[tuple[str, tuple[int, ...]], tuple[Part, ...]] = {}
+        self._peculiarities: dict[str, list[Behaviour]] = {}
+
+    def become(self, recipe: Recipe) -> None:
+        """Make `model` the recipe's.
+
+        Raises:
+            SpaceError: the recipe cannot be carried out; `model` stays what it was.
+        """
+        self.model = self.assembled([recipe])[0]
+
+    def assembled(self, recipes: Sequence[Recipe]) -> list[nn.Module]:
+        """Return one model per recipe, all alive at once: modules of their own, weights shared; do not write to them.
+
+        Every layer has an attribute `layer_key`; layers of equal keys are the same function of hidden states and
+        positions, input scale included.
+
+        Raises:
+            SpaceError: a recipe cannot be carried out.
+        """
+        return [self._assembled(recipe) for recipe in recipes]
+
+    @torch.no_grad()
+    def _assembled(self, recipe: Recipe) -> nn.Module:
+        names = output_names(recipe, self._parents)
+        # A folded plan would scale once more what the layers scale here.
+        plans = plan_tensors(replace(recipe, input_scales=None), self._parents, names)
+        config = output_config(recipe, self._parents)
+        module = build_module(self._parents[recipe.base], compute_dtype=self._dtype, config_json=config)
+        weights = self._weight_plans(module, plans)
+        _replace_weights(module, {key: self._bank.weight(plan) for key, plan in weights.items()})
+        check_layers_kept(recipe, layers_of(module), self._of_parent)
+        scales = recipe.input_scales
+        if scales is not None and set(scales) != {1.0}:
+            scale_inputs(module, scales, folding_of(self._parents[recipe.base]))
+        _name_layers(module, weights, scales)
+        return module.to(self._device)
+
+    def _of_parent(self, name: str) -> list[Behaviour]:
+        if name not in self._peculiarities:
+            self._peculiarities[name] = peculiarities(layers_of(build_module(self._parents[name])))
+        return self._peculiarities[name]
+
+    def _weight_plans(self, module: nn.Module, plans: Mapping[str, TensorPlan]) -> dict[str, WeightPlan]:
+        """Return how each of a module's weights is made; buffers that no checkpoint holds have no plan."""
+        prefix = f"{getattr(module, 'base_model_prefix', '')}."
+        state = module.state_dict(keep_vars=True)
+        found: dict[str, WeightPlan] = {}
+        makers: dict[int, str] = {}
+        for key, weight in state.items():
+            parts = [(part, _plan_of(part.name, plans, prefix)) for part in self._parts_of(module, key, weight)]
+            known = tuple((part, plan) for part, plan in parts if plan is not None)
+            if known and makers.setdefault(id(weight), key) != key:
+                raise SpaceError(f"{key}: expected a tensor of its own, but the live model ties it to another")
+            if len(known) == len(parts):
+                found[key] = WeightPlan(known, tuple(weight.shape), weight.dtype, self._device)
+        written = {id(state[key]) for key in found}
+        for key, parameter in module.named_parameters():
+            if id(parameter) not in written and parameter.numel():
+                raise SpaceError(
+                    f"{key}: the live model has this parameter, but no tensor of the base's checkpoint writes it"
+                )
+        return found
+
+    def _parts_of(self, module: nn.Module, key: str, weight: Tensor) -> list[Part]:
+        layer = locate(key).layer
+        anywhere = key if layer is None else with_layer(key, 0)
+        if (anywhere, tuple(weight.shape)) not in self._parts:
+            parts = checkpoint_parts(module, [key])[key]
+            self._parts[anywhere, tuple(weight.shape)] = parts
+        parts = self._parts[anywhere, tuple(weight.shape)]
+        return [part if layer is None else replace(part, name=with_layer(part.name, layer)) for part in parts]
+
+
+def _plan_of(name: str, plans: Mapping[str, TensorPlan], prefix: str) -> TensorPlan | None:
+    """Return the plan for a name; checkpoints of a bare base model lack (or have) the wrapper's prefix."""
+    return next((plans[key] for key in (name, prefix + name, name.removeprefix(prefix)) if key in plans), None)
+
+
+def _replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put tensors in the place of a module's weights; tied ones stay tied."""
+    state = module.state_dict(keep_vars=True)
+    new = {id(state[key]): weight for key, weight in weights.items()}
+    parameters: dict[int, nn.Parameter] = {}
+    for owner in module.modules():
+        for name, parameter in owner._parameters.items():
+            if parameter is not None and id(parameter) in new:
+                tensor = new[id(parameter)]
+                owner._parameters[name] = parameters.setdefault(id(parameter), nn.Parameter(tensor))
+        for name, buffer in owner._buffers.items():
+            if buffer is not None and id(buffer) in new:
+                owner._buffers[name] = new[id(buffer)]
+
+
+def _name_layers(module: nn.Module, weights: Mapping[str, WeightPlan], scales: Sequence[float] | None) -> None:
+    """Give every layer a key that tells what it computes."""
+    layers = layers_of(module)
+    held: list[list[object]] = [[] for _ in layers]
+    for key, plan in weights.items():
+        index = locate(key).layer
+        if index is not None:
+            held[index].append((with_layer(key, 0), plan.content))
+    for layer, contents, scale in zip(layers, held, scales or [1.0] * len(layers), strict=True):
+        acts = sorted(behaviour(layer), key=repr)
+        digest = hashlib.sha256(repr((acts, contents)).encode()).hexdigest()
+        layer.layer_key = (digest, scale)  # type: ignore[assignment]

@@ -1,0 +1,111 @@
+"""A live model that becomes one recipe after another, in place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.errors import SpaceError
+from search_spaces.layers.architecture import checkpoint_tensors
+from search_spaces.layers.sources import output_names
+from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.plan import TensorPlan, plan_tensors
+from search_spaces.merging.statistics import Statistics
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.groups import n_layers
+from search_spaces.recipes.recipe import Recipe
+
+
+class ResidentModel:
+    """One module in memory whose weights are overwritten by every recipe.
+
+    The module may compute in another dtype than a recipe rounds to: it holds exactly the rounded values.
+    """
+
+    def __init__(self, model: nn.Module, parents: Parents, *, statistics: Statistics | None = None) -> None:
+        """Take over a module; its present weights do not matter.
+
+        Args:
+            model: of the base's architecture, e.g. from `build_module`; its floating point dtype holds every value of
+                the recipes' dtype (float32 holds all).
+            parents: the parents of every recipe to come.
+            statistics: what is known of these parents, to share with other users of them; None begins with nothing.
+        """
+        self.model = model
+        self._parents = parents
+        self._statistics = Statistics() if statistics is None else statistics
+        self._weights = checkpoint_tensors(model)
+        self._parameters = {p.untyped_storage().data_ptr() for p in model.parameters() if p.numel()}
+        self._held: dict[str, tuple[TensorPlan, int]] = {}
+
+    @torch.no_grad()
+    def become(self, recipe: Recipe) -> None:
+        """Overwrite every weight with the recipe's; tensors that would get the value they hold are left alone.
+
+        Raises:
+            SpaceError: the recipe cannot be carried out or does not fit the module. The weights are then undefined
+                until another recipe succeeds.
+        """
+        targets = self._targets(recipe)
+        held, self._held = self._held, {}
+        plans = plan_tensors(recipe, self._parents, targets)
+        for name, weight in targets.items():
+            check_fit(plans[name], weight)
+        for name, weight in targets.items():
+            if held.get(name) != (plans[name], weight._version):
+                carry_out(plans[name], self._parents, statistics=self._statistics, out=weight)
+        # Parts of one parameter share a version, which is final only now; a later change by others shows in it.
+        self._held = {name: (plans[name], weight._version) for name, weight in targets.items()}
+
+    def _targets(self, recipe: Recipe) -> dict[str, Tensor]:
+        """Return output tensor -> the weights it goes to; names that the module does not have are left out."""
+        depth = n_layers(self._weights)
+        if recipe.layers is not None and len(recipe.layers) != depth:
+            raise SpaceError(f"layers: expected {depth} as the live model has, found {len(recipe.layers)}")
+        targets: dict[str, Tensor] = {}
+        for name in output_names(recipe, self._parents):
+            weight = self._find(name)
+            if weight is not None:
+                targets[name] = weight
+        self._check_coverage(targets)
+        return targets
+
+    def _find(self, name: str) -> Tensor | None:
+        """Return the weights of a name; checkpoints of a bare base model lack (or have) the wrapper's prefix."""
+        prefix = f"{getattr(self.model, 'base_model_prefix', '')}."
+        for key in (name, prefix + name, name.removeprefix(prefix)):
+            if key in self._weights:
+                return self._weights[key]
+        return None
+
+    def _check_coverage(self, targets: dict[str, Tensor]) -> None:
+        written: dict[tuple[int, int], str] = {}
+        for name, weight in targets.items():
+            other = written.setdefault(_location(weight), name)
+            if other != name:
+                raise SpaceError(f"{name}: expected a tensor of its own, but the live model ties it to {other}")
+        for key, weight in self._weights.items():
+            is_parameter = weight.untyped_storage().data_ptr() in self._parameters
+            if is_parameter and weight.numel() and _location(weight) not in written:
+                raise SpaceError(
+                    f"{key}: the live model has this parameter, but no tensor of the base's checkpoint writes it"
+                )
+
+
+def check_fit(plan: TensorPlan, weight: Tensor) -> None:
+    """Do nothing if a weight of a live model can hold exactly what a plan makes.
+
+    Raises:
+        SpaceError: it has another shape, or a dtype that does not hold all values of the plan's.
+    """
+    if plan.shape != tuple(weight.shape):
+        raise SpaceError(f"{plan.name}: expected {tuple(weight.shape)} as the live model has it, found {plan.shape}")
+    if torch.promote_types(plan.dtype, weight.dtype) != weight.dtype:
+        raise SpaceError(
+            f"dtype: the live model's {weight.dtype} cannot hold every {plan.dtype}, so it would not be what is "
+            "exported; compute in float32, or export another dtype"
+        )
+
+
+def _location(tensor: Tensor) -> tuple[int, int]:
+    return tensor.untyped_storage().data_ptr(), int(tensor.storage_offset())

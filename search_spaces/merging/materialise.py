@@ -1,0 +1,175 @@
+"""The one definition of a merge: what a recipe says one tensor is.
+
+The resident model and the export both call `carry_out`, so what is scored is what is exported, bit for bit. Merges
+that are elementwise go to the kernels, straight from the parents' files into the result; other operators return it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import overload
+
+import torch
+from torch import Tensor
+
+from search_spaces.errors import SpaceError
+from search_spaces.merging.factors import FactorCache
+from search_spaces.merging.piecewise import merge_pieces
+from search_spaces.merging.plan import TensorPlan, plan_tensor
+from search_spaces.merging.statistics import Statistics
+from search_spaces.operators.kernels.blocks import merge_into
+from search_spaces.operators.kernels.threshold import Trim
+from search_spaces.operators.registry import Operands, find_operator
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import Recipe, Rule
+
+
+def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, statistics: Statistics | None = None) -> Tensor:
+    """Return one tensor of the merged model, on the CPU.
+
+    Args:
+        recipe: the merge.
+        parents: the recipe's parents, opened.
+        name: one of `output_names(recipe, parents)`.
+        statistics: what is kept from earlier merges of the same parents; changes nothing but the time.
+
+    Returns:
+        A new tensor in the recipe's dtype, computed in float32 and rounded once; what is not floating point is the
+        base's, unchanged.
+
+    Raises:
+        SpaceError: no rule matches, a parent lacks the tensor or has it in another shape, or the result has a value
+            that is not finite.
+    """
+    return carry_out(plan_tensor(recipe, parents, name), parents, statistics=statistics)
+
+
+@torch.no_grad()
+def carry_out(
+    plan: TensorPlan, parents: Parents, *, statistics: Statistics | None = None, out: Tensor | None = None
+) -> Tensor:
+    """Return the tensor that a plan describes; see `merged_tensor`.
+
+    Args:
+        plan: what to do.
+        parents: see `merged_tensor`.
+        statistics: see `merged_tensor`.
+        out: where the values go, of the plan's shape and of a dtype that holds all of the plan's; None = a new tensor.
+    """
+    if plan.rule is None and plan.pieces is None:
+        assert plan.base is not None
+        buffer = parents[plan.base[0]].tensor(plan.base[1])
+        return buffer.clone() if out is None else out.copy_(buffer)
+    known = Statistics(repeated=False, factors=FactorCache(limit_bytes=0)) if statistics is None else statistics
+    try:
+        if plan.rule is None:
+            merged, finite = _merge_by_pieces(plan, parents, known, out)
+        else:
+            merged, finite = _merge_by_rule(plan, plan.rule, parents, known, out)
+    except SpaceError as error:
+        raise SpaceError(f"{plan.name}: {error}") from error
+    if not finite:
+        operator = "linear" if plan.rule is None else plan.rule.operator
+        raise SpaceError(
+            f"{plan.name}: expected finite values after {operator}, found NaN or infinity in {plan.dtype}; "
+            "a parent holds some (see the preflight), or weights are too large for the dtype"
+        )
+    return merged
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Return whether no element is NaN or infinite, in one pass without a temporary."""
+    if tensor.numel() == 0 or not tensor.is_floating_point():
+        return True
+    low, high = torch.aminmax(tensor)  # both are NaN if any element is
+    return bool(low.isfinite() and high.isfinite())
+
+
+def _merge_by_rule(
+    plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics, out: Tensor | None
+) -> tuple[Tensor, bool]:
+    """Return the tensor, and whether all of it is finite."""
+    if plan.fold is not None:
+        whole, _ = _merge_by_rule(replace(plan, fold=None, dtype=torch.float32), rule, parents, statistics, None)
+        folded = plan.fold.apply(whole).to(plan.dtype)
+        return (folded if out is None else out.copy_(folded)), all_finite(folded)
+    operator = find_operator(rule.operator)
+    made = operator.apply(_operands(plan, rule, parents, statistics, stored=operator.elementwise))
+    if isinstance(made, Tensor):
+        merged = made.to(plan.dtype)
+        return (merged if out is None else out.copy_(merged)), all_finite(merged)
+    merge = made.rounded_to(plan.dtype)
+    return _write(plan, out, lambda flat: merge_into(flat, merge, compiled=statistics.kernels))
+
+
+def _merge_by_pieces(
+    plan: TensorPlan, parents: Parents, statistics: Statistics, out: Tensor | None
+) -> tuple[Tensor, bool]:
+    """Return the tensor that a plan's pieces make, and whether all of it is finite."""
+    pieces = plan.pieces
+    assert pieces is not None
+    tensors = [parents[parent].tensor(name).reshape(-1) for parent, name in plan.sources]
+    return _write(plan, out, lambda flat: merge_pieces(flat, pieces, tensors, plan.dtype, statistics.kernels))
+
+
+def _write(plan: TensorPlan, out: Tensor | None, write: Callable[[Tensor], bool]) -> tuple[Tensor, bool]:
+    """Let a kernel write, straight to `out` where it can; return the tensor, and whether all of it is finite."""
+    direct = out is not None and out.is_contiguous() and out.device.type == "cpu"
+    target = out.detach() if out is not None and direct else torch.empty(plan.shape, dtype=plan.dtype)
+    finite = write(target.view(-1))
+    return (target if out is None or direct else out.copy_(target)), finite
+
+
+class _LazyTensors(Sequence[Tensor]):
+    """Tensors that are read when they are asked for, once: a merge need not read parents that it leaves out."""
+
+    def __init__(self, read: Callable[[int], Tensor], n: int) -> None:
+        self._read, self._n = lru_cache(maxsize=None)(read), n
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, i: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Tensor]: ...
+    def __getitem__(self, i: int | slice) -> Tensor | Sequence[Tensor]:
+        found = range(self._n)[i]  # negative ones count from the end
+        return self._read(found) if isinstance(found, int) else [self._read(one) for one in found]
+
+
+def _operands(plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics, *, stored: bool) -> Operands:
+    """Return what the operator sees: the tensors in float32, or as they are `stored`."""
+
+    def load(source: tuple[str, str]) -> Tensor:
+        tensor = parents[source[0]].tensor(source[1])
+        return tensor if stored else tensor.to(torch.float32)
+
+    tensors = _LazyTensors(lambda i: load(plan.sources[i]), len(plan.sources))
+    base = None if plan.base is None else load(plan.base)
+
+    def global_trim(i: int, density: float) -> Trim:
+        assert plan.base is not None
+        return statistics.model_trims.trim(parents, plan.sources[i][0], plan.base[0], density)
+
+    def recall(what: str, inputs: Sequence[int], compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        read = [(plan.sources[i], tensors[i]) for i in inputs]
+        if plan.base is not None and base is not None:
+            read.append((plan.base, base))
+        return statistics.factors.recall(what, read, compute)
+
+    return Operands(
+        tensors=tensors,
+        base=base,
+        inputs=tuple(i.parameters for i in rule.inputs),
+        parameters=rule.parameters,
+        seeds=plan.mask_seed,
+        name=plan.name,
+        layer=plan.layer,
+        keys=[(*source, *(plan.base or ())) for source in plan.sources],
+        memory=statistics,
+        factors=recall,
+        global_trims=global_trim,
+    )

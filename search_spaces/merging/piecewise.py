@@ -1,0 +1,123 @@
+"""Recipes made of pieces: which parts of which tensor they make, and making them."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from search_spaces.errors import SpaceError
+from search_spaces.operators.kernels.blocks import merge_into
+from search_spaces.operators.kernels.compiled import CompiledKernels
+from search_spaces.operators.kernels.form import Form, Merge, Part
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.flat_layout import FlatLayout
+from search_spaces.recipes.pieces import Pieces
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a flat tensor that is one linear combination.
+
+    Attributes:
+        start: its first element.
+        stop: the element after its last.
+        coefficients: each parent's.
+    """
+
+    start: int
+    stop: int
+    coefficients: tuple[float, ...]
+
+
+class TensorPieces:
+    """The pieces of a recipe, tensor by tensor.
+
+    Args:
+        pieces: the recipe's.
+        parents: the recipe's parents, opened.
+        base: the recipe's base, whose tensors the merged model has.
+
+    Raises:
+        SpaceError: the boundaries end elsewhere than the parameters do.
+    """
+
+    def __init__(self, pieces: Pieces, parents: Parents, base: str) -> None:
+        self._pieces, self._parents = pieces, parents
+        layout = flat_layout(parents, base)
+        if pieces.boundaries[-1] != layout.size:
+            raise SpaceError(
+                f"pieces.boundaries: expected the last to be {layout.size}, the number of floating-point parameters "
+                f"of {base!r}, found {pieces.boundaries[-1]}"
+            )
+        starts = layout.starts.tolist()
+        self._ranges = dict(zip(layout.names, itertools.pairwise(starts), strict=True))
+
+    def sources(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return (parent, tensor) of every parent.
+
+        Raises:
+            SpaceError: a parent has no such tensor.
+        """
+        for parent in self._pieces.parents:
+            if name not in self._parents[parent]:
+                directory = self._parents[parent].directory
+                raise SpaceError(f"parent {parent!r}: expected a tensor {name}, found none in {directory}")
+        return tuple((parent, name) for parent in self._pieces.parents)
+
+    def of(self, name: str) -> tuple[Piece, ...]:
+        """Return the pieces of a tensor, in order; none of a tensor without elements."""
+        if name not in self._ranges:
+            return ()
+        start, stop = self._ranges[name]
+        boundaries, rows = self._pieces.boundaries, self._pieces.coefficients
+        found: list[Piece] = []
+        for i in range(bisect_right(boundaries, start) - 1, len(rows)):
+            if boundaries[i] >= stop:
+                break
+            first, last = max(boundaries[i], start) - start, min(boundaries[i + 1], stop) - start
+            found.append(Piece(first, last, rows[i]))
+        return tuple(found)
+
+
+def flat_layout(parents: Parents, base: str) -> FlatLayout:
+    """Return the order of the base's floating-point parameters; a head that repeats the embedding is left out."""
+    checkpoint = parents[base]
+    sizes = {
+        name: torch.Size(checkpoint.shape(name)).numel()
+        for name in checkpoint.names
+        if checkpoint.dtype(name).is_floating_point and not (checkpoint.tied and name == checkpoint.head)
+    }
+    return FlatLayout.of_checkpoint(sizes)
+
+
+def merge_pieces(
+    out: Tensor,
+    pieces: Sequence[Piece],
+    tensors: Sequence[Tensor],
+    dtype: torch.dtype,
+    compiled: CompiledKernels | None = None,
+) -> bool:
+    """Write Σ_k c_k θ_k piece by piece, in float32 and rounded once; return whether every element is finite.
+
+    A parent whose coefficient is 0 is not read, so a piece that is one parent alone has its very bits.
+
+    Args:
+        out: (n,), contiguous, of a dtype that holds every value of `dtype`.
+        pieces: they cover `out`.
+        tensors: each parent's, flat, as stored.
+        dtype: what is rounded to.
+        compiled: see `merge_into`.
+    """
+    finite = True
+    for piece in pieces:
+        part = slice(piece.start, piece.stop)
+        used = [(tensor[part], c) for tensor, c in zip(tensors, piece.coefficients, strict=True) if c != 0.0]
+        form = Form(n_parents=len(used), dtype=dtype, of_deltas=False)
+        merge = Merge(form, tuple(tensor for tensor, _ in used), None, tuple(Part(c) for _, c in used))
+        finite &= merge_into(out[part], merge, compiled=compiled)
+    return finite

@@ -1,0 +1,135 @@
+"""How a recipe makes each tensor of the merged model; reads no weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from search_spaces.errors import SpaceError
+from search_spaces.layers.folding import Fold
+from search_spaces.layers.scale_folding import layer_folds
+from search_spaces.layers.sources import donor, source_name
+from search_spaces.merging.piecewise import Piece, TensorPieces
+from search_spaces.operators.registry import check_rule, find_operator
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.groups import locate, matches, n_layers
+from search_spaces.recipes.recipe import Recipe, Rule
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """Everything that the value of one output tensor depends on, given the parents: equal plans, equal tensors.
+
+    Attributes:
+        name: the output tensor.
+        rule: the rule that makes it, defaults filled in; None with `pieces`, or to copy `base`, which is not floating
+            point.
+        sources: per input of the rule, or per parent of the pieces, (parent, tensor).
+        base: (parent, tensor) of the base, or of the donor of a copied buffer; None if the operator needs none.
+        shape: of the output and of all that it is made from.
+        dtype: what it is rounded to.
+        seed: the recipe's.
+        layer: (index of the output layer, number of output layers); None outside the layers.
+        fold: what is done to the merged tensor, in float32, so that the layers need no input scales.
+        pieces: what is combined, part by part; None where a rule makes the tensor.
+    """
+
+    name: str
+    rule: Rule | None
+    sources: tuple[tuple[str, str], ...]
+    base: tuple[str, str] | None
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    seed: int
+    layer: tuple[int, int] | None = None
+    fold: Fold | None = None
+    pieces: tuple[Piece, ...] | None = None
+
+    def mask_seed(self, i: int) -> int:
+        """Return the 64-bit seed of the i-th input's random mask: independent of the order of tensors and layers."""
+        assert self.rule is not None
+        words = (str(self.seed), self.rule.operator, *self.sources[i])
+        return int.from_bytes(hashlib.sha256("\0".join(words).encode()).digest()[:8], "big")
+
+
+def plan_tensor(recipe: Recipe, parents: Parents, name: str) -> TensorPlan:
+    """Return how a recipe makes one output tensor.
+
+    Raises:
+        SpaceError: no rule matches the tensor, the rule is wrong, a parent lacks the tensor, or the recipe has input
+            scales that cannot be folded into the weights.
+    """
+    return plan_tensors(recipe, parents, [name])[name]
+
+
+def plan_tensors(recipe: Recipe, parents: Parents, names: Iterable[str]) -> dict[str, TensorPlan]:
+    """Return how a recipe makes some output tensors, by name; see `plan_tensor`."""
+    planner = _Planner(recipe, parents)
+    return {name: planner.plan(name) for name in names}
+
+
+class _Planner:
+    """Plans tensors of one recipe, checking each rule once."""
+
+    def __init__(self, recipe: Recipe, parents: Parents) -> None:
+        self._recipe, self._parents = recipe, parents
+        self._checked: dict[int, Rule] = {}
+        self._pieces = None if recipe.pieces is None else TensorPieces(recipe.pieces, parents, recipe.base)
+        self._folds = layer_folds(recipe, parents)
+
+    def plan(self, name: str) -> TensorPlan:
+        recipe, parents = self._recipe, self._parents
+        origin = donor(recipe, locate(name).layer)
+        original = (origin, source_name(recipe, parents, name, origin))
+        stored, shape = parents[origin].dtype(original[1]), parents[origin].shape(original[1])
+        if not stored.is_floating_point:
+            return TensorPlan(name, None, (), original, shape, stored, recipe.seed)
+        dtype, layer = _dtype(recipe.dtype), self._layer(name)
+        if self._pieces is not None:
+            sources = self._pieces.sources(name)
+            self._check_shapes(name, shape, sources)
+            pieces = self._pieces.of(name)
+            return TensorPlan(name, None, sources, None, shape, dtype, recipe.seed, layer, pieces=pieces)
+        rule = self._rule(name)
+        sources = tuple((i.parent, source_name(recipe, parents, name, i.parent)) for i in rule.inputs)
+        base = None
+        if find_operator(rule.operator).reads_base(rule.parameters):
+            base = (recipe.base, source_name(recipe, parents, name, recipe.base))
+        self._check_shapes(name, shape, (*sources, *([base] if base else [])))
+        return TensorPlan(name, rule, sources, base, shape, dtype, recipe.seed, layer, self._folds[name])
+
+    def _check_shapes(self, name: str, shape: tuple[int, ...], sources: tuple[tuple[str, str], ...]) -> None:
+        for parent, source in sources:
+            found = self._parents[parent].shape(source)
+            if found != shape:
+                raise SpaceError(f"{name}: expected the shape {shape}, found {found} in {source} of parent {parent!r}")
+
+    def _rule(self, name: str) -> Rule:
+        for i, rule in enumerate(self._recipe.rules):
+            if matches(rule.where, name):
+                if i not in self._checked:
+                    self._checked[i] = check_rule(rule)
+                return self._checked[i]
+        raise SpaceError(f"rules: expected one that matches the tensor {name}, found none; add a rule without `where`")
+
+    def _layer(self, name: str) -> tuple[int, int] | None:
+        index = locate(name).layer
+        if index is None:
+            return None
+        layers = self._recipe.layers
+        return index, _depth(self._parents[self._recipe.base].names) if layers is None else len(layers)
+
+
+@lru_cache(maxsize=64)
+def _depth(names: tuple[str, ...]) -> int:
+    return n_layers(names)
+
+
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name)
+    assert isinstance(found, torch.dtype)
+    return found

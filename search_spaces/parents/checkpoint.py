@@ -1,0 +1,192 @@
+"""A checkpoint on disk, opened lazily and memory-mapped: reading headers only.
+
+Parents whose heads differ, some tied to the embedding and others not, each get one of their own here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.errors import SpaceError
+from search_spaces.parents.adapter_files import AdapterFiles, is_adapter, read_adapter
+from search_spaces.parents.checkpoint_files import (
+    ADAPTER_WEIGHTS,
+    TOKENIZER,
+    LazyTensor,
+    find_directory,
+    find_shards,
+    open_safetensors,
+    read_config,
+)
+from search_spaces.parents.lora import Adapter, match_adapter
+from search_spaces.recipes.groups import locate
+from search_spaces.recipes.recipe import ParentSource
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint in safetensors form, in one file or in shards, with a LoRA adapter on it or without.
+
+    Attributes:
+        source: what it was opened from.
+        directory: where the model's files lie, absolute; with an adapter, those of the model under it.
+        config: its config.json.
+        size_bytes: the bytes of its weight files.
+        adapter: the adapter that its tensors include; None if there is none.
+    """
+
+    source: ParentSource
+    directory: Path
+    config: Mapping[str, Any]
+    size_bytes: int
+    _tensors: Mapping[str, LazyTensor]
+    adapter: Adapter | None = None
+
+    @staticmethod
+    def open(source: ParentSource) -> Checkpoint:
+        """Open a directory or hub id; every file's header is checked against its length.
+
+        Raises:
+            SpaceError: the source is missing, damaged, quantised or not in safetensors form, or has an adapter that
+                does not fit it or is more than a LoRA.
+        """
+        directory = find_directory(source)
+        if is_adapter(directory):
+            if source.adapter is not None:
+                raise SpaceError(f"{directory}: expected a full model under the adapter, found another adapter")
+            files = read_adapter(directory)
+            return _with_adapter(replace(Checkpoint.open(files.base), source=source), files)
+        if source.adapter is not None:
+            adapter = find_directory(ParentSource(source.adapter, source.adapter_revision))
+            plain = Checkpoint.open(ParentSource(source.model, source.revision))
+            return _with_adapter(replace(plain, source=source), read_adapter(adapter))
+        config = read_config(directory)
+        shards = find_shards(directory)
+        tensors: dict[str, LazyTensor] = {}
+        for path, promised in shards.items():
+            held = open_safetensors(path)
+            missing = [name for name in promised or () if name not in held]
+            if missing:
+                raise SpaceError(f"{path}: expected the tensor {missing[0]} as the index says, found none")
+            tensors |= held if promised is None else {name: held[name] for name in promised}
+        return Checkpoint(source, directory, config, sum(p.stat().st_size for p in shards), tensors)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all tensors, in a fixed order."""
+        return tuple(self._tensors)
+
+    @property
+    def tokenizer_directory(self) -> Path:
+        """Where the tokenizer's files lie: beside the adapter if it brings some, else beside the model."""
+        if self.adapter is not None and (self.adapter.files.directory / TOKENIZER).is_file():
+            return self.adapter.files.directory
+        return self.directory
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape; reads no data."""
+        return tuple(self.lazy(name).shape)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Return the dtype that `tensor` gives: the stored one, or float32 if an adapter changes it."""
+        return self.lazy(name).dtype
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Return a tensor, a stored one as a view of the mapped file; do not write to it."""
+        return self.lazy(name).read()
+
+    def lazy(self, name: str) -> LazyTensor:
+        """Return a tensor that is not read yet.
+
+        Raises:
+            SpaceError: there is none of that name.
+        """
+        try:
+            return self._tensors[name]
+        except KeyError:
+            raise SpaceError(f"{self.directory}: expected a tensor {name}, found none") from None
+
+    def having(self, tensors: Mapping[str, LazyTensor], config: Mapping[str, Any]) -> Checkpoint:
+        """Return the same checkpoint with some tensors replaced and another config."""
+        return replace(self, config=dict(config), _tensors={**self._tensors, **tensors})
+
+    @cached_property
+    def embedding(self) -> str | None:
+        """The name of the token embedding: (vocabulary, width), before the layers; None if none can be told."""
+        tables = self._tables("before")
+        if self.head is not None:
+            return next(name for name in tables if self.shape(name) == self.shape(self.head))
+        rows = self.config.get("vocab_size")
+        named = (name for name in tables if self.shape(name)[0] == rows)
+        return next(named, max(tables, key=lambda name: self.shape(name)[0], default=None))
+
+    @cached_property
+    def head(self) -> str | None:
+        """The name of the output head: after the layers, of an embedding's shape; None if the file holds none."""
+        shapes = {self.shape(name) for name in self._tables("before")}
+        return next((name for name in self._tables("after") if self.shape(name) in shapes), None)
+
+    @cached_property
+    def tied(self) -> bool:
+        """Whether head and token embedding are one tensor, as transformers decides it.
+
+        A head that is in the file and differs from the embedding is untied whatever the config says. Reads both
+        tensors where the config does not say that they are separate.
+        """
+        if self.head is None or self.embedding is None:
+            return self.head is None
+        if self.config.get("tie_word_embeddings") is False:
+            return False
+        return self.tensor(self.head).equal(self.tensor(self.embedding))
+
+    def _tables(self, side: str) -> list[str]:
+        return [name for name in self.names if locate(name).side == side and len(self.shape(name)) == 2]
+
+
+def with_own_heads(checkpoints: Mapping[str, Checkpoint]) -> dict[str, Checkpoint]:
+    """Return the parents, all tied or all untied.
+
+    If one is untied, each tied one has its embedding as its head, under the untied one's name and without a copy, and
+    says so in its config: the merged model then has a head of its own.
+    """
+    untied = [checkpoint for checkpoint in checkpoints.values() if not checkpoint.tied and checkpoint.head is not None]
+    if not untied:
+        return dict(checkpoints)
+    head = untied[0].head
+    assert head is not None
+    return {name: _untied(checkpoint, head) for name, checkpoint in checkpoints.items()}
+
+
+def head_is_embedding(checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint's head of its own is nothing but its embedding."""
+    head, embedding = checkpoint.head, checkpoint.embedding
+    return head is not None and embedding is not None and checkpoint.lazy(head) is checkpoint.lazy(embedding)
+
+
+def _untied(checkpoint: Checkpoint, head: str) -> Checkpoint:
+    said_untied = checkpoint.config.get("tie_word_embeddings") is False  # without a head: the preflight's to refuse
+    if not checkpoint.tied or checkpoint.embedding is None or said_untied:
+        return checkpoint
+    tensors = {checkpoint.head or head: checkpoint.lazy(checkpoint.embedding)}
+    return checkpoint.having(tensors, {**checkpoint.config, "tie_word_embeddings": False})
+
+
+def _with_adapter(plain: Checkpoint, files: AdapterFiles) -> Checkpoint:
+    tensors = {name: plain.lazy(name) for name in plain.names}
+    adapter = match_adapter(files, tensors, plain.embedding)
+    adapted = adapter.applied(tensors, plain.embedding)
+    config = dict(plain.config)
+    if plain.embedding is not None and plain.embedding in adapter.replaced and "vocab_size" in config:
+        config["vocab_size"] = adapted[plain.embedding].shape[0]
+    size = plain.size_bytes + (files.directory / ADAPTER_WEIGHTS).stat().st_size
+    return replace(plain, config=config, size_bytes=size, _tensors=adapted, adapter=adapter)

@@ -1,0 +1,252 @@
+"""One vocabulary for parents whose tokenizers differ: every parent's rows are found by token, not by number.
+
+A token that a parent lacks takes the base's row, else the mean of the parents that have it (one parent: its row), so
+that no parent pulls a token it never saw away from those that did. Rows without a token (padding of the embedding)
+stay each parent's own where it has them, and are the base's otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from search_spaces.errors import SpaceError
+from search_spaces.parents.checkpoint_files import LazyTensor
+from search_spaces.parents.tokenizer_files import read_tokenizer
+from search_spaces.recipes.groups import locate
+from search_spaces.recipes.recipe import OutputTokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+    from search_spaces.parents.checkpoint import Checkpoint
+
+_TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The merged model's tokens.
+
+    Attributes:
+        ids: token -> row of the merged model's embedding.
+        n_rows: rows of the embedding, those without a token included.
+        source: the parent whose tokenizer files the output begins with.
+        own: parent -> token -> row of the parent's embedding.
+    """
+
+    ids: Mapping[str, int]
+    n_rows: int
+    source: str
+    own: Mapping[str, Mapping[str, int]]
+
+    def added(self) -> list[str]:
+        """Return the tokens that the source's tokenizer does not have, in the order of their rows."""
+        return sorted(self.ids.keys() - self.own[self.source].keys(), key=self.ids.__getitem__)
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Rows of one parent that stand in for rows that another lacks.
+
+    Attributes:
+        tensor: the parent's embedding or head.
+        to: (n,) rows of the output.
+        rows: (n,) rows of `tensor`.
+        share: (n,) what each is multiplied by, in (0, 1].
+    """
+
+    tensor: LazyTensor
+    to: torch.Tensor
+    rows: torch.Tensor
+    share: torch.Tensor
+
+
+@dataclass(frozen=True)
+class MappedRows:
+    """A parent's embedding or head with the rows of the output vocabulary.
+
+    Attributes:
+        tensor: as the parent has it, (rows, ...).
+        rows: (n_rows,) the parent's row of each output row, -1 where it has none.
+        fills: what those rows take instead.
+    """
+
+    tensor: LazyTensor
+    rows: torch.Tensor
+    fills: tuple[Fill, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (n_rows, ...)."""
+        return (len(self.rows), *self.tensor.shape[1:])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the parent's dtype if all rows are copies from tensors of that dtype, else float32."""
+        import torch
+
+        plain = all(f.tensor.dtype == self.tensor.dtype and bool((f.share == 1).all()) for f in self.fills)
+        return self.tensor.dtype if plain else torch.float32
+
+    def read(self) -> torch.Tensor:
+        """Return a new tensor."""
+        import torch
+
+        known = self.rows >= 0
+        result = torch.zeros(self.shape, dtype=self.dtype)
+        result[known] = self.tensor.read()[self.rows[known]].to(result.dtype)
+        for fill in self.fills:
+            rows = fill.tensor.read()[fill.rows].to(result.dtype)
+            if not bool((fill.share == 1).all()):
+                rows *= fill.share.view(-1, *[1] * (rows.dim() - 1))
+            result.index_add_(0, fill.to, rows)
+        return result
+
+
+def output_vocabulary(checkpoints: Mapping[str, Checkpoint], base: str, tokenizer: OutputTokenizer) -> Vocabulary:
+    """Return the tokens and rows of a merged model.
+
+    Args:
+        checkpoints: the parents.
+        base: the parent that "base" and "union" begin with.
+        tokenizer: its source is not None.
+
+    Raises:
+        SpaceError: a parent's tokens cannot be read, or its embedding cannot be told.
+    """
+    source = base if tokenizer.source in ("base", "union") else tokenizer.source
+    assert source is not None
+    own = {name: _token_rows(name, checkpoints, base) for name in checkpoints}
+    ids = dict(own[source])
+    n_rows = _rows(checkpoints[source])
+    if tokenizer.source == "union":
+        free = max(ids.values(), default=-1) + 1
+        for tokens in own.values():
+            for token in sorted(tokens.keys() - ids.keys(), key=tokens.__getitem__):
+                ids[token], free = free, free + 1
+        n_rows = max(n_rows, free)
+    n_rows += -n_rows % tokenizer.multiple_of
+    return Vocabulary(ids, n_rows, source, own)
+
+
+def with_vocabulary(checkpoints: Mapping[str, Checkpoint], base: str, vocabulary: Vocabulary) -> dict[str, Checkpoint]:
+    """Return the parents with the rows of a vocabulary; a parent that has them already is left as it is.
+
+    The base's config tells the number of rows, and the special tokens of the vocabulary's source.
+    """
+    special = {key: checkpoints[vocabulary.source].config.get(key) for key in _TOKEN_IDS}
+    result = {}
+    for name, checkpoint in checkpoints.items():
+        config = {**checkpoint.config, "vocab_size": vocabulary.n_rows}
+        if name == base and vocabulary.source != base:
+            config |= {key: value for key, value in special.items() if value is not None or key in config}
+        result[name] = checkpoint.having(_mapped(name, checkpoints, base, vocabulary), config)
+    return result
+
+
+def _mapped(
+    name: str, checkpoints: Mapping[str, Checkpoint], base: str, vocabulary: Vocabulary
+) -> dict[str, LazyTensor]:
+    import torch
+
+    rows = _row_map(name, checkpoints, vocabulary)
+    if len(rows) == _rows(checkpoints[name]) and bool((rows == torch.arange(len(rows))).all()):
+        return {}
+    donors = _donors(name, rows, base, vocabulary, checkpoints)
+    mapped: dict[str, LazyTensor] = {}
+    for role, tensor in _tables(checkpoints[name]).items():
+        fills = [
+            Fill(_table(checkpoints[donor], role), to, found, share) for donor, (to, found, share) in donors.items()
+        ]
+        mapped[tensor] = MappedRows(checkpoints[name].lazy(tensor), rows, tuple(fills))
+    return mapped
+
+
+def _row_map(name: str, checkpoints: Mapping[str, Checkpoint], vocabulary: Vocabulary) -> torch.Tensor:
+    """Return (n_rows,): the parent's row of each output row, -1 where it has none."""
+    import torch
+
+    own, named = vocabulary.own[name], set(vocabulary.own[name].values())
+    rows = torch.full((vocabulary.n_rows,), -1, dtype=torch.int64)
+    with_token = set(vocabulary.ids.values())
+    for row in range(min(vocabulary.n_rows, _rows(checkpoints[name]))):
+        if row not in with_token and row not in named:
+            rows[row] = row  # padding here and there
+    found = [(row, own[token]) for token, row in vocabulary.ids.items() if token in own]
+    if found:
+        to, of = torch.tensor(found).T
+        rows[to] = of
+    return rows
+
+
+def _donors(
+    name: str, rows: torch.Tensor, base: str, vocabulary: Vocabulary, checkpoints: Mapping[str, Checkpoint]
+) -> dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Return parent -> (output rows, its rows, shares) for the rows that a parent lacks."""
+    import torch
+
+    tokens = {row: token for token, row in vocabulary.ids.items()}
+    found: dict[str, list[tuple[int, int, float]]] = {}
+    for row in (rows < 0).nonzero().flatten().tolist():
+        token = tokens.get(row)
+        having = [other for other, own in vocabulary.own.items() if token in own]
+        if token is None and name != base and row < _rows(checkpoints[base]):
+            found.setdefault(base, []).append((row, row, 1.0))
+            continue
+        for other in [base] if base in having else having:
+            assert token is not None
+            share = 1.0 if base in having else 1.0 / len(having)
+            found.setdefault(other, []).append((row, vocabulary.own[other][token], share))
+    return {
+        other: (
+            torch.tensor([to for to, _, _ in entries]),
+            torch.tensor([row for _, row, _ in entries]),
+            torch.tensor([share for _, _, share in entries]),
+        )
+        for other, entries in found.items()
+    }
+
+
+def _token_rows(name: str, checkpoints: Mapping[str, Checkpoint], base: str) -> dict[str, int]:
+    """Return token -> row, without tokens beyond the embedding.
+
+    A parent without tokenizer files has the base's tokens if it has as many rows.
+    """
+    rows = _rows(checkpoints[name])
+    ids = read_tokenizer(checkpoints[name].tokenizer_directory).ids
+    if ids is None and rows == _rows(checkpoints[base]):
+        ids = read_tokenizer(checkpoints[base].tokenizer_directory).ids
+    if ids is None:
+        raise SpaceError(
+            f"tokenizer: expected the tokens of parent {name!r} in {checkpoints[name].tokenizer_directory}, found no "
+            "tokenizer.json or vocab.json there; save its tokenizer with transformers' save_pretrained"
+        )
+    return {token: row for token, row in ids.items() if row < rows}
+
+
+def _rows(checkpoint: Checkpoint) -> int:
+    if checkpoint.embedding is None:
+        raise SpaceError(f"tokenizer: expected a token embedding in {checkpoint.directory}, found none")
+    return checkpoint.shape(checkpoint.embedding)[0]
+
+
+def _tables(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return role -> tensor with one row per token: embedding, head, bias of the head."""
+    assert checkpoint.embedding is not None
+    tables = {"embedding": checkpoint.embedding}
+    if checkpoint.head is not None:
+        tables["head"] = checkpoint.head
+    for name in checkpoint.names:
+        if locate(name).side == "after" and checkpoint.shape(name) == (_rows(checkpoint),):
+            tables["bias"] = name
+    return tables
+
+
+def _table(checkpoint: Checkpoint, role: str) -> LazyTensor:
+    """Return a parent's tensor of a role; a tied parent's head is its embedding."""
+    tables = _tables(checkpoint)
+    if role not in tables and role == "bias":
+        raise SpaceError(f"tokenizer: expected a bias of the head in {checkpoint.directory}, found none")
+    return checkpoint.lazy(tables.get(role, tables["embedding"]))

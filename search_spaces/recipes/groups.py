@@ -1,0 +1,180 @@
+"""Where a tensor sits in a model, found from its name alone, and the groups of places that share genes.
+
+There is no table of architectures: in a name such as `model.layers.3.mlp.experts.0.w1.weight` the first number is the
+layer (the second counts experts), and words such as "attn" or "mlp" tell what kind of module it belongs to.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, cast, get_args
+
+from search_spaces.errors import SpaceError
+from search_spaces.recipes.recipe import ModuleKind, Side, Where
+
+# Each pattern is searched in the dot-separated parts of a lower-case name, after the layer's number.
+NORM = re.compile(r"norm|^ln_|^ln\d|layernorm")
+ATTENTION = re.compile(r"attn|attention|(^|_)att(_|$)")
+MLP = re.compile(
+    r"mlp|moe|expert|feed_?forward|(^|_)ffn?(_|$)|^fc(_|\d|$)|^(intermediate|output)$|dense|gate|router"
+    r"|(^|_)w[123]$|(up|down)_proj"
+)
+# Tensors outside the layers that come before them; GPT-NeoX calls its head embed_out.
+EMBEDDING = re.compile(r"embed(?!_out)|(^|\.)w[tp]e(\.|$)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor sits.
+
+    Attributes:
+        layer: the index of its block, or None outside the layers.
+        module: attention and mlp exist inside layers only; norms, embeddings and the head are "other".
+        side: outside the layers, before or after them; None inside.
+    """
+
+    layer: int | None
+    module: ModuleKind
+    side: Side | None = None
+
+
+@lru_cache(maxsize=65536)
+def locate(name: str) -> Place:
+    """Return the place of a tensor, from its name."""
+    parts = name.lower().split(".")
+    index = next((i for i, part in enumerate(parts) if part.isdecimal()), None)
+    if index is None:
+        return Place(None, "other", "before" if EMBEDDING.search(name.lower()) else "after")
+    return Place(int(parts[index]), _module_kind(parts[index + 1 :]))
+
+
+def _module_kind(parts: list[str]) -> ModuleKind:
+    owner = parts[-2] if len(parts) > 1 else parts[-1]  # the module that owns .weight or .bias
+    if NORM.search(owner):
+        return "other"
+    for kind, pattern in (("attention", ATTENTION), ("mlp", MLP)):
+        if any(pattern.search(part) for part in parts):
+            return cast(ModuleKind, kind)
+    return "other"
+
+
+def module_kind(name: str) -> ModuleKind:
+    """Return the kind of module that a tensor belongs to."""
+    return locate(name).module
+
+
+def matches(where: Where, name: str) -> bool:
+    """Return whether a rule's `where` covers an output tensor."""
+    return covers(where, locate(name)) and all(part in name for part in where.contains or ())
+
+
+def covers(where: Where, place: Place) -> bool:
+    """Return whether a `where` covers a place, whatever the tensor there is called."""
+    if where.layers is not None and (place.layer is None or not where.layers[0] <= place.layer < where.layers[1]):
+        return False
+    return where.module in (None, place.module) and where.side in (None, place.side)
+
+
+def n_layers(names: Iterable[str]) -> int:
+    """Return how many layers a model with these tensor names has; 0 when none is numbered."""
+    return 1 + max((place.layer for place in map(locate, names) if place.layer is not None), default=-1)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How a model's tensors share genes.
+
+    Attributes:
+        layer_blocks: how many runs of layers have genes of their own; need not divide the depth.
+        modules: which kinds of modules have genes of their own: any of attention, mlp (one group per block each) and
+            other (one group: all norms, the embeddings and the head); what is not listed stays the base's. Or
+            ("all",): one group per block, whatever the module; embeddings go with the first, the head with the last.
+        depth: "constant": a gene holds for its block. "linear": each block is a knot, knots lie on the layers nearest
+            to evenly spaced depths from the first layer to the last, and layers between take the straight line.
+    """
+
+    layer_blocks: int = 1
+    modules: tuple[str, ...] = ("attention", "mlp", "other")
+    depth: Literal["constant", "linear"] = "constant"
+
+    def __post_init__(self) -> None:
+        """Check the values that do not depend on a model.
+
+        Raises:
+            SpaceError: no block, an unknown or repeated kind of module, "all" beside others, or an unknown depth.
+        """
+        kinds = get_args(ModuleKind)
+        if self.layer_blocks < 1:
+            raise SpaceError(f"groups.layer_blocks: expected at least 1, found {self.layer_blocks}")
+        unknown = set(self.modules) - set(kinds)
+        if self.modules != ("all",) and (not self.modules or unknown or len(set(self.modules)) < len(self.modules)):
+            raise SpaceError(
+                f"groups.modules: expected [all] or some of {list(kinds)}, each once, found {list(self.modules)}"
+            )
+        if self.depth not in ("constant", "linear"):
+            raise SpaceError(f"groups.depth: expected constant or linear, found {self.depth!r}")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tensors that share genes.
+
+    Attributes:
+        module: the kind of module, or "all".
+        layers: half-open range of layers; with linear depth and several knots the knot's layer alone; None for
+            "other", which spans the whole depth.
+    """
+
+    module: ModuleKind | Literal["all"]
+    layers: tuple[int, int] | None
+
+    @property
+    def place(self) -> Place:
+        """A place where a tensor of the group has exactly the group's values."""
+        if self.layers is None:
+            return Place(None, "other", "after")
+        return Place(self.layers[0], "attention" if self.module == "all" else self.module)
+
+
+def layout(groups: Groups, n_layers: int) -> list[Group]:
+    """Return the groups of a model, by module in the order of `groups.modules`, then by depth.
+
+    Raises:
+        SpaceError: more blocks than layers.
+    """
+    if groups.depth == "linear" and groups.layer_blocks > 1:
+        ranges = [(knot, knot + 1) for knot in knots(n_layers, groups.layer_blocks)]
+    else:
+        ranges = blocks(n_layers, groups.layer_blocks)
+    found: list[Group] = []
+    for module in groups.modules:
+        kind = cast(ModuleKind | Literal["all"], module)
+        found += [Group(kind, None)] if kind == "other" else [Group(kind, layers) for layers in ranges]
+    return found
+
+
+def blocks(n_layers: int, n_blocks: int) -> list[tuple[int, int]]:
+    """Return n_blocks half-open ranges that cover n_layers layers in order, as even as possible.
+
+    Raises:
+        SpaceError: more blocks than layers.
+    """
+    if n_blocks > n_layers:
+        raise SpaceError(f"groups.layer_blocks: expected at most one per layer ({n_layers}), found {n_blocks}")
+    edges = [i * n_layers // n_blocks for i in range(n_blocks + 1)]
+    return list(itertools.pairwise(edges))
+
+
+def knots(n_layers: int, n_blocks: int) -> list[int]:
+    """Return n_blocks distinct layers nearest to evenly spaced depths; the only knot of one block is layer 0.
+
+    Raises:
+        SpaceError: more knots than layers.
+    """
+    if n_blocks > n_layers:
+        raise SpaceError(f"groups.layer_blocks: expected at most one per layer ({n_layers}), found {n_blocks}")
+    return [round(i * (n_layers - 1) / max(n_blocks - 1, 1)) for i in range(n_blocks)]

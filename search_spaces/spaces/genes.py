@@ -1,0 +1,132 @@
+"""Which parameters of the operators a search varies, between which bounds, and which it holds fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from search_spaces.errors import SpaceError
+from search_spaces.operators.operator import Operator
+from search_spaces.operators.parameters import Bounds, Gene, Key, Kind
+from search_spaces.operators.registry import nearest_name
+from search_spaces.operators.scales import Linear, Scale
+from search_spaces.recipes.recipe import ModuleKind, Parameter, layer_range
+from search_spaces.spaces.soup_weights import SoupWeights
+
+__all__ = ["Bounds", "Gene", "GeneInfo", "Genes", "Key", "kinds_of"]
+
+
+@dataclass(frozen=True)
+class GeneInfo:
+    """What one dimension of a weight space means.
+
+    Attributes:
+        parameter: weight, density, lambda, t, ..., or "operator".
+        parent: whose parameter it is; None for an operator's own.
+        layers: half-open range of layers it holds for (linear depth: its knot's layer); None for the whole depth.
+        module: the kind of module; "all"; None for what holds for the whole model.
+        values: the values at gene 0 and gene 1.
+        scale: gene -> value; None where a gene has no value of its own, such as an indicator of a path.
+    """
+
+    parameter: str
+    parent: str | None
+    layers: tuple[int, int] | None
+    module: ModuleKind | Literal["all"] | None
+    values: tuple[Parameter, Parameter]
+    scale: Scale | None = None
+
+    def __str__(self) -> str:
+        layers = self.layers and layer_range(*self.layers)
+        return ", ".join(part for part in (self.parameter, self.parent, self.module, layers) if part)
+
+    @property
+    def range(self) -> str:
+        """The values in words."""
+        ends = (f"{v:g}" if isinstance(v, float) else str(v).lower() for v in self.values)
+        return " to ".join(ends)
+
+
+@dataclass(frozen=True)
+class Genes:
+    """What a search varies and what it holds fixed.
+
+    Attributes:
+        model: scales of what has one gene for the whole model, in the order of the genes.
+        group: scales of what has one gene per group.
+        frozen: values of what is fixed.
+    """
+
+    model: Mapping[Key, Scale]
+    group: Mapping[Key, Scale]
+    frozen: Mapping[Key, Parameter]
+
+    @property
+    def scales(self) -> dict[Key, Scale]:
+        """Every scale."""
+        return {**self.model, **self.group}
+
+    @staticmethod
+    def of(
+        operators: Sequence[Operator],
+        genes: Mapping[str, Gene | Mapping[str, Gene]],
+        merged: Sequence[str],
+        *,
+        whole_model: Sequence[str] = (),
+        soup: SoupWeights | None = None,
+    ) -> Genes:
+        """Return what `genes` says about the operators' parameters.
+
+        Bounds or a list of choices make genes, a value freezes. What `genes` leaves out keeps the operator's default;
+        a parameter without a default is searched between the operator's own bounds. Per-parent parameters have one
+        gene for each merged parent, or what a mapping says of each. Of operators that share a parameter's name the
+        first one's scale counts. The weights of a soup have the soup's own coordinates.
+
+        Raises:
+            SpaceError: a gene that no operator has, or bounds that are no range or not legal.
+        """
+        kinds = kinds_of(operators)
+        for name in (*genes, *whole_model):
+            if name not in kinds:
+                raise SpaceError(
+                    f"genes: expected some of {sorted(kinds)} for {', '.join(o.name for o in operators)}, "
+                    f"found {name!r}{nearest_name(name, kinds)}"
+                )
+        model: dict[Key, Scale] = {}
+        group: dict[Key, Scale] = {}
+        frozen: dict[Key, Parameter] = {}
+        for name, kind in kinds.items():
+            setting = genes.get(name, kind.gene if kind.default is None else None)
+            scales = model if kind.whole_model or name in whole_model else group
+            if soup is not None and name == "weight":
+                scales.update(dict.fromkeys(soup.keys, Linear(*soup.bounds(genes.get(name)))))
+                continue
+            per_parent = any(name in operator.input_parameters for operator in operators)
+            for key, gene in _by_key(name, setting, merged if per_parent else None).items():
+                if isinstance(gene, bool | int | float | str):
+                    frozen[key] = kind.checked(gene, f"genes.{name}")
+                else:
+                    scales[key] = kind.scale_of(gene, f"genes.{name}")
+        return Genes(model, group, frozen)
+
+
+def kinds_of(operators: Sequence[Operator]) -> dict[str, Kind]:
+    """Return the parameters' kinds; where operators differ, the first that has no default, else the first."""
+    kinds: dict[str, Kind] = {}
+    for operator in operators:
+        for name, kind in operator.kinds.items():
+            if name not in kinds or (kind.default is None and kinds[name].default is not None):
+                kinds[name] = kind
+    return kinds
+
+
+def _by_key(name: str, setting: Gene | Mapping[str, Gene] | None, parents: Sequence[str] | None) -> dict[Key, Gene]:
+    if setting is None:
+        return {}
+    if not isinstance(setting, Mapping):
+        return dict.fromkeys([(name, parent) for parent in parents or (None,)], setting)
+    if parents is None or set(setting) != set(parents):
+        expected = "one value, as it is no parent's own" if parents is None else f"a value for each of {list(parents)}"
+        raise SpaceError(f"genes.{name}: expected {expected}, found {dict(setting)}")
+    return {(name, parent): setting[parent] for parent in parents}

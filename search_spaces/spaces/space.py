@@ -1,0 +1,94 @@
+"""The protocol of a search space: genome -> recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.recipes.recipe import Input, Recipe, Rule
+from search_spaces.spaces.genes import GeneInfo
+from search_spaces.spaces.structure import Structure
+
+G = TypeVar("G")
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A recipe that every campaign evaluates first.
+
+    Attributes:
+        name: what tables call it: a parent's name, `uniform mean` or `default TIES`.
+        recipe: the merge.
+    """
+
+    name: str
+    recipe: Recipe
+
+
+class SearchSpace(Protocol[G]):
+    """A set of recipes that an optimiser can walk through.
+
+    `G` is what the optimiser proposes: for weight spaces a float64 vector of shape (dim,) in [0, 1].
+    """
+
+    def decode(self, genome: G) -> Recipe:
+        """Return the recipe of a genome; total, pure and deterministic: it never raises inside the cube."""
+        ...
+
+    def encode(self, recipe: Recipe) -> G:
+        """Return a genome with decode(encode(r)) == r for every r that decode yields.
+
+        Raises:
+            SpaceError: the recipe is not of this space.
+        """
+        ...
+
+    def landmarks(self) -> list[Landmark]:
+        """Return each parent alone, then the uniform mean and default TIES where layers are merged, in this order."""
+        ...
+
+    def gene_names(self) -> list[GeneInfo]:
+        """Return what each number of a cube vector means; nothing where genomes are no cube vectors."""
+        ...
+
+
+@runtime_checkable
+class CubeSpace(Protocol):
+    """What spaces of cube vectors tell an optimiser, besides being a `SearchSpace`."""
+
+    @property
+    def structure(self) -> Structure:
+        """Return how many genes there are, which of them are choices, and what these govern."""
+        ...
+
+    def start(self) -> NDArray[np.float64]:
+        """Return where a search begins; (dim,) in [0, 1]."""
+        ...
+
+
+def weight_landmarks(
+    parents: Iterable[str], merged: Sequence[str], recipe: Callable[[Sequence[Rule]], Recipe], *, has_base: bool
+) -> list[Landmark]:
+    """Return each parent alone, the uniform mean, and default TIES where there is a base to take task vectors from.
+
+    Default TIES is the paper's setting when there is no validation data: density 0.2, weights and λ 1 (Yadav et al.
+    2023, section 4).
+
+    Args:
+        parents: every checkpoint, the base included.
+        merged: those that are merged.
+        recipe: rules -> the space's recipe.
+        has_base: whether the base is none of the merged.
+    """
+    alone = [Landmark(parent, recipe([Rule("passthrough", (Input(parent),))])) for parent in parents]
+    mean = Rule("linear", tuple(Input(parent, {"weight": 1.0}) for parent in merged), {"normalize": True})
+    landmarks = [*alone, Landmark("uniform mean", recipe([mean]))]
+    if has_base:
+        inputs = tuple(Input(parent, {"weight": 1.0, "density": 0.2}) for parent in merged)
+        ties = Rule("ties", inputs, {"normalize": True, "lambda": 1.0})
+        landmarks.append(Landmark("default TIES", recipe([ties])))
+    return landmarks

@@ -1,1 +1,0 @@
-"""Reading parents, merging their tensors, and writing the result."""

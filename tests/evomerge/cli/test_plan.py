@@ -1,0 +1,56 @@
+"""What `evomerge plan` foretells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evomerge.cli.commands import setup
+from search_spaces.merging.factors import full_bytes
+from search_spaces.parents.checkpoint import Checkpoint
+from search_spaces.recipes.recipe import ParentSource
+from tests.conftest import Family
+from tests.evomerge.conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+
+def squeezed(text: str) -> str:
+    """A table's text without its lines and its gaps, where long cells are one again."""
+    return re.sub(r"[│\s]", "", text)
+
+
+@pytest.mark.parametrize(("limit_gb", "kept_whole"), [("20", True), ("0.00001", False)])
+def test_plan_says_what_the_decompositions_of_all_experts_take_and_where(
+    limit_gb: str,
+    *,
+    kept_whole: bool,
+    evomerge: Command,
+    campaign_file: Callable[..., Path],
+    family: Family,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(setup, "GIB", 2**10)  # the family's are too small to show in GiB
+    monkeypatch.setenv("EVOMERGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EVOMERGE_CACHE_GB", limit_gb)
+    path = campaign_file(space={"operator": ["iso_c", "ties"], "groups": {"layer_blocks": 1}})
+    done = evomerge("plan", path)
+    assert done.code == 0, done.err
+    whole = sum(full_bytes(Checkpoint.open(ParentSource(str(expert)))) for expert in family.experts.values())
+    limit = int(float(limit_gb) * 1e9)
+    assert (whole < limit) == kept_whole
+    expected = f"decompositions about {min(whole, limit) / 2**10:.2f} GiB in {tmp_path / 'cache' / 'factors'}"
+    assert squeezed(expected) in squeezed(done.out)
+
+
+def test_plan_is_silent_about_decompositions_where_no_operator_makes_any(
+    evomerge: Command, campaign_file: Callable[..., Path]
+) -> None:
+    done = evomerge("plan", campaign_file())
+    assert done.code == 0, done.err
+    assert "one candidate" in done.out
+    assert "decompositions" not in done.out

@@ -1,0 +1,212 @@
+"""Completions in every mode, against transformers' generate and one prompt at a time."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fitness.engine.generation.packed_generation import PackedCompletions
+from fitness.engine.generation.padded_generation import padded_completions
+from fitness.engine.generation.prompt_trie import PromptTrie
+from fitness.engine.language_model import Completion
+from fitness.engine.model.memory import Sizes
+from fitness.engine.model.tokenizer import Tokenizer, tokenizer_for
+from fitness.engine.scoring.windows import Prompt
+from fitness.engine.trie import TrieLanguageModel
+from fitness.errors import FitnessError
+from tests.fitness.engine.architectures import CONFIGS, byte_level_tokenizer, tiny_model
+
+HEADER = "Question: how many sheep are there? Answer: seven.\n"
+PROMPTS = [
+    *[Completion(HEADER + f"{question}?", stop, n) for question, stop, n in (
+        ("What", ("\n",), 20), ("What is", (), 9), ("What is the dog", ("e", " the"), 30), ("What", ("s",), 3),
+        ("Where", (), 1), ("", ("er",), 14), ("What is the capital of France", ("France",), 25),
+    )],
+    *[Completion(text, (), n) for text, n in (("a", 12), ("The quick brown fox", 30), ("日本", 8), ("The quick", 17))],
+]  # fmt: skip
+PACKABLE = ("llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "phi3", "gpt_neox", "gpt2", "opt", "mixtral")
+
+
+def engine_tokenizer(model) -> Tokenizer:
+    return tokenizer_for(model.config, byte_level_tokenizer())
+
+
+def generated(model, tokenizer: Tokenizer, request: Completion) -> str:
+    """Return what transformers' generate says, cut at each stop string in turn, as lm-eval cuts it."""
+    ids = torch.tensor([tokenizer.encode(request.prompt)[-(tokenizer.max_length - request.max_new_tokens) :]])
+    output = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=request.max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted(tokenizer.end_ids),
+        pad_token_id=0,
+    )
+    text = tokenizer.decode(output[0, ids.shape[1] :].tolist())
+    for stop in request.stop:
+        text = text.partition(stop)[0]
+    return text
+
+
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_completions_are_those_of_transformers_generate_whatever_the_architecture(architecture):
+    model = tiny_model(architecture, byte_level_tokenizer())
+    tokenizer = engine_tokenizer(model)
+    expected = [generated(model, tokenizer, request) for request in PROMPTS]
+    engine = TrieLanguageModel(tokenizer)
+    assert engine.plan(PROMPTS).answer(model) == expected
+    is_packed = (
+        engine.sizing.mode(model, lambda: pytest.fail("expected the mode that was found on the prompts")) == "packed"
+    )
+    assert is_packed == (architecture in PACKABLE)
+    if is_packed:
+        assert TrieLanguageModel(tokenizer, mode="plain").plan(PROMPTS).answer(model) == expected
+    assert len(set(expected)) > len(PROMPTS) // 2
+
+
+prompts = st.lists(
+    st.builds(
+        Prompt,
+        ids=st.lists(st.integers(4, 7), min_size=1, max_size=20).map(tuple),
+        stop=st.sampled_from([(), ("a",), ("b", "cd")]),
+        max_new_tokens=st.integers(1, 9),
+    ),
+    min_size=1,
+    max_size=12,
+    unique=True,
+)
+
+
+@given(
+    prompts,
+    st.builds(Sizes, tokens=st.integers(1, 60), reads=st.integers(1, 9), kept=st.integers(1, 2**16)),
+    st.integers(0, 12),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_packed_completions_depend_on_nothing_but_their_prompt(model, tokenizer, prompts, sizes, border):
+    blocks = [prompts[:border], prompts[border:]]
+    alone = [[text for p in block for text in padded_completions(model, [p], sizes, tokenizer)] for block in blocks]
+    assert list(PackedCompletions(model, PromptTrie(blocks), sizes, tokenizer)) == alone
+    assert [padded_completions(model, block, sizes, tokenizer) for block in blocks] == alone
+
+
+def test_completions_of_several_headers_at_once_are_those_of_each_header(model, tokenizer):
+    headers = [letter * 60 for letter in "abcd"]
+    requests = [Completion(h + f" question {i}", (), 5 + 4 * i) for i in range(4) for h in headers]
+    random.Random(0).shuffle(requests)
+    expected = [TrieLanguageModel(tokenizer, mode="plain").plan([r]).answer(model)[0] for r in requests]
+    assert TrieLanguageModel(tokenizer, mode="packed").plan(requests).answer(model) == expected
+    assert len(set(expected)) > len(requests) // 2
+
+
+class Passes:
+    """Counts what goes through a model.
+
+    Attributes:
+        tokens: of each forward pass.
+        logits: of each forward pass, how many positions had any.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.tokens: list[int] = []
+        self.logits: list[int] = []
+        self._hooks = [
+            model.register_forward_pre_hook(lambda _, inputs: self.tokens.append(inputs[0].numel())),
+            model.get_output_embeddings().register_forward_hook(
+                lambda _, __, output: self.logits.append(output.shape[:-1].numel())
+            ),
+        ]
+
+    def __enter__(self) -> Passes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def test_what_prompts_share_is_run_once_and_only_live_completions_have_logits(model, tokenizer):
+    tokenizer = Tokenizer(tokenizer.pretrained, max_length=128, end_ids=frozenset())  # no completion ends early
+    requests = [Completion("a header that all share " + end, (), 6) for end in ("one", "two", "three", "one?")]
+    plan = TrieLanguageModel(tokenizer, mode="packed", sizes=Sizes(100, 100)).plan(requests)
+    with Passes(model) as passes:
+        plan.answer(model)
+    prompt_nodes = len("a header that all share ") + len("one") + len("two"[1:]) + len("hree")
+    # All but the last token of "three", "two" and "one?" is run once; each completion then runs six tokens.
+    assert sum(passes.tokens) == prompt_nodes - 1 + 4 * 6
+    assert sum(passes.logits) == 4 * 6
+
+
+def test_a_completion_that_ends_leaves_its_slot_to_the_next_prompt_at_once(model, tokenizer):
+    tokenizer = Tokenizer(tokenizer.pretrained, max_length=128, end_ids=frozenset())
+    requests = [Completion("x", (), 12), *(Completion(letter, (), 3) for letter in "abcd")]
+    with Passes(model) as passes:
+        TrieLanguageModel(tokenizer, mode="packed", sizes=Sizes(100, 2)).plan(requests).answer(model)
+    # The first pass shows what a token takes; from then on both slots are in use.
+    assert passes.logits == [1, *[2] * 11, 1]
+
+
+def test_a_block_runs_what_it_needs_and_no_earlier_one_has_run(model, tokenizer):
+    header = "a header that all of them share "
+    requests = [Completion(header + letter, (), 2) for letter in "abcd"]
+    engine = TrieLanguageModel(tokenizer, mode="packed", sizes=Sizes(100, 100))
+    blocks = engine.plan(requests, [2, 4]).answer_in_blocks(model)
+    with Passes(model) as passes:
+        first = next(blocks)
+    assert sum(passes.tokens) <= len(header) + 2 * 2
+    with Passes(model) as passes:
+        (second,) = blocks
+    assert sum(passes.tokens) <= 2 * 2
+    assert first + second == TrieLanguageModel(tokenizer, mode="plain").plan(requests).answer(model)
+
+
+def test_what_no_prompt_needs_any_more_is_forgotten(model, tokenizer):
+    texts = [["abcd", "abce", "abcd more"], ["abx", "efg", "efg longer"], ["efgh", "ij"]]
+    blocks = [[Prompt(tuple(tokenizer.encode(text)), (), 5) for text in block] for block in texts]
+    completions = PackedCompletions(model, PromptTrie(blocks), Sizes(30, 4), tokenizer)
+    depths = []
+    for _ in completions:
+        depths.append(sorted(PromptTrie(blocks).trie.depths[completions.trunk.nodes].tolist()))
+    assert depths == [[0, 1], [0, 1, 2], []]  # "ab", "efg"
+
+
+def test_keys_and_values_that_are_kept_stay_within_the_budget(model, tokenizer):
+    tokenizer = Tokenizer(tokenizer.pretrained, max_length=128, end_ids=frozenset())
+    bytes_per_token = 2 * 2 * 2 * 8 * 4  # layers, keys and values, heads, their size, float32
+    sizes = Sizes(20, 20, kept=bytes_per_token * (20 + 3 * 10))  # a pass's tokens, and three slots of ten
+    requests = [Completion(letter, (), 10) for letter in "abcdefg"]
+    with Passes(model) as passes:
+        TrieLanguageModel(tokenizer, mode="packed", sizes=sizes).plan(requests).answer(model)
+    assert max(passes.logits) == 3
+
+
+def test_where_memory_runs_out_passes_become_smaller_and_stay_so(model, tokenizer):
+    requests = [Completion(f"header {i}", (), 4) for i in range(30)]
+    expected = TrieLanguageModel(tokenizer, mode="packed").plan(requests).answer(model)
+    failures = []
+
+    def crowded(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        if inputs[0].numel() > 17:
+            failures.append(inputs[0].numel())
+            raise torch.OutOfMemoryError("out of memory")
+
+    plan = TrieLanguageModel(tokenizer, mode="packed", sizes=Sizes(64, 64)).plan(requests)
+    with model.register_forward_pre_hook(crowded):
+        assert plan.answer(model) == expected
+        n_failures = len(failures)
+        assert n_failures > 0
+        assert plan.answer(model) == expected
+        assert len(failures) == n_failures
+
+
+def test_a_completion_for_which_there_is_no_memory_is_an_error(model, tokenizer):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    plan = TrieLanguageModel(tokenizer, mode="packed", sizes=Sizes(4, 4)).plan([Completion("a", (), 2)])
+    with model.register_forward_pre_hook(full), pytest.raises(FitnessError, match="does not fit in memory"):
+        plan.answer(model)

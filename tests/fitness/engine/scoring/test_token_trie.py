@@ -1,0 +1,101 @@
+"""Tries of token sequences, and the order and pieces in which they are run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fitness.engine.scoring.packing import chunks, run_order
+from fitness.engine.scoring.token_trie import TokenTrie, build_trie
+
+Sequences = list[list[int]]
+sequences = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=12)
+
+
+def trie_of(sequences: Sequences) -> tuple[TokenTrie, list[list[int]]]:
+    arrays = [np.array(ids, dtype=np.int64) for ids in sequences]
+    trie, paths = build_trie(arrays, [np.arange(len(ids)) for ids in sequences])
+    return trie, [path.tolist() for path in paths]
+
+
+@given(sequences)
+def test_a_trie_has_one_node_per_different_prefix(sequences: Sequences):
+    trie, paths = trie_of(sequences)
+    prefixes = {tuple(ids[: n + 1]) for ids in sequences for n in range(len(ids))}
+    assert len(trie) == len(prefixes)
+    prefix_of = {
+        node: tuple(ids[: n + 1]) for ids, path in zip(sequences, paths, strict=True) for n, node in enumerate(path)
+    }
+    assert set(prefix_of.values()) == prefixes
+    for node, prefix in prefix_of.items():
+        assert trie.tokens[node] == prefix[-1]
+        assert trie.depths[node] == len(prefix) - 1
+        assert trie.parents[node] == next((n for n, p in prefix_of.items() if p == prefix[:-1]), -1)
+
+
+@given(sequences)
+def test_a_node_sees_itself_and_its_ancestors_and_nothing_else(sequences: Sequences):
+    trie, paths = trie_of(sequences)
+    nodes = np.arange(len(trie))
+    expected = np.zeros((len(trie), len(trie)), dtype=bool)
+    for path in paths:
+        for i, node in enumerate(path):
+            expected[node, path[: i + 1]] = True
+    assert (trie.sees(nodes, nodes) == expected).all()
+
+
+@given(sequences, st.randoms(use_true_random=False))
+def test_highest_is_the_maximum_over_a_subtree(sequences: Sequences, random):
+    trie, _ = trie_of(sequences)
+    values = np.array([random.randrange(100) for _ in range(len(trie))])
+    expected = [values[node : trie.ends[node]].max() for node in range(len(trie))]
+    assert trie.highest(values).tolist() == expected
+
+
+@given(sequences, st.integers(1, 5), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_every_chunk_finds_the_keys_of_all_ancestors_and_keeps_none_for_nothing(sequences, size, n_blocks, random):
+    trie, paths = trie_of(sequences)
+    first_block = np.full(len(trie), n_blocks)
+    for path in paths:
+        first_block[path] = np.minimum(first_block[path], random.randrange(n_blocks))
+    order, ends = run_order(first_block, n_blocks=n_blocks)
+    cut = chunks(trie, order, ends, size=size)
+    assert np.concatenate([chunk.nodes for chunk in cut]).tolist() == order.tolist()
+    assert set(ends) - {0} <= {chunk.stop for chunk in cut}
+    kept: set[int] = set()
+    for i, chunk in enumerate(cut):
+        assert len(chunk.nodes) <= size
+        assert set(chunk.context.tolist()) == kept
+        at_hand = np.concatenate([chunk.context, chunk.nodes])
+        for block in chunk.query_blocks(trie, 2, 3):
+            for row, node in enumerate(chunk.nodes[block.start : block.stop]):
+                ancestors = np.flatnonzero(trie.sees(np.array([node]), np.arange(len(trie)))[0])
+                seen = at_hand[block.keys[block.seen[row]]]
+                assert sorted(seen.tolist()) == ancestors.tolist()
+                distances = trie.depths[node] - trie.depths[seen]
+                assert block.distances[row][block.seen[row]].tolist() == distances.tolist()
+        kept = set(at_hand[chunk.keep].tolist())
+        later = {int(node) for other in cut[i + 1 :] for node in other.nodes}
+        for node in kept:
+            assert later & set(range(node, int(trie.ends[node])))
+
+
+def test_the_chunks_of_a_block_have_equal_sizes():
+    trie, _ = trie_of([list(range(11))])
+    order, ends = run_order(np.zeros(11, dtype=np.int64), n_blocks=1)
+    assert [len(chunk.nodes) for chunk in chunks(trie, order, ends, size=5)] == [4, 4, 3]
+
+
+def test_no_sequences_make_an_empty_trie():
+    trie, nodes = build_trie([], [])
+    assert len(trie) == 0
+    assert nodes == []
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_equal_sequences_are_there_once(n: int):
+    trie, paths = trie_of([[5, 6, 7]] * n)
+    assert len(trie) == 3
+    assert paths == [[0, 1, 2]] * n
