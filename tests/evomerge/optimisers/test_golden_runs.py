@@ -47,9 +47,17 @@ OPTIMISERS: dict[str, Callable[[], Any]] = {
 
 
 def here() -> dict[str, str]:
-    """Return what the last bit of a float may depend on."""
+    """Return what the last bit of a float may depend on: libraries, and what this processor makes of a calculation."""
     versions = {library: version(library) for library in ("numpy", "scipy", "cma", "pymoo")}
-    return {"machine": platform.machine(), "system": platform.system(), **versions}
+    return {"machine": platform.machine(), "system": platform.system(), **versions, "arithmetic": arithmetic()}
+
+
+def arithmetic() -> str:
+    """Return a digest of functions whose last bits differ between processors (numpy and BLAS choose code by them)."""
+    numbers = np.random.default_rng(0).standard_normal((24, 24))
+    results = [np.exp(numbers), np.sin(numbers), np.log(np.abs(numbers)), np.abs(numbers) ** 0.3, numbers @ numbers]
+    results += np.linalg.eigh(numbers @ numbers.T)
+    return hashlib.sha256(b"".join(np.ascontiguousarray(result).tobytes() for result in results)).hexdigest()[:16]
 
 
 def run(name: str) -> dict[str, Any]:
