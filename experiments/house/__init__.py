@@ -1,0 +1,1 @@
+"""The size and shape of the source: lines, circles of imports, faces."""
