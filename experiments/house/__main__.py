@@ -1,4 +1,4 @@
-"""Print the size and shape of the source: files, lines, code lines, circles, modules reachable from faces, public names.
+"""Print the size and shape of the source: files, lines, code lines, circles, what faces show and lead to.
 
     python -m experiments.house [ROOT]
 

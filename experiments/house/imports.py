@@ -60,10 +60,10 @@ class Sources:
         """Return what a face shows: its `__all__`, else what it imports and defines."""
         body = self.trees[face].body
         for node in body:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if _assigned(node) else []
-            if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-                return tuple(ast.literal_eval(node.value))  # type: ignore[attr-defined]
-        names = [alias.asname or alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                return tuple(ast.literal_eval(node.value))
+        imported = [alias for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
+        names = [alias.asname or alias.name for alias in imported]
         names += [node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
         return tuple(name for name in names if not name.startswith("_") and name != "annotations")
 
@@ -76,10 +76,6 @@ class Sources:
             elif isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
         return found & self.files.keys()
-
-
-def _assigned(node: ast.stmt) -> bool:
-    return isinstance(node, ast.AnnAssign) and node.value is not None
 
 
 def circles(graph: Graph) -> list[list[str]]:

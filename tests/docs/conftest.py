@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import make_family
 
 CAMPAIGN = """\
+name: my-merge
 base: ./base
 parents: [./arithmetic, ./words]
 objectives:

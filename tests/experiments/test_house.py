@@ -55,8 +55,9 @@ def test_a_circle_is_named_once_with_all_who_are_in_it() -> None:
 
 
 def test_docstrings_comments_and_blank_lines_are_no_code() -> None:
-    text = '"""One.\n\nTwo."""\n\n# three\nX = """\na\n"""  # four\n\n\ndef f():\n    """Five."""\n    return (\n        X\n    )\n'
-    assert n_code_lines(text) == 3 + 1 + 3
+    prose = '"""One.\n\nTwo."""\n\n# three\n'
+    code = 'X = """\na\n"""  # four\n\n\ndef f():\n    """Five."""\n    return (\n        X\n    )\n'
+    assert n_code_lines(prose + code) == 3 + 1 + 3
 
 
 def test_our_own_source_can_be_measured() -> None:
