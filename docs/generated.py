@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Schema = Mapping[str, Any]
+_ALONE = "; or a kind's name alone"
 _CAMPAIGN_HEAD = """\
 # The campaign file
 
@@ -61,7 +62,7 @@ def _sections(schema: Schema) -> Iterator[tuple[str, Schema]]:
     seen = set()
 
     def below(part: Any) -> Iterator[tuple[str, Schema]]:
-        for name in re.findall(r'"#/\$defs/(\w+)"', json.dumps(part)):
+        for name in re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(part)):
             section = schema["$defs"][name]
             if name not in seen and "properties" in section:
                 seen.add(name)
@@ -73,7 +74,9 @@ def _sections(schema: Schema) -> Iterator[tuple[str, Schema]]:
 
 def _title(name: str, section: Schema) -> str:
     kind = section["properties"].get("kind", {})
-    words = re.sub(r"(?<!^)(?=[A-Z])", " ", name.removesuffix("Config")).lower()
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", re.sub("^_|Config$|Options$", "", name)).lower()
+    if words == "outside":
+        return "A kind of another package"
     return f"`kind: {kind['const']}`" if "const" in kind else words.capitalize()
 
 
@@ -107,6 +110,10 @@ def _kind(value: Schema, anchors: Mapping[str, str]) -> str:  # noqa: PLR0911 --
         return f"[{_link_text(anchors[name])}](#{anchors[name]})" if name in anchors else "any value"
     if "anyOf" in value or "oneOf" in value:
         choices = [one for one in value.get("anyOf", value.get("oneOf", ())) if one.get("type") != "null"]
+        sections = [one for one in choices if "$ref" in one or "oneOf" in one]
+        if len(sections) > 1 or any("oneOf" in one for one in sections):  # beside sections: a kind's name alone
+            kinds = [_kind(one, anchors).removesuffix(_ALONE) for one in sections]
+            return " or ".join(kinds) + _ALONE
         kinds = [_kind(one, anchors) for one in choices]
         if len(kinds) == 2 and kinds[1] == f"list of {kinds[0]}":
             return f"{kinds[0]}; or a list"
@@ -128,7 +135,7 @@ def _kind(value: Schema, anchors: Mapping[str, str]) -> str:  # noqa: PLR0911 --
 
 
 def _link_text(anchor: str) -> str:
-    return anchor.replace("kind-", "").replace("-", " ")
+    return anchor.removeprefix("kind-").replace("-", " ").replace("a kind of", "one of")
 
 
 def _bounds(value: Schema) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,13 @@ class Sources:
         return self.files[module].name == "__init__.py"
 
     def imports(self) -> Graph:
-        """Return module -> the modules that it imports, wherever in the file, for type checking as well."""
-        return {name: frozenset(self._imported(tree) - {name}) for name, tree in self.trees.items()}
+        """Return module -> the modules that it imports, wherever in the file, for type checking as well.
+
+        A module's own package is left out: Python imports it before the module, whatever stands there.
+        """
+        return {
+            name: frozenset(self._imported(tree) - {name, name.partition(".")[0]}) for name, tree in self.trees.items()
+        }
 
     def rooms(self, imports: Graph) -> Graph:
         """Return room -> the rooms that its modules import.
@@ -57,15 +63,20 @@ class Sources:
         return ".".join(module.split(".")[:2])
 
     def public_names(self, face: str) -> tuple[str, ...]:
-        """Return what a face shows: its `__all__`, else what it imports and defines."""
+        """Return what a face shows: its `__all__`, else what it defines and imports of these packages.
+
+        Imports for type checking count: a face that imports its names when they are first used lists them there.
+        """
         body = self.trees[face].body
         for node in body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-                return tuple(ast.literal_eval(node.value))
-        imported = [alias for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
-        names = [alias.asname or alias.name for alias in imported]
-        names += [node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-        return tuple(name for name in names if not name.startswith("_") and name != "annotations")
+                with contextlib.suppress(ValueError):  # it is computed
+                    return tuple(ast.literal_eval(node.value))
+        names = [node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+        for node in [*body, *(inner for node in body if isinstance(node, ast.If) for inner in node.body)]:
+            if isinstance(node, ast.ImportFrom) and self._imported(node):
+                names += [alias.asname or alias.name for alias in node.names]
+        return tuple(name for name in names if not name.startswith("_"))
 
     def _imported(self, tree: ast.AST) -> set[str]:
         found = set()
