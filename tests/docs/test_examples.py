@@ -27,14 +27,14 @@ def run_python(block: Block, namespace: dict[str, object]) -> None:
 
 def check_yaml(block: Block, folder: Path) -> None:
     """Read a recipe of mergekit, or a campaign file, or a part of one."""
-    from evomerge.config import load_campaign, resolved
+    from evomerge.config import load_campaign
 
     found = yaml.safe_load(block.text)
     if "merge_method" in found:
         return
     file = folder / "checked.yaml"
     file.write_text(yaml.safe_dump({**yaml.safe_load(CAMPAIGN), **found}))
-    resolved(load_campaign(file), folder)
+    load_campaign(file)
 
 
 def run_block(block: Block, namespace: dict[str, object], folder: Path, command: Callable[[str], int]) -> None:
