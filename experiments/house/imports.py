@@ -73,7 +73,7 @@ class Sources:
                 with contextlib.suppress(ValueError):  # it is computed
                     return tuple(ast.literal_eval(node.value))
         names = [node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-        for node in [*body, *(inner for node in body if isinstance(node, ast.If) for inner in node.body)]:
+        for node in [*body, *(inner for part in body if isinstance(part, ast.If) for inner in part.body)]:
             if isinstance(node, ast.ImportFrom) and self._imported(node):
                 names += [alias.asname or alias.name for alias in node.names]
         return tuple(name for name in names if not name.startswith("_"))
