@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import evomerge
 from evomerge import plugins
 from evomerge.api.doctor import versions
 from evomerge.api.events import Callback, tell_all
@@ -30,6 +29,7 @@ from evomerge.config import CampaignConfig, dump_campaign
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
+from evomerge.version import __version__
 from evomerge.workers.protocol import WorkerPool
 
 _LOG = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Session:
         campaign, archive = self.campaign, self.archive
         name, n_before = self.parts.config.name, archive.n_candidates
         archive.note(ENDING, "")  # until it ends
-        _LOG.info("evomerge %s: %s, %d candidates so far", evomerge.__version__, name, n_before)
+        _LOG.info("evomerge %s: %s, %d candidates so far", __version__, name, n_before)
         with _draining(campaign.drain, self.say):
             ending = campaign.run()
         archive.note(ENDING, ending)

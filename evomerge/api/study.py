@@ -31,7 +31,12 @@ class Study:
 
     >>> import evomerge as em
     >>> with em.Study(
-    ...     ["./arithmetic", "./words"], ["words.jsonl"], base="./base", optimiser="random", run_dir="runs/by-hand"
+    ...     parents=["./arithmetic", "./words"],
+    ...     base="./base",
+    ...     objectives=["words.jsonl"],
+    ...     space=em.spaces.Weights("task_arithmetic", layer_blocks=1),
+    ...     optimiser="random",
+    ...     run_dir="runs/by-hand",
     ... ) as study:
     ...     for _ in range(5):
     ...         candidate = study.ask()

@@ -16,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import evomerge
 from evomerge.archive import codec
 from evomerge.archive.file import SCHEMA_VERSION, TABLES, ArchiveError, check_schema, connect
 from evomerge.archive.records import Asked, Record, Told
 from evomerge.candidate import Candidate, Done, Failure
+from evomerge.version import __version__
 from fitness.scores import Estimate, ItemScores, Split
 
 _CANDIDATES = "SELECT number, recipe, label, proposal, genome FROM candidates"
@@ -57,7 +57,7 @@ class Archive:
         with archive.transaction() as connection:
             for statement in TABLES:
                 connection.execute(statement)
-            rows = {"schema_version": str(SCHEMA_VERSION), "campaign": campaign, "evomerge": evomerge.__version__}
+            rows = {"schema_version": str(SCHEMA_VERSION), "campaign": campaign, "evomerge": __version__}
             connection.executemany("INSERT INTO campaign VALUES (?, ?)", rows.items())
         archive.close()
         unfinished.rename(path)

@@ -36,7 +36,7 @@ G = TypeVar("G")
 __all__ = ["Campaign", "CampaignError", "Ending", "SearchInterruptedError"]
 
 
-class SearchInterruptedError(EvomergeError, RuntimeError):
+class SearchInterruptedError(EvomergeError):
     """The user stopped the search; everything told is in the archive."""
 
 

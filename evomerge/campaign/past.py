@@ -19,7 +19,7 @@ MAX_FAILURES_IN_A_ROW = 5
 _LOG = logging.getLogger(__name__)
 
 
-class CampaignError(EvomergeError, RuntimeError):
+class CampaignError(EvomergeError):
     """The search cannot go on; everything told before is in the archive."""
 
 

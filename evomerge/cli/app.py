@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-import evomerge
+from evomerge.version import __version__
 
 app = typer.Typer(
     name="evomerge",
@@ -41,7 +41,7 @@ Optimiser = Annotated[
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"evomerge {evomerge.__version__}")
+        typer.echo(f"evomerge {__version__}")
         raise typer.Exit
 
 
