@@ -166,7 +166,12 @@ def command_line_reference() -> str:
             if parameter.name == "help":
                 continue
             is_option = parameter.param_type_name == "option"
-            called = ", ".join(parameter.opts) if is_option else str(parameter.metavar or parameter.name).upper()
+            named = (
+                [*parameter.opts, parameter.metavar or ""]
+                if is_option
+                else [parameter.metavar or parameter.name.upper()]
+            )
+            called = " ".join(filter(None, named))
             meaning = (getattr(parameter, "help", None) or "").replace("|", "\\|")
             default = parameter.default if is_option and parameter.default not in (None, False, ()) else ""
             rows.append(f"| `{called}` | {meaning} | {f'`{default}`' if default != '' else ''} |")

@@ -64,6 +64,7 @@ class CampaignConfig(BaseModel):
     """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
     the base's tokens and all the others'."""
     space: SpaceSection = Field(default_factory=Weights, validate_default=True)
+    """What can be built of the parents."""
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])
     """What to be good at; all are maximised."""
     prompts: PromptsConfig = PromptsConfig()

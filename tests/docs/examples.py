@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,10 @@ def blocks(page: Path) -> list[Block]:
     return [block for block in found if block.language in RUN]
 
 
+# An indented block of Python in a docstring.
+_LITERAL = re.compile(r"^ {4}(?:import|from) evomerge.*\n(?:(?: {4}.*)?\n)*", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Docstring:
     """A docstring of something public.
@@ -69,15 +74,20 @@ class Docstring:
     line: int
     text: str
 
+    @property
+    def literal(self) -> str:
+        """The Python that stands indented in it, as code."""
+        return "".join(textwrap.dedent(block) for block in _LITERAL.findall(f"{self.text}\n"))
+
 
 def docstrings_with_examples() -> Iterator[Docstring]:
-    """Yield the public docstrings that have an example, as a doctest or as a fenced block; nothing is imported."""
+    """Yield the public docstrings that have an example, as a doctest or indented; nothing is imported."""
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
             module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             for name, node in _public(ast.parse(file.read_text(encoding="utf-8")), module):
                 text = ast.get_docstring(node) or ""
-                if ">>>" in text or "```python" in text:
+                if ">>>" in text or _LITERAL.search(text):
                     yield Docstring(name, module, file, getattr(node, "lineno", 1), text)
 
 

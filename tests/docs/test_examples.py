@@ -69,6 +69,7 @@ def test_the_examples_of_a_docstring_run_and_print_what_they_say(docstring: Docs
     report: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)
     assert not report, "".join(report)
+    exec(compile(docstring.literal, docstring.name, "exec"), {"__name__": "example"})
 
 
 def test_few_examples_are_not_run_and_each_says_why() -> None:
