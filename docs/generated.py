@@ -20,14 +20,16 @@ One search, from its inputs to its export, as YAML. `evomerge init` writes a com
 and says what it means for your models. With the line `# yaml-language-server: $schema=...` that `init` writes on top,
 editors complete and check keys. Every key below can also be given on the command line, as in
 `evomerge run campaign.yaml --set budget.evaluations=400`, and to [`evomerge.search`](python.md) as an argument.
+`optimizer` is read as `optimiser`.
 
 This page is made of the classes that read the file.
 """
 _COMMANDS_HEAD = """\
 # The command line
 
-`evomerge COMMAND --help` says the same. Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or
-campaign file, with every error at once. What `--json` prints is for programs.
+`evomerge COMMAND --help` says the same; `evomerge --version` prints the version, `evomerge --install-completion`
+lets the shell complete commands and options. Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong
+usage or campaign file, with every error at once. What `--json` prints is for programs.
 
 This page is made of the commands.
 """
