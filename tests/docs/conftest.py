@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import make_family
+from tests.search_spaces.parents.adapters import save_adapter
 
 CAMPAIGN = """\
 name: my-merge
@@ -44,11 +46,14 @@ def write_tasks(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read-only: base, arithmetic, words, words.jsonl, numbers.jsonl, campaign.yaml, merge.yml, runs/mine."""
+    """Three models, adapters/, words.jsonl, numbers.jsonl, campaign.yaml, merge.yml, runs/mine."""
     import evomerge as em
 
     folder = tmp_path_factory.mktemp("examples")
     make_family(folder, ("arithmetic", "words"), layers=6)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's
+        for seed, name in enumerate(("arithmetic", "words", "codes")):
+            save_adapter(folder / "base", folder / "adapters" / name, seed=seed)
     write_tasks(folder)
     (folder / "campaign.yaml").write_text(CAMPAIGN)
     (folder / "merge.yml").write_text(MERGE)
