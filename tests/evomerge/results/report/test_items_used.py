@@ -86,7 +86,7 @@ def test_items_and_stops_are_drawn_where_candidates_were_stopped(raced: Archive,
     assert names[1:] == [
         "behind a rival, with confidence (1)",
         "cannot catch up with a rival (1)",
-        "left behind at a rung (1)",
+        "left behind by a halving (1)",
     ]
     assert all(name in page for name in names)
     assert "1.5 times as many" in page
