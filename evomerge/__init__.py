@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from evomerge import errors as errors
     from evomerge import optimisers as optimisers
     from evomerge import spaces as spaces
-    from evomerge.api import events as events
-    from evomerge.api.events import Noted as Noted
+    from evomerge.api.doctor import doctor as doctor
     from evomerge.api.merging import Merged as Merged
     from evomerge.api.merging import merge as merge
     from evomerge.api.merging import read_recipe as read_recipe
@@ -35,17 +34,16 @@ if TYPE_CHECKING:
     from evomerge.api.scoring import Evaluated as Evaluated
     from evomerge.api.scoring import evaluate as evaluate
     from evomerge.api.search import search as search
-    from evomerge.api.starting import doctor as doctor
-    from evomerge.api.starting import init as init
-    from evomerge.api.starting import template as template
     from evomerge.api.study import Study as Study
     from evomerge.api.tables import Candidates as Candidates
     from evomerge.api.tables import Front as Front
     from evomerge.api.tables import Items as Items
     from evomerge.api.verifying import VerificationReport as VerificationReport
+    from evomerge.campaign import events as events
     from evomerge.campaign.events import CandidateAsked as CandidateAsked
     from evomerge.campaign.events import CandidateFailed as CandidateFailed
     from evomerge.campaign.events import CandidateTold as CandidateTold
+    from evomerge.campaign.events import Noted as Noted
     from evomerge.campaign.events import SearchEnded as SearchEnded
     from evomerge.candidate import Candidate as Candidate
     from evomerge.candidate import Evaluation as Evaluation
@@ -53,6 +51,8 @@ if TYPE_CHECKING:
     from evomerge.candidate import Scored as Scored
     from evomerge.config import CampaignConfig as CampaignConfig
     from evomerge.config import ConfigError as ConfigError
+    from evomerge.config.template import init as init
+    from evomerge.config.template import template as template
     from evomerge.errors import EvomergeError as EvomergeError
     from evomerge.optimisers.niches.module_evolution import ModuleEvolution as ModuleEvolution
     from fitness.scores import Estimate as Estimate
@@ -64,20 +64,20 @@ if TYPE_CHECKING:
     from search_spaces.recipes.recipe import Where as Where
 
 _FACE = {
-    "evomerge.api.events": ("Noted",),
+    "evomerge.api.doctor": ("doctor",),
     "evomerge.api.merging": ("Merged", "merge", "read_recipe"),
     "evomerge.api.planning": ("Plan", "plan"),
     "evomerge.api.reducing": ("ReductionReport", "reduce"),
     "evomerge.api.run": ("Run", "load"),
     "evomerge.api.scoring": ("Evaluated", "evaluate"),
     "evomerge.api.search": ("search",),
-    "evomerge.api.starting": ("doctor", "init", "template"),
     "evomerge.api.study": ("Study",),
     "evomerge.api.tables": ("Candidates", "Front", "Items"),
     "evomerge.api.verifying": ("VerificationReport",),
-    "evomerge.campaign.events": ("CandidateAsked", "CandidateFailed", "CandidateTold", "SearchEnded"),
+    "evomerge.campaign.events": ("CandidateAsked", "CandidateFailed", "CandidateTold", "Noted", "SearchEnded"),
     "evomerge.candidate": ("Candidate", "Evaluation", "Failure", "Scored"),
     "evomerge.config": ("CampaignConfig", "ConfigError"),
+    "evomerge.config.template": ("init", "template"),
     "evomerge.errors": ("EvomergeError",),
     "evomerge.optimisers.niches.module_evolution": ("ModuleEvolution",),
     "fitness.scores": ("Estimate", "ItemScores"),
@@ -91,7 +91,7 @@ __all__ = [*sorted(_MODULE_OF), *_ROOMS, "events"]  # noqa: PLE0604
 
 def __getattr__(name: str) -> Any:
     if name == "events":
-        return importlib.import_module("evomerge.api.events")
+        return importlib.import_module("evomerge.campaign.events")
     if name in _ROOMS:
         return importlib.import_module(f"evomerge.{name}")
     if name not in _MODULE_OF:

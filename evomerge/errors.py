@@ -35,11 +35,7 @@ def is_installed(library: str) -> bool:
 
 
 def require(library: str, extra: str) -> None:
-    """Do nothing if a library of an extra is installed.
-
-    Raises:
-        MissingExtraError: it is not; one sentence with the pip command.
-    """
+    """Raise a MissingExtraError, one sentence with the pip command, unless a library of an extra is installed."""
     if not is_installed(library):
         raise MissingExtraError(f"{library} is not installed and this needs it: pip install 'evomerge[{extra}]'")
 

@@ -77,11 +77,7 @@ class Kinds(Generic[S]):
         return tuple(name for name in self.built_in if name != RECORDED)
 
     def named(self, kind: str) -> type[S]:
-        """Return the section class of a kind.
-
-        Raises:
-            PluginError: there is none, or what is there is neither a class nor a function.
-        """
+        """Return the section class of a kind; raises a PluginError where there is none."""
         found = load_plugin(self.group, self.built_in.get(kind, kind), self.names)
         if isinstance(found, type) and issubclass(found, self.section):
             return found
@@ -90,11 +86,7 @@ class Kinds(Generic[S]):
         return self.outside(kind, found)
 
     def read(self, value: object, info: ValidationInfo) -> S:
-        """Return the section that a campaign file has.
-
-        Raises:
-            ValidationError: everything that is wrong with it.
-        """
+        """Return the section that a campaign file has."""
         if isinstance(value, self.section):
             return value
         if isinstance(value, str):
@@ -121,11 +113,7 @@ class Kinds(Generic[S]):
 
 
 def checked(section: type[S], given: Mapping[str, Any], context: Any = None) -> S:
-    """Return a validated section.
-
-    Raises:
-        ValidationError: everything that is wrong, in our words.
-    """
+    """Return a validated section; everything that is wrong is told in our words."""
     try:
         return section.model_validate(given, context=context)
     except ValidationError as error:
@@ -183,7 +171,6 @@ def _type_of(parameter: inspect.Parameter, factory: Callable[..., Any]) -> Any:
 
 
 def _in_files(default: object) -> bool:
-    """Return whether a campaign file could hold a default, or has to give the value."""
     if default is inspect.Parameter.empty:
         return True
     try:

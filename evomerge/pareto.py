@@ -32,17 +32,8 @@ def front(values: ArrayLike) -> NDArray[np.intp]:
 def constrained_front(values: ArrayLike, violations: ArrayLike) -> NDArray[np.intp]:
     """Return which feasible points no other feasible point dominates.
 
-    Where no point is feasible, the front of those that violate least is returned.
-
-    Args:
-        values: (n, m), higher is better, finite; n >= 0, m >= 1.
-        violations: (n,), at least 0; 0 is feasible.
-
-    Returns:
-        (n_front,) indices into `values`, ascending.
-
-    Raises:
-        ValueError: see `front`.
+    Where no point is feasible, the front of those that violate least is returned. Violations are (n,), at least 0; all
+    else is as in `front`.
     """
     points, violations = _checked(values), np.asarray(violations, dtype=np.float64)
     least = np.flatnonzero(violations <= violations.min(initial=np.inf))
@@ -65,9 +56,6 @@ def knee(values: ArrayLike) -> int:
 
     Returns:
         An index into `values`.
-
-    Raises:
-        ValueError: there is no point, the shape is wrong or a value is not finite.
     """
     points = _checked(values)
     if len(points) == 0:

@@ -21,13 +21,7 @@ from evomerge.wording import did_you_mean, in_words
 
 
 class PluginError(EvomergeError, ValueError):
-    """A name that leads to nothing that can be used.
-
-    Attributes:
-        expected: what would be right.
-        found: what is there.
-        hint: what to do.
-    """
+    """A name that leads to nothing that can be used: what was expected and found, and what to do."""
 
     exit_code = 2
 
@@ -37,15 +31,9 @@ class PluginError(EvomergeError, ValueError):
 
 
 def load_plugin(group: str, name: str, known: Collection[str] = ()) -> Any:
-    """Return what a name stands for.
+    """Return what a name stands for: an entry point of a group, as `evomerge.optimisers`, or a `module:attribute`.
 
-    Args:
-        group: of entry points, as `evomerge.optimisers`.
-        name: of an entry point of the group, or `module:attribute`.
-        known: names that are evomerge's own, for the message.
-
-    Raises:
-        PluginError: there is none of that name, or it cannot be imported.
+    `known` are names of evomerge's own, for the message of the PluginError where there is none of that name.
     """
     if ":" in name:
         return _imported(name)
@@ -62,11 +50,7 @@ def plugin_paths(group: str) -> dict[str, str]:
 
 
 def callbacks() -> tuple[Callable[..., object], ...]:
-    """Return the callbacks that installed packages bring, in the order of their names.
-
-    Raises:
-        PluginError: one cannot be imported.
-    """
+    """Return the callbacks that installed packages bring, in the order of their names."""
     return tuple(_imported(path) for path in plugin_paths("evomerge.callbacks").values())
 
 

@@ -21,11 +21,7 @@ def stream(root: int, *names: str) -> np.random.Generator:
 
 
 def stream_seed(root: int, *names: str) -> int:
-    """Return the seed named by `names` under a root seed, in [0, 2^63), for libraries that want a number.
-
-    Raises:
-        ValueError: the root is negative.
-    """
+    """Return the seed named by `names` under a root seed, in [0, 2^63), for libraries that want a number."""
     (word,) = _sequence(root, names).generate_state(1, np.uint64)
     return int(word >> np.uint64(1))
 

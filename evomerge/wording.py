@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from evomerge.errors import did_you_mean
+
+__all__ = ["MISMATCH", "did_you_mean", "in_our_words", "in_words", "mismatch", "refuse", "told"]
 
 MISMATCH = "campaign_mismatch"
 _TYPES = {
@@ -50,12 +53,6 @@ def refuse(problems: Sequence[InitErrorDetails]) -> NoReturn:
     raise ValidationError.from_exception_data("campaign", list(problems))
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """Return a hint that names the nearest known word, or an empty string when none is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else ""
-
-
 def in_words(value: object) -> str:
     """Return a found value as its author would call it."""
     match value:
@@ -77,13 +74,7 @@ Told = tuple[tuple[str | int, ...], tuple[str, str, str]]
 def in_our_words(
     error: ValidationError, model: type[BaseModel], *, under: Sequence[str] = ()
 ) -> list[InitErrorDetails]:
-    """Return one problem for `refuse` per error; see `told`.
-
-    Args:
-        error: what pydantic found.
-        model: what was validated.
-        under: the way to it from what `refuse` is called for.
-    """
+    """Return one problem for `refuse` per error that pydantic found; `under` is the way from what is refused."""
     return [mismatch(*words, at=[*under, *way]) for way, words in told(error, model)]
 
 

@@ -1,10 +1,11 @@
-"""The two protocols of this room: scoring a model, and turning scores into objectives."""
+"""The protocols of this package: tasks, scoring a model on their items, and turning scores into objectives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from fitness.engine.language_model import Answer, Request
 from fitness.scores import Budget, Estimate, ItemScores
 
 if TYPE_CHECKING:
@@ -46,3 +47,50 @@ class Estimator(Protocol):
             FitnessError: an objective has no item among the scores, or the items are of several splits.
         """
         ...
+
+
+class NamedTask(Protocol):
+    """What any task tells of itself."""
+
+    @property
+    def name(self) -> str:
+        """Unique within a campaign; the first part of the items' ids, `task/item`."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """What a score measures; a leading minus marks a measure that is negated, so that higher is better."""
+        ...
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """Ids within the task."""
+        ...
+
+
+class ScorableTask(NamedTask, Protocol):
+    """Items with requests to a language model, and a score for its answers."""
+
+    def requests(self, item_id: str) -> Sequence[Request]:
+        """Return what the item asks of a model; always the same."""
+        ...
+
+    def score(self, item_id: str, answers: Sequence[Answer]) -> float:
+        """Return the item's score from the answers to its requests, higher is better."""
+        ...
+
+
+@runtime_checkable
+class ModelTask(NamedTask, Protocol):
+    """Items that are scored by running the model itself, whatever kind of model it is."""
+
+    def score_model(self, model: nn.Module, item_ids: Sequence[str]) -> Sequence[float]:
+        """Return the model's scores of some items, in their order, higher is better.
+
+        Raises:
+            FitnessError: the model cannot be scored.
+        """
+        ...
+
+
+AnyTask = ScorableTask | ModelTask

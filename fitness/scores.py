@@ -30,30 +30,22 @@ class ItemScores:
     values: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        """Check shapes and make the values read-only.
-
-        Raises:
-            FitnessError: the lengths differ, or a value is not finite.
-        """
         values = np.array(self.values, dtype=np.float64)
         if values.shape != (len(self.item_ids),):
             raise FitnessError(f"values: expected shape ({len(self.item_ids)},), found {values.shape}")
-        if not np.isfinite(values).all():
-            bad = self.item_ids[int(np.flatnonzero(~np.isfinite(values))[0])]
-            raise FitnessError(
-                f"values: expected finite scores, found {values[~np.isfinite(values)][0]} at item {bad!r}"
-            )
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if wrong.size:
+            item, value = self.item_ids[wrong[0]], values[wrong[0]]
+            raise FitnessError(f"values: expected finite scores, found {value} at item {item!r}")
         values.flags.writeable = False
         object.__setattr__(self, "values", values)
 
     def __eq__(self, other: object) -> bool:
-        """Compare ids and values exactly."""
         if not isinstance(other, ItemScores):
             return NotImplemented
         return self.item_ids == other.item_ids and np.array_equal(self.values, other.values)
 
     def __hash__(self) -> int:
-        """Hash by ids and values."""
         return hash((self.item_ids, self.values.tobytes()))
 
 
@@ -96,20 +88,14 @@ class ObjectiveEstimate:
 
 @dataclass(frozen=True)
 class Stopped:
-    """Why a candidate did not answer all of its items.
+    """Why a candidate did not answer all of its items."""
 
-    Attributes:
-        reason: rung: others of its generation did better on the first items; screen: others agreed better with the
-            experts. In archives of older versions also worse and hopeless: a rival was better, or out of reach.
-        rival: the number of that rival; None where there is no such one.
-        n_items: how many items it has answered.
-        shortfall: above 0: what it ranks by among those that were stopped, less is better.
-    """
-
+    # rung: others of its generation did better on the first items; screen: others agreed better with the experts. In
+    # archives of older versions also worse and hopeless: a rival was better, or out of reach.
     reason: Literal["worse", "hopeless", "rung", "screen"]
-    rival: int | None
-    n_items: int
-    shortfall: float
+    rival: int | None  # the number of that rival; None where there is no such one
+    n_items: int  # how many items it has answered
+    shortfall: float  # above 0: what it ranks by among those that were stopped, less is better
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,10 @@ from fitness.scores import SPLITS, Budget, Split
 
 @dataclass(frozen=True)
 class Splits:
-    """Items by split, each split in the campaign's seeded order.
+    """Items by split, each split in the campaign's seeded order."""
 
-    Attributes:
-        items: split -> its item ids, `task/item`. Tasks alternate in proportion to their sizes, so any first part of
-            a split holds every task's share, to within one item.
-    """
-
+    # split -> its item ids, `task/item`. Tasks alternate in proportion to their sizes, so any first part of a split
+    # holds every task's share, to within one item.
     items: Mapping[Split, tuple[str, ...]]
     _split_of: Mapping[str, Split] = field(init=False, repr=False, compare=False)
 
@@ -37,6 +34,10 @@ class Splits:
         A task's split depends on the seed, its name up to a colon and its items, not on the other tasks: measures of
         the same items, `words` and `words:margin`, are split alike, so that no test item is another's search item.
 
+        >>> splits = Splits.draw({"words": ["1", "2", "3", "4"]}, shares={"search": 0.5, "test": 0.5}, seed=0)
+        >>> len(splits.items["search"]), len(splits.items["test"])
+        (2, 2)
+
         Args:
             tasks: task name -> ids of its items within the task.
             shares: split -> share of each task's items, each in [0, 1], together at most 1; what is over is left out.
@@ -48,7 +49,8 @@ class Splits:
         _check_shares(shares)
         keyed: dict[Split, list[tuple[float, str, str]]] = {split: [] for split in SPLITS}
         for task, ids in tasks.items():
-            rng = _stream(seed, task.partition(":")[0])
+            digest = hashlib.sha256(task.partition(":")[0].encode()).digest()  # a stream that no other task shares
+            rng = np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(digest[:16])]))
             shuffled = [ids[i] for i in rng.permutation(len(ids))]
             start = 0
             for split, size in _sizes(task, len(ids), shares).items():
@@ -64,11 +66,7 @@ class Splits:
         return tuple(item for split in SPLITS for item in self.items.get(split, ()))
 
     def select(self, budget: Budget) -> tuple[str, ...]:
-        """Return the budget's items.
-
-        Raises:
-            FitnessError: an item is not of the budget's split or is listed twice, or there are no items.
-        """
+        """Return the budget's items, after a check that all are of its split, each once."""
         items = self.items.get(budget.split, ()) if budget.items is None else budget.items
         if not items:
             raise FitnessError(f"budget: expected items of split {budget.split!r}, found none")
@@ -82,11 +80,7 @@ class Splits:
         return items
 
     def split_of(self, items: Sequence[str]) -> Split:
-        """Return the one split that all these items belong to.
-
-        Raises:
-            FitnessError: there are no items, one is unknown, or they belong to several splits.
-        """
+        """Return the one split that all these items belong to."""
         found = {self._split_of.get(item) for item in items}
         split = found.pop() if len(found) == 1 else None
         if split is None:
@@ -126,9 +120,3 @@ def _sizes(task: str, n_items: int, shares: Mapping[Split, float]) -> dict[Split
         richest = max(wanted, key=lambda split: sizes[split] - n_items * wanted[split] if sizes[split] > 1 else -np.inf)
         sizes[richest] -= 1
     return sizes
-
-
-def _stream(seed: int, name: str) -> np.random.Generator:
-    """Return the random stream of one task, which no other task shares."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(digest[:16])]))

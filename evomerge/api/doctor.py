@@ -69,8 +69,16 @@ class Finding:
     advice: str = ""
 
 
-def examine(directory: Path = Path()) -> list[Finding]:
-    """Look at Python, packages, processors, memory and the disk that holds `directory`."""
+def doctor(directory: Path = Path()) -> list[Finding]:
+    """Return what this machine has, and what of it lies outside the range that evomerge was tested with.
+
+    >>> import evomerge as em
+    >>> [finding.found for finding in em.doctor() if finding.status == "missing"]
+    []
+
+    Args:
+        directory: the disk that holds it is looked at.
+    """
     return [_python(), *_packages(), _cpu(), *_gpus(), _memory(), _disk(directory)]
 
 
@@ -159,7 +167,9 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _memory() -> Finding:
-    available = _memory_available_gib()
+    file = Path("/proc/meminfo")  # Linux's; it counts in KiB
+    lines = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+    available = next((int(line[1]) / 2**20 for line in lines if line[0] == "MemAvailable:"), None)
     if available is None:
         return Finding("memory", "warn", "unknown", "this system does not say how much is free")
     found = f"{available:.1f} GiB free"
@@ -168,22 +178,9 @@ def _memory() -> Finding:
     return Finding("memory", "warn", found, f"a worker holds one model and maps its parents; have {MEMORY_GIB:g} GiB")
 
 
-def _memory_available_gib() -> float | None:
-    for line in _proc("meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) / 2**20  # the file counts in KiB
-    return None
-
-
 def _disk(directory: Path) -> Finding:
     free = shutil.disk_usage(directory).free / 2**30
     found = f"{free:.1f} GiB free at {directory.absolute()}"
     if free >= DISK_GIB:
         return Finding("disk", "ok", found)
     return Finding("disk", "warn", found, f"an export needs the size of a parent; have {DISK_GIB:g} GiB")
-
-
-def _proc(name: str) -> str:
-    """Return a file of Linux's /proc, or nothing on other systems."""
-    path = Path("/proc") / name
-    return path.read_text() if path.exists() else ""

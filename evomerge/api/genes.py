@@ -25,15 +25,10 @@ def note_genes(archive: Archive, genes: Sequence[GeneInfo]) -> None:
 
 @dataclass(frozen=True)
 class NotedGenes:
-    """The genes that an archive notes; archives of earlier versions note none.
-
-    Attributes:
-        names: one per gene.
-        scales: gene -> value; None where the number itself is shown.
-    """
+    """The genes that an archive notes; archives of earlier versions note none."""
 
     names: tuple[str, ...]
-    scales: tuple[Scale | None, ...]
+    scales: tuple[Scale | None, ...]  # gene -> value; None where the number itself is shown
 
     @staticmethod
     def read(archive: Archive) -> NotedGenes:

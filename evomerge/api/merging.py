@@ -1,7 +1,8 @@
-"""`evomerge.merge`: one recipe carried out, no search."""
+"""`evomerge.merge` and exports: a recipe is carried out and becomes a checkpoint on disk."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,8 @@ def merge(recipe: str | Path | Recipe, out: str | Path, *, as_adapter: bool = Fa
     Raises:
         SpaceError: the recipe cannot be read or carried out, or its result is no adapter.
     """
-    from search_spaces.export.export import export
-    from search_spaces.export.export_adapter import export_adapter
+    from search_spaces.output.export import export
+    from search_spaces.output.export_adapter import export_adapter
     from search_spaces.parents.parents import Parents
 
     if rank is not None and not as_adapter:
@@ -68,7 +69,7 @@ def read_recipe(path: str | Path) -> Recipe:
     Raises:
         SpaceError: there is no such file, or it holds no recipe.
     """
-    from search_spaces.mergekit.yaml import read_mergekit
+    from search_spaces.mergekit.reading import read_mergekit
 
     file = Path(path)
     if not file.is_file():
@@ -78,9 +79,33 @@ def read_recipe(path: str | Path) -> Recipe:
     return Recipe.from_json(file.read_text(encoding="utf-8"))
 
 
+def export_candidate(path: Path, choice: str, out: Path) -> Path:
+    """Write one candidate of an archive as a checkpoint, with a card that tells how it was found; see `Run.export`."""
+    from evomerge.archive import Archive
+    from evomerge.results.front import pick
+    from evomerge.results.model_card import model_card
+    from evomerge.results.verification.result import Verification
+    from search_spaces.mergekit.writing import to_mergekit
+    from search_spaces.output.export import export
+    from search_spaces.parents.parents import Parents
+
+    with contextlib.closing(Archive.read(path)) as archive:
+        candidate = pick(archive, choice)
+        noted = archive.noted("verification")
+        verification = None if noted is None else Verification.from_json(noted)
+        try:
+            mergekit = to_mergekit(candidate.recipe)
+        except SpaceError:  # not every recipe can be said in mergekit's language
+            mergekit = None
+        card = model_card(archive, candidate, verification, mergekit_yaml=mergekit)
+    extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
+    parents = Parents.of(candidate.recipe)
+    return export(candidate.recipe, parents, out, model_card=card, extra_files=extra)
+
+
 def _check(recipe: Recipe, parents: Parents) -> None:
+    from search_spaces.checks.preflight import preflight
     from search_spaces.layers.sources import check_filters
-    from search_spaces.preflight.preflight import preflight
 
     check_filters(recipe, parents)
     stacked = recipe.layers is not None

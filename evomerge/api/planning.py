@@ -10,21 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evomerge.api.given import Given
-from evomerge.api.html import table_html
 from evomerge.api.search import read_campaign
+from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
-from evomerge.api.tables import frame
-from evomerge.assembly import Parts, build_parts, build_worker
-from evomerge.assembly.live_models import with_compute_dtype
-from evomerge.campaign.campaign import CampaignError
+from evomerge.api.texts import frame, table_html
+from evomerge.assembly import Parts, build_parts, build_worker, with_compute_dtype
+from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
-from evomerge.config import CampaignConfig
+from evomerge.config import CampaignConfig, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
-from evomerge.config.stages import stage_config, stand_ins
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
-from search_spaces.preflight.preflight import Preflight
+from search_spaces.checks.preflight import Preflight
 from search_spaces.spaces.genes import GeneInfo
 
 if TYPE_CHECKING:
@@ -160,73 +157,48 @@ def plan(
         config, given = campaign_from(**arguments)
     else:
         config = campaign if isinstance(campaign, CampaignConfig) else read_campaign(Path(campaign), set, **arguments)
-    return tuple(_measured(stage, given) for stage in outlines(config, given))
+    plans = []
+    for outline, parts in outlines(config, given):
+        outline.preflight.raise_for_errors()
+        plans.append(replace(outline, cost=measure(parts, given)))
+    return tuple(plans)
 
 
-@dataclass(frozen=True)
-class Outline:
-    """A search whose parents are opened and whose tasks are loaded, before anything is measured.
-
-    Attributes:
-        plan: without its cost.
-        parts: what it is made of.
-    """
-
-    plan: Plan
-    parts: Parts
-
-
-def outlines(config: CampaignConfig, given: Given) -> Iterator[Outline]:
-    """Yield each stage of a campaign, or the one search that it is, as it is opened.
-
-    Args:
-        config: resolved.
-        given: objects of the user's own.
-
-    Raises:
-        Exception: every error of the rooms below.
-    """
+def outlines(config: CampaignConfig, given: Given) -> Iterator[tuple[Plan, Parts]]:
+    """Yield each stage, or the one search that a campaign is, as it is opened: its plan without the cost."""
     for index, stage in enumerate(config.stages):
         yield _outline(stage_config(config, index, stand_ins(config, index)), stage.name, given)
     if not config.stages:
         yield _outline(config, "", given)
 
 
-def _measured(outline: Outline, given: Given) -> Plan:
-    outline.plan.preflight.raise_for_errors()
-    return replace(outline.plan, cost=measure(outline.parts, given))
-
-
-def _outline(config: CampaignConfig, stage: str, given: Given) -> Outline:
+def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Parts]:
     config = with_compute_dtype(config)
     parts = build_parts(config, given.space_of(config))
-    preflight = parts.preflight()
+    found = parts.preflight()
     items = parts.fitness.splits.items
     searched, schedule = parts.search_budget.items or items["search"], config.schedule
     halving = schedule.then if isinstance(schedule, ScreenConfig) else schedule
-    cuts = halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None
-    plan = Plan(
-        config,
-        stage,
-        tuple(parts.parents.checkpoints),
-        preflight,
-        tuple(parts.space.gene_names()) if not preflight.errors else (),
-        {split: len(names) for split, names in items.items()},
-        len(searched),
-        tuple(described(parts.test_sets)),
-        schedule.prompts if isinstance(schedule, ScreenConfig) else None,
-        None if cuts is None else tuple(cuts),
-        None,
+    return (
+        Plan(
+            config=config,
+            stage=stage,
+            models=tuple(parts.parents.checkpoints),
+            preflight=found,
+            genes=tuple(parts.space.gene_names()) if not found.errors else (),
+            items={split: len(names) for split, names in items.items()},
+            n_search_items=len(searched),
+            test_sets=tuple(described(parts.test_sets)),
+            screen=schedule.prompts if isinstance(schedule, ScreenConfig) else None,
+            cuts=halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None,
+            cost=None,
+        ),
+        parts,
     )
-    return Outline(plan, parts)
 
 
 def measure(parts: Parts, given: Given) -> Cost:
-    """Score three candidates here: the first two prepare everything once, the third shows the price of all others.
-
-    Raises:
-        CampaignError: one cannot be scored.
-    """
+    """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
     config, space, worker = parts.config, parts.space, build_worker(parts)
     optimiser = given.optimiser_of(space) or parts.optimiser()
     recipes = [*map(space.decode, optimiser.ask(3)), *(landmark.recipe for landmark in space.landmarks())][:3]

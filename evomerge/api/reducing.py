@@ -12,18 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evomerge.api.events import Callback, tell_all
 from evomerge.api.search import read_campaign
-from evomerge.api.tables import frame
-from evomerge.assembly import Parts, build_parts, build_pool
-from evomerge.assembly.live_models import with_compute_dtype
-from evomerge.campaign.campaign import SearchInterruptedError
-from evomerge.campaign.events import emit
-from evomerge.campaign.run_directory import RunDirectory
+from evomerge.api.texts import frame
+from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype
+from evomerge.campaign import RunDirectory, SearchInterruptedError
+from evomerge.campaign.events import Callback, emit, tell_all
 from evomerge.config import CampaignConfig
 from evomerge.config.overrides import Overrides
-from evomerge.responses.collect import collect_responses, respondents
-from evomerge.responses.files import kept_rows, read_matrix
+from evomerge.responses import collect_responses, kept_rows, read_matrix, respondents
 from fitness.estimation import TaskLayout
 from fitness.reduction.anchors import Method
 from fitness.reduction.calibration import Calibration
@@ -174,7 +170,7 @@ def _collected(
     candidates = respondents(parts.space, n_models, parts.config.seed)
 
     def watch(done: int, total: int) -> None:
-        emit([ModelsScored(done, total)], callbacks)  # type: ignore[list-item]
+        emit([ModelsScored(done, total)], callbacks)
 
     with directory.locked(), contextlib.closing(build_pool(parts, directory.root)) as pool:
         try:

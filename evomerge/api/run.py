@@ -8,16 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from evomerge.api.events import Callback
 from evomerge.api.tables import Candidates, Front, Items, reading
+from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive
-from evomerge.campaign.run_directory import RunDirectory, recorded_config
+from evomerge.campaign import RunDirectory
+from evomerge.campaign.events import Callback
+from evomerge.campaign.progress import ENDING
+from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig, load_campaign, overridden
 from evomerge.config.overrides import Overrides
 
 if TYPE_CHECKING:
-    from evomerge.api.verifying import VerificationReport
-    from evomerge.campaign.campaign import Ending
+    from evomerge.campaign import Ending
     from evomerge.results.report.plots import Plots
 
 
@@ -68,7 +70,7 @@ class Run:
     def ending(self) -> Ending | None:
         """Why its last session ended: evaluations, hours, interrupted or exhausted; None where it did not, or fell."""
         with self.archive() as archive:
-            return cast("Ending | None", archive.noted("ending") or None)
+            return cast("Ending | None", archive.noted(ENDING) or None)
 
     @property
     def front(self) -> Front:
@@ -95,8 +97,6 @@ class Run:
     @property
     def verification(self) -> VerificationReport | None:
         """What `verify` found last; None before."""
-        from evomerge.api.verifying import noted_verification
-
         with self.archive() as archive:
             return noted_verification(archive)
 
@@ -118,8 +118,6 @@ class Run:
         Raises:
             VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
         """
-        from evomerge.api.verifying import verify
-
         return verify(self._directory, top=top, callbacks=callbacks)
 
     def export(self, pick: str | int, out: str | Path) -> Path:
@@ -142,9 +140,9 @@ class Run:
             ArchiveError: there is no candidate of this number.
             SpaceError: the parents cannot be read, or `out` exists.
         """
-        from evomerge.api.exporting import export
+        from evomerge.api.merging import export_candidate
 
-        return export(self._directory, str(pick), Path(out))
+        return export_candidate(self._directory.archive, str(pick), Path(out))
 
     def report(self, path: str | Path | None = None, *, figures: bool = True) -> Path:
         """Write its report, one self-contained HTML page; also while the search runs.
@@ -193,8 +191,8 @@ class Run:
             RunDirectoryError: a change would change what is scored already, or another process holds the run.
             SearchInterruptedError: Ctrl-C; everything is saved.
         """
-        from evomerge.api.given import Given
-        from evomerge.api.stages import run_stages
+        from evomerge.api.sections import Given
+        from evomerge.api.session import run_stages
 
         config = overridden(recorded_campaign(self.directory, set), evaluations=evaluations, workers=workers)
         run_stages(config, self._directory, Given(space, optimiser), callbacks)
@@ -221,16 +219,7 @@ def load(directory: str | Path) -> Run:
 
 
 def recorded_campaign(directory: Path, overrides: Overrides = ()) -> CampaignConfig:
-    """Return the campaign that a run directory records, all stages of it.
-
-    Args:
-        directory: of a run.
-        overrides: keys to set, see `with_overrides`.
-
-    Raises:
-        ArchiveError: it is no directory of a run.
-        ConfigError: a key is wrong.
-    """
+    """Return the campaign that a run directory records, all stages of it."""
     run, staged = RunDirectory(directory), RunDirectory(directory).stages / "campaign.yaml"
     load_record = partial(load_campaign, overrides=overrides, files_must_exist=False)
     if staged.is_file():

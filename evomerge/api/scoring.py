@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.sections import task_of_function
-from evomerge.api.tables import frame
+from evomerge.api.texts import frame
 from evomerge.errors import require
 
 if TYPE_CHECKING:

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evomerge.api.events import Callback
-from evomerge.api.given import Given
 from evomerge.api.run import Run, recorded_campaign
-from evomerge.api.sections import Model, Models, Objectives, campaign
-from evomerge.api.stages import run_stages
-from evomerge.campaign.run_directory import RunDirectory
+from evomerge.api.sections import Given, Model, Models, Objectives, campaign
+from evomerge.campaign import RunDirectory
+from evomerge.campaign.events import Callback
 from evomerge.config import CampaignConfig, load_campaign, overridden
 from evomerge.config.overrides import Overrides, parsed
 
@@ -130,19 +128,7 @@ def read_campaign(
     evaluations: int | None = None,
     workers: int | None = None,
 ) -> CampaignConfig:
-    """Return the resolved campaign of a file, or of a run directory, with what was said beside it.
-
-    Args:
-        path: a campaign file, or the directory of a run.
-        overrides: keys to set, see `with_overrides`.
-        optimiser: another kind in place of the file's optimiser, with its own defaults.
-        evaluations: candidates in all, in every stage; None: as the file says.
-        workers: how many; None: as the file says.
-
-    Raises:
-        ConfigError: everything that is wrong, at once.
-        ArchiveError: a directory that is none of a run.
-    """
+    """Return the resolved campaign of a file, or of a run directory, with what was said beside it."""
     if optimiser is not None:
         said = [(key, value) for key, value, _ in parsed(overrides)]
         overrides = {"optimiser": {"kind": optimiser}, **dict(said)}
@@ -152,6 +138,8 @@ def read_campaign(
 
 def _searched(config: CampaignConfig, run_dir: str | Path | None, given: Given, callbacks: Sequence[Callback]) -> Run:
     directory = RunDirectory(Path("runs") / config.name if run_dir is None else Path(run_dir))
+    from evomerge.api.session import run_stages
+
     run_stages(config, directory, given, callbacks)
     return Run(directory.root)
 

@@ -1,4 +1,8 @@
-"""Keyword arguments -> the campaign that a file with the same sections would be."""
+"""Keyword arguments -> the campaign that a file with the same sections would be, and objects of a user's own.
+
+Of an object (an optimiser with ask and tell, a space with decode and encode) the campaign file records the class,
+`{kind: object, type: MODULE:CLASS}`; whoever resumes the search hands in the object again.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,19 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from evomerge.api.given import Given, is_optimiser, is_space, recorded
-from evomerge.config import CampaignConfig, ConfigError, campaign_of
-from evomerge.config.errors import ConfigProblem
+from evomerge.config import CampaignConfig, ConfigError, ConfigProblem, campaign_of
+from evomerge.kinds import RECORDED
+from evomerge.optimisers import Optimiser, OptimiserOptions
+from evomerge.spaces import SpaceOptions
+from evomerge.spaces.outside import FullSpace
 from search_spaces.recipes.recipe import ParentSource
-
-
-@runtime_checkable
-class Section(Protocol):
-    """An options object, such as `evomerge.spaces.Weights` or `evomerge.optimisers.CmaEs`."""
-
-    def section(self) -> dict[str, Any]:
-        """Return what a campaign file would hold."""
-        ...
-
+from search_spaces.spaces.space import Landmark, SearchSpace
 
 Model: TypeAlias = str | Path | ParentSource | Mapping[str, Any]
 Models: TypeAlias = Sequence[Model] | Mapping[str, Model]
@@ -36,6 +33,43 @@ Objectives: TypeAlias = Mapping[str, Objective] | Sequence[Objective]
 
 # Keys of a campaign file that are arguments of their own.
 _ARGUMENT = {"budget.evaluations": "evaluations", "workers.count": "workers"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user handed in: objects of a search whose campaign file can only record their classes.
+
+    Attributes:
+        space: has `decode` and `encode`; None: the config names a kind of space.
+        optimiser: has `ask` and `tell`, fresh; or a function that makes one of the search space; None: the config names
+            a kind of optimiser.
+    """
+
+    space: Any = None
+    optimiser: Any = None
+
+    def check(self, config: CampaignConfig, where: str) -> None:
+        """Do nothing if every object that a config records is there."""
+        for section, given in (("space", self.space), ("optimiser", self.optimiser)):
+            recorded = getattr(config, section)
+            if recorded.kind == RECORDED and given is None:
+                expected = f"the object of {getattr(recorded, 'type', 'a class')} that this search began with"
+                how = f"go on in Python: evomerge.load({where!r}).resume({section}=...)"
+                raise ConfigError(None, [ConfigProblem(section, None, expected, "none", how)])
+
+    def space_of(self, config: CampaignConfig) -> SearchSpace[Any] | None:
+        """Return the space that was handed in, as a search uses it; None where there is none."""
+        if self.space is None:
+            return None
+        from evomerge.assembly.live_models import alone
+
+        return FullSpace(self.space, [Landmark(name, alone(config, name)) for name in config.sources])
+
+    def optimiser_of(self, space: SearchSpace[Any]) -> Optimiser[Any] | None:
+        """Return the optimiser that was handed in; None where there is none."""
+        is_maker = self.optimiser is not None and not _is_optimiser(self.optimiser)
+        made: Optimiser[Any] | None = self.optimiser(space) if is_maker else self.optimiser
+        return made
 
 
 def campaign(
@@ -49,12 +83,9 @@ def campaign(
     workers: int | Mapping[str, Any] | None = None,
     **sections: Any,
 ) -> tuple[CampaignConfig, Given]:
-    """Return the resolved campaign of `evomerge.search`'s arguments, and the objects among them.
-
-    Raises:
-        ConfigError: everything that is wrong, in terms of the arguments.
-    """
-    given = Given(space if is_space(space) else None, _live(optimiser))
+    """Return the resolved campaign of `evomerge.search`'s arguments, and the objects among them."""
+    is_space = not isinstance(space, type) and hasattr(space, "decode") and hasattr(space, "encode")
+    given = Given(space if is_space else None, _live(optimiser))
     budget = dict(sections.pop("budget", None) or {})
     if evaluations is not None:
         budget["evaluations"] = evaluations
@@ -62,8 +93,8 @@ def campaign(
         "base": None if base is None else _model(base),
         "parents": _parents(parents),
         "objectives": _objectives(objectives),
-        "space": _section(space if given.space is None else recorded(space)),
-        "optimiser": _section(optimiser if given.optimiser is None else recorded(optimiser)),
+        "space": space if given.space is None else _recorded(space),
+        "optimiser": optimiser if given.optimiser is None else _recorded(optimiser),
         "budget": budget,
         "workers": _workers(workers),
         **sections,
@@ -79,15 +110,17 @@ def campaign(
 
 
 def _live(optimiser: object) -> object:
-    is_maker = callable(optimiser) and not isinstance(optimiser, Section)
-    return optimiser if is_optimiser(optimiser) or is_maker else None
+    is_maker = callable(optimiser) and not isinstance(optimiser, OptimiserOptions)
+    return optimiser if _is_optimiser(optimiser) or is_maker else None
 
 
-def _section(value: object) -> object:
-    """Return a section: a name is its kind, an options object says its own."""
-    if isinstance(value, Section):
-        return value.section()
-    return {"kind": value} if isinstance(value, str) else value
+def _is_optimiser(value: object) -> bool:
+    return not isinstance(value, type) and hasattr(value, "ask") and hasattr(value, "tell")
+
+
+def _recorded(value: Any) -> dict[str, object]:
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return {"kind": RECORDED, "type": f"{named.__module__}:{named.__qualname__}"}
 
 
 def _workers(value: int | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -133,11 +166,7 @@ def _task(task: TaskSource) -> str:
 
 
 def task_of_function(function: Callable[..., Any]) -> str:
-    """Return how a campaign file names a function, as `python:MODULE:FUNCTION` or `python:FILE.py:FUNCTION`.
-
-    Raises:
-        ConfigError: a worker could not import it again.
-    """
+    """Return how a campaign file names a function, as `python:MODULE:FUNCTION` or `python:FILE.py:FUNCTION`."""
     name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
     if module != "__main__" and getattr(sys.modules.get(module), name, None) is function:
         return f"python:{module}:{name}"
@@ -154,7 +183,6 @@ def _name_of(task: str) -> str:
 
 
 def _plain(value: Any, key: str) -> Any:
-    """Return data as YAML has it."""
     if isinstance(value, Mapping):
         return {str(name): _plain(item, f"{key}.{name}") for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -163,9 +191,7 @@ def _plain(value: Any, key: str) -> Any:
         return value.item()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if isinstance(value, Section):
-        return _plain(value.section(), key)
-    if value is None or isinstance(value, str | bool | int | float):
+    if value is None or isinstance(value, str | bool | int | float | SpaceOptions | OptimiserOptions):
         return value
     expected = "text, numbers, lists or mappings, as a campaign file has"
     raise ConfigError(None, [ConfigProblem(key, None, expected, repr(value))])

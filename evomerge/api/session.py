@@ -1,4 +1,4 @@
-"""One search, opened: its archive, what it is made of, its optimiser and its workers."""
+"""A search, opened: its archive, what it is made of, its workers; and searches that follow each other."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from typing import Any
 
 from evomerge import plugins
 from evomerge.api.doctor import versions
-from evomerge.api.events import Callback, tell_all
 from evomerge.api.genes import note_genes
-from evomerge.api.given import Given
+from evomerge.api.merging import export_candidate
+from evomerge.api.sections import Given
 from evomerge.archive import Archive
-from evomerge.assembly import Parts, build_parts, build_pool
-from evomerge.assembly.live_models import with_compute_dtype
+from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype
 from evomerge.assembly.warm_start import warm_start
-from evomerge.campaign.campaign import Campaign, Ending, SearchInterruptedError
-from evomerge.campaign.constraints import Constraints
-from evomerge.campaign.progress import Limits
-from evomerge.campaign.run_directory import RunDirectory, RunDirectoryError, recorded_config
-from evomerge.config import CampaignConfig, dump_campaign
+from evomerge.campaign import (
+    Campaign,
+    Constraints,
+    Ending,
+    Limits,
+    RunDirectory,
+    RunDirectoryError,
+    SearchInterruptedError,
+)
+from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.progress import ENDING
+from evomerge.campaign.run_directory import recorded_config
+from evomerge.config import CampaignConfig, dump_campaign, stage_config
+from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
+from evomerge.config.yaml_document import write_yaml
+from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.version import __version__
-from evomerge.workers.protocol import WorkerPool
+from evomerge.workers import WorkerPool
 
 _LOG = logging.getLogger(__name__)
-ENDING = "ending"  # a note in the archive
 
 
 @dataclass(frozen=True)
 class Session:
-    """What is open while a search runs.
-
-    Attributes:
-        directory: locked by this process.
-        archive: open for writing.
-        parts: of the campaign.
-        pool: of workers.
-        given: objects of the user's own.
-        callbacks: told what happens.
-    """
+    """What is open while a search runs."""
 
     directory: RunDirectory
     archive: Archive
@@ -89,12 +89,7 @@ class Session:
         )
 
     def run(self) -> Ending:
-        """Search until a limit.
-
-        Raises:
-            SearchInterruptedError: SIGINT or SIGTERM; what was running was finished and saved.
-            Exception: every error of the rooms below, with everything told before it saved.
-        """
+        """Search until a limit."""
         campaign, archive = self.campaign, self.archive
         name, n_before = self.parts.config.name, archive.n_candidates
         archive.note(ENDING, "")  # until it ends
@@ -110,21 +105,46 @@ class Session:
         return ending
 
 
+def run_stages(
+    config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback] = ()
+) -> None:
+    """Search stage after stage; a campaign without stages is one search.
+
+    The last stage is the run itself, so that everything that reads the run directory speaks of it. The others lie in
+    `stages/`, with the whole campaign's file. A stage is over once its winner is exported: what the campaign says of it
+    later is not looked at again.
+    """
+    if not config.stages:
+        _search(config, directory, given, callbacks)
+        return
+    winners: dict[str, str] = {}
+    directory.stages.mkdir(parents=True, exist_ok=True)
+    said = {key: value for key, value in config.model_dump().items() if key not in OWN_SECTIONS}
+    (directory.stages / "campaign.yaml").write_text(write_yaml(said))
+    for index, stage in enumerate(config.stages[:-1]):
+        own = RunDirectory(directory.stages / f"{index + 1}-{stage.name}")
+        winner = (own.exports / "winner").absolute()
+        tell_all(callbacks, stage.name, f"stage {index + 1} of {len(config.stages)}")
+        if not winner.exists():
+            _search(stage_config(config, index, winners), own, given, callbacks)
+            with contextlib.closing(Archive.read(own.archive)) as archive:
+                number = pick(archive, stage.pick).number
+            tell_all(callbacks, f"candidate {number} is in {export_candidate(own.archive, str(number), winner)}")
+        winners[stage.name] = str(winner)
+    tell_all(callbacks, config.stages[-1].name, "last stage")
+    _search(stage_config(config, len(config.stages) - 1, winners), directory, given, callbacks)
+
+
+def _search(config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback]) -> None:
+    with opened(config, directory, given, callbacks) as session:
+        session.run()
+
+
 @contextlib.contextmanager
 def opened(
     config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback]
 ) -> Iterator[Session]:
-    """Open a search, new or of an earlier session; everything is closed at the end.
-
-    Args:
-        config: resolved.
-        directory: new, or of an earlier session of the same campaign.
-        given: objects of the user's own.
-        callbacks: are told what happens, and so are those that installed packages bring.
-
-    Raises:
-        Exception: every error of the rooms below.
-    """
+    """Open a search, new or of an earlier session; everything is closed at the end."""
     given.check(config, str(directory.root))
     callbacks = (*callbacks, *plugins.callbacks())
     with directory.locked():

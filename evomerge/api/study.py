@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.api.events import Callback
 from evomerge.api.run import Run
 from evomerge.api.sections import Model, Models, Objectives, campaign
 from evomerge.api.session import Session, opened
-from evomerge.campaign.run_directory import RunDirectory
+from evomerge.campaign import RunDirectory
+from evomerge.campaign.events import Callback
 from evomerge.candidate import Candidate, Done, Scored
-from evomerge.config import ConfigError
-from evomerge.config.errors import ConfigProblem
+from evomerge.config import ConfigError, ConfigProblem
 from evomerge.errors import EvomergeError
 from fitness.scores import ItemScores
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from evomerge.api.genes import NotedGenes
+from evomerge.api.texts import frame, front_cells, table_html
 from evomerge.archive import Archive, Record
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.candidate import Candidate
-from evomerge.errors import require
 from evomerge.results.front import CampaignFront, FrontPoint, front_as_json, read_front
 from fitness.scores import Estimate, ItemScores, Split
 from search_spaces.recipes.recipe import Parameter, Recipe
@@ -21,19 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 State = Literal["told", "failed", "stopped", "pending"]
-
-
-def frame(rows: Sequence[dict[str, Any]], index: str | None = None) -> pd.DataFrame:
-    """Return rows as a pandas frame.
-
-    Raises:
-        MissingExtraError: there is no pandas.
-    """
-    require("pandas", "notebook")
-    import pandas as pd
-
-    table = pd.DataFrame(list(rows))
-    return table if index is None or table.empty else table.set_index(index)
 
 
 @contextlib.contextmanager
@@ -104,21 +93,8 @@ class Front:
             return front_as_json(archive, recorded_config(archive).name)
 
     def _repr_html_(self) -> str:
-        from evomerge.api.html import figure_html, table_html
-
-        knee = self.knee.candidate.number if self.points else -1
-        names = [objective.name for objective in self.points[0].estimate.objectives] if self.points else []
-        rows = [
-            [
-                point.candidate.label or str(point.candidate.number),
-                *(f"{o.value:.3f} ± {o.stderr:.3f}" for o in point.estimate.objectives),
-                f"{point.estimate.mean:.3f}",
-                "knee" if point.candidate.number == knee else "",
-            ]
-            for point in self.points
-        ]
-        picture = figure_html(self._path) if self.points else ""
-        return picture + table_html(["candidate", *names, "mean", ""], rows)
+        picture = _figure_html(self._path) if self.points else ""
+        return picture + table_html(*front_cells(self._front))
 
 
 @dataclass(frozen=True)
@@ -251,3 +227,21 @@ def _row(candidate: Candidate, record: Record | None, genes: NotedGenes) -> Cand
         return CandidateRow(candidate, "failed", None, record.seconds, failure, values)
     state: State = "told" if record.estimate.stopped is None else "stopped"
     return CandidateRow(candidate, state, record.estimate, record.seconds, "", values)
+
+
+def _figure_html(archive: Path) -> str:
+    """Return the picture of an archive's front: a PNG, or where there is no matplotlib plotly's, from the network."""
+    from evomerge.results.report.contents import read_contents
+    from evomerge.results.report.figures import front_figures
+    from evomerge.results.report.plots import Plots
+    from evomerge.results.report.png import can_draw, save_png
+
+    if not can_draw():
+        shown: str = Plots(archive).front().to_html(full_html=False, include_plotlyjs="cdn")
+        return shown
+    with reading(archive) as opened:
+        figures = front_figures(read_contents(opened))
+    with TemporaryDirectory() as directory:
+        png = save_png(figures, Path(directory) / "front.png").read_bytes()
+    data = base64.b64encode(png).decode()
+    return f'<img alt="Pareto front on search items" style="max-width: 100%" src="data:image/png;base64,{data}">'

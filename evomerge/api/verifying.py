@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from evomerge.api.events import Callback, tell_all
-from evomerge.api.html import table_html
-from evomerge.api.tables import frame
+from evomerge.api.texts import frame, held_out_cells, table_html
 from evomerge.archive import Archive
-from evomerge.campaign.run_directory import RunDirectory, recorded_config
+from evomerge.campaign import RunDirectory
+from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.run_directory import recorded_config
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
 from evomerge.results.verification.verifier import Verifier
@@ -81,32 +81,11 @@ class VerificationReport:
         }
 
     def _repr_html_(self) -> str:
-        names = [o.name for o in self.rows[0].objectives]
-        header = ["model", *names, "mean", f"difference to {self.verification.best_parent} (95 % interval)"]
-        rows = [
-            [
-                row.name,
-                *(f"{o.value:.3f} ± {o.stderr:.3f}" for o in row.objectives),
-                f"{row.mean:.3f}",
-                _difference(row),
-            ]
-            for row in self.rows
-        ]
-        return table_html(header, rows) + f"<p>{self.verdict}</p>"
+        return table_html(*held_out_cells(self.verification)) + f"<p>{self.verdict}</p>"
 
 
 def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] = ()) -> VerificationReport:
-    """Score the best candidates, the parents and the baselines on held-out items.
-
-    Args:
-        directory: of a run.
-        top: how many contenders are scored on validation items, at least 1.
-        callbacks: are told each step in words (`Noted`).
-
-    Raises:
-        VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
-        Exception: every error of the rooms below.
-    """
+    """Score the best candidates, the parents and the baselines on held-out items."""
     from evomerge.assembly import build_parts, build_pool
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
@@ -145,8 +124,3 @@ def _row_as_dict(row: Row) -> dict[str, Any]:
         "mean": row.mean,
         "difference_to_best_parent": None if d is None else {"value": d.value, "low": d.low, "high": d.high},
     }
-
-
-def _difference(row: Row) -> str:
-    d = row.difference
-    return "the best parent" if d is None else f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"

@@ -1,21 +1,60 @@
-"""How rows of the archive are packed: genomes, recipes, item scores and estimates, all lossless."""
+"""What an archive yields, and how its rows are packed: genomes, recipes, item scores and estimates, all lossless."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import zlib
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.scores import Estimate, ObjectiveEstimate, Split, Stopped, item_set_digest
+from evomerge.candidate import Candidate, Stage
+from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split, Stopped, item_set_digest
 from search_spaces.recipes.recipe import Recipe
 
 # The first byte of a packed score vector tells its form.
 _BITS, _FLOAT32, _FLOAT64 = b"b", b"f", b"d"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Candidates were created: `requested` genomes were asked for (None for landmarks)."""
+
+    candidates: tuple[Candidate, ...]
+    requested: int | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A candidate's outcome on one split: an estimate, or the stage and reason of its failure.
+
+    Attributes:
+        number: the candidate's.
+        at: seconds since the epoch when it was committed.
+        seconds: wall time of merging and scoring.
+        scores: in `history` and `held` only; `Archive.scores` reads those of one candidate.
+    """
+
+    number: int
+    split: Split
+    at: float
+    seconds: float
+    estimate: Estimate | None
+    stage: Stage | None
+    reason: str | None
+    attempts: int | None
+    traceback: str | None
+    scores: ItemScores | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """Outcomes arrived, in this order."""
+
+    records: tuple[Record, ...]
 
 
 def pack_scores(values: NDArray[np.float64]) -> bytes:
@@ -38,16 +77,6 @@ def unpack_scores(blob: bytes, n_items: int) -> NDArray[np.float64]:
     if form == _BITS:
         return np.unpackbits(np.frombuffer(body, np.uint8), count=n_items).astype(np.float64)
     return np.frombuffer(body, "<f4" if form == _FLOAT32 else "<f8").astype(np.float64)
-
-
-def pack_item_ids(item_ids: tuple[str, ...]) -> bytes:
-    """Pack the ids of an item set."""
-    return zlib.compress(json.dumps(item_ids).encode())
-
-
-def unpack_item_ids(blob: bytes) -> tuple[str, ...]:
-    """Return the ids that `pack_item_ids` was given."""
-    return tuple(json.loads(zlib.decompress(blob)))
 
 
 def pack_recipe(recipe: Recipe) -> bytes:
@@ -98,6 +127,19 @@ def unpack_estimate(text: str, split: Split) -> Estimate:
     )
 
 
+def unpack_candidate(row: tuple[Any, ...]) -> Candidate:
+    """Return the candidate of a row: number, recipe, label, proposal, genome."""
+    number, recipe, label, proposal, genome = row
+    return Candidate(number, unpack_recipe(recipe), label, proposal, unpack_genome(genome))
+
+
+def unpack_record(row: tuple[Any, ...]) -> Record:
+    """Return the outcome of a row, its scores left out."""
+    number, split, at, seconds, objectives, *failure = row
+    estimate = None if objectives is None else unpack_estimate(objectives, split)
+    return Record(number, split, at, seconds, estimate, *failure)
+
+
 class ItemSets:
     """Numbers the sets of items of an archive, and remembers them.
 
@@ -107,25 +149,25 @@ class ItemSets:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._number_of: dict[str, int] = {}
+        self._number_of: dict[tuple[str, ...], int] = {}
         self._item_ids: dict[int, tuple[str, ...]] = {}
 
     def number(self, item_ids: tuple[str, ...]) -> int:
         """Return the number of a set, which is stored if it is new; inside a transaction."""
-        digest = item_set_digest(item_ids)
-        if digest not in self._number_of:
+        if item_ids not in self._number_of:
+            digest = item_set_digest(item_ids)
             insert = "INSERT OR IGNORE INTO item_sets (digest, item_ids) VALUES (?, ?)"
-            self._connection.execute(insert, (digest, pack_item_ids(item_ids)))
+            self._connection.execute(insert, (digest, zlib.compress(json.dumps(item_ids).encode())))
             found = self._connection.execute("SELECT id FROM item_sets WHERE digest = ?", (digest,)).fetchone()
-            self._number_of[digest] = int(found[0])
-        return self._number_of[digest]
+            self._number_of[item_ids] = int(found[0])
+        return self._number_of[item_ids]
 
     def item_ids(self, number: int) -> tuple[str, ...]:
         """Return the ids of a set that is stored."""
         if number not in self._item_ids:
             query = "SELECT item_ids FROM item_sets WHERE id = ?"
             (packed,) = self._connection.execute(query, (number,)).fetchone()
-            self._item_ids[number] = unpack_item_ids(packed)
+            self._item_ids[number] = tuple(json.loads(zlib.decompress(packed)))
         return self._item_ids[number]
 
     def forget_new(self) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evomerge.archive import codec
-from evomerge.archive.file import SCHEMA_VERSION, TABLES, ArchiveError, check_schema, connect
-from evomerge.archive.records import Asked, Record, Told
+from evomerge.archive.codec import Asked, Record, Told
+from evomerge.archive.file import SCHEMA_VERSION, TABLES, ArchiveError, connect, connect_existing
 from evomerge.candidate import Candidate, Done, Failure
 from evomerge.version import __version__
 from fitness.scores import Estimate, ItemScores, Split
@@ -27,9 +27,6 @@ _CANDIDATES = "SELECT number, recipe, label, proposal, genome FROM candidates"
 _RECORD = "SELECT candidate, split, at, seconds, objectives, stage, reason, attempts, traceback"
 _RECORDS = f"{_RECORD} FROM outcomes JOIN events ON event = seq"
 _RECORDS_WITH_SCORES = f"{_RECORD}, item_set, scores FROM outcomes JOIN events ON event = seq"
-
-
-__all__ = ["Archive", "ArchiveError", "Asked", "Record", "Told"]
 
 
 class Archive:
@@ -43,11 +40,7 @@ class Archive:
 
     @staticmethod
     def create(path: Path, campaign: str) -> Archive:
-        """Make a new archive that records the campaign file's text.
-
-        Raises:
-            ArchiveError: the file exists already, or cannot be written.
-        """
+        """Make a new archive that records the campaign file's text."""
         if path.exists():
             raise ArchiveError(f"{path}: expected no archive, found one; open it instead")
         # Under another name until it is whole: a kill in between leaves no archive that cannot be opened.
@@ -65,29 +58,13 @@ class Archive:
 
     @staticmethod
     def open(path: Path) -> Archive:
-        """Open an existing archive for reading and writing.
-
-        Raises:
-            ArchiveError: there is none, it is not an archive, or a newer evomerge wrote it.
-        """
-        return Archive._open(path, "rw")
+        """Open an existing archive for reading and writing; ArchiveError where there is none, or a newer one."""
+        return Archive(connect_existing(path, "rw"), path)
 
     @staticmethod
     def read(path: Path) -> Archive:
         """Open an archive read-only, also while a search writes to it; raises like `open`."""
-        return Archive._open(path, "ro")
-
-    @staticmethod
-    def _open(path: Path, mode: str) -> Archive:
-        if not path.is_file():
-            raise ArchiveError(f"{path}: expected an archive, found none; is this the directory of a run?")
-        connection = connect(path, mode)
-        try:
-            check_schema(path, connection)
-        except ArchiveError:
-            connection.close()
-            raise
-        return Archive(connection, path)
+        return Archive(connect_existing(path, "ro"), path)
 
     @property
     def campaign(self) -> str:
@@ -126,9 +103,8 @@ class Archive:
     ) -> None:
         """Commit outcomes before an optimiser learns from them; a Failure comes with no estimate.
 
-        What is `verified`, `held` (scores of a candidate that is not told yet), `screened` (the same, on the screen: a
-        split of its own) or `rescored` (older versions only: a larger estimate) no optimiser learns from, and `history`
-        leaves it out.
+        `history` leaves out what is `verified`, `held` (of a candidate that is not told yet), `screened` (the same, on
+        the screen) or `rescored` (by older versions: a larger estimate).
         """
         with self.transaction() as connection:
             event = _event(connection, kind, None)
@@ -146,7 +122,7 @@ class Archive:
         for seq, kind, requested in self._rows(events):
             if kind == "asked":
                 rows = self._rows(f"{_CANDIDATES} WHERE event = ? ORDER BY number", seq)
-                yield Asked(tuple(map(_candidate, rows)), requested)
+                yield Asked(tuple(map(codec.unpack_candidate, rows)), requested)
             else:
                 rows = self._rows(f"{_RECORDS_WITH_SCORES} WHERE event = ? ORDER BY position", seq)
                 yield Told(tuple(self._told_record(row) for row in rows))
@@ -156,27 +132,25 @@ class Archive:
         return any(self._rows("SELECT 1 FROM events WHERE kind = ? LIMIT 1", kind))
 
     def candidate(self, number: int) -> Candidate:
-        """Return one candidate.
-
-        Raises:
-            ArchiveError: there is no candidate of this number.
-        """
+        """Return one candidate."""
         for row in self._rows(f"{_CANDIDATES} WHERE number = ?", number):
-            return _candidate(row)
+            return codec.unpack_candidate(row)
         raise ArchiveError(f"candidate: expected a number below {self.n_candidates}, found {number}")
 
     def candidates(self) -> list[Candidate]:
         """Return every candidate that was asked, in order."""
-        return [_candidate(row) for row in self._rows(f"{_CANDIDATES} ORDER BY number")]
+        return [codec.unpack_candidate(row) for row in self._rows(f"{_CANDIDATES} ORDER BY number")]
 
     def landmarks(self) -> list[Candidate]:
         """Return the candidates that no optimiser proposed, in order."""
-        return [_candidate(row) for row in self._rows(f"{_CANDIDATES} WHERE proposal IS NULL ORDER BY number")]
+        return [
+            codec.unpack_candidate(row) for row in self._rows(f"{_CANDIDATES} WHERE proposal IS NULL ORDER BY number")
+        ]
 
     def records(self, split: Split = "search") -> list[Record]:
         """Return every outcome on a split, in the order of their commits; see `rescored` for larger estimates."""
         query = f"{_RECORDS} WHERE split = ? AND kind IN ('told', 'verified') ORDER BY event, position"
-        return [_record(row) for row in self._rows(query, split)]
+        return [codec.unpack_record(row) for row in self._rows(query, split)]
 
     def held(self) -> dict[int, Record]:
         """Return candidate -> the newest scores with which it waited to be told, also of those that were told since."""
@@ -188,8 +162,8 @@ class Archive:
 
     def rescored(self) -> dict[int, Estimate]:
         """Return candidate -> newest estimate on more search items than it was told with, of those that have one."""
-        query = f"{_RECORDS} WHERE kind = 'rescored' ORDER BY event, position"
-        records = [_record(row) for row in self._rows(query)]
+        rows = self._rows(f"{_RECORDS} WHERE kind = 'rescored' ORDER BY event, position")
+        records = map(codec.unpack_record, rows)
         return {record.number: record.estimate for record in records if record.estimate is not None}
 
     def scores(self, number: int, split: Split) -> ItemScores | None:
@@ -204,10 +178,8 @@ class Archive:
 
     def answered(self, split: Split) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Yield (candidate, ids of the items that it was scored on) of every outcome on a split, in their order."""
-        query = (
-            "SELECT candidate, item_set FROM outcomes WHERE split = ? AND item_set IS NOT NULL ORDER BY event, position"
-        )
-        for number, item_set in self._rows(query, split):
+        query = "SELECT candidate, item_set FROM outcomes WHERE split = ? AND item_set IS NOT NULL"
+        for number, item_set in self._rows(f"{query} ORDER BY event, position", split):
             yield number, self._item_sets.item_ids(item_set)
 
     def worked(self) -> list[tuple[float, float]]:
@@ -221,7 +193,8 @@ class Archive:
     @property
     def n_candidates(self) -> int:
         """How many candidates were asked."""
-        return int(self._one("SELECT coalesce(max(number) + 1, 0) FROM candidates"))
+        ((count,),) = self._rows("SELECT coalesce(max(number) + 1, 0) FROM candidates")
+        return int(count)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -233,7 +206,7 @@ class Archive:
 
     def _told_record(self, row: tuple[Any, ...]) -> Record:
         *row_of_record, item_set, scores = row
-        record = _record(tuple(row_of_record))
+        record = codec.unpack_record(tuple(row_of_record))
         return record if scores is None else replace(record, scores=self._unpacked(item_set, scores))
 
     def _unpacked(self, item_set: int, scores: bytes) -> ItemScores:
@@ -249,11 +222,7 @@ class Archive:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what happens inside as a whole; inside another transaction, with that one.
-
-        Raises:
-            ArchiveError: the disk is full or the file cannot be written; nothing of it is kept.
-        """
+        """Commit what happens inside as a whole; inside another transaction, with that one."""
         if self._connection.in_transaction:
             yield self._connection
             return
@@ -275,21 +244,7 @@ class Archive:
         except sqlite3.Error as error:
             raise ArchiveError(f"{self._path}: cannot read ({error})") from error
 
-    def _one(self, query: str) -> Any:
-        return next(self._rows(query))[0]
-
 
 def _event(connection: sqlite3.Connection, kind: str, requested: int | None) -> int:
     row = (time.time(), kind, requested)
     return int(connection.execute("INSERT INTO events (at, kind, requested) VALUES (?, ?, ?)", row).lastrowid or 0)
-
-
-def _candidate(row: tuple[Any, ...]) -> Candidate:
-    number, recipe, label, proposal, genome = row
-    return Candidate(number, codec.unpack_recipe(recipe), label, proposal, codec.unpack_genome(genome))
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    number, split, at, seconds, objectives, *failure = row
-    estimate = None if objectives is None else codec.unpack_estimate(objectives, split)
-    return Record(number, split, at, seconds, estimate, *failure)

@@ -28,15 +28,7 @@ class ArchiveError(EvomergeError, RuntimeError):
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open an SQLite file.
-
-    Args:
-        path: the file.
-        mode: rwc (made when missing), rw, or ro.
-
-    Raises:
-        ArchiveError: it cannot be opened.
-    """
+    """Open an SQLite file."""
     try:
         uri = f"{path.resolve().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
@@ -49,19 +41,21 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def check_schema(path: Path, connection: sqlite3.Connection) -> None:
-    """Do nothing if the file is an archive that this evomerge reads.
-
-    Raises:
-        ArchiveError: it is something else, or a newer evomerge wrote it.
-    """
+def connect_existing(path: Path, mode: str) -> sqlite3.Connection:
+    """Open an archive that is there, rw or ro; ArchiveError where it is none, or one of a newer evomerge."""
+    if not path.is_file():
+        raise ArchiveError(f"{path}: expected an archive, found none; is this the directory of a run?")
+    connection = connect(path, mode)
     try:
         row = connection.execute("SELECT value FROM campaign WHERE key = 'schema_version'").fetchone()
         version = int(row[0])
     except (sqlite3.Error, TypeError, ValueError) as error:
+        connection.close()
         raise ArchiveError(f"{path}: expected an evomerge archive, found something else ({error})") from error
     if version > SCHEMA_VERSION:
+        connection.close()
         raise ArchiveError(
             f"{path}: expected schema version {SCHEMA_VERSION} or older, found {version}; "
             "a newer evomerge wrote it: install that one (`pip install --upgrade evomerge`)"
         )
+    return connection

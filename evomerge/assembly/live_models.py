@@ -1,13 +1,16 @@
-"""The live models of a campaign: what they compute in, where, and how they are made."""
+"""The search space of a campaign and its live models: what they compute in, where, and how they are made."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
+from evomerge.kinds import RECORDED
+from evomerge.spaces import Ingredients
 from evomerge.workers.threads import available_cores, threads_per_worker
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     import torch
@@ -18,11 +21,7 @@ if TYPE_CHECKING:
 
 
 def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
-    """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in.
-
-    Raises:
-        SpaceError: the base cannot be read.
-    """
+    """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in."""
     import torch
 
     from fitness.engine.model.compute_dtype import fastest_dtype
@@ -65,12 +64,50 @@ def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: 
     return module.to("cuda") if on_gpu else module
 
 
-def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
-    """Return one checkpoint as a live model, for `evomerge eval`.
+def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
+    """Return the search space of a config."""
+    return config.space.build(
+        Ingredients(
+            parents=parents,
+            sources=config.sources,
+            base=config.base_name,
+            merge_base=config.base is None,
+            dtype=config.export.dtype,
+            seed=config.seed,
+            tokenizer=config.output_tokenizer,
+        )
+    )
 
-    Raises:
-        SpaceError: it cannot be read.
-    """
+
+def parents_alone(config: CampaignConfig, parents: Parents) -> dict[str, Recipe]:
+    """Return checkpoint -> the recipe of that one alone, as the space writes it."""
+    if config.space.kind != RECORDED:
+        return {landmark.name: landmark.recipe for landmark in build_space(config, parents).landmarks()}
+    return {name: alone(config, name) for name in config.sources}
+
+
+def alone(config: CampaignConfig, name: str) -> Recipe:
+    """Return the recipe of one checkpoint alone."""
+    rules = (Rule("passthrough", (Input(name),)),)
+    return Recipe(
+        config.sources,
+        config.base_name,
+        rules,
+        dtype=config.export.dtype,
+        seed=config.seed,
+        tokenizer=config.output_tokenizer,
+    )
+
+
+def base_model(config: CampaignConfig, parents: Parents) -> nn.Module:
+    """Return the base as a live model."""
+    resident = build_resident(config, parents)
+    resident.become(parents_alone(config, parents)[config.base_name])
+    return resident.model
+
+
+def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
+    """Return one checkpoint as a live model, for `evomerge eval`."""
     import torch
 
     from search_spaces.live.resident import ResidentModel

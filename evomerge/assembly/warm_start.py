@@ -19,7 +19,7 @@ from evomerge.archive import Archive
 from evomerge.campaign.start_points import START_POINT
 from evomerge.results.front import read_front
 from search_spaces.errors import SpaceError
-from search_spaces.mergekit.yaml import read_mergekit
+from search_spaces.mergekit.reading import read_mergekit
 from search_spaces.recipes.recipe import ParentSource, Recipe
 from search_spaces.spaces.space import Landmark, SearchSpace
 
@@ -49,15 +49,6 @@ def warm_start(
 
     A mergekit YAML or a recipe of ours (.json) is one start point: the nearest genome of the space. A run directory
     gives those recipes of its front that this space can express.
-
-    Args:
-        paths: files and run directories, absolute.
-        space: of cube vectors.
-        sources: name -> checkpoint of this campaign; recipes may call them otherwise.
-        archive: of this campaign; records the start points.
-
-    Raises:
-        SpaceError: a file holds no recipe or one that the space cannot express, or nothing of a front fits.
     """
     noted = archive.noted(NOTE)
     if noted is not None:
@@ -118,11 +109,7 @@ def _encoded(
 
 
 def _with_our_names(recipe: Recipe, sources: Mapping[str, ParentSource]) -> Recipe:
-    """Return the recipe with this campaign's names of the checkpoints that it reads.
-
-    Raises:
-        SpaceError: it reads a checkpoint that is none of this campaign's.
-    """
+    """Return the recipe with this campaign's names of the checkpoints that it reads."""
     used = {recipe.base} | {given.parent for rule in recipe.rules for given in rule.inputs}
     used |= {parent for step in recipe.layers or () for parent in step}
     names = {name: _name_of(recipe.parents[name], name, sources) for name in recipe.parents if name in used}

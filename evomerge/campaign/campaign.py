@@ -10,36 +10,27 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Generic, TypeVar
 
 from evomerge.archive import Archive, Asked
 from evomerge.campaign.constraints import Constraints
-from evomerge.campaign.events import Callback, CandidateAsked, CandidateFailed, CandidateTold, Event, SearchEnded, emit
-from evomerge.campaign.past import CampaignError, FailuresInARow, ScoreCache, recorded_outcome, replayed
+from evomerge.campaign.events import Callback, CandidateAsked, Event, SearchEnded, emit, event_of
+from evomerge.campaign.past import FailuresInARow, ScoreCache, estimated, recorded_outcome, replayed
 from evomerge.campaign.progress import Ending, Limits, Progress
 from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
-from evomerge.errors import EvomergeError
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.schedules.all_items import AllItems
 from evomerge.schedules.protocol import Schedule
-from evomerge.workers.protocol import WorkerPool
-from fitness.errors import FitnessError
+from evomerge.workers import WorkerPool
 from fitness.protocols import Estimator
 from fitness.scores import Budget
-from search_spaces.merge_shares import merge_shares
 from search_spaces.spaces.space import Landmark, SearchSpace
 
 G = TypeVar("G")
 
-__all__ = ["Campaign", "CampaignError", "Ending", "SearchInterruptedError"]
 
-
-class SearchInterruptedError(EvomergeError):
-    """The user stopped the search; everything told is in the archive."""
-
-
+@dataclass(eq=False, repr=False)
 class Campaign(Generic[G]):
     """Drives one optimiser over one space, and records everything.
 
@@ -50,7 +41,7 @@ class Campaign(Generic[G]):
 
     and everything is committed to the archive as in `run`.
 
-    Args:
+    Attributes:
         archive: new, or of an earlier session of the same campaign.
         space: decodes genomes. Its landmarks come first.
         optimiser: fresh.
@@ -61,34 +52,24 @@ class Campaign(Generic[G]):
         landmarks: come after the space's. Constraints learn from them, so they must hold those that they name.
         constraints: on the objectives; left out: none.
         callbacks: called with every event, after its commit. What one raises becomes a warning.
+        progress: how far it is.
     """
 
-    def __init__(  # noqa: PLR0913 -- the parts of a campaign
-        self,
-        archive: Archive,
-        space: SearchSpace[G],
-        optimiser: Optimiser[G],
-        *,
-        estimator: Estimator,
-        pool: WorkerPool,
-        limits: Limits,
-        schedule: Schedule | None = None,
-        landmarks: Sequence[Landmark] = (),
-        constraints: Constraints | None = None,
-        callbacks: Sequence[Callback] = (),
-    ) -> None:
-        self._archive = archive
-        self._space = space
-        self._optimiser = optimiser
-        self._estimator = estimator
-        self._pool = pool
-        self._limits = limits
-        self._schedule: Schedule = AllItems() if schedule is None else schedule
-        self._landmarks = landmarks
-        self._constraints = Constraints() if constraints is None else constraints
-        self._callbacks = tuple(callbacks)
-        self._progress = Progress(limits.evaluations)
-        self._cache = ScoreCache(archive)
+    archive: Archive
+    space: SearchSpace[G]
+    optimiser: Optimiser[G]
+    _: KW_ONLY
+    estimator: Estimator
+    pool: WorkerPool
+    limits: Limits
+    schedule: Schedule = field(default_factory=AllItems)
+    landmarks: Sequence[Landmark] = ()
+    constraints: Constraints = field(default_factory=Constraints)
+    callbacks: Sequence[Callback] = ()
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.limits.evaluations)
+        self._cache = ScoreCache(self.archive)
         self._n_asked = self._n_proposals = 0
         self._pending: dict[int, Candidate] = {}
         self._queue: deque[Candidate] = deque()  # to be scored
@@ -97,72 +78,55 @@ class Campaign(Generic[G]):
         self._events: list[Event] = []  # of the transaction under way
         self._started = self._draining = False
 
-    @property
-    def progress(self) -> Progress:
-        """How far it is."""
-        return self._progress
-
     def drain(self) -> None:
         """Hand out nothing more: `run` returns once what runs is told. May be called from any thread."""
         self._draining = True
 
     def items(self, candidate: Candidate) -> Budget:
         """Return what a candidate that `ask` returned has to be scored on."""
-        return self._schedule.items(candidate)
+        return self.schedule.items(candidate)
 
     def ask(self, n: int = 1) -> list[Candidate]:
         """Return up to n candidates to score: landmarks first, then proposals, and who goes on to further items.
 
         None while the optimiser waits for others, and once the search is over.
-
-        Raises:
-            CampaignError: a past that this optimiser cannot replay, or a failed landmark that a constraint names.
-            ArchiveError: the disk is full.
         """
         self._start()
-        with self._archive.transaction():
+        with self.archive.transaction():
             candidates = self._next(n)
         self._settle()
         return candidates
 
     def tell(self, dones: Sequence[Done]) -> None:
-        """Take in what candidates that `ask` returned came back with.
-
-        Raises:
-            CampaignError: five different candidates failed in a row, or a landmark that a constraint names.
-            ArchiveError: the disk is full.
-        """
+        """Take in what candidates that `ask` returned came back with."""
         self._start()
-        with self._archive.transaction():
+        with self.archive.transaction():
             self._receive(dones)
         self._settle()
 
     def run(self) -> Ending:
-        """Search until a limit, `drain`, or five different candidates failing in a row.
-
-        Raises:
-            CampaignError: as `ask` and `tell` say.
-            ArchiveError: the disk is full.
-        """
-        candidates = self.ask(self._pool.free)
-        progress, started = self._progress, time.monotonic()
+        """Search until a limit, `drain`, or five different candidates failing in a row."""
+        candidates = self.ask(self.pool.free)
+        progress, started = self.progress, time.monotonic()
         before, done_before, now = progress.seconds, progress.done, started
         while True:
             for candidate in candidates:
                 if self._closing():  # a callback may have said so: it stays pending
                     self._running.remove(candidate.number)
                 else:
-                    self._pool.submit(candidate, self._schedule.items(candidate))
+                    self.pool.submit(candidate, self.schedule.items(candidate))
             if not self._running:
-                return self._ended()
-            arrived = self._pool.wait()
+                ending = "interrupted" if self._draining else self.limits.ending(progress)
+                emit([SearchEnded(ending, progress)], self.callbacks)
+                return ending
+            arrived = self.pool.wait()
             then, now = now, time.monotonic()
-            progress.utilisation.add(now - then, running=len(self._running), workers=self._pool.workers)
+            progress.utilisation.add(now - then, running=len(self._running), workers=self.pool.workers)
             progress.seconds = before + now - started
-            with self._archive.transaction():  # one commit a step: what arrived, and what is asked now that it is known
+            with self.archive.transaction():  # one commit a step: what arrived, and what is asked now that it is known
                 self._receive(arrived)
-                candidates = self._next(self._pool.free)
-            progress.left = self._limits.left(progress, (now - started) / max(1, progress.done - done_before))
+                candidates = self._next(self.pool.free)
+            progress.left = self.limits.left(progress, (now - started) / max(1, progress.done - done_before))
             self._settle()
 
     def _start(self) -> None:
@@ -170,30 +134,30 @@ class Campaign(Generic[G]):
         if self._started:
             return
         self._started = True
-        self._constraints.note(self._archive)
+        self.constraints.note(self.archive)
         self._replay()
-        self._queue.extend(self._schedule.restore(list(self._pending.values())))
+        self._queue.extend(self.schedule.restore(list(self._pending.values())))
         if not self._n_asked:
-            named = [*self._space.landmarks(), *self._landmarks][: self._limits.evaluations]
+            named = [*self.space.landmarks(), *self.landmarks][: self.limits.evaluations]
             self._ask([Candidate(i, landmark.recipe, landmark.name) for i, landmark in enumerate(named)], None)
 
     def _replay(self) -> None:
-        for event in replayed(self._archive, self._optimiser):
+        for event in replayed(self.archive, self.optimiser):
             if isinstance(event, Asked):
                 self._enter(event.candidates)
             else:
-                self._progress.seconds += sum(r.seconds for r in event.records) / max(1, self._pool.workers)
+                self.progress.seconds += sum(r.seconds for r in event.records) / max(1, self.pool.workers)
                 self._learn([recorded_outcome(record, self._pending[record.number]) for record in event.records])
         self._events.clear()
         self._settle()
 
     def _next(self, n: int) -> list[Candidate]:
-        """Return up to n candidates to score; tell those at once whose recipe was scored already."""
+        # Those whose recipe was scored already are told at once.
         chosen: list[Candidate] = []
         while len(chosen) < n and not self._closing() and (self._queue or self._refill(n - len(chosen))):
             candidate = self._queue.popleft()
             self._running.add(candidate.number)
-            known = self._cache.recall(candidate, self._schedule.items(candidate))
+            known = self._cache.recall(candidate, self.schedule.items(candidate))
             if known is None:
                 chosen.append(candidate)
             else:
@@ -202,28 +166,28 @@ class Campaign(Generic[G]):
 
     def _refill(self, n: int) -> bool:
         """Queue up to n proposals; or where all wait for each other, those whom the schedule lets go on."""
-        n = min(n, self._limits.evaluations - self._n_asked)
-        genomes = self._optimiser.ask(n) if n > 0 and self._constraints.ready else ()
+        n = min(n, self.limits.evaluations - self._n_asked)
+        genomes = self.optimiser.ask(n) if n > 0 and self.constraints.ready else ()
         if genomes:
             self._ask(
                 [
-                    Candidate(self._n_asked + i, self._space.decode(genome), None, self._n_proposals + i, genome)
+                    Candidate(self._n_asked + i, self.space.decode(genome), None, self._n_proposals + i, genome)
                     for i, genome in enumerate(genomes)
                 ],
                 n,
             )
         elif not self._running:
-            stopped, going_on = self._schedule.advance()
+            stopped, going_on = self.schedule.advance()
             self._queue.extend(going_on)
             self._tell(stopped)
             return bool(going_on) or (bool(stopped) and self._refill(n))
         return bool(self._queue)
 
     def _ask(self, candidates: Sequence[Candidate], requested: int | None) -> None:
-        self._archive.asked(candidates, requested)
+        self.archive.asked(candidates, requested)
         self._enter(candidates)
         self._queue.extend(candidates)
-        if self._callbacks:
+        if self.callbacks:
             self._events.extend(map(CandidateAsked, candidates))
 
     def _enter(self, candidates: Sequence[Candidate]) -> None:
@@ -233,14 +197,14 @@ class Campaign(Generic[G]):
 
     def _receive(self, arrived: Sequence[Done]) -> None:
         self._running.difference_update([done.candidate.number for done in arrived])
-        self._tell(self._schedule.arrived(arrived))
+        self._tell(self.schedule.arrived(arrived))
 
     def _tell(self, dones: Sequence[Done]) -> None:
         """Estimate, commit, and let everybody learn."""
         if not dones:
             return
-        outcomes = list(map(self._estimated, dones))
-        self._archive.told(
+        outcomes = [estimated(done, self.estimator) for done in dones]
+        self.archive.told(
             [
                 (outcome, None) if isinstance(outcome, Failure) else (done, outcome.estimate)
                 for done, outcome in zip(dones, outcomes, strict=True)
@@ -249,56 +213,34 @@ class Campaign(Generic[G]):
         self._failures.note(outcomes)
         self._learn(outcomes)
 
-    def _estimated(self, done: Done) -> Outcome:
-        """Return a candidate's outcome, its violation still open."""
-        if isinstance(done, Failure):
-            return done
-        try:
-            estimate = done.estimate or self._estimator.estimate(
-                done.scores, shares=partial(merge_shares, done.candidate.recipe)
-            )
-            if estimate.split != "search":
-                raise FitnessError(f"split: expected items of 'search' only, found {estimate.split!r}")
-        except FitnessError as error:
-            return Failure(done.candidate, "estimate", str(error), seconds=done.seconds)
-        return Evaluation(done.candidate, estimate, done.scores)
-
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
-        progress = self._progress
-        if not self._constraints.ready:
-            progress.best = self._constraints.measure(outcomes)
+        progress = self.progress
+        if not self.constraints.ready:
+            progress.best = self.constraints.measure(outcomes)
         outcomes = [
-            replace(outcome, violation=self._constraints.violation(outcome.estimate))
-            if isinstance(outcome, Evaluation) and (self._constraints.bounds or outcome.estimate.stopped)
+            replace(outcome, violation=self.constraints.violation(outcome.estimate))
+            if isinstance(outcome, Evaluation) and (self.constraints.bounds or outcome.estimate.stopped)
             else outcome
             for outcome in outcomes
         ]
         proposed = [outcome for outcome in outcomes if outcome.candidate.proposal is not None]
         if proposed:
-            self._optimiser.tell(proposed)
+            self.optimiser.tell(proposed)
         for outcome in outcomes:
             del self._pending[outcome.candidate.number]
             progress.count(outcome)
-            if isinstance(outcome, Failure):
-                event: Event = CandidateFailed(outcome, progress)
-            else:
-                event = CandidateTold(outcome, progress)
+            if isinstance(outcome, Evaluation):
                 self._cache.remember(outcome)
-            if self._callbacks:
-                self._events.append(event)
+            if self.callbacks:
+                self._events.append(event_of(outcome, progress))
 
     def _settle(self) -> None:
         """Tell those who watch what was committed; then raise where the search is beyond repair."""
         if self._events:
             events, self._events = self._events, []
-            emit(events, self._callbacks)
-        if self._failures.too_many or self._constraints.failed:
-            raise self._failures.error(self._constraints.failed)
+            emit(events, self.callbacks)
+        if self._failures.too_many or self.constraints.failed:
+            raise self._failures.error(self.constraints.failed)
 
     def _closing(self) -> bool:
-        return self._draining or self._limits.out_of_time(self._progress.seconds)
-
-    def _ended(self) -> Ending:
-        ending = "interrupted" if self._draining else self._limits.ending(self._progress)
-        emit([SearchEnded(ending, self._progress)], self._callbacks)
-        return ending
+        return self._draining or self.limits.out_of_time(self.progress.seconds)

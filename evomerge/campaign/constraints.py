@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from evomerge.archive import Archive
 from evomerge.campaign.progress import rank
 from evomerge.candidate import Evaluation, Outcome
-from evomerge.config.bound import Bound
+from evomerge.config.objectives import Bound
 from fitness.scores import Estimate
 
 NOTE = "constraints"
@@ -113,11 +113,7 @@ class Constraints:
         return self.missed(estimates[0]) if estimates else 0.0
 
     def described(self, violations: ArrayLike) -> list[str]:
-        """Return what there is to say about constraints, a line each; nothing where there are none.
-
-        Args:
-            violations: (n,) of all candidates that were scored whole.
-        """
+        """Return what there is to say about constraints, a line each; nothing where there are none."""
         if not self.bounds:
             return []
         values, thresholds = np.asarray(violations, dtype=np.float64), self.thresholds

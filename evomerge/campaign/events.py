@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from evomerge.campaign.progress import Ending, Progress
-from evomerge.candidate import Candidate, Evaluation, Failure
+from evomerge.candidate import Candidate, Evaluation, Failure, Outcome
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,35 @@ class SearchEnded:
     progress: Progress
 
 
+@dataclass(frozen=True)
+class Noted:
+    """Something to know, in words: what is being read, what a preflight found, where a warm start came from.
+
+    Attributes:
+        text: one line.
+        subject: what it is about; may be empty.
+    """
+
+    text: str
+    subject: str = ""
+
+
 Event: TypeAlias = CandidateAsked | CandidateTold | CandidateFailed | SearchEnded
-Callback: TypeAlias = Callable[[Event], object]
+Callback: TypeAlias = Callable[[Any], object]
+"""Is called with each event, one after the other, in the thread of the search; what it raises becomes a warning."""
 
 
-def emit(events: Sequence[Event], callbacks: Sequence[Callback]) -> None:
+def event_of(outcome: Outcome, progress: Progress) -> Event:
+    """Return what is to be said of an outcome."""
+    return CandidateFailed(outcome, progress) if isinstance(outcome, Failure) else CandidateTold(outcome, progress)
+
+
+def tell_all(callbacks: Sequence[Callback], text: str, subject: str = "") -> None:
+    """Tell every callback something in words."""
+    emit([Noted(text, subject)], callbacks)
+
+
+def emit(events: Sequence[object], callbacks: Sequence[Callback]) -> None:
     """Call every callback with every event; what one raises becomes a warning."""
     for event in events:
         for callback in callbacks:

@@ -1,19 +1,23 @@
-"""What a campaign knows of its past: replay into a fresh optimiser, and recipes that were scored already."""
+"""Outcomes, new and recorded: estimates, replay into a fresh optimiser, recipes that were scored already."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from evomerge.archive import Archive, Asked, Record, Told
 from evomerge.archive.codec import pack_genome
-from evomerge.candidate import Candidate, Evaluation, Failure, Outcome, Scored
+from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome, Scored
 from evomerge.errors import EvomergeError
 from evomerge.optimisers.protocol import Optimiser
+from fitness.errors import FitnessError
+from fitness.protocols import Estimator
 from fitness.scores import Budget, ItemScores
+from search_spaces.operators.recipe_facts import merge_shares
 
 MAX_FAILURES_IN_A_ROW = 5
 _LOG = logging.getLogger(__name__)
@@ -24,11 +28,7 @@ class CampaignError(EvomergeError):
 
 
 def check_replayed(event: Asked, genomes: Sequence[object]) -> None:
-    """Do nothing if an optimiser proposes again what it proposed then, bit for bit.
-
-    Raises:
-        CampaignError: it does not.
-    """
+    """Do nothing if an optimiser proposes again what it proposed then, bit for bit."""
     packed = [pack_genome(genome) for genome in genomes]
     if packed != [pack_genome(c.genome) for c in event.candidates]:
         raise CampaignError(
@@ -39,11 +39,7 @@ def check_replayed(event: Asked, genomes: Sequence[object]) -> None:
 
 
 def replayed(archive: Archive, optimiser: Optimiser[Any]) -> Iterator[Asked | Told]:
-    """Yield the past, event by event, while a fresh optimiser proposes again what it proposed then.
-
-    Raises:
-        CampaignError: it proposes something else, or an older evomerge changed the items on the way.
-    """
+    """Yield the past, event by event, while a fresh optimiser proposes again what it proposed then."""
     if archive.has("retold"):
         raise CampaignError(
             "resume: expected a search whose items stay the same, found one that rotated them (racing.rotate), "
@@ -53,6 +49,23 @@ def replayed(archive: Archive, optimiser: Optimiser[Any]) -> Iterator[Asked | To
         if isinstance(event, Asked) and event.requested is not None:
             check_replayed(event, optimiser.ask(event.requested))
         yield event
+
+
+class SearchInterruptedError(EvomergeError):
+    """The user stopped the search; everything told is in the archive."""
+
+
+def estimated(done: Done, estimator: Estimator) -> Outcome:
+    """Return the outcome of what a worker returned, its violation still open."""
+    if isinstance(done, Failure):
+        return done
+    try:
+        estimate = done.estimate or estimator.estimate(done.scores, shares=partial(merge_shares, done.candidate.recipe))
+        if estimate.split != "search":
+            raise FitnessError(f"split: expected items of 'search' only, found {estimate.split!r}")
+    except FitnessError as error:
+        return Failure(done.candidate, "estimate", str(error), seconds=done.seconds)
+    return Evaluation(done.candidate, estimate, done.scores)
 
 
 def recorded_outcome(record: Record, candidate: Candidate) -> Outcome:

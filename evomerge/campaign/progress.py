@@ -8,6 +8,7 @@ from typing import Literal
 from evomerge.candidate import Evaluation, Failure, Outcome
 
 Ending = Literal["evaluations", "hours", "interrupted", "exhausted"]
+ENDING = "ending"  # what the archive notes it under
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,6 @@ class RunDirectory:
         return self.root / "report.html"
 
     @property
-    def figures(self) -> Path:
-        """The report's figures as PNG."""
-        return self.root / "figures"
-
-    @property
     def exports(self) -> Path:
         """Exported checkpoints."""
         return self.root / "exports"
@@ -60,9 +55,6 @@ class RunDirectory:
         """Make the directory, hold it for this process, and log to `log.txt`.
 
         The lock goes with the process, however it dies.
-
-        Raises:
-            RunDirectoryError: a live process holds it, or it cannot be written.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)

@@ -26,9 +26,10 @@ from evomerge.config.sections import (
     ExportConfig,
     ParentConfig,
     ParentSourceConfig,
+    StageConfig,
     WorkersConfig,
+    name_problems,
 )
-from evomerge.config.stages import StageConfig, name_problems
 from evomerge.fields import SECTION, Flag, FromZero, Text
 from evomerge.optimisers import M2N2, CmaEs, OptimiserOptions, Pymoo
 from evomerge.plugins import PluginError, load_plugin
@@ -143,26 +144,19 @@ class CampaignConfig(BaseModel):
 
     @field_validator("objectives")
     @classmethod
-    def _have_different_names(cls, objectives: tuple[ObjectiveConfig, ...]) -> tuple[ObjectiveConfig, ...]:
+    def _suit_each_other_and_the_checkpoints(
+        cls, objectives: tuple[ObjectiveConfig, ...], info: ValidationInfo
+    ) -> tuple[ObjectiveConfig, ...]:
         names = [objective.name for objective in objectives]
         problems = [
             mismatch("a name that no other objective has", in_words(name), at=[i, "name"])
             for i, name in enumerate(names)
             if name in names[:i]
         ]
-        if problems:
-            refuse(problems)
-        return objectives
-
-    @field_validator("objectives")
-    @classmethod
-    def _compare_with_checkpoints_that_exist(
-        cls, objectives: tuple[ObjectiveConfig, ...], info: ValidationInfo
-    ) -> tuple[ObjectiveConfig, ...]:
         known = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
         if known is not None and info.data.get("base"):
             known.append(BASE)
-        if problems := [*expert_problems(objectives, known), *bound_problems(objectives, known)]:
+        if problems := problems or [*expert_problems(objectives, known), *bound_problems(objectives, known)]:
             refuse(problems)
         return objectives
 
@@ -186,8 +180,14 @@ class CampaignConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _m2n2_has_a_space_of_its_own(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or "space" in data:
+    def _fill_in_and_leave_out(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if data.get("racing") is not None:
+            hint = "races, rungs and rotation are gone: write schedule: halving, or {kind: screen, then: halving}"
+            refuse([mismatch("the key schedule", "'racing'", f"{hint} with its screen", at=["racing"])])
+        data = {key: value for key, value in data.items() if key != "racing"}  # of an older evomerge
+        if "space" in data:
             return data
         optimiser = data.get("optimiser", data.get("optimizer"))
         kind = optimiser.get("kind") if isinstance(optimiser, dict) else getattr(optimiser, "kind", optimiser)
@@ -212,17 +212,12 @@ class CampaignConfig(BaseModel):
 
     @field_validator("optimiser")
     @classmethod
-    def _suits_the_space(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
+    def _suits_the_space_and_the_objectives(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
         space = info.data.get("space")
         if space is not None and "any" not in (space.genomes, optimiser.genomes) and space.genomes != optimiser.genomes:
             hint = "m2n2 and niches belong together; leave one of them out"
             expected = f"an optimiser for a space of kind {space.kind}"
             refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
-        return optimiser
-
-    @field_validator("optimiser")
-    @classmethod
-    def _has_something_to_maximise(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
         objectives = info.data.get("objectives")
         if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
             hint = f"{optimiser.kind} maximises their weighted mean"
@@ -237,13 +232,3 @@ class CampaignConfig(BaseModel):
         if schedule.kind != "all_items" and optimiser is not None and reason:
             refuse([mismatch(f"all_items with optimiser {optimiser.kind}", in_words(schedule.kind), reason)])
         return schedule
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reads_files_that_an_older_evomerge_wrote(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or "racing" not in data:
-            return data
-        if data["racing"] is not None:
-            hint = "races, rungs and rotation are gone: write schedule: halving, or {kind: screen, then: halving}"
-            refuse([mismatch("the key schedule", "'racing'", f"{hint} with its screen", at=["racing"])])
-        return {key: value for key, value in data.items() if key != "racing"}

@@ -15,12 +15,13 @@ from pydantic import BaseModel, ValidationError
 from evomerge.config.campaign_config import CampaignConfig
 from evomerge.config.errors import ConfigError, ConfigProblem
 from evomerge.config.overrides import Overrides, parsed, with_overrides
-from evomerge.config.problems import problems_of
-from evomerge.config.stages import stage_problems
+from evomerge.config.sections import ParentConfig
 from evomerge.config.yaml_document import Document, parse_yaml, read_yaml, write_yaml
-from evomerge.wording import in_words
+from evomerge.wording import in_words, told
 
 S = TypeVar("S", bound=BaseModel)
+# What every stage says for itself, or leaves to its defaults: at the top it would be read by none.
+OWN_SECTIONS = ("space", "optimiser")
 
 
 def load_campaign(path: Path, *, overrides: Overrides = (), files_must_exist: bool = True) -> CampaignConfig:
@@ -39,7 +40,8 @@ def load_campaign(path: Path, *, overrides: Overrides = (), files_must_exist: bo
     if not isinstance(document.data, dict):
         expected = "a mapping with at least the keys parents and objectives"
         raise ConfigError(path, [ConfigProblem("", 1, expected, in_words(document.data))])
-    data = {"name": _default_name(path), **document.data}
+    default = path.absolute().parent.name or "campaign" if path.stem == "campaign" else path.stem
+    data = {"name": default, **document.data}
     document = replace(document, data=with_overrides(data, overrides))
     try:
         return _checked(document, path.parent if files_must_exist else None)
@@ -52,17 +54,13 @@ def campaign_of(data: Mapping[str, Any], directory: Path | None = None) -> Campa
     """Return the campaign that plain data describe, by the same checks as a file's.
 
     Args:
-        data: what a campaign file would hold.
+        data: what a campaign file would hold, options of spaces and optimisers as objects or mappings.
         directory: relative paths start here, and must exist; None: nothing is checked to exist.
 
     Raises:
         ConfigError: everything that is wrong, at once.
     """
-    try:
-        return _checked(parse_yaml(write_yaml(data)), directory)
-    except ConfigError as error:
-        problems = [replace(problem, line=None) for problem in error.problems]
-        raise ConfigError(None, problems) from error.__cause__
+    return _checked(Document(data), directory)
 
 
 def _checked(document: Document, directory: Path | None) -> CampaignConfig:
@@ -70,13 +68,17 @@ def _checked(document: Document, directory: Path | None) -> CampaignConfig:
     context = None if directory is None else {"directory": directory}
     try:
         config = CampaignConfig.model_validate(document.data, context=context)
-        problems += stage_problems(config, document)
+        problems += _stage_problems(config, document)
     except ValidationError as error:
         cause = error
-        problems += problems_of(error, CampaignConfig, document)
+        problems += _problems_of(error, document)
     if problems:
         raise ConfigError(None, problems) from cause
     return config
+
+
+def _problems_of(error: ValidationError, document: Document, at: tuple[str | int, ...] = ()) -> list[ConfigProblem]:
+    return [ConfigProblem(*document.locate((*at, *loc)), *words) for loc, words in told(error, CampaignConfig)]
 
 
 def _where_it_was_said(problem: ConfigProblem, overrides: Overrides) -> ConfigProblem:
@@ -90,11 +92,7 @@ def _where_it_was_said(problem: ConfigProblem, overrides: Overrides) -> ConfigPr
 
 
 def read_campaign(text: str) -> CampaignConfig:
-    """Return the resolved config that `dump_campaign` wrote, whether or not its inputs are still there.
-
-    Raises:
-        ValidationError: it is from a version of evomerge that had other keys.
-    """
+    """Return the resolved config that `dump_campaign` wrote, whether or not its inputs are still there."""
     recorded: Any = parse_yaml(text).data
     recorded.setdefault("engine", {"dtype": "float32"})  # records from before this key were scored so
     recorded.pop("racing", None)  # what older versions stopped candidates by
@@ -138,5 +136,44 @@ def dump_campaign(config: CampaignConfig) -> str:
     return write_yaml(config.model_dump())
 
 
-def _default_name(path: Path) -> str:
-    return path.absolute().parent.name or "campaign" if path.stem == "campaign" else path.stem
+def stage_config(config: CampaignConfig, index: int, winners: Mapping[str, str]) -> CampaignConfig:
+    """Return the campaign of one stage, as if it stood alone in its file."""
+    stage = config.stages[index]
+    models = {name: ParentConfig(model=path, name=name) for name, path in winners.items()}
+    models |= {parent.name: parent for parent in config.parents}
+    own = {"space": stage.space, "optimiser": stage.optimiser, "budget": stage.budget}
+    data: dict[str, Any] = {
+        **{key: value for key, value in config if key not in OWN_SECTIONS},
+        **{key: section for key, section in own.items() if section is not None},
+        **{"name": f"{config.name}, {stage.name}", "stages": ()},
+        "parents": [models[name] for name in _merged(config, index)],
+    }
+    return CampaignConfig.model_validate(data)
+
+
+def stand_ins(config: CampaignConfig, index: int) -> dict[str, str]:
+    """Return the winners before a stage as long as there are none: the first parent, which has their form."""
+    return {stage.name: config.parents[0].model for stage in config.stages[:index]}
+
+
+def _stage_problems(config: CampaignConfig, document: Document) -> list[ConfigProblem]:
+    assert isinstance(document.data, dict)
+    top = [key for key in OWN_SECTIONS if config.stages and key in document.data]
+    problems = [
+        ConfigProblem(*document.locate((key,)), "no such key beside stages", in_words(key), "every stage has its own")
+        for key in top
+    ]
+    for index in range(len(config.stages)):
+        try:
+            stage_config(config, index, stand_ins(config, index))
+        except ValidationError as error:
+            problems += _problems_of(error, document, at=("stages", index))
+    return problems
+
+
+def _merged(config: CampaignConfig, index: int) -> list[str]:
+    chosen = config.stages[index].parents
+    if chosen is not None:
+        return list(dict.fromkeys(chosen))
+    last = [config.stages[index - 1].name] if index else []
+    return [*last, *(parent.name for parent in config.parents)]

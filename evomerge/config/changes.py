@@ -21,20 +21,11 @@ HARMLESS = (
 
 @dataclass(frozen=True)
 class Change:
-    """One key that differs.
+    """One key that differs."""
 
-    Attributes:
-        key: as in `space.genes.density`.
-        old: what the campaign was started with; None when it had no such key.
-        new: what the file says now; None when it has no such key.
-    """
-
-    key: str
-    old: object
+    key: str  # as in `space.genes.density`
+    old: object  # None where there is no such key
     new: object
-
-    def __str__(self) -> str:
-        return f"{self.key}: {in_words(self.old)} -> {in_words(self.new)}"
 
 
 def past_changing(old: CampaignConfig, new: CampaignConfig) -> list[Change]:
@@ -44,17 +35,15 @@ def past_changing(old: CampaignConfig, new: CampaignConfig) -> list[Change]:
     depend on them.
     Compare resolved configs, or a path written in two ways is a difference.
     """
-    return [change for change in _differences("", old.model_dump(), new.model_dump()) if not _is_harmless(change)]
+    harmless = tuple(f"{key}." for key in HARMLESS)
+    changes = _differences("", old.model_dump(), new.model_dump())
+    return [change for change in changes if not f"{change.key}.".startswith(harmless)]
 
 
 def as_diff(changes: Sequence[Change]) -> str:
     """Return one line per change, the values aligned."""
     width = max((len(change.key) for change in changes), default=0)
     return "\n".join(f"  {c.key:<{width}}  {in_words(c.old)} -> {in_words(c.new)}" for c in changes)
-
-
-def _is_harmless(change: Change) -> bool:
-    return any(change.key == key or change.key.startswith(f"{key}.") for key in HARMLESS)
 
 
 def _differences(key: str, old: object, new: object) -> Iterator[Change]:

@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field_validator
 from pydantic_core import InitErrorDetails
 
-from evomerge.config.bound import Bound, parse_bound
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from fitness.tasks import task_source
+
+_WRITTEN = re.compile(
+    r"(?P<landmark>.+?)(?:\s+(?P<sign>[+-])\s*(?P<offset>\d+\.?\d*(?:e-?\d+)?|\.\d+))?", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An objective is at least `offset` plus the value of a landmark.
+
+    Attributes:
+        objective: its name.
+        offset: the bound itself where there is no landmark.
+        landmark: the label of the landmark whose value of the same objective is added; None for a plain number.
+    """
+
+    objective: str
+    offset: float
+    landmark: str | None = None
+
+    def __str__(self) -> str:
+        if self.landmark is None:
+            return f"{self.objective} at least {self.offset:g}"
+        sign = f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}" if self.offset else ""
+        return f"{self.objective} at least {self.landmark}{sign}"
+
+
+def parse_bound(objective: str, written: float | str) -> Bound:
+    """Read a bound as a campaign file writes it: 0.6, `base`, `base - 0.01` or `PARENT + 0.02`."""
+    if isinstance(written, (int, float)):
+        return Bound(objective, float(written))
+    found = _WRITTEN.fullmatch(written.strip())
+    if found is None:
+        raise ValueError(f"at_least: expected a number, or a parent as in 'base - 0.01', found {written!r}")
+    offset = float(found["offset"] or 0.0)
+    return Bound(objective, -offset if found["sign"] == "-" else offset, found["landmark"])
 
 
 def as_bound(value: object) -> object:
@@ -141,12 +178,7 @@ class LmEvalConfig(BaseModel):
 
 
 def expert_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] | None) -> list[InitErrorDetails]:
-    """Return what is wrong with the experts that objectives compare with.
-
-    Args:
-        objectives: of the campaign.
-        known: the checkpoints' names; None where they are wrong themselves.
-    """
+    """Return what is wrong with the experts that objectives compare with."""
     problems = []
     expert_of: dict[str, str] = {}
     for i, objective in enumerate(objectives):
@@ -164,12 +196,7 @@ def expert_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] 
 
 
 def bound_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] | None) -> list[InitErrorDetails]:
-    """Return what is wrong with the checkpoints that constraints are measured by.
-
-    Args:
-        objectives: of the campaign.
-        known: the checkpoints' names; None where they are wrong themselves.
-    """
+    """Return what is wrong with the checkpoints that constraints are measured by."""
     if known is None:
         return []
     measured = [(i, o.bound.landmark) for i, o in enumerate(objectives) if o.bound is not None and o.bound.landmark]

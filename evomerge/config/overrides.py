@@ -35,11 +35,7 @@ def with_overrides(data: Mapping[str, Any], overrides: Overrides) -> dict[str, A
 
 
 def parsed(overrides: Overrides) -> Iterator[tuple[str, object, str]]:
-    """Yield (dotted key, value, how it was written) of each override.
-
-    Raises:
-        ConfigError: a text that is no `key=value`, or a value that is no YAML.
-    """
+    """Yield (dotted key, value, how it was written) of each override."""
     if isinstance(overrides, Mapping):
         yield from ((key, value, f"{key}={value}") for key, value in overrides.items())
         return

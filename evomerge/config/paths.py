@@ -30,11 +30,7 @@ def absolute_path(text: str, directory: Path) -> Path:
 
 
 def existing_start(text: str, directory: Path) -> str:
-    """Return the absolute path of a recipe file or of a run.
-
-    Raises:
-        ValidationError: there is none.
-    """
+    """Return the absolute path of a recipe file or of a run."""
     path = absolute_path(text, directory)
     if not (path.is_file() or (path / "archive.sqlite").is_file()):
         refuse([mismatch("a recipe file or the directory of a run", f"nothing at {path}", _near(path))])

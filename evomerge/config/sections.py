@@ -16,11 +16,13 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import InitErrorDetails
 
+from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, SpaceSection
 from evomerge.config.paths import ModelSource
 from evomerge.fields import SECTION, Count, PositiveReal, Real, Text
-from evomerge.wording import in_words, mismatch, refuse
-from fitness.engine.model.budget import DEFAULT_BUDGET
+from evomerge.wording import did_you_mean, in_words, mismatch, refuse
+from fitness.engine.language_model import DEFAULT_BUDGET
 from search_spaces.recipes.recipe import ExportDtype, ParentSource
 
 
@@ -53,28 +55,13 @@ class ModelConfig(BaseModel):
         return ParentSource(self.model, self.revision, self.adapter, self.adapter_revision)
 
 
-class ParentConfig(BaseModel):
-    """A checkpoint to merge."""
+class ParentConfig(ModelConfig):
+    """A checkpoint to merge; a LoRA adapter alone, with its base named, is one too."""
 
-    model_config = SECTION
-
-    model: ModelSource
-    """A hub id, or a directory that holds config.json and safetensors files, or a LoRA adapter with its base named."""
-    revision: Text | None = None
-    """The hub revision to pin."""
-    adapter: ModelSource | None = None
-    """A LoRA adapter on it: a hub id, or a directory that holds adapter_config.json."""
-    adapter_revision: Text | None = None
-    """The adapter's hub revision to pin."""
     name: Text = Field(
         default_factory=lambda data: PurePath(data.get("adapter") or data.get("model", "")).name, validate_default=True
     )
     """What tables and recipes call it; left out: the last part of `adapter`, else of `model`."""
-
-    @property
-    def source(self) -> ParentSource:
-        """Where the weights come from."""
-        return ParentSource(self.model, self.revision, self.adapter, self.adapter_revision)
 
 
 def as_mapping(value: object) -> object:
@@ -177,3 +164,45 @@ class EngineConfig(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What the model computes in. auto: on a GPU export.dtype; on a CPU float32, or bfloat16 where export.dtype is and
     a two-second measurement at the start finds it much faster."""
+
+
+class StageConfig(BaseModel):
+    """One search of several, each with the winner of the one before among its parents."""
+
+    model_config = SECTION
+
+    name: DirectoryName
+    """What its winner is called where it joins the parents of the next stage."""
+    space: SpaceSection
+    """What can be built."""
+    optimiser: OptimiserSection | None = Field(default=None, validation_alias=OPTIMISER_NAMES)
+    """Who proposes genomes; left out: as in a campaign of one stage."""
+    budget: BudgetConfig | None = None
+    """When it stops; left out: the campaign's budget."""
+    parents: tuple[Text, ...] | None = Field(default=None, min_length=2)
+    """Names of the models to merge, winners of earlier stages among them; left out: the last winner and all parents."""
+    pick: Text = "knee"
+    """The winner, as `evomerge export --pick` names it: knee, best, best:OBJECTIVE; judged on search items."""
+
+    @field_validator("pick")
+    @classmethod
+    def _names_a_point_of_the_front(cls, pick: str) -> str:
+        if pick not in ("knee", "best") and not (pick.startswith("best:") and pick != "best:"):
+            refuse([mismatch("knee, best or best:OBJECTIVE", in_words(pick))])
+        return pick
+
+
+def name_problems(stages: tuple[StageConfig, ...], parents: tuple[str, ...]) -> list[InitErrorDetails]:
+    """Return what is wrong with the names that stages give and use."""
+    known, problems = list(parents), []
+    for i, stage in enumerate(stages):
+        if stage.name in known:
+            problems.append(
+                mismatch("a name that no parent and no other stage has", in_words(stage.name), at=[i, "name"])
+            )
+        for j, name in enumerate(stage.parents or ()):
+            if name not in known:
+                hint = did_you_mean(name, known)
+                problems.append(mismatch(f"one of {', '.join(known)}", in_words(name), hint, at=[i, "parents", j]))
+        known.append(stage.name)
+    return problems

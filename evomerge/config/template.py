@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from evomerge.config import BASE, RESERVED_NAMES
 from evomerge.config.schema import SCHEMA_FILE
 from evomerge.config.yaml_document import write_flow
+from evomerge.errors import EvomergeError
 
 _TEMPLATE = """\
 # yaml-language-server: $schema={schema}
@@ -108,23 +109,52 @@ _GENES = {
 }
 
 
-def campaign_template(models: Sequence[str], base: str | None = None, *, name: str = "my-merge") -> str:
+class FileExistsAlreadyError(EvomergeError, FileExistsError):
+    """A file would be written over."""
+
+
+def template(parents: Sequence[str | Path], base: str | Path | None = None, *, name: str = "my-merge") -> str:
     """Return a commented campaign file for these models; its tasks are placeholders to replace.
 
+    >>> import evomerge as em
+    >>> em.template(["./arithmetic", "./words"], "./base").startswith("# yaml-language-server")
+    True
+
     Args:
-        models: two or more directories or hub ids, the parents.
-        base: what they were fine-tuned from; None writes a file that does without (operator linear).
+        parents: two or more directories or hub ids.
+        base: what they were fine-tuned from; None: a file that does without.
         name: the campaign's.
     """
     operator, genes = ("ties", _GENES) if base else ("linear", {"weight": _GENES["weight"]})
     return _TEMPLATE.format(
         schema=SCHEMA_FILE,
         name=write_flow(name),
-        base=f"base: {write_flow(base)}" if base else "# base: organisation/model",
-        parents="\n".join(f"  - {parent}" for parent in _parents(models, {BASE, *RESERVED_NAMES})),
+        base=f"base: {write_flow(str(base))}" if base else "# base: organisation/model",
+        parents="\n".join(f"  - {parent}" for parent in _parents(list(map(str, parents)), {BASE, *RESERVED_NAMES})),
         operator=operator,
         genes="\n".join(f"    {gene}" for gene in genes.values()),
     )
+
+
+def init(parents: Sequence[str | Path], base: str | Path | None = None, *, out: str | Path = "campaign.yaml") -> Path:
+    """Write the campaign file that `template` returns.
+
+    Args:
+        parents: two or more directories or hub ids.
+        base: what they were fine-tuned from.
+        out: the file; must not exist.
+
+    Returns:
+        `out`.
+
+    Raises:
+        FileExistsAlreadyError: there is a file.
+    """
+    file = Path(out)
+    if file.exists():
+        raise FileExistsAlreadyError(f"{file}: expected no file, found one; choose another with out (--out)")
+    file.write_text(template(parents, base), encoding="utf-8")
+    return file
 
 
 def _parents(models: Sequence[str], taken: set[str]) -> list[str]:

@@ -7,7 +7,7 @@ PyYAML follows YAML 1.1, where `1e-3` is text, `1:30` is the number 90 and `no` 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,40 +55,33 @@ _Dumper.add_representer(tuple, _Dumper.represent_list)
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """One YAML document and where its parts stand.
+    """The data of a campaign, and where their parts stand in a file.
 
     Attributes:
         data: plain dicts, lists and scalars.
         duplicates: a problem for each key that stands twice in one mapping.
+        root: the file's own nodes; None: the data are from no file.
     """
 
     data: object
-    duplicates: tuple[ConfigProblem, ...]
-    _root: yaml.Node | None
+    duplicates: tuple[ConfigProblem, ...] = ()
+    root: yaml.Node | None = None
 
-    def locate(self, loc: Sequence[str | int]) -> tuple[str, int]:
-        """Return the key as people write it (`parents[0].model`) and its line, from 1.
+    def locate(self, loc: Sequence[str | int]) -> tuple[str, int | None]:
+        """Return the key as people write it (`parents[0].model`) and its line, from 1; None in no file.
 
         A part that the file does not have gets the line of the nearest enclosing part that it has.
         """
-        return _locate(self._root, loc)
+        return (_key(self.data, loc), None) if self.root is None else _locate(self.root, loc)
 
 
 def read_yaml(path: Path) -> Document:
-    """Read the one YAML document of a file.
-
-    Raises:
-        ConfigError: the file is unreadable, not UTF-8 or not YAML.
-    """
+    """Read the one YAML document of a file."""
     return parse_yaml(_read_text(path), path)
 
 
 def parse_yaml(text: str, path: Path | None = None) -> Document:
-    """Read the one YAML document of a text.
-
-    Raises:
-        ConfigError: it is not YAML; the message names `path`, where the text is from.
-    """
+    """Read the one YAML document of a text."""
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
@@ -167,3 +160,16 @@ def _locate(root: yaml.Node | None, loc: Sequence[str | int]) -> tuple[str, int]
         node = pairs[-1][1] if pairs else None
         line = pairs[-1][0].start_mark.line + 1 if pairs else line
     return key, line
+
+
+def _key(data: object, loc: Sequence[str | int]) -> str:
+    key = ""
+    for part in loc:
+        if part == "[key]" or isinstance(data, str | int | float):
+            break
+        if isinstance(data, list) and isinstance(part, int):
+            key, data = f"{key}[{part}]", data[part]
+        else:
+            key = f"{key}.{part}" if key else str(part)
+            data = data.get(part) if isinstance(data, Mapping) else None
+    return key

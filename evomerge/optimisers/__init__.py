@@ -11,17 +11,16 @@ They are what the section `optimiser` of a campaign file says. A search with one
 options; those that are named as attributes of `Problem` are filled in.
 """
 
-from evomerge.optimisers.cma.cma_kind import CmaEs
+from evomerge.optimisers.cma.options import CmaEs
 from evomerge.optimisers.errors import OptimiserError
-from evomerge.optimisers.map.map_kind import Map, NestedMap
-from evomerge.optimisers.niches.m2n2_kind import M2N2
-from evomerge.optimisers.options import OptimiserOptions
+from evomerge.optimisers.greedy_soup_options import GreedySoup
+from evomerge.optimisers.map.options import Map, NestedMap
+from evomerge.optimisers.niches.options import M2N2
+from evomerge.optimisers.options import OptimiserOptions, Random
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.pymoo.pymoo_kind import Pymoo
-from evomerge.optimisers.random_kind import Random
-from evomerge.optimisers.soup_kind import GreedySoup
-from evomerge.optimisers.structured.structured_kind import Structured
+from evomerge.optimisers.pymoo.options import Pymoo
+from evomerge.optimisers.structured.options import Structured
 
 __all__ = [
     "M2N2",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
-from evomerge.optimisers.losses import check_weights, mean_loss
+from evomerge.optimisers.losses import Losses, check_weights, mean_loss
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.typing import Genome
 
@@ -22,16 +22,8 @@ class GreedySoupSearch:
     """Score every parent alone, then add parent by parent, best first (Wortsman et al. 2022, "Model soups", recipe 1).
 
     n parents take 2n - 1 evaluations: the n alone together, the others one after the other. Then another optimiser
-    goes on, or the search ends. Evaluations rank by violation, then by the weighted mean of the objectives.
-
-    Args:
-        genome_of: indices of parents -> the genome of their plain average.
-        n_parents: at least 2.
-        weights: objective name -> weight, at least 0, one of them positive.
-        then: a fresh optimiser that goes on; None ends the search.
-
-    Raises:
-        OptimiserError: too few parents, or weights that make no mean.
+    goes on, or the search ends. Evaluations rank by violation, then by the weighted mean of the objectives. `genome_of`
+    returns the genome of some parents' plain average.
     """
 
     def __init__(
@@ -62,18 +54,14 @@ class GreedySoupSearch:
         return self._generation.hand_out(n)
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Receive outcomes in any order.
-
-        Raises:
-            OptimiserError: an outcome is not of a pending proposal, or lacks an objective.
-        """
-        for outcome in outcomes:
-            if isinstance(outcome, Evaluation):
-                mean_loss(outcome, self._weights)
+        """Receive outcomes in any order; those of the optimiser that goes on are its own, counted from 0."""
         if not self._ended or self._then is None:
-            self._generation.receive(outcomes)
+            self._generation.receive(outcomes, self._loss)
             return
         own = self._generation.end
+        for outcome in outcomes:
+            if isinstance(outcome, Evaluation):
+                self._loss(outcome)
         if early := [o for o in outcomes if o.candidate.proposal is None or o.candidate.proposal < own]:
             self._generation.receive(early)  # says what is wrong with them
         self._then.tell(
@@ -98,4 +86,7 @@ class GreedySoupSearch:
         """Return what sorts outcomes, best first: violation, then loss; failures last."""
         if not isinstance(outcome, Evaluation):
             return np.inf, 0.0
-        return outcome.violation, float(mean_loss(outcome, self._weights)[0])
+        return outcome.violation, float(self._loss(outcome)[0])
+
+    def _loss(self, evaluation: Evaluation) -> Losses:
+        return mean_loss(evaluation, self._weights)

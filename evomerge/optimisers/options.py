@@ -43,11 +43,6 @@ class OptimiserOptions(BaseModel):
         return False
 
     @property
-    def generational(self) -> bool:
-        """Whether it asks for the next generation when the last one is told."""
-        return True
-
-    @property
     def needs_every_answer(self) -> str:
         """Why every candidate has to answer every item; empty where some may be stopped early."""
         return ""
@@ -57,18 +52,10 @@ class OptimiserOptions(BaseModel):
         return {"kind": self.kind, **self.model_dump(exclude_unset=True)}
 
     def check(self) -> None:
-        """Check options that go to a library by its own names; the library is loaded for it.
-
-        Raises:
-            ValidationError: one is unknown or of the wrong type.
-        """
+        """Check options that go to a library by its own names; the library is loaded for it."""
 
     def build(self, problem: Problem) -> Optimiser[Any]:
-        """Return a fresh optimiser.
-
-        Raises:
-            OptimiserError: the problem is none for it.
-        """
+        """Return a fresh optimiser; raises an OptimiserError where the problem is none for it."""
         raise NotImplementedError
 
     @model_validator(mode="after")
@@ -79,26 +66,25 @@ class OptimiserOptions(BaseModel):
         return self
 
 
+class Random(OptimiserOptions):
+    """Genomes drawn uniformly: the baseline."""
+
+    kind: Literal["random"] = "random"
+
+    def build(self, problem: Problem) -> Optimiser[Any]:
+        """Return a fresh random search."""
+        from evomerge.optimisers.random_search import RandomSearch
+
+        return RandomSearch(problem.dim, seed=problem.seed)
+
+
 class OutsideOptimiser(OptimiserOptions):
     """An optimiser of another package: its constructor's signature is its list of options."""
 
     factory: ClassVar[Callable[..., Any]]
     wanted: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def maximises_mean(self) -> bool:
-        """What the class says of itself; False where it says nothing."""
-        return bool(getattr(self.factory, "maximises_mean", False))
-
-    @property
-    def generational(self) -> bool:
-        """Whether the class has `generation_end`."""
-        return hasattr(self.factory, "generation_end")
-
-    @property
-    def needs_every_answer(self) -> str:
-        """What the class says of itself; empty where it says nothing."""
-        return str(getattr(self.factory, "needs_every_answer", ""))
+    maximises_mean: ClassVar[bool] = False
+    needs_every_answer: ClassVar[str] = ""
 
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh optimiser."""
@@ -109,12 +95,9 @@ class OutsideOptimiser(OptimiserOptions):
 
 @cache  # equal sections are of one class
 def outside_optimiser(kind: str, factory: Callable[..., Any]) -> type[OptimiserOptions]:
-    """Return the options of a class or function that returns an optimiser.
-
-    Raises:
-        PluginError: its signature asks for what no file can give.
-    """
+    """Return the options of a class or function that returns an optimiser; see `from_signature`."""
     section, wanted = from_signature(kind, factory, OutsideOptimiser, PROVIDED)
     section.factory, section.wanted = staticmethod(factory), wanted
-    section.genomes = getattr(factory, "genomes", "cube")
+    for name in ("genomes", "maximises_mean", "needs_every_answer"):  # what the class says of itself
+        setattr(section, name, getattr(factory, name, getattr(OutsideOptimiser, name)))
     return section

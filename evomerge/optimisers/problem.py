@@ -12,8 +12,7 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
     import numpy as np
     from numpy.typing import NDArray
 
-    from search_spaces.spaces.space import SearchSpace
-    from search_spaces.spaces.structure import Structure
+    from search_spaces.spaces.space import SearchSpace, Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +35,7 @@ class Problem:
 
     @property
     def structure(self) -> Structure:
-        """How many genes there are, which of them are choices, and what these govern.
-
-        Raises:
-            OptimiserError: the space has no genes.
-        """
+        """How many genes there are, which of them are choices, and what these govern; raises where there are none."""
         from search_spaces.spaces.space import CubeSpace
 
         if not isinstance(self.space, CubeSpace):

@@ -20,10 +20,7 @@ class Optimiser(Protocol[G_co]):
     """
 
     def ask(self, n: int) -> Sequence[G_co]:
-        """Return 0 to n genomes; none when outcomes are pending that it must learn from first.
-
-        A call that returns none changes nothing.
-        """
+        """Return 0 to n genomes; none, which changes nothing, when it must learn from pending outcomes first."""
         ...
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:

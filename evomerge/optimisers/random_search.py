@@ -14,15 +14,7 @@ from evomerge.seeds import stream
 
 
 class RandomSearch:
-    """Draw genomes uniformly from the unit cube; never waits and learns nothing.
-
-    Args:
-        dim: number of genes, at least 1.
-        seed: names the stream of random numbers, at least 0.
-
-    Raises:
-        OptimiserError: dim is below 1.
-    """
+    """Draw genomes uniformly from the unit cube; never waits and learns nothing."""
 
     def __init__(self, dim: int, *, seed: int) -> None:
         if dim < 1:
@@ -40,9 +32,5 @@ class RandomSearch:
         return genomes
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Check that each outcome belongs to a pending proposal.
-
-        Raises:
-            OptimiserError: it does not.
-        """
+        """Check that each outcome belongs to a pending proposal."""
         self._pending.difference_update(proposals_of(outcomes, asked=self._asked, pending=self._pending))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import Annotated
 
 from pydantic import JsonValue, PlainValidator, SerializeAsAny
@@ -13,19 +12,17 @@ from evomerge.optimisers.pymoo.pymoo_catalogue import ALGORITHMS
 
 OPTIMISERS: Kinds[OptimiserOptions] = Kinds(
     "evomerge.optimisers",
-    MappingProxyType(
-        {
-            "cma_es": "evomerge.optimisers.cma.cma_kind:CmaEs",
-            "structured": "evomerge.optimisers.structured.structured_kind:Structured",
-            "random": "evomerge.optimisers.random_kind:Random",
-            "m2n2": "evomerge.optimisers.niches.m2n2_kind:M2N2",
-            "map": "evomerge.optimisers.map.map_kind:Map",
-            "nested_map": "evomerge.optimisers.map.map_kind:NestedMap",
-            "greedy_soup": "evomerge.optimisers.soup_kind:GreedySoup",
-            "object": "evomerge.kinds:RecordedObject",
-            **dict.fromkeys(ALGORITHMS, "evomerge.optimisers.pymoo.pymoo_kind:Pymoo"),
-        }
-    ),
+    {
+        "cma_es": "evomerge.optimisers.cma.options:CmaEs",
+        "structured": "evomerge.optimisers.structured.options:Structured",
+        "random": "evomerge.optimisers.options:Random",
+        "m2n2": "evomerge.optimisers.niches.options:M2N2",
+        "map": "evomerge.optimisers.map.options:Map",
+        "nested_map": "evomerge.optimisers.map.options:NestedMap",
+        "greedy_soup": "evomerge.optimisers.greedy_soup_options:GreedySoup",
+        "object": "evomerge.kinds:RecordedObject",
+        **dict.fromkeys(ALGORITHMS, "evomerge.optimisers.pymoo.options:Pymoo"),
+    },
     OptimiserOptions,
     outside_optimiser,
 )

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from evomerge.campaign.past import MAX_FAILURES_IN_A_ROW, CampaignError
+from evomerge.campaign import CampaignError
+from evomerge.campaign.past import MAX_FAILURES_IN_A_ROW
 from evomerge.candidate import Candidate, Failure
 from evomerge.responses.files import KeptRow, keep_row, kept_rows
 from evomerge.seeds import stream
-from evomerge.workers.protocol import WorkerPool
+from evomerge.workers import WorkerPool
 from fitness.errors import FitnessError
 from fitness.reduction.response_matrix import ResponseMatrix
 from fitness.scores import Budget
 from search_spaces.errors import SpaceError
-from search_spaces.merge_shares import merge_shares
+from search_spaces.operators.recipe_facts import merge_shares
 from search_spaces.spaces.space import SearchSpace
 
 _LOG = logging.getLogger(__name__)
@@ -26,11 +27,7 @@ Watch = Callable[[int, int], object]
 
 
 def respondents(space: SearchSpace[np.ndarray], n: int, seed: int) -> list[Candidate]:
-    """Return n models: the landmarks, then merges at random places of the space; the first of more are the same.
-
-    Raises:
-        SpaceError: the space's genomes are no cube vectors.
-    """
+    """Return n models: the landmarks, then merges at random places of the space; the first of more are the same."""
     dim = len(space.gene_names())
     if not dim:
         raise SpaceError("reduce: expected a space with genes, found one without (niches): give scores with --matrix")
@@ -53,20 +50,7 @@ def collect_responses(
     content: str,
     watch: Watch,
 ) -> ResponseMatrix:
-    """Score every candidate that the directory has no row of, and return all rows; failed candidates have none.
-
-    Args:
-        candidates: what to score.
-        pool: open.
-        directory: where each row is kept as soon as it is there.
-        items: all search items, in the campaign's order.
-        content: digest of what they ask.
-        watch: told how many rows there are, and how many there will be.
-
-    Raises:
-        FitnessError: the directory holds rows of another campaign.
-        CampaignError: five candidates fail in a row.
-    """
+    """Score every candidate that the directory has no row of, and return all rows; failed candidates have none."""
     rows = kept_rows(directory)
     _check_kept(rows, candidates, items, content, directory)
     waiting = deque(c for c in candidates if c.number not in rows)

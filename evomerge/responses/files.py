@@ -30,28 +30,17 @@ LONG = ("model", "item", "score")
 
 @dataclass(frozen=True)
 class KeptRow:
-    """One model's row.
-
-    Attributes:
-        number: the candidate's.
-        model: its name.
-        recipe: digest of its recipe.
-        content: digest of what the items ask.
-    """
+    """One model's row."""
 
     number: int
     model: str
-    recipe: str
-    content: str
+    recipe: str  # its digest
+    content: str  # digest of what the items ask
     scores: ItemScores
 
 
 def read_matrix(path: Path) -> ResponseMatrix:
-    """Read a response matrix.
-
-    Raises:
-        FitnessError: the file cannot be read, is of another form, or holds something that is no number.
-    """
+    """Read a response matrix."""
     if not path.exists():
         raise FitnessError(f"{path}: expected a response matrix (Parquet, CSV or JSON), found nothing")
     try:

@@ -28,14 +28,11 @@ class PickError(EvomergeError, ValueError):
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """A candidate that no other dominates on search items.
-
-    Attributes:
-        violation: by how much constraints are missed, summed over them; above 0 only where no candidate keeps them all.
-    """
+    """A candidate that no other dominates on search items."""
 
     candidate: Candidate
     estimate: Estimate
+    # by how much constraints are missed, summed over them; above 0 only where no candidate keeps them all
     violation: float = 0.0
 
     @property
@@ -44,11 +41,7 @@ class FrontPoint:
         return self.candidate.recipe
 
     def objective(self, name: str) -> ObjectiveEstimate:
-        """Return one objective by name.
-
-        Raises:
-            PickError: there is no such objective.
-        """
+        """Return one objective by name."""
         for objective in self.estimate.objectives:
             if objective.name == name:
                 return objective
@@ -58,26 +51,17 @@ class FrontPoint:
 
 @dataclass(frozen=True)
 class CampaignFront:
-    """What `evomerge pareto` shows.
+    """What `evomerge pareto` shows."""
 
-    Attributes:
-        evaluations: candidates told, failures included.
-        failures: how many of them failed.
-        points: the front, landmarks included, best first objective first; of the feasible candidates, or where there
-            is none of those that violate least.
-        infeasible: how many candidates that were scored whole miss a constraint.
-        stopped: candidate -> why it did not answer all of its items.
-        constraints: what they are measured by.
-        notes: lines about the constraints.
-    """
-
-    evaluations: int
-    failures: int
+    evaluations: int  # candidates told, failures included
+    failures: int  # how many of them failed
+    # the front, landmarks included, best first objective first; of the feasible candidates, or where there is none
+    # of those that violate least
     points: tuple[FrontPoint, ...]
-    infeasible: int = 0
-    stopped: Mapping[int, Stopped] = field(default_factory=dict)
-    constraints: Constraints = field(default_factory=Constraints)
-    notes: tuple[str, ...] = ()
+    infeasible: int = 0  # how many candidates that were scored whole miss a constraint
+    stopped: Mapping[int, Stopped] = field(default_factory=dict)  # candidate -> why it did not answer all of its items
+    constraints: Constraints = field(default_factory=Constraints)  # what they are measured by
+    notes: tuple[str, ...] = ()  # lines about the constraints
 
     @property
     def feasible(self) -> bool:
@@ -86,11 +70,7 @@ class CampaignFront:
 
     @property
     def knee(self) -> int:
-        """Return the index of the knee among `points` (see `evomerge.pareto.knee`).
-
-        Raises:
-            PickError: nothing has been scored.
-        """
+        """The index of the knee among `points` (see `evomerge.pareto.knee`); raises where nothing has been scored."""
         if not self.points:
             raise PickError("pick: expected scored candidates, found none; run the search first")
         return knee(np.array([[o.value for o in point.estimate.objectives] for point in self.points]))
@@ -141,13 +121,8 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
                 "candidate": point.candidate.number,
                 "label": point.candidate.label,
                 "objectives": {
-                    o.name: {
-                        "value": o.value,
-                        "stderr": o.stderr,
-                        "split": point.estimate.split,
-                        "items": o.n_items,
-                        "kind": o.kind,
-                    }
+                    o.name: {"value": o.value, "stderr": o.stderr, "split": point.estimate.split}
+                    | {"items": o.n_items, "kind": o.kind}
                     for o in point.estimate.objectives
                 },
                 "violation": point.violation,

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate
-from evomerge.results.report.contents import campaign_settings, recorded_versions
+from evomerge.results.recorded import campaign_settings, estimates, recorded_versions
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.result import Verification
 from fitness.scores import SPLITS, ObjectiveEstimate
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.pieces import Pieces
-from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule, Where, layer_range
+from search_spaces.recipes.recipe import Parameter, Recipe, Rule, Where, layer_range
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -30,13 +30,8 @@ def model_card(
 ) -> str:
     """Return the README.md of an exported candidate.
 
-    Args:
-        archive: where the candidate was scored.
-        candidate: what was exported.
-        verification: the held-out table; None when the campaign was not verified.
-        name: the model's name; None takes the campaign's.
-        licence: a hub licence identifier; None leaves it out, for it follows from the parents'.
-        mergekit_yaml: the same recipe for mergekit, when it can express it.
+    Without a name it has the campaign's; a licence, by its hub identifier, is left out unless it is given: it follows
+    from the parents'. `mergekit_yaml` is the same recipe for mergekit, where that can express it.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -137,17 +132,14 @@ def _verdict(candidate: Candidate, verification: Verification | None) -> str:
 
 
 def _search_scores(archive: Archive, number: int) -> tuple[ObjectiveEstimate, ...]:
-    estimates = [r.estimate for r in archive.records("search") if r.number == number and r.estimate is not None]
-    return estimates[-1].objectives if estimates else ()
+    found = estimates(archive, "search").get(number)
+    return () if found is None else found.objectives
 
 
 def _in_words(rule: Rule) -> Mapping[str, str]:
-    own = _parameters(rule.parameters)
-    return {
-        "where": _where(rule.where),
-        "operator": f"{rule.operator} ({own})" if own else rule.operator,
-        "inputs": "; ".join(_input(source) for source in rule.inputs),
-    }
+    inputs = [_with_parameters(source.parent, source.parameters) for source in rule.inputs]
+    operator = _with_parameters(rule.operator, rule.parameters)
+    return {"where": _where(rule.where), "operator": operator, "inputs": "; ".join(inputs)}
 
 
 def _in_segments(pieces: Pieces) -> Mapping[str, str]:
@@ -161,15 +153,10 @@ def _in_segments(pieces: Pieces) -> Mapping[str, str]:
     }
 
 
-def _input(source: Input) -> str:
-    own = _parameters(source.parameters)
-    return f"{source.parent} ({own})" if own else source.parent
-
-
-def _parameters(parameters: Mapping[str, Parameter]) -> str:
+def _with_parameters(name: str, parameters: Mapping[str, Parameter]) -> str:
     words = {k: f"{v:.4g}" if isinstance(v, float) else str(v).lower() for k, v in parameters.items()}
-    order = sorted(words, key=lambda name: (name != "weight", name != "density", name))
-    return ", ".join(f"{name} {words[name]}" for name in order)
+    order = sorted(words, key=lambda key: (key != "weight", key != "density", key))
+    return f"{name} ({', '.join(f'{key} {words[key]}' for key in order)})" if words else name
 
 
 def _where(where: Where) -> str:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
-from numpy.typing import NDArray
 
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Evaluation
+from evomerge.results.recorded import campaign_settings
 from fitness.scores import ItemScores
 
 if TYPE_CHECKING:
@@ -22,13 +21,7 @@ NO_SCORES = ItemScores((), np.empty(0))
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A predicted front and the quality of the surrogates behind it.
-
-    Attributes:
-        objectives: (m,) names.
-        front: of the surrogates.
-        n_evaluations: how many evaluations they were fitted to.
-    """
+    """A predicted front of the objectives, and the quality of the surrogates that were fitted to n_evaluations."""
 
     objectives: tuple[str, ...]
     front: PredictedFront
@@ -42,27 +35,26 @@ class Prediction:
     def as_json(self) -> dict[str, Any]:
         """Return what `evomerge pareto --json` prints under `predicted`."""
         found = self.front
+        told = np.stack([found.values, found.low, found.high], axis=2).tolist()  # (k, m, 3)
         return {
             "evaluations": self.n_evaluations,
             "surrogates": {name: {"form": form, "left_out_r2": r2} for name, form, r2 in self.quality},
             "front": [
                 {
-                    "genome": genome.tolist(),
+                    "genome": genome,
                     "objectives": {
-                        name: {"value": value, "low": low, "high": high}
-                        for name, value, low, high in zip(self.objectives, *ends, strict=True)
+                        name: dict(zip(("value", "low", "high"), ends, strict=True))
+                        for name, ends in zip(self.objectives, each, strict=True)
                     },
                 }
-                for genome, *ends in zip(
-                    found.genomes, found.values.tolist(), found.low.tolist(), found.high.tolist(), strict=True
-                )
+                for genome, each in zip(found.genomes.tolist(), told, strict=True)
             ],
         }
 
 
 def read_prediction(archive: Archive) -> Prediction | None:
     """Return the prediction of a campaign with the optimiser map; None for other campaigns, or too few evaluations."""
-    settings = _settings(archive.campaign)
+    settings = campaign_settings(archive.campaign)
     optimiser = settings.get("optimiser")
     if not isinstance(optimiser, dict) or optimiser.get("kind") != "map":
         return None
@@ -83,17 +75,8 @@ def _evaluations(archive: Archive) -> list[Evaluation]:
     for record in archive.records("search"):
         candidate = archive.candidate(record.number)
         if record.estimate is not None and candidate.genome is not None:
-            genome: NDArray[np.float64] = np.asarray(candidate.genome, dtype=np.float64)
             violation = constraints.violation(record.estimate)
-            assert genome.ndim == 1, "map searches cubes"
+            assert np.ndim(candidate.genome) == 1, "map searches cubes"
             estimate = rescored.get(record.number, record.estimate)
             found.append(Evaluation(candidate, estimate, NO_SCORES, violation))
     return found
-
-
-def _settings(text: str) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -6,27 +6,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evomerge.archive import Archive
-from fitness.rank_correlation import RankCorrelation, rank_correlation
+from evomerge.results.recorded import estimates
+from fitness.statistics import RankCorrelation, rank_correlation
 
 
 @dataclass(frozen=True)
 class ScreenAgreement:
-    """What is known of a campaign's screen.
+    """What is known of a campaign's screen."""
 
-    Attributes:
-        n_screened: candidates with a divergence.
-        n_set_aside: those of them that answered no item for it.
-        correlation: Spearman's, of minus the mean divergence over the screen's prompts with the mean of the objectives,
-            among candidates that were scored whole; 1 for a screen that ranks as the items do. None for too few.
-    """
-
-    n_screened: int
-    n_set_aside: int
+    n_screened: int  # candidates with a divergence
+    n_set_aside: int  # those of them that answered no item for it
+    # Spearman's, of minus the mean divergence over the screen's prompts with the mean of the objectives, among
+    # candidates that were scored whole; None for too few
     correlation: RankCorrelation | None
 
     @property
     def in_words(self) -> str:
-        """Return one or two sentences."""
+        """One or two sentences."""
         told = f"The screen set {self.n_set_aside} of {self.n_screened} candidates aside."
         if self.correlation is None:
             return f"{told} Too few others were scored whole to tell whether divergence ranks them as their scores do."
@@ -48,11 +44,11 @@ def read_screen_agreement(archive: Archive) -> ScreenAgreement | None:
     agreement = {n: float(r.scores.values.mean()) for n, r in archive.screened().items() if r.scores is not None}
     if not agreement:
         return None
-    estimates = {r.number: r.estimate for r in archive.records("search") if r.estimate is not None}
-    whole = [n for n in agreement if n in estimates and estimates[n].stopped is None]
-    stops = [estimates[n].stopped for n in agreement if n in estimates]
+    known = estimates(archive, "search")
+    whole = [n for n in agreement if n in known and known[n].stopped is None]
+    stops = [known[n].stopped for n in agreement if n in known]
     return ScreenAgreement(
         len(agreement),
         sum(stop is not None and stop.reason == "screen" for stop in stops),
-        rank_correlation([agreement[n] for n in whole], [estimates[n].mean for n in whole]),
+        rank_correlation([agreement[n] for n in whole], [known[n].mean for n in whole]),
     )

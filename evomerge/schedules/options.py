@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
+from evomerge.fields import SECTION
 from evomerge.kinds import checked
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from evomerge.schedules.protocol import Ingredients
     from evomerge.schedules.screen import Screen
 
-OPTIONS = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 Share: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1)]
 
 
@@ -32,7 +32,7 @@ def _read_after_a_screen(value: object) -> object:
 class AllItemsConfig(BaseModel):
     """Every candidate answers everything at once."""
 
-    model_config = OPTIONS
+    model_config = SECTION
 
     kind: Literal["all_items"] = "all_items"
 
@@ -46,7 +46,7 @@ class AllItemsConfig(BaseModel):
 class HalvingConfig(BaseModel):
     """The better part of every generation goes on to twice the items, ranked by means or by `reduced`'s estimator."""
 
-    model_config = OPTIONS
+    model_config = SECTION
 
     kind: Literal["halving"]
     first: Share = 1 / 8
@@ -75,7 +75,7 @@ class HalvingConfig(BaseModel):
 class ScreenConfig(BaseModel):
     """Before a generation answers any item: how well each candidate agrees with the experts, without right answers."""
 
-    model_config = OPTIONS
+    model_config = SECTION
 
     kind: Literal["screen"]
     keep: Share = 0.5

@@ -12,8 +12,7 @@ A space of another package is `{kind: "my_package.spaces:MySpace", ...}`: any cl
 
 from evomerge.spaces.joint import Joint
 from evomerge.spaces.layer_flow import LayerFlow
-from evomerge.spaces.niches import Niches
-from evomerge.spaces.options import Ingredients, SpaceOptions
+from evomerge.spaces.options import Ingredients, Niches, SpaceOptions
 from evomerge.spaces.weights import GroupOptions, Weights
 
 __all__ = ["GroupOptions", "Ingredients", "Joint", "LayerFlow", "Niches", "SpaceOptions", "Weights"]

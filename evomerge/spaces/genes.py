@@ -11,10 +11,9 @@ from pydantic_core import InitErrorDetails
 from evomerge.fields import is_number
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
-from search_spaces.operators import registry
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Choices, Kind
-from search_spaces.operators.registry import OPERATORS
+from search_spaces.operators.registry import OPERATORS, find_operator
 from search_spaces.recipes.recipe import Parameter
 from search_spaces.spaces.genes import kinds_of
 from search_spaces.spaces.soup_weights import REACH, Form
@@ -30,18 +29,9 @@ else:
     _InSchema = Literal[SEARCHED] | Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 
 
-def operator_named(name: str) -> Operator:
-    """Return an operator of ours or of another package.
-
-    Raises:
-        SpaceError: there is none of that name.
-    """
-    return registry.find_operator(name)
-
-
 def _searchable(name: str) -> str:
     try:
-        fits = operator_named(name).n_inputs[1] != 1
+        fits = find_operator(name).n_inputs[1] != 1
     except SpaceError:
         fits = False
     if not fits:
@@ -92,15 +82,9 @@ Genes: TypeAlias = dict[
 def checked_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None) -> dict[str, Gene]:
     """Return every gene that the operators search unless told otherwise, and those that the file names.
 
-    Args:
-        genes: what the file says.
-        operators: names; None if they are wrong themselves: genes of any operator are legal then.
-
-    Raises:
-        ValidationError: a gene that no operator has, illegal values, a value that only the file can give, or nothing
-            left to search.
+    Operators that are wrong themselves are None: genes of any operator are legal then.
     """
-    chosen = [operator_named(name) for name in operators or SEARCHED]
+    chosen = [find_operator(name) for name in operators or SEARCHED]
     kinds = kinds_of(chosen)
     problems = [problem for name, gene in genes.items() for problem in _gene_problems(name, gene, chosen)]
     default = {name: kind.gene for name, kind in kinds.items() if kind.searched and kind.gene is not None}
@@ -119,19 +103,10 @@ def checked_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None) 
 
 
 def checked_soup_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None, form: Form) -> dict[str, Gene]:
-    """Return every gene as `checked_genes` does, where weights sum to 1.
-
-    Args:
-        genes: see `checked_genes`.
-        operators: see `checked_genes`.
-        form: simplex or affine.
-
-    Raises:
-        ValidationError: see `checked_genes`, or an operator that has no weights, or bounds not around 0.
-    """
+    """Return every gene as `checked_genes` does, where weights sum to 1: simplex or affine."""
     problems = []
     for name in operators or ():
-        if "weight" not in operator_named(name).input_parameters:
+        if "weight" not in find_operator(name).input_parameters:
             expected = f"an operator that weights its parents, with weights {form}"
             problems.append(mismatch(expected, name))
     weight = genes.get("weight")

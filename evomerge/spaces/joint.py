@@ -38,7 +38,7 @@ class Joint(SpaceOptions):
         return merge
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
-        """Return what does not suit a campaign's checkpoints; see `SpaceOptions.problems`."""
+        """Return what does not suit a campaign's checkpoints."""
         if parents is None:
             return []
         found: list[InitErrorDetails] = [
@@ -51,11 +51,7 @@ class Joint(SpaceOptions):
         return found + self.flow.source_problems(names, joint=True, at=["flow"])
 
     def build(self, given: Ingredients) -> SearchSpace[Any]:
-        """Return the space of both.
-
-        Raises:
-            SpaceError: the section does not fit the parents.
-        """
+        """Return the space of both."""
         from search_spaces.spaces.joint import JointSpace
 
         self.flow.check_scales(given.parents[given.base])

@@ -24,7 +24,6 @@ Bounds: TypeAlias = tuple[float, float]
 
 
 def _as_bounds(value: object) -> Bounds:
-    """Read bounds of factors, with 1 between them."""
     if isinstance(value, list | tuple) and len(value) == 2 and all(is_number(v) for v in value):
         low, high = float(value[0]), float(value[1])
         if 0 < low <= 1 <= high < math.inf and low < high:
@@ -91,29 +90,15 @@ class LayerFlow(SpaceOptions):
     @property
     def flow(self) -> Flow:
         """The paths that are searched."""
-        return Flow(
-            repeats=self.repeats,
-            window=self.window,
-            scales=self.scales or None,
-            product=self.scale_product,
-            max_depth=self.max_depth,
-            frozen_prefix=self.frozen_prefix,
-            frozen_suffix=self.frozen_suffix,
-            frozen_from=self.frozen_from,
-        )
+        same = {"repeats", "window", "max_depth", "frozen_prefix", "frozen_suffix", "frozen_from"}
+        return Flow(scales=self.scales or None, product=self.scale_product, **self.model_dump(include=same))
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
-        """Return what does not suit a campaign's checkpoints; see `SpaceOptions.problems`."""
+        """Return what does not suit a campaign's checkpoints."""
         return [] if parents is None else self.source_problems([*(base or ()), *parents], joint=False)
 
     def source_problems(self, names: Sequence[str], *, joint: bool, at: Sequence[str] = ()) -> list[InitErrorDetails]:
-        """Return which sources and frozen layers there cannot be.
-
-        Args:
-            names: of every checkpoint, the base included.
-            joint: whether the merged model's layers can be run too.
-            at: the way to this section from `space`.
-        """
+        """Return which sources and frozen layers there cannot be; joint, the merged model's layers can be run too."""
         known = [MERGED, *names] if joint else list(names)
         told = {"frozen_from": self.frozen_from, "embeddings_from": self.embeddings_from}
         places: list[tuple[list[str | int], str | None]] = [([key], name) for key, name in told.items()]
@@ -132,11 +117,7 @@ class LayerFlow(SpaceOptions):
         return found
 
     def build(self, given: Ingredients) -> SearchSpace[Any]:
-        """Return the space of paths.
-
-        Raises:
-            SpaceError: the section does not fit the parents.
-        """
+        """Return the space of paths."""
         from search_spaces.recipes.groups import n_layers
         from search_spaces.spaces.layer_flow import LayerFlowSpace
 
@@ -154,11 +135,7 @@ class LayerFlow(SpaceOptions):
         )
 
     def check_scales(self, base: Checkpoint) -> None:
-        """Check that an export can do without the scales.
-
-        Raises:
-            SpaceError: it cannot; the message tells the reason.
-        """
+        """Check that an export can do without the scales."""
         from search_spaces.layers.scale_folding import check_foldable
 
         if not self.scales:

@@ -70,18 +70,23 @@ class SpaceOptions(BaseModel):
         return {"kind": self.kind, **self.model_dump(exclude_unset=True)}
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:  # noqa: ARG002
-        """Return what does not suit a campaign's checkpoints.
-
-        Args:
-            parents: their names; None where they are wrong themselves.
-            base: its name, if there is one; None where it is wrong itself.
-        """
+        """Return what does not suit a campaign's checkpoints, by their names; None stands for what is wrong itself."""
         return []
 
     def build(self, given: Ingredients) -> SearchSpace[Any]:
-        """Return the search space.
-
-        Raises:
-            SpaceError: the section does not fit the parents.
-        """
+        """Return the search space; raises a SpaceError where the section does not fit the parents."""
         raise NotImplementedError
+
+
+class Niches(SpaceOptions):
+    """Individuals of M2N2: linear combinations of the parents that change at split points; for the optimiser m2n2."""
+
+    genomes: ClassVar[Literal["cube", "individuals", "any"]] = "individuals"
+
+    kind: Literal["niches"] = "niches"
+
+    def build(self, given: Ingredients) -> SearchSpace[Any]:
+        """Return the space of individuals."""
+        from search_spaces.spaces.niches.niche_space import NicheSpace
+
+        return NicheSpace(given.parents, given.base, merge_base=given.merge_base, dtype=given.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from search_spaces.spaces.space import Landmark, SearchSpace
-    from search_spaces.spaces.structure import Structure
+    from search_spaces.spaces.space import Landmark, SearchSpace, Structure
 
 # Names of parameters that are filled in; all others are options.
 PROVIDED = frozenset({"parents", "sources", "base", "merge_base", "dtype", "seed", "tokenizer", "names", "n_layers"})
@@ -50,42 +49,54 @@ def outside_space(kind: str, factory: Callable[..., Any]) -> type[SpaceOptions]:
 
 
 def full_space(space: Any) -> SearchSpace[Any]:
-    """Return a space of cube vectors that says everything; what it does not say itself: genes alike, from the middle.
+    """Return a space that says everything; `FullSpace` says what it leaves out."""
+    full = all(hasattr(space, name) for name in ("gene_names", "structure", "start"))
+    return space if full else FullSpace(space)
+
+
+class FullSpace:
+    """A space of somebody else's: what it does not say is filled in, genes alike, a search from the middle.
 
     Args:
-        space: it has `dim`, the number of its genes, `decode`, `encode` and `landmarks`.
+        own: has `decode(genome)` and `encode(recipe)`; may have `landmarks()`, `gene_names()`, `structure`, `start()`
+            and `dim`, the number of its genes, which optimisers that walk through a cube need at least.
+        parents: come before its own landmarks, but for those that it has itself.
     """
-    full = all(hasattr(space, name) for name in ("gene_names", "structure", "start"))
-    return space if full else _Continuous(space)
 
+    def __init__(self, own: Any, parents: Sequence[Landmark] = ()) -> None:
+        self._own, self._parents, self.dim = own, parents, int(getattr(own, "dim", 0))
 
-class _Continuous:
-    def __init__(self, space: Any) -> None:
-        self._space, self.dim = space, int(space.dim)
-
-    def decode(self, genome: NDArray[np.float64]) -> Recipe:
-        recipe: Recipe = self._space.decode(genome)
+    def decode(self, genome: Any) -> Recipe:
+        """Return the recipe of a genome."""
+        recipe: Recipe = self._own.decode(genome)
         return recipe
 
-    def encode(self, recipe: Recipe) -> NDArray[np.float64]:
-        genome: NDArray[np.float64] = self._space.encode(recipe)
-        return genome
+    def encode(self, recipe: Recipe) -> Any:
+        """Return the genome of a recipe."""
+        return self._own.encode(recipe)
 
     def landmarks(self) -> list[Landmark]:
-        return list(self._space.landmarks())
+        """Return each parent alone, then the space's own landmarks."""
+        own: list[Landmark] = list(self._own.landmarks()) if hasattr(self._own, "landmarks") else []
+        names = [landmark.name for landmark in own]
+        return [*(parent for parent in self._parents if parent.name not in names), *own]
 
     def gene_names(self) -> list[GeneInfo]:
-        if hasattr(self._space, "gene_names"):
-            return list(self._space.gene_names())
-        return [GeneInfo(f"gene {i + 1}", None, None, None, (0.0, 1.0)) for i in range(self.dim)]
+        """Return what each number of a genome means."""
+        if hasattr(self._own, "gene_names"):
+            return list(self._own.gene_names())
+        return [GeneInfo(f"gene {i}", None, None, None, (0.0, 1.0)) for i in range(self.dim)]
 
     @property
     def structure(self) -> Structure:
-        from search_spaces.spaces.structure import Structure
+        """Which genes are choices."""
+        from search_spaces.spaces.space import Structure
 
-        return getattr(self._space, "structure", None) or Structure(self.dim, indicators=(), on=(0, 0))
+        own: Structure | None = getattr(self._own, "structure", None)
+        return own or Structure(len(self.gene_names()), indicators=(), on=(0, 0))
 
     def start(self) -> NDArray[np.float64]:
+        """Return where a search begins."""
         import numpy as np
 
-        return np.asarray(self._space.start()) if hasattr(self._space, "start") else np.full(self.dim, 0.5)
+        return np.asarray(self._own.start()) if hasattr(self._own, "start") else np.full(len(self.gene_names()), 0.5)

@@ -9,17 +9,10 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails
 
 from evomerge.fields import SECTION, Count, Text
-from evomerge.spaces.genes import (
-    Gene,
-    Genes,
-    OperatorName,
-    OperatorNames,
-    checked_genes,
-    checked_soup_genes,
-    operator_named,
-)
+from evomerge.spaces.genes import Gene, Genes, OperatorName, OperatorNames, checked_genes, checked_soup_genes
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.wording import in_words, mismatch, refuse
+from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.groups import Groups
 from search_spaces.recipes.recipe import ModuleKind
 
@@ -88,10 +81,10 @@ class Weights(SpaceOptions):
         super().__init__(**{"operator": operator, **options})
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
-        """Return what does not suit a campaign's checkpoints; see `SpaceOptions.problems`."""
+        """Return what does not suit a campaign's checkpoints."""
         problems = []
         n_parents = 2 if parents is None else len(parents)
-        operators = [operator_named(name) for name in self.operator]
+        operators = [find_operator(name) for name in self.operator]
         if n_parents != 2 and (pairing := [each.name for each in operators if each.n_inputs == (2, 2)]):
             expected = f"exactly two parents with {' and '.join(pairing)}"
             problems.append(mismatch(expected, str(n_parents), at=["operator"]))
@@ -103,11 +96,7 @@ class Weights(SpaceOptions):
         return problems
 
     def build(self, given: Ingredients) -> WeightSpace:
-        """Return the space of merges.
-
-        Raises:
-            SpaceError: the section does not fit the parents, such as more blocks than layers.
-        """
+        """Return the space of merges."""
         from search_spaces.spaces.weight_space import WeightSpace
 
         return WeightSpace(

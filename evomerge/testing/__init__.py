@@ -13,6 +13,5 @@ from evomerge.testing.fitness_contract import FitnessContract
 from evomerge.testing.operator_contract import OperatorContract
 from evomerge.testing.optimiser_contract import OptimiserContract
 from evomerge.testing.search_space_contract import SearchSpaceContract
-from evomerge.testing.worker_pool_contract import WorkerPoolContract
 
-__all__ = ["FitnessContract", "OperatorContract", "OptimiserContract", "SearchSpaceContract", "WorkerPoolContract"]
+__all__ = ["FitnessContract", "OperatorContract", "OptimiserContract", "SearchSpaceContract"]

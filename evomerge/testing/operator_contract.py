@@ -51,12 +51,7 @@ def random_tensors(n: int, shape: tuple[int, ...], *, seed: int = 0) -> list[Ten
 
 
 def operands_for(
-    operator: Operator,
-    shape: tuple[int, ...] = (40, 50),
-    *,
-    size: float = 0.1,
-    seed: int = 0,
-    **changes: Parameter,
+    operator: Operator, shape: tuple[int, ...] = (40, 50), *, size: float = 0.1, seed: int = 0, **changes: Parameter
 ) -> Operands:
     """One base, and as many parents as the operator takes, up to three: the base plus noise of a size."""
     n = min(operator.n_inputs[1] or 3, 3)

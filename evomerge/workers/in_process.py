@@ -37,11 +37,7 @@ class InProcessPool:
         return int(self._worker is not None)
 
     def submit(self, candidate: Candidate, budget: Budget) -> None:
-        """Keep the candidate for the next `wait`.
-
-        Raises:
-            RuntimeError: as many candidates as are scored together wait already, or the pool is closed.
-        """
+        """Keep the candidate for the next `wait`."""
         if not self.free:
             raise RuntimeError("submit: expected a free worker, found none; call wait() first")
         self._submitted.append((candidate, budget))

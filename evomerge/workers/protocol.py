@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from evomerge.candidate import Candidate, Done
+from evomerge.errors import EvomergeError
 from fitness.scores import Budget
+
+
+class WorkerSetupError(EvomergeError, RuntimeError):
+    """The workers cannot be started; the message says what was asked for, what was found, and what to do."""
 
 
 class CandidateWorker(Protocol):

@@ -1,7 +1,7 @@
-"""A pool of Ray actors, each with one resident model; the only file that imports Ray.
+"""A pool of Ray actors, each with one resident model.
 
 Recipes go out, item scores come back; weights never travel. The pool is its own supervisor: it watches every
-candidate's deadline, replaces an actor that dies or hangs, and tries its candidate again. Start at `RayPool`.
+candidate's deadline, replaces an actor that dies or hangs, and tries its candidate again.
 """
 
 from __future__ import annotations
@@ -9,41 +9,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
-import re
-import signal
-import socket
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evomerge.candidate import Candidate, Done, Stage
-from evomerge.workers.errors import WorkerSetupError
+from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
 from evomerge.workers.protocol import CandidateWorker
-from evomerge.workers.resources import amounts, check_room
-from evomerge.workers.short_directory import make_short_directory, remove_short_directory
-from evomerge.workers.slot import Job, Slot
+from evomerge.workers.ray_cluster import RayError, RayTaskError, await_workers, check_room, connect, plain, ray
 from evomerge.workers.threads import THREAD_VARIABLES, available_cores, threads_per_worker
 from evomerge.workers.worker import reason
-from fitness.scores import Budget
-
-# Ray reads both when it is imported: nothing is sent home, and the raylet's messages do not go to our stdout.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
-import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from fitness.scores import Budget, ItemScores
 
 log = logging.getLogger(__name__)
-
-_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least is 75 MiB; only item scores pass through it
-_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-_MAX_DIRECTORY_BYTES = 103 - len(_SOCKET)  # a socket's path: 107 bytes on Linux, 103 on macOS
-_CONNECT_TIMEOUT_S = 10.0
-_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class RayPool:
@@ -73,8 +53,7 @@ class RayPool:
             make_worker: called once in each actor; picklable.
             count: how many actors.
             run_dir: the run directory; Ray's temporary files live and die in or beside it.
-            cpus: CPU cores reserved for each actor, which are also its threads; None reserves none, and gives each
-                actor an even share of this machine's cores as threads.
+            cpus: cores reserved for each actor, also its threads; None reserves none, and shares this machine's evenly.
             gpus: GPUs reserved for each actor, e.g. 0.5; an actor sees no GPU but its own, and none with 0.
             address: an existing cluster, `auto` or `host:port`; it is left running.
             deadline_s: the longest that one try of a candidate may take, in seconds; None for no limit.
@@ -91,7 +70,7 @@ class RayPool:
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
-            _connect(self._closing, address, run_dir)
+            connect(self._closing, address, run_dir)
             check_room([n["Resources"] for n in ray.nodes() if n["Alive"]], count, cpus=cpus or 0.0, gpus=gpus)
             threads = threads_per_worker(count, cpus, available_cores())
             variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
@@ -106,7 +85,7 @@ class RayPool:
 
     @property
     def free(self) -> int:
-        """How many candidates can be submitted before one must be waited for."""
+        """How many candidates can be submitted."""
         return sum(slot.job is None for slot in self._slots)
 
     @property
@@ -115,11 +94,7 @@ class RayPool:
         return len(self._slots)
 
     def submit(self, candidate: Candidate, budget: Budget) -> None:
-        """Start scoring a candidate.
-
-        Raises:
-            RuntimeError: no worker is free, or the pool is closed.
-        """
+        """Start scoring a candidate; RuntimeError where no worker is free."""
         slots = [slot for slot in self._slots if slot.job is None]
         if not slots:
             raise RuntimeError("submit: expected a free worker, found none; call wait() first")
@@ -167,11 +142,11 @@ class RayPool:
         except RayTaskError as error:
             cause = reason(error.cause or error)
             if slot.starting:
-                return self._retry(slot, "worker", f"the worker could not be built again: {cause}", _plain(error))
-            return slot.fail("worker", f"the worker raised: {cause}", _plain(error))
+                return self._retry(slot, "worker", f"the worker could not be built again: {cause}", plain(error))
+            return slot.fail("worker", f"the worker raised: {cause}", plain(error))
         except RayError as error:
             text = "the worker's process died; often the system ran out of memory"
-            return self._retry(slot, "worker", text, _plain(error))
+            return self._retry(slot, "worker", text, plain(error))
         if slot.starting:
             self._launch(slot)
             return None
@@ -212,17 +187,7 @@ class RayPool:
             slot = Slot()
             self._start(slot)
             self._slots.append(slot)
-        try:
-            ray.get([slot.awaited for slot in self._slots], timeout=self._start_timeout_s)
-        except GetTimeoutError as error:
-            raise WorkerSetupError(
-                f"workers: {count} workers were not built within {self._start_timeout_s:g} s; free in the cluster: "
-                f"{amounts(ray.available_resources())}"
-            ) from error
-        except RayTaskError as error:
-            raise WorkerSetupError(f"workers: a worker could not be built: {reason(error.cause or error)}") from error
-        except RayError as error:
-            raise WorkerSetupError(f"workers: a worker's process died while it was built: {_plain(error)}") from error
+        await_workers([slot.awaited for slot in self._slots], self._start_timeout_s)
         for slot in self._slots:
             slot.starting = False
 
@@ -241,46 +206,39 @@ class _Actor:
         return self._worker.evaluate(candidate, budget)
 
 
-def _connect(closing: contextlib.ExitStack, address: str | None, run_dir: Path) -> None:
-    """Make sure that Ray runs, and push what undoes it on `closing`."""
-    if ray.is_initialized():
-        return
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    with contextlib.ExitStack() as restore:
-        # Ray puts a SIGTERM handler of its own in the place of the campaign's.
-        handler = signal.getsignal(signal.SIGTERM)
-        if callable(handler) and threading.current_thread() is threading.main_thread():
-            restore.callback(signal.signal, signal.SIGTERM, handler)
-        try:
-            if address is None:
-                closing.callback(remove_short_directory, run_dir)
-                ray.init(
-                    address="local",  # even where RAY_ADDRESS names a cluster
-                    num_cpus=available_cores(),
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    _temp_dir=str(make_short_directory(run_dir, _MAX_DIRECTORY_BYTES)),
-                    **quiet,
-                )
-            else:
-                _check_answers(os.environ.get("RAY_ADDRESS") or address if address == "auto" else address)
-                ray.init(address=address, **quiet)
-        except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
-            if address is None:
-                raise WorkerSetupError(f"workers: Ray could not be started: {error}") from error
-            raise WorkerSetupError(
-                f"workers.address: expected a running Ray cluster at {address!r}, found none: {reason(error)}; "
-                "start one with `ray start --head`, or leave workers.address out"
-            ) from error
-        closing.callback(ray.shutdown)
+@dataclass
+class Job:
+    """A submitted candidate."""
+
+    candidate: Candidate
+    budget: Budget
+    began: float  # in monotonic seconds
+    attempts: int = 1  # this one included
 
 
-def _check_answers(address: str) -> None:
-    """Raise OSError where nothing answers at a `host:port`: Ray itself would try for minutes, and say so each time."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+@dataclass(eq=False)
+class Slot:
+    """A place for one actor at a time."""
 
+    actor: Any = None
+    awaited: Any = None  # what the actor will answer next: that it is ready, then the outcome of its job
+    starting: bool = True  # whether it is still building its worker
+    expires: float = math.inf  # when to give up waiting for `awaited`, in monotonic seconds
+    job: Job | None = None  # None: free
 
-def _plain(error: RayError) -> str:
-    return _ANSI_COLOUR.sub("", str(error))
+    def finish(self, done: Done) -> Done:
+        """Free the slot; return an actor's answer with our own candidate, and scores that pin no shared memory."""
+        job = self._free()
+        if isinstance(done, Scored):
+            return replace(done, candidate=job.candidate, scores=ItemScores(done.scores.item_ids, done.scores.values))
+        return replace(done, candidate=job.candidate, attempts=done.attempts + job.attempts - 1)
+
+    def fail(self, stage: Stage, reason: str, traceback: str = "") -> Failure:
+        """Free the slot; return its candidate as failed for good."""
+        job = self._free()
+        return Failure(job.candidate, stage, reason, job.attempts, traceback, time.monotonic() - job.began)
+
+    def _free(self) -> Job:
+        assert self.job is not None
+        job, self.job = self.job, None
+        return job

@@ -7,8 +7,8 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
 from fitness.errors import FitnessError
@@ -37,22 +37,7 @@ class Resident(Protocol):
         ...
 
 
-@runtime_checkable
-class Assembling(Protocol):
-    """A resident that makes several live models at once (`search_spaces.live.layer_surgery.FlowResident`)."""
-
-    def assembled(self, recipes: Sequence[Recipe]) -> list[nn.Module]:
-        """Return one model per recipe; their layers tell by `layer_key` which of them are the same function."""
-        ...
-
-
-@runtime_checkable
-class JointFitness(Protocol):
-    """A fitness that scores several models at once (`fitness.tasks.suite.TaskSuite`)."""
-
-    def evaluate_together(self, models: Sequence[nn.Module], budget: Budget) -> list[ItemScores | FitnessError]:
-        """Return what `evaluate` returns for each model, or raises because of it."""
-        ...
+ScoreTogether: TypeAlias = Callable[[Sequence[Recipe], Budget], Sequence[ItemScores | FitnessError]]
 
 
 class Worker:
@@ -62,14 +47,20 @@ class Worker:
         resident: the live model.
         fitness: scores it.
         prepare: called before each candidate with its budget; may change the resident's weights.
+        score_together: scores several recipes at once, where that can be done (`FlowResident`, `TaskSuite`).
     """
 
     def __init__(
-        self, resident: Resident, fitness: Fitness, prepare: Callable[[Budget], object] = lambda _: None
+        self,
+        resident: Resident,
+        fitness: Fitness,
+        prepare: Callable[[Budget], object] = lambda _: None,
+        score_together: ScoreTogether | None = None,
     ) -> None:
         self._resident = resident
         self._fitness = fitness
         self._prepare = prepare
+        self._score_together = score_together
 
     def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
         """Return the item scores, or the failure with its stage `merge` or `evaluate`.
@@ -88,8 +79,7 @@ class Worker:
     def evaluate_together(self, candidates: Sequence[Candidate], budget: Budget) -> list[Done]:
         """Return what `evaluate` returns for each candidate, the seconds that they take together shared evenly.
 
-        Scored together if the resident and the fitness can, equal recipes once; one by one if they cannot, or if that
-        raises anything.
+        Scored together where that can be done, equal recipes once; one by one elsewhere, or if that raises anything.
         """
         started = time.perf_counter()
         recipes = {candidate.recipe.digest: candidate.recipe for candidate in candidates}
@@ -101,12 +91,11 @@ class Worker:
         return [_done(candidate, result_of[candidate.recipe.digest], seconds) for candidate in candidates]
 
     def _scores_together(self, recipes: Sequence[Recipe], budget: Budget) -> Sequence[ItemScores | FitnessError] | None:
-        resident, fitness = self._resident, self._fitness
-        if not isinstance(resident, Assembling) or not isinstance(fitness, JointFitness):
+        if self._score_together is None:
             return None
         try:
             self._prepare(budget)
-            return fitness.evaluate_together(resident.assembled(recipes), budget)
+            return self._score_together(recipes, budget)
         except Exception as error:  # one by one it is found whose it is
             _LOG.info("%d candidates are scored one by one: %s", len(recipes), reason(error))
         _free_memory()
@@ -124,6 +113,32 @@ class Worker:
         # campaign. KeyboardInterrupt and SystemExit are no `Exception` and pass through.
         except Exception as error:
             return Failure(candidate, stage, reason(error), traceback=traceback.format_exc()), _is_out_of_memory(error)
+
+
+@dataclass(frozen=True)
+class ScreeningWorker:
+    """Sends each budget to whom its items belong; implements `CandidateWorker`.
+
+    Attributes:
+        scoring: scores benchmark items.
+        screening: scores the items of the label-free screen.
+        screen_items: their ids.
+    """
+
+    scoring: Worker
+    screening: Worker
+    screen_items: frozenset[str]
+
+    def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
+        """Return the item scores, or the failure."""
+        return self._worker(budget).evaluate(candidate, budget)
+
+    def evaluate_together(self, candidates: Sequence[Candidate], budget: Budget) -> list[Done]:
+        """Return what `evaluate` returns for each candidate."""
+        return self._worker(budget).evaluate_together(candidates, budget)
+
+    def _worker(self, budget: Budget) -> Worker:
+        return self.screening if budget.items and budget.items[0] in self.screen_items else self.scoring
 
 
 def _done(candidate: Candidate, result: ItemScores | FitnessError, seconds: float) -> Done:

@@ -151,7 +151,12 @@ def main() -> None:
     sources = {name: ParentSource(str(path)) for name, path in zip(names, directories, strict=True)}
     parents = Parents.open(sources, base=BASE)
     resident = Watched(FlowResident(build_module(parents[BASE]), parents))
-    worker = Worker(resident, fitness(arguments.model, n_items=arguments.items, n_shots=arguments.shots))
+    suite = fitness(arguments.model, n_items=arguments.items, n_shots=arguments.shots)
+    worker = Worker(
+        resident,
+        suite,
+        score_together=lambda recipes, budget: suite.evaluate_together(resident.assembled(recipes), budget),
+    )
     # The engine finds out how to run such models.
     worker.evaluate(candidates(sources, "as_drawn", 1, disagreement=0.0, seed=0)[0], BUDGET)
     rows: list[dict[str, Any]] = []

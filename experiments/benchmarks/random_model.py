@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from search_spaces.export.safetensors_writer import TensorSpec, write_shard
+from search_spaces.output.safetensors_writer import TensorSpec, write_shard
 
 
 def write_random_models(directory: Path, n_parameters: float, names: tuple[str, ...]) -> dict[str, Path]:

@@ -122,7 +122,7 @@ def generation(n_items: int, _: Tokenizer) -> list[Request]:
 
 def task_file(source: str, tokenizer: Tokenizer) -> list[list[Request]]:
     """Return the requests of each item of a task that `evomerge eval` knows."""
-    from fitness.tasks.protocols import ModelTask
+    from fitness.protocols import ModelTask
     from fitness.tasks.sources import TaskContext, load_tasks
 
     context = TaskContext(directory=Path(), tokenizer=tokenizer)

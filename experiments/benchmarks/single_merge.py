@@ -33,7 +33,7 @@ from pathlib import Path
 import torch
 
 from experiments.benchmarks.materialise import PARENTS, opened_parents, seconds_of
-from search_spaces.export.export import export
+from search_spaces.output.export import export
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule
 

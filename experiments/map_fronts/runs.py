@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from evomerge.candidate import Evaluation
-from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
-from evomerge.optimisers.map.surrogates.design import design_size
+from evomerge.optimisers.map.amortised_pareto import AmortisedPareto, design_size
 from evomerge.optimisers.map.surrogates.objectives import fit_objectives, measured
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser

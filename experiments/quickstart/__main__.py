@@ -31,7 +31,7 @@ def main() -> None:
     console.print("[bold]1. A base model and three experts of it[/bold] (trained once, then kept)")
     train_all(MODELS_DIRECTORY)
     console.print("[bold]2. Search, verify on held-out items, export the winner[/bold]")
-    winner = search_verify_export(CAMPAIGN, run_dir, console)
+    winner = search_verify_export(CAMPAIGN, run_dir)
     console.print(f"[bold]3. The winner answers[/bold], loaded from {winner} with plain transformers", highlight=False)
     show(winner)
     console.print(f"\ndone in {duration(time.monotonic() - began)}; open {run_dir / 'report.html'}", highlight=False)

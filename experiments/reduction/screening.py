@@ -43,9 +43,8 @@ from evomerge.config import load_campaign
 from evomerge.responses.collect import respondents
 from evomerge.responses.files import KeptRow, kept_rows
 from fitness.engine.language_model import Answer, Completion, Distributions, NextTokens, NextTokensAlong, Request
-from fitness.rank_correlation import RankCorrelation, rank_correlation
-from fitness.screening.prompts import draw_prompts
-from fitness.screening.screening import most_distinct
+from fitness.screening.screening import draw_prompts, most_distinct
+from fitness.statistics import RankCorrelation, rank_correlation
 from fitness.tasks.divergence import js_divergence
 
 if TYPE_CHECKING:

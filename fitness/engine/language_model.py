@@ -7,7 +7,7 @@ and the plan answers them with any model of the family. `trie.py` is the engine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,8 @@ from fitness.errors import FitnessError
 
 if TYPE_CHECKING:
     from torch import nn
+
+DEFAULT_BUDGET = 4 * 2**30  # bytes that scoring takes above the model's own unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,12 @@ class Distributions:
     log_probabilities: NDArray[np.float32]
 
 
+def likelihood_of(answer: Answer) -> float:
+    """Return the value of an answer that is a LogLikelihood."""
+    assert isinstance(answer, LogLikelihood)
+    return answer.value
+
+
 Request = Continuation | WholeText | NextTokens | NextTokensAlong | Completion
 Answer = LogLikelihood | Distributions | str
 
@@ -144,13 +152,6 @@ class Plan(Protocol):
         """
         ...
 
-    def answer_in_blocks(self, model: nn.Module) -> Iterator[list[Answer]]:
-        """Yield the answers of one block of requests after the other; who stops early has run no later block.
-
-        What blocks share is run once, in the first that needs it.
-        """
-        ...
-
     def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
         """Return each model's answers, or what `answer` would raise because of it alone.
 
@@ -163,12 +164,8 @@ class Plan(Protocol):
 class LanguageModel(Protocol):
     """An engine that runs language models over text."""
 
-    def plan(self, requests: Sequence[Request], block_ends: Sequence[int] | None = None) -> Plan:
+    def plan(self, requests: Sequence[Request]) -> Plan:
         """Make requests ready.
-
-        Args:
-            requests: what is asked.
-            block_ends: where each block of requests ends, the last at the end; None makes them one block.
 
         Raises:
             FitnessError: a continuation has no token, or a request is longer than the model takes.

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TypeVar
 
-from fitness.engine.language_model import Request
-from fitness.engine.model.budget import DEFAULT_BUDGET
-from fitness.engine.model.memory import Sizes
+from torch import nn
+
+from fitness.engine.generation.packed_generation import PackedCompletions
+from fitness.engine.generation.padded_generation import padded_completions
+from fitness.engine.generation.prompt_trie import PromptTrie
+from fitness.engine.language_model import DEFAULT_BUDGET, Answer, LogLikelihood, Request
+from fitness.engine.model.forward import device_of, kind_of
+from fitness.engine.model.memory import Sizes, free_memory, is_out_of_memory
 from fitness.engine.model.tokenizer import Tokenizer
-from fitness.engine.scoring.layout import Mode
-from fitness.engine.scoring.sizing import Sizing
-from fitness.engine.trie_plan import TriePlan
+from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie, layered
+from fitness.engine.scoring.packed import PackedLayout
+from fitness.engine.scoring.probe import Sizing
+from fitness.engine.scoring.readout import Layout, Mode
+from fitness.engine.scoring.rows import RowLayout
+from fitness.engine.scoring.shared_run import LayerCounts, SharedRun
+from fitness.engine.scoring.windows import Prompt, Window, tokenise
+from fitness.errors import FitnessError
+
+_GPU_MULTIPLE = 64
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A")
 
 
 class TrieLanguageModel:
     """Runs requests so that whatever they share is computed once per model; implements `LanguageModel`.
 
     How exactly and in what sizes is found on the first model of a kind, and kept.
+
+    >>> from fitness import Continuation, TrieLanguageModel, load_tokenizer
+    >>> from transformers import AutoModelForCausalLM
+    >>> plan = TrieLanguageModel(load_tokenizer("base")).plan([Continuation("one", c) for c in (" two", " dog")])
+    >>> two, dog = plan.answer(AutoModelForCausalLM.from_pretrained("words"))
+    >>> two.value < 0
+    True
 
     Args:
         tokenizer: the tokenizer that all models to score share.
@@ -36,6 +62,174 @@ class TrieLanguageModel:
         self.tokenizer = tokenizer
         self.sizing = Sizing(tokenizer.n_tokens, memory, mode, sizes)
 
-    def plan(self, requests: Sequence[Request], block_ends: Sequence[int] | None = None) -> TriePlan:
+    def plan(self, requests: Sequence[Request]) -> TriePlan:
         """Tokenise requests and share what is equal (see `LanguageModel.plan`)."""
-        return TriePlan(self.tokenizer, self.sizing, requests, block_ends)
+        return TriePlan(self.tokenizer, self.sizing, requests)
+
+
+class TriePlan:
+    """Requests made ready; implements `Plan`."""
+
+    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request]) -> None:
+        self._tokenizer, self._sizing = tokenizer, sizing
+        tokenised = {request: tokenise(request, tokenizer) for request in dict.fromkeys(requests)}
+        windows: dict[Window, int] = {}
+        prompts: dict[Prompt, int] = {}
+        # Per request, the place of its prompt among all different prompts, or of each of its windows among all windows.
+        self._sources: list[int | list[int]] = []
+        for request in requests:
+            parts = tokenised[request]
+            self._sources.append(
+                prompts.setdefault(parts, len(prompts))
+                if isinstance(parts, Prompt)
+                else [windows.setdefault(window, len(windows)) for window in parts]
+            )
+        self._windows, self._prompts = list(windows), list(prompts)
+        self._layouts: dict[tuple[Mode, Sizes], Layout] = {}
+        self.layers = LayerCounts()  # executions by models that have answered together
+
+    def answer(self, model: nn.Module) -> list[Answer]:
+        """Return one answer per request, in their order (see `Plan.answer`)."""
+        model.eval()
+        return self._combined(self._scores_alone(model), self._in_passes_that_fit(model, self._texts))
+
+    def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
+        """Return each model's answers, or what is wrong with it (see `Plan.answer_together`)."""
+        answers: list[list[Answer] | FitnessError] = []
+        for model, scores in zip(models, self._scores_together(models), strict=True):
+            if isinstance(scores, FitnessError):
+                answers.append(scores)
+                continue
+            texts = _or_error(lambda m: self._in_passes_that_fit(m, self._texts), model)
+            answers.append(texts if isinstance(texts, FitnessError) else self._combined(scores, texts))
+        return answers
+
+    def _combined(self, scores: Sequence[Answer], texts: Sequence[str]) -> list[Answer]:
+        return [
+            texts[source] if isinstance(source, int) else _joined([scores[i] for i in source])
+            for source in self._sources
+        ]
+
+    def _scores_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
+        """Return the answers of all windows by each model; those that can share layers do."""
+        scores: dict[int, list[Answer] | FitnessError] = {}
+        sharing: dict[str, dict[int, LayeredModel]] = {}
+        for place, model in enumerate(models):
+            model.eval()
+            found = layered(model)
+            if found is not None and self._windows and self._is_packed(model):
+                sharing.setdefault(kind_of(model), {})[place] = found
+        for group in sharing.values():
+            scores.update(zip(group, self._scores_of_kind(list(group.values())), strict=True))
+        return [scores[i] if i in scores else _or_error(self._scores_alone, m) for i, m in enumerate(models)]
+
+    def _scores_of_kind(self, models: Sequence[LayeredModel]) -> list[list[Answer] | FitnessError]:
+        """Return the answers of all windows by each model, in as many runs as memory takes."""
+        scores: dict[int, list[Answer] | FitnessError] = {}
+        waiting = LayerTrie(models).order
+        size = len(waiting)
+        while waiting:
+            answered = self._scores_of_group([models[place] for place in waiting[:size]])
+            if not answered and size > 1:
+                size //= 2
+            else:  # One that does not fit alone is run in smaller passes.
+                answered = answered or [_or_error(self._scores_alone, models[waiting[0]].model)]
+                scores.update(zip(waiting, answered, strict=False))
+                waiting = waiting[len(answered) :]
+        return [scores[place] for place in range(len(models))]
+
+    def _scores_of_group(self, models: Sequence[LayeredModel]) -> list[list[Answer] | FitnessError]:
+        """Return the answers by the first models, as many as memory takes."""
+        layout = self._layout(models[0].model)
+        assert isinstance(layout, PackedLayout)
+        run = SharedRun(layout, models, memory=self._sizing.sizes(models[0].model).kept)
+        try:
+            run.run()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            self.layers += run.layers
+            answers = run.answers()
+            log.info("%d models together: %d of %d layers executed", len(answers), run.layers.run, run.layers.asked)
+            return answers
+        del run
+        free_memory()
+        return []
+
+    def _scores_alone(self, model: nn.Module) -> list[Answer]:
+        return self._in_passes_that_fit(model, self._scores)
+
+    def _is_packed(self, model: nn.Module) -> bool:
+        try:
+            return self._mode(model) == "packed"
+        except FitnessError:  # run alone, it says so again
+            return False
+
+    def _in_passes_that_fit(self, model: nn.Module, attempt: Callable[[nn.Module], A]) -> A:
+        while True:
+            try:
+                return attempt(model)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler: its traceback would keep the failed pass's tensors alive.
+            self._sizing.shrink(model)
+            free_memory()
+
+    def _texts(self, model: nn.Module) -> list[str]:
+        if not self._prompts:
+            return []
+        if self._mode(model) == "packed":
+            sizes = self._sizing.sizes(model)
+            return PackedCompletions(model, self._prompt_trie, sizes, self._tokenizer).texts()
+        return padded_completions(model, self._prompts, self._sizing.sizes(model), self._tokenizer)
+
+    @cached_property
+    def _prompt_trie(self) -> PromptTrie:
+        return PromptTrie(self._prompts)
+
+    def _scores(self, model: nn.Module) -> list[Answer]:
+        if not self._windows:
+            return []
+        layout = self._layout(model)
+        reading = layout.readout.start()
+        layout.run(model, reading)
+        return [layout.readout.answer(window, reading) for window in range(len(self._windows))]
+
+    def _mode(self, model: nn.Module) -> Mode:
+        return self._sizing.mode(model, lambda: [*self._windows, *map(_as_long_as_completed, self._prompts)])
+
+    def _layout(self, model: nn.Module) -> Layout:
+        mode, sizes = self._mode(model), self._sizing.sizes(model)
+        if (mode, sizes) not in self._layouts:
+            multiple = _GPU_MULTIPLE if device_of(model).type == "cuda" else 1
+            self._layouts = {(mode, sizes): _lay_out(self._windows, mode, sizes, multiple)}
+        return self._layouts[mode, sizes]
+
+
+def _lay_out(windows: Sequence[Window], mode: Mode, sizes: Sizes, multiple: int) -> Layout:
+    if mode == "packed":
+        return PackedLayout(windows, chunk_size=min(sizes.tokens, sizes.reads), multiple=multiple)
+    return RowLayout(windows, chunk_size=8 * sizes.tokens, most_reads=sizes.reads, share_prefix=mode == "prefix")
+
+
+def _as_long_as_completed(prompt: Prompt) -> Window:
+    """Return a window on which to try how a model can be run: the prompt, as long as it may become."""
+    length = len(prompt.ids) + prompt.max_new_tokens
+    ids = (prompt.ids * -(-length // len(prompt.ids)))[:length]
+    return Window.predicting(ids, ids[:1])
+
+
+def _or_error(attempt: Callable[[nn.Module], A], model: nn.Module) -> A | FitnessError:
+    try:
+        return attempt(model)
+    except FitnessError as error:
+        return error
+
+
+def _joined(parts: Sequence[Answer]) -> Answer:
+    if len(parts) == 1:
+        return parts[0]
+    likelihoods = [part for part in parts if isinstance(part, LogLikelihood)]
+    return LogLikelihood(sum(part.value for part in likelihoods), all(part.is_greedy for part in likelihoods))

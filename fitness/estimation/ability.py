@@ -23,17 +23,11 @@ MAX_STEPS = 50
 
 @dataclass(frozen=True, eq=False)
 class Ability:
-    """A model's place in some coordinates.
+    """A model's place in some coordinates."""
 
-    Attributes:
-        value: (k,) the posterior mode.
-        covariance: (k, k) of the posterior (Laplace).
-        converged: whether Newton's steps ended by themselves.
-    """
-
-    value: Floats
-    covariance: Floats
-    converged: bool
+    value: Floats  # (k,) the posterior mode
+    covariance: Floats  # (k, k) of the posterior (Laplace)
+    converged: bool  # whether Newton's steps ended by themselves
 
     @property
     def stderrs(self) -> Floats:
@@ -43,21 +37,13 @@ class Ability:
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """Items as a model's coordinates see them: eta = offsets + design @ value.
+    """Items as a model's coordinates see them: eta = offsets + design @ value."""
 
-    Attributes:
-        design: (n_items, k).
-        offsets: (n_items,).
-        guessing: (n_items,).
-        centre: (k,) the prior's mean.
-        ridge: the prior's precision, the same in every direction, above 0.
-    """
-
-    design: Floats
-    offsets: Floats
-    guessing: Floats
-    centre: Floats
-    ridge: float
+    design: Floats  # (n_items, k)
+    offsets: Floats  # (n_items,)
+    guessing: Floats  # (n_items,)
+    centre: Floats  # (k,) the prior's mean
+    ridge: float  # the prior's precision, the same in every direction, above 0
 
     @classmethod
     def free(cls, items: ItemParameters) -> Coordinates:
@@ -73,13 +59,9 @@ class Coordinates:
         shares: Mapping[str, float] | None = None,
         ridge: float,
     ) -> Coordinates:
-        """Return how much of each endpoint's abilities a merge has (mp-IRT); no limits on the shares.
+        """Return how much of each endpoint's (dims,) abilities a merge has (mp-IRT); no limits on the shares.
 
-        Args:
-            items: to be answered.
-            endpoints: name -> (dims,) abilities of the models that were merged.
-            shares: name -> share, the prior centre: the candidate's own merge weights. Left out: all the same.
-            ridge: precision of the prior, above 0.
+        The prior, of precision `ridge`, is centred at the candidate's own merge weights; left out: all the same.
         """
         names = list(endpoints)
         equal = 1.0 / len(names)
@@ -106,11 +88,7 @@ def fit_ability(coordinates: Coordinates, scores: Floats | Sequence[float]) -> A
     """Return the posterior mode of a model's coordinates, and how sure it is.
 
     Maximises sum_i [y_i log p_i + (1 - y_i) log(1 - p_i)] - ridge/2 |x - centre|^2 by Newton steps, halved where
-    they overshoot. Graded scores enter as they are.
-
-    Args:
-        coordinates: of the answered items.
-        scores: (n_items,) in [0, 1]; with no items the prior is returned.
+    they overshoot. Graded (n_items,) scores in [0, 1] enter as they are; with no items the prior is returned.
     """
     y, c = np.asarray(scores, dtype=np.float64), coordinates
     x, ridge = c.centre.copy(), c.ridge * np.eye(len(c.centre))

@@ -33,41 +33,26 @@ LARGEST_GAP = 1.96
 
 @dataclass(frozen=True, eq=False)
 class BankTask:
-    """One task's items in a bank, and what replaying known models says of estimates of it.
+    """One task's items in a bank, and what replaying known models says of estimates of it."""
 
-    Attributes:
-        name: the task's.
-        items: (n,) indices into the bank.
-        modelled: whether the response model describes them; scores beyond [0, 1] have none.
-        irt_error: b of gp-IRT: mean absolute error of the predicted mean of items that a held-out model did not show.
-        response_variance: v of gp-IRT: mean over models of the variance of their scores.
-        mixture_bias2: squared error of mp-IRT beyond what its variance says.
-    """
-
-    name: str
-    items: NDArray[np.intp]
-    modelled: bool = True
+    name: str  # the task's
+    items: NDArray[np.intp]  # (n,) indices into the bank
+    modelled: bool = True  # whether the response model describes them; scores beyond [0, 1] have none
+    # b of gp-IRT: mean absolute error of the predicted mean of items that a held-out model did not show
     irt_error: float = 0.0
-    response_variance: float = 0.25
-    mixture_bias2: float = SMALLEST_BIAS2
+    response_variance: float = 0.25  # v of gp-IRT: mean over models of the variance of their scores
+    mixture_bias2: float = SMALLEST_BIAS2  # squared error of mp-IRT beyond what its variance says
 
 
 @dataclass(frozen=True, eq=False)
 class ItemBank:
-    """Every item of a benchmark, as the response model sees it.
+    """Every item of a benchmark, as the response model sees it."""
 
-    Attributes:
-        parameters: of all items.
-        endpoints: name -> (dims,) abilities of the models that are merged; empty where unknown.
-        tasks: each item belongs to one.
-        mixture_ridge: precision of the prior around the shares that a mixture begins from.
-        knows_shares: whether known models were replayed from their own merge weights, so that candidates may be.
-    """
-
-    parameters: ItemParameters
-    endpoints: Mapping[str, Floats]
-    tasks: tuple[BankTask, ...]
-    mixture_ridge: float = 1.0
+    parameters: ItemParameters  # of all items
+    endpoints: Mapping[str, Floats]  # name -> (dims,) abilities of the models that are merged; empty where unknown
+    tasks: tuple[BankTask, ...]  # each item belongs to one
+    mixture_ridge: float = 1.0  # precision of the prior around the shares that a mixture begins from
+    # whether known models were replayed from their own merge weights, so that candidates may be
     knows_shares: bool = False
 
     @property
@@ -81,17 +66,11 @@ class ItemBank:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A model's answers to some items of one task.
+    """A model's answers to some items of one task."""
 
-    Attributes:
-        items: (n,) indices into the bank, all of one task, n >= 1.
-        scores: (n,).
-        weights: (n,) anchor weights, above 0; any scale.
-    """
-
-    items: NDArray[np.intp]
-    scores: Floats
-    weights: Floats
+    items: NDArray[np.intp]  # (n,) indices into the bank, all of one task, n >= 1
+    scores: Floats  # (n,)
+    weights: Floats  # (n,) anchor weights, above 0; any scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,15 +83,11 @@ class _Place:
 
 
 class Respondent:
-    """One model's answers, and every estimate that can be made of them.
+    """One model's answers, one `Seen` for each of the bank's tasks, and every estimate that can be made of them.
 
     Where the response model does not describe the answers (a broken merge answers at random, or worse than any
-    mixture of its parents could) its estimates fall back to the plain mean.
-
-    Args:
-        bank: the benchmark.
-        seen: one for each of the bank's tasks.
-        shares: endpoint -> share in the merge, the prior of mixtures; None: all the same.
+    mixture of its parents could) its estimates fall back to the plain mean. Shares, endpoint -> share in the merge, are
+    the prior of mixtures; None: all the same.
     """
 
     def __init__(self, bank: ItemBank, seen: Sequence[Seen], shares: Mapping[str, float] | None = None) -> None:

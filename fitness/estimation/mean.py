@@ -22,6 +22,12 @@ class MeanEstimator:
     of the task's item scores. One item says nothing about its task's spread: s_t = 0.5 then, the largest standard
     deviation of scores in [0, 1].
 
+    >>> task_of = {"words/1": "words", "words/2": "words"}
+    >>> splits = Splits({"search": tuple(task_of)})
+    >>> estimator = MeanEstimator([Objective("words", ("words",))], task_of=task_of, splits=splits)
+    >>> estimator.estimate(ItemScores(tuple(task_of), np.array([1.0, 0.0]))).mean
+    0.5
+
     Args:
         objectives: in the campaign's order.
         task_of: item id -> task name.
@@ -47,15 +53,9 @@ class MeanEstimator:
         variances[layout.n_items == 1.0] = 0.25
         values = (layout.weights @ means).tolist()
         stderrs = np.sqrt(layout.weights**2 @ (variances / layout.n_items)).tolist()
-        return Estimate(
-            split,
-            tuple(
-                ObjectiveEstimate(objective.name, value, stderr, n, kind)
-                for objective, value, stderr, n, kind in zip(
-                    self._objectives, values, stderrs, n_items, kinds, strict=True
-                )
-            ),
-        )
+        names = [objective.name for objective in self._objectives]
+        rows = zip(names, values, stderrs, n_items, kinds, strict=True)
+        return Estimate(split, tuple(ObjectiveEstimate(*row) for row in rows))
 
     def _layout(self, items: tuple[str, ...]) -> tuple[Split, TaskLayout, list[int], list[Kind]]:
         known = self._layouts.get(items)

@@ -28,11 +28,7 @@ class Objective:
 
 
 def check_objectives(objectives: Sequence[Objective], known_tasks: Sequence[str]) -> None:
-    """Check objectives against the tasks there are.
-
-    Raises:
-        FitnessError: there are none, a name is used twice, or an objective has no tasks, one twice, or an unknown one.
-    """
+    """Check objectives against the tasks there are."""
     if not objectives:
         raise FitnessError("objectives: expected at least one, found none")
     names = [objective.name for objective in objectives]
@@ -53,25 +49,15 @@ def check_objectives(objectives: Sequence[Objective], known_tasks: Sequence[str]
 
 @dataclass(frozen=True)
 class TaskLayout:
-    """Where each task's items stand in a set of items, and how tasks make objectives.
+    """Where each task's items stand in a set of items, and how tasks make objectives."""
 
-    Attributes:
-        task_index: (n_items,) number of each item's task.
-        n_items: (n_tasks,) items per task, at least 1.
-        weights: (n_objectives, n_tasks) share of each task in each objective; rows sum to 1.
-    """
-
-    task_index: NDArray[np.intp]
-    n_items: Floats
-    weights: Floats
+    task_index: NDArray[np.intp]  # (n_items,) number of each item's task
+    n_items: Floats  # (n_tasks,) items per task, at least 1
+    weights: Floats  # (n_objectives, n_tasks) share of each task in each objective; rows sum to 1
 
     @classmethod
     def of(cls, items: Sequence[str], objectives: Sequence[Objective], task_of: Mapping[str, str]) -> TaskLayout:
-        """Lay out a set of items.
-
-        Raises:
-            FitnessError: an item's task is unknown, or a task of an objective has no item among them.
-        """
+        """Lay out a set of items."""
         tasks = list(dict.fromkeys(task for objective in objectives for task in objective.tasks))
         number = {task: i for i, task in enumerate(tasks)}
         outside = len(tasks)  # items of tasks that no objective uses

@@ -28,24 +28,13 @@ DISCRIMINATION_SD, INTERCEPT_SD = 1.0, 3.0
 
 @dataclass(frozen=True, eq=False)
 class ItemParameters:
-    """What is known of each item.
+    """What is known of each item."""
 
-    Attributes:
-        discriminations: (n_items, dims) `a`; may be negative.
-        intercepts: (n_items,) `o`; higher is easier. The textbook's difficulty is `-o`.
-        guessing: (n_items,) `c` in [0, 1).
-    """
-
-    discriminations: Floats
-    intercepts: Floats
-    guessing: Floats
+    discriminations: Floats  # (n_items, dims) `a`; may be negative
+    intercepts: Floats  # (n_items,) `o`; higher is easier. The textbook's difficulty is `-o`.
+    guessing: Floats  # (n_items,) `c` in [0, 1)
 
     def __post_init__(self) -> None:
-        """Check the shapes.
-
-        Raises:
-            FitnessError: they do not fit together, or a number is not finite.
-        """
         n, found = len(self.intercepts), (self.discriminations.shape, self.intercepts.shape, self.guessing.shape)
         if self.discriminations.ndim != 2 or found != ((n, self.dims), (n,), (n,)):
             raise FitnessError(f"item parameters: expected shapes (n, dims), (n,), (n,), found {found}")
@@ -83,17 +72,11 @@ class ItemParameters:
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """Items and models of one response matrix.
+    """Items and models of one response matrix."""
 
-    Attributes:
-        items: their parameters.
-        abilities: (n_models, dims), with mean 0 and covariance I over the models.
-        form: what was fitted.
-    """
-
-    items: ItemParameters
-    abilities: Floats
-    form: Form
+    items: ItemParameters  # their parameters
+    abilities: Floats  # (n_models, dims), with mean 0 and covariance I over the models
+    form: Form  # what was fitted
 
 
 def fit(
@@ -176,7 +159,6 @@ class _Problem:
 
 
 def _leading(matrix: Floats, dims: int) -> tuple[Floats, Floats, Floats]:
-    """Return the leading singular triples, the largest first."""
     u, s, v = np.linalg.svd(matrix, full_matrices=False)
     missing = max(0, dims - len(s))
     u, s, v = np.pad(u, ((0, 0), (0, missing))), np.pad(s, (0, missing)), np.pad(v, ((0, missing), (0, 0)))

@@ -24,30 +24,19 @@ SMALLEST_BIAS2 = 1e-4
 
 @dataclass(frozen=True)
 class TaskEstimate:
-    """One task's mean over all its items.
+    """One task's mean over all its items."""
 
-    Attributes:
-        value: of the scores' range.
-        variance: of the error of `value`, at least 0.
-    """
-
-    value: float
-    variance: float
+    value: float  # of the scores' range
+    variance: float  # of the error of `value`, at least 0
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What is known of one model on one task.
+    """What is known of one model on one task."""
 
-    Attributes:
-        scores: (n,) of the answered items, n >= 1.
-        weights: (n,) of the same, above 0, summing to 1.
-        n_all: how many items the task has.
-    """
-
-    scores: Floats
-    weights: Floats
-    n_all: int
+    scores: Floats  # (n,) of the answered items, n >= 1
+    weights: Floats  # (n,) of the same, above 0, summing to 1
+    n_all: int  # how many items the task has
 
     @property
     def share(self) -> float:
@@ -86,14 +75,9 @@ def anchor_weighted(answers: Answers) -> TaskEstimate:
 def predicted_rest(answers: Answers, seen_mean: float, rest: Coordinates, ability: Ability) -> TaskEstimate:
     """Return tau * seen_mean + (1 - tau) mean_U p, clamped to [0, 1]: p-IRT and mp-IRT.
 
-    Args:
-        answers: of the task.
-        seen_mean: mean of the answered items; p-IRT takes the plain one, mp-IRT the weighted one.
-        rest: coordinates of the unanswered items; none are needed at tau = 1.
-        ability: fitted to the answers, in the same coordinates.
-
-    Returns:
-        With (1 - tau)^2 [g' C g + |U|^-2 sum_U p (1 - p)], C the ability's covariance and g = mean_U dp/dx.
+    `seen_mean` is that of the answered items, for p-IRT the plain one, for mp-IRT the weighted one; `rest` are the
+    unanswered items in the ability's coordinates. The variance is (1 - tau)^2 [g' C g + |U|^-2 sum_U p (1 - p)], C the
+    ability's covariance and g = mean_U dp/dx.
     """
     left = 1.0 - answers.share
     if left == 0.0:
@@ -106,13 +90,7 @@ def predicted_rest(answers: Answers, seen_mean: float, rest: Coordinates, abilit
 
 
 def gp_share(response_variance: float, n: int, irt_error: float) -> float:
-    """Return lambda = b^2 / (v / (4 n) + b^2), the anchors' share in gp-IRT.
-
-    Args:
-        response_variance: v, mean over models of the variance of item correctness.
-        n: answered items.
-        irt_error: b, mean absolute error of the response model's prediction of held-out items.
-    """
+    """Return lambda = b^2 / (v / (4 n) + b^2), the anchors' share in gp-IRT (see `BankTask` for v and b)."""
     b2 = irt_error**2
     return b2 / (response_variance / (ANCHOR_GAIN * n) + b2) if b2 > 0.0 else 0.0
 

@@ -23,28 +23,18 @@ _PROBES = 50  # models whose abilities stand for all
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """Some items of one task.
+    """Some items of one task."""
 
-    Attributes:
-        items: (n,) different indices among the task's items.
-        weights: (n,) above 0, summing to 1: the estimate of the task's mean is weights @ scores.
-    """
-
-    items: NDArray[np.intp]
-    weights: Floats
+    items: NDArray[np.intp]  # (n,) different indices among the task's items
+    weights: Floats  # (n,) above 0, summing to 1: the estimate of the task's mean is weights @ scores
 
 
 @dataclass(frozen=True, eq=False)
 class TaskResponses:
-    """What anchors of one task are chosen from.
+    """What anchors of one task are chosen from."""
 
-    Attributes:
-        scores: (n_models, n_items) of the task; NaN where missing.
-        fitted: the response model, of the task's items.
-    """
-
-    scores: Floats
-    fitted: FittedModel
+    scores: Floats  # (n_models, n_items) of the task; NaN where missing
+    fitted: FittedModel  # the response model, of the task's items
 
 
 def choose_anchors(method: Method, task: TaskResponses, n: int, rng: np.random.Generator) -> Anchors:
@@ -56,14 +46,7 @@ def choose_anchors(method: Method, task: TaskResponses, n: int, rng: np.random.G
       weighted by its cluster's share of the items (Polo et al., tinyBenchmarks, 2024).
     - information: those with the most Fisher information about abilities of the fitted models, equal weights.
 
-    Args:
-        method: one of these.
-        task: responses and parameters.
-        n: from 1 to the number of items.
-        rng: the choice is a function of its state.
-
-    Raises:
-        FitnessError: n is out of range.
+    The choice is a function of the generator's state.
     """
     n_items = task.scores.shape[1]
     if not 1 <= n <= n_items:

@@ -25,15 +25,10 @@ TAU_MARGIN = 0.02
 
 @dataclass(frozen=True)
 class ErrorScale:
-    """What replaying known models says of an estimator's own variance.
+    """What replaying known models says of an estimator's own variance."""
 
-    Attributes:
-        bias2: squared error that the variance does not know of.
-        factor: makes 95 % of the known models' errors lie within 1.96 standard errors.
-    """
-
-    bias2: float
-    factor: float
+    bias2: float  # squared error that the variance does not know of
+    factor: float  # makes 95 % of the known models' errors lie within 1.96 standard errors
 
     def stderr(self, variance: float) -> float:
         """Return the standard error that holds here, for a variance by the formulas."""
@@ -42,47 +37,28 @@ class ErrorScale:
 
 @dataclass(frozen=True)
 class CalibrationRow:
-    """One line of the report.
+    """One line of the report."""
 
-    Attributes:
-        anchors: how items are chosen.
-        estimator: what is made of their scores.
-        quality: means.
-        coverage: share of full scores within 1.96 standard errors, scaled as the other folds say.
-    """
-
-    anchors: Method
-    estimator: Estimator
-    quality: Quality
-    coverage: float
+    anchors: Method  # how items are chosen
+    estimator: Estimator  # what is made of their scores
+    quality: Quality  # means
+    coverage: float  # share of full scores within 1.96 standard errors, scaled as the other folds say
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The report.
+    """The report."""
 
-    Attributes:
-        n_items: items per candidate.
-        n_models: models held out, each once.
-        random: the plain mean on uniform random subsets, many of them.
-        rows: every choice of anchors with every estimator.
-        chosen: the best choice of anchors and estimator, judged on each fold by the other folds: what to expect.
-        anchors: the choice itself.
-        estimator: the choice itself.
-        better: whether it is better than a random subset.
-        verdict: the same in words.
-        scales: objective -> estimator -> scale of its standard errors, with the chosen anchors.
-    """
-
-    n_items: int
-    n_models: int
-    random: Quality
-    rows: tuple[CalibrationRow, ...]
-    chosen: Quality
-    anchors: Method
-    estimator: Estimator
-    better: bool
-    verdict: str
+    n_items: int  # items per candidate
+    n_models: int  # models held out, each once
+    random: Quality  # the plain mean on uniform random subsets, many of them
+    rows: tuple[CalibrationRow, ...]  # every choice of anchors with every estimator
+    chosen: Quality  # the best choice of anchors and estimator, judged on each fold by the other folds: what to expect
+    anchors: Method  # the choice itself
+    estimator: Estimator  # the choice itself
+    better: bool  # whether it is better than a random subset
+    verdict: str  # the same in words
+    # objective -> estimator -> scale of its standard errors, with the chosen anchors
     scales: Mapping[str, Mapping[Estimator, ErrorScale]]
 
 
@@ -105,14 +81,11 @@ def calibrate(
     methods: Sequence[Method],
     rng: np.random.Generator,
 ) -> tuple[Calibration, Mixture | None]:
-    """Replay every known model, and choose anchors and estimator.
+    """Replay every known model, and choose anchors and estimator; also returns mp-IRT's constants, if it has any.
 
     Chosen is the lowest error among the pairs that rank models as well as random subsets do. Better than random means,
     on models that had no part in the choice: the error is lower (a one-sided t test over the folds at 5 %), and
     Kendall's tau is not lower by more than 0.02 and one standard error.
-
-    Returns:
-        The report, and what it says of mp-IRT with the chosen anchors; None without endpoints.
     """
     full = tasks.full_scores(matrix.scores)
     sizes = tasks.sizes(n_items)
@@ -168,7 +141,6 @@ def error_scale(errors: Floats, variances: Floats) -> ErrorScale:
 def _replay_all(
     matrix: ResponseMatrix, tasks: TaskItems, folds: Sequence[Fold], anchors: Sequence[Sequence[Anchors]]
 ) -> tuple[Mapping[Estimator, Replayed], Mixture | None]:
-    """Replay every estimator; mixtures with the prior that suits these anchors."""
     estimators = folds[0].bank.estimators
     if "mp-irt" not in estimators:
         return replay(matrix, tasks, folds, anchors, estimators=estimators), None

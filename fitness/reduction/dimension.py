@@ -12,7 +12,6 @@ from fitness.estimation.ability import Coordinates, fit_ability
 from fitness.estimation.response_model import FittedModel, Form, fit
 from fitness.typing import Floats
 
-MOST_DIMS = 5
 MOST_ITEMS = 1000
 # A model with more parameters must predict better by at least this share.
 WORTH = 0.02
@@ -31,14 +30,10 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """How well a shape predicts held-out models.
-
-    Attributes:
-        errors: (n_tasks,) mean over models of |predicted - true mean| on items that the model did not show.
-    """
+    """How well a shape predicts held-out models."""
 
     shape: Shape
-    errors: Floats
+    errors: Floats  # (n_tasks,) mean over models of |predicted - true mean| on items that the model did not show
 
     @property
     def error(self) -> float:
@@ -50,7 +45,7 @@ def shapes(n_models: int, *, guessing: bool) -> list[Shape]:
     """Return the shapes worth a trial, the simplest first; a dimension needs at least eight models."""
     found = [Shape("1pl", 1)]
     for dims in (1, 2, 3, 5):
-        if dims == 1 or (dims <= MOST_DIMS and n_models >= 8 * dims):
+        if dims == 1 or n_models >= 8 * dims:
             found += [Shape("2pl", dims), *([Shape("3pl", dims)] if guessing else [])]
     return found
 
@@ -66,13 +61,8 @@ def choose_shape(
     """Try every shape on held-out models, best first.
 
     Item parameters come from the other models. A held-out model shows every other item, and the rest is predicted
-    from its ability; then the two halves change places.
-
-    Args:
-        responses: (n_models, n_items) scores in [0, 1], NaN where missing.
-        tasks: each task's item indices.
-        held_out: indices of the held-out models.
-        guessing: (n_items,) floors; None: there is no guessing.
+    from its ability; then the two halves change places. Responses are (n_models, n_items) in [0, 1], NaN where missing;
+    `tasks` and `held_out` are indices of items and models; guessing floors are (n_items,).
     """
     step = -(-responses.shape[1] // MOST_ITEMS)
     chosen = np.sort(np.concatenate([task[::step] for task in tasks]))

@@ -17,17 +17,11 @@ RANDOM_DRAWS = 20
 
 @dataclass(frozen=True)
 class Quality:
-    """How good estimates are of models that the parameters do not know, means over objectives and folds.
+    """How good estimates are of models that the parameters do not know, means over objectives and folds."""
 
-    Attributes:
-        error: mean absolute error against the score on all items.
-        kendall: Kendall's tau-b of the models' ranks by estimate and by full score.
-        regret: full score of the best model minus that of the one with the highest estimate.
-    """
-
-    error: float
-    kendall: float
-    regret: float
+    error: float  # mean absolute error against the score on all items
+    kendall: float  # Kendall's tau-b of the models' ranks by estimate and by full score
+    regret: float  # full score of the best model minus that of the one with the highest estimate
 
 
 def random_folds(

@@ -53,11 +53,7 @@ class ReducedBenchmark:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def items_for(self, n: int | None) -> tuple[str, ...]:
-        """Return the items that candidates are scored on: n of the anchors, each task's first; None: all anchors.
-
-        Raises:
-            FitnessError: fewer than one per task, or more than there are.
-        """
+        """Return the items that candidates are scored on: n of the anchors, each task's first; None: all anchors."""
         if n is None:
             return tuple(self.anchors)
         of_task = [[self.items[i] for i in task.items if self.items[i] in self.anchors] for task in self.bank.tasks]
@@ -66,11 +62,7 @@ class ReducedBenchmark:
         return tuple(item for item in self.anchors if item in chosen)
 
     def check_fits(self, items: Sequence[str], content: str) -> None:
-        """Do nothing if it was made from these items.
-
-        Raises:
-            FitnessError: the items are others, or ask something else.
-        """
+        """Refuse items that it was not made from, or that ask something else."""
         if tuple(items) != self.items:
             only = [item for item in items if item not in set(self.items)]
             example = f", for example {only[0]!r}" if only else " in another order"
@@ -155,10 +147,7 @@ def _from_data(data: Mapping[str, Any]) -> ReducedBenchmark:
         BankTask(
             name,
             np.array([place[item] for item in task["items"]], dtype=np.intp),
-            task["modelled"],
-            irt_error=task["irt_error"],
-            response_variance=task["response_variance"],
-            mixture_bias2=task["mixture_bias2"],
+            *(task[key] for key in ("modelled", "irt_error", "response_variance", "mixture_bias2")),
         )
         for name, task in data["tasks"].items()
     )

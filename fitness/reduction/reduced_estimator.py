@@ -67,9 +67,7 @@ class ReducedEstimator:
     def estimate(self, scores: ItemScores, *, shares: Shares | None = None) -> Estimate:
         """Return every objective with its standard error (see `Estimator.estimate`).
 
-        Args:
-            scores: of any search items, at least one of every task; or of items of another split.
-            shares: which mixtures begin from where the benchmark was calibrated so.
+        Scores are of any search items, at least one of every task, or of items of another split.
         """
         split = self._splits.split_of(scores.item_ids)
         if split != "search" or len(scores.item_ids) == len(self._benchmark.items):
@@ -104,10 +102,7 @@ class ReducedEstimator:
         # What fell back to the mean errs as the mean does.
         back = name != "anchor" and all(respondent.falls_back(t, name) for t in tasks)
         error = scales["mean" if back else name].stderr(variance)
-        of_all = share**2 * sum(self._variance_of_all(t, seen[t]) for t in tasks)
+        answers = [Answers(seen[t].scores, seen[t].weights, len(self._benchmark.bank.tasks[t].items)) for t in tasks]
+        of_all = share**2 * sum(of_task.item_variance / of_task.n_all for of_task in answers)
         n_items = sum(len(seen[t].items) for t in tasks)
         return ObjectiveEstimate(objective.name, value, float(np.sqrt(error**2 + of_all)), n_items, "estimated")
-
-    def _variance_of_all(self, task: int, seen: Seen) -> float:
-        n_all = len(self._benchmark.bank.tasks[task].items)
-        return Answers(seen.scores, seen.weights, n_all).item_variance / n_all

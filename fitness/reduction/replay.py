@@ -24,47 +24,29 @@ MIXTURE_RIDGES = (0.5, 2.0, 8.0, 32.0)
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One part of the models, and a bank fitted to the others.
+    """One part of the models, and a bank fitted to the others."""
 
-    Attributes:
-        held_out: rows of the matrix.
-        bank: of the other rows.
-        responses: by task: what anchors are chosen from.
-    """
-
-    held_out: NDArray[np.intp]
-    bank: ItemBank
-    responses: tuple[TaskResponses, ...]
+    held_out: NDArray[np.intp]  # rows of the matrix
+    bank: ItemBank  # of the other rows
+    responses: tuple[TaskResponses, ...]  # by task: what anchors are chosen from
 
 
 @dataclass(frozen=True, eq=False)
 class Replayed:
-    """Estimates of all held-out models by one choice of anchors and one estimator.
+    """Estimates of all held-out models by one choice of anchors and one estimator."""
 
-    Attributes:
-        values: (n_models, n_objectives).
-        variances: (n_models, n_objectives) of the errors, as the formulas say.
-        task_values: (n_models, n_tasks).
-        task_variances: (n_models, n_tasks).
-    """
-
-    values: Floats
-    variances: Floats
-    task_values: Floats
-    task_variances: Floats
+    values: Floats  # (n_models, n_objectives)
+    variances: Floats  # (n_models, n_objectives) of the errors, as the formulas say
+    task_values: Floats  # (n_models, n_tasks)
+    task_variances: Floats  # (n_models, n_tasks)
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """What replaying says of mp-IRT.
+    """What replaying says of mp-IRT."""
 
-    Attributes:
-        ridge: precision of its prior.
-        bias2: (n_tasks,) mean squared errors beyond its variance, at least 1e-4.
-    """
-
-    ridge: float
-    bias2: Floats
+    ridge: float  # precision of its prior
+    bias2: Floats  # (n_tasks,) mean squared errors beyond its variance, at least 1e-4
 
 
 def fit_bank(
@@ -72,8 +54,7 @@ def fit_bank(
 ) -> tuple[ItemBank, tuple[TaskResponses, ...]]:
     """Fit the response model of all tasks with scores in [0, 1] to some rows; other tasks have none.
 
-    Returns:
-        The bank, and each task's responses with its own part of the fit.
+    Returns the bank, and each task's responses with its own part of the fit.
     """
     scores = matrix.scores[rows]
     modelled = [bounded(matrix.scores[:, items]) for items in tasks.items]
@@ -83,17 +64,14 @@ def fit_bank(
     if any(modelled):
         chosen = np.sort(np.concatenate([items for items, yes in zip(tasks.items, modelled, strict=True) if yes]))
         fitted = fit_shape(shape, scores[:, chosen], tasks.guessing[chosen])
-        for whole, part in (
-            (parameters.discriminations, fitted.items.discriminations),
-            (parameters.intercepts, fitted.items.intercepts),
-            (parameters.guessing, fitted.items.guessing),
-        ):
-            whole[chosen] = part
+        parameters.discriminations[chosen] = fitted.items.discriminations
+        parameters.intercepts[chosen] = fitted.items.intercepts
+        parameters.guessing[chosen] = fitted.items.guessing
         abilities = fitted.abilities
     names = [matrix.models[int(row)] for row in rows]
     known = {name: abilities[names.index(name)] for name in endpoints if name in names}
     bank_tasks = tuple(
-        BankTask(name, items, yes, response_variance=_response_variance(scores[:, items]))
+        BankTask(name, items, yes, response_variance=float(np.nanvar(scores[:, items], axis=1).mean()))
         for name, items, yes in zip(tasks.names, tasks.items, modelled, strict=True)
     )
     responses = tuple(
@@ -113,11 +91,7 @@ def make_folds(
     irt_errors: Floats,
     rng: np.random.Generator,
 ) -> list[Fold]:
-    """Hold out every model but the endpoints once, a fifth at a time.
-
-    Raises:
-        FitnessError: there are fewer than ten models besides the endpoints.
-    """
+    """Hold out every model but the endpoints once, a fifth at a time."""
     others = held_out_rows(matrix, endpoints)
     folds = []
     for part in np.array_split(rng.permutation(others), N_FOLDS):
@@ -128,11 +102,7 @@ def make_folds(
 
 
 def held_out_rows(matrix: ResponseMatrix, endpoints: Sequence[str]) -> NDArray[np.intp]:
-    """Return the rows that are no endpoint's.
-
-    Raises:
-        FitnessError: there are fewer than ten.
-    """
+    """Return the rows that are no endpoint's."""
     rows = np.array([i for i, name in enumerate(matrix.models) if name not in endpoints], dtype=np.intp)
     if len(rows) < FEWEST_MODELS:
         raise FitnessError(
@@ -161,12 +131,9 @@ def anchors_of(
 
 
 def seen_by(scores: Floats, bank: ItemBank, anchors: Sequence[Anchors]) -> list[Seen]:
-    """Return what one model's row of scores shows on the anchors; where it shows nothing of a task, all it has of it.
+    """Return what one model's (n_items,) scores, NaN where missing, show on each task's anchors.
 
-    Args:
-        scores: (n_items,) NaN where missing.
-        bank: of the same items.
-        anchors: one of each task.
+    Where they show nothing of a task, all that there is of it.
     """
     found = []
     for task, chosen in zip(bank.tasks, anchors, strict=True):
@@ -217,7 +184,3 @@ def fit_mixture(
         beyond = np.nanmean(squares - replayed.task_variances, axis=0)
         found.append((float(np.nanmean(squares)), Mixture(ridge, np.maximum(beyond, SMALLEST_BIAS2))))
     return min(found, key=lambda pair: pair[0])[1]
-
-
-def _response_variance(scores: Floats) -> float:
-    return float(np.nanvar(scores, axis=1).mean())

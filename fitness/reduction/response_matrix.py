@@ -14,26 +14,15 @@ from fitness.typing import Floats
 
 @dataclass(frozen=True, eq=False)
 class ResponseMatrix:
-    """Scores by model and item.
+    """Scores by model and item."""
 
-    Attributes:
-        models: (n_models,) unique names.
-        items: (n_items,) unique ids.
-        scores: (n_models, n_items), higher is better; NaN where a model was not scored.
-        shares: model -> endpoint -> its share in the merge; models whose making is not known are left out.
-    """
-
-    models: tuple[str, ...]
-    items: tuple[str, ...]
-    scores: Floats
+    models: tuple[str, ...]  # (n_models,) unique names
+    items: tuple[str, ...]  # (n_items,) unique ids
+    scores: Floats  # (n_models, n_items), higher is better; NaN where a model was not scored
+    # model -> endpoint -> its share in the merge; models whose making is not known are left out
     shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check the shape and the names.
-
-        Raises:
-            FitnessError: the shape is another, or a name is used twice.
-        """
         if self.scores.shape != (len(self.models), len(self.items)):
             expected = (len(self.models), len(self.items))
             raise FitnessError(f"response matrix: expected shape {expected}, found {self.scores.shape}")
@@ -43,11 +32,7 @@ class ResponseMatrix:
                 raise FitnessError(f"response matrix: expected each {what} once, found {twice!r} twice")
 
     def with_items(self, items: Sequence[str]) -> ResponseMatrix:
-        """Return the same models on these items, in this order; items of no column become NaN.
-
-        Raises:
-            FitnessError: none of these items is there, or one has no score at all.
-        """
+        """Return the same models on these items, in this order."""
         place = {item: i for i, item in enumerate(self.items)}
         if unknown := [item for item in items if item not in place]:
             raise FitnessError(
@@ -62,21 +47,13 @@ class ResponseMatrix:
 
 @dataclass(frozen=True, eq=False)
 class TaskItems:
-    """How items of a matrix make tasks, and tasks objectives.
+    """How items of a matrix make tasks, and tasks objectives."""
 
-    Attributes:
-        names: (n_tasks,).
-        items: (n_tasks,) arrays of indices into the matrix's items.
-        objectives: (n_objectives,) names.
-        shares: (n_objectives, n_tasks) share of each task in each objective; rows sum to 1.
-        guessing: (n_items,) chance of a right answer by guessing; 0 where there is none.
-    """
-
-    names: tuple[str, ...]
-    items: tuple[NDArray[np.intp], ...]
-    objectives: tuple[str, ...]
-    shares: Floats
-    guessing: Floats
+    names: tuple[str, ...]  # (n_tasks,)
+    items: tuple[NDArray[np.intp], ...]  # (n_tasks,) arrays of indices into the matrix's items
+    objectives: tuple[str, ...]  # (n_objectives,) names
+    shares: Floats  # (n_objectives, n_tasks) share of each task in each objective; rows sum to 1
+    guessing: Floats  # (n_items,) chance of a right answer by guessing; 0 where there is none
 
     def sizes(self, n: int) -> list[int]:
         """Return how many of n items each task gets (see `shared_out`)."""
@@ -89,15 +66,7 @@ class TaskItems:
 
 
 def shared_out(n: int, counts: Sequence[int]) -> list[int]:
-    """Return how many of n items each task gets: its share, at least one, at most all (largest remainder).
-
-    Args:
-        n: items in all.
-        counts: (n_tasks,) items that each task has.
-
-    Raises:
-        FitnessError: n is below the number of tasks or above that of the items.
-    """
+    """Return how many of n items each task gets: its share, at least one, at most all (largest remainder)."""
     most = np.array(counts)
     if not len(most) <= n <= most.sum():
         raise FitnessError(f"items: expected from {len(most)} (one per task) to {most.sum()} (all), found {n}")

@@ -15,7 +15,9 @@ knows nothing either, and the surest parent may be sure of wrong answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,15 +25,16 @@ import numpy as np
 from fitness.engine.language_model import (
     Answer,
     Completion,
+    Continuation,
     Distributions,
     NextTokens,
     NextTokensAlong,
     Request,
+    WholeText,
 )
 from fitness.errors import FitnessError
 from fitness.estimation import Objective
 from fitness.scores import Budget, ItemScores
-from fitness.screening.prompts import Prompt, draw_prompts
 from fitness.splits import Splits
 from fitness.tasks.divergence import DivergenceTask, js_divergence
 from fitness.tasks.suite import TaskSuite
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 _PREFIX = "screen:"
+ANSWER_TOKENS = 8  # that the expert writes after a prompt, at most; of a text without a question, places that are read
+
+Prompt = Completion | NextTokens
 
 
 class Screening:
@@ -87,7 +93,7 @@ class Screening:
     @property
     def item_ids(self) -> tuple[str, ...]:
         """Every item, `screen:TASK/ITEM`."""
-        return tuple(map(_screen_item, self._prompts))
+        return tuple(_PREFIX + item for item in self._prompts)
 
     @property
     def budget(self) -> Budget:
@@ -97,7 +103,7 @@ class Screening:
     @property
     def task_of(self) -> dict[str, str]:
         """Item id -> name of the campaign's task whose prompt it is."""
-        return {_screen_item(item): task for item, task in self._task_of.items()}
+        return {_PREFIX + item: task for item, task in self._task_of.items()}
 
     def divergence(self, scores: ItemScores) -> float:
         """Return a candidate's divergence in nats, in [0, log 2]: less is better.
@@ -117,14 +123,7 @@ class Screening:
         return float(np.average(means, weights=weights if any(weights) else None))
 
     def learn(self, become: Callable[[str], nn.Module]) -> None:
-        """Let the experts answer, unless they have.
-
-        Args:
-            become: returns a checkpoint's live model, which may be the same module each time.
-
-        Raises:
-            FitnessError: an expert's outputs are not finite.
-        """
+        """Let the experts answer, unless they have; `become` returns a live model, maybe the same module each time."""
         if self._suite is not None:
             return
         expert_of = self._experts(become)
@@ -160,7 +159,6 @@ class Screening:
         return self._suite
 
     def _experts(self, become: Callable[[str], nn.Module]) -> dict[str, str]:
-        """Return task -> the checkpoint that it is compared with."""
         unnamed = {item: p for item, p in self._prompts.items() if self._task_of[item] not in self._named}
         if not unnamed:
             return self._named
@@ -193,11 +191,8 @@ class Screening:
 def most_distinct(said: Mapping[str, np.ndarray], parents: Sequence[str]) -> str:
     """Return the parent that differs most from the other checkpoints; of equally different ones the surest.
 
-    Two checkpoints differ from each other equally, so of two parents without a base it is the surest.
-
-    Args:
-        said: checkpoint -> (n_places, n_vocabulary) log-probabilities.
-        parents: names of those to choose from.
+    Two checkpoints differ from each other equally, so of two parents without a base it is the surest. What each
+    checkpoint said is (n_places, n_vocabulary) log-probabilities.
     """
 
     def rank(name: str) -> tuple[float, float]:
@@ -208,10 +203,47 @@ def most_distinct(said: Mapping[str, np.ndarray], parents: Sequence[str]) -> str
     return max(parents, key=rank)
 
 
-def _screen_item(item: str) -> str:
-    return _PREFIX + item
-
-
 def _log_probabilities(answers: Sequence[Answer]) -> np.ndarray:
-    parts = [answer.log_probabilities for answer in answers if isinstance(answer, Distributions)]
-    return np.concatenate(parts)
+    return np.concatenate([answer.log_probabilities for answer in answers if isinstance(answer, Distributions)])
+
+
+def draw_prompts(suite: TaskSuite, objectives: Sequence[Objective], n: int) -> dict[str, Prompt]:
+    """Return search item -> its prompt, for the first n in the seeded order.
+
+    Objectives take turns, as the tasks of one objective do, so that each has its share. Items without a prompt, those
+    of Python tasks, are left out.
+    """
+    task_of = suite.task_of
+    prompts: dict[str, Prompt] = {}
+    of_task: dict[str, list[str]] = {}
+    for item in suite.splits.items["search"]:
+        prompt = _prompt(suite.requests(item))
+        if prompt is not None:
+            prompts[item] = prompt
+            of_task.setdefault(task_of[item], []).append(item)
+    turns = _turns([list(_turns([of_task.get(task, []) for task in o.tasks])) for o in objectives])
+    return {item: prompts[item] for item in list(dict.fromkeys(turns))[:n]}
+
+
+def _turns(queues: Sequence[Sequence[str]]) -> Iterator[str]:
+    for one_of_each in zip_longest(*queues):
+        yield from (item for item in one_of_each if item is not None)
+
+
+def _prompt(requests: Sequence[Request]) -> Prompt | None:
+    """Return what an item's first request lets a model read; None where that is nothing.
+
+    The choices of a question share it; where they do not (Winogrande), the first stands for all.
+    """
+    match requests[0] if requests else None:
+        case Completion() as request:
+            length = min(request.max_new_tokens, ANSWER_TOKENS)
+            return replace(request, max_new_tokens=length, sampling=None) if request.prompt else None
+        case Continuation(context, _) if context.strip():
+            # Spaces at the end belong to what follows.
+            return Completion(context.rstrip(" "), stop=("\n",), max_new_tokens=ANSWER_TOKENS)
+        case Continuation(_, text) | WholeText(text):
+            return NextTokens(text, ANSWER_TOKENS)
+        case NextTokens(text, n_positions):
+            return NextTokens(text, min(n_positions, ANSWER_TOKENS))
+    return None

@@ -15,25 +15,17 @@ _FILE_READERS = frozenset({"arrow", "csv", "json", "pandas", "parquet", "sql", "
 
 @dataclass(frozen=True)
 class PublishedTestSet:
-    """A benchmark's own test set, as what a task draws its items from.
+    """A benchmark's own test set, as what a task draws its items from."""
 
-    Attributes:
-        name: split and dataset, in words.
-        others: splits of the dataset that the task's definition names besides.
-    """
-
-    name: str
-    others: tuple[str, ...]
+    name: str  # split and dataset, in words
+    others: tuple[str, ...]  # splits of the dataset that the task's definition names besides
 
 
 def published_test_set(task: Any) -> PublishedTestSet | None:
-    """Return the test split of a published dataset that a task draws its items from; None where it does not.
+    """Return the test split of a published dataset that lm-eval's task draws its items from; None where it does not.
 
     Local files and directories and datasets that a function makes are the user's own. A benchmark without a test
     split, which lm-eval scores on its validation split, has no test set to protect.
-
-    Args:
-        task: lm-eval's own object.
     """
     config = task.config
     split = config.test_split
@@ -47,15 +39,7 @@ def published_test_set(task: Any) -> PublishedTestSet | None:
 
 
 def draw_from(task: Any, split: str) -> None:
-    """Let a task draw its items from another split of its dataset; an item is never its own few-shot example.
-
-    Args:
-        task: lm-eval's own object; modified.
-        split: a split of its dataset.
-
-    Raises:
-        FitnessError: the dataset has no such split.
-    """
+    """Let lm-eval's task draw its items from another split of its dataset; no item is its own few-shot example."""
     known = sorted(task.dataset)
     if split not in known:
         raise FitnessError(f"task {task.task_name!r}: expected one of its splits {known} after @, found {split!r}")

@@ -14,17 +14,11 @@ _MARGIN_SHARE = 0.001  # of `acc+margin`; below 1,000 items, one more right answ
 
 @dataclass(frozen=True, eq=False)
 class ScoredChoices:
-    """One question as a model sees it.
+    """One question as a model sees it."""
 
-    Attributes:
-        log_likelihoods: (n_choices,) of the choices after the question, in nats.
-        choices: (n_choices,) their texts, without what stands between question and choice.
-        right: indices of the right ones; usually one.
-    """
-
-    log_likelihoods: NDArray[np.float64]
-    choices: Sequence[str]
-    right: frozenset[int]
+    log_likelihoods: NDArray[np.float64]  # (n_choices,) of the choices after the question, in nats
+    choices: Sequence[str]  # (n_choices,) their texts, without what stands between question and choice
+    right: frozenset[int]  # indices of the right ones; usually one
 
 
 def accuracy(scored: ScoredChoices) -> float:
@@ -66,9 +60,8 @@ def accuracy_with_margin(scored: ScoredChoices) -> float:
 def minus_entropy(scored: ScoredChoices) -> float:
     """Return sum p log p of p = softmax(log-likelihoods), in [-log n_choices, 0]; needs no right answer.
 
-    Reference:
-        Yang et al., AdaMerging (arXiv 2310.02575), where the entropy of the predictions stands in for the loss. A model
-        that is sure of wrong answers scores well, too: use it beside a measure that knows the right ones.
+    In AdaMerging (Yang et al., arXiv 2310.02575) the entropy of the predictions stands in for the loss. A model that is
+    sure of wrong answers scores well, too: use it beside a measure that knows the right ones.
     """
     shifted = scored.log_likelihoods - scored.log_likelihoods.max()
     log_p = shifted - np.log(np.exp(shifted).sum())

@@ -23,16 +23,9 @@ Floats = NDArray[np.float32]
 class DivergenceTask:
     """Prompts where candidates are compared with an expert; a `ScorableTask` that must first learn from the expert.
 
-    An item's score is minus the mean Jensen-Shannon divergence at the item's positions, in [-log 2, 0].
-
-    Reference:
-        DivMerge (arXiv 2509.02108) minimises the sum of these divergences over the tasks.
-
-    Args:
-        name: unique within a campaign.
-        prompts: item id -> where to compare.
-        expert: name of the parent that is expert in the task.
-        published: the benchmark's test set that the prompts are from; None where they are from none.
+    An item's score is minus the mean Jensen-Shannon divergence at the item's positions, in [-log 2, 0]; DivMerge
+    (arXiv 2509.02108) minimises the sum of these divergences over the tasks. `published` is the benchmark's test set
+    that the prompts are from; None where they are from none.
     """
 
     def __init__(
@@ -48,26 +41,13 @@ class DivergenceTask:
                 raise FitnessError(
                     f"item '{name}/{item}': expected a prompt after which {JS_DIVERGENCE} compares, found none"
                 )
+        self.name = name
+        self.metric = shown(JS_DIVERGENCE)
+        self.item_ids = tuple(prompts)
         self.expert = expert
         self.published = published
-        self._name = name
         self._prompts = dict(prompts)
         self._learnt: dict[str, list[NDArray[np.float16]]] = {}
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        return self._name
-
-    @property
-    def metric(self) -> str:
-        """`-js_divergence`."""
-        return shown(JS_DIVERGENCE)
-
-    @property
-    def item_ids(self) -> tuple[str, ...]:
-        """Ids within the task."""
-        return tuple(self._prompts)
 
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return where the item compares."""
@@ -78,24 +58,16 @@ class DivergenceTask:
         return item_id in self._learnt
 
     def learn(self, item_id: str, answers: Sequence[Answer]) -> None:
-        """Keep the expert's answers.
-
-        Raises:
-            FitnessError: they are not finite.
-        """
+        """Keep the expert's answers."""
         learnt = [_rounded(answer) for answer in answers]
         if not all(np.isfinite(p).all() for p in learnt):
             raise FitnessError(f"expert {self.expert!r}: expected finite probabilities, found others")
         self._learnt[item_id] = learnt
 
     def score(self, item_id: str, answers: Sequence[Answer]) -> float:
-        """Return minus the mean divergence from the expert, in nats.
-
-        Raises:
-            FitnessError: the expert has not answered the item.
-        """
+        """Return minus the mean divergence from the expert, in nats."""
         if item_id not in self._learnt:
-            raise FitnessError(f"item '{self._name}/{item_id}': expected answers of {self.expert!r} before, found none")
+            raise FitnessError(f"item '{self.name}/{item_id}': expected answers of {self.expert!r} before, found none")
         new = [_rounded(answer) for answer in answers]  # as the expert's, so that its own divergence is zero
         pairs = zip(self._learnt[item_id], new, strict=True)
         divergences = [js_divergence(p.astype(np.float32), q.astype(np.float32)) for p, q in pairs]
@@ -103,20 +75,10 @@ class DivergenceTask:
 
 
 def check_memory(tasks: Sequence[DivergenceTask], items: Sequence[str], *, n_tokens: int) -> None:
-    """Check that the distributions of some items fit in memory.
-
-    Args:
-        tasks: which compare with experts.
-        items: ids, `task/item`, of all items that will be scored.
-        n_tokens: of the vocabulary.
-
-    Raises:
-        FitnessError: they would take more than 4 GiB.
-    """
+    """Check that the distributions of those items, `task/item`, that are compared with experts fit in memory."""
     wanted = set(items)
-    n_positions = sum(
-        _n_positions(task.requests(item)) for task in tasks for item in task.item_ids if f"{task.name}/{item}" in wanted
-    )
+    compared = [task.requests(i) for task in tasks for i in task.item_ids if f"{task.name}/{i}" in wanted]
+    n_positions = sum(place.n_positions for places in compared for place in places if isinstance(place, NextTokens))
     needed = n_positions * n_tokens * _BYTES
     if needed > _MAX_BYTES:
         raise FitnessError(
@@ -126,18 +88,10 @@ def check_memory(tasks: Sequence[DivergenceTask], items: Sequence[str], *, n_tok
         )
 
 
-def _n_positions(requests: Sequence[Request]) -> int:
-    return sum(request.n_positions for request in requests if isinstance(request, NextTokens))
-
-
 def js_divergence(log_p: Floats, log_q: Floats) -> Floats:
-    """Return the Jensen-Shannon divergence of distributions, (n_positions,) in [0, log 2] nats.
+    """Return the Jensen-Shannon divergences, (n_positions,) in [0, log 2] nats.
 
-    JS = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2.
-
-    Args:
-        log_p: (n_positions, n_vocabulary) log-probabilities.
-        log_q: the same.
+    JS = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2, of (n_positions, n_vocabulary) log-probabilities.
     """
     p, q = np.exp(log_p), np.exp(log_q)
     log_m = np.log(np.maximum((p + q) / 2, np.finfo(np.float32).tiny))

@@ -11,9 +11,9 @@ import numpy as np
 
 from fitness.engine.language_model import Answer, LanguageModel, Plan, Request
 from fitness.errors import FitnessError
+from fitness.protocols import AnyTask, ModelTask
 from fitness.scores import ItemScores
 from fitness.tasks.divergence import DivergenceTask
-from fitness.tasks.protocols import AnyTask, ModelTask
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,36 +53,29 @@ class ItemScorer:
         return tuple(task.requests(local_id))
 
     def score(self, model: nn.Module, items: tuple[str, ...]) -> ItemScores:
-        """Return the items' scores, in their order.
-
-        Raises:
-            FitnessError: a score is not finite.
-        """
+        """Return the items' scores, in their order."""
         return self._scores(model, items, self._answers(model, items))
+
+    def _answers(self, model: nn.Module, items: tuple[str, ...]) -> list[ItemAnswers]:
+        plan, n_requests = self.plan(items)
+        return _by_item(n_requests, plan.answer(model)) if plan else []
 
     def score_together(self, models: Sequence[nn.Module], items: tuple[str, ...]) -> list[ItemScores | FitnessError]:
         """Return each model's scores of the items, in their order, or what is wrong with the model."""
-        answered: list[list[ItemAnswers] | FitnessError] = [[] for _ in models]
-        if any(item in self._asking for item in items):
-            plan, n_requests = self._plan(items)
-            answered = [
-                answers if isinstance(answers, FitnessError) else _by_item(n_requests, answers)
-                for answers in plan.answer_together(models)
-            ]
-        return [self._scores_or_error(model, items, each) for model, each in zip(models, answered, strict=True)]
-
-    def _scores_or_error(
-        self, model: nn.Module, items: tuple[str, ...], answered: list[ItemAnswers] | FitnessError
-    ) -> ItemScores | FitnessError:
-        if isinstance(answered, FitnessError):
-            return answered
-        try:
-            return self._scores(model, items, answered)
-        except FitnessError as error:
-            return error
+        plan, n_requests = self.plan(items)
+        answered = plan.answer_together(models) if plan else [[] for _ in models]
+        scores: list[ItemScores | FitnessError] = []
+        for model, answers in zip(models, answered, strict=True):
+            if isinstance(answers, FitnessError):
+                scores.append(answers)
+                continue
+            try:
+                scores.append(self._scores(model, items, _by_item(n_requests, answers)))
+            except FitnessError as error:
+                scores.append(error)
+        return scores
 
     def _scores(self, model: nn.Module, items: tuple[str, ...], answered: Sequence[ItemAnswers]) -> ItemScores:
-        """Return the items' scores: of those that ask from their answers, of the others by running the model."""
         scores: dict[str, float] = {}
         for item, answers in answered:
             task, local_id = self._asking[item]
@@ -109,54 +102,35 @@ class ItemScorer:
             assert isinstance(task, DivergenceTask)
             task.learn(local_id, answers)
 
-    def plan(self, items: tuple[str, ...]) -> None:
-        """Make the requests of items ready."""
-        if any(item in self._asking for item in items):
-            self._plan(items)
-
-    def _answers(self, model: nn.Module, items: tuple[str, ...]) -> list[ItemAnswers]:
-        """Return (item, answers) of those items that ask the language model."""
-        if not any(item in self._asking for item in items):
-            return []
-        plan, n_requests = self._plan(items)
-        return _by_item(n_requests, plan.answer(model))
-
-    def _plan(self, items: tuple[str, ...]) -> tuple[Plan, dict[str, int]]:
-        """Return the plan of items, and how many requests each of them has that asks."""
+    def plan(self, items: tuple[str, ...]) -> tuple[Plan | None, dict[str, int]]:
+        """Return the plan of those items that ask, None where none does, and how many requests each of them has."""
         if items in self._plans:
             self._plans.move_to_end(items)
             return self._plans[items]
-        requests: list[Request] = []
-        n_requests: dict[str, int] = {}
-        for item in items:
-            if item in self._asking:
-                task, local_id = self._asking[item]
-                asked = task.requests(local_id)
-                requests.extend(asked)
-                n_requests[item] = len(asked)
+        asked = {item: self.requests(item) for item in items if item in self._asking}
+        if not asked:
+            return None, {}
         assert self._language_model is not None
         try:
-            plan = self._language_model.plan(requests)
+            plan = self._language_model.plan([request for requests in asked.values() for request in requests])
         except FitnessError:
-            self._name_the_item(list(n_requests))
+            self._name_the_item(asked)
             raise
-        self._plans[items] = plan, n_requests
+        self._plans[items] = plan, {item: len(requests) for item, requests in asked.items()}
         if len(self._plans) > _N_PLANS:
             self._plans.popitem(last=False)
         return self._plans[items]
 
-    def _name_the_item(self, items: Sequence[str]) -> None:
+    def _name_the_item(self, asked: Mapping[str, Sequence[Request]]) -> None:
         """Raise the engine's error with the first item that causes it."""
         assert self._language_model is not None
-        for item in items:
-            task, local_id = self._asking[item]
+        for item, requests in asked.items():
             try:
-                self._language_model.plan(task.requests(local_id))
+                self._language_model.plan(requests)
             except FitnessError as error:
                 raise FitnessError(f"item {item!r}: {error}") from error
 
 
 def _by_item(n_requests: Mapping[str, int], answers: Sequence[Answer]) -> list[ItemAnswers]:
-    """Return (item, its answers), given how many requests each item has, in the order of the answers."""
     ends = np.cumsum([0, *n_requests.values()])
     return [(item, list(answers[start:end])) for item, (start, end) in zip(n_requests, pairwise(ends), strict=True)]

@@ -13,10 +13,10 @@ from fitness.engine.language_model import (
     Answer,
     Completion,
     Continuation,
-    LogLikelihood,
     NextTokens,
     Request,
     WholeText,
+    likelihood_of,
 )
 from fitness.tasks.choice_metrics import CHOICE_METRICS, ScoredChoices, shown
 from fitness.tasks.divergence import TEXT_POSITIONS
@@ -24,20 +24,13 @@ from fitness.tasks.divergence import TEXT_POSITIONS
 
 @dataclass(frozen=True)
 class MultipleChoice:
-    """A question with choices, measured by the choices' log-likelihoods (see `choice_metrics`).
+    """A question with choices, measured by the choices' log-likelihoods (see `choice_metrics`)."""
 
-    Attributes:
-        id: unique within its task.
-        question: the context.
-        choices: at least two continuations.
-        gold: index of the right choice.
-        delimiter: stands between question and choice; by default a space, or nothing where there is one already.
-    """
-
-    id: str
-    question: str
-    choices: tuple[str, ...]
-    gold: int
+    id: str  # unique within its task
+    question: str  # the context
+    choices: tuple[str, ...]  # at least two continuations
+    gold: int  # index of the right choice
+    # stands between question and choice; by default a space, or nothing where there is one already
     delimiter: str | None = None
 
     metrics: ClassVar[tuple[str, ...]] = tuple(CHOICE_METRICS)
@@ -52,7 +45,7 @@ class MultipleChoice:
 
     def score(self, answers: Sequence[Answer], metric: str = "acc") -> float:
         """Return a metric of `choice_metrics`."""
-        likelihoods = np.array([_likelihood(answer) for answer in answers])
+        likelihoods = np.array([likelihood_of(answer) for answer in answers])
         return CHOICE_METRICS[metric](ScoredChoices(likelihoods, self.choices, frozenset({self.gold})))
 
     def framed(self, frame: Callable[[str], str], *, chat: bool) -> MultipleChoice:
@@ -121,7 +114,7 @@ class Text:
         """Return log2 p(text) / bytes."""
         assert metric == "bits_per_byte"
         (answer,) = answers
-        return _likelihood(answer) / (math.log(2) * len(self.text.encode()))
+        return likelihood_of(answer) / (math.log(2) * len(self.text.encode()))
 
     def framed(self, frame: Callable[[str], str], *, chat: bool) -> Text:
         """Return the item as it is: nobody asks for a text."""
@@ -134,17 +127,11 @@ Item = MultipleChoice | ExactMatch | Text
 
 @dataclass(frozen=True)
 class Task:
-    """Items of one kind under one name, with one measure.
+    """Items of one kind under one name, with one measure."""
 
-    Attributes:
-        name: unique within a campaign; the first part of its items' ids, `task/item`.
-        items: at least one, ids unique.
-        measure: one of the items' metrics; empty: the first of them.
-    """
-
-    name: str
-    items: tuple[Item, ...]
-    measure: str = ""
+    name: str  # unique within a campaign; the first part of its items' ids, `task/item`
+    items: tuple[Item, ...]  # at least one, ids unique
+    measure: str = ""  # one of the items' metrics; empty: the first of them
     _by_id: dict[str, Item] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -168,8 +155,3 @@ class Task:
     def score(self, item_id: str, answers: Sequence[Answer]) -> float:
         """Return an item's score, from the answers to its requests in their order."""
         return self._by_id[item_id].score(answers, self.measure)
-
-
-def _likelihood(answer: Answer) -> float:
-    assert isinstance(answer, LogLikelihood)
-    return answer.value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,8 @@ def load_jsonl(path: str | Path, name: str | None = None) -> Task:
 
     `{"question": ..., "choices": [...], "gold": 2}` is multiple choice (`answer`, the choice's text or index, may
     stand for `gold`; `delimiter` may replace the space between question and choice); `{"prompt": ..., "answer": ...}`
-    is exact match; `{"text": ...}` is perplexity. An `id` is optional: the line's number by default.
-
-    Args:
-        path: the file.
-        name: the task's name; by default the file's name without its ending.
-
-    Raises:
-        FitnessError: the file cannot be read, has no items, or any line is wrong (all lines are reported at once, up
-            to 20), or every answer is the same, so that the task cannot tell models apart.
+    is exact match; `{"text": ...}` is perplexity. An `id` is optional: the line's number by default. The task is called
+    as the file, without its ending, unless it has a name.
     """
     path = Path(path)
     items, errors = _read(path)
@@ -50,19 +42,13 @@ def load_jsonl(path: str | Path, name: str | None = None) -> Task:
     return Task(name or path.stem, tuple(items))
 
 
-@dataclass(frozen=True)
-class _Line:
-    number: int
-    text: bytes
-
-
 def _read(path: Path) -> tuple[list[Item], list[tuple[int, str]]]:
     items: list[Item] = []
     errors: list[tuple[int, str]] = []
     line_of: dict[str, int] = {}
-    for line in _lines(path):
+    for number, text in _lines(path):
         try:
-            item = _item(line)
+            item = _item(number, text)
             if items and type(item) is not type(items[0]):
                 raise _LineError(
                     f"expected the kind of the first item ({_describe(items[0])}), found {_describe(item)}; "
@@ -71,30 +57,28 @@ def _read(path: Path) -> tuple[list[Item], list[tuple[int, str]]]:
             if item.id in line_of:
                 raise _LineError(f"expected unique ids, found id {item.id!r} on line {line_of[item.id]} already")
         except _LineError as error:
-            errors.append((line.number, str(error)))
+            errors.append((number, str(error)))
         else:
-            line_of[item.id] = line.number
+            line_of[item.id] = number
             items.append(item)
     return items, errors
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FitnessError(f"{path}: expected a readable task file, found: {error.strerror or error}") from error
     for number, text in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if text.strip():
-            yield _Line(number, text)
+            yield number, text
 
 
-def _item(line: _Line) -> Item:
+def _item(number: int, text: bytes) -> Item:
     try:
-        fields = json.loads(line.text.decode())
+        fields = json.loads(text.decode())
     except UnicodeDecodeError as error:
-        raise _LineError(
-            f"expected UTF-8, found byte {line.text[error.start]:#04x} at column {error.start + 1}"
-        ) from error
+        raise _LineError(f"expected UTF-8, found byte {text[error.start]:#04x} at column {error.start + 1}") from error
     except json.JSONDecodeError as error:
         raise _LineError(
             f"expected a JSON object on one line, found broken JSON: {error.msg}, column {error.colno}"
@@ -103,7 +87,7 @@ def _item(line: _Line) -> Item:
         raise _LineError("expected a JSON object, found one nested too deeply") from error
     if not isinstance(fields, dict):
         raise _LineError(f"expected a JSON object, found {_found(fields)}")
-    return _maker(fields)(fields, _id(fields, line.number))
+    return _maker(fields)(fields, _id(fields, number))
 
 
 def _maker(fields: Fields) -> Callable[[Fields, str], Item]:
@@ -112,7 +96,7 @@ def _maker(fields: Fields) -> Callable[[Fields, str], Item]:
     if "prompt" in fields:
         return _exact_match
     if "text" in fields:
-        return _text
+        return lambda fields, item_id: Text(item_id, _string(fields, "text"))
     near = [f"{key!r} ({hint})" for key in fields if (hint := did_you_mean(key, _KEYS))]
     found = ", ".join(near or map(repr, fields)) or "no keys"
     raise _LineError(f"expected the keys {_KINDS}; found {found}")
@@ -152,10 +136,6 @@ def _exact_match(fields: Fields, item_id: str) -> ExactMatch:
     if not answer.strip() or "\n" in answer.strip():
         raise _LineError(f"answer: expected one line of text, found {answer!r}")
     return ExactMatch(item_id, _string(fields, "prompt"), answer)
-
-
-def _text(fields: Fields, item_id: str) -> Text:
-    return Text(item_id, _string(fields, "text"))
 
 
 def _id(fields: Fields, line_number: int) -> str:

@@ -25,31 +25,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measure:
-    """How a document is scored.
+    """How a document is scored."""
 
-    Attributes:
-        metric: its name, with a leading minus where it is negated.
-        score: item id and the answers to all repeats of its instances -> the score, higher is better; raises
-            whatever a task definition raises.
-    """
-
-    metric: str
+    metric: str  # its name, with a leading minus where it is negated
+    # item id and the answers to all repeats of its instances -> the score, higher is better; raises whatever a task
+    # definition raises
     score: Callable[[str, Sequence[Answer]], float]
 
 
 def choose_measure(task: Any, name: str, instances: Instances, wanted: str | None) -> Measure:
-    """Return the measure that `wanted` names.
+    """Return the measure `wanted`: `METRIC` or `METRIC,FILTER` of the task's own, or for multiple choice one of ours.
 
-    Args:
-        task: lm-eval's.
-        name: for messages.
-        instances: item id -> lm-eval's instances of the document.
-        wanted: `METRIC` or `METRIC,FILTER` of the task's own; or, for multiple choice, one of ours. None: the first of
-            the task's metrics that is a mean over items, and its first filter.
-
-    Raises:
-        FitnessError: there is no such metric, it is not a mean over items, or a document has no right or no wrong
-            choice where it needs both.
+    None: the first of the task's metrics that is a mean over items, and its first filter. `instances` are lm-eval's, by
+    item id.
     """
     own = _own_metrics(task)
     metric, _, pipeline = (wanted or "").partition(",")

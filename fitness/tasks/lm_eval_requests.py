@@ -14,11 +14,9 @@ from fitness.engine.language_model import (
     Sampling,
     WholeText,
 )
-from fitness.engine.lm_eval.lm_eval_generation import completion
+from fitness.engine.lm_eval.lm_eval_generation import TOP_K, completion
 from fitness.errors import FitnessError
 from fitness.tasks.divergence import TEXT_POSITIONS
-
-_TOP_K = 50  # transformers, and so lm-eval, draws among so many tokens unless a task says otherwise
 
 
 def n_repeats(instance: Any) -> int:
@@ -27,11 +25,7 @@ def n_repeats(instance: Any) -> int:
 
 
 def request_of(instance: Any, repeat: int, task: str) -> Request:
-    """Return what one repeat of an lm-eval instance asks.
-
-    Raises:
-        FitnessError: it asks for something that is not text, or its generation_kwargs are not understood.
-    """
+    """Return what one repeat of an lm-eval instance asks."""
     match instance.request_type:
         case "loglikelihood":
             return Continuation(*map(str, instance.args))
@@ -40,7 +34,7 @@ def request_of(instance: Any, repeat: int, task: str) -> Request:
         case "generate_until":
             seed = int(instance.doc_id) * n_repeats(instance) + repeat
             try:
-                return completion(str(instance.args[0]), instance.args[1], defaults=Sampling(top_k=_TOP_K, seed=seed))
+                return completion(str(instance.args[0]), instance.args[1], defaults=Sampling(top_k=TOP_K, seed=seed))
             except FitnessError as error:
                 raise FitnessError(f"task {task!r}: {error}; change them in a copy of its YAML file") from error
     raise FitnessError(f"task {task!r}: expected requests of lm-eval's three kinds, found {instance.request_type!r}")

@@ -25,14 +25,7 @@ def evaluate_all_metrics(
 ) -> Results:
     """Return what lm-eval's evaluator makes of some tasks.
 
-    Args:
-        sources: names of tasks, groups and tags, and Paths of YAML files.
-        lm: the model.
-        prompts: how questions become prompts.
-        limit: only the first items of each task; None: all.
-
-    Raises:
-        FitnessError: see `load_definitions` and `prepare`; or the engine cannot take a request.
+    Sources are names of tasks, groups and tags, and Paths of YAML files; `limit`: only each task's first items.
     """
     from lm_eval.evaluator import evaluate
 
@@ -61,11 +54,7 @@ def evaluate_all_metrics(
 
 
 def with_our_tasks(results: Results, ours: Sequence[TaskResult]) -> Results:
-    """Return lm-eval's results and those of tasks that are not lm-eval's; measures stand in their usual direction.
-
-    Raises:
-        FitnessError: two tasks have one name.
-    """
+    """Return lm-eval's results and those of tasks that are not lm-eval's; measures stand in their usual direction."""
     columns = ("results", "versions", "n-shot", "higher_is_better", "samples")
     merged = {**results, **{column: dict(results.get(column, {})) for column in columns}}
     for result in ours:

@@ -1,6 +1,4 @@
-"""lm-eval's tasks, item by item.
-
-Prompts, few-shot examples, filters and metrics are lm-eval's.
+"""lm-eval's tasks, item by item: prompts, few-shot examples, filters and metrics are lm-eval's.
 
 Follows `lm_eval.evaluator.evaluate` (0.4.13), which only yields whole tasks: build all requests, answer those of the
 wanted items, filter the responses, ask the task for the item's metrics.
@@ -31,47 +29,28 @@ _FEWSHOT_SEED = 1234  # lm-eval's default, so that few-shot examples are the usu
 
 @dataclass(frozen=True)
 class LMEvalOptions:
-    """How lm-eval's tasks are loaded.
+    """How lm-eval's tasks are loaded."""
 
-    Attributes:
-        include_path: folder with further task definitions; by default the YAML file's.
-        prompts: how questions become prompts.
-        render: renders a chat; None without a chat template.
-        expert: name of the parent that `js_divergence` compares with; None where it is not asked for.
-        split: of the tasks' datasets that items come from; empty for each task's own.
-    """
-
-    include_path: Path | None = None
-    prompts: Prompts = field(default_factory=Prompts)
-    render: RenderChat | None = None
-    expert: str | None = None
-    split: str = ""
+    include_path: Path | None = None  # folder with further task definitions; by default the YAML file's
+    prompts: Prompts = field(default_factory=Prompts)  # how questions become prompts
+    render: RenderChat | None = None  # renders a chat; None without a chat template
+    expert: str | None = None  # name of the parent that `js_divergence` compares with; None where it is not asked for
+    split: str = ""  # of the tasks' datasets that items come from; empty for each task's own
 
 
 def load_lm_eval_tasks(
     source: str | Path, *, metric: str | None = None, options: LMEvalOptions = LMEvalOptions()
 ) -> tuple[LMEvalTask | DivergenceTask, ...]:
-    """Load an lm-eval task, or all tasks of a group or tag.
+    """Load an lm-eval task, or all tasks of a group or tag, by name or from a YAML file's Path.
 
-    Args:
-        source: a name that lm-eval knows, or a Path to a YAML file.
-        metric: see `choose_measure`; or `js_divergence`.
-        options: how.
-
-    Raises:
-        FitnessError: see `load_definitions` and `prepare`; or the metric is not a mean over items.
+    `metric` is as in `choose_measure`, or `js_divergence`.
     """
     tasks = load_definitions(source, include_path=options.include_path)["tasks"].values()
     return tuple(_make_task(task, metric, options) for task in tasks)
 
 
 def load_definitions(source: str | Path, *, include_path: Path | None = None) -> dict[str, Any]:
-    """Return lm-eval's own objects of a task, group or tag: its TaskDict, with `tasks` and `groups` by name.
-
-    Raises:
-        MissingExtraError: lm-eval is not installed.
-        FitnessError: there is no such task (the nearest names are given), or lm-eval cannot load it.
-    """
+    """Return lm-eval's own objects of a task, group or tag: its TaskDict, with `tasks` and `groups` by name."""
     require("lm_eval", "lm-eval")
     if isinstance(source, Path) and not source.is_file():
         raise FitnessError(f"{source}: expected an lm-eval task file, found none")
@@ -138,51 +117,29 @@ class LMEvalTask:
         metric: str | None = None,
         published: PublishedTestSet | None = None,
     ) -> None:
+        self.name = name  # lm-eval's, and `:METRIC` where one was asked for
+        self.item_ids = tuple(instances)
         self.published = published
-        self._name = name
-        self._instances = instances
         self._requests = {
             item: [request_of(i, repeat, name) for i in of_item for repeat in range(n_repeats(i))]
             for item, of_item in instances.items()
         }
         with lm_eval_errors(name):
             self._measure = choose_measure(task, str(task.task_name), instances, metric)
-
-    @property
-    def name(self) -> str:
-        """lm-eval's name of the task, and `:METRIC` where one was asked for."""
-        return self._name
-
-    @property
-    def metric(self) -> str:
-        """lm-eval's name of the metric, with a leading minus where lower is better."""
-        return self._measure.metric
-
-    @property
-    def item_ids(self) -> tuple[str, ...]:
-        """Numbers of the documents, as strings."""
-        return tuple(self._instances)
+        self.metric = self._measure.metric
 
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return the document's requests."""
         return self._requests[item_id]
 
     def score(self, item_id: str, answers: Sequence[Answer]) -> float:
-        """Return the document's metric, negated where lower is better.
-
-        Raises:
-            FitnessError: lm-eval fails, or yields no number.
-        """
-        with lm_eval_errors(f"{self._name}/{item_id}"):
+        """Return the document's metric, negated where lower is better."""
+        with lm_eval_errors(f"{self.name}/{item_id}"):
             return self._measure.score(item_id, answers)
 
 
 def prepare(task: Any, prompts: Prompts) -> None:
-    """Check that a task of lm-eval's can be scored, and set its few-shot examples.
-
-    Raises:
-        FitnessError: it needs images, sound or the running of generated code.
-    """
+    """Check that a task of lm-eval's can be scored, and set its few-shot examples."""
     name = str(task.task_name)
     if getattr(task, "MULTIMODAL", False):
         raise FitnessError(f"task {name!r}: expected a task on text, found one with images or sound")
@@ -194,7 +151,6 @@ def prepare(task: Any, prompts: Prompts) -> None:
 
 
 def _instances(task: Any, options: LMEvalOptions) -> dict[str, list[Any]]:
-    """Return item id -> lm-eval's instances of the document, in their order."""
     prompts = options.prompts
     prepare(task, prompts)
     with lm_eval_errors(str(task.task_name)), no_progress_bars():

@@ -17,21 +17,14 @@ RenderChat = Callable[..., str]  # (messages, add_generation_prompt=True) -> tex
 
 @dataclass(frozen=True)
 class Prompts:
-    """What all tasks' prompts have in common.
+    """What all tasks' prompts have in common."""
 
-    Attributes:
-        apply_chat_template: whether to render prompts with the tokenizer's chat template; a name chooses one of
-            several.
-        system_instruction: comes first: the chat's system message, or text in front of the prompt.
-        fewshot_as_multiturn: with a chat template, few-shot examples are turns of the chat, not one message.
-        num_fewshot: few-shot examples of lm-eval tasks, except where a task insists on none.
-        chat_template_args: arguments of the template itself, such as `enable_thinking`.
-    """
-
+    # whether to render prompts with the tokenizer's chat template; a name chooses one of several
     apply_chat_template: bool | str = False
-    system_instruction: str | None = None
-    fewshot_as_multiturn: bool = True
-    num_fewshot: int | None = None
+    system_instruction: str | None = None  # comes first: the chat's system message, or text in front of the prompt
+    fewshot_as_multiturn: bool = True  # with a chat template, few-shot examples are turns of the chat, not one message
+    num_fewshot: int | None = None  # few-shot examples of lm-eval tasks, except where a task insists on none
+    # arguments of the template itself, such as `enable_thinking`
     chat_template_args: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -41,11 +34,7 @@ class Prompts:
         return {**self.chat_template_args, **named}
 
     def renderer(self, tokenizer: Tokenizer | None) -> RenderChat | None:
-        """Return what renders a chat, or None without a chat template.
-
-        Raises:
-            FitnessError: there is no tokenizer, or it has no such chat template.
-        """
+        """Return what renders a chat, or None without a chat template."""
         if not self.apply_chat_template:
             return None
         if tokenizer is None:

@@ -38,11 +38,7 @@ class PythonTask:
         name: unique within a campaign.
         function: see this module's docstring.
         tokenizer: transformers' of the campaign's base, passed on; None where there is none.
-        base: loads the campaign's base model; called only where the function does not say its item ids. None where
-            there is none.
-
-    Raises:
-        FitnessError: the item ids are not different texts, or the function fails on the base model.
+        base: loads the base model, only where the function does not say its item ids; None where there is none.
     """
 
     metric = "score"
@@ -115,15 +111,7 @@ class PythonTask:
 
 
 def load_function(place: str, function: str) -> Callable[..., Any]:
-    """Import a task's function.
-
-    Args:
-        place: a dotted module, or the path of a `.py` file.
-        function: its name there.
-
-    Raises:
-        FitnessError: there is no such module, it cannot be imported, or it has no such function.
-    """
+    """Import a task's function from a dotted module, or from the path of a `.py` file."""
     source = f"python:{place}:{function}"
     if not place or not function.isidentifier():
         raise FitnessError(f"task {source!r}: expected python:MODULE:FUNCTION or python:FILE.py:FUNCTION")

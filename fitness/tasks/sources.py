@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitness.engine.model.budget import DEFAULT_BUDGET
+from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError, did_you_mean
+from fitness.protocols import AnyTask
 from fitness.scores import Split
 from fitness.splits import Splits
 from fitness.tasks.benchmark_split import PublishedTestSet
@@ -19,7 +20,6 @@ from fitness.tasks.divergence import DivergenceTask, check_memory
 from fitness.tasks.items import Task
 from fitness.tasks.jsonl import load_jsonl
 from fitness.tasks.prompts import Prompts, RenderChat
-from fitness.tasks.protocols import AnyTask
 from fitness.tasks.suite import TaskSuite
 from fitness.tasks.task_source import JS_DIVERGENCE, TaskSource
 
@@ -29,23 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What tasks are loaded with.
+    """What tasks are loaded with."""
 
-    Attributes:
-        directory: relative paths start here.
-        include_path: folder with lm-eval task definitions of one's own, found by name.
-        prompts: how questions become prompts.
-        tokenizer: of the models to score; None where there is none, or nobody needs it.
-        experts: source -> name of the parent that `js_divergence` compares with.
-        base: loads the model on which a Python task learns its item ids.
-    """
-
-    directory: Path = Path()
-    include_path: Path | None = None
-    prompts: Prompts = field(default_factory=Prompts)
-    tokenizer: Tokenizer | None = None
+    directory: Path = Path()  # relative paths start here
+    include_path: Path | None = None  # folder with lm-eval task definitions of one's own, found by name
+    prompts: Prompts = field(default_factory=Prompts)  # how questions become prompts
+    tokenizer: Tokenizer | None = None  # of the models to score; None where there is none, or nobody needs it
+    # source -> name of the parent that `js_divergence` compares with
     experts: Mapping[str, str] = field(default_factory=dict)
-    base: Callable[[], nn.Module] | None = None
+    base: Callable[[], nn.Module] | None = None  # loads the model on which a Python task learns its item ids
 
     @property
     def render(self) -> RenderChat | None:
@@ -93,11 +85,7 @@ def load_tasks(sources: Sequence[str], context: TaskContext | None = None) -> di
 
 
 def published_test_sets(loaded: Mapping[str, Sequence[AnyTask]]) -> dict[str, PublishedTestSet]:
-    """Return source -> the benchmark's own test set that a task of it draws its items from.
-
-    Args:
-        loaded: what `load_tasks` returned.
-    """
+    """Return source -> the benchmark's own test set that a task of it draws its items from, for what was loaded."""
     drawn = [(source, getattr(task, "published", None)) for source, tasks in loaded.items() for task in tasks]
     return {source: test_set for source, test_set in drawn if test_set is not None}
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from fitness.engine.language_model import Continuation, LanguageModel, Request
 from fitness.errors import FitnessError
+from fitness.protocols import AnyTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 from fitness.tasks.item_scorer import ItemScorer
-from fitness.tasks.protocols import AnyTask
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,8 +39,8 @@ class TaskSuite:
 
     def __init__(self, tasks: Sequence[AnyTask], *, splits: Splits, language_model: LanguageModel | None) -> None:
         self._scorer = ItemScorer(tasks, language_model)
-        self._language_model = language_model
-        self._splits = splits
+        self.language_model = language_model
+        self.splits = splits
         unknown = set(splits.item_ids) - self._scorer.task_of.keys()
         if unknown:
             raise FitnessError(f"splits: expected items of the tasks, found {min(unknown)!r}")
@@ -48,17 +48,7 @@ class TaskSuite:
     @property
     def item_ids(self) -> tuple[str, ...]:
         """Every item of every split, `task/item`, in the campaign's seeded order."""
-        return self._splits.item_ids
-
-    @property
-    def splits(self) -> Splits:
-        """Which item belongs to which split."""
-        return self._splits
-
-    @property
-    def language_model(self) -> LanguageModel | None:
-        """The engine; None where no task asks a language model."""
-        return self._language_model
+        return self.splits.item_ids
 
     @property
     def task_of(self) -> dict[str, str]:
@@ -66,12 +56,8 @@ class TaskSuite:
         return {item: task.name for item, task in self._scorer.task_of.items()}
 
     def prepare(self, split: Split) -> None:
-        """Make all items of a split ready, so that the first evaluation need not.
-
-        Raises:
-            FitnessError: the engine cannot take an item, for example because it is too long.
-        """
-        self._scorer.plan(self._splits.select(Budget(split)))
+        """Make all items of a split ready, so that the first evaluation need not."""
+        self._scorer.plan(self.splits.select(Budget(split)))
 
     def content_digest(self, items: Sequence[str]) -> str:
         """Return 64 hex digits that name what these items ask, their ids included."""
@@ -92,23 +78,19 @@ class TaskSuite:
 
     def evaluate(self, model: nn.Module, budget: Budget) -> ItemScores:
         """Score the budget's items, in its order (see `Fitness.evaluate`)."""
-        return self._scorer.score(model, self._splits.select(budget))
+        return self._scorer.score(model, self.splits.select(budget))
 
     def evaluate_together(self, models: Sequence[nn.Module], budget: Budget) -> list[ItemScores | FitnessError]:
-        """Score the budget's items with several models; what the models have in common may be run once.
+        """Score the budget's items with several models, all alive at once; what they have in common may be run once.
 
-        Args:
-            models: all alive at once; layers of an equal `layer_key`, an attribute, are the same function.
-            budget: which items.
-
-        Returns:
-            Per model what `evaluate` returns, bit for bit, or what it raises because of that model alone.
+        Layers of an equal `layer_key`, an attribute, are the same function. Each model's result is what `evaluate`
+        returns, bit for bit, or what it raises because of that model alone.
         """
-        return self._scorer.score_together(models, self._splits.select(budget))
+        return self._scorer.score_together(models, self.splits.select(budget))
 
     def to_learn(self, budget: Budget) -> dict[str, tuple[str, ...]]:
         """Return expert -> those of the budget's items that it must answer before candidates are scored on them."""
-        return self._scorer.to_learn(self._splits.select(budget))
+        return self._scorer.to_learn(self.splits.select(budget))
 
     def learn(self, expert: nn.Module, items: Sequence[str]) -> None:
         """Keep an expert's answers to items of `to_learn`."""
@@ -117,23 +99,14 @@ class TaskSuite:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """One model's result on all items of one task.
+    """One model's result on all items of one task."""
 
-    Attributes:
-        task: its name.
-        metric: what is measured; a leading minus marks a measure that is negated.
-        value: mean item score, higher is better.
-        stderr: standard error of `value` over the items; None for a single item, which shows no spread.
-        seconds: wall time of scoring, preparation aside.
-        scores: per item.
-    """
-
-    task: str
-    metric: str
-    value: float
-    stderr: float | None
-    seconds: float
-    scores: ItemScores
+    task: str  # its name
+    metric: str  # what is measured; a leading minus marks a measure that is negated
+    value: float  # mean item score, higher is better
+    stderr: float | None  # standard error of `value` over the items; None for a single item, which shows no spread
+    seconds: float  # wall time of scoring, preparation aside
+    scores: ItemScores  # per item
 
 
 def evaluate_tasks(

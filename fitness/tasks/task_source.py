@@ -13,20 +13,16 @@ _YAML = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class TaskSource:
-    """A parsed source of tasks.
+    """A parsed source of tasks."""
 
-    Attributes:
-        kind: `jsonl` and `yaml` are files, `lm_eval` a name of lm-eval's, `python` a function.
-        place: the file's path, lm-eval's name, or the function's module (dotted, or a path ending in `.py`).
-        detail: what follows the last colon: the metric (`METRIC` or `METRIC,FILTER`), empty for the default one; or
-            the function's name.
-        split: of lm-eval's names only: what follows an `@`, the split of the dataset that items come from; empty for
-            the one that the task says.
-    """
-
+    # `jsonl` and `yaml` are files, `lm_eval` a name of lm-eval's, `python` a function
     kind: Literal["jsonl", "yaml", "lm_eval", "python"]
-    place: str
+    place: str  # the file's path, lm-eval's name, or the function's module (dotted, or a path ending in `.py`)
+    # what follows the last colon: the metric (`METRIC` or `METRIC,FILTER`), empty for the default one; or the
+    # function's name
     detail: str = ""
+    # of lm-eval's names only: what follows an `@`, the split of the dataset that items come from; empty for the one
+    # that the task says
     split: str = ""
 
     @classmethod

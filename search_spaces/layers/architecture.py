@@ -25,15 +25,8 @@ def build_module(
 ) -> nn.Module:
     """Return a causal language model of a checkpoint's architecture, in eval mode, with undefined weights.
 
-    The weights are allocated but not initialised, nor touched: until they are written they take no memory.
-
-    Args:
-        checkpoint: its config.json says which architecture; its code, if it brings any, is never run.
-        compute_dtype: of all weights.
-        config_json: what stands in config.json; None = the checkpoint's own.
-
-    Raises:
-        SpaceError: transformers has no causal language model for the config.
+    The weights are allocated but not initialised, nor touched: until they are written they take no memory. Code that
+    the checkpoint brings is never run; `config_json` None is the checkpoint's own.
     """
     from transformers import GenerationConfig
 
@@ -54,11 +47,7 @@ def build_module(
 
 
 def module_of(config_json: Mapping[str, Any]) -> nn.Module:
-    """Return a causal language model in float32 for what stands in a config.json; see `build_module`.
-
-    Raises:
-        SpaceError: transformers has none, or cannot make one of this size.
-    """
+    """Return a causal language model in float32 for what stands in a config.json; see `build_module`."""
     try:
         return _uninitialised(_read_config(config_json), torch.float32)
     except _UNKNOWN as error:
@@ -105,19 +94,12 @@ def _uninitialised(config: Any, dtype: torch.dtype) -> nn.Module:
 
 @dataclass(frozen=True)
 class Part:
-    """Where a checkpoint's tensor lies in one of a module's weights.
+    """Where a checkpoint's tensor lies in one of a module's weights."""
 
-    Attributes:
-        name: of the checkpoint's tensor.
-        shape: of it.
-        strides: in the weight's elements.
-        offset: of its first element in the weight.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    offset: int
+    name: str  # of the checkpoint's tensor
+    shape: tuple[int, ...]  # of it
+    strides: tuple[int, ...]  # in the weight's elements
+    offset: int  # of its first element in the weight
 
     def of(self, weight: Tensor) -> Tensor:
         """Return a view of the part in a contiguous weight."""
@@ -125,11 +107,7 @@ class Part:
 
 
 def checkpoint_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return views of a module's weights under the names that its checkpoints use.
-
-    Raises:
-        SpaceError: a parameter is not made of plain parts of checkpoint tensors.
-    """
+    """Return views of a module's weights under the names that its checkpoints use."""
     state: dict[str, Tensor] = dict(module.state_dict())
     parts = checkpoint_parts(module, state)
     return {part.name: part.of(weight) for key, weight in state.items() for part in parts[key]}
@@ -140,13 +118,6 @@ def checkpoint_parts(module: nn.Module, keys: Iterable[str]) -> dict[str, tuple[
 
     For most architectures that is one tensor of the same name. Where transformers fuses a checkpoint's tensors into
     one parameter (experts, for example), each of them is a part.
-
-    Args:
-        module: whose weights.
-        keys: their names in its state dict.
-
-    Raises:
-        SpaceError: a parameter is not made of plain parts of checkpoint tensors.
     """
     from transformers import PreTrainedModel
     from transformers.conversion_mapping import get_model_conversion_mapping

@@ -17,15 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fold:
-    """What is done to a tensor so that its layer writes `factor` times as much to the hidden state.
+    """What is done to a tensor so that its layer writes `factor` times as much to the hidden state."""
 
-    Attributes:
-        factor: positive.
-        zero: the value with which the tensor would write nothing.
-    """
-
-    factor: float
-    zero: float = 0.0
+    factor: float  # positive
+    zero: float = 0.0  # the value with which the tensor would write nothing
 
     def apply(self, tensor: Tensor) -> Tensor:
         """Fold a float32 tensor in place, and return it."""
@@ -34,15 +29,10 @@ class Fold:
 
 @dataclass(frozen=True)
 class Outlets:
-    """The tensors of a layer through which all that it adds to the hidden state goes, exactly once.
+    """The tensors of a layer through which all that it adds to the hidden state goes, exactly once."""
 
-    Attributes:
-        modules: matches a dot-separated part of their names, after the layer's number.
-        zero: see `Fold`.
-    """
-
-    modules: str
-    zero: float = 0.0
+    modules: str  # matches a dot-separated part of their names, after the layer's number
+    zero: float = 0.0  # see `Fold`
 
     def __contains__(self, name: str) -> bool:
         if locate(name).layer is None:
@@ -58,24 +48,14 @@ class Outlets:
 
 @dataclass(frozen=True)
 class Folding:
-    """How the input scales of an architecture can be done without.
+    """How the input scales of an architecture can be done without."""
 
-    Attributes:
-        outlets: what they are folded into.
-        last_norms: the modules that take the scale of the hidden state away after the last layer.
-    """
-
-    outlets: Outlets
-    last_norms: tuple[str, ...]
+    outlets: Outlets  # what they are folded into
+    last_norms: tuple[str, ...]  # the modules that take the scale of the hidden state away after the last layer
 
 
 class LayerFolds:
-    """What is done to each tensor of a model so that its layers need no input scales.
-
-    Args:
-        scales: of the layers, in order.
-        outlets: where they are folded; None = they change nothing.
-    """
+    """What is done to each tensor of a model so that its layers need no input scales; outlets None: nothing."""
 
     def __init__(self, scales: Sequence[float], outlets: Outlets | None) -> None:
         self._outlets = outlets

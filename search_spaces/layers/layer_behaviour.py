@@ -1,8 +1,11 @@
-"""What a layer of a live model does besides its weights: which window, dense or sparse, rotated or not."""
+"""What layers of live models do besides their weights (window, dense or sparse, ...), and input scales on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +14,7 @@ from torch import nn
 
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import build_module
+from search_spaces.layers.folding import Folding
 from search_spaces.layers.sources import donor
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import locate
@@ -57,14 +61,6 @@ def check_layers_kept(
     """Do nothing if every output layer acts as the layer that it comes from.
 
     What all layers of a parent have in common does not depend on their order: comparing parents is the preflight's.
-
-    Args:
-        recipe: says where they come from.
-        layers: of a model that was built from the output's config.
-        of_parent: a parent's name -> the peculiarities of its layers.
-
-    Raises:
-        SpaceError: one does not: the architecture's config cannot describe this order of layers.
     """
     for k, (layer, sources) in enumerate(zip(layers, recipe.layers or (), strict=recipe.layers is not None)):
         name = donor(recipe, k)
@@ -77,11 +73,7 @@ def check_layers_kept(
 
 
 def check_config_tells(recipe: Recipe, parents: Parents, config_json: Mapping[str, Any]) -> None:
-    """Do nothing if a model built from the output's config has layers that act as those they come from.
-
-    Raises:
-        SpaceError: one does not.
-    """
+    """Do nothing if a model built from the output's config has layers that act as those they come from."""
 
     @lru_cache
     def of_parent(name: str) -> list[Behaviour]:
@@ -115,3 +107,47 @@ def _difference(missing: Behaviour, layer: nn.Module) -> str:
     module, key, value = min(missing, key=repr)
     found = [fact[2] for fact in behaviour(layer) if fact[:2] == (module, key)]
     return f"{module or 'layer'}: {key} {value!r} would be {found[0]!r}" if found else f"no {module or 'layer'}.{key}"
+
+
+_EPS = re.compile(r"(^|_)eps(ilon)?$")
+
+
+def scale_inputs(model: nn.Module, scales: Sequence[float], folding: Folding) -> None:
+    """Let each layer of a model multiply the hidden state by its scale, before anything else.
+
+    What norms that read the hidden state add to its variance, their eps, is scaled along: they compute what they would
+    without any scale. So the model is, up to rounding, the one whose weights the scales are folded into.
+    """
+    layers = layers_of(model)
+    products = list(itertools.accumulate(scales, operator.mul, initial=1.0))
+    for layer, scale, product in zip(layers, scales, products[1:], strict=True):
+        _scale_eps((child for name, child in layer.named_children() if not folding.outlets.matches(name)), product)
+        if scale != 1.0:
+            layer.register_forward_pre_hook(_Scaling(scale), with_kwargs=True)
+    _scale_eps(map(model.get_submodule, folding.last_norms), products[-1])
+
+
+def has_eps(module: nn.Module) -> bool:
+    """Return whether a module is a norm with an eps of its own."""
+    return any(isinstance(value, float) and _EPS.search(key) for key, value in vars(module).items())
+
+
+class _Scaling:
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+
+    def __call__(
+        self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (args[0] * self._scale, *args[1:]), kwargs
+        if "hidden_states" not in kwargs:
+            raise SpaceError(f"input scales: expected layers that are given a hidden state, found {sorted(kwargs)}")
+        return args, {**kwargs, "hidden_states": kwargs["hidden_states"] * self._scale}
+
+
+def _scale_eps(modules: Iterable[nn.Module], product: float) -> None:
+    for module in modules:
+        for key, value in vars(module).items():
+            if isinstance(value, float) and _EPS.search(key):
+                setattr(module, key, value * product**2)

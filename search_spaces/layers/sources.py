@@ -15,9 +15,6 @@ def output_names(recipe: Recipe, parents: Parents) -> list[str]:
     """Return the names of the merged model's tensors: the base's, without a head that repeats the embedding.
 
     With `Recipe.layers`, output layer k has the tensors of its donor's layer.
-
-    Raises:
-        SpaceError: the recipe names other parents, or a layer that a parent does not have.
     """
     parents.check(recipe)
     base = parents[recipe.base]
@@ -30,11 +27,7 @@ def output_names(recipe: Recipe, parents: Parents) -> list[str]:
 
 
 def donor(recipe: Recipe, layer: int | None) -> str:
-    """Return the parent that gives an output layer its tensor names, buffers and config: the base where it takes part.
-
-    Raises:
-        SpaceError: the recipe has no such layer, or no parent for it.
-    """
+    """Return the parent that gives an output layer its names, buffers and config: the base where it takes part."""
     if layer is None or recipe.layers is None:
         return recipe.base
     if layer >= len(recipe.layers) or not recipe.layers[layer]:
@@ -43,11 +36,7 @@ def donor(recipe: Recipe, layer: int | None) -> str:
 
 
 def source_name(recipe: Recipe, parents: Parents, name: str, parent: str) -> str:
-    """Return the name that a parent's checkpoint has for what an output tensor is made from.
-
-    Raises:
-        SpaceError: the parent has no such tensor.
-    """
+    """Return the name that a parent's checkpoint has for what an output tensor is made from."""
     source = name
     layer = locate(name).layer
     if layer is not None and recipe.layers is not None:
@@ -61,11 +50,7 @@ def source_name(recipe: Recipe, parents: Parents, name: str, parent: str) -> str
 
 
 def check_filters(recipe: Recipe, parents: Parents) -> None:
-    """Do nothing if every part of a name that a rule asks for occurs among the parents' tensors.
-
-    Raises:
-        SpaceError: one does not: the rule would never apply.
-    """
+    """Do nothing if every part of a name that a rule asks for occurs among the parents' tensors."""
     names = {name for checkpoint in parents.checkpoints.values() for name in checkpoint.names} | {_TIED_HEAD}
     for part in {part for rule in recipe.rules for part in rule.where.contains or ()}:
         if not any(part in name for name in names):

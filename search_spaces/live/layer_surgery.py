@@ -3,25 +3,118 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import Part, build_module, checkpoint_parts
-from search_spaces.layers.input_scale import scale_inputs
-from search_spaces.layers.layer_behaviour import Behaviour, behaviour, check_layers_kept, layers_of, peculiarities
+from search_spaces.layers.layer_behaviour import (
+    Behaviour,
+    behaviour,
+    check_layers_kept,
+    layers_of,
+    peculiarities,
+    scale_inputs,
+)
 from search_spaces.layers.output_config import output_config
 from search_spaces.layers.scale_folding import folding_of
 from search_spaces.layers.sources import output_names, with_layer
-from search_spaces.live.parameter_bank import ParameterBank, WeightPlan
+from search_spaces.live.resident import check_fit
+from search_spaces.merging.materialise import carry_out
 from search_spaces.merging.plan import TensorPlan, plan_tensors
 from search_spaces.merging.statistics import Statistics
+from search_spaces.merging.trims import Recent
+from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import locate
-from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.recipe import Recipe, Rule
+
+
+@dataclass(frozen=True)
+class WeightPlan:
+    """Everything that one weight of a live model depends on."""
+
+    parts: tuple[tuple[Part, TensorPlan], ...]  # the checkpoint's tensors in it, and how each is made
+    shape: tuple[int, ...]  # of the weight
+    dtype: torch.dtype  # that it computes in
+    device: torch.device  # where it lies
+
+    @cached_property
+    def content(self) -> Hashable:
+        """Equal contents, equal weights, whichever layers of the output they belong to."""
+        parts = tuple((_anywhere(part.name), part.offset, content(plan)) for part, plan in self.parts)
+        return parts, self.shape, self.dtype, self.device
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether it is a parent's weight as it is."""
+        return all(_is_pure(plan) for _, plan in self.parts)
+
+
+class ParameterBank:
+    """Weights that are in memory, each once.
+
+    What is a parent's own is kept for good: it is needed again. What is merged goes when it was not asked for lately,
+    except that it lives on in the models that use it.
+    """
+
+    def __init__(self, parents: Parents, statistics: Statistics, *, merged_bytes: int) -> None:
+        self._parents = parents
+        self._statistics = statistics
+        self._pure: dict[Hashable, Tensor] = {}
+        self._merged: Recent[Tensor] = Recent(merged_bytes, lambda tensor: tensor.nbytes)
+
+    def weight(self, plan: WeightPlan) -> Tensor:
+        """Return a weight; do not write to it."""
+        key = plan.content
+        if not plan.is_pure:
+            return self._merged.get(key, lambda: self._made(plan))
+        if key not in self._pure:
+            self._pure[key] = self._made(plan)
+        return self._pure[key]
+
+    def _made(self, plan: WeightPlan) -> Tensor:
+        weight = torch.empty(plan.shape, dtype=plan.dtype, device=plan.device)
+        for part, how in plan.parts:
+            target = part.of(weight)
+            check_fit(how, target)
+            carry_out(how, self._parents, statistics=self._statistics, out=target)
+        return weight
+
+
+def content(plan: TensorPlan) -> Hashable:
+    """Return what a tensor's values depend on: equal for tensors that are made alike, in whatever output layer."""
+    layer = plan.layer
+    if layer is not None and not (plan.rule and find_operator(plan.rule.operator).reads_depth(plan.rule.parameters)):
+        layer = (0, 0)
+    rule = None if plan.rule is None else _frozen(plan.rule)
+    seed = 0 if _is_pure(plan) else plan.seed
+    made = (rule, plan.pieces, plan.fold, plan.dtype, seed, layer)
+    return _anywhere(plan.name), plan.sources, plan.base, plan.shape, made
+
+
+def _anywhere(name: str) -> str:
+    return name if locate(name).layer is None else with_layer(name, 0)
+
+
+def _frozen(rule: Rule) -> Hashable:
+    inputs = tuple((i.parent, _items(i.parameters)) for i in rule.inputs)
+    return rule.operator, inputs, _items(rule.parameters)
+
+
+def _items(parameters: Mapping[str, Hashable]) -> Hashable:
+    return tuple(sorted(parameters.items()))
+
+
+def _is_pure(plan: TensorPlan) -> bool:
+    if plan.rule is None:
+        return plan.pieces is None
+    factor = plan.rule.inputs[0].parameters.get("scale", 1.0)
+    return plan.rule.operator == "passthrough" and factor == 1.0 and plan.fold is None
 
 
 class FlowResident:
@@ -154,7 +247,6 @@ def _replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def _name_layers(module: nn.Module, weights: Mapping[str, WeightPlan], scales: Sequence[float] | None) -> None:
-    """Give every layer a key that tells what it computes."""
     layers = layers_of(module)
     held: list[list[object]] = [[] for _ in layers]
     for key, plan in weights.items():

@@ -93,11 +93,7 @@ class ResidentModel:
 
 
 def check_fit(plan: TensorPlan, weight: Tensor) -> None:
-    """Do nothing if a weight of a live model can hold exactly what a plan makes.
-
-    Raises:
-        SpaceError: it has another shape, or a dtype that does not hold all values of the plan's.
-    """
+    """Do nothing if a weight of a live model can hold exactly what a plan makes."""
     if plan.shape != tuple(weight.shape):
         raise SpaceError(f"{plan.name}: expected {tuple(weight.shape)} as the live model has it, found {plan.shape}")
     if torch.promote_types(plan.dtype, weight.dtype) != weight.dtype:

@@ -32,68 +32,41 @@ INT8_MASK = "int8_mask"
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of `models`, or one source of a slice.
+    """One entry of `models`, or one source of a slice."""
 
-    Attributes:
-        key: where it stands in the file.
-        parent: its name among the document's parents.
-        parameters: its own settings.
-        first_layer: where its layers start.
-    """
-
-    key: str
-    parent: str
-    parameters: Mapping[str, Setting]
-    first_layer: int = 0
+    key: str  # where it stands in the file
+    parent: str  # its name among the document's parents
+    parameters: Mapping[str, Setting]  # its own settings
+    first_layer: int = 0  # where its layers start
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A run of output layers; a file with `models` is one slice over the whole depth.
-
-    Attributes:
-        sources: what is merged; the base is among them.
-        base: its own base_model, else the file's; None if neither is given.
-        n_layers: how many; None for the parents' whole depth.
-    """
+    """A run of output layers; a file with `models` is one slice over the whole depth."""
 
     key: str
-    sources: tuple[Source, ...]
-    base: str | None
-    n_layers: int | None
+    sources: tuple[Source, ...]  # what is merged; the base is among them
+    base: str | None  # its own base_model, else the file's; None if neither is given
+    n_layers: int | None  # how many; None for the parents' whole depth
     parameters: Mapping[str, Setting]
 
 
 @dataclass(frozen=True)
 class Document:
-    """A whole configuration.
-
-    Attributes:
-        parents: name -> source, in order of appearance; names are the last parts of paths, made unique.
-        donor: the parent that gives config and tokenizer: base_model, else the first one.
-        dtype: out_dtype, else dtype; None if neither is given.
-        tokenizer: the output's.
-    """
+    """A whole configuration."""
 
     operator: Operator
+    # name -> source, in order of appearance; names are the last parts of paths, made unique
     parents: Mapping[str, ParentSource]
-    donor: str
+    donor: str  # the parent that gives config and tokenizer: base_model, else the first one
     slices: tuple[Slice, ...]
     parameters: Mapping[str, Setting]
-    dtype: str | None
-    tokenizer: OutputTokenizer
+    dtype: str | None  # out_dtype, else dtype; None if neither is given
+    tokenizer: OutputTokenizer  # the output's
 
 
 def read_document(data: object, directory: Path) -> Document:
-    """Return what a configuration says.
-
-    Args:
-        data: the YAML's plain data.
-        directory: where the file lies; paths are looked up there first.
-
-    Raises:
-        SpaceError: a key that is unknown, missing, contradictory or cannot be honoured; the message names it.
-    """
+    """Return what a YAML's plain data say; paths are looked up in the directory first."""
     top = mapping(data, "the file", KEYS)
     operator = _operator(top.get("merge_method"))
     if bool(top.get("models")) == bool(top.get("slices")):

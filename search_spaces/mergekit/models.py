@@ -12,11 +12,7 @@ from search_spaces.recipes.recipe import TOKENIZER_SOURCES, OutputTokenizer, Par
 
 
 def mapping(value: object, key: str, known: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return a value that is a mapping with known keys only.
-
-    Raises:
-        SpaceError: it is none, or has another key.
-    """
+    """Return a value that is a mapping with known keys only."""
     if not isinstance(value, Mapping):
         raise SpaceError(f"{key}: expected keys and values, found {value!r}")
     for name in value:
@@ -28,11 +24,7 @@ def mapping(value: object, key: str, known: tuple[str, ...]) -> Mapping[str, Any
 
 
 def sequence(value: object, key: str) -> list[object]:
-    """Return a value that is a list of at least one.
-
-    Raises:
-        SpaceError: it is none, or empty.
-    """
+    """Return a value that is a list of at least one."""
     if not isinstance(value, list) or not value:
         raise SpaceError(f"{key}: expected a list of at least one, found {value!r}")
     return value
@@ -47,11 +39,7 @@ class FoundParents:
         self.sources: dict[str, ParentSource] = {}
 
     def name(self, reference: object, key: str) -> str:
-        """Return the name of a model, a new one at its first appearance.
-
-        Raises:
-            SpaceError: the reference has none of the forms; the message names the key.
-        """
+        """Return the name of a model, a new one at its first appearance."""
         source = self._source(reference, key)
         for name, known in self.sources.items():
             if known == source:
@@ -104,15 +92,7 @@ _CHATML = (
 
 
 def read_tokenizer(top: Mapping[str, Any], parent_named: Callable[[object, str], str]) -> OutputTokenizer:
-    """Return what a configuration says on the tokenizer.
-
-    Args:
-        top: the file's top level.
-        parent_named: (reference, key) -> the name of a parent.
-
-    Raises:
-        SpaceError: both tokenizer keys are given, or one cannot be honoured; the message names it.
-    """
+    """Return what a file's top level says on the tokenizer; `parent_named` maps (reference, key) to a parent."""
     source, multiple = top.get("tokenizer_source"), 1
     key = "tokenizer_source"
     if top.get("tokenizer") is not None:
@@ -131,12 +111,7 @@ def read_tokenizer(top: Mapping[str, Any], parent_named: Callable[[object, str],
 
 
 def tokenizer_keys(tokenizer: OutputTokenizer, reference: Callable[[str], str]) -> dict[str, Any]:
-    """Return mergekit's keys for a tokenizer.
-
-    Args:
-        tokenizer: the output's.
-        reference: parent -> how mergekit writes the model.
-    """
+    """Return mergekit's keys for a tokenizer, given parent -> how mergekit writes the model."""
     source = tokenizer.source
     if source is not None and source not in TOKENIZER_SOURCES:
         source = reference(source)

@@ -37,9 +37,7 @@ class UndecidedError(Exception):
 def decision_list(decide: Callable[[NameFacts], T], facts: NameFacts = NameFacts()) -> list[tuple[tuple[str, ...], T]]:
     """Return (parts that a name must have, what holds then), to be read first match first.
 
-    Args:
-        decide: returns what holds for a name, or raises `UndecidedError` for the part that it must know of.
-        facts: what is known already.
+    `decide` returns what holds for a name, or raises `UndecidedError` for the part that it must know of.
     """
     try:
         return [(facts.has, decide(facts))]
@@ -50,12 +48,7 @@ def decision_list(decide: Callable[[NameFacts], T], facts: NameFacts = NameFacts
 
 
 def value_at(setting: Setting, t: float, facts: NameFacts, key: str) -> Parameter | None:
-    """Return a setting's value at depth t in [0, 1]; None if no filter matches.
-
-    Raises:
-        UndecidedError: it depends on a part of the name that the facts do not tell about.
-        SpaceError: the setting has none of the three forms; the message names the key.
-    """
+    """Return a setting's value at depth t in [0, 1]; None if no filter matches."""
     if isinstance(setting, bool | int | float | str):
         return setting
     if isinstance(setting, list) and setting and all(_is_number(s) for s in setting):

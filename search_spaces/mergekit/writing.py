@@ -15,12 +15,12 @@ from search_spaces.layers.scale_folding import layer_folds
 from search_spaces.layers.sources import output_names
 from search_spaces.mergekit.document import INT8_MASK
 from search_spaces.mergekit.models import tokenizer_keys
-from search_spaces.mergekit.rules import with_rules
+from search_spaces.merging.piecewise import Piece, TensorPieces, flat_layout
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import locate, matches
-from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule
+from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule, Where
 
 DELTAS = "deltas"  # said by giving a base_model
 Decisions = list[tuple[str | None, Rule]]  # (filter; None matches the rest, rule), first match first
@@ -28,16 +28,12 @@ Decisions = list[tuple[str | None, Rule]]  # (filter; None matches the rest, rul
 
 @dataclass(frozen=True)
 class _Run:
-    """Consecutive output layers that are made alike from consecutive layers of each parent.
-
-    Attributes:
-        sources: parent -> its layer in the run's first layer.
-        rules: tensor name -> rule, of all its layers; in the first and last run also what lies before or after.
-    """
+    """Consecutive output layers that are made alike from consecutive layers of each parent."""
 
     first: int
     last: int
-    sources: Mapping[str, int]
+    sources: Mapping[str, int]  # parent -> its layer in the run's first layer
+    # tensor name -> rule, of all its layers; in the first and last run also what lies before or after
     rules: Mapping[str, Rule]
 
 
@@ -51,7 +47,7 @@ def to_mergekit(recipe: Recipe) -> str:
     Raises:
         SpaceError: mergekit has no way to say it (the message gives the reason), or a parent cannot be opened.
     """
-    recipe = with_rules(recipe)
+    recipe = _with_rules(recipe)
     rules = tuple(_as_mergekit(rule, recipe) for rule in recipe.rules)
     operator = rules[0].operator
     needs_base = find_operator(operator).reads_base(check_rule(recipe.rules[0]).parameters)
@@ -159,7 +155,6 @@ def _folded(rule: Rule, fold: Fold | None) -> Rule:
 
 
 def _by_layer(made: Mapping[str, Rule]) -> Iterator[tuple[int, dict[str, Rule]]]:
-    """Yield (layer, tensor name -> rule), in order of depth."""
     layers: dict[int, dict[str, Rule]] = {}
     for name, rule in made.items():
         layer = locate(name).layer
@@ -252,3 +247,33 @@ def _setting(values: Sequence[tuple[str | None, Parameter]]) -> Any:
 
 def _model(recipe: Recipe, parent: str) -> str:
     return recipe.parents[parent].reference
+
+
+def _with_rules(recipe: Recipe) -> Recipe:
+    """Return the recipe that makes the same tensors by rules; one without pieces as it is.
+
+    Opens the parents, their headers only.
+    """
+    if recipe.pieces is None:
+        return recipe
+    parents = Parents.of(recipe)
+    pieces = TensorPieces(recipe.pieces, parents, recipe.base)
+    made = {name: pieces.of(name) for name in flat_layout(parents, recipe.base).names}
+    cut = [name for name, parts in made.items() if len(parts) > 1]
+    if cut:
+        raise SpaceError(
+            f"pieces: mergekit cuts no tensor, found boundaries inside {len(cut)} of them, {cut[0]} among them; search "
+            "with `split: tensor` or `split: layer` for merges that mergekit can make"
+        )
+    if len({part.coefficients for (part,) in made.values()}) == 1:
+        (part,) = next(iter(made.values()))
+        return replace(recipe, pieces=None, rules=(_combination(recipe.pieces.parents, part, Where()),))
+    # A rule for a name must come before one for a part of it.
+    names = sorted(made, key=len, reverse=True)
+    rules = tuple(_combination(recipe.pieces.parents, made[name][0], Where(contains=(name,))) for name in names)
+    return replace(recipe, pieces=None, rules=rules)
+
+
+def _combination(parents: tuple[str, ...], piece: Piece, where: Where) -> Rule:
+    shares = zip(parents, piece.coefficients, strict=True)
+    return Rule("linear", tuple(Input(p, {"weight": share}) for p, share in shares), {"normalize": False}, where)

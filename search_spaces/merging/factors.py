@@ -48,13 +48,8 @@ class FactorCache:
     def __init__(self, directory: Path | None = None, *, limit_bytes: int | None = None) -> None:
         """Use a directory; nothing is read or written before `recall`.
 
-        Args:
-            directory: None = `factors` in `$EVOMERGE_CACHE`, or in `~/.cache/evomerge`.
-            limit_bytes: the files least recently used go when there would be more; 0 keeps nothing; None = 1e9 times
-                `$EVOMERGE_CACHE_GB`, or 32 GB.
-
-        Raises:
-            SpaceError: `$EVOMERGE_CACHE_GB` is not a number of at least 0.
+        The files least recently used go when there would be more than `limit_bytes`: 0 keeps nothing, None is 1e9 times
+        `$EVOMERGE_CACHE_GB`, or 32 GB.
         """
         self._directory = cache_directory("factors") if directory is None else directory
         self._limit = limit_from_environment() if limit_bytes is None else limit_bytes
@@ -70,10 +65,7 @@ class FactorCache:
     ) -> tuple[Tensor, ...]:
         """Return `compute()`, or what it returned before in this or another process.
 
-        Args:
-            what: names the computation, with every parameter that it depends on.
-            read: the tensors that it depends on, each with a name that stands for its contents within this cache.
-            compute: depends on nothing but these.
+        `what` names the computation with every parameter; each tensor that it reads comes with a name for its contents.
         """
         if not self._limit:
             return _packed(compute())
@@ -131,11 +123,7 @@ def full_bytes(checkpoint: Checkpoint) -> int:
 
 
 def limit_from_environment() -> int:
-    """Return how many bytes are kept at most: 1e9 times `$EVOMERGE_CACHE_GB`.
-
-    Raises:
-        SpaceError: `$EVOMERGE_CACHE_GB` is not a number of at least 0.
-    """
+    """Return how many bytes are kept at most: 1e9 times `$EVOMERGE_CACHE_GB`."""
     text = os.environ.get("EVOMERGE_CACHE_GB", str(DEFAULT_LIMIT_GB))
     try:
         limit = float(text) * 1e9
@@ -147,7 +135,6 @@ def limit_from_environment() -> int:
 
 
 def _files(directory: Path) -> list[tuple[float, int, Path]]:
-    """Return (time of last use, size, path) of every file."""
     found = []
     for path in directory.glob("??/*.safetensors"):
         with contextlib.suppress(FileNotFoundError):  # another process made room

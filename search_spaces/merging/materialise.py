@@ -50,13 +50,9 @@ def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, statistics: St
 def carry_out(
     plan: TensorPlan, parents: Parents, *, statistics: Statistics | None = None, out: Tensor | None = None
 ) -> Tensor:
-    """Return the tensor that a plan describes; see `merged_tensor`.
+    """Return the tensor that a plan describes, in `out` if there is one; see `merged_tensor`.
 
-    Args:
-        plan: what to do.
-        parents: see `merged_tensor`.
-        statistics: see `merged_tensor`.
-        out: where the values go, of the plan's shape and of a dtype that holds all of the plan's; None = a new tensor.
+    `out` is of the plan's shape, and of a dtype that holds every value of the plan's.
     """
     if plan.rule is None and plan.pieces is None:
         assert plan.base is not None
@@ -90,7 +86,6 @@ def all_finite(tensor: Tensor) -> bool:
 def _merge_by_rule(
     plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics, out: Tensor | None
 ) -> tuple[Tensor, bool]:
-    """Return the tensor, and whether all of it is finite."""
     if plan.fold is not None:
         whole, _ = _merge_by_rule(replace(plan, fold=None, dtype=torch.float32), rule, parents, statistics, None)
         folded = plan.fold.apply(whole).to(plan.dtype)
@@ -107,7 +102,6 @@ def _merge_by_rule(
 def _merge_by_pieces(
     plan: TensorPlan, parents: Parents, statistics: Statistics, out: Tensor | None
 ) -> tuple[Tensor, bool]:
-    """Return the tensor that a plan's pieces make, and whether all of it is finite."""
     pieces = plan.pieces
     assert pieces is not None
     tensors = [parents[parent].tensor(name).reshape(-1) for parent, name in plan.sources]

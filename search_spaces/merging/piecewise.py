@@ -21,30 +21,15 @@ from search_spaces.recipes.pieces import Pieces
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a flat tensor that is one linear combination.
+    """A part of a flat tensor that is one linear combination."""
 
-    Attributes:
-        start: its first element.
-        stop: the element after its last.
-        coefficients: each parent's.
-    """
-
-    start: int
-    stop: int
-    coefficients: tuple[float, ...]
+    start: int  # its first element
+    stop: int  # the element after its last
+    coefficients: tuple[float, ...]  # each parent's
 
 
 class TensorPieces:
-    """The pieces of a recipe, tensor by tensor.
-
-    Args:
-        pieces: the recipe's.
-        parents: the recipe's parents, opened.
-        base: the recipe's base, whose tensors the merged model has.
-
-    Raises:
-        SpaceError: the boundaries end elsewhere than the parameters do.
-    """
+    """The pieces of a recipe, tensor by tensor; the merged model has the base's tensors."""
 
     def __init__(self, pieces: Pieces, parents: Parents, base: str) -> None:
         self._pieces, self._parents = pieces, parents
@@ -58,11 +43,7 @@ class TensorPieces:
         self._ranges = dict(zip(layout.names, itertools.pairwise(starts), strict=True))
 
     def sources(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Return (parent, tensor) of every parent.
-
-        Raises:
-            SpaceError: a parent has no such tensor.
-        """
+        """Return (parent, tensor) of every parent."""
         for parent in self._pieces.parents:
             if name not in self._parents[parent]:
                 directory = self._parents[parent].directory
@@ -105,13 +86,6 @@ def merge_pieces(
     """Write Σ_k c_k θ_k piece by piece, in float32 and rounded once; return whether every element is finite.
 
     A parent whose coefficient is 0 is not read, so a piece that is one parent alone has its very bits.
-
-    Args:
-        out: (n,), contiguous, of a dtype that holds every value of `dtype`.
-        pieces: they cover `out`.
-        tensors: each parent's, flat, as stored.
-        dtype: what is rounded to.
-        compiled: see `merge_into`.
     """
     finite = True
     for piece in pieces:

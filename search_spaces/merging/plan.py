@@ -22,32 +22,21 @@ from search_spaces.recipes.recipe import Recipe, Rule
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """Everything that the value of one output tensor depends on, given the parents: equal plans, equal tensors.
+    """Everything that the value of one output tensor depends on, given the parents: equal plans, equal tensors."""
 
-    Attributes:
-        name: the output tensor.
-        rule: the rule that makes it, defaults filled in; None with `pieces`, or to copy `base`, which is not floating
-            point.
-        sources: per input of the rule, or per parent of the pieces, (parent, tensor).
-        base: (parent, tensor) of the base, or of the donor of a copied buffer; None if the operator needs none.
-        shape: of the output and of all that it is made from.
-        dtype: what it is rounded to.
-        seed: the recipe's.
-        layer: (index of the output layer, number of output layers); None outside the layers.
-        fold: what is done to the merged tensor, in float32, so that the layers need no input scales.
-        pieces: what is combined, part by part; None where a rule makes the tensor.
-    """
-
-    name: str
+    name: str  # the output tensor
+    # the rule that makes it, defaults filled in; None with `pieces`, or to copy `base`, which is not floating point
     rule: Rule | None
-    sources: tuple[tuple[str, str], ...]
+    sources: tuple[tuple[str, str], ...]  # per input of the rule, or per parent of the pieces, (parent, tensor)
+    # (parent, tensor) of the base, or of the donor of a copied buffer; None if the operator needs none
     base: tuple[str, str] | None
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    seed: int
+    shape: tuple[int, ...]  # of the output and of all that it is made from
+    dtype: torch.dtype  # what it is rounded to
+    seed: int  # the recipe's
+    # (index of the output layer, number of output layers); None outside the layers
     layer: tuple[int, int] | None = None
-    fold: Fold | None = None
-    pieces: tuple[Piece, ...] | None = None
+    fold: Fold | None = None  # what is done to the merged tensor, in float32, so that the layers need no input scales
+    pieces: tuple[Piece, ...] | None = None  # what is combined, part by part; None where a rule makes the tensor
 
     def mask_seed(self, i: int) -> int:
         """Return the 64-bit seed of the i-th input's random mask: independent of the order of tensors and layers."""
@@ -57,12 +46,7 @@ class TensorPlan:
 
 
 def plan_tensor(recipe: Recipe, parents: Parents, name: str) -> TensorPlan:
-    """Return how a recipe makes one output tensor.
-
-    Raises:
-        SpaceError: no rule matches the tensor, the rule is wrong, a parent lacks the tensor, or the recipe has input
-            scales that cannot be folded into the weights.
-    """
+    """Return how a recipe makes one output tensor."""
     return plan_tensors(recipe, parents, [name])[name]
 
 
@@ -73,8 +57,6 @@ def plan_tensors(recipe: Recipe, parents: Parents, names: Iterable[str]) -> dict
 
 
 class _Planner:
-    """Plans tensors of one recipe, checking each rule once."""
-
     def __init__(self, recipe: Recipe, parents: Parents) -> None:
         self._recipe, self._parents = recipe, parents
         self._checked: dict[int, Rule] = {}

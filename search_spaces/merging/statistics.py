@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.merging.factors import FactorCache
-from search_spaces.merging.recent import Recent
-from search_spaces.merging.trims import ModelTrims, TrimCache
+from search_spaces.merging.trims import ModelTrims, Recent, TrimCache
 from search_spaces.operators.kernels.compiled import CompiledKernels
 from search_spaces.operators.kernels.ranks import packed_ranks
 from search_spaces.operators.kernels.sparsify import density_steps
@@ -47,11 +46,8 @@ class Statistics:
     ) -> None:
         """Begin with nothing.
 
-        Args:
-            repeated: whether many merges of the same tensors are to come; for a single one a threshold is searched
-                where otherwise a table of all is made, and nothing is kept.
-            factors: None = on disk, in the default directory.
-            kernels: None = compiled where it pays.
+        For a single merge (not `repeated`) a threshold is searched where otherwise a table of all is made, and nothing
+        is kept. Factors None: on disk, in the default directory; kernels None: compiled where it pays.
         """
         self.repeated = repeated
         self.factors = FactorCache() if factors is None else factors
@@ -62,28 +58,13 @@ class Statistics:
         self._numbers: Recent[tuple[float, ...]] = Recent(_MOST_NUMBERS if repeated else 0)
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps = density_steps) -> Trim:
-        """Return `threshold.trim_of(magnitudes, n, k)`.
-
-        Args:
-            key: names the magnitudes.
-            magnitudes: computes them anew.
-            k: in [0, n].
-            n: how many there are.
-            steps: n -> the k that will be asked for most.
-        """
+        """Return `threshold.trim_of(magnitudes, n, k)`; `steps` maps n to the k that will be asked for most."""
         if self._trims is None or k in (0, n):
             return trim_of(magnitudes, n, k)
         return self._trims.trim(key, magnitudes, k, n, steps=steps)
 
     def ranks(self, key: Hashable, magnitudes: Magnitudes, n: int, width: int) -> Tensor:
-        """Return `ranks.packed_ranks`, in the form of `kernels.form.Part` that is read fastest.
-
-        Args:
-            key: names the magnitudes.
-            magnitudes: computes a part of them anew.
-            n: how many there are.
-            width: of its rows.
-        """
+        """Return `ranks.packed_ranks`, in the form of `kernels.form.Part` that is read fastest."""
 
         def compute() -> Tensor:
             ranks = packed_ranks(magnitudes, n, width)

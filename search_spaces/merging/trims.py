@@ -6,17 +6,43 @@ import bisect
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from search_spaces.merging.recent import Recent
+from search_spaces.operators.kernels.ranks import parallel_map
 from search_spaces.operators.kernels.sparsify import n_kept
 from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_within
 from search_spaces.operators.memory import Steps
 from search_spaces.parents.parents import Parents
-from search_spaces.threads import parallel_map
+
+V = TypeVar("V")
+
+
+class Recent(Generic[V]):
+    """Values by key, computed when they are first asked for, or again after they had to go."""
+
+    def __init__(self, limit: float, size_of: Callable[[V], int] = lambda _: 1) -> None:
+        """Keep values whose sizes sum to at most `limit`; a larger one is returned but not kept."""
+        self._limit, self._size_of, self._size = limit, size_of, 0
+        self._values: dict[Hashable, V] = {}
+
+    def get(self, key: Hashable, compute: Callable[[], V]) -> V:
+        """Return `compute()`, or what it returned before for the same key."""
+        if key in self._values:
+            value = self._values[key] = self._values.pop(key)  # to the end: used most recently
+            return value
+        value = compute()
+        size = self._size_of(value)
+        if size <= self._limit:
+            self._values[key] = value
+            self._size += size
+            while self._size > self._limit:
+                self._size -= self._size_of(self._values.pop(next(iter(self._values))))
+        return value
+
 
 # Thresholds between the steps, such as those of outliers: some 200 bytes each.
 _MOST_BETWEEN_STEPS = 200_000
@@ -49,15 +75,7 @@ class TrimCache:
         self._between: Recent[Trim] = Recent(_MOST_BETWEEN_STEPS)
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:
-        """Return what keeps the k largest magnitudes, as `threshold.trim_to` does.
-
-        Args:
-            key: names the magnitudes.
-            magnitudes: computes them anew, not empty.
-            k: in [1, n].
-            n: how many there are.
-            steps: n -> the k that a table is made for, when it is first asked for.
-        """
+        """Return what keeps the k largest of n magnitudes, k in [1, n]; see `Statistics.trim`."""
         if key not in self._tables:
             self._tables[key] = _Table.of(magnitudes, n, steps)
         table = self._tables[key]
@@ -67,17 +85,11 @@ class TrimCache:
 
 @dataclass(frozen=True)
 class _Table:
-    """The `Trim` that keeps `kept[i]` elements, at index i.
+    """The `Trim` that keeps `kept[i]` elements, at index i."""
 
-    Attributes:
-        kept: int64, strictly ascending.
-        magnitudes: float32.
-        last: int64.
-    """
-
-    kept: np.ndarray
-    magnitudes: np.ndarray
-    last: np.ndarray
+    kept: np.ndarray  # int64, strictly ascending
+    magnitudes: np.ndarray  # float32
+    last: np.ndarray  # int64
 
     @staticmethod
     def of(magnitudes: Magnitudes, n: int, steps: Steps) -> _Table:
@@ -109,11 +121,6 @@ def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarra
 
     The elements are counted by the upper bits of their magnitudes, which are ordered like these, and those that share
     them with a wanted one are sorted: some hundredth of them where they are spread as weights are.
-
-    Args:
-        magnitudes: computes a part of them anew.
-        n: how many there are.
-        kept: int64, ascending, in [1, n).
     """
     lowest = _lowest_counted(magnitudes, n)
     n_bins = _COUNTED >> _LOWER_BITS
@@ -175,13 +182,9 @@ class ModelTrims:
         self._searching = threading.Lock()
 
     def trim(self, parents: Parents, parent: str, base: str, density: float) -> Trim:
-        """Return what keeps the share `density` of the largest |parent - base| over the model.
+        """Return what keeps the share `density` in (0, 1] of the largest |parent - base| over the model.
 
-        Args:
-            parents: the opened parents.
-            parent: whose task vector.
-            base: what it is taken from; its tensors count that the parent has in the same shape, a tied head once.
-            density: in (0, 1].
+        Those of the base's tensors count that the parent has in the same shape, a tied head once.
         """
         key = (parent, base, density)
         with self._searching:

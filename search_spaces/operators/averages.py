@@ -111,7 +111,6 @@ def passthrough(operands: Operands) -> Merge:
 
 
 def _inner_share(operands: Operands, layer: int, n_layers: int) -> float:
-    """Return the second parent's share in a layer."""
     names = ("bottom", "top", "bottom_transition", "top_transition")
     bottom, top, above, below = (int(operands.parameters[name]) for name in names)
     bottom = min(bottom, n_layers)
@@ -155,11 +154,7 @@ def _metric_shares(operands: Operands, metrics: Sequence[float]) -> list[float]:
 
 
 def normalised(weights: Sequence[float]) -> list[float]:
-    """Return the weights divided by their sum.
-
-    Raises:
-        SpaceError: the sum vanishes.
-    """
+    """Return the weights divided by their sum."""
     total = sum(weights)
     if abs(total) < VANISHING_SUM:
         raise SpaceError(

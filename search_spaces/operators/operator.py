@@ -29,10 +29,8 @@ class Recall(Protocol):
     ) -> tuple[Tensor, ...]:
         """Return `compute()`, or bit for bit what it returned before; do not write to it.
 
-        Args:
-            what: names the computation, with every parameter that it depends on.
-            inputs: the inputs whose tensors it reads, in order; the base counts as read, where there is one.
-            compute: depends on nothing but `what` and these tensors.
+        `what` names the computation with every parameter; it reads nothing but these inputs, and the base if there is
+        one.
         """
         ...
 
@@ -155,19 +153,8 @@ class Operator:
         """Return whether the result depends on where the layer lies in the model, for a checked rule's parameters."""
         return self.by_layer or (self.needs_base and parameters.get("lines_beta", 0.0) != 0.0)
 
-    def needs_sound_weights(self, parameters: Mapping[str, Parameter]) -> bool:
-        """Return whether weights that sum to zero are an error for a rule's parameters, defaults filled in or not."""
-        flag = self.divides_by_weights
-        if flag in ("never", "always"):
-            return flag == "always"
-        return parameters.get(flag, self.parameters[flag].default) is True
-
     def apply(self, operands: Operands) -> Tensor | Merge:
-        """Return the merged weights, float32 of the operands' shape, or the elementwise merge that makes them.
-
-        Raises:
-            SpaceError: the parameters make no sense for these operands.
-        """
+        """Return the merged weights, float32 of the operands' shape, or the elementwise merge that makes them."""
         if not self.needs_base:
             return self.function(operands)
         scale = gain(operands)

@@ -56,21 +56,13 @@ class Real:
         return f"a number in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]"
 
     def checked(self, value: Parameter, key: str) -> Parameter:
-        """Return a legal value as float.
-
-        Raises:
-            SpaceError: it is not legal; the message begins with the key.
-        """
+        """Return a legal value as float; raise a `SpaceError` that begins with the key for another."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not self._holds(float(value)):
             raise SpaceError(f"{key}: expected {self}, found {value!r}")
         return float(value)
 
     def scale_of(self, gene: Bounds | Choices, key: str) -> Scale:
-        """Return the scale of a gene between two legal bounds.
-
-        Raises:
-            SpaceError: they are no bounds, or not legal; the message begins with the key.
-        """
+        """Return the scale of a gene between two legal bounds; raise a `SpaceError` for others."""
         low, high = (float(self.checked(end, key)) for end in _two(gene, key))
         scales: Mapping[str, Callable[[float, float], Scale]] = {"linear": Linear, "log": Log, "quantised": Quantised}
         try:

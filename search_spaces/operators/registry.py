@@ -15,10 +15,9 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 
 from search_spaces.errors import SpaceError, did_you_mean
-from search_spaces.operators.catalogue.averages import AVERAGES
+from search_spaces.operators.catalogue.averages import AVERAGES, SPHERICAL
 from search_spaces.operators.catalogue.selections import SELECTIONS
 from search_spaces.operators.catalogue.spectral import SPECTRAL
-from search_spaces.operators.catalogue.spherical import SPHERICAL
 from search_spaces.operators.catalogue.task_vectors import TASK_VECTORS
 from search_spaces.operators.operator import Operands, Operator, Recall
 from search_spaces.operators.parameters import Kind
@@ -95,13 +94,7 @@ def _found_outside(name: str) -> Operator:
 
 
 def check_rule(rule: Rule) -> Rule:
-    """Return the rule with every default filled in and every value in the form of its kind.
-
-    Raises:
-        SpaceError: an unknown operator or parameter, a required parameter that is missing, a value of the wrong type
-            or out of range, or too few or too many inputs. Whether the weights of a normalised average cancel is
-            checked where they are divided.
-    """
+    """Return the rule with every default filled in and every value in the form of its kind."""
     operator = find_operator(rule.operator)
     fewest, most = operator.n_inputs
     if not fewest <= len(rule.inputs) <= (most or len(rule.inputs)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from search_spaces.errors import SpaceError
@@ -38,22 +39,20 @@ class Linear:
     high: float
 
     def __post_init__(self) -> None:
-        """Check the bounds.
-
-        Raises:
-            SpaceError: not finite, not low < high, or so close together that float64 cannot tell steps apart.
-        """
         _check_bounds(self.low, self.high)
 
     def value(self, gene: float) -> float:
         """Return low + gene·(high - low), rounded to the grid and kept within the bounds."""
         exact = self.low + clipped(gene) * (self.high - self.low)
-        on_grid = round(exact, _decimals(self.high - self.low))
-        return min(max(on_grid, self.low), self.high) + 0.0  # -0.0 becomes 0.0: one value, one digest
+        return min(max(round(exact, self._decimals), self.low), self.high) + 0.0  # -0.0 becomes 0.0: one digest
 
     def gene(self, value: Parameter) -> float:
         """Return the share of the range that lies below the value."""
         return clipped((float(value) - self.low) / (self.high - self.low))
+
+    @cached_property
+    def _decimals(self) -> int:
+        return math.ceil(-math.log10((self.high - self.low) * STEP))
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,6 @@ class Log:
     high: float
 
     def __post_init__(self) -> None:
-        """Check the bounds.
-
-        Raises:
-            SpaceError: not finite, not 0 < low < high, or too close together.
-        """
         _check_bounds(self.low, self.high)
         if self.low <= 0.0:
             raise SpaceError(f"bounds: expected a positive lower bound for a logarithmic scale, found {self.low!r}")
@@ -146,11 +140,6 @@ class Quantised:
     steps: int = 256
 
     def __post_init__(self) -> None:
-        """Check the bounds.
-
-        Raises:
-            SpaceError: not finite, not low < high, or no multiple of 1/steps between them.
-        """
         _check_bounds(self.low, self.high)
         if self._last < self._first:
             raise SpaceError(
@@ -178,10 +167,6 @@ class Quantised:
 def clipped(gene: float) -> float:
     """Return a gene kept within [0, 1]; NaN counts as the middle."""
     return 0.5 if math.isnan(gene) else min(max(float(gene), 0.0), 1.0)
-
-
-def _decimals(span: float) -> int:
-    return math.ceil(-math.log10(span * STEP))
 
 
 def _check_bounds(low: float, high: float) -> None:

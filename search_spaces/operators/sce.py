@@ -79,7 +79,6 @@ def _variance(vectors: TaskVectors, part: slice) -> Tensor:
 
 
 def _computed(spread: Magnitudes, n: int) -> Tensor:
-    """Return all of a variance."""
     whole = torch.empty(n)
     for part in _blocks(n):
         whole[part] = spread(part)

@@ -156,7 +156,6 @@ def _shares(cos_angle: float | None, t: float) -> tuple[float, float]:
 
 
 def _row_shares(first: Tensor, second: Tensor, t: float) -> tuple[Tensor, Tensor]:
-    """Return the two vectors' shares, row by row, (rows, 1) each."""
     norms = [torch.linalg.vector_norm(v, dim=1, keepdim=True, dtype=torch.float64) for v in (first, second)]
     units = [v.double() / torch.where(n > 0.0, n, 1.0) for v, n in zip((first, second), norms, strict=True)]
     # Half the angle between unit vectors is exact where arccos is not: tan(θ/2) = ‖u - v‖ / ‖u + v‖.

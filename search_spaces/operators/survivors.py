@@ -121,14 +121,7 @@ class TaskVectors:
 
 
 def l1_norms(magnitudes: Magnitudes, n: int, part: Part, surviving: Survivors) -> tuple[float, float]:
-    """Return Σ|δ| and Σ|δ̂|, the L1 norms before and after a task vector is sparsified.
-
-    Args:
-        magnitudes: computes a part of |δ| anew; what is dropped does not depend on the sign.
-        n: how many elements it has.
-        part: the numbers that it is sparsified by.
-        surviving: how it is sparsified.
-    """
+    """Return Σ|δ| and Σ|δ̂|, the L1 norms before and after a task vector is sparsified."""
     merge = Merge(Form(n_parents=1, dtype=torch.float32, survivors=surviving), (), None, (part,))
     places = torch.arange(min(n, _AT_ONCE), dtype=torch.int32)
 

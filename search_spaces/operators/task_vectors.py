@@ -173,7 +173,6 @@ def _scaled(rescale: Parameter, surviving: Survivors) -> Literal["no", "by_chanc
 def _divisor(
     normalize: Parameter, divisor: Parameter, consensus: Consensus, weights: list[float]
 ) -> tuple[Divisor, float]:
-    """Return what is divided by, and the number if it is one."""
     if consensus == "largest" or not normalize:
         return "none", 1.0
     if consensus == "sum":

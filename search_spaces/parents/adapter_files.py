@@ -32,25 +32,15 @@ _PREFIX = "base_model.model."
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """An adapter as it lies on disk.
+    """An adapter as it lies on disk."""
 
-    Attributes:
-        directory: absolute.
-        config: its adapter_config.json.
-        tensors: its tensors, named without peft's prefix.
-    """
-
-    directory: Path
-    config: Mapping[str, Any]
-    tensors: Mapping[str, LazyTensor]
+    directory: Path  # absolute
+    config: Mapping[str, Any]  # its adapter_config.json
+    tensors: Mapping[str, LazyTensor]  # its tensors, named without peft's prefix
 
     @property
     def base(self) -> ParentSource:
-        """The model that it was trained on, as its config names it.
-
-        Raises:
-            SpaceError: the config names none.
-        """
+        """The model that it was trained on, as its config names it."""
         model = self.config.get("base_model_name_or_path")
         if not model:
             raise SpaceError(
@@ -75,11 +65,7 @@ def is_adapter(directory: Path) -> bool:
 
 
 def read_adapter(directory: Path) -> AdapterFiles:
-    """Read an adapter's config and the header of its weights.
-
-    Raises:
-        SpaceError: it is not a LoRA, or one of a kind that is more than base + s·BA, or a file is missing or damaged.
-    """
+    """Read an adapter's config and the header of its weights."""
     config = read_json(directory / ADAPTER_CONFIG)
     _check_kind(directory / ADAPTER_CONFIG, config)
     weights = directory / ADAPTER_WEIGHTS

@@ -106,11 +106,7 @@ class Checkpoint:
         return self.lazy(name).read()
 
     def lazy(self, name: str) -> LazyTensor:
-        """Return a tensor that is not read yet.
-
-        Raises:
-            SpaceError: there is none of that name.
-        """
+        """Return a tensor that is not read yet."""
         try:
             return self._tensors[name]
         except KeyError:

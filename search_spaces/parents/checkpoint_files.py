@@ -64,13 +64,9 @@ class LazyTensor(Protocol):
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a safetensors file; reading gives a view of the mapped file.
+    """A tensor in a safetensors file; reading gives a view of the mapped file."""
 
-    Attributes:
-        name: its name in the file.
-    """
-
-    name: str
+    name: str  # its name in the file
     _file: Any  # safetensors.safe_open
 
     @property
@@ -81,7 +77,7 @@ class StoredTensor:
     @property
     def dtype(self) -> torch.dtype:
         """Return the stored dtype."""
-        return _dtypes()[self._file.get_slice(self.name).get_dtype()]
+        return stored_dtypes()[self._file.get_slice(self.name).get_dtype()]
 
     def read(self) -> torch.Tensor:
         """Return a view of the file's pages, always the same."""
@@ -94,11 +90,7 @@ class StoredTensor:
 
 
 def open_safetensors(path: Path) -> Mapping[str, LazyTensor]:
-    """Return the tensors of one file by name; reads its header, and checks it against the length of the file.
-
-    Raises:
-        SpaceError: the file is truncated or damaged, or holds a dtype that cannot be merged.
-    """
+    """Return the tensors of one file by name; reads its header, and checks it against the length of the file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -111,7 +103,7 @@ def open_safetensors(path: Path) -> Mapping[str, LazyTensor]:
     names = sorted(file.keys())
     for name in names:
         found = file.get_slice(name).get_dtype()
-        if found not in _dtypes():
+        if found not in stored_dtypes():
             raise SpaceError(
                 f"{path.parent}: expected float32, bfloat16 or float16, found {found} in {name}; "
                 "convert the weights to one of these first"
@@ -119,7 +111,8 @@ def open_safetensors(path: Path) -> Mapping[str, LazyTensor]:
     return {name: StoredTensor(name, file) for name in names}
 
 
-def _dtypes() -> dict[str, torch.dtype]:
+def stored_dtypes() -> dict[str, torch.dtype]:
+    """Return safetensors' code -> dtype, of all that can be read and written."""
     import torch
 
     return {
@@ -137,11 +130,7 @@ def _dtypes() -> dict[str, torch.dtype]:
 
 
 def find_directory(source: ParentSource) -> Path:
-    """Return the directory that holds a parent's files; a hub id is downloaded, or taken from the local cache.
-
-    Raises:
-        SpaceError: there is no such directory, and the hub has no such model or cannot be reached.
-    """
+    """Return the directory that holds a parent's files; a hub id is downloaded, or taken from the local cache."""
     path = Path(source.model).expanduser()
     if path.suffix == ".gguf":
         raise SpaceError(f"{path}: expected safetensors, found GGUF: {_full_precision()}")
@@ -155,11 +144,7 @@ def find_directory(source: ParentSource) -> Path:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """Return a checkpoint's config.json.
-
-    Raises:
-        SpaceError: it is missing or not JSON, or says that the weights are quantised; or the files are GGUF.
-    """
+    """Return a checkpoint's config.json."""
     has_weights = (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
     if not has_weights and any(directory.glob("*.gguf")):
         raise SpaceError(f"{directory}: expected safetensors, found GGUF files: {_full_precision()}")
@@ -174,11 +159,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def find_shards(directory: Path) -> dict[Path, list[str] | None]:
-    """Return a checkpoint's safetensors files, each with the tensors the index promises (None: no index).
-
-    Raises:
-        SpaceError: no safetensors file, a broken index, a shard that is missing or outside the directory.
-    """
+    """Return a checkpoint's safetensors files, each with the tensors the index promises (None: no index)."""
     if (directory / WEIGHTS).is_file():  # transformers, too, prefers the single file where both exist
         return {directory / WEIGHTS: None}
     if not (directory / INDEX).is_file():
@@ -206,11 +187,7 @@ def find_shards(directory: Path) -> dict[Path, list[str] | None]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object from a file.
-
-    Raises:
-        SpaceError: the file does not hold a JSON object.
-    """
+    """Return a JSON object from a file."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

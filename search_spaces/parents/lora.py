@@ -25,21 +25,13 @@ _HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
 
 @dataclass(frozen=True)
 class LowRankUpdate:
-    """s·BA, the task vector of one weight.
+    """s·BA, the task vector of one weight."""
 
-    Attributes:
-        down: A, (rank, in).
-        up: B, (out, rank).
-        module: what peft calls the module whose weight it changes.
-        scale: s.
-        transposed: the weight is stored (in, out): embeddings, and GPT-2's layers.
-    """
-
-    down: LazyTensor
-    up: LazyTensor
-    module: str
-    scale: float
-    transposed: bool
+    down: LazyTensor  # A, (rank, in)
+    up: LazyTensor  # B, (out, rank)
+    module: str  # what peft calls the module whose weight it changes
+    scale: float  # s
+    transposed: bool  # the weight is stored (in, out): embeddings, and GPT-2's layers
 
     @property
     def rank(self) -> int:
@@ -53,11 +45,7 @@ class LowRankUpdate:
         return (width, out) if self.transposed else (out, width)
 
     def factors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (left, right), float32, whose product is the task vector as the checkpoint stores the weight.
-
-        Returns:
-            left (rows, rank), the scale included, and right (rank, columns).
-        """
+        """Return left (rows, rank), scaled, and right (rank, columns), float32: their product is the task vector."""
         import torch
 
         down, up = self.down.read().to(torch.float32), self.up.read().to(torch.float32)
@@ -92,24 +80,17 @@ class AdaptedTensor:
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter whose tensors have found their places in a checkpoint.
+    """An adapter whose tensors have found their places in a checkpoint."""
 
-    Attributes:
-        files: what it was read from.
-        updates: checkpoint tensor -> its low-rank update.
-        replaced: checkpoint tensor -> what stands in its place (`modules_to_save`, biases, resized embeddings).
-    """
-
-    files: AdapterFiles
-    updates: Mapping[str, LowRankUpdate]
+    files: AdapterFiles  # what it was read from
+    updates: Mapping[str, LowRankUpdate]  # checkpoint tensor -> its low-rank update
+    # checkpoint tensor -> what stands in its place (`modules_to_save`, biases, resized embeddings)
     replaced: Mapping[str, LazyTensor]
 
     def applied(self, tensors: Mapping[str, LazyTensor], embedding: str | None) -> dict[str, LazyTensor]:
         """Return the adapted checkpoint's tensors.
 
-        Args:
-            tensors: the base's.
-            embedding: the token embedding, which an adapted head begins as where the base's file has no head.
+        An adapted head begins as the token embedding where the base's file has no head.
         """
         plain = {**tensors, **self.replaced}
         adapted: dict[str, LazyTensor] = {
@@ -120,17 +101,7 @@ class Adapter:
 
 
 def match_adapter(files: AdapterFiles, tensors: Mapping[str, LazyTensor], embedding: str | None) -> Adapter:
-    """Return an adapter with every tensor at its place in the base.
-
-    Args:
-        files: the adapter.
-        tensors: the base's, by name.
-        embedding: the name of its token embedding.
-
-    Raises:
-        SpaceError: a tensor has no place there or another shape (it is an adapter for another base), or is of a kind
-            that is not known.
-    """
+    """Return an adapter with every tensor at its place in the base."""
     factors: dict[tuple[str, bool], dict[str, LazyTensor]] = {}
     replaced: dict[str, LazyTensor] = {}
     for name, tensor in files.tensors.items():

@@ -61,11 +61,7 @@ class Parents:
 
     @staticmethod
     def of(recipe: Recipe) -> Parents:
-        """Open a recipe's parents, for its tokenizer.
-
-        Raises:
-            SpaceError: see `open`.
-        """
+        """Open a recipe's parents, for its tokenizer."""
         return Parents.open(recipe.parents, base=recipe.base, tokenizer=recipe.tokenizer)
 
     def __getitem__(self, name: str) -> Checkpoint:
@@ -74,12 +70,7 @@ class Parents:
         return self.checkpoints[name]
 
     def check(self, recipe: Recipe) -> None:
-        """Check that a recipe's parents are these.
-
-        Raises:
-            SpaceError: a parent of the recipe was not opened, or is another model under the same name, or the
-                parents were opened for another tokenizer.
-        """
+        """Check that a recipe's parents are these."""
         wanted, found = recipe.tokenizer, self.tokenizer
         if (wanted.source, wanted.multiple_of) != (found.source, found.multiple_of):
             raise SpaceError(f"tokenizer: expected {wanted}, but the parents are open for {found}")

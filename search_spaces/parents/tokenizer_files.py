@@ -18,27 +18,16 @@ _SENTENCEPIECE = ("tokenizer.model", "spiece.model")
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """The parts of a tokenizer that parents must share.
+    """The parts of a tokenizer that parents must share."""
 
-    Attributes:
-        ids: token -> id, added tokens included; None when no file lists them as text.
-        rules: a digest of all that turns text into tokens besides `ids` (merges, normaliser, ...); "" when unknown.
-        special: bos, eos, pad, unk -> token; None when not set.
-        chat_template: a digest of it; "" when there is none.
-    """
-
-    ids: Mapping[str, int] | None
-    rules: str
-    special: Mapping[str, str | None]
-    chat_template: str
+    ids: Mapping[str, int] | None  # token -> id, added tokens included; None when no file lists them as text
+    rules: str  # a digest of all that turns text into tokens besides `ids` (merges, normaliser, ...); "" when unknown
+    special: Mapping[str, str | None]  # bos, eos, pad, unk -> token; None when not set
+    chat_template: str  # a digest of it; "" when there is none
 
 
 def read_tokenizer(directory: Path) -> TokenizerFiles:
-    """Read a checkpoint's tokenizer files; missing ones give empty fields.
-
-    Raises:
-        SpaceError: a file is not JSON.
-    """
+    """Read a checkpoint's tokenizer files; missing ones give empty fields."""
     settings = _optional_json(directory / "tokenizer_config.json")
     named = {**_optional_json(directory / "special_tokens_map.json"), **settings}
     text = chat_template(directory)
@@ -52,11 +41,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
 
 
 def chat_template(directory: Path) -> str | None:
-    """Return a checkpoint's chat template, the default one if it has several; None if it has none.
-
-    Raises:
-        SpaceError: a file is not JSON.
-    """
+    """Return a checkpoint's chat template, the default one if it has several; None if it has none."""
     file = directory / CHAT_TEMPLATE
     found = file.read_text(encoding="utf-8") if file.is_file() else None
     found = _optional_json(directory / "tokenizer_config.json").get("chat_template") if found is None else found

@@ -27,19 +27,12 @@ _TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The merged model's tokens.
+    """The merged model's tokens."""
 
-    Attributes:
-        ids: token -> row of the merged model's embedding.
-        n_rows: rows of the embedding, those without a token included.
-        source: the parent whose tokenizer files the output begins with.
-        own: parent -> token -> row of the parent's embedding.
-    """
-
-    ids: Mapping[str, int]
-    n_rows: int
-    source: str
-    own: Mapping[str, Mapping[str, int]]
+    ids: Mapping[str, int]  # token -> row of the merged model's embedding
+    n_rows: int  # rows of the embedding, those without a token included
+    source: str  # the parent whose tokenizer files the output begins with
+    own: Mapping[str, Mapping[str, int]]  # parent -> token -> row of the parent's embedding
 
     def added(self) -> list[str]:
         """Return the tokens that the source's tokenizer does not have, in the order of their rows."""
@@ -48,34 +41,21 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Fill:
-    """Rows of one parent that stand in for rows that another lacks.
+    """Rows of one parent that stand in for rows that another lacks."""
 
-    Attributes:
-        tensor: the parent's embedding or head.
-        to: (n,) rows of the output.
-        rows: (n,) rows of `tensor`.
-        share: (n,) what each is multiplied by, in (0, 1].
-    """
-
-    tensor: LazyTensor
-    to: torch.Tensor
-    rows: torch.Tensor
-    share: torch.Tensor
+    tensor: LazyTensor  # the parent's embedding or head
+    to: torch.Tensor  # (n,) rows of the output
+    rows: torch.Tensor  # (n,) rows of `tensor`
+    share: torch.Tensor  # (n,) what each is multiplied by, in (0, 1]
 
 
 @dataclass(frozen=True)
 class MappedRows:
-    """A parent's embedding or head with the rows of the output vocabulary.
+    """A parent's embedding or head with the rows of the output vocabulary."""
 
-    Attributes:
-        tensor: as the parent has it, (rows, ...).
-        rows: (n_rows,) the parent's row of each output row, -1 where it has none.
-        fills: what those rows take instead.
-    """
-
-    tensor: LazyTensor
-    rows: torch.Tensor
-    fills: tuple[Fill, ...]
+    tensor: LazyTensor  # as the parent has it, (rows, ...)
+    rows: torch.Tensor  # (n_rows,) the parent's row of each output row, -1 where it has none
+    fills: tuple[Fill, ...]  # what those rows take instead
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,16 +86,7 @@ class MappedRows:
 
 
 def output_vocabulary(checkpoints: Mapping[str, Checkpoint], base: str, tokenizer: OutputTokenizer) -> Vocabulary:
-    """Return the tokens and rows of a merged model.
-
-    Args:
-        checkpoints: the parents.
-        base: the parent that "base" and "union" begin with.
-        tokenizer: its source is not None.
-
-    Raises:
-        SpaceError: a parent's tokens cannot be read, or its embedding cannot be told.
-    """
+    """Return the tokens and rows of a merged model; "base" and "union" begin with the base's."""
     source = base if tokenizer.source in ("base", "union") else tokenizer.source
     assert source is not None
     own = {name: _token_rows(name, checkpoints, base) for name in checkpoints}

@@ -21,15 +21,10 @@ _SIDES = {"before": 0, None: 1, "after": 2}
 
 @dataclass(frozen=True)
 class FlatLayout:
-    """Where each tensor lies among the flattened parameters.
+    """Where each tensor lies among the flattened parameters."""
 
-    Attributes:
-        names: the tensors, in order.
-        sizes: how many parameters each has, at least 1.
-    """
-
-    names: tuple[str, ...]
-    sizes: tuple[int, ...]
+    names: tuple[str, ...]  # the tensors, in order
+    sizes: tuple[int, ...]  # how many parameters each has, at least 1
 
     @staticmethod
     def of_checkpoint(sizes: Mapping[str, int]) -> FlatLayout:
@@ -57,9 +52,6 @@ class FlatLayout:
         Args:
             split: "param": before any parameter; "tensor": before any tensor; "layer": before any layer, what lies
                 before or after the layers counting as one each; "none": nowhere else.
-
-        Raises:
-            SpaceError: an unknown kind of split.
         """
         if split == "none":
             return [0]

@@ -29,17 +29,11 @@ EMBEDDING = re.compile(r"embed(?!_out)|(^|\.)w[tp]e(\.|$)")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor sits.
+    """Where a tensor sits."""
 
-    Attributes:
-        layer: the index of its block, or None outside the layers.
-        module: attention and mlp exist inside layers only; norms, embeddings and the head are "other".
-        side: outside the layers, before or after them; None inside.
-    """
-
-    layer: int | None
-    module: ModuleKind
-    side: Side | None = None
+    layer: int | None  # the index of its block, or None outside the layers
+    module: ModuleKind  # attention and mlp exist inside layers only; norms, embeddings and the head are "other"
+    side: Side | None = None  # outside the layers, before or after them; None inside
 
 
 @lru_cache(maxsize=65536)
@@ -60,11 +54,6 @@ def _module_kind(parts: list[str]) -> ModuleKind:
         if any(pattern.search(part) for part in parts):
             return cast(ModuleKind, kind)
     return "other"
-
-
-def module_kind(name: str) -> ModuleKind:
-    """Return the kind of module that a tensor belongs to."""
-    return locate(name).module
 
 
 def matches(where: Where, name: str) -> bool:
@@ -102,11 +91,6 @@ class Groups:
     depth: Literal["constant", "linear"] = "constant"
 
     def __post_init__(self) -> None:
-        """Check the values that do not depend on a model.
-
-        Raises:
-            SpaceError: no block, an unknown or repeated kind of module, "all" beside others, or an unknown depth.
-        """
         kinds = get_args(ModuleKind)
         if self.layer_blocks < 1:
             raise SpaceError(f"groups.layer_blocks: expected at least 1, found {self.layer_blocks}")
@@ -121,15 +105,11 @@ class Groups:
 
 @dataclass(frozen=True)
 class Group:
-    """Tensors that share genes.
+    """Tensors that share genes."""
 
-    Attributes:
-        module: the kind of module, or "all".
-        layers: half-open range of layers; with linear depth and several knots the knot's layer alone; None for
-            "other", which spans the whole depth.
-    """
-
-    module: ModuleKind | Literal["all"]
+    module: ModuleKind | Literal["all"]  # the kind of module, or "all"
+    # half-open range of layers; with linear depth and several knots the knot's layer alone; None for "other", which
+    # spans the whole depth
     layers: tuple[int, int] | None
 
     @property
@@ -141,11 +121,7 @@ class Group:
 
 
 def layout(groups: Groups, n_layers: int) -> list[Group]:
-    """Return the groups of a model, by module in the order of `groups.modules`, then by depth.
-
-    Raises:
-        SpaceError: more blocks than layers.
-    """
+    """Return the groups of a model, by module in the order of `groups.modules`, then by depth."""
     if groups.depth == "linear" and groups.layer_blocks > 1:
         ranges = [(knot, knot + 1) for knot in knots(n_layers, groups.layer_blocks)]
     else:
@@ -158,11 +134,7 @@ def layout(groups: Groups, n_layers: int) -> list[Group]:
 
 
 def blocks(n_layers: int, n_blocks: int) -> list[tuple[int, int]]:
-    """Return n_blocks half-open ranges that cover n_layers layers in order, as even as possible.
-
-    Raises:
-        SpaceError: more blocks than layers.
-    """
+    """Return n_blocks half-open ranges that cover n_layers layers in order, as even as possible."""
     if n_blocks > n_layers:
         raise SpaceError(f"groups.layer_blocks: expected at most one per layer ({n_layers}), found {n_blocks}")
     edges = [i * n_layers // n_blocks for i in range(n_blocks + 1)]
@@ -170,11 +142,7 @@ def blocks(n_layers: int, n_blocks: int) -> list[tuple[int, int]]:
 
 
 def knots(n_layers: int, n_blocks: int) -> list[int]:
-    """Return n_blocks distinct layers nearest to evenly spaced depths; the only knot of one block is layer 0.
-
-    Raises:
-        SpaceError: more knots than layers.
-    """
+    """Return n_blocks distinct layers nearest to evenly spaced depths; the only knot of one block is layer 0."""
     if n_blocks > n_layers:
         raise SpaceError(f"groups.layer_blocks: expected at most one per layer ({n_layers}), found {n_blocks}")
     return [round(i * (n_layers - 1) / max(n_blocks - 1, 1)) for i in range(n_blocks)]

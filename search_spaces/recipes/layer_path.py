@@ -12,15 +12,10 @@ MERGED = "merged"
 
 
 class Step(NamedTuple):
-    """One layer that is run.
+    """One layer that is run."""
 
-    Attributes:
-        source: a parent's name, or "merged".
-        layer: which of its layers.
-    """
-
-    source: str
-    layer: int
+    source: str  # a parent's name, or "merged"
+    layer: int  # which of its layers
 
 
 def steps_of(recipe: Recipe) -> list[Step]:

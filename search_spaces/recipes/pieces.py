@@ -16,24 +16,15 @@ class Pieces:
     """A piecewise-constant linear combination of parents over the flattened floating-point parameters.
 
     Every output parameter is Σ_k c_k θ_k with the coefficients of the segment that it lies in, in float32. The order in
-    which parameters are flattened is that of `genealogy.flat_layout.FlatLayout.of_checkpoint`.
-
-    Attributes:
-        parents: the parents that are combined, in the order of the coefficients.
-        boundaries: ascending from 0 to the number of parameters; segment s is [boundaries[s], boundaries[s + 1]).
-        coefficients: per segment, one finite number per parent.
+    which parameters are flattened is that of `FlatLayout.of_checkpoint`.
     """
 
-    parents: tuple[str, ...]
+    parents: tuple[str, ...]  # the parents that are combined, in the order of the coefficients
+    # ascending from 0 to the number of parameters; segment s is [boundaries[s], boundaries[s + 1])
     boundaries: tuple[int, ...]
-    coefficients: tuple[tuple[float, ...], ...]
+    coefficients: tuple[tuple[float, ...], ...]  # per segment, one finite number per parent
 
     def __post_init__(self) -> None:
-        """Check the shapes and the order.
-
-        Raises:
-            SpaceError: no parent, boundaries that do not ascend from 0, or coefficients that do not fit.
-        """
         if not self.parents:
             raise SpaceError("pieces.parents: expected at least one, found none")
         ascends = all(a < b for a, b in itertools.pairwise(self.boundaries))
@@ -66,12 +57,7 @@ class Pieces:
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Pieces:
-        """Read what `to_dict` returned.
-
-        Raises:
-            KeyError: a key is missing.
-            SpaceError: see `Pieces`.
-        """
+        """Read what `to_dict` returned."""
         try:
             rows = tuple(tuple(float(number) for number in row) for row in data["coefficients"])
         except ValueError as error:

@@ -68,11 +68,6 @@ class OutputTokenizer:
     chat_template: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the multiple.
-
-        Raises:
-            SpaceError: it is not a whole number above 0.
-        """
         if not isinstance(self.multiple_of, int) or self.multiple_of < 1:
             raise SpaceError(f"tokenizer.multiple_of: expected a whole number above 0, found {self.multiple_of!r}")
 
@@ -86,7 +81,7 @@ class Where:
 
     Attributes:
         layers: half-open range [first, last) of output layers; None matches any tensor, in a layer or not.
-        module: the module kind found from the tensor's name (`search_spaces.recipes.groups.module_kind`).
+        module: the module kind found from the tensor's name (`groups.locate`).
         contains: parts of the tensor's name, all of which it has (mergekit's `filter`).
         side: outside the layers, before them (embeddings) or after them (final norm, head); matches no layer's tensor.
     """
@@ -159,12 +154,6 @@ class Recipe:
     pieces: Pieces | None = None
 
     def __post_init__(self) -> None:
-        """Check that every parent a rule names exists, and the input scales.
-
-        Raises:
-            SpaceError: an unknown parent, dtype, or no rule at all; scales that are not one positive number per layer;
-                pieces beside rules or layers.
-        """
         if not self.rules and self.pieces is None:
             raise SpaceError("rules: expected at least one rule, found none")
         if self.pieces is not None and (self.rules or self.layers is not None):
@@ -177,7 +166,8 @@ class Recipe:
         for name in named:
             if name not in self.parents:
                 raise SpaceError(f"parents: expected one of {sorted(self.parents)}, found {name!r}")
-        _check_input_scales(self.input_scales, self.layers)
+        if self.input_scales is not None:
+            _check_input_scales(self.input_scales, self.layers)
 
     @cached_property
     def digest(self) -> str:
@@ -249,9 +239,7 @@ def layer_range(first: int, stop: int) -> str:
     return f"layer {first}" if stop - first == 1 else f"layers {first} to {stop - 1}"
 
 
-def _check_input_scales(scales: tuple[float, ...] | None, layers: tuple[Mapping[str, int], ...] | None) -> None:
-    if scales is None:
-        return
+def _check_input_scales(scales: tuple[float, ...], layers: tuple[Mapping[str, int], ...] | None) -> None:
     if layers is None:
         raise SpaceError("input_scales: expected none without `layers`, which says what they scale; add `layers`")
     if len(scales) != len(layers):

@@ -50,17 +50,11 @@ class GeneInfo:
 
 @dataclass(frozen=True)
 class Genes:
-    """What a search varies and what it holds fixed.
+    """What a search varies and what it holds fixed."""
 
-    Attributes:
-        model: scales of what has one gene for the whole model, in the order of the genes.
-        group: scales of what has one gene per group.
-        frozen: values of what is fixed.
-    """
-
-    model: Mapping[Key, Scale]
-    group: Mapping[Key, Scale]
-    frozen: Mapping[Key, Parameter]
+    model: Mapping[Key, Scale]  # scales of what has one gene for the whole model, in the order of the genes
+    group: Mapping[Key, Scale]  # scales of what has one gene per group
+    frozen: Mapping[Key, Parameter]  # values of what is fixed
 
     @property
     def scales(self) -> dict[Key, Scale]:
@@ -82,9 +76,6 @@ class Genes:
         a parameter without a default is searched between the operator's own bounds. Per-parent parameters have one
         gene for each merged parent, or what a mapping says of each. Of operators that share a parameter's name the
         first one's scale counts. The weights of a soup have the soup's own coordinates.
-
-        Raises:
-            SpaceError: a gene that no operator has, or bounds that are no range or not legal.
         """
         kinds = kinds_of(operators)
         for name in (*genes, *whole_model):

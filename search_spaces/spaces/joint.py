@@ -14,13 +14,10 @@ from search_spaces.errors import SpaceError
 from search_spaces.recipes.groups import Group, Place, covers
 from search_spaces.recipes.layer_path import MERGED, Step, steps_of
 from search_spaces.recipes.recipe import Input, ModuleKind, Recipe, Rule, Where
-from search_spaces.spaces.flow import Flow
-from search_spaces.spaces.flow_genes import FlowGenes
+from search_spaces.spaces.flow import Flow, FlowGenes
 from search_spaces.spaces.genes import GeneInfo
-from search_spaces.spaces.space import Landmark
-from search_spaces.spaces.structure import Structure
+from search_spaces.spaces.space import Genome, Landmark, Structure
 from search_spaces.spaces.weight_space import WeightSpace
-from search_spaces.typing import Genome
 
 _KINDS: tuple[ModuleKind, ...] = get_args(ModuleKind)
 
@@ -93,11 +90,7 @@ class JointSpace:
         return np.concatenate([self._weights.start(), self._path.start()])
 
     def decode(self, genome: Genome) -> Recipe:
-        """Return the recipe of a genome; values outside [0, 1] count as the nearest end, NaN as the middle.
-
-        Raises:
-            SpaceError: the genome does not have the shape (dim,).
-        """
+        """Return the recipe of a genome; values outside [0, 1] count as the nearest end, NaN as the middle."""
         if np.shape(genome) != (self.dim,):
             raise SpaceError(f"genome: expected shape ({self.dim},), found {np.shape(genome)}")
         genes = np.asarray(genome, dtype=np.float64)
@@ -110,9 +103,6 @@ class JointSpace:
 
         Groups of layers that the path leaves out have the genes of another group; without any merged layer the
         merge's genes lie in the middle.
-
-        Raises:
-            SpaceError: no genes stand for its path or its merge.
         """
         if recipe.layers is None:
             raise SpaceError("layers: expected a recipe with a path through the merged model and parents, found none")
@@ -129,7 +119,6 @@ class JointSpace:
         return found
 
     def _recipe(self, merge: Recipe, steps: Sequence[Step], scales: tuple[float, ...] | None, outside: str) -> Recipe:
-        """Return a merge with its layers, and what lies outside them, replaced by a path and its ends."""
         everyone = tuple(merge.parents)
         return replace(
             merge,
@@ -141,7 +130,6 @@ class JointSpace:
         )
 
     def _merge_genes(self, recipe: Recipe) -> Genome:
-        """Return the genes of the merge that makes a recipe's merged layers, and what lies outside them."""
         found = {group: self._rule_of(recipe, group) for group in self._weights.groups}
         known = [rule for rule in found.values() if rule is not None]
         if not known:
@@ -164,7 +152,6 @@ class JointSpace:
         return next((rule for place in places for rule in recipe.rules if covers(rule.where, place)), None)
 
     def _outside_places(self, group: Group) -> list[Place]:
-        """Return the places outside the layers whose tensors a group has a part in."""
         if group.module == "other":
             return [Place(None, "other", "after")]
         if group.module != "all" or group.layers is None:
@@ -175,7 +162,6 @@ class JointSpace:
 
 
 def _layer_rules(merge: Recipe, steps: Sequence[Step]) -> Iterator[Rule]:
-    """Yield the rules of a path's layers, one set per stretch of steps that are made alike."""
     made = [_made(merge, step) for step in steps]
     for rules, stretch in itertools.groupby(range(len(steps)), key=lambda k: made[k]):
         layers = list(stretch)
@@ -202,16 +188,10 @@ def _outside_rules(merge: Recipe, outside: str) -> list[Rule]:
 
 
 def _rule_at(merge: Recipe, place: Place) -> Rule:
-    """Return the rule that makes a place's tensors, without its conditions."""
     return replace(next(rule for rule in merge.rules if covers(rule.where, place)), where=Where())
 
 
 def _check_constant(groups: Sequence[Group], n_layers: int) -> None:
-    """Check that every layer belongs to a group.
-
-    Raises:
-        SpaceError: groups are knots, between which layers are interpolated.
-    """
     covered: Counter[str] = Counter()
     for group in groups:
         first, stop = group.layers or (0, n_layers)

@@ -18,12 +18,9 @@ from search_spaces.recipes.recipe import (
     Rule,
     Where,
 )
-from search_spaces.spaces.flow import Flow
-from search_spaces.spaces.flow_genes import FlowGenes
+from search_spaces.spaces.flow import Flow, FlowGenes
 from search_spaces.spaces.genes import GeneInfo
-from search_spaces.spaces.space import Landmark
-from search_spaces.spaces.structure import Structure
-from search_spaces.typing import Genome
+from search_spaces.spaces.space import Genome, Landmark, Structure
 
 
 class LayerFlowSpace:
@@ -91,22 +88,14 @@ class LayerFlowSpace:
         return self._genes.start()
 
     def decode(self, genome: Genome) -> Recipe:
-        """Return the recipe of a genome; values outside [0, 1] count as the nearest end, NaN as the middle.
-
-        Raises:
-            SpaceError: the genome does not have the shape (dim,).
-        """
+        """Return the recipe of a genome; values outside [0, 1] count as the nearest end, NaN as the middle."""
         if np.shape(genome) != (self.dim,):
             raise SpaceError(f"genome: expected shape ({self.dim},), found {np.shape(genome)}")
         steps, scales = self._genes.decode(np.asarray(genome, dtype=np.float64))
         return self._recipe(steps, scales, outside=self._outside)
 
     def encode(self, recipe: Recipe) -> Genome:
-        """Return the genome of a recipe that decode yields; of others with such a path, that of the path.
-
-        Raises:
-            SpaceError: the recipe merges layers, or no genes stand for its path.
-        """
+        """Return the genome of a recipe that decode yields; of others with such a path, that of the path."""
         if recipe.layers is None or any(len(sources) != 1 for sources in recipe.layers):
             raise SpaceError("layers: expected a recipe with one parent for each of its layers, found none or several")
         return self._genes.encode(steps_of(recipe), recipe.input_scales)
@@ -132,7 +121,6 @@ class LayerFlowSpace:
 
 
 def _passthrough_rules(steps: Sequence[Step]) -> list[Rule]:
-    """Return one rule per stretch of output layers that are one parent's."""
     rules: list[Rule] = []
     first = 0
     for run in runs([Step(step.source, k) for k, step in enumerate(steps)]):

@@ -42,22 +42,13 @@ class SoupWeights:
     parents: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check the parents.
-
-        Raises:
-            SpaceError: there are fewer than two, or the form is unknown.
-        """
         if self.form not in FORMS:
             raise SpaceError(f"weights: expected free or one of {list(FORMS)}, found {self.form!r}")
         if len(self.parents) < 2:
             raise SpaceError(f"weights: expected at least two parents to share out {self.form}, found {self.parents}")
 
     def check(self, operators: Sequence[Operator]) -> None:
-        """Check that operators can take the weights.
-
-        Raises:
-            SpaceError: one has no weights, or none of either sign.
-        """
+        """Check that operators can take the weights."""
         for operator in operators:
             if "weight" not in operator.input_parameters:
                 raise SpaceError(f"weights: expected operators that weight their parents, found {operator.name}")
@@ -70,11 +61,7 @@ class SoupWeights:
         return [(CONTRAST, parent) for parent in self.parents[:-1]]
 
     def bounds(self, given: object) -> Bounds:
-        """Return the bounds of every coordinate, as wide as a campaign's `genes.weight` says if it does.
-
-        Raises:
-            SpaceError: they are no bounds around 0.
-        """
+        """Return the bounds of every coordinate, as wide as a campaign's `genes.weight` says if it does."""
         if given is None:
             return -REACH[self.form], REACH[self.form]
         if not isinstance(given, Sequence) or len(given) != 2 or not given[0] == -given[1] < 0:

@@ -1,19 +1,51 @@
-"""The protocol of a search space: genome -> recipe."""
+"""What a search space is: genome -> recipe; and what an optimiser may know of a cube of genes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.recipes.recipe import Input, Recipe, Rule
 from search_spaces.spaces.genes import GeneInfo
-from search_spaces.spaces.structure import Structure
 
 G = TypeVar("G")
+Genome: TypeAlias = NDArray[np.float64]  # (dim,), in [0, 1]
+
+# Where a discrete gene stands: the middles of its two halves.
+OFF, ON = 0.25, 0.75
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The discrete genes of a cube space, and which other genes count only where one of them is on.
+
+    Genes that are neither indicators nor choices are continuous.
+
+    Attributes:
+        dim: number of genes.
+        indicators: genes that are on above 0.5 and off up to 0.5, in an order in which neighbours have to do with one
+            another.
+        choices: other discrete genes -> how many values without an order they have, each with an equal share of the
+            gene.
+        under: continuous gene -> the indicator that must be on for it to have an effect; what is missing always has.
+        on: how many indicators can be on, at least and at most; with more the space itself chooses.
+    """
+
+    dim: int
+    indicators: tuple[int, ...]
+    on: tuple[int, int]
+    choices: Mapping[int, int] = field(default_factory=dict)
+    under: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def continuous(self) -> tuple[int, ...]:
+        """Return the genes that are numbers, ascending."""
+        discrete = {*self.indicators, *self.choices}
+        return tuple(gene for gene in range(self.dim) if gene not in discrete)
 
 
 @dataclass(frozen=True)
@@ -77,12 +109,6 @@ def weight_landmarks(
 
     Default TIES is the paper's setting when there is no validation data: density 0.2, weights and λ 1 (Yadav et al.
     2023, section 4).
-
-    Args:
-        parents: every checkpoint, the base included.
-        merged: those that are merged.
-        recipe: rules -> the space's recipe.
-        has_base: whether the base is none of the merged.
     """
     alone = [Landmark(parent, recipe([Rule("passthrough", (Input(parent),))])) for parent in parents]
     mean = Rule("linear", tuple(Input(parent, {"weight": 1.0}) for parent in merged), {"normalize": True})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from search_spaces.errors import SpaceError
-from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, find_operator
-from search_spaces.operators.scales import Options, Scale
+from search_spaces.operators.scales import Options
 from search_spaces.recipes.groups import Group, Groups, covers, layout
 from search_spaces.recipes.recipe import (
     SHARED_VOCABULARY,
@@ -24,11 +23,13 @@ from search_spaces.recipes.recipe import (
     Where,
 )
 from search_spaces.spaces.genes import Gene, GeneInfo, Genes, Key
-from search_spaces.spaces.settings import Setting, at_layer
+from search_spaces.spaces.plan import OPERATOR, Method, Span, laid_out, spans
 from search_spaces.spaces.soup_weights import Form, SoupWeights
-from search_spaces.spaces.space import Landmark, weight_landmarks
-from search_spaces.spaces.structure import Structure
-from search_spaces.typing import Genome
+from search_spaces.spaces.space import Genome, Landmark, Structure, weight_landmarks
+
+# Weights that cancel to less than this share of Σ|w| cannot be normalised: the merge would explode.
+CANCELLING_SHARE = 1e-3
+VANISHING_SUM = 1e-8
 
 
 class WeightSpace:
@@ -92,19 +93,29 @@ class WeightSpace:
             raise SpaceError(f"parents: expected the base {base!r} and at least one more, found {list(parents)}")
         if not operators or len(set(operators)) < len(operators):
             raise SpaceError(f"operator: expected one or more, each once, found {list(operators)}")
-        self._operators = {name: find_operator(name) for name in operators}
-        self._choice = Options(tuple(operators))
-        self._per_group = operator_per == "group"
+        known = {name: find_operator(name) for name in operators}
+        self._by_group = operator_per == "group"
         self._soup = None if weights == "free" else SoupWeights(weights, self._merged)
         if self._soup:
-            self._soup.check(list(self._operators.values()))
-        self._genes = Genes.of(
-            list(self._operators.values()), genes, self._merged, whole_model=whole_model, soup=self._soup
+            self._soup.check(list(known.values()))
+        varied = Genes.of(list(known.values()), genes, self._merged, whole_model=whole_model, soup=self._soup)
+        self._groups = tuple(layout(groups, n_layers))
+        self._infos, self._scales, self._slots = laid_out(varied, operators, self._groups, operator_per)
+        if not self._infos:
+            raise SpaceError("genes: expected at least one with bounds, found none: there is nothing to search")
+        self._searched = varied.scales
+        self._frozen = {OPERATOR: operators[0], **varied.frozen}
+        keys = [*varied.frozen, *varied.scales]
+        weighed = [*keys, *((("weight", parent) for parent in self._merged) if self._soup else ())]
+        self._methods = {name: Method.of(operator, weighed, self._merged) for name, operator in known.items()}
+        self._weights = () if self._soup else tuple(key for key in keys if key[0] == "weight")  # a soup's sum to 1
+        ends = {key: (s.value(0.0), s.value(1.0)) for key, s in varied.scales.items() if key in self._weights}
+        self._farther = {key: max(both, key=lambda end: abs(float(end))) for key, both in ends.items()}
+        self._spans = tuple(spans(groups, self._groups, n_layers))
+        self._rest = (
+            () if {"all"} & set(groups.modules) or len(groups.modules) == 3 else (Rule("passthrough", (Input(base),)),)
         )
-        self._depth, self._n_layers, self._modules = groups.depth, n_layers, groups.modules
-        self._groups = layout(groups, n_layers)
-        self._infos = tuple(self._lay_out())
-        self._check()
+        self._check(list(known))
 
     @property
     def dim(self) -> int:
@@ -118,14 +129,12 @@ class WeightSpace:
     @property
     def groups(self) -> tuple[Group, ...]:
         """The groups of layers and modules, in the order of their genes."""
-        return tuple(self._groups)
+        return self._groups
 
     @property
     def structure(self) -> Structure:
         """Which genes are choices; every gene always counts."""
-        operators, scales = Options(tuple(self._operators)), self._genes.scales
-        per_gene = [operators if i.parameter == "operator" else scales[i.parameter, i.parent] for i in self._infos]
-        choices = {gene: len(scale.options) for gene, scale in enumerate(per_gene) if isinstance(scale, Options)}
+        choices = {gene: len(scale.options) for gene, scale in enumerate(self._scales) if isinstance(scale, Options)}
         return Structure(self.dim, indicators=(), on=(0, 0), choices=choices)
 
     def start(self) -> Genome:
@@ -133,22 +142,19 @@ class WeightSpace:
         return np.full(self.dim, 0.5)
 
     def decode(self, genome: Genome) -> Recipe:
-        """Return the recipe of a genome; values outside [0, 1] count as the nearest end, NaN as the middle.
-
-        Raises:
-            SpaceError: the genome does not have the shape (dim,).
-        """
-        if np.shape(genome) != (self.dim,):
-            raise SpaceError(f"genome: expected shape ({self.dim},), found {np.shape(genome)}")
-        genes = iter(np.asarray(genome, dtype=np.float64).tolist())
-        operator = self._operator(genes, searched=not self._per_group)
-        whole = {key: scale.value(next(genes)) for key, scale in self._genes.model.items()}
-        settings = []
-        for _ in self._groups:
-            own = self._operator(genes, searched=True) if self._per_group else operator
-            values = {key: scale.value(next(genes)) for key, scale in self._genes.group.items()}
-            settings.append(self._sound(Setting(own, {**self._genes.frozen, **whole, **values}, self._soup)))
-        return self._recipe(self._rules(settings))
+        """Return the recipe of a genome; values outside [0, 1] count as the nearest end, NaN as the middle."""
+        if np.shape(genome) != (len(self._scales),):
+            raise SpaceError(f"genome: expected shape ({len(self._scales)},), found {np.shape(genome)}")
+        genes = np.asarray(genome, dtype=np.float64).tolist()
+        values = [scale.value(gene) for scale, gene in zip(self._scales, genes, strict=True)]
+        settings = [
+            self._sound({**self._frozen, **{key: values[gene] for key, gene in slots.items()}}) for slots in self._slots
+        ]
+        rules = [
+            self._rule(self._between(settings, span) if span.share else settings[span.left], span.where)
+            for span in self._spans
+        ]
+        return self._recipe([*rules, *self._rest])
 
     def encode(self, recipe: Recipe) -> Genome:
         """Return the genome of a recipe that decode yields; of another recipe with these operators, the nearest.
@@ -159,117 +165,86 @@ class WeightSpace:
             SpaceError: the recipe uses an operator or parents that this space does not, or changes operator on its way
                 where one holds for the whole model.
         """
-        rules = [self._rule_at(recipe, group) for group in self._groups]
+        rules = [_rule_at(recipe, group) for group in self._groups]
         names = {rule.operator for rule in rules}
-        if not names <= set(self._operators) or (len(names) > 1 and not self._per_group):
-            raise SpaceError(f"operator: expected one of {list(self._operators)} everywhere, found {sorted(names)}")
+        if not names <= set(self._methods) or (len(names) > 1 and not self._by_group):
+            raise SpaceError(f"operator: expected one of {list(self._methods)} everywhere, found {sorted(names)}")
+        genes = np.full(self.dim, 0.5)
         found = [self._values_of(check_rule(rule)) for rule in rules]
-        genes = [] if self._per_group else self._operator_genes(rules[0])
-        for key, scale in self._genes.model.items():
-            value = next((values[key] for values in found if key in values), None)
-            genes.append(0.5 if value is None else scale.gene(value))
-        for rule, values in zip(rules, found, strict=True):
-            genes += self._operator_genes(rule) if self._per_group else []
-            genes += [scale.gene(values[k]) if k in values else 0.5 for k, scale in self._genes.group.items()]
-        return np.array(genes, dtype=np.float64)
+        # Of what holds for the whole model, the first group's value counts.
+        for values, slots in reversed(list(zip(found, self._slots, strict=True))):
+            for key, gene in slots.items():
+                if key in values:
+                    genes[gene] = self._scales[gene].gene(values[key])
+        return genes
 
     def landmarks(self) -> list[Landmark]:
         """Return each parent alone (the base among them, in the order of `parents`), the uniform mean, default TIES."""
         has_base = self._base not in self._merged
         return weight_landmarks(self._parents, self._merged, self._recipe, has_base=has_base)
 
-    def _lay_out(self) -> Iterator[GeneInfo]:
-        names = self._choice.options
-        choices = [(("operator", None), self._choice)] if len(names) > 1 else []
-        if not self._per_group:
-            yield from (_info(key, scale, None) for key, scale in choices)
-        yield from (_info(key, scale, None) for key, scale in self._genes.model.items())
-        for group in self._groups:
-            if self._per_group:
-                yield from (_info(key, scale, group) for key, scale in choices)
-            yield from (_info(key, scale, group) for key, scale in self._genes.group.items())
+    def _check(self, operators: Sequence[str]) -> None:
+        highest = {key: scale.value(1.0) for key, scale in self._searched.items()}
+        for operator in operators:
+            values = self._sound({**self._frozen, **highest, OPERATOR: operator})
+            check_rule(self._rule(values, Where()))
+            if self._cancel(values):
+                raise SpaceError(f"genes.weight: expected weights that do not cancel for {operator}, found a sum of 0")
 
-    def _check(self) -> None:
-        if not self._infos:
-            raise SpaceError("genes: expected at least one with bounds, found none: there is nothing to search")
-        highest = {key: scale.value(1.0) for key, scale in self._genes.scales.items()}
-        for operator in self._operators.values():
-            setting = self._sound(Setting(operator, {**self._genes.frozen, **highest}, self._soup))
-            check_rule(setting.rule(self._merged, Where()))
-            if setting.cancels:
-                expected = f"weights that do not cancel for {operator.name}"
-                raise SpaceError(f"genes.weight: expected {expected}, found a sum of 0")
+    def _sound(self, values: dict[Key, Parameter]) -> dict[Key, Parameter]:
+        """Return a group's values, every searched weight at its bound farther from zero if the weights cancel."""
+        return {**values, **self._farther} if self._cancel(values) else values
 
-    def _operator(self, genes: Iterator[float], *, searched: bool) -> Operator:
-        """Return the operator that the next gene tells, if there is a choice and a gene for it; else the first."""
-        if searched and len(self._operators) > 1:
-            return self._operators[str(self._choice.value(next(genes)))]
-        return next(iter(self._operators.values()))
+    def _cancel(self, values: Mapping[Key, Parameter]) -> bool:
+        """Return whether the operator divides by weights that leave too little to divide by."""
+        method = self._methods[str(values[OPERATOR])]
+        divides = method.divides
+        if not isinstance(divides, bool):
+            divides = values.get(divides, method.divides_by_default) is True
+        if not divides or self._soup:
+            return False
+        weights = [float(values[key]) for key in self._weights]
+        return abs(sum(weights)) <= max(VANISHING_SUM, CANCELLING_SHARE * sum(map(abs, weights)))
 
-    def _operator_genes(self, rule: Rule) -> list[float]:
-        return [self._choice.gene(rule.operator)] if len(self._operators) > 1 else []
+    def _rule(self, values: Mapping[Key, Parameter], where: Where) -> Rule:
+        if self._soup:
+            values = self._soup.weighed(values)
+        method = self._methods[str(values[OPERATOR])]
+        inputs = [Input(p, {name: values[key] for name, key in keys.items()}) for p, keys in method.inputs.items()]
+        own = {name: values[key] for name, key in method.own.items()}
+        return Rule(method.name, tuple(inputs), own, where)
+
+    def _between(self, settings: Sequence[dict[Key, Parameter]], span: Span) -> dict[Key, Parameter]:
+        """Return the values on the straight line between two knots, snapped to each parameter's scale.
+
+        Between knots of different operators, and for parameters that are no numbers, the nearer knot counts (the left
+        one in the middle).
+        """
+        left, right = settings[span.left], settings[span.right]
+        nearer = left if span.share <= 0.5 else right
+        if left[OPERATOR] != right[OPERATOR]:
+            return nearer
+        line = {}
+        for key, scale in self._searched.items():
+            a, b = left[key], right[key]
+            if not isinstance(a, bool | str) and not isinstance(b, bool | str):
+                line[key] = scale.value(scale.gene(a + span.share * (b - a)))
+        return self._sound({**nearer, **line})
 
     def _values_of(self, rule: Rule) -> dict[Key, Parameter]:
         inputs = {i.parent: i.parameters for i in rule.inputs}
         if set(inputs) != set(self._merged):
             raise SpaceError(f"inputs: expected the parents {list(self._merged)}, found {list(inputs)}")
-        own: dict[Key, Parameter] = {(name, None): value for name, value in rule.parameters.items()}
+        own: dict[Key, Parameter] = {OPERATOR: rule.operator, **{(n, None): v for n, v in rule.parameters.items()}}
         found = own | {(n, parent): v for parent, values in inputs.items() for n, v in values.items()}
         return self._soup.contrasted(found) if self._soup else found
 
-    def _sound(self, setting: Setting) -> Setting:
-        return setting.sound(self._genes.scales)
-
     def _recipe(self, rules: Sequence[Rule]) -> Recipe:
-        return Recipe(
-            self._parents,
-            self._base,
-            tuple(rules),
-            dtype=self._dtype,
-            seed=self._seed,
-            tokenizer=self._tokenizer,
-        )
-
-    def _rule_at(self, recipe: Recipe, group: Group) -> Rule:
-        for rule in recipe.rules:
-            if rule.where.contains is None and covers(rule.where, group.place):
-                return rule
-        raise SpaceError(f"rules: expected one for {group.module} in layers {group.layers}, found none")
-
-    def _rules(self, settings: Sequence[Setting]) -> list[Rule]:
-        """Return the rules of one setting per group."""
-        rules, merged = [], self._merged
-        for module in self._modules:
-            own = [
-                (group, setting)
-                for group, setting in zip(self._groups, settings, strict=True)
-                if group.module == module
-            ]
-            if module == "other":
-                rules.append(own[0][1].rule(merged, Where(module="other")))
-                continue
-            kind = None if module == "all" else own[0][0].place.module
-            rules += [setting.rule(merged, Where(layers, kind)) for layers, setting in self._stretches(own)]
-            if module == "all":
-                rules.append(own[0][1].rule(merged, Where(side="before")))
-                rules.append(own[-1][1].rule(merged, Where(side="after")))
-        if not {"all"} & set(self._modules) and len(self._modules) < 3:
-            rules.append(Rule("passthrough", (Input(self._base),)))
-        return rules
-
-    def _stretches(self, own: Sequence[tuple[Group, Setting]]) -> list[tuple[tuple[int, int], Setting]]:
-        """Return (layers, setting) over the depth: one per block, or one per layer when depth is linear."""
-        layers = [group.layers or (0, self._n_layers) for group, _ in own]
-        settings = [setting for _, setting in own]
-        if self._depth == "constant" or len(own) == 1:
-            return list(zip(layers, settings, strict=True))
-        knots, scales = [first for first, _ in layers], self._genes.scales
-        return [
-            ((layer, layer + 1), self._sound(at_layer(layer, knots=knots, settings=settings, scales=scales)))
-            for layer in range(self._n_layers)
-        ]
+        return Recipe(self._parents, self._base, tuple(rules), self._dtype, self._seed, tokenizer=self._tokenizer)
 
 
-def _info(key: Key, scale: Scale, group: Group | None) -> GeneInfo:
-    layers, module = (None, None) if group is None else (group.layers, group.module)
-    return GeneInfo(*key, layers, module, (scale.value(0.0), scale.value(1.0)), scale)
+def _rule_at(recipe: Recipe, group: Group) -> Rule:
+    for rule in recipe.rules:
+        if rule.where.contains is None and covers(rule.where, group.place):
+            return rule
+    raise SpaceError(f"rules: expected one for {group.module} in layers {group.layers}, found none")

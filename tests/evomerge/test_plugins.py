@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import subprocess
 import sys
@@ -15,12 +16,13 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
+import evomerge as em
 from evomerge import plugins
+from evomerge.archive import Archive
 from evomerge.config import CampaignConfig, ConfigError, dump_campaign, load_campaign, read_campaign
 from evomerge.optimisers import Problem
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.testing import OptimiserContract
-from search_spaces.operators.operator import Operator
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.spaces.space import Landmark
 from tests.evomerge.config.test_config_errors import GOOD, refused_text
@@ -101,7 +103,7 @@ def campaign(tmp_path: Path, **sections: Any) -> CampaignConfig:
 def test_an_installed_optimiser_is_found_by_its_name_and_keeps_its_options(tmp_path: Path) -> None:
     config = campaign(tmp_path, optimiser={"kind": "hill_climb", "step": 0.2})
     assert config.optimiser.model_dump() == {"kind": "hill_climb", "warm_start": (), "children": 6, "step": 0.2}
-    assert (config.optimiser.maximises_mean, config.optimiser.generational) == (True, True)
+    assert config.optimiser.maximises_mean
     assert read_campaign(dump_campaign(config)) == config
     assert plugins.plugin_paths("evomerge.optimisers") == {"hill_climb": "evomerge_example.search:HillClimb"}
 
@@ -115,7 +117,7 @@ def test_a_dotted_path_needs_no_installation(tmp_path: Path) -> None:
 class Full(ToySpace):
     @property
     def structure(self) -> Any:
-        from search_spaces.spaces.structure import Structure
+        from search_spaces.spaces.space import Structure
 
         return Structure(2, (), (0, 0))
 
@@ -172,13 +174,61 @@ def test_an_estimator_of_another_package_is_called_with_what_it_asks_for(tmp_pat
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize("operator", ["middle", "evomerge_example.operators:MIDDLE"])
-@pytest.mark.skipif("method" not in Operator.__dataclass_fields__, reason="operators are not open yet")
-def test_a_search_with_an_operator_of_another_package(
-    evomerge: Any, campaign_file: Callable[..., Path], tmp_path: Path, operator: str
+@pytest.mark.parametrize(
+    ("operator", "optimiser"),
+    [("middle", "hill_climb"), ("evomerge_example.operators:MIDDLE", "evomerge_example.search:HillClimb")],
+)
+def test_a_search_with_operator_and_optimiser_of_another_package(
+    evomerge: Any, campaign_file: Callable[..., Path], tmp_path: Path, operator: str, optimiser: str
 ) -> None:
     path = campaign_file(
-        space={"operator": operator, "groups": {"layer_blocks": 1}}, optimiser={"kind": "hill_climb", "children": 3}
+        space={"operator": operator, "groups": {"layer_blocks": 1}}, optimiser={"kind": optimiser, "children": 3}
     )
     result = evomerge("run", str(path), "--run-dir", str(tmp_path / "run"))
     assert result.code == 0, result.err
+    with contextlib.closing(Archive.read(tmp_path / "run" / "archive.sqlite")) as archive:
+        proposed = [archive.candidate(r.number) for r in archive.records("search") if r.estimate is not None]
+    assert {c.recipe.rules[0].operator for c in proposed if c.proposal is not None} == {operator}
+
+
+HEARD: list[object] = []
+
+
+def longest_word(model: Any, tokenizer: Any) -> dict[str, float]:
+    """A task of another package: two items, from the norm of the weights."""
+    norm = sum(float(parameter.double().norm()) for parameter in model.parameters())
+    return {f"item {i}": norm % (1 + i) / (1 + i) for i in range(30)}
+
+
+@pytest.fixture
+def entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package whose metadata name a callback and a task of this file."""
+    metadata = tmp_path / "site" / "others-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
+    points = {"callbacks": f"listener = {__name__}:HEARD.append", "tasks": f"long = {__name__}:longest_word"}
+    text = "\n".join(f"[evomerge.{group}]\n{line}" for group, line in points.items())
+    (metadata / "entry_points.txt").write_text(text)
+    monkeypatch.syspath_prepend(metadata.parent)
+    importlib.invalidate_caches()
+    HEARD.clear()
+    yield
+    HEARD.clear()
+    importlib.invalidate_caches()
+
+
+@pytest.mark.usefixtures("entry_points")
+def test_a_callback_and_a_task_that_an_installed_package_names_take_part_in_a_search(
+    evomerge: Any, campaign_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = campaign_file(objectives=[{"name": "length", "tasks": ["long"]}])
+    result = evomerge("run", str(path), "--run-dir", str(tmp_path / "run"))
+    assert result.code == 0, result.err
+    asked, told, ended = (
+        [e for e in HEARD if isinstance(e, kind)] for kind in (em.CandidateAsked, em.CandidateTold, em.SearchEnded)
+    )
+    assert len(asked) == len(told) >= 12
+    assert len(ended) == 1
+    with contextlib.closing(Archive.read(tmp_path / "run" / "archive.sqlite")) as archive:
+        records = archive.records("search")
+        assert {o.name for r in records if r.estimate for o in r.estimate.objectives} == {"length"}

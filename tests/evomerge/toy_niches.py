@@ -8,8 +8,7 @@ import torch
 from search_spaces.recipes.flat_layout import FlatLayout
 from search_spaces.recipes.recipe import Recipe
 from search_spaces.spaces.genes import GeneInfo
-from search_spaces.spaces.niches.crossover import Crossover
-from search_spaces.spaces.niches.gram import GramMatrices
+from search_spaces.spaces.niches.crossover import Crossover, GramMatrices
 from search_spaces.spaces.niches.individual import Individual
 from search_spaces.spaces.space import Landmark
 from tests.evomerge.toy import ToySpace, weights_recipe

@@ -13,7 +13,7 @@ from evomerge.optimisers.cma.cma_es import CmaEsSearch
 from evomerge.optimisers.greedy_soup import GreedySoupSearch
 from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
 from evomerge.optimisers.map.nested_pareto import NestedPareto
-from evomerge.optimisers.map.surrogates.front_search import FrontSearch
+from evomerge.optimisers.map.surrogates.predicted_front import FrontSearch
 from evomerge.optimisers.niches.m2n2 import M2N2Search
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser

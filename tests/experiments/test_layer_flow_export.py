@@ -9,9 +9,9 @@ import pytest
 import torch
 import transformers
 
-from search_spaces.export.export import export
 from search_spaces.layers.architecture import build_module
 from search_spaces.live.layer_surgery import FlowResident
+from search_spaces.output.export import export
 from tests.search_spaces.live.flows import flow
 from tests.search_spaces.merging.recipes import opened
 

@@ -1,42 +1,100 @@
-"""`evomerge eval` and `lm-eval`: one checkpoint, no search."""
+"""`evomerge merge`, `eval` and `lm-eval`: one recipe or checkpoint, no search."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from evomerge.api.scoring import evaluate as score
+from evomerge.cli.commands.results import AsJson
+from evomerge.cli.terminal import make_console
 from evomerge.errors import require
 
 
-def evaluate(
-    model: str,
-    tasks: Sequence[str],
-    console: Console,
+def merge(
+    recipe: Annotated[Path, typer.Argument(help="mergekit YAML, or a recipe of ours as JSON.", show_default=False)],
+    out_dir: Annotated[Path, typer.Argument(help="The directory to write; must not exist.", show_default=False)],
     *,
-    as_json: bool,
-    out: Path | None = None,
-    prompts: Mapping[str, Any] | None = None,
-    limit: int | None = None,
+    as_adapter: Annotated[
+        bool, typer.Option("--as-adapter", help="Write a merge of LoRA adapters as one adapter on their base.")
+    ] = False,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="With --as-adapter: the largest rank; left out, the parents' ranks added.")
+    ] = None,
 ) -> None:
-    """Score one checkpoint on whole tasks: print a table as lm-eval does, or JSON with every item's values."""
-    scores = score(model, tasks, limit=limit, prompts=prompts)
+    """Carry out one recipe, without a search."""
+    from evomerge.api.merging import merge
+
+    if rank is not None and not as_adapter:
+        raise typer.BadParameter("needs --as-adapter", param_hint="--rank")
+    done, console = merge(recipe, out_dir, as_adapter=as_adapter, rank=rank), make_console()
+    if not as_adapter:
+        console.print(f"merged model: {done.directory}", highlight=False)
+        return
+    loss = "exact: the parents' ranks add up"
+    if done.error > 0.0:
+        name, share = done.worst
+        loss = f"reconstruction error {done.error:.2%} of the change's norm, {share:.2%} in {name}"
+    console.print(f"merged adapter: {done.directory} (rank {done.rank}, {loss})", highlight=False)
+
+
+def evaluate(  # noqa: PLR0913
+    model: Annotated[str, typer.Argument(help="A checkpoint: directory or hub id.", show_default=False)],
+    tasks: Annotated[
+        list[str],
+        typer.Option("--tasks", help="JSONL or lm-eval YAML files, lm-eval task names, python:FILE.py:FUNCTION; a,b."),
+    ],
+    more_tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Further tasks.")] = None,
+    *,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first items of each task.")] = None,
+    num_fewshot: Annotated[int | None, typer.Option(min=0, help="Few-shot examples of lm-eval tasks.")] = None,
+    apply_chat_template: Annotated[
+        bool, typer.Option("--apply-chat-template", help="Ask in the tokenizer's chat template.")
+    ] = False,
+    chat_template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The same, with this one of several templates.")
+    ] = None,
+    system_instruction: Annotated[str | None, typer.Option(help="The chat's system message.")] = None,
+    fewshot_as_multiturn: Annotated[
+        bool, typer.Option(help="With a chat template: examples are turns of the chat.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="A file for what --json prints.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score one checkpoint on whole tasks, with every metric and the table of lm-eval; with --json every item too."""
+    from evomerge.api.scoring import evaluate
+
+    prompts = {
+        "apply_chat_template": chat_template or apply_chat_template,
+        "system_instruction": system_instruction,
+        "fewshot_as_multiturn": fewshot_as_multiturn,
+        "num_fewshot": num_fewshot,
+    }
+    asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
+    scores = evaluate(model, asked, limit=limit, prompts=prompts)
     document = json.dumps(scores.to_dict(), indent=2, default=str)
     if out is not None:
         out.write_text(document + "\n", encoding="utf-8")
     if as_json:
         print(document)
     else:
-        console.print(scores.table, highlight=False, markup=False, soft_wrap=True)
+        make_console().print(scores.table, highlight=False, markup=False, soft_wrap=True)
 
 
-def lm_eval(arguments: Sequence[str]) -> None:
-    """Run lm-eval's own command line, with the engine as `--model evomerge`."""
+def lm_eval(context: typer.Context) -> None:
+    """Run lm-eval's own command line, with our engine as `--model evomerge`.
+
+    Everything after `lm-eval` is lm-eval's: `evomerge lm-eval run --model evomerge --model_args pretrained=MODEL
+    --tasks TASK`.
+    """
     require("lm_eval", "lm-eval")
     from fitness.engine.lm_eval.lm_eval_backend import run_command_line
 
-    run_command_line(arguments)
+    run_command_line(context.args)
+
+
+def _split(tasks: str) -> list[str]:
+    """Return the tasks of `a,b`; a filter of lm-eval's, `task:metric,filter`, has a comma of its own."""
+    return [tasks] if ":" in tasks or Path(tasks).exists() else [task for task in tasks.split(",") if task]

@@ -4,29 +4,62 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from evomerge.api.reducing import ModelsScored
-from evomerge.api.reducing import reduce as reduce_campaign
-from evomerge.cli.terminal import SECONDS_BETWEEN_LINES, duration, print_note
-from evomerge.config import CampaignConfig
-from fitness.reduction.calibration import Calibration
-from fitness.reduction.quality import Quality
+from evomerge.cli.commands.search import CampaignFile
+from evomerge.cli.terminal import SECONDS_BETWEEN_LINES, duration, make_console, plain_table, print_note
+
+if TYPE_CHECKING:
+    from fitness.reduction.calibration import Calibration
+    from fitness.reduction.quality import Quality
 
 
-def reduce(config: CampaignConfig, out: Path, console: Console, **options: Any) -> None:
-    """Score models on all search items (or take a user's matrix), reduce, write the file, and print the report.
+def reduce(
+    campaign: CampaignFile,
+    out: Annotated[Path, typer.Option(help="The JSON file to write; rows are kept beside it.", show_default=False)],
+    models: Annotated[int, typer.Option(min=10, help="Models to score, landmarks included.")] = 100,
+    items: Annotated[
+        int | None, typer.Option(min=1, help="Items per candidate; default: 30 per task, at most half of them.")
+    ] = None,
+    matrix: Annotated[
+        Path | None, typer.Option(help="Scores of yours, models x items: Parquet, CSV or JSON; nothing is scored then.")
+    ] = None,
+    *,
+    anchors: Annotated[
+        str | None,
+        typer.Option(
+            help="How items are chosen: uniform, stratified, responses, parameters or information; default: the one"
+            " that predicts held-out models best."
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; more than one makes a Ray pool.")] = None,
+) -> None:
+    """Make a small benchmark of a campaign's search items, and report whether it is better than random items.
 
-    Args:
-        config: resolved.
-        out: the JSON file.
-        console: where to print.
-        options: see `evomerge.reduce`.
+    Landmarks and random merges of the campaign's space are scored on all search items; each row is kept as it comes,
+    so the same command goes on where it was stopped. A matrix of yours is a table with a column `model` and one
+    column per item (`task/item`), or with the columns model, item and score.
     """
-    made = reduce_campaign(config, out, callbacks=[print_note(console), _Watch(console)], **options)
+    from evomerge.api.reducing import reduce
+    from evomerge.api.search import read_campaign
+    from fitness.reduction.anchors import METHODS
+
+    if anchors is not None and anchors not in METHODS:
+        raise typer.BadParameter(f"expected one of {', '.join(METHODS)}, found {anchors!r}", param_hint="--anchors")
+    config, console = read_campaign(campaign, workers=workers), make_console()
+    made = reduce(
+        config,
+        out,
+        models=models,
+        items=items,
+        matrix=matrix,
+        anchors=anchors,
+        callbacks=[print_note(console), _Watch(console)],
+    )
     console.print(calibration_table(made.calibration))
     console.print(f"{made.verdict}\n({duration(made.seconds)})", highlight=False)
     console.print(f"wrote {out}: to use it, add to the campaign\n  reduced: {out}", highlight=False)
@@ -35,11 +68,8 @@ def reduce(config: CampaignConfig, out: Path, console: Console, **options: Any) 
 def calibration_table(calibration: Calibration) -> Table:
     """Return the report: the chosen anchors with every estimator, the best estimator of every other choice."""
     title = f"{calibration.n_items} items, {calibration.n_models} models held out (means over objectives)"
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name in ("items chosen by", "estimator"):
-        table.add_column(name)
-    for name in ("abs. error", "Kendall tau", "regret of the top pick", "95 % interval covers"):
-        table.add_column(name, justify="right")
+    right = ("abs. error", "Kendall tau", "regret of the top pick", "95 % interval covers")
+    table = plain_table(title, ("items chosen by", "estimator", *right), right=right)
     table.add_row("at random, 20 times", "mean", *_numbers(calibration.random), "")
     table.add_section()
     chosen = [row for row in calibration.rows if row.anchors == calibration.anchors]
@@ -69,7 +99,8 @@ class _Watch:
         self._printed = -SECONDS_BETWEEN_LINES
 
     def __call__(self, event: object) -> None:
-        """Take in how far it is."""
+        from evomerge.api.reducing import ModelsScored
+
         if not isinstance(event, ModelsScored):
             return
         now, done, total = time.monotonic(), event.done, event.total

@@ -1,23 +1,70 @@
-"""`evomerge run`: start a search, or go on with one."""
+"""`evomerge init`, `run` and `doctor`: a campaign file, and the search that it describes."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from evomerge.api.given import Given
-from evomerge.api.run import Run
-from evomerge.api.stages import run_stages
-from evomerge.campaign.run_directory import RunDirectory
-from evomerge.cli.terminal import SearchProgress, front_table
-from evomerge.config import CampaignConfig
-from evomerge.results.report.html import where
+from evomerge.cli.terminal import make_console, plain_table
+
+CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file, as budget.hours=2; may be repeated."),
+]
+Optimiser = Annotated[
+    str | None,
+    typer.Option(
+        "--optimiser", "--optimizer", metavar="KIND", help="Search with this optimiser, its options left out."
+    ),
+]
 
 
-def run(config: CampaignConfig, directory: Path, console: Console) -> None:
-    """Search until the budget is spent, then print the front and write the report."""
-    with SearchProgress(console) as progress:
+def init(
+    models: Annotated[list[str], typer.Argument(help="Two or more checkpoints: directories or hub ids.")],
+    base: Annotated[str | None, typer.Option(help="The model that they were fine-tuned from.")] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("campaign.yaml"),
+) -> None:
+    """Write a commented campaign file for these models."""
+    from evomerge.config import template
+
+    template.init(models, base, out=out)
+    make_console().print(
+        f"wrote {out}: put your tasks in it, then\n  evomerge plan {out}\n  evomerge run {out}", highlight=False
+    )
+
+
+def run(
+    campaign: Annotated[
+        Path, typer.Argument(metavar="CAMPAIGN.yaml|RUN_DIR", help="A campaign file, or a run to go on with.")
+    ],
+    *,
+    run_dir: Annotated[Path | None, typer.Option(help="Where to keep the run; default: runs/NAME.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers; more than one makes a Ray pool.")] = None,
+    evaluations: Annotated[int | None, typer.Option(min=1, help="Candidates in all, landmarks included.")] = None,
+    overrides: Set = None,
+    optimiser: Optimiser = None,
+) -> None:
+    """Start a search, or resume the one in the run directory.
+
+    Ctrl-C finishes and saves what is running; the same command goes on from there.
+    """
+    from evomerge.api.run import Run
+    from evomerge.api.search import read_campaign
+    from evomerge.api.sections import Given
+    from evomerge.api.session import run_stages
+    from evomerge.campaign.run_directory import RunDirectory
+    from evomerge.cli.progress import SearchProgress
+    from evomerge.cli.tables import front_table
+    from evomerge.results.report.html import where
+
+    config = read_campaign(campaign, overrides or (), optimiser=optimiser, evaluations=evaluations, workers=workers)
+    directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
+    console = make_console()
+    with contextlib.closing(SearchProgress(console)) as progress:
         run_stages(config, RunDirectory(directory), Given(), [progress.watch])
     found = Run(directory)
     front = found.front.all
@@ -26,3 +73,14 @@ def run(config: CampaignConfig, directory: Path, console: Console) -> None:
     if front.points:
         console.print(front_table(front))
     console.print(f"{where(found.report())}\nnext: evomerge verify {directory}", highlight=False)
+
+
+def doctor() -> None:
+    """Show versions, devices, memory and disk, and what is outside the tested range."""
+    from evomerge.api.doctor import doctor
+
+    findings = doctor()
+    rows = [(f.subject, f.status, f.found, f.advice) for f in findings]
+    make_console().print(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
+    if any(f.status == "missing" for f in findings):
+        raise typer.Exit(1)

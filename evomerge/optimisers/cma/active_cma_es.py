@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evomerge.optimisers.cma.strategy import new_strategy
 from evomerge.seeds import stream
 from evomerge.typing import Genome
 
@@ -31,11 +31,6 @@ class ActiveCmaEs:
 
     Attributes:
         deviations: (dim,) the standard deviation of every gene when it was last active; `sigma0` before.
-
-    Args:
-        dim: number of genes, active or not.
-        sigma0: initial standard deviation of every gene, in (0, 1].
-        seed: names the streams of random numbers.
     """
 
     def __init__(self, dim: int, *, sigma0: float, seed: int) -> None:
@@ -48,13 +43,9 @@ class ActiveCmaEs:
         self._samples: list[NDArray[np.float64]] = []
 
     def ask(self, incumbent: Genome, active: Sequence[int], n: int, *, choices: bytes) -> list[Genome]:
-        """Return copies of the incumbent with other values of the active genes.
+        """Return n >= 2 copies of the incumbent with other values of the active genes, of which there is one at least.
 
-        Args:
-            incumbent: (dim,) in [0, 1].
-            active: the genes that count, at least one.
-            n: how many copies, at least 2.
-            choices: what tells the incumbent's choices from others.
+        `choices` is what tells the incumbent's choices from others.
         """
         if self._strategy is None or choices != self._choices or self._strategy.popsize != n:
             self._active, self._choices = list(active), choices
@@ -78,23 +69,10 @@ class ActiveCmaEs:
             self._strategy = None
 
     def _start(self, incumbent: Genome, n: int) -> cma.CMAEvolutionStrategy:
-        import cma
-
         rng = stream(self._seed, "active_cma_es", str(self._searches))
         self._searches += 1
         # pycma needs two genes: a single one gets an idle companion, which ask drops.
         idle = [0.5] * (2 - len(self._active))
         deviations = np.clip(self.deviations[self._active], LEAST_SHARE * self._sigma0, None)
-        options = {
-            "bounds": [0.0, 1.0],
-            "popsize": n,
-            "CMA_stds": [*(deviations / self._sigma0), *[1.0] * len(idle)],
-            "randn": lambda *shape: rng.standard_normal(shape),
-            "seed": math.nan,  # "do nothing": any other value seeds numpy's global generator
-            # From 300 genes on pycma would take TPA, which draws from numpy's global generator.
-            "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
-            "verbose": -10,
-            "verb_log": 0,
-            "signals_filename": "",
-        }
-        return cma.CMAEvolutionStrategy([*incumbent[self._active], *idle], self._sigma0, options)
+        options = {"CMA_stds": [*(deviations / self._sigma0), *[1.0] * len(idle)]}
+        return new_strategy([*incumbent[self._active], *idle], self._sigma0, n, rng, options)

@@ -1,8 +1,7 @@
 """CMA-ES on the weighted mean of the objectives; the search itself is pycma's.
 
 Hansen, "The CMA Evolution Strategy: A Tutorial", arXiv:1604.00772. This file only translates: proposals into pycma's
-generations, outcomes into its losses, and its stop conditions into restarts (`cma_restarts`). The options are in
-`cma_kind`, the surrogate of lq-CMA-ES in `cma_surrogate`.
+generations, outcomes into its losses, and its stop conditions into restarts (`cma_restarts`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.cma.cma_restarts import Restarts, Run, Strategy
 from evomerge.optimisers.cma.cma_surrogate import Surrogate
+from evomerge.optimisers.cma.strategy import new_strategy
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
 from evomerge.optimisers.losses import Losses, Penalised, check_weights, mean_loss
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class CmaEsSearch:
@@ -46,17 +45,8 @@ class CmaEsSearch:
     When one of pycma's stop conditions holds (converged, flat, stagnating, ...) the search starts again from a
     uniformly random point.
 
-    Args:
-        dim: number of genes, at least 1.
-        weights: objective name -> weight, at least 0, one of them positive.
-        seed: names the streams of random numbers, at least 0.
-        population: genomes per generation, at least 2; None is pycma's 4 + 3 ln(dim).
-        x0: where the first search starts: one gene value for all, or (dim,); in [0, 1].
-        sigma0, restarts, incpopsize, sep, lq: see `evomerge.optimisers.CmaEs`, and `cma_restarts.Restarts`.
-        options: further options by pycma's own names (`cma.CMAOptions`).
-
-    Raises:
-        OptimiserError: dim, weights or x0 make no search, or pycma refuses a value.
+    The arguments are those of `evomerge.optimisers.CmaEs`; `weights` are the objectives' in the mean, and `options`
+    further ones by pycma's own names (`cma.CMAOptions`).
     """
 
     def __init__(  # noqa: PLR0913
@@ -78,9 +68,7 @@ class CmaEsSearch:
             raise OptimiserError(f"dim: expected at least 1 gene to search, found {dim}")
         population = int(4 + 3 * math.log(dim)) if population is None else population
         check_weights(weights)
-        self._dim = dim
-        self._weights = dict(weights)
-        self._seed = seed
+        self._dim, self._weights, self._seed = dim, dict(weights), seed
         self._options = {**options, **({"CMA_diagonal": True} if sep else {})}
         self._lq = lq
         self._n_runs = self._run_evaluations = 0
@@ -105,17 +93,8 @@ class CmaEsSearch:
         return self._generation.hand_out(n)
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Receive outcomes in any order; learn when the generation is complete.
-
-        Raises:
-            OptimiserError: an outcome is not of a pending proposal, or lacks an objective or holds one that is not
-                finite.
-        """
-        for outcome in outcomes:
-            if isinstance(outcome, Evaluation):
-                self._loss(outcome)
-        self._generation.receive(outcomes)
-        if outcomes and self._generation.complete:
+        """Receive outcomes in any order; learn when the generation is complete."""
+        if self._generation.receive(outcomes, self._loss):
             losses = self._penalised.of(self._generation.in_order())[:, 0].tolist()
             self._known.update(zip(self._waiting, losses, strict=True))
             self._run_evaluations += len(losses)
@@ -124,7 +103,6 @@ class CmaEsSearch:
                 self._learn()
 
     def _wanted(self) -> list[int]:
-        """Return the samples of this generation that have to be scored next."""
         if self._surrogate is not None:
             return self._surrogate.wanted(self._samples, self._known.get)
         return [i for i in range(len(self._samples)) if i not in self._known]
@@ -148,7 +126,7 @@ class CmaEsSearch:
         return mean_loss(evaluation, self._weights)
 
     def _begin(self, x0: NDArray[np.float64] | None) -> None:
-        """Begin a run around x0, or around a random point; a stream of its own for each."""
+        # Every run has a stream of its own; without x0 it begins at a random point.
         self._run = self._restarts.next_run(self._run_evaluations)
         rng = stream(self._seed, "cma_es", str(self._n_runs))
         # pycma needs two genes: a single one gets an idle companion, which ask drops.
@@ -159,21 +137,8 @@ class CmaEsSearch:
         self._n_runs += 1
 
     def _strategy_at(self, x0: NDArray[np.float64], run: Run, rng: np.random.Generator) -> cma.CMAEvolutionStrategy:
-        import cma
-
-        fixed = {
-            "bounds": [0.0, 1.0],
-            "popsize": run.population,
-            "randn": lambda *shape: rng.standard_normal(shape),
-            "seed": math.nan,  # "do nothing": any other value seeds numpy's global generator
-            # From 300 genes on pycma would take TPA, which draws from numpy's global generator.
-            "AdaptSigma": self._options.get("AdaptSigma", True) and cma.sigma_adaptation.CMAAdaptSigmaCSA,
-            "verbose": -10,
-            "verb_log": 0,
-            "signals_filename": "",
-        }
         try:
-            return cma.CMAEvolutionStrategy(x0, run.sigma0, {**self._options, **fixed})
+            return new_strategy(x0, run.sigma0, run.population, rng, self._options)
         except (ValueError, TypeError, AssertionError) as error:
             raise OptimiserError(
                 f"options: expected values that pycma accepts, found {self._options}: {error}"

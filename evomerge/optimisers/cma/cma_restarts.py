@@ -16,19 +16,12 @@ Strategy = Literal["same", "ipop", "bipop"]
 
 @dataclass(frozen=True)
 class Run:
-    """One run of CMA-ES, from its start to its stop.
+    """One run of CMA-ES, from its start to its stop."""
 
-    Attributes:
-        population: genomes per generation.
-        sigma0: initial step size.
-        evaluations: after how many the run ends at the latest; None for no limit.
-        small: whether it is one of BIPOP's short runs with a small population.
-    """
-
-    population: int
-    sigma0: float
-    evaluations: float | None = None
-    small: bool = False
+    population: int  # genomes per generation
+    sigma0: float  # initial step size
+    evaluations: float | None = None  # after how many the run ends at the latest; None for no limit
+    small: bool = False  # whether it is one of BIPOP's short runs with a small population
 
 
 class Restarts:
@@ -40,14 +33,7 @@ class Restarts:
         population = floor(λ (λ_large / 2λ)^(u²)),    sigma = sigma0 · 10^(-2u'),    u, u' ~ U[0, 1),
 
     and end after half of the evaluations of the last large run. Whichever regime has used fewer evaluations is next;
-    the first run counts for neither.
-
-    Args:
-        strategy: one of these.
-        population: of the first run, λ.
-        sigma0: of the first run.
-        factor: at least 1; None for 2, or 1 with same.
-        rng: decides about small runs.
+    the first run, of `population` λ and `sigma0`, counts for neither. `factor` None is 2, or 1 with same.
     """
 
     def __init__(
@@ -64,11 +50,7 @@ class Restarts:
         self._last_large = 0  # evaluations of the last large run
 
     def next_run(self, evaluations: int) -> Run:
-        """Return the next run.
-
-        Args:
-            evaluations: how many the run before it used; 0 before the first.
-        """
+        """Return the next run, after one that used so many evaluations; 0 before the first."""
         if self._n_runs == 0:
             self._n_runs = 1
             return self._first

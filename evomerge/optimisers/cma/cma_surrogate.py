@@ -34,9 +34,7 @@ class Surrogate:
     def wanted(self, points: Sequence[Point], value: Callable[[int], float | None]) -> list[int]:
         """Return which of a generation's points must be scored next; none when `losses` can tell all their values.
 
-        Args:
-            points: (n,) points of the generation, the same until `losses` was called.
-            value: number of a point -> its loss, or None where it is not known.
+        The points are the same until `losses` was called; `value` returns a point's loss, None where it is not known.
         """
         trial = copy.deepcopy(self._surrogate)
         found: list[int] = []

@@ -15,18 +15,50 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from evomerge.candidate import Evaluation, Outcome
-from evomerge.optimisers.errors import OptimiserError
-from evomerge.optimisers.generation import proposals_of
+from evomerge.optimisers.generation import checked_genomes, proposals_of
 from evomerge.optimisers.losses import objective_losses
-from evomerge.optimisers.map.surrogates.design import SpaceFillingDesign, design_size
-from evomerge.optimisers.map.surrogates.front_search import FrontSearch
 from evomerge.optimisers.map.surrogates.objectives import Measured, ObjectiveSurrogates, fit_objectives, measured
-from evomerge.optimisers.map.surrogates.predicted_front import FEWEST, search_front
+from evomerge.optimisers.map.surrogates.predicted_front import FEWEST, FrontSearch, search_front
 from evomerge.optimisers.map.surrogates.selection import Selection
 from evomerge.seeds import stream, stream_seed
 from evomerge.typing import Floats
 
 _LOG = logging.getLogger(__name__)
+# Beyond this many points a design waits too long before it learns; see `design_size`.
+MANY = 60
+
+
+def design_size(dim: int) -> int:
+    """Return how many points a first fit wants: (dim + 1)(dim + 2), twice the unknowns of a full quadratic.
+
+    Where that is more than 60, 60 or twice the unknowns of a linear model.
+    """
+    return min((dim + 1) * (dim + 2), max(MANY, 2 * (dim + 1)))
+
+
+class SpaceFillingDesign:
+    """Some starts, the dim points with one gene at 1 and the others at 0, then scrambled Sobol points without an end.
+
+    They fill the cube and never depend on how many there will be. Where a size is too small for the dim points to leave
+    room for as many others, they are left out.
+    """
+
+    def __init__(self, starts: Floats, *, seed: int, size: int) -> None:
+        self._seed = seed
+        self._dim = dim = starts.shape[1]
+        chosen = np.eye(dim) if size >= 2 * dim + len(starts) else np.empty((0, dim))
+        self._special = np.concatenate([starts, chosen])
+
+    def points(self, first: int, last: int) -> Floats:
+        """Return the points from `first` up to but not including `last`; (last - first, dim) in [0, 1]."""
+        from scipy.stats import qmc
+
+        n_special = len(self._special)
+        wanted = max(last - n_special, 1)
+        # The same scramble whatever the number of points; powers of two keep the sequence balanced.
+        engine = qmc.Sobol(self._dim, scramble=True, rng=stream(self._seed, "map", "design"))
+        filling = engine.random_base2(max(wanted - 1, 0).bit_length())
+        return np.concatenate([self._special, filling])[first:last]
 
 
 class AmortisedPareto:
@@ -37,16 +69,8 @@ class AmortisedPareto:
     leave the fit alone; a point whose nearest outcome is a failure is not proposed again. Constraints come first:
     a violation has a surrogate of its own, and points improve the front by their chance of keeping every constraint.
 
-    Args:
-        dim: number of genes, at least 1.
-        n_objectives: how many objectives each evaluation carries, at least 1.
-        seed: names the streams of random numbers, at least 0.
-        initial, batch, overlap: see `evomerge.optimisers.Map`.
-        starts: (dim,) genomes in [0, 1] that the design begins with, at most `initial`; none is the middle of the cube.
-        search: of the surrogates' front.
-
-    Raises:
-        OptimiserError: a start is no genome.
+    The design begins with the starts, (dim,) in [0, 1] each, or the middle of the cube. The other arguments are those
+    of `evomerge.optimisers.Map`.
     """
 
     def __init__(
@@ -65,7 +89,8 @@ class AmortisedPareto:
         self._n_objectives, self._seed = n_objectives, seed
         self._batch, self._overlap = batch, overlap
         self._search = FrontSearch() if search is None else search
-        self._design = SpaceFillingDesign(_checked(starts, dim)[:initial], seed=seed, size=initial)
+        first = checked_genomes(starts if len(starts) else [np.full(dim, 0.5)], dim)[:initial]
+        self._design = SpaceFillingDesign(first, seed=seed, size=initial)
         self._n_designed = 0
         self._genomes: list[Floats] = []
         self._ends: list[int] = []  # the proposal number after each round
@@ -85,12 +110,7 @@ class AmortisedPareto:
         return self._genomes[start : self._handed_out]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Receive outcomes in any order.
-
-        Raises:
-            OptimiserError: an outcome is not of a pending proposal, or has another number of objectives or one that is
-                not finite.
-        """
+        """Receive outcomes in any order."""
         for outcome in outcomes:
             if isinstance(outcome, Evaluation):
                 objective_losses(outcome, self._n_objectives)
@@ -162,10 +182,3 @@ class AmortisedPareto:
                     for estimate, s in zip(example.estimate.objectives, surrogates.objectives, strict=True)
                 ),
             )
-
-
-def _checked(starts: Sequence[ArrayLike], dim: int) -> Floats:
-    genomes = np.array(starts if len(starts) else [np.full(dim, 0.5)], dtype=np.float64)
-    if genomes.shape != (len(genomes), dim) or not ((genomes >= 0.0) & (genomes <= 1.0)).all():
-        raise OptimiserError(f"starts: expected genomes of {dim} numbers in [0, 1], found {starts!r}")
-    return genomes

@@ -38,18 +38,12 @@ class Crossing(Protocol[G]):
 
 @dataclass(frozen=True, eq=False)
 class Member(Generic[G]):
-    """An individual of the population.
+    """An individual of the population."""
 
-    Attributes:
-        proposal: the number under which it was proposed.
-        scores: (n_items,) float64, higher is better.
-        violation: by how much it misses constraints; 0 where all hold.
-    """
-
-    proposal: int
+    proposal: int  # the number under which it was proposed
     individual: G
-    scores: NDArray[np.float64]
-    violation: float
+    scores: NDArray[np.float64]  # (n_items,) float64, higher is better
+    violation: float  # by how much it misses constraints; 0 where all hold
 
 
 class M2N2Search(Generic[G]):
@@ -64,16 +58,7 @@ class M2N2Search(Generic[G]):
     It learns from item scores and not from objectives: with several objectives the items of all compete alike, so an
     objective counts by its number of items, and weights of objectives are not used. Scores should be at least 0;
     an item with negative ones counts from its lowest in the population. The plain genetic algorithm of the paper is
-    `Competition(alpha=0, attraction="none")`.
-
-    Args:
-        crossing: the seeds and how they are crossed.
-        seed: names the stream of random numbers, at least 0.
-        population: how many members there are at most, at least 2.
-        competition: see `Competition`.
-
-    Raises:
-        OptimiserError: an argument is out of range, or there is no seed.
+    `Competition(alpha=0, attraction="none")`. There are at most `population` members, at least 2.
     """
 
     def __init__(
@@ -88,8 +73,7 @@ class M2N2Search(Generic[G]):
             raise OptimiserError(f"population: expected at least 2, found {population}")
         if not crossing.seeds:
             raise OptimiserError("seeds: expected at least one individual to begin with, found none")
-        self._crossing = crossing
-        self._capacity = population
+        self._crossing, self._capacity = crossing, population
         self._competition = Competition() if competition is None else competition
         self._rng = stream(seed, "m2n2")
         self._asked = 0
@@ -120,11 +104,7 @@ class M2N2Search(Generic[G]):
         return individuals
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Take told individuals into the population, one after the other, in the order given.
-
-        Raises:
-            OptimiserError: an outcome is not of a pending proposal, or its items are not those of the others.
-        """
+        """Take told individuals into the population, one after the other, in the order given."""
         numbers = proposals_of(outcomes, asked=self._asked, pending=self._pending)
         items = self._items
         for outcome in outcomes:
@@ -141,13 +121,8 @@ class M2N2Search(Generic[G]):
     def receive(self, proposal: int, scores: NDArray[np.float64] | None, violation: float = 0.0) -> None:
         """Learn from the scores of one pending proposal: what `tell` does, where there are no candidates.
 
-        Args:
-            proposal: counts the individuals that `ask` returned from 0.
-            scores: (n_items,), of the same items every time; None if it failed.
-            violation: by how much constraints are missed.
-
-        Raises:
-            OptimiserError: the proposal is not pending.
+        Proposals count the individuals that `ask` returned from 0; scores are (n_items,), of the same items every time,
+        or None where it failed.
         """
         if proposal not in self._pending:
             raise OptimiserError(f"receive: expected a pending proposal, found {proposal}")
@@ -182,7 +157,6 @@ class M2N2Search(Generic[G]):
             self._contest = None
 
     def _contest_of(self, n: int) -> Contest:
-        """Return the contest of the first n whose scores are known."""
         scores = self._scores[:n]
         return Contest(scores if self._all_positive else counted_from_zero(scores), self._competition)
 

@@ -15,8 +15,7 @@ from evomerge.optimisers.niches.m2n2 import DEFAULT_POPULATION, Crossing, M2N2Se
 from evomerge.optimisers.niches.niches import Competition
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.flat_layout import FlatLayout, Split
-from search_spaces.spaces.niches.crossover import Angle, Crossover
-from search_spaces.spaces.niches.gram import GramMatrices
+from search_spaces.spaces.niches.crossover import Angle, Crossover, GramMatrices
 from search_spaces.spaces.niches.individual import Individual
 from search_spaces.spaces.niches.stored_crossover import StoredCrossover
 
@@ -43,12 +42,9 @@ class ModuleEvolution:
         score: returns (n_items,) scores of the module, of the same items in the same order every time; at least 0,
             higher is better.
         seed: names the stream of random numbers, at least 0.
-        population: see `M2N2Search`.
-        competition: see `Competition`.
-        split: see `Crossover`.
-        angle: see `Crossover`.
-        mutation: see `StoredCrossover`; 0 mutates nothing.
-        recombines: see `StoredCrossover`.
+        population, competition: see `M2N2Search`.
+        split, angle: see `Crossover`.
+        mutation, recombines: see `StoredCrossover`; 0 mutates nothing.
         stored_parameters: a population of no more parameters than this is kept as vectors.
 
     Raises:
@@ -108,11 +104,7 @@ class ModuleEvolution:
         return max(self._optimiser.members, key=lambda member: float(member.scores.mean()))
 
     def step(self) -> None:
-        """Score one more individual and learn from it; the parents come first.
-
-        Raises:
-            OptimiserError: the scores are not finite, or of another number of items than before.
-        """
+        """Score one more individual and learn from it; the parents come first."""
         (individual,) = self._optimiser.ask(1)
         self.become(individual)
         with torch.no_grad():

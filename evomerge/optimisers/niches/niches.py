@@ -48,11 +48,7 @@ class Competition:
     fallback: Fallback = "random"
 
     def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            OptimiserError: one is out of range or unknown.
-        """
+        """Check that every value is in range and known."""
         for name in ("alpha", "eps"):
             value: Any = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < np.inf:
@@ -65,15 +61,10 @@ class Competition:
 
 @dataclass(frozen=True, eq=False)
 class Contest:
-    """One population's scores in a competition. What parents are drawn by is worked out once, however many are drawn.
+    """A population's scores in a competition. What parents are drawn by is worked out once, however many are drawn."""
 
-    Attributes:
-        scores: (n_members, n_items), none of them negative (see `counted_from_zero`); they do not change.
-        competition: its rules.
-    """
-
-    scores: Scores
-    competition: Competition
+    scores: Scores  # (n_members, n_items), none of them negative (see `counted_from_zero`); they do not change
+    competition: Competition  # its rules
 
     @cached_property
     def fitness(self) -> NDArray[np.float64]:

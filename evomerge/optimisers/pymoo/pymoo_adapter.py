@@ -2,13 +2,12 @@
 
 Blank and Deb, "pymoo: Multi-Objective Optimization in Python", IEEE Access 8 (2020); NSGA-II: Deb et al., "A Fast and
 Elitist Multiobjective Genetic Algorithm", IEEE TEC 6 (2002). This file only translates proposals and outcomes; the
-algorithms are in `pymoo_catalogue`, their options in `pymoo_options`.
+algorithms are in `pymoo_catalogue`, their options in `options` and `algorithm`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,25 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.errors import OptimiserError
-from evomerge.optimisers.generation import Generation
-from evomerge.optimisers.losses import (
-    Losses,
-    Penalised,
-    check_weights,
-    mean_loss,
-    objective_losses,
-    violation_of,
-)
+from evomerge.optimisers.generation import Generation, checked_genomes
+from evomerge.optimisers.losses import Losses, Penalised, check_weights, mean_loss, objective_losses, violation_of
+from evomerge.optimisers.pymoo.algorithm import build_algorithm, refused
 from evomerge.optimisers.pymoo.pymoo_catalogue import ALGORITHMS
-from evomerge.optimisers.pymoo.pymoo_options import build_algorithm, refused
-from evomerge.optimisers.pymoo.pymoo_population import checked_starts, clipped, key
 from evomerge.optimisers.pymoo.pymoo_randomness import drawing_from
 from evomerge.seeds import stream, stream_seed
 
 if TYPE_CHECKING:
     from pymoo.core.population import Population
 
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+NO_OPTIONS: Mapping[str, Any] = {}
 # How often an algorithm may propose nothing but genomes that are known before random ones take their place.
 MAX_REPEATS = 20
 
@@ -55,16 +46,11 @@ class PymooOptimiser:
         dim: number of genes, at least 1.
         n_objectives: how many objectives each evaluation carries, at least 1.
         seed: names the streams of random numbers, at least 0.
-        algorithm: a name in `ALGORITHMS`. Those whose goal is the mean maximise the weighted mean of the objectives,
-            the others every objective.
+        algorithm: a name in `ALGORITHMS`.
         population: genomes per generation, at least 2; None for 24 or one per reference direction.
-        options: further options by pymoo's own names; `crossover` are arguments of SBX (e.g. eta and prob), `mutation`
-            of PM, `ref_dirs` see `reference_directions`, `ref_points` are objective values to aim at.
+        options: by pymoo's own names; `crossover` has arguments of SBX, `mutation` of PM, `ref_points` are objectives.
         starts: genomes that the first generation begins with, e.g. the middle of the cube; the rest is as ever.
         weights: objective name -> weight in the mean; None weighs all objectives the same.
-
-    Raises:
-        OptimiserError: an argument or option is unknown or out of range.
     """
 
     def __init__(
@@ -85,15 +71,12 @@ class PymooOptimiser:
                 raise OptimiserError(f"{name}: expected at least {least}, found {value}")
         if weights is not None:
             check_weights(weights)
-        self._dim = dim
-        self._n_objectives = n_objectives
-        self._weights = weights
-        self._scalar = algorithm in ALGORITHMS and ALGORITHMS[algorithm].goal == "mean"
+        entry = ALGORITHMS[algorithm]
+        self._dim, self._n_objectives, self._weights, self._options = dim, n_objectives, weights, options
+        self._scalar, self._constrained = entry.of_mean, entry.constraints
         self._n_losses = 1 if self._scalar else n_objectives
-        self._options = options
         self._algorithm = build_algorithm(algorithm, options, population=population, n_objectives=self._n_losses)
-        self._starts = checked_starts(starts, dim, population)
-        self._constrained = ALGORITHMS[algorithm].constraints
+        self._starts = checked_genomes(starts, dim, most=population)
         self._penalised = Penalised(self._losses, self._n_losses)
         self._immigration = stream(seed, algorithm, "immigrants")
         self._chance = stream(seed, algorithm, "unseeded")
@@ -110,18 +93,9 @@ class PymooOptimiser:
         return self._generation.hand_out(n)
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Receive outcomes in any order; learn when the generation is complete.
-
-        Raises:
-            OptimiserError: an outcome is not of a pending proposal, or lacks an objective or holds one that is not
-                finite.
-        """
-        for outcome in outcomes:
-            if isinstance(outcome, Evaluation):
-                self._losses(outcome)
-        self._generation.receive(outcomes)
-        if outcomes and self._generation.complete:
-            self._remember([*self._generation.genomes], self._generation.in_order())
+        """Receive outcomes in any order; learn when the generation is complete."""
+        if self._generation.receive(outcomes, self._losses):
+            self._remember()
             self._learn()
 
     def _new_genomes(self) -> NDArray[np.float64]:
@@ -156,31 +130,33 @@ class PymooOptimiser:
             n = min(len(self._starts), len(self._unscored))
             self._unscored[:n].set("X", self._starts[:n])
 
-    def _new(self) -> NDArray[np.float64]:
+    def _genomes(self) -> list[NDArray[np.float64]]:
+        """Return what pymoo did not score before, in the cube, which a mutation may leave by rounding."""
         assert self._unscored is not None
-        genomes = [clipped(x) for x in self._unscored.get("X")]
-        new = {genome.tobytes(): genome for genome in genomes if genome.tobytes() not in self._known}
+        return [np.clip(np.asarray(x, dtype=np.float64), 0.0, 1.0) for x in self._unscored.get("X")]
+
+    def _new(self) -> NDArray[np.float64]:
+        new = {key: genome for genome in self._genomes() if (key := genome.tobytes()) not in self._known}
         return np.array([*new.values()]).reshape(-1, self._dim)
 
-    def _remember(self, genomes: Sequence[NDArray[np.float64]], outcomes: Sequence[Outcome]) -> None:
+    def _remember(self) -> None:
+        outcomes = self._generation.in_order()
         losses = self._penalised.of(outcomes)
-        for genome, loss, outcome in zip(genomes, losses, outcomes, strict=True):
+        for genome, loss, outcome in zip(self._generation.genomes, losses, outcomes, strict=True):
             told = self._losses(outcome) if isinstance(outcome, Evaluation) and self._constrained else loss
-            self._known[key(genome)] = (told, violation_of(outcome))
+            self._known[genome.tobytes()] = (told, violation_of(outcome))
 
     def _learn(self) -> None:
         from pymoo.core.evaluator import Evaluator
         from pymoo.problems.static import StaticProblem
 
-        assert self._unscored is not None
-        keys = [key(x) for x in self._unscored.get("X")]
+        keys = [genome.tobytes() for genome in self._genomes()]
         if keys:
             Evaluator().eval(StaticProblem(self._algorithm.problem, **self._values(keys)), self._unscored)
         with drawing_from(self._chance):
             self._algorithm.tell(infills=self._proposed)
 
     def _values(self, keys: Sequence[bytes]) -> dict[str, NDArray[np.float64]]:
-        """Return what is known of genomes, as pymoo names it."""
         values = {"F": np.array([self._known[genome][0] for genome in keys]).reshape(-1, self._n_losses)}
         if self._constrained:
             values["G"] = np.array([[self._known[genome][1]] for genome in keys]).reshape(-1, 1)

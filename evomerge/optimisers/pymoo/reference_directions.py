@@ -22,9 +22,6 @@ def reference_directions(options: Mapping[str, Any], *, n_objectives: int, popul
     C(n_objectives + n_partitions - 1, n_partitions) directions; energy (Blank et al., IEEE TEC 25, 2021) spreads any
     number of them evenly. What is left out suits the population: as many directions as it has places for, but at least
     one per objective.
-
-    Raises:
-        OptimiserError: there are fewer than two objectives.
     """
     if n_objectives < 2:
         raise OptimiserError(
@@ -36,13 +33,8 @@ def reference_directions(options: Mapping[str, Any], *, n_objectives: int, popul
     if method == "energy":
         n_points = options.get("n_points", max(population, n_objectives))
         return np.array(get_reference_directions("energy", n_objectives, n_points, seed=1))
-    n_partitions = options.get("n_partitions") or _finest(n_objectives, population)
+    finest = 1
+    while math.comb(n_objectives + finest, finest + 1) <= population:
+        finest += 1
+    n_partitions = options.get("n_partitions") or finest
     return np.array(get_reference_directions("das-dennis", n_objectives, n_partitions=n_partitions))
-
-
-def _finest(n_objectives: int, population: int) -> int:
-    """Return the largest number of partitions whose directions fit into a population; at least 1."""
-    n_partitions = 1
-    while math.comb(n_objectives + n_partitions, n_partitions + 1) <= population:
-        n_partitions += 1
-    return n_partitions

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from evomerge.archive import Archive, Record
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate
+from evomerge.results.recorded import campaign_settings, estimates, recorded_versions
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
 from evomerge.results.verification.held_out_constraints import noted_constraints
@@ -40,39 +40,24 @@ class FailureGroup:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """Everything a report shows, recipes and per-task scores apart.
+    """Everything a report shows, recipes and per-task scores apart."""
 
-    Attributes:
-        campaign: the campaign file's text.
-        settings: the same, parsed; empty when it is no mapping.
-        landmarks: candidates that no optimiser proposed; of the start points the best alone.
-        labels: number -> name of every candidate that no optimiser proposed.
-        sources: name -> checkpoint of everything the landmarks read.
-        evaluations: outcomes told, failures included.
-        began, ended: seconds since the epoch of the first and last outcome; None before the first.
-        hours: search time, pauses left out.
-        versions: program -> version that the campaign recorded.
-        held_out: split -> candidate -> newest estimate on its items.
-        constraints: lines about what candidates must keep, and whether the winner does on held-out items.
-        items: what candidates answered; None when nothing was scored.
-    """
-
-    campaign: str
-    settings: Mapping[str, Any]
-    landmarks: tuple[Candidate, ...]
-    labels: Mapping[int, str]
-    sources: Mapping[str, ParentSource]
+    campaign: str  # the campaign file's text
+    settings: Mapping[str, Any]  # the same, parsed; empty when it is no mapping
+    landmarks: tuple[Candidate, ...]  # candidates that no optimiser proposed; of the start points the best alone
+    labels: Mapping[int, str]  # number -> name of every candidate that no optimiser proposed
+    sources: Mapping[str, ParentSource]  # name -> checkpoint of everything the landmarks read
     scored: Scored
     failures: tuple[FailureGroup, ...]
-    evaluations: int
-    began: float | None
-    ended: float | None
-    hours: float
-    versions: Mapping[str, str]
+    evaluations: int  # outcomes told, failures included
+    began: float | None  # seconds since the epoch of the first and last outcome; None before the first
+    ended: float | None  # seconds since the epoch of the first and last outcome; None before the first
+    hours: float  # search time, pauses left out
+    versions: Mapping[str, str]  # program -> version that the campaign recorded
     verification: Verification | None
-    held_out: Mapping[Split, Mapping[int, Estimate]]
-    constraints: tuple[str, ...]
-    items: ItemsUsed | None
+    held_out: Mapping[Split, Mapping[int, Estimate]]  # split -> candidate -> newest estimate on its items
+    constraints: tuple[str, ...]  # lines about what candidates must keep, and whether the winner does on held-out items
+    items: ItemsUsed | None  # what candidates answered; None when nothing was scored
 
     @property
     def name(self) -> str:
@@ -123,7 +108,7 @@ def read_contents(archive: Archive) -> Contents:
         hours=float(hours[-1]) if records else 0.0,
         versions=recorded_versions(archive),
         verification=None if noted is None else Verification.from_json(noted),
-        held_out={split: _newest(archive, split) for split in SPLITS[1:]},
+        held_out={split: estimates(archive, split) for split in SPLITS[1:]},
         constraints=(
             *constraints.described([constraints.missed(e) for e in _whole(records)]),
             *(str(bound) for bound in noted_constraints(archive)),
@@ -132,36 +117,8 @@ def read_contents(archive: Archive) -> Contents:
     )
 
 
-def campaign_settings(text: str) -> Mapping[str, Any]:
-    """Return the campaign file as a mapping; empty when it is none, for a report must not depend on it."""
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def recorded_versions(archive: Archive) -> Mapping[str, str]:
-    """Return program -> version, as the campaign recorded them."""
-    more = campaign_settings(archive.noted("versions") or "")  # JSON is YAML
-    return {"evomerge": archive.noted("evomerge") or "unknown", **{str(k): str(v) for k, v in more.items()}}
-
-
-def new_bests(values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the ascending indices of (n,) values that are higher than all before them."""
-    if not len(values):
-        return np.empty(0, dtype=np.intp)
-    before = np.concatenate([[-np.inf], np.maximum.accumulate(values)[:-1]])
-    return np.flatnonzero(values > before)
-
-
 def _whole(records: Sequence[Record]) -> list[Estimate]:
-    """Return the estimates of candidates that answered all of their items."""
     return [r.estimate for r in records if r.estimate is not None and r.estimate.stopped is None]
-
-
-def _newest(archive: Archive, split: Split) -> Mapping[int, Estimate]:
-    return {record.number: record.estimate for record in archive.records(split) if record.estimate is not None}
 
 
 def _search_hours(records: Sequence[Record], worked: Sequence[tuple[float, float]]) -> NDArray[np.float64]:

@@ -13,11 +13,8 @@ import numpy as np
 from evomerge.archive import Archive
 from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
-from evomerge.results.report.gene_figure import gene_figure
-from evomerge.results.report.gene_map import GeneMap, depth, gene_maps
+from evomerge.results.report.gene_map import GeneMap, depth, gene_figure, gene_maps, path_maps, piece_maps
 from evomerge.results.report.marks import Figure
-from evomerge.results.report.path_map import path_maps
-from evomerge.results.report.piece_map import piece_maps
 from fitness.scores import SPLITS, Estimate, ItemScores
 from search_spaces.recipes.layer_path import path_text
 from search_spaces.recipes.recipe import Recipe
@@ -29,16 +26,11 @@ EMBEDDED_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class TaskScore:
-    """A candidate's mean score over the items of one task.
+    """A candidate's mean score over the items of one task."""
 
-    Attributes:
-        task: what stands before the last slash of the items' ids.
-        stderr: standard error of the mean over the items, 0 for a single item.
-    """
-
-    task: str
+    task: str  # what stands before the last slash of the items' ids
     mean: float
-    stderr: float
+    stderr: float  # standard error of the mean over the items, 0 for a single item
     n_items: int
 
 
@@ -109,11 +101,7 @@ def candidate_marks(contents: Contents) -> dict[int, list[str]]:
 
 
 def gene_figures(archive: Archive, contents: Contents, number: int | None = None) -> list[Figure]:
-    """Return one candidate's heat maps, without a number those of the candidate that the page opens with.
-
-    Raises:
-        ArchiveError: there is no such candidate.
-    """
+    """Return one candidate's heat maps, without a number those of the candidate that the page opens with."""
     shown = embedded(contents)
     if number is None and not shown:
         return []
@@ -125,10 +113,7 @@ def gene_figures(archive: Archive, contents: Contents, number: int | None = None
 
 
 def _maps(recipes: Mapping[int, Recipe]) -> dict[int, list[tuple[GeneMap, tuple[float, float]]]]:
-    """Return each candidate's maps with their parameters' ranges over all of them.
-
-    Parameters that never vary are left out, weight excepted.
-    """
+    """Return each candidate's maps with their parameters' ranges over all; those that never vary are left out."""
     n_layers = depth(list(recipes.values()))
     maps = {
         number: [*path_maps(recipe), *piece_maps(recipe), *gene_maps(recipe, n_layers)]

@@ -1,32 +1,65 @@
-"""The front and the held-out differences of a campaign (see `marks` for what a figure is)."""
+"""The front, a predicted one beside it, and the held-out differences (see `marks` for what a figure is)."""
 
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evomerge.results.predicted_front import Prediction
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.labels import label_places, shortened
-from evomerge.results.report.marks import (
-    DOMINATED,
-    FRONT,
-    KNEE,
-    STAR,
-    Figure,
-    Trace,
-    bars,
-    layout,
-    level,
-    line,
-    points,
-)
-from evomerge.results.report.panels import Axis, Panel, dominated, panels
+from evomerge.results.report.marks import DOMINATED, FRONT, KNEE, STAR, Figure, Trace, bars, layout, level, line, points
+from evomerge.results.report.scored import Axis, Scored
 
 # With more points than this on the front they are drawn small, and error bars would hide what they qualify.
 FEW_POINTS = 80
+# Dominated points are thinned to this many over all panels, so that the page stays quick.
+DRAWN_POINTS = 5000
+MOST_OBJECTIVES = 4  # that a predicted front is shown in pairs of
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Two quantities against each other."""
+
+    x: Axis
+    y: Axis
+    is_front: bool  # whether these two are all objectives, so that the front is a line here
+
+
+def panels(scored: Scored) -> list[Panel]:
+    """Return the panels of the front.
+
+    One objective is shown against the candidates' numbers, two against each other, three and four in all pairs, and
+    each of more than four against the mean of all the others.
+    """
+    axes = scored.axes
+    if len(axes) == 1:
+        return [Panel(Axis("candidate", scored.numbers.astype(np.float64), None), axes[0], is_front=False)]
+    if len(axes) <= 4:
+        return [Panel(x, y, is_front=len(axes) == 2) for x, y in itertools.combinations(axes, 2)]
+    return [Panel(_mean(axes, k), axis, is_front=False) for k, axis in enumerate(axes)]
+
+
+def dominated(scored: Scored, n_panels: int) -> NDArray[np.intp]:
+    """Return the indices of the dominated points to draw, evenly thinned in the order of their evaluation."""
+    rest = np.setdiff1d(np.arange(len(scored.numbers)), scored.front)
+    most = max(500, DRAWN_POINTS // max(1, n_panels))
+    if len(rest) <= most:
+        return rest
+    return rest[np.linspace(0, len(rest) - 1, most).astype(np.intp)]
+
+
+def _mean(axes: list[Axis], left_out: int) -> Axis:
+    others = [axis for k, axis in enumerate(axes) if k != left_out]
+    values = np.mean([axis.values for axis in others], axis=0)
+    stderrs = np.sqrt(np.sum([axis.stderrs**2 for axis in others if axis.stderrs is not None], axis=0)) / len(others)
+    return Axis("mean of the others", values, stderrs)
 
 
 def front_figures(contents: Contents) -> list[Figure]:
@@ -63,6 +96,38 @@ def _front(contents: Contents, panel: Panel, n_panels: int) -> Figure:
     if not several:
         frame["shapes"] = [level(float(panel.y.values[i]), "var(--muted)") for i in named]
     return {"data": [trace for trace in traces if trace["x"]], "layout": frame}
+
+
+def predicted_figures(contents: Contents, prediction: Prediction | None) -> list[Figure]:
+    """Return one figure per pair of objectives, up to four of them; none for one objective or without a prediction."""
+    if prediction is None or tuple(contents.scored.objectives) != prediction.objectives:
+        return []
+    pairs = itertools.combinations(range(min(len(prediction.objectives), MOST_OBJECTIVES)), 2)
+    return [_predicted(contents, prediction, x, y) for x, y in pairs]
+
+
+def _predicted(contents: Contents, prediction: Prediction, x: int, y: int) -> Figure:
+    front, scored, names = prediction.front, contents.scored, prediction.objectives
+    up, down = front.high - front.values, front.values - front.low
+    predicted = points(
+        front.values[:, x],
+        front.values[:, y],
+        {"symbol": "circle-open", "size": 7, "color": "var(--low)", "line": {"width": 1.5}},
+        name="predicted",
+        hovertemplate="predicted<br>%{x:.3f}, %{y:.3f}<extra></extra>",
+        error_x=bars(up[:, x], "var(--band)", down=down[:, x], thickness=0.8),
+        error_y=bars(up[:, y], "var(--band)", down=down[:, y], thickness=0.8),
+    )
+    real = points(
+        scored.values[scored.front, x],
+        scored.values[scored.front, y],
+        FRONT,
+        name="scored, on the front",
+        text=[html.escape(contents.title(int(number))) for number in scored.numbers[scored.front]],
+        hovertemplate="<b>%{text}</b>, scored<br>%{x:.3f}, %{y:.3f}<extra></extra>",
+    )
+    frame = layout(330, names[x], names[y])
+    return {"name": f"{names[y]} against {names[x]}", "data": [predicted, real], "layout": frame}
 
 
 def held_out_figures(contents: Contents) -> list[Figure]:
@@ -138,10 +203,7 @@ def _landmarks(contents: Contents, panel: Panel, parents: Sequence[int], named: 
             "textfont": {"size": 12, "color": "var(--ink)"},
             "cliponaxis": False,
         }
-        for part, fill, name in (
-            (slice(n), "var(--landmark)", "parent"),
-            (slice(n, None), "var(--card)", "baseline"),
-        )
+        for part, fill, name in ((slice(n), "var(--landmark)", "parent"), (slice(n, None), "var(--card)", "baseline"))
     ]
 
 

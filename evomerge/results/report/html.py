@@ -13,35 +13,19 @@ from evomerge.archive import Archive
 from evomerge.results.predicted_front import Prediction, read_prediction
 from evomerge.results.report.contents import Contents, read_contents
 from evomerge.results.report.details import details, gene_figures
-from evomerge.results.report.figures import FEW_POINTS, front_figures, held_out_figures
-from evomerge.results.report.finalist_figures import finalist_figures
-from evomerge.results.report.finalists import finalists_in_words
-from evomerge.results.report.held_out import held_out_table
-from evomerge.results.report.item_figures import item_figures
-from evomerge.results.report.marks import Figure, legend
-from evomerge.results.report.palette import DARK, LIGHT, css_variables
-from evomerge.results.report.panels import dominated
+from evomerge.results.report.figures import FEW_POINTS, dominated, front_figures, held_out_figures, predicted_figures
+from evomerge.results.report.finalists import finalist_figures, finalists_in_words
+from evomerge.results.report.marks import DARK, LIGHT, Figure, css_variables, legend
 from evomerge.results.report.png import NO_PNG, can_draw, save_pngs
-from evomerge.results.report.predicted_figures import predicted_figures
-from evomerge.results.report.progress_figures import progress_figures
-from evomerge.results.report.verdict import headline
+from evomerge.results.report.progress_figures import item_figures, progress_figures
+from evomerge.results.report.verdict import headline, held_out_table
 from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
 
 
 def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     """Write the report of a campaign, finished or running, and its main figures as PNG when a directory is given.
 
-    Args:
-        archive: only read.
-        out_file: replaced as a whole: whoever reloads it never sees half a page.
-        png_dir: made when missing; None for no PNGs. Without matplotlib there are none.
-
-    Returns:
-        `out_file`.
-
-    Raises:
-        ArchiveError: the archive cannot be read.
-        OSError: a file cannot be written.
+    The page is replaced as a whole: whoever reloads it never sees half of one. Without matplotlib there are no PNGs.
     """
     contents, prediction = read_contents(archive), read_prediction(archive)
     figures = {

@@ -15,19 +15,12 @@ SMALLEST_SAVING = 1.02
 
 @dataclass(frozen=True, eq=False)
 class ItemsUsed:
-    """Items answered in the course of a search, one step an outcome; a candidate scored further has several.
+    """Items answered in the course of a search, one step an outcome; a candidate scored further has several."""
 
-    Attributes:
-        candidates: (n_steps,) how many candidates had answered anything.
-        answered: (n_steps,) how many items they had answered together, each (candidate, item) once.
-        each: the items of a candidate that answers all of its own.
-        n_items: all search items; `each` where the archive does not tell.
-    """
-
-    candidates: NDArray[np.int64]
-    answered: NDArray[np.int64]
-    each: int
-    n_items: int
+    candidates: NDArray[np.int64]  # (n_steps,) how many candidates had answered anything
+    answered: NDArray[np.int64]  # (n_steps,) how many items they had answered together, each (candidate, item) once
+    each: int  # the items of a candidate that answers all of its own
+    n_items: int  # all search items; `each` where the archive does not tell
 
     @property
     def whole(self) -> int:

@@ -46,15 +46,9 @@ def shortened_row(row: str) -> str:
 
 
 def label_places(points: ArrayLike, names: Sequence[str], others: ArrayLike = ()) -> list[str]:
-    """Choose a side for each name, one after the other, where it covers least.
+    """Return a side, in plotly's words, for the name of each (n, 2) point, one after the other, where it covers least.
 
-    Args:
-        points: (n, 2) points with names.
-        names: (n,) what is written.
-        others: (k, 2) further points that had better stay visible.
-
-    Returns:
-        (n,) positions in plotly's words, such as "top center".
+    `others` are (k, 2) further points that had better stay visible.
     """
     named = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     everything = np.concatenate([named, np.asarray(others, dtype=np.float64).reshape(-1, 2)])

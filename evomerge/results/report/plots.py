@@ -11,13 +11,10 @@ from evomerge.archive import Archive
 from evomerge.results.predicted_front import read_prediction
 from evomerge.results.report.contents import Contents, read_contents
 from evomerge.results.report.details import gene_figures
-from evomerge.results.report.figures import front_figures, held_out_figures
-from evomerge.results.report.finalist_figures import finalist_figures
-from evomerge.results.report.item_figures import item_figures
-from evomerge.results.report.marks import Figure, grid, layout, words
-from evomerge.results.report.palette import LIGHT, in_light
-from evomerge.results.report.predicted_figures import predicted_figures
-from evomerge.results.report.progress_figures import progress_figures
+from evomerge.results.report.figures import front_figures, held_out_figures, predicted_figures
+from evomerge.results.report.finalists import finalist_figures
+from evomerge.results.report.marks import LIGHT, Figure, grid, in_light, layout, words
+from evomerge.results.report.progress_figures import item_figures, progress_figures
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -105,7 +102,6 @@ def in_notebook(figures: Sequence[Figure]) -> go.Figure:
 
 
 def _title(name: str) -> dict[str, Any]:
-    """Return a panel's name, above its left end."""
     at = {"xref": "x domain", "x": 0, "xanchor": "left", "yref": "y domain", "y": 1, "yanchor": "bottom"}
     return words(0, 1, f"<b>{name}</b>", font={"size": 13, "color": LIGHT["ink"]}) | at
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evomerge.results.report.marks import Figure, Trace, grid
-from evomerge.results.report.palette import LIGHT, in_light
+from evomerge.results.report.marks import LIGHT, Figure, Trace, grid, in_light
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,23 +53,13 @@ def can_draw() -> bool:
 
 
 def save_pngs(sets: Mapping[str, Sequence[Figure]], directory: Path) -> list[Path]:
-    """Write NAME.png for every set of figures that is not empty.
-
-    Raises:
-        ImportError: there is no matplotlib (see `can_draw`).
-        OSError: the directory cannot be written.
-    """
+    """Write NAME.png for every set of figures that is not empty; needs matplotlib (see `can_draw`)."""
     directory.mkdir(parents=True, exist_ok=True)
     return [save_png(figures, directory / f"{name}.png") for name, figures in sets.items() if figures]
 
 
 def save_png(figures: Sequence[Figure], path: Path) -> Path:
-    """Write figures (at least one) side by side as one picture, replaced as a whole.
-
-    Raises:
-        ImportError: there is no matplotlib.
-        OSError: the file cannot be written.
-    """
+    """Write figures (at least one) side by side as one picture, replaced as a whole."""
     import matplotlib as mpl
 
     partial = path.with_suffix(".partial")
@@ -188,7 +177,6 @@ def _draw_heat_map(ax: Axes, trace: Trace) -> None:
 
 
 def _draw_frame(ax: Axes, layout: dict[str, Any]) -> None:
-    """Draw axes, lines and texts of a layout."""
     for axis, name in ((ax.xaxis, "x"), (ax.yaxis, "y")):
         said = layout[f"{name}axis"]
         axis.set_label_text(html.unescape(said["title"]["text"]))

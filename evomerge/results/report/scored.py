@@ -12,53 +12,51 @@ from numpy.typing import NDArray
 from evomerge.archive import Record
 from evomerge.campaign.constraints import Constraints
 from evomerge.pareto import constrained_front, knee
+from evomerge.typing import Floats
 from fitness.scores import Estimate, Stopped
 
 
 @dataclass(frozen=True, eq=False)
+class Axis:
+    """One quantity of every scored candidate."""
+
+    name: str
+    values: Floats  # (n,)
+    stderrs: Floats | None  # (n,); None for a quantity without errors
+
+
+@dataclass(frozen=True, eq=False)
 class Scored:
-    """Every candidate with an estimate on search items, in the order in which they were told.
+    """Every candidate with an estimate on search items, in the order in which they were told."""
 
-    Attributes:
-        objectives: (m,) names.
-        numbers: (n,) candidates' numbers.
-        values: (n, m), higher is better.
-        stderrs: (n, m), at least 0.
-        estimated: (n,) whether a candidate's objectives rest on a part of the search items.
-        stops: (n,) why a candidate did not answer all of its items; None where it did.
-        violations: (n,) by how much constraints and rivals are missed, at least 0; 0 for feasible ones scored whole.
-        evaluation: (n,) how many outcomes had been told, this one included.
-        hours: (n,) search time when it was told, pauses between resumed sessions left out.
-        front: (n_front,) indices of nondominated feasible candidates, best first objective first; where none is
-            feasible, of those that violate least.
-        knee: index of the front's knee; None when nothing is scored.
-    """
-
-    objectives: tuple[str, ...]
-    numbers: NDArray[np.int64]
-    values: NDArray[np.float64]
-    stderrs: NDArray[np.float64]
-    estimated: NDArray[np.bool_]
-    stops: tuple[Stopped | None, ...]
-    violations: NDArray[np.float64]
-    evaluation: NDArray[np.int64]
-    hours: NDArray[np.float64]
+    objectives: tuple[str, ...]  # (m,) names
+    numbers: NDArray[np.int64]  # (n,) candidates' numbers
+    values: Floats  # (n, m), higher is better
+    stderrs: Floats  # (n, m), at least 0
+    estimated: NDArray[np.bool_]  # (n,) whether a candidate's objectives rest on a part of the search items
+    stops: tuple[Stopped | None, ...]  # (n,) why a candidate did not answer all of its items; None where it did
+    # (n,) by how much constraints and rivals are missed, at least 0; 0 for feasible ones scored whole
+    violations: Floats
+    evaluation: NDArray[np.int64]  # (n,) how many outcomes had been told, this one included
+    hours: Floats  # (n,) search time when it was told, pauses between resumed sessions left out
+    # (n_front,) indices of nondominated feasible candidates, best first objective first; where none is feasible, of
+    # those that violate least
     front: NDArray[np.intp]
-    knee: int | None
+    knee: int | None  # index of the front's knee; None when nothing is scored
 
     @cached_property
-    def means(self) -> NDArray[np.float64]:
-        """Return the (n,) unweighted means of the objectives."""
+    def means(self) -> Floats:
+        """The (n,) unweighted means of the objectives."""
         return np.asarray(self.values.sum(axis=1) / max(1, len(self.objectives)))
 
     @cached_property
-    def mean_stderrs(self) -> NDArray[np.float64]:
-        """Return the (n,) standard errors of the means; objectives rest on different items."""
+    def mean_stderrs(self) -> Floats:
+        """The (n,) standard errors of the means; objectives rest on different items."""
         return np.asarray(np.sqrt((self.stderrs**2).sum(axis=1)) / max(1, len(self.objectives)))
 
     @cached_property
     def whole(self) -> NDArray[np.bool_]:
-        """Return (n,) whether a candidate answered all of its items."""
+        """(n,) whether a candidate answered all of its items."""
         return np.array([stop is None for stop in self.stops], dtype=bool)
 
     @property
@@ -70,8 +68,14 @@ class Scored:
 
     @property
     def best(self) -> int | None:
-        """Return the index of the highest mean, feasible candidates first; None when nothing is scored."""
+        """The index of the highest mean, feasible candidates first; None when nothing is scored."""
         return int(np.lexsort((-self.means, self.violations))[0]) if len(self.numbers) else None
+
+    @property
+    def axes(self) -> list[Axis]:
+        """One axis per objective."""
+        columns = zip(self.objectives, self.values.T, self.stderrs.T, strict=True)
+        return [Axis(name + self.label, values, stderrs) for name, values, stderrs in columns]
 
     def index(self, number: int) -> int | None:
         """Return where a candidate stands; None when it was not scored."""
@@ -80,15 +84,11 @@ class Scored:
 
 
 def read_scored(
-    records: Sequence[Record], hours: NDArray[np.float64], constraints: Constraints, larger: Mapping[int, Estimate]
+    records: Sequence[Record], hours: Floats, constraints: Constraints, larger: Mapping[int, Estimate]
 ) -> Scored:
-    """Return what was scored.
+    """Return what was scored of (n_told,) outcomes on search items, with the search hours of each.
 
-    Args:
-        records: (n_told,) outcomes on search items, in the order in which they were told.
-        hours: (n_told,) search time of each.
-        constraints: of the campaign.
-        larger: candidate -> estimate on more items than it was told with.
+    `larger` has estimates on more items than candidates were told with.
     """
     told = [(i, r.number, r.estimate) for i, r in enumerate(records) if r.estimate is not None]
     violations = np.array([constraints.violation(estimate) for *_, estimate in told], dtype=np.float64)

@@ -17,15 +17,7 @@ KEY = "allow_benchmark_test_sets"
 
 
 def check_allowed(test_sets: Mapping[str, PublishedTestSet], *, allowed: bool) -> None:
-    """Refuse objectives on benchmarks' own test sets unless they are allowed.
-
-    Args:
-        test_sets: source of a task -> what it draws its items from.
-        allowed: what the campaign says.
-
-    Raises:
-        FitnessError: there are such tasks, and they are not allowed; each is named.
-    """
+    """Refuse objectives on benchmarks' own test sets, source of a task -> test set, unless they are allowed."""
     if test_sets and not allowed:
         raise FitnessError("\n".join(_refusal(source, test_set) for source, test_set in test_sets.items()))
 

@@ -10,6 +10,7 @@ from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
+from evomerge.results.recorded import estimates
 from evomerge.results.verification.result import VerificationError
 from fitness.scores import Estimate
 
@@ -19,25 +20,20 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
 
     The front and the others stand in the order of their means. Proposals that miss a constraint on search items are no
     contenders, unless all do: then by how much they miss it.
-
-    Raises:
-        VerificationError: no proposal has been scored.
     """
     landmarks = {candidate.number for candidate in archive.landmarks()}
-    estimates = {
-        r.number: r.estimate for r in archive.records("search") if r.estimate is not None and r.number not in landmarks
-    }
-    if not estimates:
+    found = {n: estimate for n, estimate in estimates(archive, "search").items() if n not in landmarks}
+    if not found:
         raise VerificationError("expected scored candidates, found none; run the search first")
     constraints = Constraints.of(archive)
-    missed = {number: constraints.violation(estimate) for number, estimate in estimates.items()}
-    estimates |= {number: larger for number, larger in archive.rescored().items() if number in estimates}
-    numbers = [number for number in estimates if missed[number] == 0.0] or list(estimates)
+    missed = {number: constraints.violation(estimate) for number, estimate in found.items()}
+    found |= {number: larger for number, larger in archive.rescored().items() if number in found}
+    numbers = [number for number in found if missed[number] == 0.0] or list(found)
     least = min(missed[number] for number in numbers)
     near = [number for number in numbers if missed[number] == least]
-    picked = picks({number: estimates[number] for number in near})
-    efficient = {near[i] for i in front([_values(estimates[number]) for number in near])}
-    ranked = sorted(numbers, key=lambda n: (missed[n], n not in efficient, -estimates[n].mean, n))
+    picked = picks({number: found[number] for number in near})
+    efficient = {near[i] for i in front([_values(found[number]) for number in near])}
+    ranked = sorted(numbers, key=lambda n: (missed[n], n not in efficient, -found[n].mean, n))
     chosen: dict[str, Candidate] = {}
     for number in [*picked.values(), *ranked]:
         candidate = archive.candidate(number)
@@ -47,22 +43,19 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
     return list(chosen.values())
 
 
-def picks(estimates: Mapping[int, Estimate]) -> dict[str, int]:
+def picks(known: Mapping[int, Estimate]) -> dict[str, int]:
     """Return pick -> candidate: `best` mean and, with several objectives, the front's `knee` and `best:OBJECTIVE`.
 
-    Among equals the highest mean is taken, then the candidate that comes first.
-
-    Args:
-        estimates: candidate -> estimate, at least one.
+    Among equals the highest mean is taken, then the candidate that comes first. There is one estimate at least.
     """
-    numbers = list(estimates)
-    means = np.array([estimates[number].mean for number in numbers])
-    values = np.array([_values(estimates[number]) for number in numbers])
+    numbers = list(known)
+    means = np.array([known[number].mean for number in numbers])
+    values = np.array([_values(known[number]) for number in numbers])
     found = {"best": numbers[int(means.argmax())]}
     if values.shape[1] > 1:
         efficient = front(values)
         found["knee"] = numbers[efficient[knee(values[efficient])]]
-        for k, objective in enumerate(estimates[numbers[0]].objectives):
+        for k, objective in enumerate(known[numbers[0]].objectives):
             found[f"best:{objective.name}"] = numbers[np.lexsort((-means, -values[:, k]))[0]]
     return found
 

@@ -19,13 +19,9 @@ _95_PERCENT = 1.959964  # of the normal distribution
 
 @dataclass(frozen=True)
 class HeldOutBound:
-    """One constraint on held-out items.
+    """One constraint on held-out items: by what margin a candidate exceeds it, negative where it falls short.
 
-    Attributes:
-        constraint: in words.
-        margin: by how much the candidate's value exceeds the bound; negative where it falls short.
-        low: lower end of the margin's 95 % interval; paired by item where a landmark is the bound.
-        high: upper end of it.
+    The ends of the margin's 95 % interval are paired by item where a landmark is the bound.
     """
 
     constraint: str
@@ -58,14 +54,6 @@ def held_out_constraints(
 
     A landmark's own value there is the bound, not the one on search items. Constraints whose landmark was not scored
     on the split are left out. What is found is noted in the archive.
-
-    Args:
-        archive: of the campaign.
-        candidate: its number.
-        estimator: item scores -> objectives.
-        objectives: of the campaign.
-        task_of: item id -> task.
-        split: where to measure.
     """
     scores = archive.scores(candidate, split)
     if scores is None:

@@ -22,33 +22,21 @@ class VerificationError(EvomergeError, RuntimeError):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the held-out table.
+    """One line of the held-out table."""
 
-    Attributes:
-        name: a parent's name, `uniform mean`, `default TIES`, or `candidate N`.
-        candidate: its number in the archive.
-        objectives: on test items.
-        mean: unweighted mean of the objectives.
-        difference: of the means, paired by item, against the best parent; None for that parent itself.
-    """
-
-    name: str
-    candidate: int
+    name: str  # a parent's name, `uniform mean`, `default TIES`, or `candidate N`
+    candidate: int  # its number in the archive
     kind: Literal["parent", "baseline", "winner"]
-    objectives: tuple[ObjectiveEstimate, ...]
-    mean: float
-    difference: Difference | None
+    objectives: tuple[ObjectiveEstimate, ...]  # on test items
+    mean: float  # unweighted mean of the objectives
+    difference: Difference | None  # of the means, paired by item, against the best parent; None for that parent itself
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A winner against one other model on test items, paired by item; each interval alone covers 95 %.
 
-    Attributes:
-        name: the other's.
-        kind: what the other is.
-        mean: difference of the means of the objectives.
-        objectives: difference in each of them, in the campaign's order.
+    The differences are of the means of the objectives, and of each of them in the campaign's order.
     """
 
     name: str
@@ -61,11 +49,7 @@ class Comparison:
 class FreshMasks:
     """A merge with random masks, made again with other seeds: how much of its score is the masks' luck.
 
-    Attributes:
-        split: where all were scored.
-        own: mean of the objectives with the recipe's own seed.
-        seeds: the others that could be scored.
-        means: with them.
+    The means of the objectives on a split are with the recipe's `own` seed, and with those others that could be scored.
     """
 
     split: Split
@@ -76,34 +60,22 @@ class FreshMasks:
 
 @dataclass(frozen=True)
 class Winner:
-    """A candidate that one or more picks chose on validation items, and what test items say of it.
+    """A candidate that one or more picks chose on validation items, and what test items say of it."""
 
-    Attributes:
-        candidate: its number.
-        picks: `best`, `knee`, `best:OBJECTIVE`.
-        objectives: of the campaign.
-        standing: better than every parent; as good as the best parent on all objectives and better on some; neither.
-        verdict: the same in words, with the interval that it rests on.
-        comparisons: with the best parent, then with the other parents and the baselines.
-        gap: the winner's curse: mean on search items minus mean on test items; the interval is that of the latter. None
-            where it was not scored on search items.
-        flips_against: the model that flips are counted against: the base, or the best parent where there is no base.
-        flips: per objective of right-or-wrong tasks.
-        masks: None where the recipe has no random masks.
-        searched: what the score on search items rests on, in words.
-    """
-
-    candidate: int
-    picks: tuple[str, ...]
-    objectives: tuple[str, ...]
+    candidate: int  # its number
+    picks: tuple[str, ...]  # `best`, `knee`, `best:OBJECTIVE`
+    objectives: tuple[str, ...]  # of the campaign
+    # better than every parent; as good as the best parent on all objectives and better on some; neither
     standing: Standing
-    verdict: str
-    comparisons: tuple[Comparison, ...]
+    verdict: str  # the same in words, with the interval that it rests on
+    comparisons: tuple[Comparison, ...]  # with the best parent, then with the other parents and the baselines
+    # the winner's curse: mean on search items minus mean on test items; the interval is that of the latter. None
+    # where it was not scored on search items.
     gap: Difference | None
-    flips_against: str
-    flips: tuple[Flips, ...]
-    masks: FreshMasks | None = None
-    searched: str = "full"
+    flips_against: str  # the model that flips are counted against: the base, or the best parent where there is no base
+    flips: tuple[Flips, ...]  # per objective of right-or-wrong tasks
+    masks: FreshMasks | None = None  # None where the recipe has no random masks
+    searched: str = "full"  # what the score on search items rests on, in words
 
     @property
     def wins(self) -> bool:
@@ -131,26 +103,17 @@ class Winner:
 
 @dataclass(frozen=True)
 class Verification:
-    """The held-out table and what it says.
-
-    Attributes:
-        best_parent: the parent with the highest mean on the items that winners were chosen on.
-        winner: the candidate that `best` picked.
-        wins: whether it is shown to be better than every parent.
-        verdict: of the winner, in words.
-        winners: every candidate that was picked, the winner first; empty in archives of earlier versions.
-        chosen_on: the split that winners and best parent were chosen on.
-        margin: what counts as just as good in a trade-off.
-    """
+    """The held-out table and what it says."""
 
     rows: tuple[Row, ...]
-    best_parent: str
-    winner: int
-    wins: bool
-    verdict: str
+    best_parent: str  # the parent with the highest mean on the items that winners were chosen on
+    winner: int  # the candidate that `best` picked
+    wins: bool  # whether it is shown to be better than every parent
+    verdict: str  # of the winner, in words
+    # every candidate that was picked, the winner first; empty in archives of earlier versions
     winners: tuple[Winner, ...] = ()
-    chosen_on: Split = "validation"
-    margin: float | None = None
+    chosen_on: Split = "validation"  # the split that winners and best parent were chosen on
+    margin: float | None = None  # what counts as just as good in a trade-off
 
     @property
     def standing(self) -> Standing:

@@ -33,15 +33,9 @@ def standing(
     n_winners: int,
     margin: float,
 ) -> tuple[Standing, str]:
-    """Return where a winner stands, and the end of a sentence that begins with its name.
+    """Return where a winner stands by its scores on test items, and the end of a sentence that begins with its name.
 
-    Args:
-        scores: of the winner, on test items.
-        parents: name -> scores on the same items, at least one.
-        best_parent: one of them, chosen on other items.
-        comparison: of the campaign.
-        n_winners: how many winners are tested.
-        margin: a difference that does not matter, at least 0.
+    `parents` have scores on the same items; `margin` is a difference that does not matter, at least 0.
     """
     confidence = 1 - ERROR / n_winners
     differences = {name: comparison.of_means(scores, other, confidence) for name, other in parents.items()}
@@ -55,7 +49,7 @@ def standing(
         worse = [o.name for o, d in zip(comparison.objectives, by_objective, strict=True) if d.high < 0]
         price = f" It is worse than the best parent ({best_parent}) on {_listed(worse)}." if worse else ""
         return "better", f"is better than {every}: {closest} {words}.{price}"
-    traded = _trade_off(scores, parents, best_parent, comparison, confidence=confidence, margin=margin)
+    traded = _trade_off(scores, parents[best_parent], best_parent, comparison, (confidence, margin))
     if traded is not None:
         return "trade_off", f"{traded}. It is not shown to be better than {every} ({nearest}: {words})."
     if differences[nearest].high < 0:
@@ -67,22 +61,17 @@ def standing(
 
 
 def _trade_off(
-    scores: ItemScores,
-    parents: Mapping[str, ItemScores],
-    best_parent: str,
-    comparison: PairedComparison,
-    *,
-    confidence: float,
-    margin: float,
+    scores: ItemScores, parent: ItemScores, best_parent: str, comparison: PairedComparison, given: tuple[float, float]
 ) -> str | None:
-    """Return the claim; None where it is not shown."""
+    """Return the claim; None where it is not shown with a confidence, to within a margin."""
+    confidence, margin = given
     names = [objective.name for objective in comparison.objectives]
     if len(names) == 1:
         return None
     strict = 1 - (1 - confidence) / len(names)
-    differences = dict(zip(names, comparison.of_objectives(scores, parents[best_parent], strict), strict=True))
+    differences = dict(zip(names, comparison.of_objectives(scores, parent, strict), strict=True))
     better = [name for name in names if differences[name].low > 0]
-    just_as_good = comparison.of_objectives(scores, parents[best_parent], confidence)
+    just_as_good = comparison.of_objectives(scores, parent, confidence)
     if not better or min(difference.low for difference in just_as_good) <= -margin:
         return None
     gains = _listed([f"{name}, by {interval(differences[name], strict)}" for name in better])

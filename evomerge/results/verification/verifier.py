@@ -15,13 +15,14 @@ from typing import Literal
 from evomerge.archive import Archive
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate, Failure
+from evomerge.results.recorded import estimates
 from evomerge.results.verification.contenders import contenders, picks
-from evomerge.results.verification.fresh_masks import fresh_masks
+from evomerge.results.verification.fresh_masks import fresh_masks, score_each
 from evomerge.results.verification.result import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
 from evomerge.results.verification.standing import standing
 from evomerge.workers.protocol import WorkerPool
 from fitness.protocols import Estimator
-from fitness.scores import Budget, Estimate, ItemScores, Split
+from fitness.scores import Estimate, ItemScores, Split
 from fitness.statistics import Difference, PairedComparison
 
 BASE = "base"
@@ -41,13 +42,8 @@ class _Chosen:
 class Verifier:
     """Scores candidates on held-out items, once each: what the archive has is not scored again.
 
-    Args:
-        archive: of the campaign.
-        pool: scores candidates.
-        estimator: item scores -> objectives.
-        comparison: of two models on the same items.
-        margin: a difference that does not matter, at least 0; decides on trade-offs.
-        n_masks: how many other seeds a winner with random masks is scored with, at least 0.
+    `margin` is a difference that does not matter, at least 0; it decides on trade-offs. A winner with random masks is
+    scored with `n_masks` other seeds as well.
     """
 
     def __init__(
@@ -60,20 +56,14 @@ class Verifier:
         margin: float = MARGIN,
         n_masks: int = 3,
     ) -> None:
-        self._archive = archive
-        self._pool = pool
-        self._estimator = estimator
-        self._comparison = comparison
-        self._margin = margin
-        self._n_masks = n_masks
+        self._archive, self._pool, self._estimator, self._comparison = archive, pool, estimator, comparison
+        self._margin, self._n_masks = margin, n_masks
 
     def verify(self, top: int, *, validation: bool, watch: Callable[[str], None] | None = None) -> Verification:
         """Choose winners among the `top` contenders and test them; the result is noted in the archive.
 
-        Args:
-            top: how many contenders are scored on validation items.
-            validation: whether the campaign has validation items; without them search items choose.
-            watch: called with a line for each step.
+        Contenders are scored on validation items; without any search items choose. `watch` is called with a line for
+        each step.
 
         Raises:
             VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
@@ -105,38 +95,25 @@ class Verifier:
             split = "validation"
             say(f"scoring {len(candidates)} candidates and {len(parents)} parents on validation items")
             self._score([*candidates, *parents], split)
-        known = self._estimates(split)
-        estimates = {c.number: known[c.number] for c in candidates if c.number in known}
+        known = estimates(self._archive, split)
         _check(parents, candidates, known)
         best = max(parents, key=lambda c: known[c.number].mean)
         winners: dict[int, tuple[str, ...]] = {}
-        for pick, number in picks(estimates).items():
+        for pick, number in picks({c.number: known[c.number] for c in candidates if c.number in known}).items():
             winners[number] = (*winners.get(number, ()), pick)
         return _Chosen(winners, str(best.label), split)
 
-    def _estimates(self, split: Split) -> dict[int, Estimate]:
-        """Return the newest estimate of everything scored on a split."""
-        return {r.number: r.estimate for r in self._archive.records(split) if r.estimate is not None}
-
     def _score(self, candidates: Sequence[Candidate], split: Split) -> dict[int, ItemScores]:
-        """Return the scores of those candidates that did not fail."""
         known = {c.number: self._archive.scores(c.number, split) for c in candidates}
         scores = {number: found for number, found in known.items() if found is not None}
-        waiting = [c for c in candidates if c.number not in scores]
-        running = 0
-        while waiting or running:
-            while waiting and self._pool.free > 0:
-                self._pool.submit(waiting.pop(0), Budget(split))
-                running += 1
-            for done in self._pool.wait():
-                running -= 1
-                if isinstance(done, Failure):
-                    _LOG.warning("candidate %d failed on %s items: %s", done.candidate.number, split, done.reason)
-                    self._archive.told([(done, None)], split=split, kind="verified")
-                else:
-                    estimate = self._estimator.estimate(done.scores)
-                    self._archive.told([(done, estimate)], split=split, kind="verified")
-                    scores[done.candidate.number] = done.scores
+        for done in score_each([c for c in candidates if c.number not in scores], split, self._pool):
+            if isinstance(done, Failure):
+                _LOG.warning("candidate %d failed on %s items: %s", done.candidate.number, split, done.reason)
+                self._archive.told([(done, None)], split=split, kind="verified")
+            else:
+                estimate = self._estimator.estimate(done.scores)
+                self._archive.told([(done, estimate)], split=split, kind="verified")
+                scores[done.candidate.number] = done.scores
         return scores
 
     def _verification(
@@ -169,7 +146,7 @@ class Verifier:
         n_winners: int,
     ) -> Winner:
         mine, number = scores[candidate.number], candidate.number
-        searched = self._estimates("search").get(number)
+        searched = estimates(self._archive, "search").get(number)
         stands, words = standing(
             mine,
             {name: scores[c.number] for name, c in others.items() if _kind(c) == "parent"},
@@ -190,7 +167,7 @@ class Verifier:
             None if searched is None else _gap(searched.mean, self._comparison.mean(mine)),
             against,
             self._comparison.flips(mine, scores[others[against].number]),
-            self._masks(candidate, self._estimates(chosen.split)[number]),
+            self._masks(candidate, estimates(self._archive, chosen.split)[number]),
             "full" if searched is None else searched.in_words,
         )
 
@@ -233,7 +210,6 @@ def _gap(searched: float, tested: Difference) -> Difference:
 def _check(
     parents: Sequence[Candidate], candidates: Sequence[Candidate], scored: Mapping[int, ItemScores | Estimate]
 ) -> None:
-    """Raise where not every parent, or none of the candidates, has been scored."""
     missing = [c.label for c in parents if c.number not in scored]
     if missing or not parents or not any(c.number in scored for c in candidates):
         what = f"parents {missing}" if missing else ("every candidate" if parents else "all landmarks")

@@ -45,11 +45,6 @@ class HillClimb:
         self._least = np.inf
         self._generation = Generation(np.empty((0, dim)), first=0)
 
-    @property
-    def generation_end(self) -> int:
-        """The proposal number that follows the last of the current generation."""
-        return self._generation.end
-
     def ask(self, n: int) -> list[Genome]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
         if n > 0 and self._generation.complete:

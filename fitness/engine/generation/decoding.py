@@ -15,22 +15,17 @@ from fitness.errors import FitnessError
 
 
 class Decoding:
-    """The tokens of one completion so far.
-
-    Attributes:
-        prompt: what is completed.
-        ids: tokens after the prompt.
-        ended: whether the last of them is an end token, the last allowed one, or one that completes a stop string.
-    """
+    """The tokens of one completion so far."""
 
     def __init__(self, prompt: Prompt, tokenizer: Tokenizer) -> None:
         self.prompt = prompt
-        self.ids: list[int] = []
-        self.ended = False
+        self.ids: list[int] = []  # after the prompt
+        self.ended = False  # by an end token, the last allowed one, or one that completes a stop string
         self._tokenizer = tokenizer
         # A stop string of n bytes spans at most n tokens; a few more tokens keep characters whole.
         self._n_tail = max((len(stop.encode()) for stop in prompt.stop), default=0) + 4
-        self._random = None if prompt.sampling is None else _generator(prompt.sampling.seed, prompt.ids)
+        # Of this request alone, so that its completion does not depend on the others.
+        self._random = np.random.default_rng([prompt.sampling.seed, *prompt.ids]) if prompt.sampling else None
 
     @property
     def last_token(self) -> int:
@@ -63,21 +58,8 @@ class Decoding:
         return self._random.random()
 
 
-def _generator(seed: int, ids: Sequence[int]) -> np.random.Generator:
-    """Return a generator that depends on one request, so that its completion does not depend on the others."""
-    return np.random.default_rng([seed, *ids])
-
-
 def extend(decodings: Sequence[Decoding], logits: torch.Tensor) -> None:
-    """Append the next token to each completion.
-
-    Args:
-        decodings: n completions.
-        logits: (n, n_vocabulary).
-
-    Raises:
-        FitnessError: the logits are not finite.
-    """
+    """Append the next token to each of n completions, by (n, n_vocabulary) logits."""
     best = logits.max(dim=-1)
     if not torch.isfinite(best.values).all():
         raise FitnessError("the model's logits are not finite: its weights hold or produce NaN or infinity")
@@ -94,15 +76,10 @@ def extend(decodings: Sequence[Decoding], logits: torch.Tensor) -> None:
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> torch.Tensor:
-    """Return (n,) tokens, by inversion of the cumulative distribution.
+    """Return (n,) tokens of (n, n_vocabulary) logits, by inversion of the cumulative distribution at (n,) uniforms.
 
     Temperature, then the `top_k` likeliest, then of these the likeliest that together have probability `top_p`
     (nucleus sampling, arXiv 1904.09751, eq. 2 and 3), in transformers' order.
-
-    Args:
-        logits: (n, n_vocabulary).
-        sampling: how to draw; its seed is not looked at.
-        uniforms: (n,) float64 in [0, 1).
     """
     scores = logits.double() / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < scores.shape[-1]:
@@ -119,5 +96,5 @@ def draw(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> to
 
 
 def _shape(sampling: Sampling) -> tuple[float, int, float]:
-    """Return what must be equal for completions to be drawn together."""
+    """What must be equal for completions to be drawn together."""
     return sampling.temperature, sampling.top_k or 0, sampling.top_p

@@ -7,52 +7,41 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from fitness.engine.generation.kept_keys import Slots, Trunk
-from fitness.engine.model.attention import as_index
-from fitness.engine.scoring.token_trie import Ints, TokenTrie
+from fitness.engine.model.attention import AttentionRule, as_index
+from fitness.engine.scoring.token_trie import TokenTrie
+from fitness.typing import Bools, Ints
 
 _MOST_UNSEEN = 64  # keys that a completion may share with its group beside as many as it sees: cheaper than a group
 
 
 @dataclass(frozen=True)
 class LiveRows:
-    """The live completions of a forward pass, in the order of their slots.
+    """The live completions of a forward pass, in the order of their slots."""
 
-    Attributes:
-        leaves: (n_live,) the last node of each prompt's path, -1 where it has none.
-        positions: (n_live,) of the tokens that are run.
-        n_own: (n_live,) how many tokens each slot holds before the pass.
-    """
-
-    leaves: Ints
-    positions: Ints
-    n_own: Ints
+    leaves: Ints  # (n_live,) the last node of each prompt's path, -1 where it has none
+    positions: Ints  # (n_live,) of the tokens that are run
+    n_own: Ints  # (n_live,) how many tokens each slot holds before the pass
 
     def __len__(self) -> int:
-        """Return how many there are."""
         return len(self.leaves)
 
 
 class LiveAttention:
     """Attention of one token per live completion: the shared keys of several completions are one dense product.
 
-    Args:
-        rows: the completions.
-        trie: the prompts'.
-        trunk: keys and values of the nodes that several completions see.
-        slots: keys and values of each completion's own tokens.
-        device: the model's.
+    The trunk has the nodes that several completions see, the slots what is each one's own.
     """
 
     def __init__(self, rows: LiveRows, trie: TokenTrie, trunk: Trunk, slots: Slots, device: torch.device) -> None:
         self._trunk, self._slots = trunk.by_layer(), slots
         self._places = torch.from_numpy(rows.n_own).to(device)
         self._longest = int(rows.n_own.max(initial=0)) + 1
-        distances = rows.n_own[:, None] - np.arange(self._longest)
-        seen = trie.sees(rows.leaves, trunk.nodes)
-        depths = trie.depths[trunk.nodes]
+        distances = rows.n_own[:, None] - np.arange(self._longest)  # (n_live, n_own), below 0 where a slot is empty
+        seen = trie.sees(rows.leaves, trunk.nodes)  # (n_live, n_kept)
+        depths = trie.depths[trunk.nodes]  # (n_kept,)
         self._groups = [
             _Group(
                 rows=members,
@@ -64,62 +53,45 @@ class LiveAttention:
             for members, keys in _groups(seen, np.argsort(rows.leaves, kind="stable"))
         ]
 
-    def __call__(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> torch.Tensor:
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         """Return the completions' attention (see `Attend`), and keep the new keys and values."""
         own_keys, own_values = (
             own[:, :, : self._longest] for own in self._slots.write(layer, key, value, self._places)
         )
         shared_keys, shared_values = self._trunk.get(layer, (key[:, :, :0], value[:, :, :0]))
-        queries = (query[0] * scale).reshape(key.shape[1], -1, *query.shape[2:]).permute(2, 0, 1, 3)
-        own_scores = queries @ own_keys.mT
+        # Query heads that share a key head lie side by side: (n_live, n_key_heads, n_queries, d).
+        queries = (query[0] * rule.scale).reshape(key.shape[1], -1, *query.shape[2:]).permute(2, 0, 1, 3)
+        own_scores = queries @ own_keys.mT  # (n_live, n_key_heads, n_queries, n_own)
         output = query.new_empty(len(self._places), *queries.shape[1:3], value.shape[3])
         for group in self._groups:
-            keys, values = group.select(shared_keys), group.select(shared_values)
-            scores = torch.cat([_times(queries[group.rows], keys.mT), own_scores[group.rows]], dim=-1)
-            if softcap is not None:
-                scores = softcap * torch.tanh(scores / softcap)
-            weights = (scores + group.mask(window, scores.dtype)).softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+            keys, values = group.select(shared_keys), group.select(shared_values)  # (n_key_heads, n_shared, d)
+            # (n_rows, n_key_heads, n_queries, n_shared + n_own)
+            scores = rule.capped(torch.cat([_times(queries[group.rows], keys.mT), own_scores[group.rows]], dim=-1))
+            scores = scores + group.mask(rule.window, scores.dtype)
+            weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
             n_shared = keys.shape[1]
             own_part = weights[..., n_shared:] @ own_values[group.rows]
             output[group.rows] = own_part + _times(weights[..., :n_shared], values)
-        return output.flatten(1, 2)[None]
+        return output.flatten(1, 2)[None]  # (1, n_live, n_heads, d_value)
 
 
 class _Group:
-    """Completions that see much the same nodes.
+    """Completions that see much the same nodes."""
 
-    Args:
-        rows: (n_rows,) which completions.
-        keys: (n_keys,) places in the trunk that one of them or more sees.
-        seen: (n_rows, n_keys + n_own) which shared key and which place of its own slot each sees.
-        distances: (n_rows, n_keys + n_own) how many tokens back it is; only meaningful where it is seen.
-        device: the model's.
-    """
+    def __init__(self, *, rows: Ints, keys: Ints, seen: Bools, distances: Ints, device: torch.device) -> None:
+        self.rows = as_index(rows, device)  # (n_rows,) which completions
+        self._keys = as_index(keys, device)  # (n_shared,) places in the trunk that one of them or more sees
+        self._seen = seen  # (n_rows, n_shared + n_own) which shared key and which place of its own slot each sees
+        self._distances = distances  # the same shape: how many tokens back it is; only meaningful where it is seen
+        self._device = device
+        self._masks: dict[tuple[int | None, torch.dtype], Tensor] = {}
 
-    def __init__(
-        self, *, rows: Ints, keys: Ints, seen: NDArray[np.bool_], distances: Ints, device: torch.device
-    ) -> None:
-        self.rows = as_index(rows, device)
-        self._keys = as_index(keys, device)
-        self._seen, self._distances, self._device = seen, distances, device
-        self._masks: dict[tuple[int | None, torch.dtype], torch.Tensor] = {}
-
-    def select(self, shared: torch.Tensor) -> torch.Tensor:
-        """Return (n_heads, n_keys, d) of (1, n_heads, n_kept, d): a view where they lie side by side."""
+    def select(self, shared: Tensor) -> Tensor:
+        """Return (n_key_heads, n_shared, d) of (1, n_key_heads, n_kept, d): a view where they lie side by side."""
         return shared[0, :, self._keys]
 
-    def mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-        """Return (n_rows, 1, 1, n_keys + n_own), 0 where a key is seen and -inf elsewhere."""
+    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """Return (n_rows, 1, 1, n_shared + n_own), 0 where a key is seen and -inf elsewhere."""
         if (window, dtype) not in self._masks:
             seen = self._seen if window is None else self._seen & (self._distances < window)
             mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), -torch.inf)
@@ -127,7 +99,7 @@ class _Group:
         return self._masks[window, dtype]
 
 
-def _groups(seen: NDArray[np.bool_], order: Ints) -> Iterator[tuple[Ints, Ints]]:
+def _groups(seen: Bools, order: Ints) -> Iterator[tuple[Ints, Ints]]:
     """Yield (rows, keys that one of them sees): rows that follow each other in `order`, and see most of the keys."""
     n_seen = seen.sum(axis=1)
     start = total = 0
@@ -144,7 +116,7 @@ def _groups(seen: NDArray[np.bool_], order: Ints) -> Iterator[tuple[Ints, Ints]]
         yield np.sort(order[start:]), np.flatnonzero(union)
 
 
-def _times(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def _times(left: Tensor, right: Tensor) -> Tensor:
     """Return (n_rows, n_heads, n, b) of (n_rows, n_heads, n, a) and (n_heads, a, b), one product per head."""
-    product: torch.Tensor = left.transpose(0, 1).flatten(1, 2) @ right
+    product: Tensor = left.transpose(0, 1).flatten(1, 2) @ right
     return product.reshape(left.shape[1], left.shape[0], left.shape[2], -1).transpose(0, 1)

@@ -7,24 +7,25 @@ what prompts share is run once, and read by all of them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fitness.engine.generation.decoding import Decoding, extend
-from fitness.engine.generation.kept_keys import Slots, Trunk
+from fitness.engine.generation.kept_keys import Slots, Trunk, bytes_per_token
 from fitness.engine.generation.live_attention import LiveAttention, LiveRows
 from fitness.engine.generation.prompt_trie import PromptPath, PromptTrie, n_through
-from fitness.engine.model.attention import attending
+from fitness.engine.model.attention import AttentionRule, attending
 from fitness.engine.model.forward import device_of, logits_at, without_cache
 from fitness.engine.model.memory import Sizes
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.packed import attend_blocks, tree_blocks
 from fitness.engine.scoring.packing import Chunk
-from fitness.engine.scoring.token_trie import Ints, TokenTrie
+from fitness.engine.scoring.token_trie import TokenTrie
+from fitness.typing import Ints
 
 _CPU_SLOTS = 64  # more rows do not make a CPU's products any faster
 _GPU_SLOTS = 256
@@ -32,16 +33,9 @@ _NOTHING: Ints = np.empty(0, dtype=np.int64)
 
 
 class PackedCompletions:
-    """Completes the prompts of a trie with one model, block by block.
+    """Completes the prompts of a trie with one model, whose attention can be replaced (see `attending`).
 
-    Args:
-        model: its attention can be replaced (see `attending`).
-        prompts: where they lie.
-        sizes: what forward passes may hold.
-        tokenizer: the model's.
-
-    Attributes:
-        trunk: keys and values of prompts that have not ended, as far as they have run and no slot has them.
+    `trunk` has the keys and values of prompts that have not ended, as far as they have run and no slot has them.
     """
 
     def __init__(self, model: nn.Module, prompts: PromptTrie, sizes: Sizes, tokenizer: Tokenizer) -> None:
@@ -51,41 +45,30 @@ class PackedCompletions:
         self._tokenizer = tokenizer
         self._device = device_of(model)
         self.trunk = Trunk()
-        self._n_run = 0  # nodes, of the prompts' order
-        self._n_open = np.bincount(  # prompts that have not ended, by leaf
-            [path.leaf for block in prompts.blocks for path in block if path.leaf >= 0], minlength=len(prompts.trie)
-        )
+        self._n_run = 0  # nodes
+        leaves = np.array([path.leaf for path in prompts.paths if path.leaf >= 0], dtype=np.int64)
+        self._n_open = np.bincount(leaves, minlength=len(prompts.trie))  # prompts that have not ended, by leaf
         self._is_moved = np.zeros(len(prompts.trie), dtype=np.bool_)  # nodes that a slot has instead of the trunk
 
-    def __iter__(self) -> Iterator[list[str]]:
-        """Yield the texts of each block.
-
-        Raises:
-            FitnessError: the model's logits are not finite.
-            torch.OutOfMemoryError: a forward pass does not fit in memory.
-        """
-        for block in self._prompts.blocks:
-            with torch.inference_mode():
-                texts = self._complete(block)
-            yield texts
-
-    def _complete(self, paths: Sequence[PromptPath]) -> list[str]:
-        completions = [_Completion(path, Decoding(path.prompt, self._tokenizer)) for path in paths]
+    @torch.inference_mode()
+    def texts(self) -> list[str]:
+        """Return the completion of each prompt; raises torch.OutOfMemoryError where a forward pass does not fit."""
+        completions = [_Completion(path, Decoding(path.prompt, self._tokenizer)) for path in self._prompts.paths]
         waiting = deque(sorted(completions, key=lambda completion: completion.path.ready))
         slots = Slots(1, max((completion.most_own for completion in completions), default=1))
         live: list[_Completion] = []
         self._refill(live, waiting, slots)
         while waiting or live:
-            self._run(live, self._next_nodes(len(live), waiting, slots), slots)
-            slots.grow(self._n_fitting(slots, paths))
+            self._run(live, self._next_chunk(len(live), waiting, slots), slots)
+            slots.grow(self._n_fitting(slots))
             self._refill(live, waiting, slots)
         return [completion.decoding.text for completion in completions]
 
     def _refill(self, live: list[_Completion], waiting: deque[_Completion], slots: Slots) -> None:
         """Give the slots of ended completions to prompts that have run, and close the gaps that are left."""
         gaps = [slot for slot, completion in enumerate(live) if completion.decoding.ended]
-        for slot in gaps:
-            self._forget(live[slot].path)
+        for leaf in (live[slot].path.leaf for slot in gaps if live[slot].path.leaf >= 0):
+            self._n_open[leaf] -= 1
         while waiting and waiting[0].path.ready <= self._n_run and (gaps or len(live) < slots.n_slots):
             completion = waiting.popleft()
             slot = gaps.pop() if gaps else len(live)
@@ -99,26 +82,22 @@ class PackedCompletions:
         nodes = self.trunk.nodes
         self.trunk.keep(~self._is_moved[nodes] & (n_through(self._prompts.trie, self._n_open, nodes) > 0))
 
-    def _forget(self, path: PromptPath) -> None:
-        if path.leaf >= 0:
-            self._n_open[path.leaf] -= 1
-
     def _move_to_slot(self, path: PromptPath, slots: Slots, slot: int) -> None:
         if path.n_own:
             start = int(np.flatnonzero(self.trunk.nodes == path.own_start)[0])
             slots.load(slot, self.trunk, slice(start, start + path.n_own))
             self._is_moved[path.own_start : path.leaf + 1] = True
 
-    def _next_nodes(self, n_live: int, waiting: Sequence[_Completion], slots: Slots) -> Chunk:
+    def _next_chunk(self, n_live: int, waiting: Sequence[_Completion], slots: Slots) -> Chunk:
         """Return the piece of the prompts to run next: what the next completions need, as far as there is room."""
         n_free = min(slots.n_slots - n_live, len(waiting))
         start = self._n_run
         room = max(0, self._sizes.tokens - n_live)
         stop = max(start, min(start + room, waiting[n_free - 1].path.ready)) if n_free else start
-        return Chunk(start, stop, self._prompts.order[start:stop], context=self.trunk.nodes, keep=_NOTHING)
+        return Chunk(start, stop, context=self.trunk.nodes, keep=_NOTHING)
 
     def _run(self, live: Sequence[_Completion], chunk: Chunk, slots: Slots) -> None:
-        """Run one forward pass."""
+        """Run one forward pass: a row of the live completions' last tokens, then the chunk's."""
         trie = self._prompts.trie
         tokens = [completion.decoding.last_token for completion in live] + trie.tokens[chunk.nodes].tolist()
         positions = [completion.position for completion in live] + trie.depths[chunk.nodes].tolist()
@@ -129,7 +108,7 @@ class PackedCompletions:
         )
         attention = _PassAttention(rows, chunk, trie=trie, trunk=self.trunk, slots=slots, device=self._device)
         with attending(self._model, attention):
-            logits = logits_at(
+            logits = logits_at(  # (n_live, n_vocabulary)
                 self._model,
                 torch.tensor([tokens], device=self._device),
                 torch.arange(len(live), device=self._device),
@@ -141,35 +120,31 @@ class PackedCompletions:
         if live:
             extend([completion.decoding for completion in live], logits)
 
-    def _n_fitting(self, slots: Slots, paths: Sequence[PromptPath]) -> int:
-        """Return how many slots of this block there may be, once a pass has shown what a token takes."""
-        bytes_per_token = max(self.trunk.bytes_per_token, slots.bytes_per_token)
+    def _n_fitting(self, slots: Slots) -> int:
+        """Return how many slots there may be, once a pass has shown what a token takes."""
+        paths = self._prompts.paths
+        n_bytes = max(1, bytes_per_token(self.trunk), bytes_per_token(slots))
         most_shared = max(path.n_shared for path in paths) + self._sizes.tokens
-        n_kept = self._sizes.kept // max(1, bytes_per_token) - most_shared
+        n_kept = self._sizes.kept // n_bytes - most_shared
         most = _CPU_SLOTS if self._device.type == "cpu" else _GPU_SLOTS
         return max(1, min(n_kept // slots.capacity, most, self._sizes.reads, self._sizes.tokens // 2, len(paths)))
 
 
 @dataclass(frozen=True, eq=False)
 class _Completion:
-    """A completion, and where its prompt lies."""
-
     path: PromptPath
     decoding: Decoding
 
     @property
     def position(self) -> int:
-        """Where the token lies that is run next."""
         return len(self.path.prompt.ids) - 1 + len(self.decoding.ids)
 
     @property
     def n_own(self) -> int:
-        """How many tokens its slot holds."""
         return self.path.n_own + len(self.decoding.ids)
 
     @property
     def most_own(self) -> int:
-        """How many tokens its slot must have room for."""
         return self.path.n_own + self.path.prompt.max_new_tokens
 
 
@@ -184,25 +159,12 @@ class _PassAttention:
         self._trunk = trunk
         self._blocks = tree_blocks(trie, chunk, device)
 
-    def __call__(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> torch.Tensor:
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         """Return the attention of all (see `Attend`), and keep keys and values."""
         n, parts = self._n_live, []
         if n:
-            tensors = query[:, :, :n], key[:, :, :n], value[:, :, :n]
-            parts.append(self._live(layer, *tensors, scale=scale, window=window, softcap=softcap))
+            parts.append(self._live(layer, query[:, :, :n], key[:, :, :n], value[:, :, :n], rule))
         if n < query.shape[2]:
             keys, values = self._trunk.write(layer, key[:, :, n:], value[:, :, n:])
-            parts.append(
-                attend_blocks(self._blocks, query[:, :, n:], keys, values, scale=scale, window=window, softcap=softcap)
-            )
-        return torch.cat(parts, dim=1)
+            parts.append(attend_blocks(self._blocks, query[:, :, n:], keys, values, rule))
+        return torch.cat(parts, dim=1)  # (1, n_live + n_chunk, n_heads, d_value)

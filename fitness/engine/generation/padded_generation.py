@@ -23,16 +23,6 @@ def padded_completions(model: nn.Module, prompts: Sequence[Prompt], sizes: Sizes
 
     A model whose forward pass takes no positions cannot be padded on the left: there, only prompts of one length share
     a batch.
-
-    Args:
-        model: any that returns logits.
-        prompts: what is completed.
-        sizes: what forward passes may hold.
-        tokenizer: the model's.
-
-    Raises:
-        FitnessError: the logits are not finite.
-        torch.OutOfMemoryError: a batch does not fit in memory.
     """
     decodings = [Decoding(prompt, tokenizer) for prompt in prompts]
     in_order = sorted(decodings, key=lambda d: (-len(d.prompt.ids), -d.prompt.max_new_tokens, d.prompt.ids))
@@ -43,7 +33,6 @@ def padded_completions(model: nn.Module, prompts: Sequence[Prompt], sizes: Sizes
 
 
 def _batches(decodings: Sequence[Decoding], sizes: Sizes, *, one_length: bool) -> Iterator[Sequence[Decoding]]:
-    """Yield batches of completions that are sorted by the length of their prompts."""
     for _, group in groupby(decodings, key=lambda d: len(d.prompt.ids) if one_length else 0):
         members = list(group)
         costs = [(len(d.prompt.ids) + d.prompt.max_new_tokens, 1) for d in members]
@@ -63,19 +52,12 @@ def _complete(model: nn.Module, decodings: Sequence[Decoding]) -> None:
 
 @dataclass
 class _DecodingState:
-    """What the next decoding step needs; rows that have ended are dropped.
+    """What the next decoding step needs; rows that have ended are dropped."""
 
-    Attributes:
-        ids: (n_rows, length) tokens so far, padded on the left.
-        mask: (n_rows, length) 1 at tokens, 0 at padding; None when nothing is padded.
-        cache: the model's key-value cache, None before the first step or when the model has none.
-        n_cached: how many columns of `ids` the cache holds.
-    """
-
-    ids: torch.Tensor
-    mask: torch.Tensor | None
-    cache: Any = None
-    n_cached: int = 0
+    ids: torch.Tensor  # (n_rows, length) tokens so far, padded on the left
+    mask: torch.Tensor | None  # (n_rows, length) 1 at tokens, 0 at padding; None when nothing is padded
+    cache: Any = None  # the model's of keys and values; None before the first step or when the model has none
+    n_cached: int = 0  # how many columns of `ids` the cache holds
 
     @classmethod
     def start(cls, model: nn.Module, prompts: Sequence[Sequence[int]]) -> _DecodingState:
@@ -105,7 +87,6 @@ class _DecodingState:
         return logits[:, -1]
 
     def extend(self, next_ids: Sequence[int], kept: Sequence[int]) -> None:
-        """Append the next tokens, and keep only some rows."""
         self.ids = torch.cat([self.ids, torch.tensor(next_ids, device=self.ids.device)[:, None]], dim=1)
         if self.mask is not None:
             self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], dim=1)

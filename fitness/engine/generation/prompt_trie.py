@@ -11,27 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitness.engine.scoring.packing import run_order
-from fitness.engine.scoring.token_trie import Ints, TokenTrie, build_trie
+from fitness.engine.scoring.token_trie import TokenTrie, build_trie
 from fitness.engine.scoring.windows import Prompt
+from fitness.typing import Ints
 
 
 @dataclass(frozen=True)
 class PromptPath:
-    """Where a prompt lies in the trie.
-
-    Attributes:
-        prompt: whose path it is.
-        leaf: the node of its last token but one; -1 where there is none.
-        own_start: its first node that no other prompt shares; `leaf + 1` where there is none. The nodes from there to
-            the leaf follow each other, in the trie and in the order in which it is run.
-        ready: how much of the order has run when the completion can begin.
-    """
+    """Where a prompt lies in the trie, whose nodes are run in their own, depth-first order."""
 
     prompt: Prompt
-    leaf: int
-    own_start: int
-    ready: int
+    leaf: int  # the node of its last token but one; -1 where there is none
+    own_start: int  # its first node that no other prompt shares, the rest follow; leaf + 1 where there is none
+
+    @property
+    def ready(self) -> int:
+        """How many nodes have run when the completion can begin."""
+        return self.leaf + 1
 
     @property
     def n_own(self) -> int:
@@ -45,38 +41,21 @@ class PromptPath:
 
 
 class PromptTrie:
-    """The trie of prompts in blocks.
+    """The trie of all tokens but each prompt's last, and the prompts' paths in the order given."""
 
-    Args:
-        blocks: prompts; those of a block are completed before any of the next.
-
-    Attributes:
-        trie: of all tokens but each prompt's last.
-        order: nodes in the order in which they are run, the blocks' one after the other.
-        blocks: where each prompt lies, in the order given.
-    """
-
-    def __init__(self, blocks: Sequence[Sequence[Prompt]]) -> None:
-        prompts = [prompt for block in blocks for prompt in block]
-        block_of = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
         self.trie, leaves = _trie(prompts)
-        has_leaf = leaves >= 0
-        first_block = np.full(len(self.trie), len(blocks), dtype=np.int64)
-        np.minimum.at(first_block, leaves[has_leaf], block_of[has_leaf])
-        self.order, _ = run_order(-self.trie.highest(-first_block), n_blocks=len(blocks))
-        place = np.empty_like(self.order)
-        place[self.order] = np.arange(len(self.order))
         starts = _own_starts(self.trie, leaves)
-        paths = iter(
-            PromptPath(prompt, int(leaf), int(start), int(place[leaf]) + 1 if leaf >= 0 else 0)
+        self.paths = [
+            PromptPath(prompt, int(leaf), int(start))
             for prompt, leaf, start in zip(prompts, leaves, starts, strict=True)
-        )
-        self.blocks = [[next(paths) for _ in block] for block in blocks]
+        ]
 
 
 def n_through(trie: TokenTrie, n_ending: Ints, nodes: Ints) -> Ints:
-    """Return (n,) how many paths go through each of `nodes`, of which (n_nodes,) `n_ending` end at each node."""
-    before = np.concatenate([[0], np.cumsum(n_ending)])
+    """Return (n,) how many paths go through each of (n,) `nodes`, of which (n_nodes,) `n_ending` end at each node."""
+    # Descendants follow a node up to its end: a difference of running sums counts what ends among them.
+    before = np.concatenate([[0], np.cumsum(n_ending)])  # (n_nodes + 1,)
     through: Ints = before[trie.ends[nodes]] - before[nodes]
     return through
 
@@ -96,7 +75,7 @@ def _own_starts(trie: TokenTrie, leaves: Ints) -> Ints:
     if not len(trie):
         return leaves + 1
     n_ending = np.bincount(leaves[leaves >= 0], minlength=len(trie))
-    is_shared = n_through(trie, n_ending, np.arange(len(trie))) > 1
+    is_shared = n_through(trie, n_ending, np.arange(len(trie))) > 1  # (n_nodes,)
     is_first_own = ~is_shared & ((trie.parents < 0) | is_shared[trie.parents])
     # Depth-first numbers: the first own node of a path is the last such node up to its leaf.
     last = np.maximum.accumulate(np.where(is_first_own, np.arange(len(trie)), -1))

@@ -29,8 +29,9 @@ from fitness.engine.language_model import (
     Request,
     Sampling,
     WholeText,
+    likelihood_of,
 )
-from fitness.engine.lm_eval.lm_eval_generation import MAX_NEW_TOKENS, completion
+from fitness.engine.lm_eval.lm_eval_generation import MAX_NEW_TOKENS, TOP_K, completion
 from fitness.engine.lm_eval.lm_eval_model_args import ModelArguments, load_model
 from fitness.engine.model.chat_template import ChatTemplate
 from fitness.engine.model.tokenizer import Tokenizer, tokenizer_for
@@ -38,8 +39,6 @@ from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 
 log = logging.getLogger(__name__)
-
-_TOP_K = 50  # transformers draws among so many tokens unless told otherwise
 
 
 class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
@@ -94,11 +93,7 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
 
     @classmethod
     def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> EngineLM:
-        """Load the model that these arguments name.
-
-        Raises:
-            FitnessError: an argument that the engine does not have, or nothing to load.
-        """
+        """Load the model that these arguments name."""
         additional = {key: value for key, value in (additional_config or {}).items() if value is not None}
         arguments = ModelArguments.of({**arg_dict, **additional})
         model, tokenizer = load_model(arguments)
@@ -164,7 +159,7 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
         scored = [text != "" or self._tokens.encode(text) != [] for text in texts]
         asked: list[Request] = [WholeText(text) for text, has_tokens in zip(texts, scored, strict=True) if has_tokens]
         answers = iter(self._answer("loglikelihood_rolling", asked))
-        found = [_value(next(answers)) if has_tokens else 0.0 for has_tokens in scored]
+        found = [likelihood_of(next(answers)) if has_tokens else 0.0 for has_tokens in scored]
         self._remember("loglikelihood_rolling", requests, found)
         return found
 
@@ -172,12 +167,14 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
         """Return the completion per (context, generation_kwargs); equal requests that sample get different ones."""
         del disable_tqdm
         self._warn_of_ignored_penalty()
+        end = self.eot_token_id  # spelt out, it stops a completion too
+        end_text = [] if end is None else [str(self.tokenizer.decode(end, skip_special_tokens=False))]
         repeats: Counter[str] = Counter()
         asked: list[Request] = []
         for prompt, options in (request.args for request in requests):
             until = [options["until"]] if isinstance(options.get("until"), str) else options.get("until") or []
             defaults = self._sampling_defaults(repeats[prompt])
-            asked.append(completion(prompt, {**options, "until": [*until, *self._end_text()]}, defaults=defaults))
+            asked.append(completion(prompt, {**options, "until": [*until, *end_text]}, defaults=defaults))
             repeats[prompt] += 1
         found = [str(answer) for answer in self._answer("generate_until", asked)]
         self._remember("generate_until", requests, found)
@@ -192,16 +189,11 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
         for request, answer in zip(requests, found, strict=True):
             self.cache_hook.add_partial(kind, request.args, answer)
 
-    def _end_text(self) -> list[str]:
-        """The end of text, spelt out, stops a completion too."""
-        end = self.eot_token_id
-        return [] if end is None else [str(self.tokenizer.decode(end, skip_special_tokens=False))]
-
     def _sampling_defaults(self, repeat: int) -> Sampling:
         top_k = getattr(self._generation_config, "top_k", None)
         top_p = getattr(self._generation_config, "top_p", None)
         return Sampling(
-            top_k=_TOP_K if top_k is None else top_k,
+            top_k=TOP_K if top_k is None else top_k,
             top_p=1.0 if top_p is None else top_p,
             seed=(torch.initial_seed() + repeat) % 2**63,
         )
@@ -216,18 +208,8 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
             )
 
 
-def _value(answer: Answer) -> float:
-    assert isinstance(answer, LogLikelihood)
-    return answer.value
-
-
 def run_command_line(arguments: Sequence[str]) -> None:
-    """Run lm-eval's own command line, with the engine as `--model evomerge`.
-
-    Raises:
-        SystemExit: as lm-eval's command line does.
-        FitnessError: whatever else stops it; its traceback is in the log at level DEBUG.
-    """
+    """Run lm-eval's own command line, with the engine as `--model evomerge`."""
     register_model("evomerge")(EngineLM)
     sys.argv = ["lm-eval", *arguments]
     try:

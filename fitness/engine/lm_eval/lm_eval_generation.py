@@ -9,21 +9,16 @@ from fitness.engine.language_model import Completion, Sampling
 from fitness.errors import FitnessError
 
 MAX_NEW_TOKENS = 256  # lm-eval's default
+TOP_K = 50  # transformers, and so lm-eval, draws among so many tokens unless told otherwise
 _LENGTH_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # in lm-eval's order
 _KNOWN_KEYS = {*_LENGTH_KEYS, "until", "do_sample", "temperature", "top_k", "top_p"}
 _WITHOUT_EFFECT = {"num_beams": 1, "repetition_penalty": 1.0, "num_return_sequences": 1, "use_cache": True}
 
 
 def completion(prompt: str, options: Mapping[str, Any], *, defaults: Sampling | None = None) -> Completion:
-    """Return what lm-eval's Hugging Face backend does with these options.
+    """Return what lm-eval's Hugging Face backend does with a task's `generation_kwargs`.
 
-    Args:
-        prompt: the context.
-        options: a task's `generation_kwargs`; greedy unless `do_sample` or a `temperature` above 0 says otherwise.
-        defaults: seed, top_k and top_p of sampled completions.
-
-    Raises:
-        FitnessError: an option that the engine does not have, or a value out of range.
+    Greedy unless `do_sample` or a `temperature` above 0 says otherwise; `defaults` have seed, top_k and top_p.
     """
     unknown = [k for k in options if k not in _KNOWN_KEYS and options[k] not in (None, _WITHOUT_EFFECT.get(k))]
     if unknown:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fitness.engine.model.budget import DEFAULT_BUDGET
+from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.errors import FitnessError, did_you_mean
 
 _DECIDED_BY_THE_ENGINE = {"batch_size", "max_batch_size", "logits_cache"}
@@ -21,34 +21,23 @@ _DTYPES = {"auto", "float32", "bfloat16", "float16", "float64"}
 
 @dataclass(frozen=True)
 class ModelArguments:
-    """Arguments of lm-eval's Hugging Face backend that the engine has too, with their meaning there.
+    """Arguments of lm-eval's Hugging Face backend that the engine has too, with their meaning there."""
 
-    Attributes:
-        pretrained: checkpoint directory or hub id.
-        tokenizer: another checkpoint's; by default the model's own.
-        dtype: by default the checkpoint's on an accelerator, and float32 on the CPU, which holds the same values.
-        device: `cpu`, `cuda:0`, ...; by default a GPU if there is one.
-        max_length: tokens that the model takes at once.
-        add_bos_token: whether texts get the tokenizer's special tokens.
-        prefix_token_id: stands before an empty context.
-        chat_template_args: passed on to the chat template.
-        enable_thinking: the same, for this one argument.
-        memory: what scoring may take above the model's own, in bytes or as 4GiB; lm-eval's own backend has no such.
-    """
-
-    pretrained: str
-    tokenizer: str | None = None
+    pretrained: str  # checkpoint directory or hub id
+    tokenizer: str | None = None  # another checkpoint's; by default the model's own
     revision: str = "main"
     subfolder: str = ""
+    # by default the checkpoint's on an accelerator, and float32 on the CPU, which holds the same values
     dtype: str | None = None
-    device: str | None = None
-    max_length: int | None = None
-    add_bos_token: bool | None = None
-    prefix_token_id: int | None = None
+    device: str | None = None  # `cpu`, `cuda:0`, ...; by default a GPU if there is one
+    max_length: int | None = None  # tokens that the model takes at once
+    add_bos_token: bool | None = None  # whether texts get the tokenizer's special tokens
+    prefix_token_id: int | None = None  # stands before an empty context
     use_fast_tokenizer: bool = True
     trust_remote_code: bool = False
-    enable_thinking: bool | None = None
-    chat_template_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    enable_thinking: bool | None = None  # the same, for this one argument
+    chat_template_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # passed on to the chat template
+    # what scoring may take above the model's own, in bytes or as 4GiB; lm-eval's own backend has no such
     memory: int = DEFAULT_BUDGET
 
     @property
@@ -59,14 +48,13 @@ class ModelArguments:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> ModelArguments:
-        """Check and take arguments as they stand on the command line.
-
-        Raises:
-            FitnessError: an argument is missing, unknown or of a wrong value.
-        """
+        """Check and take arguments as they stand on the command line."""
         known = {field.name for field in dataclasses.fields(cls)}
         given = {key: value for key, value in arguments.items() if key not in _DECIDED_BY_THE_ENGINE}
-        problems = [_unknown(key, known) for key in given if key not in known]
+        problems = []
+        for key in (key for key in given if key not in known):
+            hint = did_you_mean(key, known, f"the engine takes {', '.join(sorted(known))}")
+            problems.append(f"{key}: expected an argument that the engine has, found another; {hint}")
         if "pretrained" not in given:
             problems.append("pretrained: expected a checkpoint directory or hub id, found none")
         if given.get("trust_remote_code"):
@@ -85,11 +73,7 @@ class ModelArguments:
 
 
 def load_model(arguments: ModelArguments) -> tuple[nn.Module, Any]:
-    """Return the model, in evaluation mode on its device, and its transformers tokenizer.
-
-    Raises:
-        FitnessError: there is no such checkpoint, or transformers cannot read it.
-    """
+    """Return the model, in evaluation mode on its device, and its transformers tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     device = _device(arguments.device)
@@ -113,7 +97,7 @@ def load_model(arguments: ModelArguments) -> tuple[nn.Module, Any]:
 
 
 def _device(wanted: str | None) -> str:
-    """Return where to compute: as lm-eval, which asks for cuda:0 unasked, the CPU where there is no GPU."""
+    """As lm-eval, which asks for cuda:0 unasked: the CPU where there is no GPU."""
     if torch.cuda.is_available():
         return wanted or "cuda"
     if wanted is None or wanted.startswith("cuda"):
@@ -122,14 +106,8 @@ def _device(wanted: str | None) -> str:
 
 
 def _bytes(size: object) -> int | None:
-    """Return a size in bytes; None where it is not one."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]i)?B?", str(size).strip())
     if found is None:
         return None
     number, unit = found.groups()
     return int(float(number) * 2 ** _BITS[unit])
-
-
-def _unknown(key: str, known: set[str]) -> str:
-    hint = did_you_mean(key, known, f"the engine takes {', '.join(sorted(known))}")
-    return f"{key}: expected an argument that the engine has, found another; {hint}"

@@ -5,44 +5,45 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from fitness.errors import FitnessError
+from fitness.typing import Ints
 
 _NAME = "evomerge"
 # What a layer may hand over besides queries, keys and values without our having to act on it.
 _HARMLESS = {"dropout", "position_ids", "cache_position", "is_causal"}
 
 
+@dataclass(frozen=True)
+class AttentionRule:
+    """How one layer weighs keys."""
+
+    scale: float  # multiplies the products
+    window: int | None  # a token sees so many tokens back, itself included; None = all
+    softcap: float | None  # scores s become softcap * tanh(s / softcap); None = as they are
+
+    def capped(self, scores: Tensor) -> Tensor:
+        """Return scores as Gemma 2 caps them (arXiv 2408.00118)."""
+        return scores if self.softcap is None else self.softcap * torch.tanh(scores / self.softcap)
+
+
 class Attend(Protocol):
     """Attention of one layer over a packed row."""
 
-    def __call__(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        *,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> torch.Tensor:
-        """Return (1, n_tokens, n_heads, d_value) from (1, heads, n_tokens, d) tensors; keys may have fewer heads.
+    def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+        """Return (1, n_tokens, n_heads, d_value).
 
         Args:
             layer: the layer's index.
-            query: what attends.
-            key: of the same tokens, positions encoded.
-            value: of the same tokens.
-            scale: multiplies the products.
-            window: a token sees so many tokens back, itself included; None = all.
-            softcap: scores s become softcap * tanh(s / softcap); None = as they are.
+            query: (1, n_heads, n_tokens, d), positions encoded.
+            key: (1, n_key_heads, n_tokens, d) of the same tokens; n_key_heads divides n_heads.
+            value: (1, n_key_heads, n_tokens, d_value).
+            rule: the layer's.
         """
         ...
 
@@ -52,11 +53,7 @@ _current: ContextVar[Attend] = ContextVar("attend")
 
 @contextmanager
 def attending(model: nn.Module, attend: Attend) -> Iterator[None]:
-    """Let every attention layer of a transformers model call `attend`, without a mask of its own.
-
-    Raises:
-        FitnessError: the model's layers do not let their attention function be chosen.
-    """
+    """Let every attention layer of a transformers model call `attend`, without a mask of its own."""
     from transformers import AttentionInterface
 
     config = getattr(model, "config", None)
@@ -76,27 +73,26 @@ def attending(model: nn.Module, attend: Attend) -> Iterator[None]:
 
 def _attention(
     module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
     *,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **others: Any,
-) -> tuple[torch.Tensor, None]:
+) -> tuple[Tensor, None]:
     foreign = sorted(
         n for n, value in others.items() if value is not None and value is not False and n not in _HARMLESS
     )
     if foreign or attention_mask is not None or key.shape[2] != query.shape[2]:
         raise FitnessError(f"its attention needs more than queries, keys and values: {', '.join(foreign) or 'a mask'}")
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    attend, layer = _current.get(), int(module.layer_idx)  # type: ignore[arg-type]
-    return attend(layer, query, key, value, scale=scale, window=sliding_window, softcap=softcap), None
+    rule = AttentionRule(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window, softcap)
+    return _current.get()(int(module.layer_idx), query, key, value, rule), None  # type: ignore[arg-type]
 
 
-def as_index(places: NDArray[np.int64], device: torch.device) -> slice | torch.Tensor:
+def as_index(places: Ints, device: torch.device) -> slice | Tensor:
     """Return ascending places as an index, a slice where they follow each other: that one copies nothing."""
     if len(places) == 0:
         return slice(0, 0)

@@ -11,17 +11,10 @@ Message = dict[str, str]  # role, content
 
 
 class ChatTemplate:
-    """A tokenizer's chat template; follows `lm_eval.models.huggingface.HFLM.apply_chat_template` (0.4.13).
+    """A transformers tokenizer's chat template; follows `lm_eval.models.huggingface.HFLM.apply_chat_template` (0.4.13).
 
-    Unlike there, a template that is asked for by name is the one that is used.
-
-    Args:
-        tokenizer: transformers'.
-        arguments: of its `apply_chat_template`: `chat_template` names one of several templates, all others are the
-            template's own.
-
-    Raises:
-        FitnessError: the tokenizer has no template (of this name).
+    Unlike there, a template that is asked for by name, the argument `chat_template`, is the one that is used. All other
+    arguments are the template's own.
     """
 
     def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
@@ -40,15 +33,9 @@ class ChatTemplate:
         self._arguments = dict(arguments or {})
 
     def __call__(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """Return a chat as text.
+        """Return messages, each with `role` and `content`, as text.
 
-        Args:
-            messages: each with `role` and `content`.
-            add_generation_prompt: end where the assistant's answer begins; else the last message is the beginning of
-                that answer.
-
-        Raises:
-            FitnessError: the template cannot render the messages.
+        It ends where the assistant's answer begins; without generation prompt, the last message is that beginning.
         """
         from jinja2 import TemplateError
 

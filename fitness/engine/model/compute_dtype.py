@@ -18,10 +18,7 @@ _SMALL = 2**18  # elements; below, calls cost more than products do
 def fastest_dtype(shapes: Sequence[tuple[int, ...]], half: torch.dtype, *, seconds: float = _SECONDS) -> torch.dtype:
     """Return `half` where this machine's CPU multiplies at least 1.5 times faster in it than in float32, else float32.
 
-    Args:
-        shapes: of the model's weights; the commonest matrix is multiplied with random activations.
-        half: bfloat16 or float16.
-        seconds: how long to measure.
+    Of all weights' shapes, the commonest matrix is multiplied with random activations for some seconds.
     """
     counts = Counter(shape for shape in shapes if len(shape) == 2)
     # Embeddings and heads are the widest and run for few tokens only: the layers decide.

@@ -18,11 +18,9 @@ def logits_at(model: nn.Module, ids: torch.Tensor, positions: torch.Tensor, **ar
 
     The hidden states are gathered on their way into the output layer, inside the model's own forward pass, so that
     whatever the model does to its logits afterwards (scaling, soft capping) is still done.
-
-    Raises:
-        FitnessError: the model returns no logits.
     """
-    head = _output_layer(model)
+    find: Callable[[], nn.Module | None] | None = getattr(model, "get_output_embeddings", None)
+    head = find() if find is not None else None
     gathered = []
 
     def gather(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -55,11 +53,6 @@ def without_cache(model: nn.Module) -> dict[str, Any]:
 def device_of(model: nn.Module) -> torch.device:
     """Return where the model's inputs belong."""
     return next(model.parameters()).device
-
-
-def _output_layer(model: nn.Module) -> nn.Module | None:
-    find: Callable[[], nn.Module | None] | None = getattr(model, "get_output_embeddings", None)
-    return find() if find is not None else None
 
 
 _DEPTH = {"num_hidden_layers", "num_layers", "n_layers", "n_layer", "max_window_layers"}  # as configs call it

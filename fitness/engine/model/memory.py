@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fitness.engine.model.budget import DEFAULT_BUDGET
+from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.forward import device_of, logits_at, without_cache
 
 _ROWS, _LENGTH = 16, 16  # of the measured pass; no model takes fewer tokens at once
@@ -21,16 +21,11 @@ _LOGITS_COPIES = 3  # the logits, their float32 copy, and what is computed from 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What one forward pass may hold.
+    """What one forward pass may hold."""
 
-    Attributes:
-        tokens: most tokens.
-        reads: most positions with logits.
-        kept: most bytes of keys and values that completions keep between passes, as long as more than one is live.
-    """
-
-    tokens: int
-    reads: int
+    tokens: int  # most tokens
+    reads: int  # most positions with logits
+    # most bytes of keys and values that completions keep between passes, as long as more than one is live
     kept: int = DEFAULT_BUDGET // 4
 
     def halved(self) -> Sizes:

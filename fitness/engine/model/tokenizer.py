@@ -25,9 +25,6 @@ class Tokenizer:
         end_ids: tokens that end a completion.
         add_bos_token: whether texts get the special tokens that the tokenizer adds; None: as it does unasked.
         prefix_id: the token that stands before an empty context; None: begin of text, else end of text.
-
-    Attributes:
-        n_tokens: size of the vocabulary, added tokens included.
     """
 
     def __init__(
@@ -39,7 +36,7 @@ class Tokenizer:
         add_bos_token: bool | None = None,
         prefix_id: int | None = None,
     ) -> None:
-        self._tokenizer = tokenizer
+        self.pretrained = tokenizer
         self.max_length = max_length
         self.end_ids = end_ids
         self.n_tokens = len(tokenizer)
@@ -47,18 +44,9 @@ class Tokenizer:
         self._special_tokens = {} if add_bos_token is None else {"add_special_tokens": add_bos_token}
 
     @property
-    def pretrained(self) -> Any:
-        """The tokenizer of transformers behind this one."""
-        return self._tokenizer
-
-    @property
     def prefix_id(self) -> int:
-        """The token that stands before an empty context.
-
-        Raises:
-            FitnessError: none was named, and the tokenizer has neither a begin nor an end of text.
-        """
-        for token_id in (self._prefix_id, self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
+        """The token that stands before an empty context."""
+        for token_id in (self._prefix_id, self.pretrained.bos_token_id, self.pretrained.eos_token_id):
             if token_id is not None:
                 return int(token_id)
         raise FitnessError(
@@ -68,16 +56,13 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, with the special tokens that the tokenizer itself adds, but never two BOS."""
         if self._starts_with_prefix(text):
-            return list(self._tokenizer.encode(text, add_special_tokens=False))
-        return list(self._tokenizer.encode(text, **self._special_tokens))
+            return list(self.pretrained.encode(text, add_special_tokens=False))
+        return list(self.pretrained.encode(text, **self._special_tokens))
 
     def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Return the ids of context and continuation, tokenised as one text.
 
         Spaces at the context's end belong to the continuation. An empty context becomes `prefix_id`.
-
-        Raises:
-            FitnessError: no token is left for the continuation.
         """
         stripped = context.rstrip()
         if stripped == "":
@@ -94,19 +79,19 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], *, special_tokens: bool = False) -> str:
         """Return the text of token ids, special tokens left out unless asked for."""
-        return str(self._tokenizer.decode(ids, skip_special_tokens=not special_tokens))
+        return str(self.pretrained.decode(ids, skip_special_tokens=not special_tokens))
 
     def _encode_without_context(self, continuation: str) -> tuple[list[int], list[int]]:
-        ids = list(self._tokenizer.encode(continuation, add_special_tokens=False))
+        ids = list(self.pretrained.encode(continuation, add_special_tokens=False))
         if ids and ids[0] == self.prefix_id:
             return ids[:1], ids[1:]
         return [self.prefix_id], ids
 
     def _starts_with_prefix(self, text: str) -> bool:
-        known = (self._prefix_id, self._tokenizer.bos_token_id, self._tokenizer.eos_token_id)
+        known = (self._prefix_id, self.pretrained.bos_token_id, self.pretrained.eos_token_id)
         if known == (None, None, None):
             return False
-        return text.startswith(str(self._tokenizer.decode(self.prefix_id)))
+        return text.startswith(str(self.pretrained.decode(self.prefix_id)))
 
 
 def load_tokenizer(directory: str | Path, *, max_length: int | None = None) -> Tokenizer:
@@ -143,15 +128,10 @@ def tokenizer_for(
     add_bos_token: bool | None = None,
     prefix_id: int | None = None,
 ) -> Tokenizer:
-    """Return the tokenizer of a model with this configuration.
+    """Return the tokenizer of a model with this configuration (None where it has none; see `Tokenizer` for the rest).
 
-    Args:
-        config: the model's, for its length limit; None where it has none.
-        tokenizer: transformers'.
-        generation_config: the model's, for further tokens that end a completion.
-        max_length: by default as the configuration says, else the tokenizer, else 2048.
-        add_bos_token: see `Tokenizer`.
-        prefix_id: see `Tokenizer`.
+    The configuration says the length limit, else the tokenizer, else 2048; the generation configuration names further
+    tokens that end a completion.
     """
     return Tokenizer(
         tokenizer,

@@ -12,20 +12,17 @@ from itertools import chain, pairwise, takewhile
 
 from torch import nn
 
+from fitness.engine.scoring.token_trie import n_common
+
 _KEY = "layer_key"
 
 
 @dataclass(frozen=True, eq=False)
 class LayeredModel:
-    """A model whose layers can be told from each other.
+    """A model whose layers can be told from each other."""
 
-    Attributes:
-        model: the model.
-        layers: its decoder layers in the order of execution, each with a `layer_key`.
-    """
-
-    model: nn.Module
-    layers: tuple[nn.Module, ...]
+    model: nn.Module  # the model
+    layers: tuple[nn.Module, ...]  # its decoder layers in the order of execution, each with a `layer_key`
 
     @property
     def path(self) -> tuple[Hashable, ...]:
@@ -42,17 +39,7 @@ def layered(model: nn.Module) -> LayeredModel | None:
 
 
 class LayerTrie:
-    """Paths of layers in the order in which a depth-first walk over their trie visits them.
-
-    Args:
-        models: whose layers.
-
-    Attributes:
-        order: (n_models,) places in `models`, as they are visited.
-        paths: per visited model, the trie's node of each of its layers.
-        shared: (n_models + 1,) how many first layers a visited model has in common with the one visited before it; 0 at
-            both ends.
-    """
+    """Paths of layers in the order in which a depth-first walk over their trie visits them."""
 
     def __init__(self, models: Sequence[LayeredModel]) -> None:
         nodes: dict[tuple[int, Hashable], int] = {}
@@ -62,9 +49,11 @@ class LayerTrie:
             for key in model.path:
                 path.append(nodes.setdefault((path[-1], key), len(nodes)))
             paths.append(tuple(path[2:]))
+        # Places in `models`, as they are visited; per visited model, the trie's node of each of its layers, and how
+        # many first layers it has in common with the one visited before it: (n_models + 1,), 0 at both ends.
         self.order = sorted(range(len(models)), key=lambda place: paths[place])
         self.paths = [paths[place] for place in self.order]
-        self.shared = [0, *(_n_common(a, b) for a, b in pairwise(self.paths)), 0]
+        self.shared = [0, *(n_common(a, b) for a, b in pairwise(self.paths)), 0]
 
     def branches(self, visited: int) -> set[int]:
         """Return after how many of its layers later models leave the path of a visited one."""
@@ -83,7 +72,3 @@ def _stem(model: nn.Module, layers: Sequence[nn.Module]) -> Hashable:
     find = getattr(model, "get_input_embeddings", None)
     embeddings = find().parameters() if find is not None else ()
     return tuple((weight.data_ptr(), weight.shape, weight.stride()) for weight in chain(before, embeddings))
-
-
-def _n_common(a: Sequence[int], b: Sequence[int]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))

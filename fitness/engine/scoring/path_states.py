@@ -12,11 +12,7 @@ from torch import nn
 
 
 class PathStates:
-    """Hidden states after some of the layers of the current path, the deepest last.
-
-    Args:
-        memory: most bytes of them.
-    """
+    """Hidden states after some layers of the current path, the deepest last; at most `memory` bytes of them."""
 
     def __init__(self, memory: int) -> None:
         self._free = memory
@@ -34,11 +30,9 @@ class PathStates:
 
     @contextmanager
     def entered(self, layers: Sequence[nn.Module], depths: Collection[int]) -> Iterator[None]:
-        """Let a model begin at the deepest state.
+        """Let a model, whose layers stand in the order of execution, begin at the deepest state.
 
-        Args:
-            layers: the model's, in the order of execution.
-            depths: keep the states after so many layers, where they fit in memory.
+        States after `depths` layers are kept, where they fit in memory.
         """
         start = self.depth
         forwards: dict[nn.Module, Callable[..., Any]] = {}

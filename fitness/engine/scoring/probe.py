@@ -1,4 +1,4 @@
-"""Which layout a model can be run in with exact results: tried on the first model, not looked up by name."""
+"""How models of a kind are run with exact results, and in what sizes: tried on the first of them, and kept."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 from torch import nn
 
 from fitness.engine.language_model import LogLikelihood
-from fitness.engine.scoring.layout import Layout, Mode
+from fitness.engine.model.forward import kind_of
+from fitness.engine.model.memory import Sizes, fitting_sizes
 from fitness.engine.scoring.packed import PackedLayout
+from fitness.engine.scoring.readout import Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.windows import Window
+from fitness.errors import FitnessError
+from fitness.typing import Floats
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +28,44 @@ _TOLERANCES = {"torch.float32": 1e-3, "torch.float64": 1e-6}  # nats
 _HALF_TOLERANCE, _HALF_SHARE = 0.25, 0.03
 
 
+class Sizing:
+    """The mode and the sizes of every kind of model that was met; given ones hold for all kinds."""
+
+    def __init__(self, n_tokens: int, memory: int, mode: Mode | None = None, sizes: Sizes | None = None) -> None:
+        if memory < 2**20:
+            raise FitnessError(f"memory: expected at least 1 MiB, found {memory} bytes")
+        self._n_tokens, self._memory = n_tokens, memory
+        self._mode = mode
+        self._sizes = sizes
+        self._modes: dict[str, Mode] = {}
+        self._fitting: dict[str, Sizes] = {}
+
+    def mode(self, model: nn.Module, windows: Callable[[], Sequence[Window]]) -> Mode:
+        """Return how models of this kind are run, found on `windows` where it is not known yet."""
+        key = kind_of(model)
+        if self._mode is None and key not in self._modes:
+            self._modes[key] = exact_mode(model, windows())
+        return self._mode or self._modes[key]
+
+    def sizes(self, model: nn.Module) -> Sizes:
+        """Return what a forward pass of models of this kind may hold."""
+        key = kind_of(model)
+        if key not in self._fitting:
+            self._fitting[key] = self._sizes or fitting_sizes(model, n_vocabulary=self._n_tokens, budget=self._memory)
+        return self._fitting[key]
+
+    def shrink(self, model: nn.Module) -> None:
+        """Halve the sizes for models of this kind, from now on."""
+        sizes = self._fitting[kind_of(model)]
+        if sizes.tokens == sizes.reads == 1:
+            raise FitnessError("one token alone does not fit in memory: free some, or use a smaller model")
+        self._fitting[kind_of(model)] = sizes.halved()
+
+
 def exact_mode(model: nn.Module, windows: Sequence[Window]) -> Mode:
     """Return the fastest mode whose scores equal those of plain batches, and log one line if it is not `packed`."""
     probed = _probed(windows, getattr(model, "config", None))
-    plain = _scores(RowLayout([probed], chunk_size=1, most_reads=2**20, share_prefix=False), model)
+    plain = _scores(RowLayout(probed, chunk_size=1, most_reads=2**20, share_prefix=False), model)
     half = _HALF_TOLERANCE + _HALF_SHARE * np.abs(plain)
     longest = max((len(window.inputs) for window in probed), default=1)
     reasons = []
@@ -48,15 +86,14 @@ def exact_mode(model: nn.Module, windows: Sequence[Window]) -> Mode:
 
 def _modes(windows: list[Window], chunk_size: int) -> dict[Mode, Callable[[], Layout]]:
     return {
-        "packed": lambda: PackedLayout([windows], chunk_size=chunk_size),
-        "prefix": lambda: RowLayout([windows], chunk_size=2**20, most_reads=2**20, share_prefix=True),
+        "packed": lambda: PackedLayout(windows, chunk_size=chunk_size),
+        "prefix": lambda: RowLayout(windows, chunk_size=2**20, most_reads=2**20, share_prefix=True),
     }
 
 
-def _scores(layout: Layout, model: nn.Module) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _scores(layout: Layout, model: nn.Module) -> Floats:
     reading = layout.readout.start()
-    for _ in layout.run(model, reading):
-        pass
+    layout.run(model, reading)
     answers = [layout.readout.answer(i, reading) for i in range(layout.readout.n_windows)]
     return np.array([answer.value for answer in answers if isinstance(answer, LogLikelihood)])
 

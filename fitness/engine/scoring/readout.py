@@ -8,32 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from fitness.engine.language_model import Distributions, LogLikelihood
 from fitness.engine.scoring.windows import Window
 from fitness.errors import FitnessError
+from fitness.typing import Ints
 
-Ints = NDArray[np.int64]
 _ROWS_AT_ONCE = 64  # float32 logits of so many spots fit in a CPU's cache, which makes three passes over them cheap
 
 
-class Readout:
-    """Which spots' logits are needed, and how they make the windows' answers.
+# packed: a trie, every token once. prefix: padded rows after a cached common prefix. plain: padded rows.
+Mode = Literal["packed", "prefix", "plain"]
 
-    Args:
-        windows: what is read.
-        spots: per window, the spot of each of its places.
-    """
+
+class Layout(Protocol):
+    """Windows, laid out over forward passes; spots are numbered in the order in which they are run."""
+
+    @property
+    def readout(self) -> Readout:
+        """What is read at which spot."""
+        ...
+
+    def run(self, model: nn.Module, reading: Reading) -> None:
+        """Run everything once, and record what is read; raises torch.OutOfMemoryError where a pass does not fit."""
+        ...
+
+
+class Readout:
+    """Which spots' logits are needed, and how they make the windows' answers; a window's places lie at its spots."""
 
     def __init__(self, windows: Sequence[Window], spots: Sequence[Ints]) -> None:
+        # A target of -1 stands for the whole distribution.
         targets = [np.full(len(s), -1) if w.targets is None else w.targets for w, s in zip(windows, spots, strict=True)]
         flat = np.concatenate([np.empty(0, np.int64), *spots])
-        pairs = np.stack([flat, np.concatenate([np.empty(0, np.int64), *targets])], axis=1)
-        reads, inverse = np.unique(pairs, axis=0, return_inverse=True)
+        pairs = np.stack([flat, np.concatenate([np.empty(0, np.int64), *targets])], axis=1)  # (n_asked, 2)
+        reads, inverse = np.unique(pairs, axis=0, return_inverse=True)  # (n_reads, 2) ascending by spot, (n_asked,)
         self._spots, self._targets = reads[:, 0], reads[:, 1]
         ends = np.cumsum([0, *map(len, spots)])
         self._reads_of = [inverse.reshape(-1)[a:b] for a, b in pairwise(ends)]
@@ -63,11 +78,7 @@ class Readout:
         return Reading(self, len(self._spots))
 
     def answer(self, window: int, reading: Reading) -> LogLikelihood | Distributions:
-        """Return one window's answer, once all its spots are recorded.
-
-        Raises:
-            FitnessError: it is not finite.
-        """
+        """Return one window's answer, once all its spots are recorded; it is finite."""
         reads = self._reads_of[window]
         if self._is_distribution[window]:
             return Distributions(np.stack([reading.distributions[int(read)] for read in reads]))
@@ -87,11 +98,7 @@ class Reading:
         self.distributions: dict[int, NDArray[np.float32]] = {}
 
     def record(self, spots: Ints, logits: torch.Tensor) -> None:
-        """Take in (n_spots, n_vocabulary) logits of consecutive `wanted` spots.
-
-        Raises:
-            FitnessError: a distribution that is asked for is not finite.
-        """
+        """Take in (n_spots, n_vocabulary) logits of consecutive `wanted` spots."""
         here, rows, targets = self._readout.reads(spots)
         for start in range(0, len(spots), _ROWS_AT_ONCE):
             first, last = np.searchsorted(rows, [start, start + _ROWS_AT_ONCE])
@@ -102,10 +109,10 @@ class Reading:
 
     def _record(self, reads: slice, logits: torch.Tensor, rows: Ints, targets: Ints) -> None:
         logits = logits.float()
-        normaliser = logits.logsumexp(dim=-1)
-        row = torch.from_numpy(rows).to(logits.device)
+        normaliser = logits.logsumexp(dim=-1)  # (n_rows,)
+        row = torch.from_numpy(rows).to(logits.device)  # (n_reads,)
         target = torch.from_numpy(targets).to(logits.device)
-        # A target of -1 stands for the whole distribution; its log-probability is not looked at.
+        # Where the target is -1 this log-probability is not looked at.
         self.log_probabilities[reads] = (logits[row, target] - normaliser[row]).double().cpu().numpy()
         self.greedy[reads] = (logits.argmax(dim=-1)[row] == target).cpu().numpy()
         for i in np.flatnonzero(targets < 0):

@@ -13,26 +13,20 @@ import torch
 from torch import nn
 
 from fitness.engine.model.forward import accepts, device_of, logits_at, without_cache
-from fitness.engine.scoring.readout import Ints, Reading, Readout
+from fitness.engine.scoring.readout import Reading, Readout
+from fitness.engine.scoring.token_trie import n_common
 from fitness.engine.scoring.windows import Tokens, Window
 from fitness.errors import FitnessError
+from fitness.typing import Ints
 
 _SHORTEST_PREFIX = 16  # tokens; less is not worth a forward pass of its own
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """One forward pass over rows that are padded on the right.
-
-    Attributes:
-        prefix: what stands before every row.
-        rows: token ids after the prefix, longest first.
-        start, stop: the spots of all its rows, one per token after the prefix.
-    """
-
-    prefix: Tokens
-    rows: tuple[Tokens, ...]
-    start: int
+    prefix: Tokens  # what stands before every row
+    rows: tuple[Tokens, ...]  # token ids after the prefix, longest first
+    start: int  # the spots of all its rows, one per token after the prefix
     stop: int
 
     @property
@@ -51,49 +45,33 @@ class RowLayout:
     """Windows as padded rows; implements `Layout`.
 
     Windows of equal inputs share a row. A causal model's outputs do not depend on what follows, so that rows are
-    padded with their last token and need no mask.
-
-    Args:
-        windows: in blocks.
-        chunk_size: most tokens of a forward pass, padding included; a longer row is one of its own.
-        most_reads: most positions of a forward pass that need logits.
-        share_prefix: run common prefixes once; the model must keep keys and values.
+    padded with their last token and need no mask. A pass has at most `chunk_size` tokens, padding included, and
+    `most_reads` positions that need logits; a longer row is one of its own. A model that shares prefixes keeps keys
+    and values.
     """
 
-    def __init__(
-        self, windows: Sequence[Sequence[Window]], *, chunk_size: int, most_reads: int, share_prefix: bool
-    ) -> None:
+    def __init__(self, windows: Sequence[Window], *, chunk_size: int, most_reads: int, share_prefix: bool) -> None:
         spot_of: dict[Tokens, tuple[int, int]] = {}  # inputs -> first spot, length of the prefix
         self._batches: list[_Batch] = []
-        self.block_ends: list[int] = []
         n_spots = 0
-        for block in windows:
-            n_reads: dict[Tokens, int] = {}
-            for window in block:
-                if window.inputs not in spot_of:
-                    n_reads[window.inputs] = max(n_reads.get(window.inputs, 0), len(window.places))
-            for prefix, group in _groups(block, n_reads, share_prefix):
-                rows = sorted(group, key=lambda inputs: (-len(inputs), inputs))
-                costs = [(len(inputs) - len(prefix), n_reads[inputs]) for inputs in rows]
-                for batch in pack(costs, token_budget=chunk_size, position_budget=most_reads):
-                    start = n_spots
-                    for i in batch:
-                        spot_of[rows[i]] = n_spots, len(prefix)
-                        n_spots += costs[i][0]
-                    members = tuple(rows[i][len(prefix) :] for i in batch)
-                    self._batches.append(_Batch(prefix, members, start, n_spots))
-            self.block_ends.append(n_spots)
-        flat = [window for block in windows for window in block]
-        self.readout = Readout(flat, [_spots(window, *spot_of[window.inputs]) for window in flat])
+        n_reads: dict[Tokens, int] = {}
+        for window in windows:
+            n_reads[window.inputs] = max(n_reads.get(window.inputs, 0), len(window.places))
+        for prefix, group in _groups(windows, n_reads, share_prefix):
+            rows = sorted(group, key=lambda inputs: (-len(inputs), inputs))
+            costs = [(len(inputs) - len(prefix), n_reads[inputs]) for inputs in rows]
+            for batch in pack(costs, token_budget=chunk_size, position_budget=most_reads):
+                start = n_spots
+                for i in batch:
+                    spot_of[rows[i]] = n_spots, len(prefix)
+                    n_spots += costs[i][0]
+                members = tuple(rows[i][len(prefix) :] for i in batch)
+                self._batches.append(_Batch(prefix, members, start, n_spots))
+        shifts = [first - n_prefix for first, n_prefix in (spot_of[window.inputs] for window in windows)]
+        self.readout = Readout(windows, [np.array(w.places) + shift for w, shift in zip(windows, shifts, strict=True)])
 
-    @property
-    def n_tokens(self) -> int:
-        """How many tokens one run puts through the model, padding included."""
-        prefixes = sum(len(prefix) for prefix, _ in groupby(batch.prefix for batch in self._batches))
-        return prefixes + sum(batch.length * len(batch.rows) for batch in self._batches)
-
-    def run(self, model: nn.Module, reading: Reading) -> Iterator[int]:
-        """Run everything, and yield how far it is after each forward pass (see `Layout.run`)."""
+    def run(self, model: nn.Module, reading: Reading) -> None:
+        """Run everything (see `Layout.run`)."""
         device = device_of(model)
         for prefix, batches in groupby(self._batches, key=lambda batch: batch.prefix):
             cache = _cache_of(model, prefix) if prefix else None
@@ -104,7 +82,6 @@ class RowLayout:
                 with torch.inference_mode():
                     logits = logits_at(model, ids, positions, **_arguments(model, cache, batch))
                     reading.record(spots, logits)
-                yield batch.stop
 
 
 def _cache_of(model: nn.Module, prefix: Tokens) -> Any:
@@ -125,19 +102,19 @@ def _arguments(model: nn.Module, cache: Any, batch: _Batch) -> dict[str, Any]:
 
 
 def _groups(
-    block: Sequence[Window], inputs: dict[Tokens, int], share_prefix: bool
+    windows: Sequence[Window], inputs: dict[Tokens, int], share_prefix: bool
 ) -> Iterator[tuple[Tokens, list[Tokens]]]:
     """Yield (prefix, inputs that begin with it); no place that is read lies in a prefix."""
     if not share_prefix:
         yield (), list(inputs)
         return
     first_place: dict[Tokens, int] = {}
-    for window in block:
+    for window in windows:
         first_place[window.inputs] = min(window.places[0], first_place.get(window.inputs, len(window.inputs)))
     group: list[Tokens] = []
     shared = 0
     for ids in sorted(inputs):
-        common = min(shared, _n_common(group[-1], ids), first_place[ids]) if group else first_place[ids]
+        common = min(shared, n_common(group[-1], ids), first_place[ids]) if group else first_place[ids]
         if group and common < _SHORTEST_PREFIX <= max(shared, first_place[ids]):
             yield _worth_it(group[0][:shared]), group
             group, common = [], first_place[ids]
@@ -151,24 +128,11 @@ def _worth_it(prefix: Tokens) -> Tokens:
     return prefix if len(prefix) >= _SHORTEST_PREFIX else ()
 
 
-def _n_common(a: Tokens, b: Tokens) -> int:
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-def _spots(window: Window, first_spot: int, n_prefix: int) -> Ints:
-    return np.array(window.places, dtype=np.int64) - n_prefix + first_spot
-
-
 def pack(costs: Sequence[tuple[int, int]], *, token_budget: int, position_budget: int) -> list[range]:
-    """Cut a sequence of rows into consecutive batches.
+    """Cut rows into batches, ranges of rows in order; a row that is over a budget alone is a batch of its own.
 
-    Args:
-        costs: per row, its length in tokens and its number of scored positions; longest rows first.
-        token_budget: most tokens of a batch, padding included.
-        position_budget: most scored positions of a batch (each yields one row of logits).
-
-    Returns:
-        Ranges of rows, in order; a row that is over a budget alone is a batch of its own.
+    Costs are each row's length in tokens, padding counts, and its number of scored positions, each of which yields one
+    row of logits; longest rows first.
     """
     batches: list[range] = []
     start, positions, longest = 0, 0, 0

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fitness.engine.language_model import Answer
 from fitness.engine.model.forward import device_of
 from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie
-from fitness.engine.scoring.layout import Mode
 from fitness.engine.scoring.packed import KeysAndValues, PackedLayout, TreeAttention, tree_blocks
 from fitness.engine.scoring.packing import Chunk
 from fitness.engine.scoring.path_states import PathStates
@@ -20,57 +19,22 @@ KeysOfNodes = dict[int, KeysAndValues]  # node of the trie -> keys and values
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """Executions of layers, one for each layer of each forward pass.
+    """Executions of layers, one for each layer of each forward pass."""
 
-    Attributes:
-        asked: by models that run one by one.
-        run: when what they have in common runs once.
-    """
-
-    asked: int = 0
-    run: int = 0
+    asked: int = 0  # by models that run one by one
+    run: int = 0  # when what they have in common runs once
 
     def __add__(self, other: LayerCounts) -> LayerCounts:
-        """Return both together."""
         return LayerCounts(self.asked + other.asked, self.run + other.run)
 
 
-@dataclass(frozen=True)
-class PlanStatistics:
-    """What a plan runs.
-
-    Attributes:
-        mode: how it is run; None before the first model has answered.
-        n_requests: requests, equal ones counted once.
-        plain_tokens: tokens of all their sequences, each on its own and without padding.
-        trie_tokens: nodes of their trie.
-        run_tokens: tokens that go through the model, padding included; None before the first model has answered.
-        layers: executions of layers by models that have answered together, over all calls.
-    """
-
-    mode: Mode | None
-    n_requests: int
-    plain_tokens: int
-    trie_tokens: int
-    run_tokens: int | None
-    layers: LayerCounts
-
-
 class SharedRun:
-    """One run of a layout through several models.
+    """One run of a layout through several models of one kind, in the order in which a `LayerTrie` visits them.
 
     In each chunk the models are visited depth-first over the trie of their layers. Hidden states are kept where later
     models leave the path, as long as they fit in memory: what is not kept is computed again. Keys and values that later
-    chunks need belong to a node of the trie.
-
-    Args:
-        layout: what is run.
-        models: of one kind, in the order in which a `LayerTrie` visits them.
-        memory: bytes for the hidden states, keys and values that are kept. As many of the first models are run as it
-            takes, at least one.
-
-    Attributes:
-        layers: executions so far.
+    chunks need belong to a node of the trie. As many of the first models are run as `memory`, in bytes for all that is
+    kept, takes, at least one.
     """
 
     def __init__(self, layout: PackedLayout, models: Sequence[LayeredModel], memory: int) -> None:
@@ -85,11 +49,7 @@ class SharedRun:
         self.layers = LayerCounts()
 
     def run(self) -> None:
-        """Run every chunk.
-
-        Raises:
-            torch.OutOfMemoryError: a forward pass does not fit in memory.
-        """
+        """Run every chunk; raises torch.OutOfMemoryError where a forward pass does not fit."""
         known: KeysOfNodes = {}
         for chunk in self._layout.chunks:
             known = self._run_chunk(chunk, known)
@@ -125,24 +85,13 @@ class SharedRun:
 
 @dataclass
 class _Visited:
-    """A model that is run.
-
-    Attributes:
-        layered: the model.
-        path: the trie's node of each of its layers.
-        branches: after how many of them later models leave the path.
-        reading: what was read so far.
-        error: what is wrong with the model; it is run no further.
-    """
-
     layered: LayeredModel
-    path: Sequence[int]
-    branches: set[int]
+    path: Sequence[int]  # the trie's node of each of its layers
+    branches: set[int]  # after how many of them later models leave the path
     reading: Reading
-    error: FitnessError | None = None
+    error: FitnessError | None = None  # what is wrong with it; it is run no further
 
     def run(self, layout: PackedLayout, chunk: Chunk, attention: TreeAttention, states: PathStates) -> None:
-        """Run one chunk, from the deepest state on."""
         try:
             with states.entered(self.layered.layers, self.branches):
                 layout.forward(self.layered.model, chunk, attention, self.reading)
@@ -150,7 +99,6 @@ class _Visited:
             self.error = error
 
     def answers(self, layout: PackedLayout) -> list[Answer] | FitnessError:
-        """Return all windows' answers, or what is wrong with the model."""
         if self.error is not None:
             return self.error
         try:

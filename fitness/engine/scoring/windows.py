@@ -19,16 +19,11 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Window:
-    """A sequence whose next-token distributions are read at some places.
+    """A sequence whose next-token distributions are read at some places."""
 
-    Attributes:
-        inputs: at least one token.
-        places: positions in `inputs`, ascending.
-        targets: the token whose log-likelihood is wanted at each place; None where the distributions themselves are.
-    """
-
-    inputs: Tokens
-    places: Tokens
+    inputs: Tokens  # at least one token
+    places: Tokens  # positions in `inputs`, ascending
+    # the token whose log-likelihood is wanted at each place; None where the distributions themselves are
     targets: Tokens | None
 
     @classmethod
@@ -48,11 +43,7 @@ class Prompt:
 
 
 def tokenise(request: Request, tokenizer: Tokenizer) -> Prompt | list[Window]:
-    """Return what a request asks of a model, cut from the left to the model's length as lm-eval cuts it.
-
-    Raises:
-        FitnessError: nothing to score, or a continuation or completion longer than the model takes.
-    """
+    """Return what a request asks of a model, cut from the left to the model's length as lm-eval cuts it."""
     limit = tokenizer.max_length
     if isinstance(request, Completion):
         return _prompt(request, tokenizer)
@@ -62,7 +53,9 @@ def tokenise(request: Request, tokenizer: Tokenizer) -> Prompt | list[Window]:
         ids = _encoded(request.text, tokenizer)[-limit:]
         return [Window(tuple(ids), _spread(len(ids), request.n_positions), None)]
     if isinstance(request, NextTokensAlong):
-        return [_along(*tokenizer.encode_pair(request.text, request.continuation), limit)]
+        context, continuation = tokenizer.encode_pair(request.text, request.continuation)
+        along = (*context, *continuation)[-limit:]
+        return [Window(along, tuple(range(max(0, len(along) - len(continuation) - 1), len(along))), None)]
     context, continuation = tokenizer.encode_pair(request.context, request.continuation)
     if len(continuation) > limit:
         raise FitnessError(
@@ -93,11 +86,6 @@ def _encoded(text: str, tokenizer: Tokenizer) -> list[int]:
     if not ids:
         raise FitnessError(f"text {text[:40]!r}: expected at least one token, found none")
     return ids
-
-
-def _along(context: Sequence[int], continuation: Sequence[int], limit: int) -> Window:
-    ids = (*context, *continuation)[-limit:]
-    return Window(ids, tuple(range(max(0, len(ids) - len(continuation) - 1), len(ids))), None)
 
 
 def _spread(length: int, n_positions: int) -> Tokens:

@@ -1,4 +1,4 @@
-"""Averages and selections of the parents' weights."""
+"""Averages and selections of the parents' weights; interpolation along great circles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 from search_spaces.operators.catalogue.shared import NORMALIZE, WEIGHT, share
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.parameters import OneOf, Real, Whole
+from search_spaces.operators.parameters import Flag, OneOf, Real, Whole
 
 _WINDOW = Whole(meaning="how many of the last checkpoints take part; 0 means all", default=0, gene=(1, 8))
 
@@ -113,5 +113,57 @@ AVERAGES = (
         input_parameters={"scale": Real(meaning="factor", default=1.0, gene=(0.0, 1.5))},
         n_inputs=(1, 1),
         ordered=True,
+    ),
+)
+
+
+_DELTAS = Flag(
+    meaning="work on the task vectors and add the base, instead of on the weights", default=False, in_mergekit=False
+)
+
+SPHERICAL = (
+    Operator(
+        name="slerp",
+        module="spherical",
+        parameters={
+            "t": Real(meaning="position on the arc from the first parent to the second", gene=(0.0, 1.0), searched=True)
+        },
+        n_inputs=(2, 2),
+        ordered=True,
+    ),
+    Operator(
+        name="nuslerp",
+        module="spherical",
+        input_parameters={"weight": WEIGHT},
+        parameters={
+            "nuslerp_flatten": Flag(meaning="take the tensor as one vector", default=True),
+            "nuslerp_row_wise": Flag(
+                meaning="without flatten: interpolate columns (mergekit's code) instead of rows", default=False
+            ),
+            "deltas": _DELTAS,
+        },
+        n_inputs=(2, 2),
+    ),
+    Operator(
+        name="multislerp",
+        module="spherical",
+        input_parameters={"weight": WEIGHT},
+        parameters={
+            "normalize_weights": Flag(meaning="divide by the sum of the weights", default=True),
+            "eps": Real(meaning="norms up to this count as zero", default=1e-8, low=0.0, high=1.0),
+            "deltas": _DELTAS,
+        },
+        divides_by_weights="normalize_weights",
+    ),
+    Operator(
+        name="karcher",
+        module="spherical",
+        input_parameters={"weight": replace(WEIGHT, default=1.0, low=0.0, in_mergekit=False)},
+        parameters={
+            "max_iter": Whole(meaning="most iterations", default=10, low=1),
+            "tol": Real(meaning="stop when a step is shorter, in radians", default=1e-5, low=0.0),
+            "deltas": _DELTAS,
+        },
+        divides_by_weights="always",
     ),
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-from search_spaces.operators.operator import Method, Operator
+from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Flag, Kind, OneOf, Real
-from search_spaces.recipes.recipe import Parameter
 
 share = partial(Real, low=0.0, high=1.0)
 positive_share = partial(share, open_low=True)
@@ -54,39 +54,21 @@ LINES: Mapping[str, Kind] = {
 }
 
 
-def task_operator(  # noqa: PLR0913 -- one argument per attribute of the row
+def task_operator(
     name: str,
     module: str = "",
     *,
-    method: Method | None = None,
     inputs: Mapping[str, Kind],
     own: Mapping[str, Kind],
     lambda_gene: Bounds = (0.3, 1.8),
     lambda_in_mergekit: bool = False,
-    n_inputs: tuple[int, int | None] = (1, None),
-    elementwise: bool = False,
-    ordered: bool = False,
-    random: bool = False,
-    spectral: bool = False,
-    in_mergekit: bool = True,
-    mergekit_defaults: Mapping[str, Parameter] | None = None,
+    **row: Any,
 ) -> Operator:
     """Return the row of an operator whose method gives a merged task vector: it has λ and LiNeS on top of its own.
 
-    One from outside this package gives its `method`, the others the module that has it.
+    One from outside this package gives its `method`, the others the module that has it; `row` is more of `Operator`.
     """
+    scale = {"lambda": replace(LAMBDA, gene=lambda_gene, in_mergekit=lambda_in_mergekit), **LINES}
     return Operator(
-        name=name,
-        method=method,
-        module=module,
-        elementwise=elementwise,
-        input_parameters=inputs,
-        parameters={**own, "lambda": replace(LAMBDA, gene=lambda_gene, in_mergekit=lambda_in_mergekit), **LINES},
-        needs_base=True,
-        n_inputs=n_inputs,
-        ordered=ordered,
-        random=random,
-        spectral=spectral,
-        in_mergekit=in_mergekit,
-        mergekit_defaults=mergekit_defaults or {},
+        name=name, module=module, input_parameters=inputs, parameters={**own, **scale}, needs_base=True, **row
     )

@@ -118,7 +118,7 @@ SPECTRAL: tuple[Operator, ...] = (
     ),
     Operator(
         name="lore",
-        module="spectral.low_rank",
+        module="spectral.truncation",
         spectral=True,
         in_mergekit=False,
         input_parameters={"weight": replace(_WEIGHT, searched=True)},

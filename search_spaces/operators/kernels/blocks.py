@@ -27,13 +27,9 @@ _LARGEST_INDEX = (1 << 31) - 1
 
 
 def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = None, block: int = _BLOCK) -> bool:
-    """Carry out an elementwise merge; return whether every element is finite.
+    """Carry out an elementwise merge, in compiled kernels where they pay; return whether every element is finite.
 
-    Args:
-        out: (n,), contiguous, of a dtype that holds every value of the form's.
-        merge: what to do.
-        compiled: kernels to use where compiling pays; None runs eagerly.
-        block: how many elements are merged at once; changes nothing but the time.
+    `out` is (n,), contiguous, of a dtype that holds every value of the form's; `block` changes nothing but the time.
     """
     finite = True
     for segment, start, stop in segments(out.numel()):
@@ -127,5 +123,4 @@ def _integers(part: Part, segment: int, start: int) -> list[int]:
 
 
 def _within(last: int, start: int) -> int:
-    """Return a flat index as one of the segment that begins at `start`."""
     return min(max(last - start, -1), _LARGEST_INDEX)

@@ -37,30 +37,14 @@ class CompiledKernels:
     """
 
     def __init__(self, mode: Mode | None = None) -> None:
-        """Compile nothing yet.
-
-        Args:
-            mode: whether to compile what is used much (auto), everything at its first use, or nothing; None =
-                `$EVOMERGE_COMPILE`, or auto.
-
-        Raises:
-            SpaceError: `$EVOMERGE_COMPILE` is none of the three.
-        """
+        """Compile nothing yet; mode None is `$EVOMERGE_COMPILE`, or auto: what is used much."""
         self._mode = _mode_from_environment() if mode is None else mode
         self._kernels: dict[Hashable, Kernel] = {}
         self._eager_s: dict[Hashable, float] = {}
         self._compiling = threading.Lock()
 
     def run(self, form: Form, read: Read, numbers: Numbers, out: Tensor, *, eagerly: Callable[[], bool]) -> bool:
-        """Merge as `merge_elements` does, compiled or not; return whether every element is finite.
-
-        Args:
-            form: see `merge_elements`.
-            read: see `merge_elements`.
-            numbers: see `merge_elements`.
-            out: see `merge_elements`.
-            eagerly: does the same without a compiled kernel.
-        """
+        """Merge as `merge_elements` does, compiled or `eagerly`; return whether every element is finite."""
         key = (form, out.dtype, *(tensor.dtype for tensor in (*read.tensors, *read.ranks)), _dtype(read.base))
         if key in self._kernels:
             return bool(self._kernels[key](read, numbers, out).isfinite())

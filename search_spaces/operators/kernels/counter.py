@@ -9,7 +9,7 @@ enough for masks: pairs of numbers at a fixed distance are as frequent as chance
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -38,13 +38,7 @@ def words(seed: int, segment: int) -> tuple[int, int]:
 
 
 def bits_at(index: Tensor, first: Tensor | int, second: Tensor | int) -> Tensor:
-    """Return 23 random bits for each of some indices of a segment, as int32.
-
-    Args:
-        index: int32, any shape, not negative.
-        first: the first of `words`, an integer or an int32 tensor of one element.
-        second: the second.
-    """
+    """Return 23 random bits, int32, for each of some indices of a segment (int32, not negative), given its `words`."""
     x = index + first
     x = x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF)).mul_(_MULTIPLIERS[0]).add_(second)
     # A last xor-shift would mix low bits, which are not used.
@@ -64,20 +58,6 @@ def uniform_at(bits: Tensor) -> Tensor:
 def bits_below(chance: float) -> int:
     """Return b such that `bits_at` < b exactly where `uniform_at` < chance in float32."""
     return math.ceil(torch.tensor(chance, dtype=torch.float32).item() * 2.0**23)
-
-
-def uniform(seed: int, shape: Sequence[int]) -> Tensor:
-    """Return random numbers in [0, 1), one for each element of a shape.
-
-    Args:
-        seed: of at least 0; 64 bits count.
-        shape: of the result.
-    """
-    numbers = torch.empty(math.prod(shape), dtype=torch.float32)
-    for number, start, stop in segments(numbers.numel()):
-        index = torch.arange(stop - start, dtype=torch.int32)
-        numbers[start:stop] = uniform_at(bits_at(index, *words(seed, number)))
-    return numbers.view(tuple(shape))
 
 
 def _signed(word: int) -> int:

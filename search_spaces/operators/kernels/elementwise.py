@@ -25,46 +25,28 @@ CANCELLING_SHARE = 1e-3
 
 
 class Numbers(NamedTuple):
-    """A merge's numbers as tensors: a compiled kernel serves them all.
+    """A merge's numbers as tensors: a compiled kernel serves them all."""
 
-    Attributes:
-        start: int32 (), the index of the first element in its segment.
-        reals: float32 (n_parents, 6).
-        integers: int32 (n_parents, 5).
-        whole: float32 (3,): gain, divisor, the selection's magnitude.
-        selection_last: int32 ().
-    """
-
-    start: Tensor
-    reals: Tensor
-    integers: Tensor
-    whole: Tensor
-    selection_last: Tensor
+    start: Tensor  # int32 (), the index of the first element in its segment
+    reals: Tensor  # float32 (n_parents, 6)
+    integers: Tensor  # int32 (n_parents, 5)
+    whole: Tensor  # float32 (3,): gain, divisor, the selection's magnitude
+    selection_last: Tensor  # int32 ()
 
 
 class Read(NamedTuple):
-    """What a merge reads.
+    """What a merge reads."""
 
-    Attributes:
-        tensors: (n,) each, of any floating point dtype.
-        base: (n,), where task vectors are merged.
-        ranks: (n,) or (2, n) each, where survivors are ranked; see `form.Part`.
-    """
-
-    tensors: list[Tensor]
-    base: Tensor | None
-    ranks: list[Tensor]
+    tensors: list[Tensor]  # (n,) each, of any floating point dtype
+    base: Tensor | None  # (n,), where task vectors are merged
+    ranks: list[Tensor]  # (n,) or (2, n) each, where survivors are ranked; see `form.Part`
 
 
 def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor, *, ties: bool = True) -> Tensor:
     """Write the merged elements; return the largest magnitude, float32 (), NaN if any element is.
 
-    Args:
-        form: the choices.
-        read: see `Read`.
-        numbers: see `Numbers`.
-        out: (n,), n > 0, of a dtype that holds every value of `form.dtype`.
-        ties: False promises that no element that equals a threshold is kept.
+    `out` is (n,), n > 0, of a dtype that holds every value of `form.dtype`; `ties` False promises that no element that
+    equals a threshold is kept.
     """
     values = [tensor.to(torch.float32) for tensor in read.tensors]
     if read.base is None:
@@ -80,15 +62,7 @@ def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor, *, tie
 
 
 def task_vector(form: Form, deltas: list[Tensor], ranks: list[Tensor], numbers: Numbers, *, ties: bool) -> Tensor:
-    """Return the merged task vector τ, float32 (n,); overwrites the task vectors.
-
-    Args:
-        form: see `merge_elements`.
-        deltas: float32 (n,) each.
-        ranks: see `Read`.
-        numbers: see `Numbers`.
-        ties: see `merge_elements`.
-    """
+    """Return the merged task vector τ, float32 (n,); overwrites the task vectors, float32 (n,) each."""
     drawn = form.survivors in ("random", "ranked")
     index = torch.arange(deltas[0].numel(), dtype=torch.int32) + numbers.start if drawn or ties else None
     if form.consensus == "sce":
@@ -122,14 +96,9 @@ class Row(NamedTuple):
 
 
 def survivors(form: Form, delta: Tensor, index: Tensor | None, row: Row, *, ties: bool) -> Tensor:
-    """Return what survives of a task vector, scaled; overwrites it.
+    """Return what survives of a task vector, float32 (n,), scaled; overwrites it.
 
-    Args:
-        form: see `merge_elements`.
-        delta: float32 (n,).
-        index: int32 (n,), of the elements in their segment; needed where survivors are drawn, or with ties.
-        row: the parent's numbers.
-        ties: see `merge_elements`.
+    The index, int32 (n,), is that of the elements in their segment; needed where survivors are drawn, or with ties.
     """
     reals, integers, ranks = row
     if form.survivors in ("largest", "band"):

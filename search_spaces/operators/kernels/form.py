@@ -16,84 +16,54 @@ Divisor = Literal["none", "number", "weights", "agreeing"]
 
 @dataclass(frozen=True)
 class Form:
-    """The choices of an elementwise merge, a kernel of its own for each combination.
+    """The choices of an elementwise merge, a kernel of its own for each combination."""
 
-    Attributes:
-        n_parents: how many parents are read besides the base.
-        of_deltas: whether task vectors are merged and added to the base, or the parents themselves.
-        survivors: which elements of a task vector count: all, those above a `Trim`, random ones with one chance for
-            all or one by rank, those between two trims, or those of a mask.
-        scaled: whether survivors are multiplied by a number, divided by their own chance (ranked), or left.
-        trimmed_again: whether random survivors must lie above a `Trim` as well, once they are scaled.
-        consensus: how they are combined: the sum, the sum over the elected sign, the largest, SCE's sum; or the balance
-            of both signs alone, whose sign elects.
-        divisor: what the combination is divided by: nothing, a number, or the agreeing parents' weights or count.
-        signed: whether a weight is negative, so that agreeing weights may cancel.
-        zero_sign: what is elected where votes sum to zero; drop gives zero.
-        unweighted: whether weights decide which is the largest, but do not scale it.
-        selects: whether only the elements above a `Trim` of the parents' variance count (sce).
-        dtype: what the result is rounded to.
-    """
-
-    n_parents: int
-    dtype: torch.dtype
-    of_deltas: bool = True
+    n_parents: int  # how many parents are read besides the base
+    dtype: torch.dtype  # what the result is rounded to
+    of_deltas: bool = True  # whether task vectors are merged and added to the base, or the parents themselves
+    # which elements of a task vector count: all, those above a `Trim`, random ones with one chance for all or one by
+    # rank, those between two trims, or those of a mask
     survivors: Survivors = "all"
+    # whether survivors are multiplied by a number, divided by their own chance (ranked), or left
     scaled: Literal["no", "by_chance", "by_number"] = "no"
-    trimmed_again: bool = False
+    trimmed_again: bool = False  # whether random survivors must lie above a `Trim` as well, once they are scaled
+    # how they are combined: the sum, the sum over the elected sign, the largest, SCE's sum; or the balance of both
+    # signs alone, whose sign elects
     consensus: Consensus = "sum"
+    # what the combination is divided by: nothing, a number, or the agreeing parents' weights or count
     divisor: Divisor = "none"
-    signed: bool = False
-    zero_sign: Literal["plus", "minus", "drop"] = "plus"
-    unweighted: bool = False
-    selects: bool = False
+    signed: bool = False  # whether a weight is negative, so that agreeing weights may cancel
+    zero_sign: Literal["plus", "minus", "drop"] = "plus"  # what is elected where votes sum to zero; drop gives zero
+    unweighted: bool = False  # whether weights decide which is the largest, but do not scale it
+    selects: bool = False  # whether only the elements above a `Trim` of the parents' variance count (sce)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One parent's numbers.
+    """One parent's numbers."""
 
-    Attributes:
-        weight: its share.
-        low: (magnitude, flat index of the last tie) of the `Trim` that it is kept by.
-        high: likewise, of the `Trim` above which it is dropped (survivors: band).
-        chance: (slope, intercept) of the probability of being kept, over the rank.
-        scale: what survivors are multiplied by.
-        seed: of its random numbers.
-        ranks: doubled, as uint16 (n,), or as int32 where that is too little; or as two bytes, uint8 (2, n), upper
-            first, which compiled kernels read faster. If survivors are chosen, the mask: 0 or 1, uint8 (n,). Else None.
-    """
-
-    weight: float
-    low: tuple[float, int] = (-1.0, -1)
-    high: tuple[float, int] = (float("inf"), -1)
-    chance: tuple[float, float] = (0.0, 1.0)
-    scale: float = 1.0
-    seed: int = 0
+    weight: float  # its share
+    low: tuple[float, int] = (-1.0, -1)  # (magnitude, flat index of the last tie) of the `Trim` that it is kept by
+    high: tuple[float, int] = (float("inf"), -1)  # likewise, of the `Trim` above which it is dropped (survivors: band)
+    chance: tuple[float, float] = (0.0, 1.0)  # (slope, intercept) of the probability of being kept, over the rank
+    scale: float = 1.0  # what survivors are multiplied by
+    seed: int = 0  # of its random numbers
+    # doubled, as uint16 (n,), or as int32 where that is too little; or as two bytes, uint8 (2, n), upper first, which
+    # compiled kernels read faster. If survivors are chosen, the mask: 0 or 1, uint8 (n,). Else None
     ranks: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Merge:
-    """An elementwise merge of one tensor: θ = θ₀ + gain·τ of task vectors, or θ = Σ wᵢθᵢ of the parents themselves.
+    """An elementwise merge of one tensor: θ = θ₀ + gain·τ of task vectors, or θ = Σ wᵢθᵢ of the parents themselves."""
 
-    Attributes:
-        form: its choices.
-        tensors: the parents, flat, in the dtype that they are stored in; none make zeros.
-        base: likewise; None unless task vectors are merged.
-        parts: one for each parent.
-        gain: what the merged task vector is multiplied by.
-        divisor: the number, for `Form.divisor`.
-        selection: the `Trim` of the variance, for `Form.selects`.
-    """
-
-    form: Form
-    tensors: tuple[Tensor, ...]
-    base: Tensor | None
-    parts: tuple[Part, ...]
-    gain: float = 1.0
-    divisor: float = 1.0
-    selection: tuple[float, int] = (-1.0, -1)
+    form: Form  # its choices
+    tensors: tuple[Tensor, ...]  # the parents, flat, in the dtype that they are stored in; none make zeros
+    base: Tensor | None  # likewise; None unless task vectors are merged
+    parts: tuple[Part, ...]  # one for each parent
+    gain: float = 1.0  # what the merged task vector is multiplied by
+    divisor: float = 1.0  # the number, for `Form.divisor`
+    selection: tuple[float, int] = (-1.0, -1)  # the `Trim` of the variance, for `Form.selects`
 
     @property
     def is_weighted_sum(self) -> bool:

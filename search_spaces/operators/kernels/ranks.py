@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from search_spaces.operators.kernels.threshold import Magnitudes
-from search_spaces.threads import parallel_map
 
 # Of a sorted integer, for an element's place in its row. The places of narrow rows displace the lowest bits of a
 # magnitude, whose elements are then a few swaps of neighbours from their order.
@@ -49,13 +50,7 @@ def doubled_ranks(delta: Tensor) -> Tensor:
 
 
 def packed_ranks(magnitudes: Magnitudes, n: int, width: int) -> np.ndarray:
-    """Return `doubled_ranks` of n magnitudes, flat: uint16, or int32 where rows are too wide for that.
-
-    Args:
-        magnitudes: computes a part of them anew, or of the task vector.
-        n: how many there are.
-        width: of a row.
-    """
+    """Return `doubled_ranks` of n magnitudes, flat: uint16, or int32 where rows are too wide for that."""
     ranks: np.ndarray = np.empty(n, dtype=np.uint16 if 2 * (width - 1) < 1 << 16 else np.int32)
     step = max(1, _RANKED_AT_ONCE // max(1, width)) * width  # whole rows
 
@@ -70,9 +65,7 @@ def packed_ranks(magnitudes: Magnitudes, n: int, width: int) -> np.ndarray:
 def _sorted(bits: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the flat indices of each row's elements in ascending order, equals in any order, and these elements.
 
-    Args:
-        bits: int32 (n,), not negative: float32 magnitudes are ordered like their bits.
-        width: of a row.
+    bits: int32 (n,), not negative: float32 magnitudes are ordered like their bits.
     """
     # NumPy's sort is vectorised for integers, its argsort is not: an element's place becomes the lowest bits of it.
     if width <= _NARROW:
@@ -88,10 +81,7 @@ def _sorted(bits: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
 def _places_sorted(keys: np.ndarray, width: int, lowest: int) -> np.ndarray:
     """Return the flat indices of the elements in the order of their keys, row by row; overwrites the keys.
 
-    Args:
-        keys: integers (n,), not negative, `lowest` of their bits unset.
-        width: of a row.
-        lowest: at least `width` - 1.
+    keys: integers (n,), not negative, whose `lowest` bits, at least width - 1, are unset.
     """
     rows = keys.reshape(-1, width)
     rows |= np.arange(width, dtype=keys.dtype)
@@ -124,3 +114,25 @@ def _neighbours(compare: np.ufunc, values: np.ndarray, width: int) -> np.ndarray
 def _begins(ascending: np.ndarray) -> np.ndarray:
     """Return where runs of consecutive integers begin, of at least one."""
     return np.append(0, np.flatnonzero(ascending[1:] - ascending[:-1] != 1) + 1)
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Beginning threads takes as long as some blocks of work.
+_FEWEST_A_THREAD = 8
+
+
+def parallel_map(work: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
+    """Return what `work` makes of each block, shared among as many threads as torch uses, if there are many.
+
+    Each of them has one of torch's threads; what torch alone computes is better left to its own.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1 or len(blocks) < _FEWEST_A_THREAD * n_threads:
+        return [work(block) for block in blocks]
+    with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            return list(pool.map(work, blocks))
+        finally:
+            torch.set_num_threads(n_threads)  # what a thread sets is the default of those that begin later

@@ -27,15 +27,10 @@ _BLOCK = 1 << 18
 
 
 class Trim(NamedTuple):
-    """What magnitude trimming keeps of one tensor.
+    """What magnitude trimming keeps of one tensor."""
 
-    Attributes:
-        magnitude: every element with |x| above it is kept.
-        last: of the elements with |x| equal to it, those are kept whose flat index is at most this; -1 for none.
-    """
-
-    magnitude: float
-    last: int
+    magnitude: float  # every element with |x| above it is kept
+    last: int  # of the elements with |x| equal to it, those are kept whose flat index is at most this; -1 for none
 
 
 _EVERYTHING = Trim(-1.0, -1)  # all magnitudes are above -1

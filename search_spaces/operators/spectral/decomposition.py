@@ -19,17 +19,11 @@ SHARED_DIRECTION = 1e-6
 
 
 class Svd(NamedTuple):
-    """A matrix as u @ diag(s) @ vh.
+    """A matrix as u @ diag(s) @ vh."""
 
-    Attributes:
-        u: (o, r), orthonormal columns.
-        s: (r,), positive, descending.
-        vh: (r, n), orthonormal rows.
-    """
-
-    u: Tensor
-    s: Tensor
-    vh: Tensor
+    u: Tensor  # (o, r), orthonormal columns
+    s: Tensor  # (r,), positive, descending
+    vh: Tensor  # (r, n), orthonormal rows
 
     def part(self, first: int, stop: int) -> Svd:
         """Return the components of a range of indices."""
@@ -52,9 +46,6 @@ def svd(matrix: Tensor, *, tolerance: float | None = None, size: float = 0.0) ->
 
     Returns:
         The factors in the matrix's dtype, contiguous.
-
-    Raises:
-        SpaceError: the matrix holds NaN or infinity.
     """
     if tolerance is None:
         tolerance = max(matrix.shape) * torch.finfo(torch.float32).eps

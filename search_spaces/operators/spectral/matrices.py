@@ -18,17 +18,11 @@ from search_spaces.operators.spectral.decomposition import Svd, svd
 
 @dataclass(frozen=True)
 class Matrices:
-    """One matrix of every parent that takes part, as task vectors.
+    """One matrix of every parent that takes part, as task vectors."""
 
-    Attributes:
-        operands: of the whole tensor.
-        inputs: which of the operands' inputs take part.
-        expert: which matrix of a three-dimensional tensor; None for a tensor that is a matrix.
-    """
-
-    operands: Operands
-    inputs: tuple[int, ...]
-    expert: int | None
+    operands: Operands  # of the whole tensor
+    inputs: tuple[int, ...]  # which of the operands' inputs take part
+    expert: int | None  # which matrix of a three-dimensional tensor; None for a tensor that is a matrix
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,10 +61,7 @@ class Matrices:
     ) -> tuple[Tensor, ...]:
         """Return `compute()`, or what it returned before; see `operator.Recall`.
 
-        Args:
-            what: names the computation, with every parameter that it depends on.
-            compute: depends on nothing but `what` and the task vectors.
-            of: the parents that take part whose task vectors it reads; None = all.
+        It reads nothing but the task vectors `of` some of the parents that take part; None = all.
         """
         if self.operands.factors is None:
             return tuple(compute())

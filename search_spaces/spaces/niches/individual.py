@@ -17,23 +17,13 @@ from search_spaces.errors import SpaceError
 
 @dataclass(frozen=True, eq=False)
 class Individual:
-    """A piecewise-constant linear combination of K parents over n flattened floating-point parameters.
+    """A piecewise-constant linear combination of K parents over n flattened floating-point parameters."""
 
-    Attributes:
-        boundaries: (n_segments + 1,) int64, ascending from 0 to n; segment s is [boundaries[s], boundaries[s + 1]).
-            Read-only.
-        coefficients: (n_segments, K) float64, finite; the parents' shares in each segment. Read-only.
-    """
-
+    # (n_segments + 1,) int64, ascending from 0 to n; segment s is [boundaries[s], boundaries[s + 1]). Read-only
     boundaries: NDArray[np.int64]
-    coefficients: NDArray[np.float64]
+    coefficients: NDArray[np.float64]  # (n_segments, K) float64, finite; the parents' shares in each segment. Read-only
 
     def __post_init__(self) -> None:
-        """Check shapes and order, and make both arrays read-only.
-
-        Raises:
-            SpaceError: the boundaries do not ascend from 0, or the coefficients do not fit them or are not finite.
-        """
         boundaries = np.array(self.boundaries, dtype=np.int64)
         coefficients = np.array(self.coefficients, dtype=np.float64)
         if (
@@ -65,11 +55,6 @@ class Individual:
         return int(self.boundaries[-1])
 
     @property
-    def n_segments(self) -> int:
-        """The number of segments."""
-        return len(self.coefficients)
-
-    @property
     def n_parents(self) -> int:
         """The number of parents, K."""
         return int(self.coefficients.shape[1])
@@ -85,24 +70,17 @@ class Individual:
         return flat if dtype is None else flat.astype(dtype)
 
     def __eq__(self, other: object) -> bool:
-        """Compare boundaries and coefficients exactly."""
         if not isinstance(other, Individual):
             return NotImplemented
         same = np.array_equal(self.boundaries, other.boundaries)
         return same and np.array_equal(self.coefficients, other.coefficients)
 
     def __hash__(self) -> int:
-        """Hash by boundaries and coefficients."""
         return hash((self.boundaries.tobytes(), (self.coefficients + 0.0).tobytes()))
 
 
 def merged(cuts: NDArray[np.int64], coefficients: NDArray[np.float64]) -> Individual:
-    """Return an individual whose neighbouring segments of equal coefficients are one.
-
-    Args:
-        cuts: (n + 1,), as `Individual.boundaries`.
-        coefficients: (n, K).
-    """
+    """Return an individual whose neighbouring segments of equal coefficients, (n, K) between (n + 1,) cuts, are one."""
     differs = (coefficients[1:] != coefficients[:-1]).any(axis=1)
     kept = np.concatenate([[True], differs])
     return Individual(np.append(cuts[:-1][kept], cuts[-1]), coefficients[kept])

@@ -15,8 +15,7 @@ from search_spaces.recipes.flat_layout import Split
 from search_spaces.recipes.pieces import Pieces
 from search_spaces.recipes.recipe import ExportDtype, OutputTokenizer, ParentSource, Recipe, Rule
 from search_spaces.spaces.genes import GeneInfo
-from search_spaces.spaces.niches.crossover import Angle, Crossover
-from search_spaces.spaces.niches.gram import GramMatrices
+from search_spaces.spaces.niches.crossover import Angle, Crossover, GramMatrices
 from search_spaces.spaces.niches.individual import Individual
 from search_spaces.spaces.space import Landmark, weight_landmarks
 
@@ -57,11 +56,7 @@ class NicheSpace:
         return Crossover(self.grams, split, angle)
 
     def decode(self, genome: Individual) -> Recipe:
-        """Return the recipe of an individual.
-
-        Raises:
-            SpaceError: it is of another number of parents or parameters.
-        """
+        """Return the recipe of an individual."""
         if (genome.n_parents, genome.size) != (len(self._merged), self._layout.size):
             expected = f"an individual of {len(self._merged)} parents and {self._layout.size} parameters"
             raise SpaceError(f"genome: expected {expected}, found {genome.n_parents} and {genome.size}")
@@ -69,11 +64,7 @@ class NicheSpace:
         return self._recipe((), Pieces(self._merged, tuple(genome.boundaries.tolist()), rows))
 
     def encode(self, recipe: Recipe) -> Individual:
-        """Return the individual of a recipe that decode yields.
-
-        Raises:
-            SpaceError: the recipe has no pieces, or combines other parents.
-        """
+        """Return the individual of a recipe that decode yields."""
         pieces = recipe.pieces
         if pieces is None or pieces.parents != self._merged:
             found = "rules" if pieces is None else list(pieces.parents)

@@ -19,31 +19,16 @@ Weights = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class StoredCrossover:
-    """Makes children of flat weight vectors; see `Crossover`, whose children are the same but for rounding.
+    """Makes children of flat weight vectors; see `Crossover`, whose children are the same but for rounding."""
 
-    Attributes:
-        seeds: the parents, each float32 (n,), read-only.
-        layout: the order of the n parameters.
-        split: see `Crossover`.
-        angle: see `Crossover`.
-        recombines: whether a child has two parents; if not it is its first parent, mutated.
-        mutation: standard deviation of the normal noise on every parameter of a child, at least 0.
-    """
-
-    seeds: tuple[Weights, ...]
-    layout: FlatLayout
-    split: Split = "param"
-    angle: Angle = "global"
-    recombines: bool = True
-    mutation: float = 0.0
+    seeds: tuple[Weights, ...]  # the parents, each float32 (n,), read-only
+    layout: FlatLayout  # the order of the n parameters
+    split: Split = "param"  # see `Crossover`
+    angle: Angle = "global"  # see `Crossover`
+    recombines: bool = True  # whether a child has two parents; if not it is its first parent, mutated
+    mutation: float = 0.0  # standard deviation of the normal noise on every parameter of a child, at least 0
 
     def __post_init__(self) -> None:
-        """Check what does not depend on the weights.
-
-        Raises:
-            SpaceError: a seed of another size, an unknown split or angle, a negative deviation, or children that could
-                never differ from their parents.
-        """
         check_angle(self.angle)
         self.layout.split_points(self.split)
         for seed in self.seeds:

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from evomerge.api.doctor import OPTIONAL, TESTED, examine, package_finding
+from evomerge.api.doctor import OPTIONAL, TESTED, doctor, package_finding
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,7 +54,7 @@ def test_a_missing_package_of_an_extra_is_no_fault_and_its_command_is_told() -> 
 
 
 def test_the_doctor_looks_at_python_packages_and_the_machine(tmp_path: Path) -> None:
-    findings = {finding.subject: finding for finding in examine(tmp_path)}
+    findings = {finding.subject: finding for finding in doctor(tmp_path)}
     assert {"python", "torch", "cpu", "memory", "disk"} <= set(findings)
     assert findings["torch"].found.startswith(metadata.version("torch"))
     assert re.match(r"\d+ cores; (float32|bfloat16) multiplies \d+\.\dx as fast as ", findings["cpu"].found)

@@ -26,7 +26,8 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_importing_it_loads_nothing_but_itself() -> None:
     code = "import sys, evomerge; print(sorted(m for m in sys.modules if m.startswith(('evomerge', 'numpy', 'torch'))))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "['evomerge', 'evomerge.version']"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).strip()
+    assert loaded == "['evomerge', 'evomerge.version']"
 
 
 def test_nothing_in_the_api_prints() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign.campaign import CampaignError
+from evomerge.campaign import CampaignError
 from evomerge.campaign.events import CandidateAsked, CandidateFailed, CandidateTold, Event, SearchEnded
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.random_search import RandomSearch

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.campaign.campaign import Campaign, CampaignError
+from evomerge.campaign import Campaign, CampaignError
 from evomerge.campaign.events import CandidateTold, Event
 from evomerge.campaign.past import ScoreCache
 from evomerge.campaign.progress import Limits

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evomerge.archive import Archive
-from evomerge.campaign.campaign import Campaign, CampaignError
+from evomerge.campaign import Campaign, CampaignError
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.events import CandidateTold, Event
 from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
-from evomerge.config.bound import Bound, parse_bound
+from evomerge.config.objectives import Bound, parse_bound
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.pareto import constrained_front, front
 from evomerge.results.front import front_as_json, pick, read_front

@@ -15,9 +15,9 @@ from fitness.errors import FitnessError
 from fitness.scores import Budget
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite
-from search_spaces.export.export import export
 from search_spaces.layers.architecture import build_module
 from search_spaces.live.layer_surgery import FlowResident
+from search_spaces.output.export import export
 from tests.conftest import save_tokenizer, tiny_config
 from tests.evomerge.conftest import Outcome
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl

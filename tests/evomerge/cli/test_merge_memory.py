@@ -20,8 +20,7 @@ SLACK = 600 * 2**20
 PEAK = """
 import sys, threading
 from pathlib import Path
-from rich.console import Console
-from evomerge.cli.commands.merge import merge
+from evomerge import merge
 
 def own_kib():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
@@ -34,7 +33,7 @@ def watch():
 
 watcher = threading.Thread(target=watch)
 watcher.start()
-merge(Path(sys.argv[1]), Path(sys.argv[2]), Console(quiet=True))
+merge(Path(sys.argv[1]), Path(sys.argv[2]))
 done.set()
 watcher.join()
 print(peak)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evomerge.cli.commands import setup
+from evomerge.cli.commands import plan as plan_command
 from search_spaces.merging.factors import full_bytes
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.recipes.recipe import ParentSource
@@ -34,7 +34,7 @@ def test_plan_says_what_the_decompositions_of_all_experts_take_and_where(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(setup, "GIB", 2**10)  # the family's are too small to show in GiB
+    monkeypatch.setattr(plan_command, "GIB", 2**10)  # the family's are too small to show in GiB
     monkeypatch.setenv("EVOMERGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("EVOMERGE_CACHE_GB", limit_gb)
     path = campaign_file(space={"operator": ["iso_c", "ties"], "groups": {"layer_blocks": 1}})

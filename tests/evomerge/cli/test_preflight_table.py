@@ -1,4 +1,4 @@
-from evomerge.cli.commands.setup import by_value
+from evomerge.cli.commands.plan import by_value
 
 
 def test_what_all_models_share_is_said_once() -> None:

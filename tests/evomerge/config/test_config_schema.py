@@ -7,7 +7,7 @@ import yaml
 
 from evomerge.config import load_campaign
 from evomerge.config.schema import SCHEMA_FILE, campaign_schema
-from evomerge.config.template import campaign_template
+from evomerge.config.template import template
 from tests.evomerge.config.test_config import EXAMPLE
 from tests.evomerge.config.test_config_errors import GOOD
 
@@ -18,7 +18,7 @@ def test_the_committed_schema_is_up_to_date() -> None:
     assert SCHEMA_FILE.read_text() == campaign_schema(), "run python -m evomerge.config.schema"
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, GOOD, campaign_template(["hub/a", "hub/b"], "hub/base")])
+@pytest.mark.parametrize("text", [EXAMPLE, GOOD, template(["hub/a", "hub/b"], "hub/base")])
 def test_good_files_agree_with_the_schema(text: str) -> None:
     jsonschema.validate(yaml.safe_load(text), SCHEMA)
 
@@ -42,13 +42,13 @@ def with_example_tasks(directory: Path, text: str) -> Path:
 
 @pytest.mark.parametrize(("base", "operator"), [("hub/base", "ties"), (None, "linear")])
 def test_the_template_is_a_campaign(tmp_path: Path, base: str | None, operator: str) -> None:
-    config = load_campaign(with_example_tasks(tmp_path, campaign_template(["hub/a", "hub/b"], base, name="1e3")))
+    config = load_campaign(with_example_tasks(tmp_path, template(["hub/a", "hub/b"], base, name="1e3")))
     assert (config.name, config.space.operator, config.space.groups.layer_blocks) == ("1e3", (operator,), 5)
     assert [parent.model for parent in config.parents] == ["hub/a", "hub/b"]
 
 
 def test_the_template_shows_the_defaults(tmp_path: Path) -> None:
-    written = load_campaign(with_example_tasks(tmp_path, campaign_template(["hub/a", "hub/b"], "hub/base")))
+    written = load_campaign(with_example_tasks(tmp_path, template(["hub/a", "hub/b"], "hub/base")))
     least = {"base": "hub/base", "parents": ["hub/a", "hub/b"], "name": written.name}
     least["objectives"] = [o.model_dump() for o in written.objectives]
     optimiser = {"kind": "nsga2", "population": 24}
@@ -57,13 +57,13 @@ def test_the_template_shows_the_defaults(tmp_path: Path) -> None:
 
 def test_the_template_gives_models_of_one_name_different_names(tmp_path: Path) -> None:
     models = ["x/final", "y/final", "z/final", "hub/base"]
-    config = load_campaign(with_example_tasks(tmp_path, campaign_template(models, "hub/b")))
+    config = load_campaign(with_example_tasks(tmp_path, template(models, "hub/b")))
     assert [parent.name for parent in config.parents] == ["final", "final-2", "final-3", "base-2"]
     assert [parent.model for parent in config.parents] == models
 
 
 def test_the_template_says_which_task_files_to_write(tmp_path: Path) -> None:
-    (tmp_path / "campaign.yaml").write_text(campaign_template(["hub/a", "hub/b"], "hub/base"))
+    (tmp_path / "campaign.yaml").write_text(template(["hub/a", "hub/b"], "hub/base"))
     with pytest.raises(
         ValueError, match=r"objectives\[0\].tasks\[0\]: expected a file, found nothing at .*first.jsonl"
     ):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from evomerge.optimisers.errors import OptimiserError
+from evomerge.optimisers import CmaEs, GreedySoup, OptimiserError
 from evomerge.optimisers.greedy_soup import GreedySoupSearch
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation, failure
@@ -90,3 +90,9 @@ def test_the_search_ends_when_nothing_follows() -> None:
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptimiserError, match=message):
         soup(**arguments)
+
+
+def test_what_a_file_would_hold_names_the_kind_of_the_optimiser_that_goes_on() -> None:
+    section = GreedySoup(then=CmaEs(sigma0=0.2)).section()
+    assert section == {"kind": "greedy_soup", "then": {"kind": "cma_es", "sigma0": 0.2}}
+    assert GreedySoup.model_validate(section) == GreedySoup(then=CmaEs(sigma0=0.2))

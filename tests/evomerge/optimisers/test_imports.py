@@ -15,7 +15,7 @@ import evomerge.optimisers.random_search
 import evomerge.pareto
 import evomerge.optimisers.structured.structured
 import evomerge.optimisers.cma.cma_surrogate
-import evomerge.optimisers.pymoo.pymoo_options
+import evomerge.optimisers.pymoo.algorithm
 import evomerge.campaign.campaign
 import evomerge.schedules.halving
 import evomerge.schedules.screen

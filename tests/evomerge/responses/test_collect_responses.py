@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evomerge.campaign.campaign import CampaignError
+from evomerge.campaign import CampaignError
 from evomerge.responses.collect import collect_responses, name_of, respondents
 from evomerge.responses.files import kept_rows
 from evomerge.workers.in_process import InProcessPool

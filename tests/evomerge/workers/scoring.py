@@ -11,21 +11,31 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from evomerge.candidate import Candidate, Done, Scored
-from evomerge.testing import toy_worker
-from evomerge.testing.toy_worker import ITEM_IDS, ItemFitness, make_candidate  # noqa: F401 (for the tests)
 from evomerge.workers.worker import Worker
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+
+ITEM_IDS = ("words/0", "words/1", "words/2")
 
 
-class SeededResident(toy_worker.SeededResident):
-    """A model of one weight, which may also end its process or keep it waiting."""
+def make_candidate(number: int, behaviour: str = "linear", *, where: object = "base", genome: Any = None) -> Candidate:
+    """Return a candidate whose operator's name says what it does to `SeededResident` or `ItemFitness`."""
+    recipe = Recipe({"base": ParentSource(str(where))}, "base", (Rule(behaviour, (Input("base"),)),), seed=number)
+    return Candidate(number, recipe, proposal=number, genome=genome)
+
+
+class SeededResident:
+    """A model of one weight, the recipe's seed, which may also end its process or keep it waiting."""
+
+    def __init__(self) -> None:
+        self.model: Any = SimpleNamespace(weight=0.0)
 
     def become(self, recipe: Recipe) -> None:
         behaviour, where = recipe.rules[0].operator, Path(recipe.parents["base"].model)
@@ -41,7 +51,21 @@ class SeededResident(toy_worker.SeededResident):
                 time.sleep(0.01)
         if behaviour == "leaves":
             raise SystemExit(3)
-        super().become(recipe)
+        if behaviour == "unmergeable":
+            raise SpaceError("operator: expected one that exists,\n found 'unmergeable'")
+        self.model.weight = -1.0 if behaviour == "unscorable" else float(recipe.seed)
+
+
+class ItemFitness:
+    """Scores item i of a model with weight w as 1 / (1 + w + i)."""
+
+    item_ids = ITEM_IDS
+
+    def evaluate(self, model: Any, budget: Budget) -> ItemScores:
+        if model.weight < 0:
+            raise FitnessError("unscorable: expected a weight of at least 0, found a negative one")
+        ids = budget.items or ITEM_IDS
+        return ItemScores(ids, np.array([1 / (1 + model.weight + ITEM_IDS.index(i)) for i in ids]))
 
 
 class AssemblingResident(SeededResident):
@@ -73,8 +97,15 @@ class JointItemFitness(ItemFitness):
         return scores
 
 
+def joint_worker(resident: AssemblingResident, fitness: JointItemFitness) -> Worker:
+    def score_together(recipes: Sequence[Recipe], budget: Budget) -> list[ItemScores | FitnessError]:
+        return fitness.evaluate_together(resident.assembled(recipes), budget)
+
+    return Worker(resident, fitness, score_together=score_together)
+
+
 def make_joint_worker() -> Worker:
-    return Worker(AssemblingResident(), JointItemFitness())
+    return joint_worker(AssemblingResident(), JointItemFitness())
 
 
 def make_scoring_worker() -> Worker:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from evomerge.testing.worker_pool_contract import BUDGET, MakePool, WorkerPoolContract
 from evomerge.workers.in_process import InProcessPool
 from fitness.scores import Budget
 from search_spaces.errors import SpaceError
+from tests.evomerge.workers.pool_contract import BUDGET, MakePool, WorkerPoolContract
 from tests.evomerge.workers.scoring import (
     make_broken_worker,
     make_candidate,

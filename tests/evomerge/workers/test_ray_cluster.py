@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from evomerge.workers.short_directory import make_short_directory, remove_short_directory
+from evomerge.workers.ray_cluster import make_short_directory, remove_short_directory
 
 # One after the other: what one module starts, another would find.
 pytestmark = pytest.mark.xdist_group("ray")
@@ -23,9 +23,9 @@ PREAMBLE = """
 import logging, os, signal, sys, time
 from pathlib import Path
 from evomerge.candidate import Failure, Scored
-from evomerge.workers.errors import WorkerSetupError
+from evomerge.workers import WorkerSetupError
 from evomerge.workers.ray_pool import RayPool, ray
-from evomerge.testing.worker_pool_contract import BUDGET, score_all
+from tests.evomerge.workers.pool_contract import BUDGET, score_all
 from tests.evomerge.workers.scoring import *
 logging.getLogger("evomerge").addHandler(logging.NullHandler())
 run_dir = Path(sys.argv[1])

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from evomerge.candidate import Failure, Scored
-from evomerge.testing.worker_pool_contract import BUDGET, MakePool, WorkerPoolContract, score_all
-from evomerge.workers.errors import WorkerSetupError
+from evomerge.workers import WorkerSetupError
+from evomerge.workers.ray_cluster import make_short_directory, remove_short_directory
 from evomerge.workers.ray_pool import RayPool
-from evomerge.workers.short_directory import make_short_directory, remove_short_directory
+from tests.evomerge.workers.pool_contract import BUDGET, MakePool, WorkerPoolContract, score_all
 from tests.evomerge.workers.scoring import (
     DeviceReporter,
     IdleWorker,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from evomerge.workers.errors import WorkerSetupError
-from evomerge.workers.resources import check_room
+from evomerge.workers import WorkerSetupError
+from evomerge.workers.ray_cluster import check_room
 
 TWO_GPUS = {"CPU": 8.0, "GPU": 2.0, "memory": 1e9}
 NO_GPU = {"CPU": 2.0}

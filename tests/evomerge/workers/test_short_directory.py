@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evomerge.workers.short_directory import make_short_directory, remove_short_directory
+from evomerge.workers.ray_cluster import make_short_directory, remove_short_directory
 
 
 def test_a_short_run_directory_holds_it(tmp_path: Path):

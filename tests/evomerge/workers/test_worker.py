@@ -14,6 +14,7 @@ from tests.evomerge.workers.scoring import (
     ItemFitness,
     JointItemFitness,
     SeededResident,
+    joint_worker,
     make_candidate,
     make_scoring_worker,
 )
@@ -120,7 +121,7 @@ def numbered(*behaviours: str) -> list[Candidate]:
 def test_candidates_scored_together_have_the_scores_of_each_alone():
     resident = AssemblingResident()
     candidates = numbered("linear", "unscorable", "linear")
-    together = Worker(resident, JointItemFitness()).evaluate_together(candidates, BUDGET)
+    together = joint_worker(resident, JointItemFitness()).evaluate_together(candidates, BUDGET)
     assert resident.assembled_at_once == [3]
     for candidate, done in zip(candidates, together, strict=True):
         alone = make_scoring_worker().evaluate(candidate, BUDGET)
@@ -137,7 +138,7 @@ def test_candidates_scored_together_have_the_scores_of_each_alone():
 def test_equal_recipes_are_scored_once():
     resident = AssemblingResident()
     candidates = [Candidate(number, make_candidate(number % 2).recipe) for number in range(5)]
-    together = Worker(resident, JointItemFitness()).evaluate_together(candidates, BUDGET)
+    together = joint_worker(resident, JointItemFitness()).evaluate_together(candidates, BUDGET)
     assert resident.assembled_at_once == [2]
     assert [done.candidate for done in together] == candidates
     assert [done.scores.values[0] for done in together] == [1.0, 0.5, 1.0, 0.5, 1.0]
@@ -145,22 +146,20 @@ def test_equal_recipes_are_scored_once():
 
 def test_together_they_take_as_long_as_their_seconds_say():
     started = time.perf_counter()
-    together = Worker(AssemblingResident(), JointItemFitness()).evaluate_together(numbered(*["linear"] * 5), BUDGET)
+    together = joint_worker(AssemblingResident(), JointItemFitness()).evaluate_together(
+        numbered(*["linear"] * 5), BUDGET
+    )
     assert 0 < sum(done.seconds for done in together) <= time.perf_counter() - started
     assert len({done.seconds for done in together}) == 1
 
 
-@pytest.mark.parametrize(
-    ("resident", "fitness"),
-    [(SeededResident(), JointItemFitness()), (AssemblingResident(), ItemFitness()), (SeededResident(), ItemFitness())],
-)
-def test_where_resident_or_fitness_cannot_they_are_scored_one_by_one(resident, fitness):
-    together = Worker(resident, fitness).evaluate_together(numbered("linear", "linear"), BUDGET)
+def test_where_nothing_scores_them_together_they_are_scored_one_by_one():
+    together = make_scoring_worker().evaluate_together(numbered("linear", "linear"), BUDGET)
     assert [done.scores.values[0] for done in together] == [1.0, 0.5]
 
 
 def test_one_that_cannot_be_merged_fails_alone():
-    worker = Worker(AssemblingResident(), JointItemFitness())
+    worker = joint_worker(AssemblingResident(), JointItemFitness())
     together = worker.evaluate_together(numbered("linear", "unmergeable", "linear"), BUDGET)
     assert [type(done) for done in together] == [Scored, Failure, Scored]
     assert together[1].stage == "merge"
@@ -172,7 +171,9 @@ def test_whatever_goes_wrong_together_they_are_then_scored_one_by_one(error):
         def evaluate_together(self, models, budget):
             raise error
 
-    together = Worker(AssemblingResident(), RaisingTogether()).evaluate_together(numbered("linear", "linear"), BUDGET)
+    together = joint_worker(AssemblingResident(), RaisingTogether()).evaluate_together(
+        numbered("linear", "linear"), BUDGET
+    )
     assert [type(done) for done in together] == [Scored, Scored]
 
 
@@ -182,4 +183,4 @@ def test_an_interruption_of_several_passes_through():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Worker(AssemblingResident(), Interrupted()).evaluate_together(numbered("linear", "linear"), BUDGET)
+        joint_worker(AssemblingResident(), Interrupted()).evaluate_together(numbered("linear", "linear"), BUDGET)

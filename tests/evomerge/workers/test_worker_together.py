@@ -45,7 +45,12 @@ def candidates(sources: dict[str, ParentSource]) -> list[Candidate]:
 
 def worker(sources: dict[str, ParentSource]) -> Worker:
     parents = Parents.open(sources, base="base")
-    return Worker(FlowResident(build_module(parents["base"]), parents), suite(parents))
+    resident, tasks = FlowResident(build_module(parents["base"]), parents), suite(parents)
+    return Worker(
+        resident,
+        tasks,
+        score_together=lambda recipes, budget: tasks.evaluate_together(resident.assembled(recipes), budget),
+    )
 
 
 def suite(parents: Parents) -> TaskSuite:

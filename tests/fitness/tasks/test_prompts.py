@@ -12,7 +12,7 @@ from lm_eval.tasks import TaskManager
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from fitness.engine.language_model import Continuation
+from fitness.engine.language_model import Completion, Continuation
 from fitness.engine.model.chat_template import ChatTemplate
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
@@ -63,6 +63,10 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 
+def texts_of(request: Continuation | Completion) -> tuple[str, ...]:
+    return (request.prompt,) if isinstance(request, Completion) else (request.context, request.continuation)
+
+
 @pytest.mark.parametrize(
     ("kind", "multiturn", "system"),
     [
@@ -91,8 +95,9 @@ def test_item_scores_in_a_chat_are_lm_evals(kind, multiturn, system, model, chat
     assert dict(zip(result.scores.item_ids, result.scores.values.tolist(), strict=True)) == {
         f"tiny/{sample['doc_id']}": float(sample[result.metric]) for sample in samples
     }
-    arguments = [[request.args for request in tasks[0]._instances[str(s["doc_id"])]] for s in samples]
-    assert arguments == [sample["arguments"] for sample in samples]
+    asked = [[texts_of(request) for request in tasks[0].requests(str(s["doc_id"]))] for s in samples]
+    n_texts = 1 if kind == "generation" else 2  # what follows are generation_kwargs
+    assert asked == [[tuple(each[:n_texts]) for each in sample["arguments"]] for sample in samples]
     log_likelihoods = [
         answer.value
         for item in tasks[0].item_ids

@@ -10,9 +10,9 @@ import torch
 import transformers
 
 from search_spaces.errors import SpaceError
-from search_spaces.export.export import export
 from search_spaces.layers.architecture import build_module
 from search_spaces.live.resident import ResidentModel
+from search_spaces.output.export import export
 from tests.conftest import Family
 from tests.search_spaces.merging.recipes import merge, opened
 

@@ -13,7 +13,8 @@ import transformers
 from search_spaces.errors import SpaceError
 from search_spaces.layers.scale_folding import check_foldable
 from search_spaces.layers.sources import output_names
-from search_spaces.mergekit.yaml import read_mergekit, to_mergekit
+from search_spaces.mergekit.reading import read_mergekit
+from search_spaces.mergekit.writing import to_mergekit
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.checkpoint_files import CONFIG

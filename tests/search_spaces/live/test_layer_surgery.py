@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from search_spaces.errors import SpaceError
-from search_spaces.export.export import export
 from search_spaces.layers.architecture import build_module
 from search_spaces.layers.layer_behaviour import layers_of
 from search_spaces.live.layer_surgery import FlowResident
 from search_spaces.live.resident import ResidentModel
+from search_spaces.output.export import export
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, Recipe, Rule, Where
 from tests.search_spaces.live.flows import ARCHITECTURES, PATH, SCALES, family_of, flow

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import merged_tensor
-from search_spaces.merging.trims import ModelTrims, TrimCache
+from search_spaces.merging.trims import ModelTrims, Recent, TrimCache
 from search_spaces.operators.kernels.sparsify import density_steps
 from search_spaces.operators.kernels.threshold import magnitudes_of, trim_to
 from search_spaces.parents.parents import Parents
@@ -115,3 +115,23 @@ def test_ties_over_the_whole_model_trims_across_its_tensors(parents: Parents) ->
         agree = [(d * sign > 0).float() for d in kept]
         expected = (kept[0] * agree[0] + kept[1] * agree[1]) / (agree[0] + agree[1]).clamp(min=1)
         torch.testing.assert_close(merged_tensor(merge, parents, name), base + expected, rtol=0, atol=1e-6)
+
+
+def test_what_was_asked_for_least_recently_goes_first() -> None:
+    computed: list[str] = []
+    recent: Recent[str] = Recent(4, len)
+
+    def get(word: str) -> str:
+        return recent.get(word, lambda: computed.append(word) or word)  # type: ignore[func-returns-value]
+
+    for word in ("ab", "cd", "ab", "ef", "ab", "cd"):
+        assert get(word) == word
+    assert computed == ["ab", "cd", "ef", "cd"]
+
+
+def test_a_value_larger_than_the_limit_is_not_kept() -> None:
+    recent: Recent[str] = Recent(2, len)
+    assert [recent.get("key", lambda word=word: word) for word in ("long", "longer")] == ["long", "longer"]  # type: ignore[misc]
+    recent.get("short", lambda: "ab")
+    recent.get("key", lambda: "long")
+    assert recent.get("short", lambda: "computed again") == "ab"

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from search_spaces.operators.kernels import counter, sparsify
+from search_spaces.operators.kernels import sparsify
 from search_spaces.operators.kernels.blocks import merged
 from search_spaces.operators.kernels.ranks import doubled_ranks, row_width
 from search_spaces.operators.kernels.threshold import Trim, trim_to
 from search_spaces.operators.operator import Operands, gain
 from search_spaces.operators.registry import find_operator
 from search_spaces.operators.sce import energy, n_selected, shares_of, unit
+from tests.search_spaces.operators.uniform import uniform
 
 Sparsifier = Callable[[Operands, int], Tensor]
 
@@ -80,7 +81,7 @@ def dropped(operands: Operands, i: int) -> Tensor:
     delta, density = difference(operands, i), operands.numbers("density")[i]
     if density == 1.0 or delta.numel() < sparsify.FEWEST_TO_DROP_FROM:
         return delta
-    return rescaled(operands, delta, delta * (counter.uniform(operands.seeds(i), delta.shape) < density), density)
+    return rescaled(operands, delta, delta * (uniform(operands.seeds(i), delta.shape) < density), density)
 
 
 def ranked(operands: Operands, i: int) -> Tensor:
@@ -88,7 +89,7 @@ def ranked(operands: Operands, i: int) -> Tensor:
     if density == 1.0 or delta.numel() < sparsify.FEWEST_TO_DROP_FROM:
         return delta
     chances = keep_probabilities(delta, density, operands.numbers("epsilon")[i])
-    return rescaled(operands, delta, delta * (counter.uniform(operands.seeds(i), delta.shape) < chances), chances)
+    return rescaled(operands, delta, delta * (uniform(operands.seeds(i), delta.shape) < chances), chances)
 
 
 def without_outliers(operands: Operands, i: int) -> Tensor:

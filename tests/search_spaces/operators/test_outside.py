@@ -13,7 +13,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.operators import registry
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.random_masks import has_random_masks
+from search_spaces.operators.recipe_facts import has_random_masks
 from search_spaces.operators.registry import find_operator, register
 from search_spaces.recipes.groups import Groups
 from search_spaces.recipes.recipe import Recipe

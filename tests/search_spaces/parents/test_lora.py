@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from search_spaces.checks.preflight import preflight
 from search_spaces.errors import SpaceError
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.preflight.preflight import preflight
 from search_spaces.recipes.recipe import Input, ParentSource, Rule
 from tests.conftest import Family, make_family
 from tests.search_spaces.layers.test_architecture import save_family

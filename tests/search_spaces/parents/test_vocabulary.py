@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from search_spaces.checks.preflight import preflight
 from search_spaces.errors import SpaceError
-from search_spaces.export.export import export
 from search_spaces.layers.architecture import build_module
 from search_spaces.live.resident import ResidentModel
 from search_spaces.merging.materialise import merged_tensor
+from search_spaces.output.export import export
 from search_spaces.parents.parents import Parents
-from search_spaces.preflight.preflight import preflight
 from search_spaces.recipes.recipe import Input, OutputTokenizer, Rule
 from tests.conftest import CHARACTERS, Family
 from tests.search_spaces.merging.recipes import recipe, sources

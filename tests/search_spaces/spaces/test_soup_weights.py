@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from scipy.linalg import null_space
 
 from search_spaces.errors import SpaceError
-from search_spaces.mergekit.yaml import read_mergekit, to_mergekit
+from search_spaces.mergekit.reading import read_mergekit
+from search_spaces.mergekit.writing import to_mergekit
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import Groups

@@ -120,7 +120,8 @@ class TestWeightSpace(SearchSpaceContract):
         recipe = space.decode(data.draw(self.genomes(space)))
         for rule in map(check_rule, recipe.rules):
             weights = [float(i.parameters.get("weight", 1.0)) for i in rule.inputs]
-            divides = OPERATORS[rule.operator].needs_sound_weights(rule.parameters)
+            flag = OPERATORS[rule.operator].divides_by_weights
+            divides = flag == "always" or rule.parameters.get(flag) is True
             assert not divides or abs(sum(weights)) > max(1e-8, 1e-3 * sum(map(abs, weights)))
 
     @given(data=st.data())

@@ -18,19 +18,12 @@ SURER = 100.0
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """What was measured of one objective.
+    """What was measured of one objective."""
 
-    Attributes:
-        genomes: (n, dim) in [0, 1].
-        values: (n,), higher is better.
-        stderrs: (n,) standard errors of the values, at least 0.
-        n_items: (n,) how many items each value rests on, at least 1.
-    """
-
-    genomes: Floats
-    values: Floats
-    stderrs: Floats
-    n_items: Floats
+    genomes: Floats  # (n, dim) in [0, 1]
+    values: Floats  # (n,), higher is better
+    stderrs: Floats  # (n,) standard errors of the values, at least 0
+    n_items: Floats  # (n,) how many items each value rests on, at least 1
 
     @property
     def link(self) -> Link:
@@ -40,17 +33,12 @@ class Observations:
 
 @dataclass(frozen=True, eq=False)
 class Linked:
-    """Observations on the scale of a link.
+    """Observations on the scale of a link."""
 
-    Attributes:
-        values: (n,).
-        variances: (n,), positive.
-        sides: (n,) -1 where all items were wrong, so that the true value may lie anywhere below; 1 where all were
-            right, so that it may lie above; else 0.
-    """
-
-    values: Floats
-    variances: Floats
+    values: Floats  # (n,)
+    variances: Floats  # (n,), positive
+    # (n,) -1 where all items were wrong, so that the true value may lie anywhere below; 1 where all were right, so
+    # that it may lie above; else 0
     sides: Floats
 
 

@@ -16,17 +16,11 @@ from evomerge.typing import Floats
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Everything evaluated so far, in the order of the proposals.
+    """Everything evaluated so far, in the order of the proposals."""
 
-    Attributes:
-        genomes: (n, dim).
-        objectives: one per objective, in the campaign's order.
-        violations: (n,), 0 where every constraint holds.
-    """
-
-    genomes: Floats
-    objectives: tuple[Observations, ...]
-    violations: Floats
+    genomes: Floats  # (n, dim)
+    objectives: tuple[Observations, ...]  # one per objective, in the campaign's order
+    violations: Floats  # (n,), 0 where every constraint holds
 
     @property
     def values(self) -> Floats:
@@ -49,17 +43,11 @@ def measured(evaluations: Sequence[Evaluation]) -> Measured:
 
 @dataclass(frozen=True, eq=False)
 class ObjectiveSurrogates:
-    """What is believed of every objective, anywhere in the cube.
+    """What is believed of every objective, anywhere in the cube."""
 
-    Attributes:
-        objectives: one surrogate each, in the campaign's order.
-        violation: of the violation; None while no constraint was missed.
-        tolerance: a predicted violation below it counts as none.
-    """
-
-    objectives: tuple[QuadraticSurrogate, ...]
-    violation: QuadraticSurrogate | None
-    tolerance: float
+    objectives: tuple[QuadraticSurrogate, ...]  # one surrogate each, in the campaign's order
+    violation: QuadraticSurrogate | None  # of the violation; None while no constraint was missed
+    tolerance: float  # a predicted violation below it counts as none
 
     def values(self, genomes: Floats, deviations: float = 0.0) -> Floats:
         """Return (n, m) predicted values, shifted by a number of standard deviations."""

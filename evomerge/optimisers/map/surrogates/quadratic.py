@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -16,39 +17,46 @@ from scipy.optimize import brentq
 from scipy.special import stdtrit
 
 from evomerge.optimisers.map.surrogates.links import Link, Linked, Observations, linked, natural
-from evomerge.optimisers.map.surrogates.polynomial import FORMS, Form, n_terms, terms
 from evomerge.typing import Floats
 
+Form = Literal["linear", "diagonal", "full"]
+FORMS: tuple[Form, ...] = get_args(Form)
 # Ridge penalties per unit of weight, weakest first: the first one only keeps the solve regular.
 RIDGES = (1e-10, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ROUNDS = 20  # of one-sided least squares
 
 
+def terms(genomes: Floats, form: Form) -> Floats:
+    """Return (n, n_terms) terms of (n, dim) genomes in u = 2x - 1: 1, uᵢ; diagonal: and uᵢ²; full: and uᵢuⱼ, i < j."""
+    u = 2.0 * np.asarray(genomes, dtype=np.float64) - 1.0
+    columns = [np.ones((len(u), 1)), u]
+    if form != "linear":
+        columns.append(u**2)
+    if form == "full":
+        first, second = np.triu_indices(u.shape[1], k=1)
+        columns.append(u[:, first] * u[:, second])
+    return np.concatenate(columns, axis=1)
+
+
+def n_terms(dim: int, form: Form) -> int:
+    """Return how many terms there are; (dim + 1)(dim + 2)/2 for the full quadratic."""
+    return {"linear": dim + 1, "diagonal": 2 * dim + 1, "full": (dim + 1) * (dim + 2) // 2}[form]
+
+
 @dataclass(frozen=True, eq=False)
 class QuadraticSurrogate:
-    """z(x) = β·terms(x) + δ(x) on the scale of the link; δ is what no quadratic explains, of variance τ².
+    """z(x) = β·terms(x) + δ(x) on the scale of the link; δ is what no quadratic explains, of variance τ²."""
 
-    Attributes:
-        link: logit for values in [0, 1], else identity.
-        form: which terms there are.
-        ridge: the penalty that leave-one-out chose.
-        coefficients: (n_terms,) β.
-        covariance: (n_terms, n_terms) of β, posterior under the ridge's prior.
-        discrepancy: τ², at least 0.
-        degrees: n less the effective number of unknowns, at least 1.
-        r2: share of the (weighted) variance that leave-one-out predictions explain; below 0 when the mean does better.
-        noise: the middle observation's variance on the scale of the link.
-    """
-
-    link: Link
-    form: Form
-    ridge: float
-    coefficients: Floats
-    covariance: Floats
-    discrepancy: float
-    degrees: float
+    link: Link  # logit for values in [0, 1], else identity
+    form: Form  # which terms there are
+    ridge: float  # the penalty that leave-one-out chose
+    coefficients: Floats  # (n_terms,) β
+    covariance: Floats  # (n_terms, n_terms) of β, posterior under the ridge's prior
+    discrepancy: float  # τ², at least 0
+    degrees: float  # n less the effective number of unknowns, at least 1
+    # share of the (weighted) variance that leave-one-out predictions explain; below 0 when the mean does better
     r2: float
-    noise: float
+    noise: float  # the middle observation's variance on the scale of the link
 
     def latent(self, genomes: Floats) -> tuple[Floats, Floats]:
         """Return (n,) means and standard deviations, τ² included, on the scale of the link."""
@@ -61,12 +69,9 @@ class QuadraticSurrogate:
         return natural(terms(genomes, self.form) @ self.coefficients, self.link)
 
     def interval(self, genomes: Floats, *, level: float = 0.95, n_items: int | None = None) -> tuple[Floats, Floats]:
-        """Return the (n,) ends of a predictive interval.
+        """Return the (n,) ends of a predictive interval of the objective's true value.
 
-        Args:
-            genomes: (n, dim).
-            level: in (0, 1).
-            n_items: None: of the objective's true value; a number: of its mean over as many items, logit link only.
+        With `n_items` it is that of its mean over as many items; for the logit link only.
         """
         means, deviations = self.latent(genomes)
         if n_items is not None:
@@ -99,10 +104,7 @@ def fit_quadratic(observed: Observations, link: Link | None = None) -> Quadratic
     """Return the surrogate of some observations; its form and ridge are those that leave-one-out likes best.
 
     A form with curvature is tried where there are at least two more points than unknowns; the linear form always.
-
-    Args:
-        observed: at least one.
-        link: None: `Observations.link`.
+    Without a link it is that of the observations.
     """
     link = link or observed.link
     found = linked(observed, link)

@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
-from evomerge.optimisers.cma.cma_kind import OWNED_OPTIONS, CmaEs
+from evomerge.optimisers.cma.options import OWNED_OPTIONS, CmaEs
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.seeds import stream
 from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation, failure

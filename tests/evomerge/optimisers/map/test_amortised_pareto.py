@@ -16,8 +16,7 @@ from scipy.special import expit
 from evomerge.candidate import Evaluation
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
-from evomerge.optimisers.map.surrogates.front_search import FrontSearch
-from evomerge.optimisers.map.surrogates.predicted_front import predict_front
+from evomerge.optimisers.map.surrogates.predicted_front import FrontSearch, predict_front
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation, failure

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.map.nested_pareto import NestedPareto
-from evomerge.optimisers.map.surrogates.front_search import FrontSearch
+from evomerge.optimisers.map.surrogates.predicted_front import FrontSearch
 from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation
 
 QUICK = FrontSearch(population=12, generations=4)

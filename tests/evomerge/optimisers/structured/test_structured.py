@@ -14,12 +14,11 @@ from evomerge.candidate import Evaluation, Failure
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.structured.discrete_variation import DiscreteVariation
-from evomerge.optimisers.structured.structured import StructuredSearch
-from evomerge.optimisers.structured.structured_kind import Structured
+from evomerge.optimisers.structured.options import Structured
+from evomerge.optimisers.structured.structured import DiscreteVariation, StructuredSearch
 from evomerge.seeds import stream
 from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation, failure
-from search_spaces.spaces.structure import OFF, ON, Structure
+from search_spaces.spaces.space import OFF, ON, Structure
 
 WEIGHTS = {"left": 1.0, "right": 1.0}
 

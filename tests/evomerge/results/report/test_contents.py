@@ -6,10 +6,10 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done
-from evomerge.results.report.contents import new_bests, read_contents
+from evomerge.results.report.contents import read_contents
 from evomerge.results.report.details import details, task_scores
-from evomerge.results.report.panels import DRAWN_POINTS, dominated, panels
-from evomerge.results.report.progress_figures import progress_figures
+from evomerge.results.report.figures import DRAWN_POINTS, dominated, panels
+from evomerge.results.report.progress_figures import new_bests, progress_figures
 from evomerge.results.report.verdict import headline
 from fitness.scores import Estimate, ItemScores
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification

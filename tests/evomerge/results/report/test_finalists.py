@@ -5,8 +5,7 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.results.report.contents import read_contents
-from evomerge.results.report.finalist_figures import finalist_figures
-from evomerge.results.report.finalists import finalists, finalists_in_words
+from evomerge.results.report.finalists import finalist_figures, finalists, finalists_in_words
 from tests.evomerge.archives import make_archive, scored, verification, with_winners
 from tests.evomerge.results.report.back_ends import assert_drawn_alike
 

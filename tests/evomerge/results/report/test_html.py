@@ -9,7 +9,7 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.results.report.html import duration, for_script, report, signed
-from evomerge.results.report.palette import DARK, LIGHT
+from evomerge.results.report.marks import DARK, LIGHT
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification, with_winners
 from tests.evomerge.results.report.back_ends import assert_drawn_alike
 

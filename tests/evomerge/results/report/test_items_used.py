@@ -9,10 +9,9 @@ from evomerge.candidate import Candidate, Scored
 from evomerge.results.report.contents import read_contents
 from evomerge.results.report.details import candidate_marks
 from evomerge.results.report.html import report
-from evomerge.results.report.item_figures import item_figures
 from evomerge.results.report.items_used import note_search_items, read_items_used
 from evomerge.results.report.marks import legend
-from evomerge.results.report.progress_figures import progress_figures
+from evomerge.results.report.progress_figures import item_figures, progress_figures
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Stopped
 from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive
 from tests.evomerge.results.report.back_ends import assert_drawn_alike

@@ -1,6 +1,6 @@
 import numpy as np
 
-from evomerge.results.report.path_map import path_maps
+from evomerge.results.report.gene_map import path_maps
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 

@@ -1,7 +1,6 @@
 import numpy as np
 
-from evomerge.results.report.gene_figure import gene_figure
-from evomerge.results.report.piece_map import piece_maps
+from evomerge.results.report.gene_map import gene_figure, piece_maps
 from search_spaces.recipes.pieces import Pieces
 from search_spaces.recipes.recipe import Recipe
 from tests.evomerge.archives import PARENTS, alone

@@ -84,14 +84,12 @@ prompts = st.lists(
 @given(
     prompts,
     st.builds(Sizes, tokens=st.integers(1, 60), reads=st.integers(1, 9), kept=st.integers(1, 2**16)),
-    st.integers(0, 12),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_packed_completions_depend_on_nothing_but_their_prompt(model, tokenizer, prompts, sizes, border):
-    blocks = [prompts[:border], prompts[border:]]
-    alone = [[text for p in block for text in padded_completions(model, [p], sizes, tokenizer)] for block in blocks]
-    assert list(PackedCompletions(model, PromptTrie(blocks), sizes, tokenizer)) == alone
-    assert [padded_completions(model, block, sizes, tokenizer) for block in blocks] == alone
+def test_packed_completions_depend_on_nothing_but_their_prompt(model, tokenizer, prompts, sizes):
+    alone = [text for prompt in prompts for text in padded_completions(model, [prompt], sizes, tokenizer)]
+    assert PackedCompletions(model, PromptTrie(prompts), sizes, tokenizer).texts() == alone
+    assert padded_completions(model, prompts, sizes, tokenizer) == alone
 
 
 def test_completions_of_several_headers_at_once_are_those_of_each_header(model, tokenizer):
@@ -150,28 +148,15 @@ def test_a_completion_that_ends_leaves_its_slot_to_the_next_prompt_at_once(model
     assert passes.logits == [1, *[2] * 11, 1]
 
 
-def test_a_block_runs_what_it_needs_and_no_earlier_one_has_run(model, tokenizer):
-    header = "a header that all of them share "
-    requests = [Completion(header + letter, (), 2) for letter in "abcd"]
-    engine = TrieLanguageModel(tokenizer, mode="packed", sizes=Sizes(100, 100))
-    blocks = engine.plan(requests, [2, 4]).answer_in_blocks(model)
-    with Passes(model) as passes:
-        first = next(blocks)
-    assert sum(passes.tokens) <= len(header) + 2 * 2
-    with Passes(model) as passes:
-        (second,) = blocks
-    assert sum(passes.tokens) <= 2 * 2
-    assert first + second == TrieLanguageModel(tokenizer, mode="plain").plan(requests).answer(model)
-
-
 def test_what_no_prompt_needs_any_more_is_forgotten(model, tokenizer):
-    texts = [["abcd", "abce", "abcd more"], ["abx", "efg", "efg longer"], ["efgh", "ij"]]
-    blocks = [[Prompt(tuple(tokenizer.encode(text)), (), 5) for text in block] for block in texts]
-    completions = PackedCompletions(model, PromptTrie(blocks), Sizes(30, 4), tokenizer)
-    depths = []
-    for _ in completions:
-        depths.append(sorted(PromptTrie(blocks).trie.depths[completions.trunk.nodes].tolist()))
-    assert depths == [[0, 1], [0, 1, 2], []]  # "ab", "efg"
+    texts = ["abcd", "abce", "abcd more", "efg", "efg longer", "efgh", "ij"]
+    trie = PromptTrie([Prompt(tuple(tokenizer.encode(text)), (), 5) for text in texts])
+    completions = PackedCompletions(model, trie, Sizes(6, 2), tokenizer)
+    n_kept: list[int] = []
+    with model.register_forward_pre_hook(lambda *_: n_kept.append(len(completions.trunk.nodes))):
+        completions.texts()
+    assert 0 < max(n_kept) < len(trie.trie)
+    assert len(completions.trunk.nodes) == 0
 
 
 def test_keys_and_values_that_are_kept_stay_within_the_budget(model, tokenizer):

@@ -4,8 +4,8 @@ import pytest
 import torch
 import transformers
 
-from fitness.engine.scoring.layout import Mode
 from fitness.engine.scoring.probe import exact_mode
+from fitness.engine.scoring.readout import Mode
 from fitness.engine.scoring.windows import Window
 from tests.fitness.engine.architectures import CONFIGS
 

@@ -25,7 +25,7 @@ from fitness.engine.language_model import (
 from fitness.engine.model.memory import Sizes
 from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.engine.scoring.layer_trie import LayerTrie, layered
-from fitness.engine.scoring.layout import Mode
+from fitness.engine.scoring.readout import Mode
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from tests.conftest import tiny_config
@@ -76,7 +76,7 @@ def check(
     executions = Executions(models)
     for together, each in zip(plan.answer_together(models), expected, strict=True):
         assert_equal(together, each)
-    layers = plan.statistics.layers
+    layers = plan.layers
     assert executions.count == layers.run
     return layers.run / layers.asked
 
@@ -133,7 +133,7 @@ def test_models_whose_layers_have_no_keys_are_run_one_by_one(bank, tokenizer):
     plan = TrieLanguageModel(tokenizer, mode="packed", sizes=LARGE).plan(REQUESTS)
     for together in plan.answer_together([bank, bank]):
         assert_equal(together, plan.answer(bank))
-    assert plan.statistics.layers.asked == 0
+    assert plan.layers.asked == 0
 
 
 @pytest.mark.parametrize("mode", ["packed", "prefix", "plain"])
@@ -143,7 +143,7 @@ def test_completions_and_other_modes_are_run_one_by_one(bank, tokenizer, mode: M
     plan = TrieLanguageModel(tokenizer, mode=mode, sizes=LARGE).plan(requests)
     for model, together in zip(models, plan.answer_together(models), strict=True):
         assert_equal(together, plan.answer(model))
-    assert (plan.statistics.layers.run > 0) == (mode == "packed")
+    assert (plan.layers.run > 0) == (mode == "packed")
 
 
 def test_after_running_together_every_model_is_as_it_was(bank, tokenizer):
@@ -224,8 +224,7 @@ def test_models_of_every_architecture_share_their_first_layers(architecture, tmp
     assert expected[0] != expected[1]
     for together, alone in zip(plan.answer_together([first, second]), expected, strict=True):
         assert_equal(together, alone)
-    assert plan.statistics.mode == "packed"
-    assert plan.statistics.layers.run * 4 == plan.statistics.layers.asked * 3
+    assert plan.layers.run * 4 == plan.layers.asked * 3
 
 
 def test_models_of_any_depth_are_of_one_kind_and_probed_once(bank, tokenizer, caplog):

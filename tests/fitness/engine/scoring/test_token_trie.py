@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.engine.scoring.packing import chunks, run_order
+from fitness.engine.scoring.packing import chunks
 from fitness.engine.scoring.token_trie import TokenTrie, build_trie
 
 Sequences = list[list[int]]
@@ -46,24 +46,11 @@ def test_a_node_sees_itself_and_its_ancestors_and_nothing_else(sequences: Sequen
     assert (trie.sees(nodes, nodes) == expected).all()
 
 
-@given(sequences, st.randoms(use_true_random=False))
-def test_highest_is_the_maximum_over_a_subtree(sequences: Sequences, random):
+@given(sequences, st.integers(1, 5))
+def test_every_chunk_finds_the_keys_of_all_ancestors_and_keeps_none_for_nothing(sequences: Sequences, size: int):
     trie, _ = trie_of(sequences)
-    values = np.array([random.randrange(100) for _ in range(len(trie))])
-    expected = [values[node : trie.ends[node]].max() for node in range(len(trie))]
-    assert trie.highest(values).tolist() == expected
-
-
-@given(sequences, st.integers(1, 5), st.integers(1, 4), st.randoms(use_true_random=False))
-def test_every_chunk_finds_the_keys_of_all_ancestors_and_keeps_none_for_nothing(sequences, size, n_blocks, random):
-    trie, paths = trie_of(sequences)
-    first_block = np.full(len(trie), n_blocks)
-    for path in paths:
-        first_block[path] = np.minimum(first_block[path], random.randrange(n_blocks))
-    order, ends = run_order(first_block, n_blocks=n_blocks)
-    cut = chunks(trie, order, ends, size=size)
-    assert np.concatenate([chunk.nodes for chunk in cut]).tolist() == order.tolist()
-    assert set(ends) - {0} <= {chunk.stop for chunk in cut}
+    cut = chunks(trie, size=size)
+    assert np.concatenate([chunk.nodes for chunk in cut]).tolist() == list(range(len(trie)))
     kept: set[int] = set()
     for i, chunk in enumerate(cut):
         assert len(chunk.nodes) <= size
@@ -82,16 +69,16 @@ def test_every_chunk_finds_the_keys_of_all_ancestors_and_keeps_none_for_nothing(
             assert later & set(range(node, int(trie.ends[node])))
 
 
-def test_the_chunks_of_a_block_have_equal_sizes():
+def test_chunks_have_equal_sizes():
     trie, _ = trie_of([list(range(11))])
-    order, ends = run_order(np.zeros(11, dtype=np.int64), n_blocks=1)
-    assert [len(chunk.nodes) for chunk in chunks(trie, order, ends, size=5)] == [4, 4, 3]
+    assert [len(chunk.nodes) for chunk in chunks(trie, size=5)] == [4, 4, 3]
 
 
 def test_no_sequences_make_an_empty_trie():
     trie, nodes = build_trie([], [])
     assert len(trie) == 0
     assert nodes == []
+    assert chunks(trie, size=5) == []
 
 
 @pytest.mark.parametrize("n", [1, 3])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.operators.kernels import counter
+from tests.search_spaces.operators.uniform import uniform
 
 N = 1 << 20
 SEEDS = (0, 1, 2, 12345678901234567890, 2**64 - 1)
@@ -39,7 +40,7 @@ def test_comparing_bits_is_comparing_numbers(chance: float, bits: list[int]) -> 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_numbers_fill_the_unit_interval_evenly(seed: int) -> None:
-    numbers = counter.uniform(seed, (N,))
+    numbers = uniform(seed, (N,))
     counts = torch.histc(numbers, bins=256, min=0.0, max=1.0)
     # χ² with 255 degrees of freedom: 400 is ten billion to one.
     assert float(((counts - N / 256) ** 2).sum() / (N / 256)) < 400
@@ -49,7 +50,7 @@ def test_numbers_fill_the_unit_interval_evenly(seed: int) -> None:
 
 @pytest.mark.parametrize("lag", [1, 2, 3, 16, 64, 576, 1536, 65536])
 def test_neighbours_are_independent(lag: int) -> None:
-    numbers = counter.uniform(7, (N,)) - 0.5
+    numbers = uniform(7, (N,)) - 0.5
     correlation = float((numbers[lag:] * numbers[:-lag]).mean() * 12)
     assert abs(correlation) < 5 / N**0.5
     pairs = torch.histc(
@@ -61,20 +62,20 @@ def test_neighbours_are_independent(lag: int) -> None:
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.combinations(SEEDS, 2)))
 def test_two_seeds_are_independent_at_every_small_shift(a: int, b: int) -> None:
-    ours, theirs = counter.uniform(a, (N,)) - 0.5, counter.uniform(b, (N,)) - 0.5
+    ours, theirs = uniform(a, (N,)) - 0.5, uniform(b, (N,)) - 0.5
     for shift in range(-3, 4):
         assert abs(float((ours.roll(shift) * theirs).mean() * 12)) < 5.5 / N**0.5
 
 
 def test_three_neighbours_do_not_lie_in_planes() -> None:
-    cells = counter.uniform(3, (3 * N,)).view(-1, 3).mul(8).floor() @ torch.tensor([64.0, 8.0, 1.0])
+    cells = uniform(3, (3 * N,)).view(-1, 3).mul(8).floor() @ torch.tensor([64.0, 8.0, 1.0])
     counts = torch.histc(cells, 512, 0, 512)
     assert float((counts / counts.mean() - 1.0).abs().max()) < 0.12  # 2,048 in each, 2.2 % standard deviation
 
 
 def test_segments_differ_and_a_shape_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counter, "SEGMENT", 1000)
-    whole = counter.uniform(5, (2500,))
+    whole = uniform(5, (2500,))
     assert not whole[:1000].equal(whole[1000:2000])
-    assert counter.uniform(5, (50, 50)).flatten().equal(whole)
-    assert counter.uniform(5, (1000,)).equal(whole[:1000])
+    assert uniform(5, (50, 50)).flatten().equal(whole)
+    assert uniform(5, (1000,)).equal(whole[:1000])

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.flat_layout import FlatLayout, Split
-from search_spaces.spaces.niches.crossover import Angle, Crossover, slerp_shares
-from search_spaces.spaces.niches.gram import GramMatrices
+from search_spaces.spaces.niches.crossover import Angle, Crossover, GramMatrices, slerp_shares
 from search_spaces.spaces.niches.individual import Individual
 from search_spaces.spaces.niches.stored_crossover import StoredCrossover
 
@@ -96,7 +95,7 @@ def evolved(n_generations: int, size: int, n_parents: int, *, block: int) -> tup
         split, w = int(rng.integers(size)), rng.random()
         child = crossover.cross(a, b, split=split, ratio=w), stored_child(x, y, split, w, "global")
         pairs = [*pairs[:n_parents], *pairs[n_parents:][-17:], child]  # the parents stay, or all become alike
-    return max(float(np.abs(weights(a, parents) - x).max()) for a, x in pairs), pairs[-1][0].n_segments
+    return max(float(np.abs(weights(a, parents) - x).max()) for a, x in pairs), len(pairs[-1][0].coefficients)
 
 
 def test_after_2000_generations_of_19210_parameters_the_weights_are_those_of_a_stored_population() -> None:

@@ -27,7 +27,7 @@ def test_as_flat_vectors_of_float64_individuals_are_equal_exactly_when_they_are(
 ) -> None:
     """The archive compares and keeps them in this form."""
     flat = np.asarray(one, "<f8")
-    k, n = one.n_parents, one.n_segments
+    k, n = one.n_parents, len(one.coefficients)
     assert (flat.shape, flat[0]) == ((1 + n + 1 + n * k,), k)
     again = Individual(flat[1 : n + 2], flat[n + 2 :].reshape(n, k))
     assert (again, hash(again)) == (one, hash(one))

@@ -15,14 +15,15 @@ from torch import Tensor
 
 from evomerge.testing.search_space_contract import SearchSpaceContract
 from search_spaces.errors import SpaceError
-from search_spaces.export.export_adapter import export_adapter
 from search_spaces.layers.architecture import build_module
 from search_spaces.layers.sources import output_names
 from search_spaces.live import resident as resident_module
 from search_spaces.live.resident import ResidentModel
-from search_spaces.mergekit.yaml import read_mergekit, to_mergekit
+from search_spaces.mergekit.reading import read_mergekit
+from search_spaces.mergekit.writing import to_mergekit
 from search_spaces.merging.materialise import carry_out, merged_tensor
 from search_spaces.merging.piecewise import flat_layout
+from search_spaces.output.export_adapter import export_adapter
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.pieces import Pieces
 from search_spaces.recipes.recipe import Recipe

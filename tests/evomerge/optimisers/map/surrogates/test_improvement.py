@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 import pytest
 
-from evomerge.optimisers.map.surrogates.improvement import hypervolume_improvements, reference_point
+from evomerge.optimisers.map.surrogates.selection import hypervolume_improvements, reference_point
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4])

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from evomerge.optimisers.map.surrogates.links import Observations, linked
-from evomerge.optimisers.map.surrogates.polynomial import n_terms, terms
-from evomerge.optimisers.map.surrogates.quadratic import QuadraticSurrogate, fit_quadratic
+from evomerge.optimisers.map.surrogates.quadratic import QuadraticSurrogate, fit_quadratic, n_terms, terms
 
 Floats = NDArray[np.float64]
 CURVATURE = np.array([[-2.0, 0.5, 0.0], [0.5, -1.0, 0.3], [0.0, 0.3, -3.0]])

@@ -1,0 +1,113 @@
+"""The operators' manual, made from their docstrings and rows in the registry.
+
+`python -m docs.operator_cards` writes docs/operators.md anew; a test tells when that was forgotten.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from search_spaces.operators.catalogue.shared import LINES
+from search_spaces.operators.operator import Operator
+from search_spaces.operators.parameters import Kind, Real, Whole
+from search_spaces.operators.registry import FAMILIES
+
+MANUAL = Path(__file__).parent / "operators.md"
+
+_PREFACE = """\
+# Operators
+
+Every merge method that recipes, `evomerge merge` and campaigns know, by the name that they use. This page is made from
+the code by `python -m docs.operator_cards`. An operator from another package is named by the dotpath of its
+row, `package.module:OPERATOR`, or by an entry point of the group `evomerge.operators`.
+
+θᵢ are the parents' weights, θ₀ the base's, δᵢ = θᵢ - θ₀ the task vectors and wᵢ the weights. Operators that need a base
+merge the task vectors to τ, and the result is θ = θ₀ + gain·τ. Arithmetic is float32, rounded once at the end. Random
+masks depend on the recipe's seed, the operator, the parent and the tensor's name alone.
+
+In a campaign, `space.genes` gives a parameter bounds `[low, high]` or a list of choices to search, or one value that
+freezes it; parameters of each parent may also have one such entry per parent. What a campaign searches when it says
+nothing is marked **searched**; otherwise the default holds. "not mergekit" marks what mergekit's YAML cannot say.
+
+## After every merge of task vectors
+
+gain = λ·(α + β·x) with `lambda` λ and LiNeS over the depth: `lines_alpha` α and `lines_beta` β, x running from 0 at the
+first layer to 1 at the last; what lies outside the layers has x = 0, but for `lines_head: end`, with which final norm
+and head have x = 1. The default is no scaling. α and β have one gene for the whole model; `space.whole_model: [lambda]`
+makes λ global too, else it is a scale of each group. (Wang et al. 2025, arXiv 2410.17146.)
+"""
+
+
+def manual() -> str:
+    """Return the whole page as Markdown."""
+    parts = [_PREFACE, _contents()]
+    for family, operators in FAMILIES.items():
+        parts += [f"## {family}\n", *map(_card, operators)]
+    return "\n".join(parts)
+
+
+def _contents() -> str:
+    lines = [
+        f"- {family}: " + ", ".join(f"[{o.name}](#{o.name})" for o in operators)
+        for family, operators in FAMILIES.items()
+    ]
+    return "## All operators\n\n" + "\n".join(lines) + "\n"
+
+
+def _card(operator: Operator) -> str:
+    text = inspect.cleandoc(operator.function.__doc__ or "")
+    rows = [*_rows(operator.input_parameters, "each parent"), *_rows(operator.parameters, "the merge")]
+    table = ["| parameter | of | legal | default | search range | meaning |", "|---|---|---|---|---|---|", *rows]
+    return "\n".join([f"### {operator.name}\n", f"{_facts(operator)}\n", f"{text}\n", *(table if rows else []), ""])
+
+
+def _facts(operator: Operator) -> str:
+    fewest, most = operator.n_inputs
+    count = f"{fewest}" if fewest == most else f"{fewest} or more" if most is None else f"{fewest} to {most}"
+    on_deltas = "with `deltas`" if "deltas" in operator.parameters else "not read"
+    facts = [
+        f"Parents: {count}{', in order' if operator.ordered else ''}",
+        f"base: {'needed' if operator.needs_base else on_deltas}",
+        "in mergekit" if operator.in_mergekit else "not in mergekit",
+    ]
+    return "; ".join(facts) + "."
+
+
+def _rows(kinds: Mapping[str, Kind], whose: str) -> Iterator[str]:
+    for name, kind in kinds.items():
+        if name in LINES:
+            continue
+        cells = (f"`{name}`", whose, _words(str(kind)), _default(kind), _range(kind), _meaning(kind))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _default(kind: Kind) -> str:
+    if kind.default is None:
+        return "none: must be given"
+    return f"{kind.default:g}" if isinstance(kind, Real | Whole) else _words(str(kind.default).lower())
+
+
+def _range(kind: Kind) -> str:
+    if kind.gene is None:
+        return "-"
+    if isinstance(kind, Real | Whole):
+        low, high = kind.gene
+        found = f"[{low:g}, {high:g}]" + (", log" if isinstance(kind, Real) and kind.scale == "log" else "")
+    else:
+        found = "any"
+    return f"{found}{', **searched**' if kind.searched else ''}"
+
+
+def _meaning(kind: Kind) -> str:
+    return _words(kind.meaning) + ("" if kind.in_mergekit else " (not mergekit)")
+
+
+def _words(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    MANUAL.parent.mkdir(exist_ok=True)
+    MANUAL.write_text(manual(), encoding="utf-8")

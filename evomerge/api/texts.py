@@ -1,0 +1,95 @@
+"""Tables of results: pandas frames, and texts for terminals and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from evomerge.campaign.start_points import is_start_point
+from evomerge.errors import require
+from evomerge.results.front import CampaignFront
+from evomerge.results.verification.result import Row, Verification
+from fitness.scores import Estimate, ObjectiveEstimate
+from search_spaces.recipes.layer_path import path_text, scales_text
+from search_spaces.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Cells = tuple[list[str], list[list[str]]]  # a header, and the rows under it
+
+
+def frame(rows: Sequence[dict[str, Any]], index: str | None = None) -> pd.DataFrame:
+    """Return rows as a pandas frame."""
+    require("pandas", "notebook")
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows))
+    return table if index is None or table.empty else table.set_index(index)
+
+
+def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table of texts."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def front_cells(front: CampaignFront) -> Cells:
+    """Return a row for each point, the knee marked; the paths through the layers only where there are some."""
+    if not front.points:
+        return ["candidate", "mean"], []
+    estimates, knee = [point.estimate for point in front.points], front.points[front.knee]
+    paths = [_path(point.candidate.recipe) for point in front.points]
+    header = ["candidate", *(o.name for o in estimates[0].objectives), "mean", "scores", ""]
+    rows = [
+        [
+            point.candidate.label or str(point.candidate.number),
+            *map(_plus_minus, point.estimate.objectives),
+            f"{point.estimate.mean:.3f}",
+            rests_on,
+            "knee" if point is knee else "",
+        ]
+        for point, rests_on in zip(front.points, _rests_on(estimates), strict=True)
+    ]
+    if any(paths):
+        return [*header, "layers"], [[*row, path] for row, path in zip(rows, paths, strict=True)]
+    return header, rows
+
+
+def held_out_cells(verification: Verification) -> Cells:
+    """Return a row for each model on test items, in the order parents, baselines, candidates."""
+    objectives = [o.name for o in verification.rows[0].objectives]
+    header = ["model", *objectives, "mean", f"difference to {verification.best_parent} (95 % interval)"]
+    return header, [
+        [_name(row, verification), *map(_plus_minus, row.objectives), f"{row.mean:.3f}", _difference(row)]
+        for row in verification.rows
+    ]
+
+
+def _name(row: Row, verification: Verification) -> str:
+    picked = verification.winner_of(row.candidate)
+    name = row.name if picked is None else f"{row.name} ({', '.join(picked.picks)})"
+    return f"{name} (best start point)" if is_start_point(row.name) else name
+
+
+def _rests_on(estimates: Sequence[Estimate]) -> list[str]:
+    """Return what each estimate rests on; where some were scored on more items than others, on how many."""
+    sizes = [min(objective.n_items for objective in estimate.objectives) for estimate in estimates]
+    if len(set(sizes)) == 1:
+        return [estimate.in_words for estimate in estimates]
+    return [e.in_words if e.kind == "estimated" else f"{n} items" for e, n in zip(estimates, sizes, strict=True)]
+
+
+def _path(recipe: Recipe) -> str:
+    return "; ".join(part for part in (path_text(recipe), scales_text(recipe)) if part)
+
+
+def _plus_minus(objective: ObjectiveEstimate) -> str:
+    return f"{objective.value:.3f} ± {objective.stderr:.3f}"
+
+
+def _difference(row: Row) -> str:
+    d = row.difference
+    return "the best parent" if d is None else f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"

@@ -1,0 +1,93 @@
+"""A campaign's workers: each with one resident model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evomerge.assembly.live_models import build_resident, parents_alone
+from evomerge.assembly.parts import Parts, build_parts
+from evomerge.config import dump_campaign, read_campaign
+from evomerge.errors import require
+from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
+from evomerge.workers.threads import available_cores, threads_per_worker
+from evomerge.workers.worker import ScoreTogether, ScreeningWorker
+from fitness.scores import Budget
+from fitness.screening import Screening
+from fitness.tasks.suite import TaskSuite
+from search_spaces.spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from search_spaces.live.layer_surgery import FlowResident
+    from search_spaces.live.resident import ResidentModel
+
+
+@dataclass(frozen=True)
+class MakeWorker:
+    """Makes a campaign's worker in the process where it is called; small and picklable.
+
+    Attributes:
+        campaign: the resolved config as YAML, which travels whatever classes it consists of.
+        given: the search space where it is an object.
+    """
+
+    campaign: str
+    given: SearchSpace[Any] | None = None
+
+    def __call__(self) -> CandidateWorker:
+        """Open the parents, load the tasks and build the resident model."""
+        return build_worker(build_parts(read_campaign(self.campaign), self.given))
+
+
+def build_worker(parts: Parts) -> CandidateWorker:
+    """Return a worker with a resident model of the base's architecture; the experts answer once, before candidates."""
+    resident, suite, screening = build_resident(parts.config, parts.parents), parts.fitness, parts.screening
+    alone = parents_alone(parts.config, parts.parents)
+
+    def become(checkpoint: str) -> nn.Module:
+        resident.become(alone[checkpoint])
+        return resident.model
+
+    def learn(budget: Budget) -> None:
+        for expert, items in suite.to_learn(budget).items():
+            suite.learn(become(expert), items)
+
+    worker = Worker(resident, suite, learn, _together(resident, suite))
+    if screening is None:
+        return worker
+    screen = Worker(resident, screening, lambda _: screening.learn(become), _together(resident, screening))
+    return ScreeningWorker(worker, screen, frozenset(screening.item_ids))
+
+
+def _together(resident: ResidentModel | FlowResident, fitness: TaskSuite | Screening) -> ScoreTogether | None:
+    from search_spaces.live.layer_surgery import FlowResident
+
+    if not isinstance(resident, FlowResident):
+        return None
+    return lambda recipes, budget: fitness.evaluate_together(resident.assembled(recipes), budget)
+
+
+def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
+    """Return the pool of workers of a config."""
+    import torch
+
+    workers = parts.config.workers
+    if workers.backend == "in_process":
+        torch.set_num_threads(threads_per_worker(1, workers.cpus, available_cores()))
+        together = workers.together or parts.config.space.together
+        return InProcessPool(lambda: build_worker(parts), together=together)
+    require("ray", "ray")
+    from evomerge.workers.ray_pool import RayPool
+
+    return RayPool(
+        MakeWorker(dump_campaign(parts.config), parts.given),
+        count=workers.count,
+        run_dir=run_dir,
+        cpus=workers.cpus,
+        gpus=(1.0 if torch.cuda.is_available() else 0.0) if workers.gpus is None else workers.gpus,
+        address=workers.address,
+        deadline_s=workers.deadline_seconds,
+    )

@@ -1,0 +1,101 @@
+"""`evomerge plan`: a campaign before it is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from evomerge.cli.commands.search import CampaignFile, Optimiser, Set
+from evomerge.cli.terminal import duration, make_console, plain_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evomerge.api.planning import Cost, Plan
+    from search_spaces.spaces.genes import GeneInfo
+
+GIB = 2**30
+MOST_NAMED = 4  # models that a table names one by one
+
+
+def plan(campaign: CampaignFile, overrides: Set = None, optimiser: Optimiser = None) -> None:
+    """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk."""
+    from evomerge.api.planning import measure, outlines
+    from evomerge.api.search import read_campaign
+    from evomerge.api.sections import Given
+
+    config, console = read_campaign(campaign, overrides or (), optimiser=optimiser), make_console()
+    for number, (outline, parts) in enumerate(outlines(config, Given()), start=1):
+        if outline.stage:
+            stage = f"[bold]stage {number} of {len(config.stages)}[/bold]: {outline.stage}"
+            console.print(stage, highlight=False)
+        _print_outline(outline, console)
+        console.print(plain_table("Cost", ("", ""), _cost_rows(outline, measure(parts, Given()))))
+
+
+def _print_outline(found: Plan, console: Console) -> None:
+    rows = [
+        (r.property, by_value({name: r.values.get(name, "") for name in found.models}), r.level, r.note)
+        for r in found.preflight.rows
+    ]
+    title = f"{len(found.models)} models: {', '.join(found.models)}"
+    console.print(plain_table(title, ("property", "value", "", "note"), rows))
+    found.preflight.raise_for_errors()
+    if found.genes:
+        console.print(plain_table(f"{len(found.genes)} genes", ("", "gene", "values"), _gene_rows(found.genes)))
+
+
+def by_value(values: Mapping[str, str]) -> str:
+    """Return what models have in common: the value, or where they differ a line for each value, the commonest first."""
+    models: dict[str, list[str]] = {}
+    for model, value in values.items():
+        models.setdefault(value or "none", []).append(model)
+    if len(models) == 1:
+        return next(iter(models))
+    (common, first), *others = sorted(models.items(), key=lambda item: -len(item[1]))
+    who = ", ".join(first) if len(first) <= MOST_NAMED else f"{len(first)} models"
+    return "\n".join([f"{common}: {who}", *(f"{value}: {', '.join(those)}" for value, those in others)])
+
+
+def _gene_rows(genes: Sequence[GeneInfo]) -> list[tuple[str, str, str]]:
+    """Return a row per gene; genes of single layers that follow each other, otherwise alike, share one."""
+    rows: list[tuple[int, int, GeneInfo]] = []
+    for i, gene in enumerate(genes):
+        before = rows[-1][2] if rows else None
+        if (
+            before
+            and before.layers
+            and gene.layers
+            and gene == replace(before, layers=gene.layers)
+            and (gene.layers == (before.layers[1], before.layers[1] + 1))
+        ):
+            rows[-1] = (rows[-1][0], i, replace(gene, layers=(before.layers[0], gene.layers[1])))
+        else:
+            rows.append((i, i, gene))
+    return [(str(a) if a == b else f"{a}-{b}", str(gene), gene.range) for a, b, gene in rows]
+
+
+def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
+    cuts = None if found.cuts is None else ", ".join(map(str, found.cuts)) or "no"
+    halved = f"after {cuts} of {found.n_search_items} items; who is stopped takes less time than this"
+    kept = cost.kept
+    limit = "" if kept is None else f"at most {kept.limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
+    return [
+        *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
+        ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
+        ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),
+        (
+            "the search",
+            f"{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
+        ),
+        *([] if found.screen is None else [("screen", f"on {found.screen} prompts at most")]),
+        *([] if cuts is None else [("halving", halved)]),
+        ("memory", f"{cost.memory_bytes / GIB:.1f} GiB per worker"),
+        ("an export", f"{cost.export_bytes / GIB:.2f} GiB; free here: {cost.free_bytes / GIB:.0f} GiB"),
+        *(
+            []
+            if kept is None
+            else [("decompositions", f"about {kept.bytes / GIB:.2f} GiB in {kept.directory}, {limit}")]
+        ),
+    ]

@@ -1,0 +1,40 @@
+"""The tables of results."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from evomerge.api.texts import front_cells, held_out_cells
+from evomerge.cli.terminal import plain_table
+from evomerge.results.front import CampaignFront
+from evomerge.results.verification.result import Verification
+
+
+def front_table(front: CampaignFront) -> Table:
+    """Return the Pareto front as a table, the knee marked."""
+    header, rows = front_cells(front)
+    table = plain_table("Pareto front on search items", header, rows, right=header[1 : header.index("scores")])
+    if header[-1] == "layers":
+        table.columns[-1].overflow = "fold"
+    return table
+
+
+def verification_table(verification: Verification) -> Table:
+    """Return the held-out table, a line between kinds of models, the winner bold."""
+    header, rows = held_out_cells(verification)
+    table = plain_table("Held-out test items", header, right=header[1:])
+    kind = verification.rows[0].kind
+    for row, cells in zip(verification.rows, rows, strict=True):
+        if row.kind != kind:
+            table.add_section()
+        kind = row.kind
+        table.add_row(*cells, style="bold" if row.candidate == verification.winner else "")
+    return table
+
+
+def verdict_lines(verification: Verification) -> list[str]:
+    """Return the winner's verdict with its facts, then those of the other winners."""
+    lines = [] if verification.winners else [verification.verdict]
+    for winner in verification.winners:
+        lines += [winner.verdict, *(f"  - {fact}" for fact in winner.facts)]
+    return lines

@@ -1,0 +1,87 @@
+"""Compare parents before anything is evaluated: can they be merged, and what should the user know?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from search_spaces.checks.tensors import (
+    Level,
+    PreflightRow,
+    compare_adapters,
+    compare_layers,
+    compare_tensors,
+)
+from search_spaces.checks.tokenizers import compare_configs, compare_tokenizers
+from search_spaces.errors import SpaceError
+from search_spaces.merging.materialise import all_finite
+from search_spaces.parents.checkpoint import Checkpoint
+from search_spaces.parents.parents import Parents
+
+__all__ = ["Level", "Preflight", "PreflightRow", "preflight"]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """The table of what the parents share and where they differ.
+
+    Attributes:
+        rows: one per property, the most basic first; settings that are the same everywhere have none.
+    """
+
+    rows: tuple[PreflightRow, ...]
+
+    @property
+    def errors(self) -> list[PreflightRow]:
+        """The rows that make a merge meaningless or impossible."""
+        return [row for row in self.rows if row.level == "error"]
+
+    @property
+    def warnings(self) -> list[PreflightRow]:
+        """The rows with differences that a merge survives."""
+        return [row for row in self.rows if row.level == "warning"]
+
+    def raise_for_errors(self) -> None:
+        """Do nothing if the parents can be merged.
+
+        Raises:
+            SpaceError: they cannot; one line per error.
+        """
+        if self.errors:
+            lines = [f"{row.property}: {row.note}" for row in self.errors]
+            raise SpaceError("\n".join(["the parents cannot be merged:", *lines]))
+
+
+def preflight(parents: Parents, base: str, *, read_weights: bool = True, stacked: bool = False) -> Preflight:
+    """Compare every parent with the base.
+
+    Args:
+        parents: opened, the base among them.
+        base: the name of the parent that donates config and tokenizer.
+        read_weights: whether to read every tensor once and look for NaN and infinity.
+        stacked: whether the output takes its layers from several depths, so that the parents' depths may differ.
+
+    Raises:
+        SpaceError: there is no such base, or a tokenizer file is not JSON.
+    """
+    checkpoints = {base: parents[base], **parents.checkpoints}
+    rows = [
+        *compare_configs(checkpoints, base, per_layer=not stacked),
+        *(compare_layers if stacked else compare_tensors)(checkpoints, base),
+        *compare_adapters(checkpoints),
+        *compare_tokenizers(checkpoints, base, parents.vocabulary),
+    ]
+    if read_weights:
+        rows.append(_finite(checkpoints))
+    return Preflight(tuple(rows))
+
+
+def _finite(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
+    bad = {}
+    for name, checkpoint in checkpoints.items():
+        first = next((tensor for tensor in checkpoint.names if not all_finite(checkpoint.tensor(tensor))), None)
+        if first is not None:
+            bad[name] = first
+    values = {name: f"NaN or infinity in {bad[name]}" if name in bad else "finite" for name in checkpoints}
+    note = "; ".join(f"parent {name!r} has {values[name]}" for name in bad)
+    return PreflightRow("values", values, "error" if bad else "ok", note)
