@@ -110,11 +110,10 @@ def paired_difference(
     differences, bounded = _differences(a, b)
     layout = TaskLayout.of(a.item_ids, objectives, task_of)
     weights = layout.weights.mean(axis=0)
-    means = layout.means(differences)
-    squares = layout.square_deviations(differences, means)
+    means, squares = layout.moments(differences)
     largest = np.zeros(len(means) + 1)
     np.maximum.at(largest, layout.task_index, differences**2)
-    more = np.where(layout.means(bounded) == 1.0, np.where(largest[:-1] > 0.0, largest[:-1], 1.0), 0.0)
+    more = np.where(layout.moments(bounded)[0] == 1.0, np.where(largest[:-1] > 0.0, largest[:-1], 1.0), 0.0)
     freedom = np.maximum(layout.n_items - 1.0, 1.0)
     variances = (squares + more) / freedom
     variances[layout.n_items == 1.0] = 1.0  # one item shows no spread: the largest of differences of scores in [0, 1]

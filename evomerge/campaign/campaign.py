@@ -243,4 +243,5 @@ class Campaign(Generic[G]):
             raise self._failures.error(self.constraints.failed)
 
     def _closing(self) -> bool:
-        return self._draining or self.limits.out_of_time(self.progress.seconds)
+        timed = self.limits.hours is not None
+        return self._draining or (timed and self.limits.out_of_time(self.progress.seconds))

@@ -33,4 +33,7 @@ class RandomSearch:
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Check that each outcome belongs to a pending proposal."""
-        self._pending.difference_update(proposals_of(outcomes, asked=self._asked, pending=self._pending))
+        told = [outcome.candidate.proposal for outcome in outcomes]
+        if not self._pending.issuperset(told) or len(set(told)) < len(told):
+            proposals_of(outcomes, asked=self._asked, pending=self._pending)  # says what is wrong
+        self._pending.difference_update(told)

@@ -1,8 +1,7 @@
 """From item scores to objectives with standard errors: the mean, and estimates from a part of the items."""
 
 from fitness.estimation.ability import Ability, Coordinates, fit_ability
-from fitness.estimation.mean import MeanEstimator
-from fitness.estimation.objectives import Objective, TaskLayout, check_objectives
+from fitness.estimation.objectives import MeanEstimator, Objective, TaskLayout, check_objectives
 from fitness.estimation.response_model import FittedModel, ItemParameters, fit
 
 __all__ = [

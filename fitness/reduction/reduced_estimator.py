@@ -8,8 +8,7 @@ import numpy as np
 
 from fitness.errors import FitnessError
 from fitness.estimation.item_response import Respondent, Seen
-from fitness.estimation.mean import MeanEstimator
-from fitness.estimation.objectives import Objective, check_objectives
+from fitness.estimation.objectives import MeanEstimator, Objective, check_objectives
 from fitness.estimation.task_estimates import Answers, Estimator
 from fitness.protocols import Shares
 from fitness.reduction.reduced_benchmark import ReducedBenchmark

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
+import pytest
 
 import evomerge
 from evomerge.archive import Archive
@@ -75,16 +77,14 @@ def step(directory: Path, space: SearchSpace[np.ndarray], dim: int) -> set[tuple
     return entered(campaign)
 
 
-def test_a_plain_step_enters_at_most_twelve_files_and_fifty_functions(tmp_path: Path) -> None:
-    functions = step(tmp_path, ToySpace(), 2)
-    assert len({file for file, *_ in functions}) <= 12, functions
-    assert len(functions) <= 50, functions
-
-
-def test_decoding_a_genome_of_real_weights_enters_two_files_more(tmp_path: Path) -> None:
+def real_space() -> WeightSpace:
     parents = {name: ParentSource(f"/models/{name}") for name in ("base", "arithmetic", "words", "code")}
     genes = {"weight": (0.0, 1.5)}
-    space = WeightSpace(parents, "base", n_layers=24, operators=["ties"], groups=Groups(5), genes=genes)
-    functions = step(tmp_path, space, space.dim)
-    assert len({file for file, *_ in functions}) <= 14, functions
-    assert len(functions) <= 57, functions
+    return WeightSpace(parents, "base", n_layers=24, operators=["ties"], groups=Groups(5), genes=genes)
+
+
+@pytest.mark.parametrize("space", [ToySpace(), real_space()], ids=["toy", "weights"])
+def test_a_plain_step_enters_at_most_twelve_files_and_fifty_functions(space: Any, tmp_path: Path) -> None:
+    functions = step(tmp_path, space, getattr(space, "dim", 2))
+    assert len({file for file, *_ in functions}) <= 12, functions
+    assert len(functions) <= 50, functions
