@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -19,8 +19,7 @@ _SCALES = {scale.__name__: scale for scale in (Linear, Log, Choice, Integers, Op
 
 def note_genes(archive: Archive, genes: Sequence[GeneInfo]) -> None:
     """Record the genes of a campaign's space."""
-    scales = [None if gene.scale is None else [type(gene.scale).__name__, vars(gene.scale)] for gene in genes]
-    archive.note(NOTE, json.dumps([list(map(str, genes)), scales]))
+    archive.note(NOTE, json.dumps([list(map(str, genes)), [gene.scale and _noted(gene.scale) for gene in genes]]))
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,11 @@ class NotedGenes:
         return {name: number if scale is None else scale.value(number) for name, scale, number in read}
 
 
-def _scale(kind: str, fields: dict[str, object]) -> Scale:
-    known = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+def _noted(scale: Scale) -> tuple[str, dict[str, object]]:
+    return type(scale).__name__, {field.name: getattr(scale, field.name) for field in fields(scale)}  # type: ignore[arg-type]
+
+
+def _scale(kind: str, noted: dict[str, object]) -> Scale:
+    known = {name: tuple(value) if isinstance(value, list) else value for name, value in noted.items()}
     made: Scale = _SCALES[kind](**known)  # type: ignore[arg-type]
     return made

@@ -93,8 +93,8 @@ def campaign(
         "base": None if base is None else _model(base),
         "parents": _parents(parents),
         "objectives": _objectives(objectives),
-        "space": space if given.space is None else _recorded(space),
-        "optimiser": optimiser if given.optimiser is None else _recorded(optimiser),
+        "space": _section(space if given.space is None else _recorded(space)),
+        "optimiser": _section(optimiser if given.optimiser is None else _recorded(optimiser)),
         "budget": budget,
         "workers": _workers(workers),
         **sections,
@@ -107,6 +107,10 @@ def campaign(
         return campaign_of(data, Path()), given
     except ConfigError as error:
         raise ConfigError(None, [_in_arguments(problem, names) for problem in error.problems]) from error.__cause__
+
+
+def _section(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
 
 
 def _live(optimiser: object) -> object:

@@ -39,10 +39,6 @@ class GreedySoup(OptimiserOptions):
             refuse([mismatch("an optimiser such as {kind: cma_es}", in_words(then.kind), at=["kind"])])
         return then
 
-    def section(self) -> dict[str, Any]:
-        """Return what a campaign file would hold, the optimiser that goes on with its kind."""
-        return super().section() | ({} if self.then is None else {"then": self.then.section()})
-
     def check(self) -> None:
         """Check the options of the optimiser that goes on."""
         if self.then is not None:

@@ -47,10 +47,6 @@ class OptimiserOptions(BaseModel):
         """Why every candidate has to answer every item; empty where some may be stopped early."""
         return ""
 
-    def section(self) -> dict[str, Any]:
-        """Return what a campaign file would hold."""
-        return {"kind": self.kind, **self.model_dump(exclude_unset=True)}
-
     def check(self) -> None:
         """Check options that go to a library by its own names; the library is loaded for it."""
 

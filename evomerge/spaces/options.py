@@ -65,10 +65,6 @@ class SpaceOptions(BaseModel):
     kind: str
     """What can be built."""
 
-    def section(self) -> dict[str, Any]:
-        """Return what a campaign file would hold."""
-        return {"kind": self.kind, **self.model_dump(exclude_unset=True)}
-
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:  # noqa: ARG002
         """Return what does not suit a campaign's checkpoints, by their names; None stands for what is wrong itself."""
         return []

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fitness.errors import FitnessError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a campaign file is read without numpy
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
 DEFAULT_BUDGET = 4 * 2**30  # bytes that scoring takes above the model's own unless told otherwise

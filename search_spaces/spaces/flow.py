@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from functools import cached_property
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.scales import Log, clipped
 from search_spaces.recipes.layer_path import Step
 from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.space import OFF, ON, Structure
+
+if TYPE_CHECKING:  # a campaign file is read without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Folded weights are rounded once more than those that were scored, and the difference grows as the product S of the
 # scales leaves 1: on SmolLM2-135M in float32 the logits differ by a relative 4e-5 inside these bounds, 3e-4 at 0.002.
@@ -200,6 +202,8 @@ class FlowGenes:
 
     def _neutral(self) -> NDArray[np.float64]:
         """Return genes with every layer out, scales 1 and the order of the list."""
+        import numpy as np
+
         n = len(self.places)
         genes = np.full(self.dim, 0.5)
         genes[:n] = OFF
@@ -255,6 +259,8 @@ def _keys(order: Sequence[int], window: int) -> list[float]:
     Half-way between the highest place so far and the lowest to come, places ascend, and are at most window/2 from
     their own; what is left of (window + 1)/2 tells equals apart.
     """
+    import numpy as np
+
     highest = np.maximum.accumulate(order) if order else np.empty(0)
     lowest = np.minimum.accumulate(order[::-1])[::-1] if order else np.empty(0)
     keys: list[float] = []

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from search_spaces.recipes.recipe import Input, Recipe, Rule
 from search_spaces.spaces.genes import GeneInfo
 
+if TYPE_CHECKING:  # a campaign file is read without numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
 G = TypeVar("G")
-Genome: TypeAlias = NDArray[np.float64]  # (dim,), in [0, 1]
+Genome: TypeAlias = "NDArray[np.float64]"  # (dim,), in [0, 1]
 
 # Where a discrete gene stands: the middles of its two halves.
 OFF, ON = 0.25, 0.75

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import evomerge as em
+from evomerge.api.sections import campaign
 from tests.conftest import Family
 from tests.evomerge.api.searchers import OneScale, Steps, smallness
 from tests.evomerge.conftest import Outcome, campaign_data, write_tasks
@@ -105,6 +106,13 @@ def test_every_error_is_told_at_once_and_names_the_arguments(searched: Searched)
         "sead",
     }
     assert any(line.startswith("sead: ") and "did you mean 'seed'" in line for line in lines)
+
+
+def test_options_are_what_the_campaign_searches_with() -> None:
+    space, optimiser = em.spaces.Weights("task_arithmetic", layer_blocks=1), em.optimisers.CmaEs(sigma0=0.2)
+    config, _ = campaign(["hub/a", "hub/b"], ["gsm8k"], base="hub/base", space=space, optimiser=optimiser)
+    assert config.space is space
+    assert config.optimiser is optimiser
 
 
 def test_a_value_that_no_file_could_hold_is_refused(searched: Searched) -> None:

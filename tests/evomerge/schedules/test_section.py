@@ -8,7 +8,7 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign
-from evomerge.config.changes import past_changing
+from evomerge.config.changes import as_diff, past_changing
 from evomerge.schedules import AllItemsConfig, HalvingConfig, ScreenConfig
 from tests.evomerge.config.test_config_errors import GOOD, refused_text
 
@@ -87,7 +87,7 @@ def test_a_resumed_campaign_keeps_its_schedule() -> None:
     one, other = (
         CampaignConfig.model_validate({**DATA, "schedule": {**halving, "keep": keep}}) for keep in (0.5, 0.25)
     )
-    assert [str(change) for change in past_changing(one, other)] == ["schedule.keep: 0.5 -> 0.25"]
+    assert as_diff(past_changing(one, other)) == "  schedule.keep  0.5 -> 0.25"
 
 
 def test_a_campaign_on_real_models_halves_its_generations(evomerge, campaign_file, tmp_path: Path) -> None:
