@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from evomerge import config as config
     from evomerge import errors as errors
     from evomerge import optimisers as optimisers
+    from evomerge import responses as responses
+    from evomerge import seeds as seeds
     from evomerge import spaces as spaces
     from evomerge.api.doctor import doctor as doctor
     from evomerge.api.merging import Merged as Merged
@@ -55,8 +57,10 @@ if TYPE_CHECKING:
     from evomerge.config.template import template as template
     from evomerge.errors import EvomergeError as EvomergeError
     from evomerge.optimisers.niches.module_evolution import ModuleEvolution as ModuleEvolution
+    from evomerge.optimisers.niches.niches import Competition as Competition
     from fitness.scores import Estimate as Estimate
     from fitness.scores import ItemScores as ItemScores
+    from fitness.scores import ObjectiveEstimate as ObjectiveEstimate
     from search_spaces.recipes.recipe import Input as Input
     from search_spaces.recipes.recipe import ParentSource as ParentSource
     from search_spaces.recipes.recipe import Recipe as Recipe
@@ -80,11 +84,12 @@ _FACE = {
     "evomerge.config.template": ("init", "template"),
     "evomerge.errors": ("EvomergeError",),
     "evomerge.optimisers.niches.module_evolution": ("ModuleEvolution",),
-    "fitness.scores": ("Estimate", "ItemScores"),
+    "evomerge.optimisers.niches.niches": ("Competition",),
+    "fitness.scores": ("Estimate", "ItemScores", "ObjectiveEstimate"),
     "search_spaces.recipes.recipe": ("Input", "ParentSource", "Recipe", "Rule", "Where"),
 }
 _MODULE_OF = {name: module for module, names in _FACE.items() for name in names}
-_ROOMS = ("config", "errors", "optimisers", "spaces")
+_ROOMS = ("config", "errors", "optimisers", "responses", "seeds", "spaces")
 
 __all__ = [*sorted(_MODULE_OF), *_ROOMS, "events"]  # noqa: PLE0604
 

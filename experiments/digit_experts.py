@@ -10,13 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evomerge.candidate import Candidate, Evaluation
-from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
-from search_spaces.recipes.recipe import ParentSource, Recipe, Rule
+import evomerge as em
 
 Floats = NDArray[np.float64]
 N_TRAIN, N_SEARCH = 900, 450  # of 1,797; the rest is held out
-NOWHERE = Recipe({"network": ParentSource("network")}, "network", (Rule("linear", ()),))
+NOWHERE = em.Recipe({"network": em.ParentSource("network")}, "network", (em.Rule("linear", ()),))
 
 
 @dataclass(frozen=True)
@@ -90,12 +88,12 @@ class Scorer:
             [float((self._network(task.images).argmax(dim=1) == task.labels).double().mean()) for task in self._tasks]
         )
 
-    def evaluation(self, number: int, genome: Floats, values: Floats) -> Evaluation:
+    def evaluation(self, number: int, genome: Floats, values: Floats) -> em.Evaluation:
         """Return what a campaign would tell of values (n_tasks,)."""
         sizes = [len(task.labels) for task in self._tasks]
         objectives = tuple(
-            ObjectiveEstimate(f"task {k + 1}", float(v), float(np.sqrt(v * (1 - v) / (n - 1))), n)
+            em.ObjectiveEstimate(f"task {k + 1}", float(v), float(np.sqrt(v * (1 - v) / (n - 1))), n)
             for k, (v, n) in enumerate(zip(values, sizes, strict=True))
         )
-        candidate = Candidate(number, NOWHERE, None, number, genome)
-        return Evaluation(candidate, Estimate("search", objectives), ItemScores((), np.empty(0)))
+        candidate = em.Candidate(number, NOWHERE, None, number, genome)
+        return em.Evaluation(candidate, em.Estimate("search", objectives), em.ItemScores((), np.empty(0)))

@@ -5,9 +5,12 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from experiments.checkpoints import is_finished, save_checkpoint
 
 IGNORED_LABEL = -100  # what transformers' cross entropy skips
 
@@ -22,19 +25,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train.
+    """How long and how fast to train."""
 
-    Attributes:
-        steps: optimiser steps.
-        batch_size: examples per step.
-        learning_rate: AdamW's peak rate; linear warm-up, then a cosine down to a twentieth of it.
-        seed: seeds the stream of examples.
-    """
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    seed: int
+    steps: int  # optimiser steps
+    batch_size: int  # examples per step
+    learning_rate: float  # AdamW's peak rate; linear warm-up, then a cosine down to a twentieth of it
+    seed: int  # seeds the stream of examples
 
     def rate(self, step: int) -> float:
         """Return the learning rate of the 0-based `step`."""
@@ -50,15 +46,7 @@ def finetune(
     schedule: Schedule,
     label: str,
 ) -> None:
-    """Train `model` in place on a stream of examples; only answers and the end token carry loss.
-
-    Args:
-        model: the model to train; every parameter that requires a gradient moves.
-        tokenizer: its tokenizer, with `eos_token` and `pad_token` set.
-        draw: one example from a random stream; the same stream gives the same examples.
-        schedule: steps, batch size, learning rate, seed.
-        label: names the run in the printed progress.
-    """
+    """Train `model` in place on a stream of examples; only answers and the end token carry loss."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     stream = random.Random(schedule.seed)
@@ -76,6 +64,25 @@ def finetune(
         smooth = loss.item() if smooth is None else 0.9 * smooth + 0.1 * loss.item()
         report_progress(label, step + 1, schedule.steps, smooth, started)
     model.eval()
+
+
+def train_expert(
+    base: Path,
+    directory: Path,
+    draw: Callable[[random.Random], Example],
+    schedule: Schedule,
+    *,
+    freeze_embeddings: bool = False,
+) -> None:
+    """Fine-tune the checkpoint `base` and save it in a directory of the expert's name, unless it is there already."""
+    if is_finished(directory):
+        return
+    torch.manual_seed(schedule.seed)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model.get_input_embeddings().requires_grad_(not freeze_embeddings)
+    finetune(model, tokenizer, draw, schedule, label=directory.name)
+    save_checkpoint(model, tokenizer, directory)
 
 
 def collate(tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> dict[str, torch.Tensor]:

@@ -59,6 +59,10 @@ if TYPE_CHECKING:
     from fitness.statistics import RankCorrelation as RankCorrelation
     from fitness.statistics import paired_difference as paired_difference
     from fitness.statistics import rank_correlation as rank_correlation
+    from fitness.tasks.items import ExactMatch as ExactMatch
+    from fitness.tasks.items import MultipleChoice as MultipleChoice
+    from fitness.tasks.items import Task as Task
+    from fitness.tasks.items import Text as Text
     from fitness.tasks.prompts import Prompts as Prompts
     from fitness.tasks.sources import TaskContext as TaskContext
     from fitness.tasks.sources import load_tasks as load_tasks
@@ -87,6 +91,7 @@ _FACE = {
     "fitness.statistics": (
         *("Difference", "Flips", "PairedComparison", "RankCorrelation", "paired_difference", "rank_correlation"),
     ),
+    "fitness.tasks.items": ("ExactMatch", "MultipleChoice", "Task", "Text"),
     "fitness.tasks.prompts": ("Prompts",),
     "fitness.tasks.sources": ("TaskContext", "load_tasks", "make_suite"),
     "fitness.tasks.suite": ("TaskResult", "TaskSuite", "evaluate_tasks"),

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from search_spaces.parents.checkpoint import Checkpoint as Checkpoint
     from search_spaces.parents.parents import Parents as Parents
     from search_spaces.recipes.groups import Groups as Groups
+    from search_spaces.recipes.groups import n_layers as n_layers
     from search_spaces.recipes.recipe import Input as Input
     from search_spaces.recipes.recipe import OutputTokenizer as OutputTokenizer
     from search_spaces.recipes.recipe import ParentSource as ParentSource
@@ -77,7 +78,7 @@ _FACE = {
     "output.export_adapter": ("export_adapter",),
     "parents.checkpoint": ("Checkpoint",),
     "parents.parents": ("Parents",),
-    "recipes.groups": ("Groups",),
+    "recipes.groups": ("Groups", "n_layers"),
     "recipes.recipe": ("Input", "OutputTokenizer", "ParentSource", "Recipe", "Rule", "Where"),
     "spaces.flow": ("Flow",),
     "spaces.genes": ("GeneInfo",),

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fitness import Tokenizer
 from fitness.engine.language_model import Request
-from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.windows import Prompt, tokenise
 
 _ROWS = 512  # of the measured products
@@ -21,17 +21,11 @@ _SECONDS = 2.0  # for measuring all of them
 
 @dataclass(frozen=True)
 class TrieWork:
-    """What cannot be left out.
+    """What cannot be left out."""
 
-    Attributes:
-        tokens: nodes of the trie of all requests.
-        attended: over all nodes, how many tokens lie on the path from the root, the node included.
-        reads: nodes where logits are read.
-    """
-
-    tokens: int
-    attended: int
-    reads: int
+    tokens: int  # nodes of the trie of all requests
+    attended: int  # over all nodes, how many tokens lie on the path from the root, the node included
+    reads: int  # nodes where logits are read
 
 
 def trie_work(requests: Sequence[Request], tokenizer: Tokenizer) -> TrieWork:

@@ -18,21 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
+import evomerge as em
 from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
-from evomerge.campaign.events import CandidateTold, Event
 from evomerge.campaign.progress import Limits
-from evomerge.candidate import Candidate, Done, Scored
-from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from evomerge.workers.ray_pool import RayPool
-from fitness.estimation import MeanEstimator, Objective
-from fitness.scores import Budget, ItemScores
-from fitness.splits import Splits
-from search_spaces.recipes.groups import Groups
-from search_spaces.recipes.recipe import ParentSource
-from search_spaces.spaces.weight_space import WeightSpace
+from fitness import Budget, MeanEstimator, Objective, Splits
+from search_spaces import Groups, WeightSpace
 
 TASKS = ("arithmetic", "words")
 ITEMS_PER_TASK = 100
@@ -46,20 +40,20 @@ class NoWork:
         """Score these items, whatever the budget."""
         self._item_ids = item_ids
 
-    def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
+    def evaluate(self, candidate: em.Candidate, budget: Budget) -> em.Scored:
         """Return scores at once."""
         del budget
         values = np.random.default_rng(candidate.number).random(len(self._item_ids)) < 0.5
-        return Scored(candidate, ItemScores(self._item_ids, values.astype(np.float64)), 0.0)
+        return em.Scored(candidate, em.ItemScores(self._item_ids, values.astype(np.float64)), 0.0)
 
-    def evaluate_together(self, candidates: Sequence[Candidate], budget: Budget) -> list[Done]:
+    def evaluate_together(self, candidates: Sequence[em.Candidate], budget: Budget) -> list[em.Scored | em.Failure]:
         """Return scores at once."""
         return [self.evaluate(candidate, budget) for candidate in candidates]
 
 
 def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, ...]], WorkerPool]) -> list[float]:
     """Run NSGA-II over a real space (3 parents, 24 layers, 5 blocks) and return the seconds of each tenth."""
-    parents = {name: ParentSource(f"/models/{name}") for name in ("base", "arithmetic", "words", "code")}
+    parents = {name: em.ParentSource(f"/models/{name}") for name in ("base", "arithmetic", "words", "code")}
     space = WeightSpace(
         parents, "base", n_layers=24, operators=["ties"], groups=Groups(5), genes={"weight": (0.0, 1.5)}
     )
@@ -70,15 +64,15 @@ def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, .
     archive = Archive.create(directory / "archive.sqlite", "name: benchmark\n")
     times: list[float] = []
 
-    def watch(event: Event) -> None:
-        if isinstance(event, CandidateTold) and event.progress.done % (n_candidates // N_PARTS) == 0:
+    def watch(event: object) -> None:
+        if isinstance(event, em.CandidateTold) and event.progress.done % (n_candidates // N_PARTS) == 0:
             times.append(time.perf_counter())
 
     pool = make_pool(splits.items["search"])
     campaign = Campaign(
         archive,
         space,
-        PymooOptimiser(space.dim, n_objectives=len(TASKS), seed=0),
+        em.optimisers.Pymoo("nsga2").build(em.optimisers.Problem(space, 0, dict.fromkeys(TASKS, 1.0), n_candidates)),
         estimator=MeanEstimator(objectives, task_of=task_of, splits=splits),
         pool=pool,
         limits=Limits(n_candidates),

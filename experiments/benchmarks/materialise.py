@@ -34,20 +34,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from search_spaces.layers.architecture import build_module
-from search_spaces.layers.sources import output_names
-from search_spaces.live.resident import ResidentModel
-from search_spaces.mergekit.writing import to_mergekit
-from search_spaces.merging.factors import FactorCache
+import evomerge as em
+from search_spaces import (
+    OPERATORS,
+    FactorCache,
+    Groups,
+    Parents,
+    ResidentModel,
+    Statistics,
+    WeightSpace,
+    build_module,
+    n_layers,
+    output_names,
+    to_mergekit,
+)
 from search_spaces.merging.materialise import carry_out
 from search_spaces.merging.plan import plan_tensors
-from search_spaces.merging.statistics import Statistics
 from search_spaces.operators.kernels.compiled import CompiledKernels
-from search_spaces.operators.registry import OPERATORS
-from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import Groups, locate, n_layers
-from search_spaces.recipes.recipe import ParentSource, Recipe, Rule
-from search_spaces.spaces.weight_space import WeightSpace
 
 SMOLLM = Path(__file__).parents[1] / "smollm" / "models"
 PARENTS = ("base", "arithmetic", "continents", "letters")
@@ -71,25 +74,15 @@ PEERS = ("task_arithmetic", "ties", "dare_ties")
 
 @dataclass(frozen=True)
 class Row:
-    """One operator.
+    """One operator."""
 
-    Attributes:
-        operator: its name.
-        seconds: median of one candidate.
-        floor_seconds: median of the copy; for spectral operators of their layer.
-        ratio: seconds / floor_seconds.
-        peer_seconds: mergekit's graph, the same recipe; None if not measured.
-        first_seconds: the first candidate: statistics of the parents, and compiling.
-        recomputed_seconds: without kept factors; None for elementwise operators.
-    """
-
-    operator: str
-    seconds: float
-    floor_seconds: float
-    ratio: float
-    peer_seconds: float | None
-    first_seconds: float
-    recomputed_seconds: float | None = None
+    operator: str  # its name
+    seconds: float  # median of one candidate
+    floor_seconds: float  # median of the copy; for spectral operators of their layer
+    ratio: float  # seconds / floor_seconds
+    peer_seconds: float | None  # mergekit's graph, the same recipe; None if not measured
+    first_seconds: float  # the first candidate: statistics of the parents, and compiling
+    recomputed_seconds: float | None = None  # without kept factors; None for elementwise operators
 
 
 def elementwise_row(operator: str, model: ResidentModel, parents: Parents, n_genomes: int, peer: Path | None) -> Row:
@@ -109,11 +102,10 @@ def elementwise_row(operator: str, model: ResidentModel, parents: Parents, n_gen
 def spectral_row(operator: str, parents: Parents, n_genomes: int) -> Row:
     """Measure the matrices of the first layer, with factors on disk and without."""
     recipes = genomes(operator, parents, n_genomes)
-    names = [
-        n for n in output_names(recipes[0], parents) if locate(n).layer == 0 and len(parents["base"].shape(n)) == 2
-    ]
+    base = parents["base"]
+    names = [n for n in output_names(recipes[0], parents) if ".layers.0." in n and len(base.shape(n)) == 2]
 
-    def merge(recipe: Recipe, known: Statistics) -> float:
+    def merge(recipe: em.Recipe, known: Statistics) -> float:
         plans = plan_tensors(recipe, parents, names).values()
         return seconds_of(lambda: [carry_out(plan, parents, statistics=known) for plan in plans])
 
@@ -127,7 +119,7 @@ def spectral_row(operator: str, parents: Parents, n_genomes: int) -> Row:
     return Row(operator, taken, copied, taken / copied, None, first, anew)
 
 
-def genomes(operator: str, parents: Parents, n: int) -> list[Recipe]:
+def genomes(operator: str, parents: Parents, n: int) -> list[em.Recipe]:
     """Return n + 1 recipes of random genomes of a space that searches the operator's parameters over one group."""
     sources = {name: checkpoint.source for name, checkpoint in parents.checkpoints.items()}
     depth = n_layers(parents["base"].names)
@@ -139,7 +131,7 @@ def genomes(operator: str, parents: Parents, n: int) -> list[Recipe]:
     return [space.decode(rng.random(space.dim)) for _ in range(n + 1)]
 
 
-def traffic(recipe: Recipe, parents: Parents, model: ResidentModel) -> int:
+def traffic(recipe: em.Recipe, parents: Parents, model: ResidentModel) -> int:
     """Return the bytes that a merge reads from the parents and writes to the live model."""
     read, written = 0, 0
     for name, plan in plan_tensors(recipe, parents, output_names(recipe, parents)).items():
@@ -163,7 +155,7 @@ def copy_seconds(n_bytes: int) -> float:
     return seconds_of(copy)
 
 
-def peer_seconds(recipe: Recipe, python: Path) -> float:
+def peer_seconds(recipe: em.Recipe, python: Path) -> float:
     """Return the seconds of mergekit's graph for a recipe."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(to_mergekit(_unscaled(recipe)))
@@ -173,10 +165,10 @@ def peer_seconds(recipe: Recipe, python: Path) -> float:
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def _unscaled(recipe: Recipe) -> Recipe:
+def _unscaled(recipe: em.Recipe) -> em.Recipe:
     """Return a recipe that does not rescale by the density, which mergekit's DARE cannot: a factor less of its work."""
 
-    def without(rule: Rule) -> Rule:
+    def without(rule: em.Rule) -> em.Rule:
         known = "rescale" in OPERATORS[rule.operator].parameters
         return replace(rule, parameters={**rule.parameters, "rescale": "none"}) if known else rule
 
@@ -207,14 +199,14 @@ def table(rows: Sequence[Row]) -> str:
 def opened_parents(random: str | None) -> Iterator[Parents]:
     """Open SmolLM2 and its experts, or random models of a size such as 1.1B or 50M, which go when this ends."""
     if random is None:
-        yield Parents.open({name: ParentSource(str(SMOLLM / name)) for name in PARENTS})
+        yield Parents.open({name: em.ParentSource(str(SMOLLM / name)) for name in PARENTS})
         return
     from experiments.benchmarks.random_model import write_random_models
 
     n_parameters = float(random[:-1]) * {"M": 1e6, "B": 1e9}[random[-1].upper()]
     with tempfile.TemporaryDirectory() as directory:
         written = write_random_models(Path(directory), n_parameters, PARENTS)
-        yield Parents.open({name: ParentSource(str(path)) for name, path in written.items()})
+        yield Parents.open({name: em.ParentSource(str(path)) for name, path in written.items()})
 
 
 def main() -> None:

@@ -28,56 +28,35 @@ from experiments.benchmarks.arithmetic_limit import multiply_adds, product_rate,
 from experiments.benchmarks.lm_eval_peer import Peer
 from experiments.benchmarks.scoring_cases import CASES, task_file
 from experiments.benchmarks.watched import watched
-from fitness.engine.language_model import LogLikelihood, Request
-from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
-from fitness.engine.trie import TrieLanguageModel
+from fitness import LogLikelihood, Tokenizer, TrieLanguageModel, load_tokenizer
+from fitness.engine.language_model import Request
 
 MODEL = Path(__file__).parents[1] / "smollm" / "models" / "base"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One case.
+    """One case."""
 
-    Attributes:
-        case: its name.
-        requests: how many.
-        ours_seconds: one candidate, the plan ready.
-        peer_seconds: lm-eval's backend.
-        ratio: peer_seconds / ours_seconds.
-        plan_seconds: making the plan, once per campaign.
-        first_seconds: the first candidate, on which the engine finds out how to run the model.
-        mode: how the engine ran the model.
-        max_abs_difference: of any log-likelihood, in nats; None without log-likelihoods.
-        max_relative_difference: the same, each divided by its log-likelihood.
-        different_texts: completions that differ; ties in the logits may fall either way.
-        trie_tokens: nodes of the trie; completions have none.
-        padded_tokens: that went through our forward passes, padding included.
-        peer_tokens: that went through lm-eval's.
-        times_the_limit: ours_seconds / (multiply-adds of the trie / rate of matrix products); None for completions.
-        overhead: share of ours_seconds outside the model's forward.
-        ours_peak_mib: memory above the loaded model at most; None where the machine does not tell.
-        peer_peak_mib: the same for lm-eval.
-    """
-
-    case: str
-    requests: int
-    ours_seconds: float
-    peer_seconds: float
-    ratio: float
-    plan_seconds: float
-    first_seconds: float
-    mode: str | None
-    max_abs_difference: float | None
-    max_relative_difference: float | None
-    different_texts: int
-    trie_tokens: int
-    padded_tokens: int
-    peer_tokens: int
+    case: str  # its name
+    requests: int  # how many
+    ours_seconds: float  # one candidate, the plan ready
+    peer_seconds: float  # lm-eval's backend
+    ratio: float  # peer_seconds / ours_seconds
+    plan_seconds: float  # making the plan, once per campaign
+    first_seconds: float  # the first candidate, on which the engine finds out how to run the model
+    mode: str | None  # how the engine ran the model
+    max_abs_difference: float | None  # of any log-likelihood, in nats; None without log-likelihoods
+    max_relative_difference: float | None  # the same, each divided by its log-likelihood
+    different_texts: int  # completions that differ; ties in the logits may fall either way
+    trie_tokens: int  # nodes of the trie; completions have none
+    padded_tokens: int  # that went through our forward passes, padding included
+    peer_tokens: int  # that went through lm-eval's
+    # ours_seconds / (multiply-adds of the trie / rate of matrix products); None for completions
     times_the_limit: float | None
-    overhead: float
-    ours_peak_mib: float | None
-    peer_peak_mib: float | None
+    overhead: float  # share of ours_seconds outside the model's forward
+    ours_peak_mib: float | None  # memory above the loaded model at most; None where the machine does not tell
+    peer_peak_mib: float | None  # the same for lm-eval
 
 
 def measure(case: str, requests: list[Request], model: nn.Module, tokenizer: Tokenizer, peer: Peer) -> Row:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitness.engine.language_model import Completion, Continuation, Request, WholeText
-from fitness.engine.model.tokenizer import Tokenizer
+from fitness import Completion, Continuation, Tokenizer, WholeText
+from fitness.engine.language_model import Request
 
 _SEED = 3
 _N_CHOICES = 4
@@ -21,17 +21,11 @@ _LONGEST_ANSWER = 64  # tokens
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of scoring.
+    """One kind of scoring."""
 
-    Attributes:
-        make: number of items, tokenizer -> requests.
-        n_items: by default; so few that lm-eval needs minutes, not hours, on two cores.
-        meaning: one line.
-    """
-
-    make: Callable[[int, Tokenizer], list[Request]]
-    n_items: int
-    meaning: str
+    make: Callable[[int, Tokenizer], list[Request]]  # number of items, tokenizer -> requests
+    n_items: int  # by default; so few that lm-eval needs minutes, not hours, on two cores
+    meaning: str  # one line
 
 
 @dataclass(frozen=True)
@@ -122,8 +116,7 @@ def generation(n_items: int, _: Tokenizer) -> list[Request]:
 
 def task_file(source: str, tokenizer: Tokenizer) -> list[list[Request]]:
     """Return the requests of each item of a task that `evomerge eval` knows."""
-    from fitness.protocols import ModelTask
-    from fitness.tasks.sources import TaskContext, load_tasks
+    from fitness import ModelTask, TaskContext, load_tasks
 
     context = TaskContext(directory=Path(), tokenizer=tokenizer)
     (tasks,) = load_tasks([source], context).values()

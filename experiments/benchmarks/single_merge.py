@@ -32,16 +32,15 @@ from pathlib import Path
 
 import torch
 
+import evomerge as em
 from experiments.benchmarks.materialise import PARENTS, opened_parents, seconds_of
-from search_spaces.output.export import export
-from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule
+from search_spaces import Parents, export
 
-_SPARSE: Mapping[str, Parameter] = {"weight": 0.5, "density": 0.3}
-_OUTLIERS: Mapping[str, Parameter] = {**_SPARSE, "gamma": 0.01}
+_SPARSE: Mapping[str, float | str] = {"weight": 0.5, "density": 0.3}
+_OUTLIERS: Mapping[str, float | str] = {**_SPARSE, "gamma": 0.01}
 
 # What a row is called -> (operator, each expert's parameters, the operator's own); l1 is mergekit's default.
-CASES: Mapping[str, tuple[str, Mapping[str, Parameter], Mapping[str, Parameter]]] = {
+CASES: Mapping[str, tuple[str, Mapping[str, float | str], Mapping[str, float | str]]] = {
     "linear": ("linear", {"weight": 0.5}, {}),
     "task_arithmetic": ("task_arithmetic", {"weight": 0.5}, {}),
     "ties": ("ties", _SPARSE, {}),
@@ -62,23 +61,14 @@ _AT_ONCE = 1 << 24
 
 @dataclass(frozen=True)
 class Row:
-    """One operator.
+    """One operator."""
 
-    Attributes:
-        operator: its name, and how it rescales.
-        seconds: median of one merge, imports excluded.
-        processor_seconds: likewise, of all threads.
-        floor_seconds: median of reading and writing the files once.
-        ratio: seconds / floor_seconds.
-        command_seconds: the whole command, imports included; None if not measured.
-    """
-
-    operator: str
-    seconds: float
-    processor_seconds: float
-    floor_seconds: float
-    ratio: float
-    command_seconds: float | None
+    operator: str  # its name, and how it rescales
+    seconds: float  # median of one merge, imports excluded
+    processor_seconds: float  # likewise, of all threads
+    floor_seconds: float  # median of reading and writing the files once
+    ratio: float  # seconds / floor_seconds
+    command_seconds: float | None  # the whole command, imports included; None if not measured
 
 
 def measured(case: str, parents: Parents, directory: Path, *, repeats: int, command: bool) -> Row:
@@ -97,13 +87,13 @@ def measured(case: str, parents: Parents, directory: Path, *, repeats: int, comm
     return Row(case, seconds, statistics.median(worked), least, seconds / least, whole)
 
 
-def recipe_of(case: str, parents: Parents) -> Recipe:
+def recipe_of(case: str, parents: Parents) -> em.Recipe:
     """Return a recipe over all parents but the base, in the dtype that they are stored in."""
     operator, each, own = CASES[case]
     sources = {name: checkpoint.source for name, checkpoint in parents.checkpoints.items()}
-    rule = Rule(operator, tuple(Input(name, each) for name in PARENTS[1:]), own)
+    rule = em.Rule(operator, tuple(em.Input(name, each) for name in PARENTS[1:]), own)
     stored = parents["base"].dtype(parents["base"].names[0])
-    return Recipe(sources, "base", (rule,), dtype="bfloat16" if stored is torch.bfloat16 else "float32")
+    return em.Recipe(sources, "base", (rule,), dtype="bfloat16" if stored is torch.bfloat16 else "float32")
 
 
 def floor_seconds(parents: Parents, scratch: Path) -> float:
@@ -127,7 +117,7 @@ def floor_seconds(parents: Parents, scratch: Path) -> float:
     return seconds
 
 
-def command_seconds(recipe: Recipe, directory: Path) -> float:
+def command_seconds(recipe: em.Recipe, directory: Path) -> float:
     """Return how long `evomerge merge` takes as a process of its own, with as many threads as this one."""
     file, target = directory / "recipe.json", directory / "merged"
     file.write_text(recipe.to_json())

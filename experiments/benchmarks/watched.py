@@ -18,19 +18,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """What some work took.
+    """What some work took."""
 
-    Attributes:
-        seconds: in all.
-        forward_seconds: inside the model's forward pass.
-        tokens: that went through it, padding included.
-        peak_mib: memory above what was held before; None where the machine does not tell.
-    """
-
-    seconds: float
-    forward_seconds: float
-    tokens: int
-    peak_mib: float | None
+    seconds: float  # in all
+    forward_seconds: float  # inside the model's forward pass
+    tokens: int  # that went through it, padding included
+    peak_mib: float | None  # memory above what was held before; None where the machine does not tell
 
 
 def watched(model: nn.Module, work: Callable[[], T]) -> tuple[T, Run]:

@@ -14,17 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
 
-from rich.console import Console
+import numpy as np
 from rich.table import Table
 
-from evomerge.cli.app import guarded
-from experiments.m2n2_digits.curves import draw
 from experiments.m2n2_digits.peer import side_by_side
 from experiments.m2n2_digits.runs import METHODS, Run, run
+from experiments.printing import guarded, make_console, table
 
 EVALUATIONS = {"scratch": 50_000, "pretrained": 10_000}
 
@@ -33,7 +33,7 @@ def main() -> None:
     """Run the experiment."""
     options = _parser().parse_args()
     evaluations = options.evaluations or EVALUATIONS[options.start]
-    console = Console(file=sys.stderr if options.json else sys.stdout, highlight=False)
+    console = make_console(stderr=options.json)
     if options.peer is not None:
         found = side_by_side(options.peer, options.peer_python, start=options.start, evaluations=evaluations)
         print(json.dumps(found) if options.json else "\n".join(f"{name}: {_rounded(found[name])}" for name in found))
@@ -94,14 +94,36 @@ def _in_words(each: Run) -> str:
 
 
 def _table(runs: list[Run]) -> Table:
-    table = Table("method", "runs", "test accuracy, mean (%)", "standard error", "evaluations per second")
+    rows = []
     for method in dict.fromkeys(each.method for each in runs):
         own = [each for each in runs if each.method == method]
         accuracies = [100 * each.test_accuracy for each in own]
         error = f"{stdev(accuracies) / len(own) ** 0.5:.1f}" if len(own) > 1 else "-"
         speed = mean(each.evaluations_per_second for each in own)
-        table.add_row(method, str(len(own)), f"{mean(accuracies):.1f}", error, f"{speed:.0f}")
-    return table
+        rows.append([method, str(len(own)), f"{mean(accuracies):.1f}", error, f"{speed:.0f}"])
+    header = ["method", "runs", "test accuracy, mean (%)", "standard error", "evaluations per second"]
+    return table("", header, rows)
+
+
+def draw(runs: Sequence[Run], path: Path, *, title: str) -> None:
+    """Write one curve per method; the runs of a method have the same number of evaluations."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for method in dict.fromkeys(each.method for each in runs):
+        curves = np.array([each.curve for each in runs if each.method == method])
+        evaluations, accuracies = curves[0, :, 0], 100 * curves[:, :, 1]
+        centre = accuracies.mean(axis=0)
+        (line,) = axes.plot(evaluations, centre, label=f"{method}: {centre[-1]:.1f} %")
+        if len(accuracies) > 1:
+            error = accuracies.std(axis=0, ddof=1) / len(accuracies) ** 0.5
+            axes.fill_between(evaluations, centre - error, centre + error, color=line.get_color(), alpha=0.2)
+    axes.set(title=title, xlabel="evaluations", ylabel="test accuracy (%)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evomerge.seeds import stream_seed
+import evomerge as em
 
 N_PIXELS, N_HIDDEN, N_DIGITS = 64, 256, 10
 SCALE = 0.01
@@ -22,15 +22,10 @@ _BLOCKS = 2
 
 @dataclass(frozen=True)
 class Digits:
-    """Images and their labels.
+    """Images and their labels."""
 
-    Attributes:
-        images: (n, 65) float32, grey values 0 to 16, and a 1 that the biases go with.
-        labels: (n,) int64.
-    """
-
-    images: Tensor
-    labels: Tensor
+    images: Tensor  # (n, 65) float32, grey values 0 to 16, and a 1 that the biases go with
+    labels: Tensor  # (n,) int64
 
     @cached_property
     def in_blocks(self) -> Tensor:
@@ -96,7 +91,7 @@ def unflattened(parameters: Sequence[float]) -> Network:
 
 def new_networks(seed: int) -> list[Network]:
     """Return two networks that know nothing."""
-    return [Network(seed=stream_seed(seed, "m2n2_digits", name)) for name in ("first", "second")]
+    return [Network(seed=em.seeds.stream_seed(seed, "m2n2_digits", name)) for name in ("first", "second")]
 
 
 def halves(seed: int, digits: Digits) -> list[Network]:

@@ -38,12 +38,8 @@ def side_by_side(
 ) -> dict[str, float | list[float]]:
     """Run both for as many evaluations, by turns; return medians of speeds, every speed, and test accuracies (%).
 
-    Args:
-        checkout: where the released code lies.
-        python: an interpreter that has what it needs (jax, optax, scikit-learn, tqdm).
-        start: see `runs.run`.
-        evaluations: of each, in each round.
-        rounds: how often each runs: a shared machine's own speed changes within minutes.
+    `python` has what the released code in `checkout` needs (jax, optax, scikit-learn, tqdm). Each runs several rounds,
+    because a shared machine's own speed changes within minutes.
     """
     command = [str(python.absolute()), "-c", _DRIVER, start, str(evaluations)]
     theirs: list[tuple[float, float]] = []

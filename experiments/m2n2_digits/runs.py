@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from threadpoolctl import threadpool_limits
 
-from evomerge.optimisers.niches.module_evolution import ModuleEvolution
-from evomerge.optimisers.niches.niches import Competition
+import evomerge as em
 from experiments.m2n2_digits.network import SCALE, Network, halves, load, new_networks
 
 Start = Literal["scratch", "pretrained"]
@@ -20,9 +19,9 @@ CURVE_EVERY = 100
 METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "m2n2": {},
-        "no_attraction": {"competition": Competition(attraction="none")},
+        "no_attraction": {"competition": em.Competition(attraction="none")},
         "no_split": {"split": "none"},
-        "ga": {"competition": Competition(alpha=0.0, attraction="none")},
+        "ga": {"competition": em.Competition(alpha=0.0, attraction="none")},
     }
 )
 """Method -> what is not M2N2's default; the names and meanings are those of the released ablations."""
@@ -30,38 +29,26 @@ METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Run:
-    """One evolution's outcome.
-
-    Attributes:
-        test_accuracy: of the member that reads most training digits, on the 360 test digits, at the end.
-        evaluations_per_second: children made, scored on the 1,437 training digits and learnt from.
-        curve: (evaluations, test accuracy) every hundred evaluations.
-    """
+    """One evolution's outcome."""
 
     method: str
     seed: int
-    test_accuracy: float
-    evaluations_per_second: float
-    curve: tuple[tuple[int, float], ...]
+    test_accuracy: float  # of the member that reads most training digits, on the 360 test digits, at the end
+    evaluations_per_second: float  # children made, scored on the 1,437 training digits and learnt from
+    curve: tuple[tuple[int, float], ...]  # (evaluations, test accuracy) every hundred evaluations
 
 
 def run(start: Start, method: str, seed: int, evaluations: int, *, parents: Sequence[Network] | None = None) -> Run:
-    """Evolve a population of 20.
+    """Evolve a population of 20, from `parents` or from two networks of the seed's.
 
-    Args:
-        start: "scratch": two networks that know nothing, and children mutate; "pretrained": two that know half of the
-            digits each, and children do not mutate.
-        method: a key of `METHODS`.
-        seed: seeds the two networks and the evolution.
-        evaluations: children to score, besides the two networks.
-        parents: the two networks to begin with; None makes them from the seed.
+    From scratch these know nothing, and children mutate; pretrained ones know half of the digits each, and do not.
     """
     train, test = load()
     if parents is None:
         parents = new_networks(seed) if start == "scratch" else halves(seed, train)
     curve: list[tuple[int, float]] = []
     network = Network(seed=0)
-    evolution = ModuleEvolution(
+    evolution = em.ModuleEvolution(
         network,
         [parent.state_dict() for parent in parents],
         lambda _: network.correct(train),

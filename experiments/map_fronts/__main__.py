@@ -23,12 +23,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from evomerge.cli.app import guarded
-from experiments.map_fronts.curves import draw
 from experiments.map_fronts.runs import MERGES, METHODS, Run, run, truth
+from experiments.printing import guarded, make_console, mean_and_error, table
 
 
 def main() -> None:
@@ -49,7 +47,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({"runs": [asdict(each) for each in runs]}))
         return
-    console = Console(highlight=False)
+    console = make_console()
     console.print(_hypervolumes(runs, options.evaluations))
     console.print(_fits(runs))
     draw(runs, options.png)
@@ -58,30 +56,44 @@ def main() -> None:
 
 def _hypervolumes(runs: Sequence[Run], evaluations: int) -> Table:
     marks = [n for n in (12, 20, 30, 40, 60, 100) if n <= evaluations]
-    table = Table(title="hypervolume after so many evaluations, share of the grid's")
-    for column in ("tasks", "optimiser", *map(str, marks)):
-        table.add_column(column)
-    for n_tasks in dict.fromkeys(each.tasks for each in runs):
-        for method in METHODS:
-            own = [each for each in runs if (each.tasks, each.method) == (n_tasks, method)]
-            cells = [_mean([each.hypervolumes[n - 1] for each in own]) for n in marks]
-            table.add_row(str(n_tasks), method, *cells)
-    return table
+    rows = []
+    for n_tasks, method in itertools.product(dict.fromkeys(each.tasks for each in runs), METHODS):
+        own = [each for each in runs if (each.tasks, each.method) == (n_tasks, method)]
+        cells = [mean_and_error([each.hypervolumes[n - 1] for each in own]) for n in marks]
+        rows.append([str(n_tasks), method, *cells])
+    title = "hypervolume after so many evaluations, share of the grid's"
+    return table(title, ["tasks", "optimiser", *map(str, marks)], rows)
 
 
 def _fits(runs: Sequence[Run]) -> Table:
-    table = Table(title="R² of the surrogates' accuracies over the whole grid")
-    for column in ("tasks", "after the design", "after all evaluations"):
-        table.add_column(column)
+    rows = []
     for n_tasks in dict.fromkeys(each.tasks for each in runs):
-        own = [each for each in runs if each.tasks == n_tasks and each.r2]
-        table.add_row(str(n_tasks), *(_mean([each.r2[k] for each in own]) for k in range(2)))
-    return table
+        own = [each.r2 for each in runs if each.tasks == n_tasks and each.r2]
+        rows.append([str(n_tasks), *map(mean_and_error, zip(*own, strict=True))])
+    title = "R² of the surrogates' accuracies over the whole grid"
+    return table(title, ["tasks", "after the design", "after all evaluations"], rows)
 
 
-def _mean(values: Sequence[float]) -> str:
-    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return f"{np.mean(values):.3f} ± {error:.3f}"
+def draw(runs: Sequence[Run], path: Path) -> None:
+    """Write means over the seeds with bands of one standard error."""
+    from matplotlib.figure import Figure
+
+    tasks = list(dict.fromkeys(each.tasks for each in runs))
+    figure = Figure(figsize=(4.2 * len(tasks), 3.6), layout="constrained")
+    for axes, n_tasks in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+        for method in METHODS:
+            own = [each.hypervolumes for each in runs if (each.tasks, each.method) == (n_tasks, method)]
+            curves = np.array(own)
+            centre, n = curves.mean(axis=0), np.arange(1, curves.shape[1] + 1)
+            (line,) = axes.plot(n, centre, label=method)
+            error = curves.std(axis=0, ddof=min(1, len(curves) - 1)) / len(curves) ** 0.5
+            axes.fill_between(n, centre - error, centre + error, color=line.get_color(), alpha=0.2)
+        axes.set(title=f"{n_tasks} tasks", xlabel="evaluations", ylabel="hypervolume, share of the grid's")
+        axes.set_ylim(0.0, 1.25)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -5,44 +5,38 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import moocore
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evomerge.candidate import Evaluation
-from evomerge.optimisers.map.amortised_pareto import AmortisedPareto, design_size
-from evomerge.optimisers.map.surrogates.objectives import fit_objectives, measured
-from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
-from evomerge.optimisers.random_search import RandomSearch
+import evomerge as em
 from experiments.digit_experts import Scorer, flat, new_network, splits, trained
+from search_spaces import Groups, WeightSpace
 
 Floats = NDArray[np.float64]
 HIGHEST = 1.5  # weight of a task vector
 # How many tasks -> points of the grid along each weight.
 MERGES: Mapping[int, int] = {2: 61, 3: 21, 4: 11}
-METHODS = ("map", "nsga2", "random")
+METHODS: Mapping[str, em.optimisers.OptimiserOptions] = {
+    "map": em.optimisers.Map(),
+    "nsga2": em.optimisers.Pymoo("nsga2", population=12),
+    "random": em.optimisers.Random(),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Some experts, and the real scores of a grid of their merges.
-
-    Attributes:
-        base: (n_weights,).
-        vectors: (n_tasks, n_weights) task vectors.
-        genomes: (n_grid, n_tasks) in [0, 1].
-        values: (n_grid, n_tasks) accuracies.
-    """
+    """Some experts, and the real scores of a grid of their merges."""
 
     seed: int
     scorer: Scorer
-    base: torch.Tensor
-    vectors: torch.Tensor
-    genomes: Floats
-    values: Floats
+    base: torch.Tensor  # (n_weights,)
+    vectors: torch.Tensor  # (n_tasks, n_weights) task vectors
+    genomes: Floats  # (n_grid, n_tasks) in [0, 1]
+    values: Floats  # (n_grid, n_tasks) accuracies
 
     def accuracies(self, genome: Floats) -> Floats:
         """Return the accuracies of one merge."""
@@ -52,17 +46,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class Run:
-    """One search.
-
-    Attributes:
-        hypervolumes: after each evaluation, as a share of the grid's.
-        r2: of the surrogates' accuracies over the grid, after the design and after all evaluations; empty for others.
-    """
+    """One search."""
 
     tasks: int
     seed: int
     method: str
-    hypervolumes: list[float]
+    hypervolumes: list[float]  # after each evaluation, as a share of the grid's
+    # of the surrogates' accuracies over the grid, after the design and after all evaluations; empty for others
     r2: list[float]
 
 
@@ -83,32 +73,37 @@ def truth(n_tasks: int, seed: int) -> Truth:
 def run(found: Truth, method: str, evaluations: int) -> Run:
     """Search the merges; every optimiser sees the same items."""
     n_tasks = found.values.shape[1]
-    optimiser = _optimiser(method, n_tasks, found.seed)
-    told: list[Evaluation] = []
-    while len(told) < evaluations:
+    optimiser: Any = METHODS[method].build(_problem(n_tasks, found.seed, evaluations))
+    values, r2 = np.empty((0, n_tasks)), list[float]()
+    # MAP's design has (n + 1)(n + 2) points.
+    marks = [min((n_tasks + 1) * (n_tasks + 2), evaluations), evaluations] if method == "map" else []
+    while len(values) < evaluations:
         for genome in optimiser.ask(1):
-            told.append(found.scorer.evaluation(len(told), genome, found.accuracies(genome)))
-            optimiser.tell(told[-1:])
-    values = np.array([[o.value for o in each.estimate.objectives] for each in told])
+            scored = found.accuracies(genome)
+            optimiser.tell([found.scorer.evaluation(len(values), genome, scored)])
+            values = np.vstack([values, scored])
+        r2 += [_r2(optimiser.predicted(found.genomes), found.values) for n in marks if n == len(values)]
     full = _hypervolume(found.values)
-    r2 = [_r2(found, told[:n]) for n in (design_size(n_tasks), evaluations)] if method == "map" else []
     volumes = [_hypervolume(values[: n + 1]) / full for n in range(evaluations)]
     return Run(n_tasks, found.seed, method, volumes, r2)
 
 
-def _optimiser(method: str, dim: int, seed: int) -> Optimiser[Floats]:
-    if method == "map":
-        return AmortisedPareto(dim, n_objectives=dim, seed=seed)
-    if method == "random":
-        return RandomSearch(dim, seed=seed)
-    return PymooOptimiser(dim, n_objectives=dim, seed=seed, population=12, starts=[[0.5] * dim])
+def _problem(n_tasks: int, seed: int, evaluations: int) -> em.optimisers.Problem:
+    names = ["base", *(f"task {k + 1}" for k in range(n_tasks))]
+    space = WeightSpace(
+        {name: em.ParentSource(name) for name in names},
+        "base",
+        n_layers=1,
+        operators=["task_arithmetic"],
+        groups=Groups(1, ("all",)),
+        genes={"weight": (0.0, HIGHEST)},
+    )
+    return em.optimisers.Problem(space, seed, dict.fromkeys(names[1:], 1.0), evaluations)
 
 
 def _hypervolume(values: Floats) -> float:
     return float(moocore.hypervolume(values, ref=np.zeros(values.shape[1]), maximise=True))
 
 
-def _r2(found: Truth, told: list[Evaluation]) -> float:
-    predicted = fit_objectives(measured(told)).values(found.genomes)
-    missed = ((predicted - found.values) ** 2).sum()
-    return float(1.0 - missed / ((found.values - found.values.mean(axis=0)) ** 2).sum())
+def _r2(predicted: Floats, truth: Floats) -> float:
+    return float(1.0 - ((predicted - truth) ** 2).sum() / ((truth - truth.mean(axis=0)) ** 2).sum())

@@ -22,15 +22,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import yaml
-from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
-from evomerge.campaign.run_directory import RunDirectory
-from evomerge.cli.app import guarded
-from evomerge.cli.terminal import make_console, plain_table
-from experiments.optimisers.figure import draw
-from experiments.optimisers.intervals import in_words
-from experiments.optimisers.runs import LANDMARKS, Run, campaign, landmark, run
+from experiments.optimisers.figure import draw, in_words
+from experiments.optimisers.runs import LANDMARKS, Run, landmark, run
+from experiments.printing import guarded, make_console, table
 from experiments.quickstart.train import MODELS_DIRECTORY, train_all
 
 HERE = Path(__file__).parent
@@ -50,19 +46,18 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print every run instead of the table")
     arguments = parser.parse_args()
     disable_progress_bar()
-    console = Console(stderr=True) if arguments.json else make_console()
+    console = make_console(stderr=arguments.json)
     train_all(MODELS_DIRECTORY)
     runs: list[Run] = []
     for seed in arguments.seeds:
         for name in arguments.searches:
-            directory = RunDirectory(arguments.runs / f"{name}-{seed}-{arguments.evaluations}")
-            config = campaign(searches[name], seed=seed, evaluations=arguments.evaluations)
-            runs.append(run(name, config, directory))
-            console.print(f"{name}, seed {seed}: winner {runs[-1].winner:.3f} on test items", highlight=False)
+            directory = arguments.runs / f"{name}-{seed}-{arguments.evaluations}"
+            runs.append(run(name, searches[name], seed, evaluations=arguments.evaluations, directory=directory))
+            console.print(f"{name}, seed {seed}: winner {runs[-1].winner:.3f} on test items")
     if arguments.json:
         print(json.dumps({"runs": [asdict(each) for each in runs]}, indent=2))
         return
-    console.print(plain_table("Searches", HEADER, _rows(runs)))
+    console.print(table("Searches", HEADER, _rows(runs)))
     if arguments.png:
         draw(runs, arguments.png)
 

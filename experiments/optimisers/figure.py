@@ -1,14 +1,41 @@
-"""A PNG of hypervolumes and winners, every search with the 95 % interval of its mean over seeds."""
+"""Means over seeds with 95 % intervals, and a PNG of every search's hypervolumes and winners."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
-from experiments.optimisers.intervals import interval
+import numpy as np
+
 from experiments.optimisers.runs import LANDMARKS, Run, landmark
+
+
+class Interval(NamedTuple):
+    """A mean and the half-width of its 95 % interval by Student's t; NaN of a single value."""
+
+    mean: float
+    half_width: float
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return the interval of the mean of at least one value."""
+    from scipy.stats import t as student
+
+    n = len(values)
+    if n < 2:
+        return Interval(values[0], math.nan)
+    return Interval(float(np.mean(values)), float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5))
+
+
+def in_words(values: Sequence[float], sign: str = "") -> str:
+    """Return the mean and half-width of values, times 100; nothing of no values."""
+    if not values:
+        return ""
+    mean, half_width = interval([100 * value for value in values])
+    return f"{mean:{sign}.1f}" + ("" if math.isnan(half_width) else f" ± {half_width:.1f}")
 
 
 def draw(runs: Sequence[Run], path: Path) -> None:

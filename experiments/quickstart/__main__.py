@@ -11,9 +11,8 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from evomerge.cli.app import guarded
-from evomerge.cli.terminal import duration, make_console
 from experiments.campaigns import search_verify_export
+from experiments.printing import duration, guarded, make_console
 from experiments.quickstart.show import show
 from experiments.quickstart.train import MODELS_DIRECTORY, train_all
 
@@ -31,10 +30,10 @@ def main() -> None:
     console.print("[bold]1. A base model and three experts of it[/bold] (trained once, then kept)")
     train_all(MODELS_DIRECTORY)
     console.print("[bold]2. Search, verify on held-out items, export the winner[/bold]")
-    winner = search_verify_export(CAMPAIGN, run_dir)
-    console.print(f"[bold]3. The winner answers[/bold], loaded from {winner} with plain transformers", highlight=False)
+    winner = search_verify_export(CAMPAIGN, run_dir, console)
+    console.print(f"[bold]3. The winner answers[/bold], loaded from {winner} with plain transformers")
     show(winner)
-    console.print(f"\ndone in {duration(time.monotonic() - began)}; open {run_dir / 'report.html'}", highlight=False)
+    console.print(f"\ndone in {duration(time.monotonic() - began)}; open {run_dir / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ import functools
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from experiments.checkpoints import is_finished, save_checkpoint
-from experiments.finetune import Schedule, finetune
+from experiments.finetune import Schedule, finetune, train_expert
 from experiments.quickstart.architecture import make_model, make_tokenizer
 from experiments.quickstart.tasks import INSTRUCTIONS, draw_corpus, draw_lesson
 
@@ -37,23 +36,13 @@ def train_base(directory: Path) -> None:
     save_checkpoint(model, tokenizer, directory)
 
 
-def train_expert(name: str, base: Path, directory: Path) -> None:
-    """Fine-tune `base` on the instruction `name` and save it, unless it is there already."""
-    if is_finished(directory):
-        return
-    model = AutoModelForCausalLM.from_pretrained(base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    lessons = functools.partial(draw_lesson, instruction=name, replay=REPLAY)
-    finetune(model, tokenizer, lessons, EXPERT_SCHEDULES[name], label=name)
-    save_checkpoint(model, tokenizer, directory)
-
-
 def train_all(directory: Path) -> None:
     """Train the base and every expert that `directory` lacks."""
     base = directory / "base"
     train_base(base)
-    for name in EXPERT_SCHEDULES:
-        train_expert(name, base, directory / name)
+    for name, schedule in EXPERT_SCHEDULES.items():
+        lessons = functools.partial(draw_lesson, instruction=name, replay=REPLAY)
+        train_expert(base, directory / name, lessons, schedule)
 
 
 def main() -> None:

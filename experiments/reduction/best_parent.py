@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.estimation import Objective
-from fitness.scores import ItemScores
-from fitness.statistics import Difference, PairedComparison
+import evomerge as em
+from fitness import Difference, Objective, PairedComparison
 
 N_TEST = 400
 CAMPAIGNS = 600
@@ -38,20 +37,13 @@ class Simulated:
 
 
 def simulate(parents: NDArray[np.float64], winner: float, *, n_validation: int, seed: int) -> list[Simulated]:
-    """Simulate campaigns.
-
-    Args:
-        parents: (n,) abilities.
-        winner: its ability.
-        n_validation: items that choose the best parent.
-        seed: names the random numbers.
-    """
+    """Simulate campaigns of parents of (n,) abilities and one winner; validation items choose the best parent."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(CAMPAIGNS):
         validation = _answers(rng, parents, n_validation)
         test = _answers(rng, np.append(parents, winner), N_TEST)
-        scores = [ItemScores(ITEMS, row) for row in test]
+        scores = [em.ItemScores(ITEMS, row) for row in test]
         differences = tuple(COMPARISON.of_means(scores[-1], other) for other in scores[:-1])
         best = [int(answers.mean(axis=1).argmax()) for answers in (test[:-1], validation)]
         found.append(Simulated(differences, *best))

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.reduction.draws import Benchmark
+from fitness import ReducedBenchmark, ResponseMatrix, reduce_benchmark
 from fitness.estimation.item_response import Respondent, Seen
 from fitness.estimation.task_estimates import Estimator
-from fitness.reduction.reduced_benchmark import ReducedBenchmark
-from fitness.reduction.reduction import reduce_benchmark
-from fitness.reduction.response_matrix import ResponseMatrix
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -21,27 +19,17 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What `evomerge reduce` makes of some merges.
+    """What `evomerge reduce` makes of some merges."""
 
-    Attributes:
-        benchmark: all models.
-        candidates: rows of the merges that it does not know.
-        evaluations: item evaluations that it took: the other merges and the parents, on all items.
-        reduced: number of items -> the benchmark reduced to so many, at least one.
-    """
-
-    benchmark: Benchmark
-    candidates: Indices
-    evaluations: int
-    reduced: Mapping[int, ReducedBenchmark]
+    benchmark: Benchmark  # all models
+    candidates: Indices  # rows of the merges that it does not know
+    evaluations: int  # item evaluations that it took: the other merges and the parents, on all items
+    reduced: Mapping[int, ReducedBenchmark]  # number of items -> the benchmark reduced to so many, at least one
 
     def estimates(self, rows: Indices, shown: Indices, estimator: Estimator) -> Floats:
         """Return (n_rows,) macro-averages, estimated from the answers to some items, with equal weights.
 
-        Args:
-            rows: of the benchmark.
-            shown: items, by column.
-            estimator: what is made of the answers; mixtures as suits the nearest number of items.
+        Mixtures of abilities are as suits the nearest number of items.
         """
         nearest = min(self.reduced, key=lambda n: abs(n - len(shown)))
         parts = [np.intersect1d(shown, items) for items in self.benchmark.tasks.items]
@@ -64,14 +52,7 @@ class Calibration:
 
 
 def calibrate(benchmark: Benchmark, n_models: int, sizes: Sequence[int], seed: int) -> Calibration:
-    """Reduce the benchmark by its parents and some of its merges, drawn at random.
-
-    Args:
-        benchmark: the full matrix.
-        n_models: merges to reduce by, at least ten.
-        sizes: numbers of items to reduce to.
-        seed: names the random numbers.
-    """
+    """Reduce the benchmark to some sizes by its parents and `n_models` of its merges, drawn at random."""
     order = np.random.default_rng([seed, 1]).permutation(benchmark.merges)
     rows = np.concatenate([benchmark.parents, np.sort(order[:n_models])])
     matrix = benchmark.matrix

@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evomerge.responses.files import read_matrix
-from fitness.errors import FitnessError
-from fitness.reduction.response_matrix import ResponseMatrix, TaskItems
-from fitness.splits import Splits
+import evomerge as em
+from fitness import FitnessError, ResponseMatrix, Splits, TaskItems
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -20,19 +18,12 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """A full response matrix; every task is an objective.
+    """A full response matrix; every task is an objective."""
 
-    Attributes:
-        matrix: of models that answered every item.
-        tasks: of the matrix's items.
-        merges: rows of the models that a search could propose.
-        parents: rows of the others.
-    """
-
-    matrix: ResponseMatrix
-    tasks: TaskItems
-    merges: Indices
-    parents: Indices
+    matrix: ResponseMatrix  # of models that answered every item
+    tasks: TaskItems  # of the matrix's items
+    merges: Indices  # rows of the models that a search could propose
+    parents: Indices  # rows of the others
 
     @property
     def truth(self) -> Floats:
@@ -47,21 +38,13 @@ class Benchmark:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """One search: the candidates' answers, in the order in which they are asked and in the items' seeded order.
+    """One search: the candidates' answers, in the order in which they are asked and in the items' seeded order."""
 
-    Attributes:
-        scores: (n_candidates, n_items).
-        task: (n_items,) number of each item's task.
-        items: (n_items,) ids.
-        rows: (n_candidates,) rows of the benchmark.
-        columns: (n_items,) columns of the benchmark.
-    """
-
-    scores: Floats
-    task: Indices
-    items: tuple[str, ...]
-    rows: Indices
-    columns: Indices
+    scores: Floats  # (n_candidates, n_items)
+    task: Indices  # (n_items,) number of each item's task
+    items: tuple[str, ...]  # (n_items,) ids
+    rows: Indices  # (n_candidates,) rows of the benchmark
+    columns: Indices  # (n_items,) columns of the benchmark
 
     @property
     def n_items(self) -> int:
@@ -82,16 +65,8 @@ class Draw:
 
 
 def read_benchmark(path: Path, parents: Sequence[str]) -> Benchmark:
-    """Read a matrix; models that lack an answer are left out.
-
-    Args:
-        path: a file, or a directory of rows, as `evomerge.responses.files` has them.
-        parents: models that are no candidates.
-
-    Raises:
-        FitnessError: it cannot be read, a parent is not there, or fewer than ten merges are whole.
-    """
-    found = read_matrix(path)
+    """Read a matrix, a file or a directory of rows; models that lack an answer are left out, parents no candidates."""
+    found = em.responses.read_matrix(path)
     whole = np.flatnonzero(np.isfinite(found.scores).all(axis=1))
     models = tuple(found.models[int(row)] for row in whole)
     if unknown := [name for name in parents if name not in models]:

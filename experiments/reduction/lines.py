@@ -22,12 +22,7 @@ FEW_SIZES = (6, 12, 24, 48, 96, 192, 384)
 
 
 class Search:
-    """A draw, with a response model where there is one.
-
-    Args:
-        draw: the candidates.
-        calibration: by merges that are no candidates.
-    """
+    """A draw, with a response model, by merges that are no candidates, where there is one."""
 
     def __init__(self, draw: Draw, calibration: Calibration | None = None) -> None:
         self.draw = draw
@@ -51,21 +46,14 @@ class Search:
 
 @dataclass(frozen=True)
 class Line:
-    """One strategy.
+    """One strategy."""
 
-    Attributes:
-        name: says what is done; n is what varies.
-        sizes: of n.
-        run: what a search ends with at one size, for each of these numbers of candidates: the first so many.
-        calibrated: whether it needs a response model.
-        slow: whether fewer simulations have to do.
-    """
-
-    name: str
-    sizes: tuple[int, ...]
+    name: str  # says what is done; n is what varies
+    sizes: tuple[int, ...]  # of n
+    # what a search ends with at one size, for each of these numbers of candidates: the first so many
     run: Callable[[Search, int, Sequence[int]], list[Pick]]
-    calibrated: bool = False
-    slow: bool = False
+    calibrated: bool = False  # whether it needs a response model
+    slow: bool = False  # whether fewer simulations have to do
 
 
 def lines(*, mixtures: bool) -> tuple[Line, ...]:

@@ -14,50 +14,29 @@ from experiments.reduction.lines import Line, Search
 
 @dataclass(frozen=True)
 class Outcome:
-    """One search by one strategy.
+    """One search by one strategy."""
 
-    Attributes:
-        strategy: name of its line.
-        candidates: how many there were.
-        n: the size that varies along the line.
-        regret: macro-average on all items of the best candidate minus that of the pick.
-        evaluations: item evaluations.
-    """
-
-    strategy: str
-    candidates: int
-    n: int
-    regret: float
-    evaluations: int
+    strategy: str  # name of its line
+    candidates: int  # how many there were
+    n: int  # the size that varies along the line
+    regret: float  # macro-average on all items of the best candidate minus that of the pick
+    evaluations: int  # item evaluations
 
 
 @dataclass(frozen=True)
 class Point:
-    """A strategy at one size, over all its simulations.
+    """A strategy at one size, over all its simulations."""
 
-    Attributes:
-        strategy: name of its line.
-        candidates: how many there were.
-        n: the size that varies along the line.
-        simulations: searches.
-        probability: share of them with a regret that is small enough.
-        low: of its 95 % interval (Wilson).
-        high: of the same.
-        evaluations: mean item evaluations.
-        calibration: item evaluations that the response model took beforehand; 0 without one.
-        regret: what 95 % of the searches do not exceed.
-    """
-
-    strategy: str
-    candidates: int
-    n: int
-    simulations: int
-    probability: float
-    low: float
-    high: float
-    evaluations: float
-    calibration: int
-    regret: float
+    strategy: str  # name of its line
+    candidates: int  # how many there were
+    n: int  # the size that varies along the line
+    simulations: int  # searches
+    probability: float  # share of them with a regret that is small enough
+    low: float  # of its 95 % interval (Wilson)
+    high: float  # of the same
+    evaluations: float  # mean item evaluations
+    calibration: int  # item evaluations that the response model took beforehand; 0 without one
+    regret: float  # what 95 % of the searches do not exceed
 
     def times_fewer(self, n_items: int, *, calibrated: bool = False) -> float:
         """Return item evaluations of full evaluation per one of the strategy, its calibration included or not."""
@@ -72,14 +51,9 @@ def simulate(
     calibrations: Sequence[Calibration],
     counts: Sequence[int],
 ) -> list[Outcome]:
-    """Let every strategy search once among the same candidates.
+    """Let every strategy search once, at every size below the number of items, among the same candidates.
 
-    Args:
-        seed: names the draws; calibrations take turns.
-        benchmark: what to draw from.
-        strategies: at every size of theirs below the number of items.
-        calibrations: at least one if a strategy needs it.
-        counts: numbers of candidates; those beyond what there is are left out.
+    Calibrations take turns by the seed; numbers of candidates beyond what there is are left out.
     """
     searches = {False: Search(draw(benchmark, benchmark.merges, seed))}
     if calibrations:
@@ -99,13 +73,7 @@ def simulate(
 
 
 def gathered(outcomes: Iterable[Outcome], *, most_regret: float, calibration_of: Mapping[str, int]) -> list[Point]:
-    """Return a point for every strategy, number of candidates and size, in the order of their first outcomes.
-
-    Args:
-        outcomes: of any number of searches.
-        most_regret: what is small enough.
-        calibration_of: strategy -> item evaluations beforehand.
-    """
+    """Return a point for every strategy, number of candidates and size, in the order of their first outcomes."""
     from scipy.stats import binomtest
 
     groups: dict[tuple[str, int, int], list[Outcome]] = {}

@@ -28,15 +28,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from evomerge.cli.app import guarded
-from evomerge.cli.terminal import make_console, plain_table
+from experiments.printing import guarded, make_console, table
 from experiments.reduction.calibrations import Calibration, calibrate
 from experiments.reduction.curves import draw_curves
 from experiments.reduction.draws import Benchmark, read_benchmark
 from experiments.reduction.lines import FEW_SIZES, Line, lines
 from experiments.reduction.outcomes import Outcome, Point, gathered, simulate
 from experiments.reduction.tables import as_markdown, tables
-from fitness.errors import FitnessError
+from fitness import FitnessError
 
 N_SPLITS = 4
 SLOW_SHARE = 5
@@ -44,33 +43,24 @@ SLOW_SHARE = 5
 
 @dataclass(frozen=True)
 class Facts:
-    """What the matrix is like.
+    """What the matrix is like."""
 
-    Attributes:
-        merges: candidates there are.
-        items: per candidate.
-        best: macro-average of the best merge on all items.
-        median: of the merges.
-        deviation: standard deviation of the merges' macro-averages.
-        close: number of candidates -> mean number of them within the regret of their best.
-    """
-
-    merges: int
-    items: int
-    best: float
-    median: float
-    deviation: float
-    close: dict[int, float]
+    merges: int  # candidates there are
+    items: int  # per candidate
+    best: float  # macro-average of the best merge on all items
+    median: float  # of the merges
+    deviation: float  # standard deviation of the merges' macro-averages
+    close: dict[int, float]  # number of candidates -> mean number of them within the regret of their best
 
 
 def main() -> None:
     """Replay, and print the tables or JSON."""
     options = _parser().parse_args()
-    console = Console(stderr=True) if options.json or options.markdown else make_console()
+    console = make_console(stderr=options.json or options.markdown)
     benchmark = read_benchmark(options.matrix, options.parents)
     counts = [*(n for n in options.candidates if n < len(benchmark.merges)), len(benchmark.merges)]
     facts = _facts(benchmark, counts, min(options.regrets))
-    console.print(_in_words(facts, min(options.regrets)), highlight=False)
+    console.print(_in_words(facts, min(options.regrets)))
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         calibrations = _calibrations(benchmark, options.known, pool, console)
         strategies = lines(mixtures=len(benchmark.parents) > 1)
@@ -100,11 +90,11 @@ def _report(
             if options.markdown:
                 print("\n".join(as_markdown(title, rows)))
             else:
-                console.print(plain_table(title, rows[0], rows[1:]))
+                console.print(table(title, rows[0], rows[1:]))
     if options.png is not None:
         smallest = min(by_regret)
         draw_curves(by_regret[smallest], options.png, n_items=facts.items, most_regret=smallest)
-        console.print(f"figure: {options.png}", highlight=False)
+        console.print(f"figure: {options.png}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -156,7 +146,7 @@ def _calibrations(benchmark: Benchmark, known: int, pool: ProcessPoolExecutor, c
     made = list(pool.map(partial(calibrate, benchmark, known, sizes), range(N_SPLITS)))
     for split, calibration in enumerate(made):
         chosen = ", ".join(f"{n}: {r.calibration.anchors} {r.estimator}" for n, r in calibration.reduced.items())
-        console.print(f"reduced by {known} merges, split {split}: {chosen}", highlight=False)
+        console.print(f"reduced by {known} merges, split {split}: {chosen}")
     return made
 
 

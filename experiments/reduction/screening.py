@@ -33,18 +33,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
+import evomerge as em
 from evomerge.assembly import Parts, build_parts
 from evomerge.assembly.live_models import build_resident, with_compute_dtype
-from evomerge.candidate import Candidate
-from evomerge.config import load_campaign
-from evomerge.responses.collect import respondents
-from evomerge.responses.files import KeptRow, kept_rows
-from fitness.engine.language_model import Answer, Completion, Distributions, NextTokens, NextTokensAlong, Request
+from experiments.printing import make_console, table
+from fitness import Completion, Distributions, NextTokens, NextTokensAlong, RankCorrelation, rank_correlation
+from fitness.engine.language_model import Answer, Request
 from fitness.screening.screening import draw_prompts, most_distinct
-from fitness.statistics import RankCorrelation, rank_correlation
 from fitness.tasks.divergence import js_divergence
 
 if TYPE_CHECKING:
@@ -58,34 +55,21 @@ KEEP = 0.5
 
 @dataclass(frozen=True)
 class Result:
-    """How a screen ranks merges.
+    """How a screen ranks merges."""
 
-    Attributes:
-        places: where it compares.
-        expert: whom it compares with.
-        correlation: of minus its divergence with the mean accuracy; None where there is none.
-        best_kept: share of the best tenth of the merges that is in its better half.
-    """
-
-    places: str
-    expert: str
-    correlation: RankCorrelation | None
-    best_kept: float
+    places: str  # where it compares
+    expert: str  # whom it compares with
+    correlation: RankCorrelation | None  # of minus its divergence with the mean accuracy; None where there is none
+    best_kept: float  # share of the best tenth of the merges that is in its better half
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What merges say compared with parents.
+    """What merges say compared with parents."""
 
-    Attributes:
-        divergences: place -> (n_merges, n_parents, n_prompts) in nats.
-        task_of: (n_prompts,) each prompt's task.
-        experts: rule -> task -> number of the parent that it takes.
-    """
-
-    divergences: Mapping[Place, NDArray[np.float32]]
-    task_of: Sequence[str]
-    experts: Mapping[str, Mapping[str, int]]
+    divergences: Mapping[Place, NDArray[np.float32]]  # place -> (n_merges, n_parents, n_prompts) in nats
+    task_of: Sequence[str]  # (n_prompts,) each prompt's task
+    experts: Mapping[str, Mapping[str, int]]  # rule -> task -> number of the parent that it takes
 
     def screens(self) -> dict[tuple[Place, str], Floats]:
         """Return (place, rule) -> (n_merges,) mean divergence."""
@@ -120,7 +104,7 @@ class Comparing:
         plan = self._language_model.plan([NextTokens(prompt.prompt) for prompt in self.prompts.values()])
         return {name: list(map(_log_probabilities, plan.answer(self._alone_model(name)))) for name in self.checkpoints}
 
-    def measure(self, merges: Sequence[Candidate]) -> dict[Place, NDArray[np.float32]]:
+    def measure(self, merges: Sequence[em.Candidate]) -> dict[Place, NDArray[np.float32]]:
         """Return place -> (n_merges, n_parents, n_prompts) divergences."""
         asked = self._requests()
         plan = self._language_model.plan([request for _, _, _, request in asked])
@@ -158,15 +142,10 @@ class Comparing:
         return self._resident.model
 
 
-def measured(parts: Parts, rows: Mapping[int, KeptRow], merges: Sequence[Candidate], n_prompts: int) -> Measured:
-    """Compare merges with the parents.
-
-    Args:
-        parts: of the campaign.
-        rows: by number; those of the parents alone are needed.
-        merges: to compare.
-        n_prompts: of search items.
-    """
+def measured(
+    parts: Parts, rows: Mapping[int, em.responses.KeptRow], merges: Sequence[em.Candidate], n_prompts: int
+) -> Measured:
+    """Compare merges with the parents on some prompts; of the rows those of the parents alone are needed."""
     comparing = Comparing(parts, n_prompts)
     ends = comparing.ends()
     accuracy_of = {row.model: _by_task(parts, row) for row in rows.values()}
@@ -193,18 +172,15 @@ def results(measured: Measured, accuracy: Floats) -> list[Result]:
     return found
 
 
-def table(found: Sequence[Result], n_merges: int) -> Table:
+def as_table(found: Sequence[Result], n_merges: int) -> Table:
     """Return the results as a table."""
-    shown = Table(title=f"{n_merges} merges", title_justify="left", header_style="bold")
-    for name in ("compared", "expert"):
-        shown.add_column(name)
-    for name in ("rank correlation", "95 % interval", f"best tenth among the better {KEEP:.0%}"):
-        shown.add_column(name, justify="right")
+    rows = []
     for result in found:
         c = result.correlation
         numbers = ("-", "-") if c is None else (f"{c.value:+.2f}", f"{c.low:+.2f} to {c.high:+.2f}")
-        shown.add_row(result.places, result.expert, *numbers, f"{result.best_kept:.0%}")
-    return shown
+        rows.append([result.places, result.expert, *numbers, f"{result.best_kept:.0%}"])
+    kept = f"best tenth among the better {KEEP:.0%}"
+    return table(f"{n_merges} merges", ["compared", "expert", "rank correlation", "95 % interval", kept], rows)
 
 
 def main() -> None:
@@ -216,9 +192,9 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    parts = build_parts(with_compute_dtype(load_campaign(options.campaign)))
-    rows = kept_rows(options.responses)
-    asked = respondents(parts.space, max(rows) + 1, parts.config.seed)
+    parts = build_parts(with_compute_dtype(em.config.load_campaign(options.campaign)))
+    rows = em.responses.kept_rows(options.responses)
+    asked = em.responses.respondents(parts.space, max(rows) + 1, parts.config.seed)
     merges = [c for c in asked if c.label is None and c.number in rows][: options.models]
     if any(rows[c.number].recipe != c.recipe.digest for c in merges):
         raise SystemExit(f"{options.responses}: expected rows of this campaign, found other merges")
@@ -227,10 +203,10 @@ def main() -> None:
     if options.json:
         print(json.dumps([asdict(result) for result in found], indent=2))
     else:
-        Console(width=110).print(table(found, len(merges)))
+        make_console().print(as_table(found, len(merges)))
 
 
-def _by_task(parts: Parts, row: KeptRow) -> dict[str, float]:
+def _by_task(parts: Parts, row: em.responses.KeptRow) -> dict[str, float]:
     task_of = parts.fitness.task_of
     tasks = np.array([task_of[item] for item in row.scores.item_ids])
     return {str(task): float(row.scores.values[tasks == task].mean()) for task in np.unique(tasks)}

@@ -18,28 +18,24 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import evomerge as em
 from evomerge.archive import Archive
-from evomerge.candidate import Candidate, Done, Scored
 from evomerge.results.verification.result import Verification, Winner
 from evomerge.results.verification.verifier import MARGIN, Verifier
-from fitness.estimation import MeanEstimator, Objective
-from fitness.scores import Budget, ItemScores, Split
-from fitness.splits import Splits
-from fitness.statistics import Difference, PairedComparison
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from evomerge.workers.in_process import InProcessPool
+from fitness import Budget, Difference, MeanEstimator, Objective, PairedComparison, Splits
 
 PARENTS = ("alpha", "beta", "gamma")
-SOURCES = {name: ParentSource(f"/models/{name}") for name in PARENTS}
+SOURCES = {name: em.ParentSource(f"/models/{name}") for name in PARENTS}
 OBJECTIVES = (Objective("first", ("first",)), Objective("second", ("second",)))
 N_CANDIDATES = 60
-SHARES: Mapping[Split, float] = {"search": 0.2, "validation": 0.2, "test": 0.6}
 DIFFICULTY = 1.5
 
 Floats = NDArray[np.float64]
@@ -47,23 +43,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class World:
-    """What is true.
+    """What is true."""
 
-    Attributes:
-        parents: ability of each parent in each objective.
-        best: ability, in each objective, that no merge exceeds.
-        spread: standard deviation of the half normal distribution of merges below it.
-        graded: whether scores are numbers in [0, 1] rather than right or wrong.
-        n_items: of each objective.
-        margin: what counts as just as good.
-    """
-
-    parents: tuple[tuple[float, float], ...]
-    best: tuple[float, float]
-    spread: float = 0.15
-    graded: bool = False
-    n_items: int = 600
-    margin: float = MARGIN
+    parents: tuple[tuple[float, float], ...]  # ability of each parent in each objective
+    best: tuple[float, float]  # ability, in each objective, that no merge exceeds
+    spread: float = 0.15  # standard deviation of the half normal distribution of merges below it
+    graded: bool = False  # whether scores are numbers in [0, 1] rather than right or wrong
+    n_items: int = 600  # of each objective
+    margin: float = MARGIN  # what counts as just as good
 
 
 EQUAL = ((0.0, 0.0),) * 3
@@ -83,25 +70,15 @@ WORLDS: Mapping[str, World] = {
 
 @dataclass(frozen=True)
 class Findings:
-    """Of one world.
+    """Of one world."""
 
-    Attributes:
-        campaigns: simulated.
-        coverage: what is measured -> share of 95 % intervals that hold the truth.
-        false_claims: share of campaigns that call any winner better than every parent, or a trade-off, that is not.
-        better: share of campaigns whose `best` pick is called better than every parent.
-        trade_off: share of campaigns whose `best` pick is called a true trade-off.
-        truly_better: share of campaigns whose `best` pick truly is.
-        curse: mean of search score minus true score of the `best` pick.
-    """
-
-    campaigns: int
-    coverage: Mapping[str, float]
-    false_claims: float
-    better: float
-    trade_off: float
-    truly_better: float
-    curse: float
+    campaigns: int  # simulated
+    coverage: Mapping[str, float]  # what is measured -> share of 95 % intervals that hold the truth
+    false_claims: float  # share of campaigns that call any winner better than every parent, or a trade-off, that is not
+    better: float  # share of campaigns whose `best` pick is called better than every parent
+    trade_off: float  # share of campaigns whose `best` pick is called a true trade-off
+    truly_better: float  # share of campaigns whose `best` pick truly is
+    curse: float  # mean of search score minus true score of the `best` pick
 
 
 class Models:
@@ -113,21 +90,22 @@ class Models:
         self.abilities = np.concatenate([parents, merges])
         self.margin = world.margin
         tasks = {objective.name: [str(i) for i in range(world.n_items)] for objective in OBJECTIVES}
-        self.splits = Splits.draw(tasks, shares=SHARES, seed=int(rng.integers(2**31)))
+        seed = int(rng.integers(2**31))
+        self.splits = Splits.draw(tasks, shares={"search": 0.2, "validation": 0.2, "test": 0.6}, seed=seed)
         self.task_of = {item: item.split("/")[0] for item in self.splits.item_ids}
         self._graded = world.graded
         self._difficulty = rng.normal(0.0, DIFFICULTY, (len(OBJECTIVES), world.n_items))
         self._draws = rng.random((len(self.abilities), len(OBJECTIVES), world.n_items))
 
-    def candidate(self, number: int) -> Candidate:
+    def candidate(self, number: int) -> em.Candidate:
         """Return a model as a candidate: parents, two baselines, merges."""
         weight = number / 1000
-        rules = (Rule("linear", tuple(Input(name, {"weight": weight}) for name in PARENTS)),)
+        rules = (em.Rule("linear", tuple(em.Input(name, {"weight": weight}) for name in PARENTS)),)
         labels = (*PARENTS, "uniform mean", "default TIES")
         label = labels[number] if number < len(labels) else None
-        return Candidate(number, Recipe(SOURCES, "alpha", rules), label, None if label else number)
+        return em.Candidate(number, em.Recipe(SOURCES, "alpha", rules), label, None if label else number)
 
-    def evaluate(self, candidate: Candidate, budget: Budget) -> Scored:
+    def evaluate(self, candidate: em.Candidate, budget: Budget) -> em.Scored:
         """Return its scores."""
         items = self.splits.select(budget)
         names = [objective.name for objective in OBJECTIVES]
@@ -136,7 +114,11 @@ class Models:
         chance = _sigmoid(self.abilities[candidate.number, task] - self._difficulty[task, place])
         draws = self._draws[candidate.number, task, place]
         values = np.clip(chance + 0.2 * (draws - 0.5), 0.0, 1.0) if self._graded else (draws < chance).astype(float)
-        return Scored(candidate, ItemScores(items, values), 0.0)
+        return em.Scored(candidate, em.ItemScores(items, values), 0.0)
+
+    def evaluate_together(self, candidates: Sequence[em.Candidate], budget: Budget) -> list[em.Scored | em.Failure]:
+        """Return their scores."""
+        return [self.evaluate(candidate, budget) for candidate in candidates]
 
     def truth(self, number: int) -> Floats:
         """Return the (2,) expected scores over all items there could be."""
@@ -149,36 +131,8 @@ class Models:
         return np.asarray(chance @ weights / weights.sum())
 
 
-class Pool:
-    """Answers at once; a `WorkerPool`."""
-
-    free = workers = 1
-
-    def __init__(self, models: Models) -> None:
-        self._models = models
-        self._done: list[Done] = []
-
-    def submit(self, candidate: Candidate, budget: Budget) -> None:
-        """Score a candidate."""
-        self._done.append(self._models.evaluate(candidate, budget))
-
-    def wait(self) -> list[Done]:
-        """Return what was submitted."""
-        done, self._done = self._done, []
-        return done
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 def simulate(world: World, campaigns: int, seed: int = 0) -> Findings:
-    """Simulate campaigns of a world.
-
-    Args:
-        world: what is true.
-        campaigns: how many, at least 1.
-        seed: names the random numbers.
-    """
+    """Simulate campaigns of a world."""
     covered: dict[str, list[bool]] = {}
     false, better, trade_off, truly, curse = [], [], [], [], []
     for number in range(campaigns):
@@ -210,7 +164,7 @@ def _verified(models: Models) -> Verification:
         done = [models.evaluate(candidate, Budget("search")) for candidate in candidates]
         archive.told([(scored, estimator.estimate(scored.scores)) for scored in done])
         comparison = PairedComparison(OBJECTIVES, models.task_of)
-        verifier = Verifier(archive, Pool(models), estimator, comparison, margin=models.margin)
+        verifier = Verifier(archive, InProcessPool(lambda: models), estimator, comparison, margin=models.margin)
         found = verifier.verify(8, validation=True)
         archive.close()
     return found

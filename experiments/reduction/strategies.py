@@ -41,13 +41,7 @@ def best_finalist(draw: Draw, n: int, estimates: Floats) -> Pick:
 def halving(draw: Draw, n: int, estimates: Callable[[int], Floats], *, finalists: int = 1) -> Pick:
     """Halve the candidates and double their items, n at first, until `finalists` are left; score these on all items.
 
-    A single finalist needs no more items.
-
-    Args:
-        draw: the search.
-        n: items at first.
-        estimates: number of items -> (n_candidates,) estimates from so many, of which those still in it are used.
-        finalists: at least 1.
+    A single finalist needs no more items. `estimates`: number of items -> (n_candidates,) estimates from so many.
     """
     alive = np.arange(len(draw.rows))
     evaluations, answered = n * len(alive), n

@@ -15,13 +15,7 @@ Row = tuple[str, ...]
 def tables(
     by_regret: Mapping[float, Sequence[Point]], counts: Sequence[int], n_items: int
 ) -> Iterator[tuple[str, list[Row]]]:
-    """Yield titles and rows, the header first: one table per number of candidates, then one of all regrets.
-
-    Args:
-        by_regret: what is small enough -> all points.
-        counts: numbers of candidates.
-        n_items: of full evaluation.
-    """
+    """Yield titles and rows, the header first: one table per number of candidates, then one of all regrets."""
     smallest = min(by_regret)
     for count in counts:
         yield (

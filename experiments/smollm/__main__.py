@@ -10,8 +10,8 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from evomerge.cli.app import guarded
 from experiments.campaigns import search_verify_export
+from experiments.printing import guarded, make_console
 from experiments.smollm.train import MODELS_DIRECTORY, train_all
 
 HERE = Path(__file__).parent
@@ -23,9 +23,10 @@ def main() -> None:
     parser.add_argument("--base", choices=("wheel", "hub"), default="wheel", help="where the base model comes from")
     arguments = parser.parse_args()
     disable_progress_bar()
+    console = make_console()
     train_all(arguments.base, MODELS_DIRECTORY)
     for kind in ("nsga2", "cma_es", "m2n2"):
-        search_verify_export(HERE / f"campaign_{kind}.yaml", Path("runs") / f"smollm-{kind}")
+        search_verify_export(HERE / f"campaign_{kind}.yaml", Path("runs") / f"smollm-{kind}", console)
 
 
 if __name__ == "__main__":

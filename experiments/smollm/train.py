@@ -6,11 +6,7 @@ python -m experiments.smollm.train --base wheel|hub [--out experiments/smollm/mo
 import argparse
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-from experiments.checkpoints import is_finished, save_checkpoint
-from experiments.finetune import Schedule, finetune
+from experiments.finetune import Schedule, train_expert
 from experiments.smollm.pretrained import Source, fetch_base
 from experiments.smollm.tasks import draw_from
 
@@ -22,27 +18,13 @@ SCHEDULES = {
 }
 
 
-def train_expert(name: str, base: Path, directory: Path) -> None:
-    """Fine-tune `base` on the task `name`, embeddings frozen, and save it in `directory` unless it is there.
-
-    The frozen embeddings (a fifth of the weights, tied to the head) save time; every parent then shares them.
-    """
-    if is_finished(directory):
-        return
-    torch.manual_seed(SCHEDULES[name].seed)
-    model = AutoModelForCausalLM.from_pretrained(base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model.get_input_embeddings().requires_grad_(False)
-    finetune(model, tokenizer, draw_from(name, held_out=False), SCHEDULES[name], label=name)
-    save_checkpoint(model, tokenizer, directory)
-
-
 def train_all(source: Source, directory: Path) -> None:
     """Fetch the base and train every missing expert into subdirectories of `directory`."""
     base = directory / "base"
     fetch_base(source, base)
-    for name in SCHEDULES:
-        train_expert(name, base, directory / name)
+    for name, schedule in SCHEDULES.items():
+        # A fifth of the weights, tied to the head: frozen they save time, and every parent shares them.
+        train_expert(base, directory / name, draw_from(name, held_out=False), schedule, freeze_embeddings=True)
 
 
 def main() -> None:

@@ -20,10 +20,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from evomerge.cli.app import guarded
+from experiments.printing import guarded, make_console, mean_and_error, table
 from experiments.soups.runs import KINDS, Soup, soups
 
 
@@ -40,7 +39,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({"soups": [asdict(soup) for soup in found]}))
         return
-    console = Console(highlight=False)
+    console = make_console()
     console.print(_table(found))
     _draw(found, options.png)
     console.print(f"figure: {options.png}")
@@ -51,21 +50,14 @@ def _of(found: Sequence[Soup], kind: str) -> list[Soup]:
 
 
 def _table(found: Sequence[Soup]) -> Table:
-    table = Table(title="macro-average of two tasks")
-    for column in ("soup", "search items", "test items", "networks with |weight| > 1/160", "evaluations"):
-        table.add_column(column)
+    rows = []
     for kind in KINDS:
         own = _of(found, kind)
+        scores = [mean_and_error([getattr(soup, split) for soup in own], 4) for split in ("search", "test")]
         used = np.mean([sum(abs(weight) > 1 / 160 for weight in soup.weights) for soup in own])
-        evaluations = np.mean([soup.evaluations for soup in own])
-        cells = [_mean([getattr(soup, split) for soup in own]) for split in ("search", "test")]
-        table.add_row(kind, *cells, f"{used:.1f}", f"{evaluations:.0f}")
-    return table
-
-
-def _mean(values: Sequence[float]) -> str:
-    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return f"{np.mean(values):.4f} ± {error:.4f}"
+        rows.append([kind, *scores, f"{used:.1f}", f"{np.mean([soup.evaluations for soup in own]):.0f}"])
+    header = ["soup", "search items", "test items", "networks with |weight| > 1/160", "evaluations"]
+    return table("macro-average of two tasks", header, rows)
 
 
 def _draw(found: Sequence[Soup], path: Path) -> None:

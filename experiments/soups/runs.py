@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evomerge.optimisers.cma.cma_es import CmaEsSearch
-from evomerge.optimisers.greedy_soup import GreedySoupSearch
-from evomerge.optimisers.protocol import Optimiser
+import evomerge as em
 from experiments.digit_experts import Digits, Scorer, flat, new_network, splits, trained
-from search_spaces.spaces.soup_weights import REACH, Form, SoupWeights
+from search_spaces import Groups, WeightSpace
 
 Floats = NDArray[np.float64]
 N = 16
 TASKS = (range(0, 10, 2), range(1, 10, 2))
 OBJECTIVES = {"task 1": 1.0, "task 2": 1.0}
-KINDS = ("best single", "uniform", "greedy", "CMA-ES, simplex", "CMA-ES, affine", "CMA-ES, free weights over their sum")
+Form = Literal["free", "simplex", "affine"]
+SEARCHES: Mapping[str, tuple[Form, em.optimisers.OptimiserOptions]] = {
+    "greedy": ("free", em.optimisers.GreedySoup()),
+    "CMA-ES, simplex": ("simplex", em.optimisers.CmaEs()),
+    "CMA-ES, affine": ("affine", em.optimisers.CmaEs(sigma0=0.05)),
+    "CMA-ES, free weights over their sum": ("free", em.optimisers.CmaEs()),
+}
+KINDS = ("best single", "uniform", *SEARCHES)
 
 
 @dataclass(frozen=True)
@@ -68,36 +74,34 @@ def soups(seed: int, evaluations: int) -> list[Soup]:
         scores = [float(each.accuracies(merged(weights)).mean()) for each in (scorer, judge)]
         return Soup(kind, seed, weights.tolist(), scores[0], scores[1], n)
 
-    def best(optimiser: Optimiser[Floats], weights_of: Callable[[Floats], Floats], most: int) -> tuple[Floats, int]:
+    def best(form: Form, options: em.optimisers.OptimiserOptions) -> tuple[Floats, int]:
         """Return the weights with the highest search score, and the number of evaluations."""
+        space = _space(form)
+        optimiser = options.build(em.optimisers.Problem(space, seed, OBJECTIVES, evaluations))
         found: list[tuple[float, Floats]] = []
-        while len(found) < most and len(genomes := optimiser.ask(1)):
-            weights = weights_of(genomes[0])
+        while len(found) < evaluations and len(genomes := optimiser.ask(1)):
+            weights = np.array([each.parameters["weight"] for each in space.decode(genomes[0]).rules[0].inputs])
+            weights = weights / weights.sum()
             values = scorer.accuracies(merged(weights))
             optimiser.tell([scorer.evaluation(len(found), genomes[0], values)])
             found.append((float(values.mean()), weights))
         return max(found, key=lambda pair: pair[0])[1], len(found)
 
-    greedy = GreedySoupSearch(_members, n_parents=N, weights=OBJECTIVES)
-    made = [
-        soup("best single", np.eye(N)[-1], N),
-        soup("uniform", np.full(N, 1 / N), 1),
-        soup("greedy", *best(greedy, lambda genome: genome / genome.sum(), 2 * N)),
-    ]
-    for form, sigma0 in (("simplex", 1 / 6), ("affine", 0.05)):
-        cma = CmaEsSearch(N - 1, weights=OBJECTIVES, seed=seed, sigma0=sigma0)
-        made.append(soup(f"CMA-ES, {form}", *best(cma, _decoder(form), evaluations)))  # type: ignore[arg-type]
-    cma = CmaEsSearch(N, weights=OBJECTIVES, seed=seed)
-    free = best(cma, lambda genome: genome / max(genome.sum(), 1e-9), evaluations)
-    return [*made, soup("CMA-ES, free weights over their sum", *free)]
+    alone_and_all = [soup("best single", np.eye(N)[-1], N), soup("uniform", np.full(N, 1 / N), 1)]
+    return [*alone_and_all, *(soup(kind, *best(*search)) for kind, search in SEARCHES.items())]
 
 
-def _members(members: tuple[int, ...]) -> Floats:
-    genome = np.zeros(N)
-    genome[list(members)] = 1.0
-    return genome
-
-
-def _decoder(form: Form) -> Callable[[Floats], Floats]:
-    made = SoupWeights(form, tuple(map(str, range(N))))
-    return lambda genome: np.array(made.weights((REACH[form] * (2 * genome - 1)).tolist()))
+def _space(form: Form) -> WeightSpace:
+    """Return averages of all networks, one weight each, or one fewer where they sum to 1."""
+    sources = {f"network {k}": em.ParentSource(f"network {k}") for k in range(N)}
+    genes = {"weight": (0.0, 1.0)} if form == "free" else {}
+    return WeightSpace(
+        sources,
+        "network 0",
+        n_layers=1,
+        operators=["linear"],
+        groups=Groups(1, ("all",)),
+        genes=genes,
+        merge_base=True,
+        weights=form,
+    )

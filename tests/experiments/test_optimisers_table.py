@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.optimisers.__main__ import _rows
-from experiments.optimisers.figure import draw
-from experiments.optimisers.intervals import in_words, interval
+from experiments.optimisers.figure import draw, in_words, interval
 from experiments.optimisers.runs import Run
 
 

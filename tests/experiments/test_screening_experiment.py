@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.reduction.screening import Measured, results, table
+from experiments.reduction.screening import Measured, as_table, results
 
 # Two parents, four prompts of two tasks; what each merge diverges by.
 PLACE = "along the answer"
@@ -40,4 +40,4 @@ def test_a_screen_that_ranks_as_accuracy_does_keeps_the_best_and_one_that_knows_
     assert best.value == pytest.approx(1.0)
     assert found["best parent"].best_kept == 1.0
     assert best.low > surest.high
-    assert table(list(found.values()), 200).row_count == 4
+    assert as_table(list(found.values()), 200).row_count == 4

@@ -118,6 +118,11 @@ class AmortisedPareto:
         self._outcomes.update(zip(numbers, outcomes, strict=True))
         self._pending.difference_update(numbers)
 
+    def predicted(self, genomes: Floats) -> Floats:
+        """Return (n, n_objectives) values of (n, dim) genomes, by surrogates of everything that it was told."""
+        told = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Evaluation)]
+        return fit_objectives(measured(told)).values(genomes)
+
     @property
     def _learnt(self) -> int:
         """The next round learns from the proposals below this number."""

@@ -1,0 +1,69 @@
+"""Experiments use evomerge as a user does: by `import evomerge`, and by the faces of the rooms that they are about."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from experiments.house.imports import Sources
+
+PACKAGES = ("evomerge", "fitness", "search_spaces")
+FACES = {*PACKAGES, "fitness.estimation"}
+REQUESTS = "fitness.engine.language_model"  # the types `Request` and `Answer`
+# What an experiment is about, where that stands on no face.
+INSIDE = {
+    # The loop and its pools, with workers that cost nothing.
+    "experiments.benchmarks.driver": {
+        "evomerge.archive",
+        "evomerge.campaign.campaign",
+        "evomerge.campaign.progress",
+        "evomerge.workers.in_process",
+        "evomerge.workers.protocol",
+        "evomerge.workers.ray_pool",
+    },
+    # Candidates scored one by one and together.
+    "experiments.benchmarks.layer_flow": {"evomerge.workers.worker"},
+    # The arithmetic of one tensor.
+    "experiments.benchmarks.materialise": {
+        "search_spaces.merging.materialise",
+        "search_spaces.merging.plan",
+        "search_spaces.operators.kernels.compiled",
+    },
+    # The engine's requests, and the tokens that they cannot do without.
+    "experiments.benchmarks.arithmetic_limit": {REQUESTS, "fitness.engine.scoring.windows"},
+    "experiments.benchmarks.lm_eval_peer": {REQUESTS},
+    "experiments.benchmarks.scoring": {REQUESTS},
+    "experiments.benchmarks.scoring_cases": {REQUESTS},
+    # Estimates from any items, not only from those that a reduced benchmark chose.
+    "experiments.reduction.calibrations": {"fitness.estimation.item_response", "fitness.estimation.task_estimates"},
+    # Live models of a campaign, compared as `fitness.screening` does.
+    "experiments.reduction.screening": {
+        "evomerge.assembly",
+        "evomerge.assembly.live_models",
+        REQUESTS,
+        "fitness.screening.prompts",
+        "fitness.screening.screening",
+        "fitness.tasks.divergence",
+    },
+    # The verifier, on an archive and a pool of simulated models.
+    "experiments.reduction.simulated_campaigns": {
+        "evomerge.archive",
+        "evomerge.results.verification.result",
+        "evomerge.results.verification.verifier",
+        "evomerge.workers.in_process",
+    },
+}
+
+
+def test_experiments_import_faces_and_what_they_measure() -> None:
+    trees = Sources.read(Path(__file__).parents[2], ("experiments",)).trees
+    inside = {name: imported(tree) - FACES for name, tree in trees.items()}
+    assert {name: modules for name, modules in inside.items() if modules} == INSIDE
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Return the modules of the three packages that a file imports, wherever in it."""
+    nodes = list(ast.walk(tree))
+    names = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {name for name in names if name.split(".")[0] in PACKAGES}
