@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from evomerge.campaign.events import CandidateTold as CandidateTold
     from evomerge.campaign.events import Noted as Noted
     from evomerge.campaign.events import SearchEnded as SearchEnded
+    from evomerge.campaign.events import StopSearch as StopSearch
     from evomerge.candidate import Candidate as Candidate
     from evomerge.candidate import Evaluation as Evaluation
     from evomerge.candidate import Failure as Failure
@@ -78,7 +79,14 @@ _FACE = {
     "evomerge.api.study": ("Study",),
     "evomerge.api.tables": ("Candidates", "Front", "Items"),
     "evomerge.api.verifying": ("VerificationReport",),
-    "evomerge.campaign.events": ("CandidateAsked", "CandidateFailed", "CandidateTold", "Noted", "SearchEnded"),
+    "evomerge.campaign.events": (
+        "CandidateAsked",
+        "CandidateFailed",
+        "CandidateTold",
+        "Noted",
+        "SearchEnded",
+        "StopSearch",
+    ),
     "evomerge.candidate": ("Candidate", "Evaluation", "Failure", "Scored"),
     "evomerge.config": ("CampaignConfig", "ConfigError"),
     "evomerge.config.template": ("init", "template"),

@@ -11,7 +11,7 @@ import sys
 import typing
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import reduce, wraps
 from operator import or_
 from types import SimpleNamespace
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -28,8 +28,9 @@ from pydantic import (
     create_model,
 )
 
+from evomerge.errors import EvomergeError
 from evomerge.plugins import PluginError, load_plugin
-from evomerge.wording import in_our_words, in_words, mismatch, refuse
+from evomerge.wording import in_our_words, in_words, mismatch, refuse, told
 
 S = TypeVar("S", bound=BaseModel)
 RECORDED = "object"  # the kind that stands in records for an object of a Python program
@@ -118,6 +119,30 @@ def checked(section: type[S], given: Mapping[str, Any], context: Any = None) -> 
         return section.model_validate(given, context=context)
     except ValidationError as error:
         refuse(in_our_words(error, section))
+
+
+class OptionsError(EvomergeError):
+    """Options that cannot be used; one line per problem."""
+
+    exit_code = 2
+
+
+def constructed(init: Callable[..., None]) -> Callable[..., None]:
+    """Make a section's constructor tell what is wrong in our words; files are read without it."""
+
+    @wraps(init)
+    def in_our_words_too(self: BaseModel, *args: Any, **options: Any) -> None:
+        try:
+            init(self, *args, **options)
+        except ValidationError as error:
+            lines = [
+                f"{'.'.join(map(str, way))}: expected {expected}, found {found}{f'; {hint}' if hint else ''}"
+                for way, (expected, found, hint) in told(error, type(self))
+            ]
+            raise OptionsError("\n".join(lines)) from error
+
+    in_our_words_too.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+    return in_our_words_too
 
 
 def from_signature(

@@ -40,7 +40,8 @@ def load_plugin(group: str, name: str, known: Collection[str] = ()) -> Any:
     paths = plugin_paths(group)
     if name not in paths:
         names = [*known, *paths]
-        raise PluginError(f"one of {', '.join(names)}", in_words(name), did_you_mean(name, names))
+        expected = f"one of {', '.join(names)}" if names else f"module:name, or an entry point of {group}"
+        raise PluginError(expected, in_words(name), did_you_mean(name, names))
     return _imported(paths[name])
 
 

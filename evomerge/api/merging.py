@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evomerge.api.arguments import path_of
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.recipe import Recipe
 
@@ -54,12 +55,13 @@ def merge(recipe: str | Path | Recipe, out: str | Path, *, as_adapter: bool = Fa
 
     if rank is not None and not as_adapter:
         raise SpaceError(f"rank: expected none without as_adapter, found {rank}")
-    read = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe))
+    read = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    directory = path_of("out", out)
     parents = Parents.of(read)
     _check(read, parents)
     if not as_adapter:
-        return Merged(export(read, parents, Path(out)))
-    done = export_adapter(read, parents, Path(out), rank=rank)
+        return Merged(export(read, parents, directory))
+    done = export_adapter(read, parents, directory, rank=rank)
     return Merged(done.directory, done.rank, done.error, done.worst)
 
 
@@ -71,7 +73,7 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     from search_spaces.mergekit.reading import read_mergekit
 
-    file = Path(path)
+    file = path_of("recipe", path)
     if not file.is_file():
         raise SpaceError(f"{file}: expected a recipe (mergekit YAML, or JSON of ours), found no such file")
     if file.suffix != ".json":

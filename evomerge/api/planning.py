@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evomerge.api.arguments import path_of, refused
 from evomerge.api.search import read_campaign
 from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
@@ -141,7 +142,7 @@ def plan(
     Args:
         campaign: a campaign file, or a resolved config; None: `arguments` say it all.
         set: keys to change in the file, see `evomerge.search.from_yaml`.
-        arguments: those of `evomerge.search`.
+        arguments: those of `evomerge.search`; beside a campaign file only optimiser (a kind), evaluations and workers.
 
     Returns:
         One plan per stage; the first parent stands in for winners that do not exist yet. One where there are no stages.
@@ -154,9 +155,17 @@ def plan(
     """
     given = Given()
     if campaign is None:
-        config, given = campaign_from(**arguments)
+        for argument in ("parents", "objectives"):
+            if argument not in arguments:
+                raise refused(argument, "this argument where there is no campaign file", None)
+        described = {key: value for key, value in arguments.items() if key not in ("run_dir", "callbacks")}
+        config, given = campaign_from(**described)
     else:
-        config = campaign if isinstance(campaign, CampaignConfig) else read_campaign(Path(campaign), set, **arguments)
+        for argument in arguments.keys() - {"optimiser", "evaluations", "workers"}:
+            raise refused(argument, "no such argument beside a campaign", arguments[argument], "use set={KEY: VALUE}")
+        if not isinstance(campaign, CampaignConfig):
+            campaign = read_campaign(path_of("campaign", campaign), set, **arguments)
+        config = campaign
     plans = []
     for outline, parts in outlines(config, given):
         outline.preflight.raise_for_errors()
@@ -200,7 +209,8 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
 def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
     config, space, worker = parts.config, parts.space, build_worker(parts)
-    optimiser = given.optimiser_of(space) or parts.optimiser()
+    own = given.optimiser_of(space)
+    optimiser = parts.optimiser() if own is None else own
     recipes = [*map(space.decode, optimiser.ask(3)), *(landmark.recipe for landmark in space.landmarks())][:3]
     seconds = []
     for number, recipe in enumerate(recipes):

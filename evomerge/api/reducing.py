@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evomerge.api.arguments import callbacks_of, path_of, whole
 from evomerge.api.search import read_campaign
 from evomerge.api.texts import frame
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype
@@ -94,7 +95,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     anchors: Method | None = None,
     workers: int | None = None,
     set: Overrides = (),
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
 ) -> ReductionReport:
     """Make a small benchmark of a campaign's search items, and say whether it is better than random items.
 
@@ -116,10 +117,15 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         SearchInterruptedError: Ctrl-C; the rows so far are kept.
         Exception: every error of the rooms below.
     """
-    config = campaign if isinstance(campaign, CampaignConfig) else read_campaign(Path(campaign), set, workers=workers)
-    if config.stages:
+    whole("models", models, at_least=10)
+    if items is not None:
+        whole("items", items)
+    file, callbacks = path_of("out", out), callbacks_of(callbacks)
+    if not isinstance(campaign, CampaignConfig):
+        campaign = read_campaign(path_of("campaign", campaign), set, workers=workers)
+    if campaign.stages:
         raise SpaceError("reduce: expected a campaign of one stage, found several: reduce for each stage's space alone")
-    config = with_compute_dtype(config.model_copy(update={"reduced": None}))
+    config = with_compute_dtype(campaign.model_copy(update={"reduced": None}))
     tell_all(callbacks, "reading parents and tasks", config.name)
     parts = build_parts(config)
     search_items = parts.fitness.splits.items["search"]
@@ -128,7 +134,6 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     n_tasks = len(tasks.names)
     n_items = items or max(n_tasks, min(ITEMS_PER_TASK * n_tasks, len(search_items) // 2))
     tasks.sizes(n_items)  # a number out of range shows before anything is scored
-    file = Path(out)
     if matrix is None:
         directory = RunDirectory(file.with_suffix(".responses"))
         responses = _collected(parts, directory, models, content, callbacks)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from evomerge.api.arguments import callbacks_of, path_of, whole
 from evomerge.api.tables import Candidates, Front, Items, reading
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive
@@ -38,7 +39,7 @@ class Run:
 
     def __init__(self, directory: str | Path) -> None:
         """Take the directory of a run; see `evomerge.load`."""
-        self._directory = RunDirectory(Path(directory))
+        self._directory = RunDirectory(path_of("directory", directory))
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r})"
@@ -68,7 +69,7 @@ class Run:
 
     @property
     def ending(self) -> Ending | None:
-        """Why its last session ended: evaluations, hours, interrupted or exhausted; None where it did not, or fell."""
+        """Why its last session ended: evaluations, hours, interrupted, stopped or exhausted; None: it did not."""
         with self.archive() as archive:
             return cast("Ending | None", archive.noted(ENDING) or None)
 
@@ -100,7 +101,7 @@ class Run:
         with self.archive() as archive:
             return noted_verification(archive)
 
-    def verify(self, top: int = 5, *, callbacks: Sequence[Callback] = ()) -> VerificationReport:
+    def verify(self, top: int = 5, *, callbacks: Callback | Sequence[Callback] = ()) -> VerificationReport:
         """Score the best candidates, every parent and the baselines on held-out items.
 
         Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
@@ -118,7 +119,7 @@ class Run:
         Raises:
             VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
         """
-        return verify(self._directory, top=top, callbacks=callbacks)
+        return verify(self._directory, top=whole("top", top), callbacks=callbacks_of(callbacks))
 
     def export(self, pick: str | int, out: str | Path) -> Path:
         """Write a candidate as an ordinary Hugging Face checkpoint with a model card.
@@ -171,6 +172,7 @@ class Run:
         set: Overrides = (),
         space: Any = None,
         optimiser: Any = None,
+        optimizer: Any = None,
         callbacks: Sequence[Callback] = (),
     ) -> Run:
         """Go on with the search.
@@ -181,21 +183,22 @@ class Run:
             set: other keys that may change, such as {"budget.hours": 2.0}.
             space: the object that it began with, where it began with one.
             optimiser: the same, fresh: it is told again what it was told.
+            optimizer: another spelling of it.
             callbacks: are called with every event.
 
         Returns:
             The same run.
 
         Raises:
-            ConfigError: an object is missing, or a key is wrong.
+            ConfigError: an object is missing or not the one that it began with, or a key is wrong.
             RunDirectoryError: a change would change what is scored already, or another process holds the run.
             SearchInterruptedError: Ctrl-C; everything is saved.
         """
-        from evomerge.api.sections import Given
+        from evomerge.api.sections import Given, one_spelling
         from evomerge.api.session import run_stages
 
         config = overridden(recorded_campaign(self.directory, set), evaluations=evaluations, workers=workers)
-        run_stages(config, self._directory, Given(space, optimiser), callbacks)
+        run_stages(config, self._directory, Given(space, one_spelling(optimiser, optimizer)), callbacks)
         return self
 
     def _repr_html_(self) -> str:

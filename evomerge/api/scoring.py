@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evomerge.api.sections import task_of_function
+from evomerge.api.arguments import refused, whole
+from evomerge.api.sections import tasks_of
 from evomerge.api.texts import frame
-from evomerge.errors import require
+from evomerge.errors import did_you_mean, require
+from fitness.tasks.prompts import Prompts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +60,7 @@ class Evaluated:
 
 def evaluate(
     model: str | Path,
-    tasks: Sequence[str | Path | Callable[..., Any]],
+    tasks: str | Path | Callable[..., Any] | Sequence[str | Path | Callable[..., Any]],
     *,
     limit: int | None = None,
     prompts: Mapping[str, Any] | None = None,
@@ -80,30 +82,35 @@ def evaluate(
 
     Raises:
         SpaceError: the model cannot be read.
+        ConfigError: an argument is of the wrong kind.
         FitnessError: a task cannot be read, or the engine cannot take a request.
     """
+    if not isinstance(model, str | os.PathLike):
+        raise refused("model", "a directory or hub id", model)
+    texts = tasks_of(tasks, "tasks")
+    if limit is not None:
+        whole("limit", limit)
+    _check_prompts(prompts)
     require("lm_eval", "lm-eval")
     from evomerge.assembly.live_models import load_checkpoint
     from fitness.engine.lm_eval.lm_eval_backend import EngineLM
     from fitness.engine.model.tokenizer import load_tokenizer
     from fitness.engine.trie import TrieLanguageModel
     from fitness.tasks.lm_eval_results import as_rows, as_table, evaluate_all_metrics, with_our_tasks
-    from fitness.tasks.prompts import Prompts
     from fitness.tasks.sources import TaskContext, load_tasks
     from fitness.tasks.suite import evaluate_tasks
     from fitness.tasks.task_source import TaskSource
 
-    texts = [os.fspath(task) if not callable(task) else task_of_function(task) for task in tasks]
     sources = {text: TaskSource.parse(text) for text in texts}
-    whole = [source for source in sources.values() if source.kind in ("yaml", "lm_eval") and not source.detail]
-    ours = [text for text, source in sources.items() if source not in whole]
+    theirs = [source for source in sources.values() if source.kind in ("yaml", "lm_eval") and not source.detail]
+    ours = [text for text, source in sources.items() if source not in theirs]
     module, parents = load_checkpoint(os.fspath(model))
     tokenizer = load_tokenizer(parents["model"].directory)
     framing = Prompts(**(prompts or {}))
     context = TaskContext(prompts=framing, tokenizer=tokenizer, base=lambda: module)
     loaded = [task for group in load_tasks(ours, context).values() for task in group]
     results = evaluate_all_metrics(
-        [Path(source.place).expanduser() if source.is_file else source.place for source in whole],
+        [Path(source.place).expanduser() if source.is_file else source.place for source in theirs],
         EngineLM(module, tokenizer, chat_template_args=framing.template_arguments),
         prompts=framing,
         limit=limit,
@@ -111,3 +118,12 @@ def evaluate(
     scored = evaluate_tasks(module, loaded, language_model=TrieLanguageModel(tokenizer), limit=limit)
     results = with_our_tasks(results, scored)
     return Evaluated(os.fspath(model), tuple(as_rows(results)), as_table(results))
+
+
+def _check_prompts(prompts: Any) -> None:
+    if not isinstance(prompts, Mapping | None):
+        raise refused("prompts", "a mapping", prompts)
+    known = [field.name for field in fields(Prompts)]
+    for key in prompts or {}:
+        if key not in known:
+            raise refused(f"prompts.{key}", f"one of {', '.join(known)}", key, did_you_mean(key, known))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evomerge.api.arguments import callbacks_of, path_of
 from evomerge.api.run import Run, recorded_campaign
 from evomerge.api.sections import Given, Model, Models, Objectives, campaign
 from evomerge.campaign import RunDirectory
@@ -30,7 +31,7 @@ class Search:
         seed: int | None = None,
         splits: Mapping[str, float] | None = None,
         run_dir: str | Path | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callback | Sequence[Callback] = (),
         **sections: Any,
     ) -> Run:
         """Search for the best merge of some models; where the run directory holds the same campaign, go on with it.
@@ -65,7 +66,8 @@ class Search:
             seed: of everything random, at least 0; None: 0.
             splits: shares of each task's items: search, validation and test; None: 0.5, 0.2 and 0.3.
             run_dir: where everything is kept; None: runs/NAME.
-            callbacks: called with every event (`evomerge.events`), after it was saved; what one raises is a warning.
+            callbacks: one or several, called with every event (`evomerge.events`), after it was saved; what one raises
+                is a warning.
             sections: further sections of a campaign file: name, budget, export, prompts, ...
 
         Returns:
@@ -77,7 +79,7 @@ class Search:
             SearchInterruptedError: Ctrl-C, which finishes what is running; everything is saved.
             EvomergeError: a model or a task cannot be read, or five candidates failed in a row.
         """
-        own = {"optimiser": optimiser or sections.pop("optimizer", None), "seed": seed, "splits": splits}
+        own = {"optimiser": optimiser, "seed": seed, "splits": splits}
         config, given = campaign(
             parents, objectives, base=base, space=space, evaluations=evaluations, workers=workers, **own, **sections
         )
@@ -91,7 +93,7 @@ class Search:
         evaluations: int | None = None,
         workers: int | None = None,
         run_dir: str | Path | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callback | Sequence[Callback] = (),
     ) -> Run:
         """Do what `evomerge run` does.
 
@@ -102,11 +104,11 @@ class Search:
         'evaluations'
 
         Args:
-            path: a campaign file.
+            path: a campaign file, or the directory of a run to go on with.
             set: keys to change, as {"space.operator": "ties"} or ["space.operator=ties"].
             evaluations: candidates in all, in every stage; None: as the file says.
             workers: how many; None: as the file says.
-            run_dir: where everything is kept; None: runs/NAME.
+            run_dir: where everything is kept; None: runs/NAME, or the directory that is gone on with.
             callbacks: see `evomerge.search`.
 
         Returns:
@@ -116,8 +118,9 @@ class Search:
             ConfigError: everything that is wrong with the file, at once, with its lines.
             EvomergeError: see `evomerge.search`.
         """
-        config = read_campaign(Path(path), set, evaluations=evaluations, workers=workers)
-        return _searched(config, run_dir, Given(), callbacks)
+        file = path_of("path", path)
+        config = read_campaign(file, set, evaluations=evaluations, workers=workers)
+        return _searched(config, file if run_dir is None and file.is_dir() else run_dir, Given(), callbacks)
 
 
 def read_campaign(
@@ -136,11 +139,13 @@ def read_campaign(
     return overridden(config, evaluations=evaluations, workers=workers)
 
 
-def _searched(config: CampaignConfig, run_dir: str | Path | None, given: Given, callbacks: Sequence[Callback]) -> Run:
-    directory = RunDirectory(Path("runs") / config.name if run_dir is None else Path(run_dir))
+def _searched(
+    config: CampaignConfig, run_dir: str | Path | None, given: Given, callbacks: Callback | Sequence[Callback]
+) -> Run:
+    directory = RunDirectory(Path("runs") / config.name if run_dir is None else path_of("run_dir", run_dir))
     from evomerge.api.session import run_stages
 
-    run_stages(config, directory, given, callbacks)
+    run_stages(config, directory, given, callbacks_of(callbacks))
     return Run(directory.root)
 
 

@@ -10,18 +10,21 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from evomerge.api.arguments import refused, several
 from evomerge.config import CampaignConfig, ConfigError, ConfigProblem, campaign_of
 from evomerge.kinds import RECORDED
 from evomerge.optimisers import Optimiser, OptimiserOptions
 from evomerge.spaces import SpaceOptions
 from evomerge.spaces.outside import FullSpace
+from evomerge.wording import did_you_mean
+from fitness.tasks.python_callable import IMPORTED_FILE
 from search_spaces.recipes.recipe import ParentSource
 from search_spaces.spaces.space import Landmark, SearchSpace
 
@@ -33,6 +36,9 @@ Objectives: TypeAlias = Mapping[str, Objective] | Sequence[Objective]
 
 # Keys of a campaign file that are arguments of their own.
 _ARGUMENT = {"budget.evaluations": "evaluations", "workers.count": "workers"}
+_KNOWN = (*CampaignConfig.model_fields, "evaluations", "run_dir", "callbacks")
+_A_MODEL = "a directory, a hub id or a mapping with the key model"
+_A_TASK = "a task: a file, the name of an lm-eval task or a function"
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,21 @@ class Given:
     optimiser: Any = None
 
     def check(self, config: CampaignConfig, where: str) -> None:
-        """Do nothing if every object that a config records is there."""
+        """Do nothing if the objects are those that a config records: of their classes, and no others."""
         for section, given in (("space", self.space), ("optimiser", self.optimiser)):
             recorded = getattr(config, section)
-            if recorded.kind == RECORDED and given is None:
-                expected = f"the object of {getattr(recorded, 'type', 'a class')} that this search began with"
+            if recorded.kind != RECORDED:
+                if given is None:
+                    continue
+                expected, how = f"none, as this search began with the kind {recorded.kind}", "leave it out"
+            else:
+                begun = getattr(recorded, "type", "a class")
+                if given is not None and _recorded(given)["type"] == begun:
+                    continue
+                expected = f"the object of {begun} that this search began with"
                 how = f"go on in Python: evomerge.load({where!r}).resume({section}=...)"
-                raise ConfigError(None, [ConfigProblem(section, None, expected, "none", how)])
+            found = "none" if given is None else repr(given) if isinstance(given, str) else _recorded(given)["type"]
+            raise ConfigError(None, [ConfigProblem(section, None, expected, str(found), how)])
 
     def space_of(self, config: CampaignConfig) -> SearchSpace[Any] | None:
         """Return the space that was handed in, as a search uses it; None where there is none."""
@@ -69,6 +83,9 @@ class Given:
         """Return the optimiser that was handed in; None where there is none."""
         is_maker = self.optimiser is not None and not _is_optimiser(self.optimiser)
         made: Optimiser[Any] | None = self.optimiser(space) if is_maker else self.optimiser
+        if is_maker and not _is_optimiser(made):
+            expected = "a function that returns an object with ask and tell"
+            raise ConfigError(None, [ConfigProblem("optimiser", None, expected, f"one that returns {made!r}")])
         return made
 
 
@@ -84,13 +101,17 @@ def campaign(
     **sections: Any,
 ) -> tuple[CampaignConfig, Given]:
     """Return the resolved campaign of `evomerge.search`'s arguments, and the objects among them."""
+    optimiser = one_spelling(optimiser, sections.pop("optimizer", None))
+    space, optimiser = _made(space), _made(optimiser)
     is_space = not isinstance(space, type) and hasattr(space, "decode") and hasattr(space, "encode")
     given = Given(space if is_space else None, _live(optimiser))
-    budget = dict(sections.pop("budget", None) or {})
+    budget = sections.pop("budget", None) or {}
+    if not isinstance(budget, Mapping):
+        raise refused("budget", "a mapping", budget)
     if evaluations is not None:
-        budget["evaluations"] = evaluations
+        budget = {**budget, "evaluations": evaluations}
     data = {
-        "base": None if base is None else _model(base),
+        "base": None if base is None else _model(base, "base"),
         "parents": _parents(parents),
         "objectives": _objectives(objectives),
         "space": _section(space if given.space is None else _recorded(space)),
@@ -107,6 +128,18 @@ def campaign(
         return campaign_of(data, Path()), given
     except ConfigError as error:
         raise ConfigError(None, [_in_arguments(problem, names) for problem in error.problems]) from error.__cause__
+
+
+def one_spelling(optimiser: Any, optimizer: Any) -> Any:
+    """Return the optimiser, however its keyword was spelled."""
+    if optimiser is not None and optimizer is not None:
+        raise ConfigError(None, [ConfigProblem("optimizer", None, "optimiser or optimizer", "both", "leave one out")])
+    return optimizer if optimiser is None else optimiser
+
+
+def _made(value: object) -> object:
+    """Return what a class of options stands for: the options as they are by default."""
+    return value() if isinstance(value, type) and issubclass(value, SpaceOptions | OptimiserOptions) else value
 
 
 def _section(value: object) -> object:
@@ -135,50 +168,62 @@ def _workers(value: int | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 def _parents(parents: Models) -> list[object]:
     if not isinstance(parents, Mapping):
-        return list(map(_model, parents))
-    named = ((name, _model(model)) for name, model in parents.items())
+        alone = [parents] if isinstance(parents, ParentSource) else several("parents", parents, "a list of models")
+        return [_model(model, f"parents[{i}]") for i, model in enumerate(alone)]
+    named = ((name, _model(model, f"parents[{name!r}]")) for name, model in parents.items())
     return [{**({"model": model} if isinstance(model, str) else model), "name": name} for name, model in named]
 
 
-def _model(model: Model) -> str | dict[str, Any]:
+def _model(model: Model, argument: str) -> str | dict[str, Any]:
     if isinstance(model, ParentSource):
         keys = ("model", "revision", "adapter", "adapter_revision")
         return {key: value for key in keys if (value := getattr(model, key)) is not None}
+    if not isinstance(model, Mapping | str | os.PathLike):
+        raise refused(argument, _A_MODEL, model)
     return dict(model) if isinstance(model, Mapping) else os.fspath(model)
 
 
 def _objectives(objectives: Objectives) -> list[dict[str, Any]]:
     if isinstance(objectives, Mapping):
-        return [{"name": name, **_objective(value)} for name, value in objectives.items()]
-    found = [_objective(value) for value in objectives]
+        named = ((name, _objective(value, f"objectives[{name!r}]")) for name, value in objectives.items())
+        return [{"name": name, **objective} for name, objective in named]
+    given = several("objectives", objectives, "a mapping of names and tasks, or a list of tasks")
+    found = [_objective(value, f"objectives[{i}]") for i, value in enumerate(given)]
     return [{"name": _name_of(str(o["tasks"][0])), **o} if "name" not in o and o.get("tasks") else o for o in found]
 
 
-def _objective(value: Objective) -> dict[str, Any]:
+def _objective(value: Objective, argument: str) -> dict[str, Any]:
     if isinstance(value, Mapping):
-        return {**value, "tasks": _tasks(value.get("tasks", ()))}
-    return {"tasks": _tasks(value)}
+        return {**value, "tasks": tasks_of(value.get("tasks", ()), argument)}
+    return {"tasks": tasks_of(value, argument)}
 
 
-def _tasks(value: Any) -> list[str]:
-    several = isinstance(value, Iterable) and not isinstance(value, str | os.PathLike)
-    return [_task(task) for task in (value if several else [value])]
+def tasks_of(value: object, argument: str) -> list[str]:
+    """Return tasks as a campaign file names them; one alone is a list of one."""
+    return [_task(task, argument) for task in several(argument, value, _A_TASK)]
 
 
-def _task(task: TaskSource) -> str:
-    return os.fspath(task) if not callable(task) else task_of_function(task)
+def _task(task: TaskSource, argument: str) -> str:
+    if callable(task):
+        return task_of_function(task)
+    if not isinstance(task, str | os.PathLike):
+        raise refused(argument, _A_TASK, task)
+    return os.fspath(task)
 
 
 def task_of_function(function: Callable[..., Any]) -> str:
     """Return how a campaign file names a function, as `python:MODULE:FUNCTION` or `python:FILE.py:FUNCTION`."""
     name, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
+    if module.startswith(IMPORTED_FILE):
+        expected = f'the call under if __name__ == "__main__":, since the file of {name} is imported to find it'
+        raise refused("objectives", expected, None)
     if module != "__main__" and getattr(sys.modules.get(module), name, None) is function:
         return f"python:{module}:{name}"
     file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
     if name.isidentifier() and file and Path(file).suffix == ".py" and Path(file).is_file():
         return f"python:{Path(file).absolute()}:{name}"
-    expected, hint = "a function of a module or of a file", "write it to a .py file and import it from there"
-    raise ConfigError(None, [ConfigProblem("objectives", None, expected, repr(function), hint)])
+    hint = "write it to a .py file and import it from there"
+    raise refused("objectives", "a function of a module or of a file", function, hint)
 
 
 def _name_of(task: str) -> str:
@@ -197,12 +242,14 @@ def _plain(value: Any, key: str) -> Any:
         return os.fspath(value)
     if value is None or isinstance(value, str | bool | int | float | SpaceOptions | OptimiserOptions):
         return value
-    expected = "text, numbers, lists or mappings, as a campaign file has"
-    raise ConfigError(None, [ConfigProblem(key, None, expected, repr(value))])
+    raise refused(key, "text, numbers, lists or mappings, as a campaign file has", value)
 
 
 def _in_arguments(problem: ConfigProblem, objectives: Sequence[str]) -> ConfigProblem:
     """Return a problem with its key as the arguments have it: objectives by name, `evaluations`, `workers`."""
+    if problem.key.isidentifier() and problem.key not in _KNOWN:
+        hint = did_you_mean(problem.key, _KNOWN)
+        return replace(problem, expected=f"one of {', '.join(_KNOWN)}", hint=hint)
     key = _ARGUMENT.get(problem.key, problem.key)
     if (found := re.match(r"objectives\[(\d+)\](.*)", key)) and int(found[1]) < len(objectives):
         key = f"objectives[{objectives[int(found[1])]!r}]{found[2]}"

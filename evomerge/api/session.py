@@ -30,6 +30,7 @@ from evomerge.campaign import (
     SearchInterruptedError,
 )
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.past import InCube
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
@@ -67,7 +68,10 @@ class Session:
         started = warm_start(config.optimiser.warm_start, space, config.sources, self.archive)
         for line in started.notes:
             self.say(line)
-        optimiser = self.given.optimiser_of(space) or parts.optimiser(started.genomes)
+        own = self.given.optimiser_of(space)
+        if own is not None and self.given.space is None and config.space.genomes == "cube":
+            own = InCube(own)
+        optimiser = parts.optimiser(started.genomes) if own is None else own
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -94,7 +98,7 @@ class Session:
         name, n_before = self.parts.config.name, archive.n_candidates
         archive.note(ENDING, "")  # until it ends
         _LOG.info("evomerge %s: %s, %d candidates so far", __version__, name, n_before)
-        with _draining(campaign.drain, self.say):
+        with _draining(campaign.drain):
             ending = campaign.run()
         archive.note(ENDING, ending)
         _LOG.info("ended: %s, %d candidates", ending, archive.n_candidates)
@@ -214,10 +218,11 @@ def _search_items(parts: Parts) -> str:
 
 
 @contextlib.contextmanager
-def _draining(drain: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
+def _draining(drain: Callable[[], None]) -> Iterator[None]:
     """Make the first SIGINT or SIGTERM finish what is running; the second ends the process at once.
 
-    Signals are the main thread's: a search in another one runs without.
+    Signals are the main thread's: a search in another one runs without. The handler runs inside whatever runs, so that
+    it only notes what the search then says.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -226,7 +231,6 @@ def _draining(drain: Callable[[], None], say: Callable[[str], None]) -> Iterator
     def handle(number: int, _: object) -> None:
         drain()
         signal.signal(number, previous[signal.Signals(number)])
-        say("stopping: waiting for the candidates that are running (again to stop at once)")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +17,7 @@ from evomerge.api.sections import Model, Models, Objectives, campaign
 from evomerge.api.session import Session, opened
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
-from evomerge.candidate import Candidate, Done, Scored
+from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.config import ConfigError, ConfigProblem
 from evomerge.errors import EvomergeError
 from fitness.scores import ItemScores
@@ -23,6 +25,8 @@ from fitness.scores import ItemScores
 
 class StudyError(EvomergeError, RuntimeError):
     """A study is not used as it can be."""
+
+    exit_code = 2
 
 
 class Study:
@@ -84,30 +88,38 @@ class Study:
     def score(self, candidate: Candidate) -> Done:
         """Merge a candidate and score it on the items that it has to answer: its scores, or why it failed."""
         campaign, pool = self._campaign, self._session.pool
+        while not pool.free:  # Ctrl-C left others behind
+            pool.wait()
         pool.submit(candidate, campaign.items(candidate))
-        (done,) = pool.wait()
-        return done
+        while True:
+            for done in pool.wait():
+                if done.candidate is candidate:
+                    return done
 
     def tell(self, candidate: Candidate, outcome: Done | ItemScores | Mapping[str, float]) -> None:
         """Record what became of a candidate, and let the optimiser learn from it.
 
         Args:
             candidate: that `ask` returned.
-            outcome: what `score` returned; or scores of your own, item -> score, of those items.
+            outcome: what `score` returned; or scores of your own, item -> score, of just those items, finite.
 
         Raises:
-            CampaignError: five different candidates failed in a row.
+            StudyError: the scores are of other items, or the outcome is another candidate's; nothing is recorded.
+            CampaignError: the candidate was not asked or is told already; or five different ones failed in a row.
         """
-        if isinstance(outcome, Mapping):
-            values = np.array(list(outcome.values()), dtype=np.float64)
-            outcome = ItemScores(tuple(outcome), values)
-        self._campaign.tell([Scored(candidate, outcome, 0.0) if isinstance(outcome, ItemScores) else outcome])
+        if isinstance(outcome, Mapping | ItemScores):
+            outcome = Scored(candidate, self._whole(candidate, outcome), 0.0)
+        if not isinstance(outcome, Scored | Failure) or outcome.candidate.number != candidate.number:
+            found = f"{outcome.candidate.number}'s" if isinstance(outcome, Scored | Failure) else repr(outcome)
+            raise StudyError(f"tell: expected what became of candidate {candidate.number}, found {found}")
+        self._campaign.tell([outcome])
 
     def run(self, n: int | None = None) -> None:
         """Go on by itself: for up to n candidates; None: until the campaign's end."""
         if n is None:
             self._session.run()
             return
+        self._campaign.take_back()
         for _ in range(n):
             candidate = self.ask()
             if candidate is None:
@@ -126,6 +138,21 @@ class Study:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _whole(self, candidate: Candidate, scores: ItemScores | Mapping[str, float]) -> ItemScores:
+        if isinstance(scores, ItemScores):
+            scores = dict(zip(scores.item_ids, scores.values.tolist(), strict=True))
+        items = self._campaign.items(candidate).items or tuple(self._session.parts.fitness.splits.items["search"])
+        place = f"candidate {candidate.number}: expected a finite score of each of its {len(items)} items"
+        known = set(items)
+        for item in [*items, *scores]:
+            if item not in scores:
+                raise StudyError(f"{place}, found none of {item!r}")
+            if item not in known:
+                raise StudyError(f"{place}, found one of {item!r}, which is not among them")
+            if not isinstance(scores[item], numbers.Real) or not math.isfinite(scores[item]):
+                raise StudyError(f"{place}, found {scores[item]!r} of {item!r}")
+        return ItemScores(items, np.array([scores[item] for item in items], dtype=np.float64))
 
     @property
     def _campaign(self) -> Any:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
+from evomerge.api.arguments import refused
 from evomerge.api.genes import NotedGenes
-from evomerge.api.texts import frame, front_cells, table_html
+from evomerge.api.texts import distinct, frame, front_cells, objective_columns, table_html
 from evomerge.archive import Archive, Record
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.candidate import Candidate
@@ -22,6 +24,8 @@ from search_spaces.recipes.recipe import Parameter, Recipe
 if TYPE_CHECKING:
     import pandas as pd
 
+# Columns of ours; an objective or a gene of such a name has a prefix.
+_COLUMNS = ("candidate", "label", "state", "mean", "knee", "seconds", "failure")
 State = Literal["told", "failed", "stopped", "pending"]
 
 
@@ -80,7 +84,8 @@ class Front:
             {
                 "candidate": point.candidate.number,
                 "label": point.candidate.label,
-                **objective_columns(point.estimate),
+                **objective_columns(point.estimate.objectives, _COLUMNS),
+                "mean": point.estimate.mean,
                 "knee": point.candidate.number == knee,
             }
             for point in self.points
@@ -164,22 +169,37 @@ class Candidates(Sequence[CandidateRow]):
         """Return one row a candidate.
 
         Columns: label, state, each objective and its standard error (`NAME stderr`), mean, seconds, failure, and every
-        gene by its name. What a candidate does not have is missing.
+        gene by its name. What a candidate does not have is missing. An objective or a gene that is named like another
+        column begins with `objective ` or `gene `.
         """
-        columns = list(dict.fromkeys(name for row in self._rows for name in row.genes))
+        objectives = [_scored(row) for row in self._rows]
+        taken = {*_COLUMNS, *(name for columns in objectives for name in columns)}
+        genes = {name: distinct(name, taken, "gene") for row in self._rows for name in row.genes}
         rows = [
             {
                 "candidate": row.number,
                 "label": row.label,
                 "state": row.state,
-                **({} if row.estimate is None else objective_columns(row.estimate)),
+                **columns,
                 "seconds": row.seconds,
                 "failure": row.failure,
-                **{name: row.genes.get(name) for name in columns},
+                **{column: row.genes.get(name) for name, column in genes.items()},
             }
-            for row in self._rows
+            for row, columns in zip(self._rows, objectives, strict=True)
         ]
         return frame(rows, "candidate")
+
+    def __repr__(self) -> str:
+        counts = Counter(row.state for row in self._rows)
+        return f"Candidates({', '.join(f'{n} {state}' for state, n in counts.items())})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [str(row.number), row.label or "", row.state, *(f"{value:.3f}" for value in _scored(row).values())]
+            for row in self._rows
+        ]
+        columns = next((list(scored) for row in self._rows if (scored := _scored(row))), [])
+        return table_html(["candidate", "label", "state", *columns], rows)
 
 
 class Items:
@@ -196,12 +216,19 @@ class Items:
         self._path = path
 
     def scores(self, candidate: int, split: Split = "search") -> ItemScores | None:
-        """Return a candidate's item scores on a split; None where it was not scored there."""
+        """Return a candidate's item scores on a split; None where it was not scored there.
+
+        Raises:
+            ConfigError: there is no such split.
+            ArchiveError: there is no such candidate.
+        """
+        _check_split(split)
         with reading(self._path) as archive:
-            return archive.scores(candidate, split)
+            return archive.scores(archive.candidate(candidate).number, split)
 
     def to_pandas(self, split: Split = "search") -> pd.DataFrame:
         """Return (n_candidates, n_items) scores of those candidates that have some; NaN where one did not answer."""
+        _check_split(split)
         rows = []
         with reading(self._path) as archive:
             for number in range(archive.n_candidates):
@@ -209,13 +236,34 @@ class Items:
                     rows.append({"candidate": number, **dict(zip(found.item_ids, found.values.tolist(), strict=True))})
         return frame(rows, "candidate")
 
+    def __repr__(self) -> str:
+        return f"Items({', '.join(f'{split}: {n} candidates x {m} items' for split, n, m in self._sizes())})"
 
-def objective_columns(estimate: Estimate) -> dict[str, float]:
-    """Return an estimate as columns: each objective, its standard error, and the mean."""
-    columns: dict[str, float] = {}
-    for objective in estimate.objectives:
-        columns |= {objective.name: objective.value, f"{objective.name} stderr": objective.stderr}
-    return {**columns, "mean": estimate.mean}
+    def _repr_html_(self) -> str:
+        return table_html(["split", "candidates", "items"], [list(map(str, row)) for row in self._sizes()])
+
+    def _sizes(self) -> list[tuple[str, int, int]]:
+        """Return (split, candidates, items) of every split that somebody answered."""
+        sizes = []
+        with reading(self._path) as archive:
+            for split in get_args(Split):
+                answered = list(archive.answered(split))
+                if answered:
+                    items = {item for _, ids in answered for item in ids}
+                    sizes.append((split, len({number for number, _ in answered}), len(items)))
+        return sizes
+
+
+def _scored(row: CandidateRow) -> dict[str, float]:
+    """Return objectives, their standard errors and the mean as columns; nothing where there are no scores."""
+    if row.estimate is None:
+        return {}
+    return {**objective_columns(row.estimate.objectives, _COLUMNS), "mean": row.estimate.mean}
+
+
+def _check_split(split: object) -> None:
+    if split not in get_args(Split):
+        raise refused("split", f"one of {', '.join(get_args(Split))}", split)
 
 
 def _row(candidate: Candidate, record: Record | None, genes: NotedGenes) -> CandidateRow:

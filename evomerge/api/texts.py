@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,23 @@ def frame(rows: Sequence[dict[str, Any]], index: str | None = None) -> pd.DataFr
 
     table = pd.DataFrame(list(rows))
     return table if index is None or table.empty else table.set_index(index)
+
+
+def objective_columns(objectives: Sequence[ObjectiveEstimate], fixed: Collection[str]) -> dict[str, float]:
+    """Return each objective and its standard error as columns; names that are taken begin with `objective `."""
+    taken = {*fixed, *(f"{objective.name} stderr" for objective in objectives)}
+    columns: dict[str, float] = {}
+    for objective in objectives:
+        name = distinct(objective.name, taken, "objective")
+        columns |= {name: objective.value, f"{name} stderr": objective.stderr}
+    return columns
+
+
+def distinct(name: str, taken: Collection[str], prefix: str) -> str:
+    """Return the name of a column, with the prefix where it is taken."""
+    while name in taken:
+        name = f"{prefix} {name}"
+    return name
 
 
 def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

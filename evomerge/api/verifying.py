@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from evomerge.api.texts import frame, held_out_cells, table_html
+from evomerge.api.texts import frame, held_out_cells, objective_columns, table_html
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
@@ -18,6 +18,9 @@ from evomerge.results.verification.verifier import Verifier
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Columns of ours; an objective of such a name has a prefix.
+_COLUMNS = ("model", "kind", "candidate", "mean", "difference", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,7 @@ class VerificationReport:
         rows = []
         for row in self.rows:
             columns: dict[str, Any] = {"model": row.name, "kind": row.kind, "candidate": row.candidate}
-            for o in row.objectives:
-                columns |= {o.name: o.value, f"{o.name} stderr": o.stderr}
+            columns |= objective_columns(row.objectives, _COLUMNS)
             d = row.difference
             columns |= {"mean": row.mean} | ({} if d is None else {"difference": d.value, "low": d.low, "high": d.high})
             rows.append(columns)

@@ -15,8 +15,18 @@ from typing import Generic, TypeVar
 
 from evomerge.archive import Archive, Asked
 from evomerge.campaign.constraints import Constraints
-from evomerge.campaign.events import Callback, CandidateAsked, Event, SearchEnded, emit, event_of
-from evomerge.campaign.past import FailuresInARow, ScoreCache, estimated, recorded_outcome, replayed
+from evomerge.campaign.events import Callback, CandidateAsked, Event, SearchEnded, emit, event_of, tell_all
+from evomerge.campaign.past import (
+    CampaignError,
+    FailuresInARow,
+    ScoreCache,
+    at_fault,
+    estimated,
+    not_handed_out,
+    proposed,
+    recorded_outcome,
+    replayed,
+)
 from evomerge.campaign.progress import Ending, Limits, Progress
 from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
 from evomerge.optimisers.protocol import Optimiser
@@ -75,12 +85,21 @@ class Campaign(Generic[G]):
         self._queue: deque[Candidate] = deque()  # to be scored
         self._running: set[int] = set()  # handed out, not back yet
         self._failures = FailuresInARow()
+        self._fault: CampaignError | None = None  # of the optimiser or the space
         self._events: list[Event] = []  # of the transaction under way
-        self._started = self._draining = False
+        self._started = self._draining = self._stopped = False
+
+    def take_back(self) -> None:
+        """Queue again, before all others, whom `ask` returned and nobody told."""
+        self._queue.extendleft(self._pending[number] for number in sorted(self._running, reverse=True))
+        self._running.clear()
 
     def drain(self) -> None:
-        """Hand out nothing more: `run` returns once what runs is told. May be called from any thread."""
+        """Hand out nothing more: `run` returns once what runs is told. For any thread, and for signal handlers."""
         self._draining = True
+
+    def _stop(self) -> None:
+        self._draining = self._stopped = True
 
     def items(self, candidate: Candidate) -> Budget:
         """Return what a candidate that `ask` returned has to be scored on."""
@@ -98,16 +117,27 @@ class Campaign(Generic[G]):
         return candidates
 
     def tell(self, dones: Sequence[Done]) -> None:
-        """Take in what candidates that `ask` returned came back with."""
+        """Take in what candidates that `ask` returned came back with.
+
+        Raises:
+            CampaignError: one was never asked, or told already; nothing is taken in. Or the search cannot go on.
+        """
         self._start()
+        numbers = [done.candidate.number for done in dones]
+        if len(self._running.intersection(numbers)) < len(numbers):
+            raise not_handed_out(numbers, self._running)
         with self.archive.transaction():
             self._receive(dones)
         self._settle()
 
     def run(self) -> Ending:
-        """Search until a limit, `drain`, or five different candidates failing in a row."""
+        """Search until a limit, `drain`, or five different candidates failing in a row.
+
+        Whom `ask` returned before and nobody told is scored first.
+        """
+        self.take_back()
         candidates = self.ask(self.pool.free)
-        progress, started = self.progress, time.monotonic()
+        progress, started, said = self.progress, time.monotonic(), False
         before, done_before, now = progress.seconds, progress.done, started
         while True:
             for candidate in candidates:
@@ -116,10 +146,17 @@ class Campaign(Generic[G]):
                 else:
                     self.pool.submit(candidate, self.schedule.items(candidate))
             if not self._running:
-                ending = "interrupted" if self._draining else self.limits.ending(progress)
+                ending = self.limits.ending(progress)
+                if self._draining:
+                    ending = "stopped" if self._stopped else "interrupted"
                 emit([SearchEnded(ending, progress)], self.callbacks)
                 return ending
-            arrived = self.pool.wait()
+            if self._draining and not (said or self._stopped):
+                said = True
+                tell_all(
+                    self.callbacks, "stopping: waiting for the candidates that are running (again to stop at once)"
+                )
+            arrived = [done for done in self.pool.wait() if done.candidate.number in self._running]
             then, now = now, time.monotonic()
             progress.utilisation.add(now - then, running=len(self._running), workers=self.pool.workers)
             progress.seconds = before + now - started
@@ -167,15 +204,15 @@ class Campaign(Generic[G]):
     def _refill(self, n: int) -> bool:
         """Queue up to n proposals; or where all wait for each other, those whom the schedule lets go on."""
         n = min(n, self.limits.evaluations - self._n_asked)
-        genomes = self.optimiser.ask(n) if n > 0 and self.constraints.ready else ()
-        if genomes:
-            self._ask(
-                [
-                    Candidate(self._n_asked + i, self.space.decode(genome), None, self._n_proposals + i, genome)
-                    for i, genome in enumerate(genomes)
-                ],
-                n,
-            )
+        candidates: list[Candidate] = []
+        if n > 0 and self.constraints.ready:
+            try:
+                candidates = proposed(self.optimiser, self.space, n, self._n_asked, self._n_proposals)
+            except CampaignError as error:  # raised once what arrived is committed
+                self._fault = error
+                return False
+        if candidates:
+            self._ask(candidates, n)
         elif not self._running:
             stopped, going_on = self.schedule.advance()
             self._queue.extend(going_on)
@@ -223,9 +260,12 @@ class Campaign(Generic[G]):
             else outcome
             for outcome in outcomes
         ]
-        proposed = [outcome for outcome in outcomes if outcome.candidate.proposal is not None]
-        if proposed:
-            self.optimiser.tell(proposed)
+        of_optimiser = [outcome for outcome in outcomes if outcome.candidate.proposal is not None]
+        if of_optimiser:
+            try:
+                self.optimiser.tell(of_optimiser)
+            except Exception as error:
+                self._fault = at_fault(self.optimiser, "tell", "None", error)
         for outcome in outcomes:
             del self._pending[outcome.candidate.number]
             progress.count(outcome)
@@ -238,10 +278,12 @@ class Campaign(Generic[G]):
         """Tell those who watch what was committed; then raise where the search is beyond repair."""
         if self._events:
             events, self._events = self._events, []
-            emit(events, self.callbacks)
+            emit(events, self.callbacks, self._stop)
+        if self._fault is not None:
+            raise self._fault
         if self._failures.too_many or self.constraints.failed:
             raise self._failures.error(self.constraints.failed)
 
     def _closing(self) -> bool:
         timed = self.limits.hours is not None
-        return self._draining or (timed and self.limits.out_of_time(self.progress.seconds))
+        return self._draining or self._fault is not None or (timed and self.limits.out_of_time(self.progress.seconds))

@@ -44,7 +44,8 @@ class SearchEnded:
     """`Campaign.run` returns.
 
     Attributes:
-        ending: why: evaluations, hours, interrupted (`Campaign.drain`), or exhausted (the optimiser has nothing left).
+        ending: why: evaluations, hours, interrupted (Ctrl-C), stopped (`StopSearch`), or exhausted (the optimiser has
+            nothing left).
     """
 
     ending: Ending
@@ -69,6 +70,18 @@ Callback: TypeAlias = Callable[[Any], object]
 """Is called with each event, one after the other, in the thread of the search; what it raises becomes a warning."""
 
 
+class StopSearch(Exception):  # noqa: N818 -- as StopIteration
+    """A callback raises it to end the search: what runs is finished and saved, and the ending is `stopped`.
+
+    >>> import evomerge as em
+    >>> def enough(event):
+    ...     if isinstance(event, em.CandidateTold) and event.progress.done >= 4:
+    ...         raise em.StopSearch
+
+    Another thread stops a search by a `threading.Event` that such a callback looks at.
+    """
+
+
 def event_of(outcome: Outcome, progress: Progress) -> Event:
     """Return what is to be said of an outcome."""
     return CandidateFailed(outcome, progress) if isinstance(outcome, Failure) else CandidateTold(outcome, progress)
@@ -79,13 +92,16 @@ def tell_all(callbacks: Sequence[Callback], text: str, subject: str = "") -> Non
     emit([Noted(text, subject)], callbacks)
 
 
-def emit(events: Sequence[object], callbacks: Sequence[Callback]) -> None:
-    """Call every callback with every event; what one raises becomes a warning."""
+def emit(events: Sequence[object], callbacks: Sequence[Callback], stop: Callable[[], object] | None = None) -> None:
+    """Call every callback with every event; what one raises becomes a warning, or is StopSearch and calls `stop`."""
     for event in events:
         for callback in callbacks:
             try:
                 callback(event)
             except Exception as error:
+                if stop is not None and isinstance(error, StopSearch):
+                    stop()
+                    continue
                 name = getattr(callback, "__qualname__", type(callback).__name__)
                 message = f"callback {name} failed at {type(event).__name__}: {type(error).__name__}: {error}"
                 warnings.warn(f"{message}; the search goes on", RuntimeWarning, stacklevel=2)

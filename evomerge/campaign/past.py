@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,8 @@ from fitness.errors import FitnessError
 from fitness.protocols import Estimator
 from fitness.scores import Budget, ItemScores
 from search_spaces.operators.recipe_facts import merge_shares
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.spaces.space import SearchSpace
 
 MAX_FAILURES_IN_A_ROW = 5
 _LOG = logging.getLogger(__name__)
@@ -25,6 +27,80 @@ _LOG = logging.getLogger(__name__)
 
 class CampaignError(EvomergeError):
     """The search cannot go on; everything told before is in the archive."""
+
+
+def name_of(culprit: object) -> str:
+    """Return the name of an object's class; of a user's own, not of what stands around it."""
+    return type(getattr(culprit, "own", culprit)).__name__
+
+
+def at_fault(culprit: object, call: str, expected: str, error: Exception) -> CampaignError:
+    """Return what to end with where an optimiser or a space raised."""
+    if isinstance(error, CampaignError):
+        return error
+    name = name_of(culprit)
+    fault = CampaignError(
+        f"{name}.{call}: expected {expected}, found {type(error).__name__}: {error}; everything told before is saved"
+    )
+    fault.__cause__ = error
+    return fault
+
+
+def proposed(
+    optimiser: Optimiser[Any], space: SearchSpace[Any], n: int, n_asked: int, n_proposals: int
+) -> list[Candidate]:
+    """Return up to n new candidates: an optimiser's genomes, decoded; a CampaignError says who is at fault."""
+    try:
+        genomes = list(optimiser.ask(n))
+    except Exception as error:
+        raise at_fault(optimiser, f"ask({n})", f"at most {n} genomes", error) from error
+    if len(genomes) > n:
+        raise CampaignError(f"{name_of(optimiser)}.ask({n}): expected at most {n} genomes, found {len(genomes)}")
+    candidates = []
+    for i, genome in enumerate(genomes):
+        try:
+            packed = pack_genome(genome)
+        except Exception as error:
+            raise at_fault(optimiser, f"ask({n})", "genomes of numbers", error) from error
+        if packed is None:
+            raise CampaignError(f"{name_of(optimiser)}.ask({n}): expected genomes of numbers, found None")
+        try:
+            recipe = space.decode(genome)
+        except Exception as error:
+            raise at_fault(space, "decode", "a Recipe", error) from error
+        if not isinstance(recipe, Recipe):
+            raise CampaignError(f"{name_of(space)}.decode: expected a Recipe, found {type(recipe).__name__}")
+        candidates.append(Candidate(n_asked + i, recipe, None, n_proposals + i, genome))
+    return candidates
+
+
+class InCube:
+    """A user's own optimiser in a space of genes in [0, 1]: others are refused, where the space would clip them."""
+
+    def __init__(self, own: Optimiser[Any]) -> None:
+        self.own = own
+
+    def ask(self, n: int) -> list[Any]:
+        """Return its genomes."""
+        genomes = list(self.own.ask(n))
+        for genome in genomes:
+            genes = np.asarray(genome, dtype=np.float64)
+            if genome is not None and not np.all((genes >= 0.0) & (genes <= 1.0)):
+                raise CampaignError(f"{name_of(self)}.ask({n}): expected genes in [0, 1], found {genes.tolist()}")
+        return genomes
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Pass it on."""
+        self.own.tell(outcomes)
+
+
+def not_handed_out(numbers: Sequence[int], running: Collection[int]) -> CampaignError:
+    """Return what to refuse candidates with of which one was not asked, or is told again."""
+    wrong = next(n for i, n in enumerate(numbers) if n not in running or n in numbers[:i])
+    return CampaignError(
+        f"tell: expected candidates that `ask` returned, each once, found candidate {wrong}, which was told already or "
+        "never asked; nothing was told"
+    )
 
 
 def check_replayed(event: Asked, genomes: Sequence[object]) -> None:
@@ -47,7 +123,12 @@ def replayed(archive: Archive, optimiser: Optimiser[Any]) -> Iterator[Asked | To
         )
     for event in archive.history():
         if isinstance(event, Asked) and event.requested is not None:
-            check_replayed(event, optimiser.ask(event.requested))
+            try:
+                genomes = list(optimiser.ask(event.requested))
+            except Exception as error:
+                expected = f"at most {event.requested} genomes"
+                raise at_fault(optimiser, f"ask({event.requested})", expected, error) from error
+            check_replayed(event, genomes)
         yield event
 
 

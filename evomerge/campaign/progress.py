@@ -7,7 +7,7 @@ from typing import Literal
 
 from evomerge.candidate import Evaluation, Failure, Outcome
 
-Ending = Literal["evaluations", "hours", "interrupted", "exhausted"]
+Ending = Literal["evaluations", "hours", "interrupted", "stopped", "exhausted"]
 ENDING = "ending"  # what the archive notes it under
 
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,34 @@ from evomerge.errors import EvomergeError
 
 class RunDirectoryError(EvomergeError, RuntimeError):
     """The run directory cannot be used."""
+
+
+class _RunLog(logging.FileHandler):
+    """Writes what its thread logs; of searches that overlap, the last leaves the levels as the first found them."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        thread = threading.get_ident()
+        self.addFilter(lambda record: record.thread == thread)
+        self.levels_before: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[None]:
+        loggers = [logging.getLogger(room) for room in ("evomerge", "fitness", "search_spaces")]
+        for logger in loggers:
+            found = [other.levels_before[logger.name] for other in logger.handlers if isinstance(other, _RunLog)]
+            self.levels_before[logger.name] = found[0] if found else logger.level
+            logger.addHandler(self)
+            logger.setLevel(min(logger.level or logging.INFO, logging.INFO))
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeHandler(self)
+                if not any(isinstance(other, _RunLog) for other in logger.handlers):
+                    logger.setLevel(self.levels_before[logger.name])
+            self.close()
 
 
 @dataclass(frozen=True)
@@ -52,7 +81,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the directory, hold it for this process, and log to `log.txt`.
+        """Make the directory, hold it for this process, and log to `log.txt` what this thread has to say.
 
         The lock goes with the process, however it dies.
         """
@@ -63,18 +92,8 @@ class RunDirectory:
             raise RunDirectoryError(f"{self.root}: cannot write here ({error.strerror})") from error
         try:
             self._acquire(lock)
-            log = logging.FileHandler(self.root / "log.txt")
-            log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-            loggers = [logging.getLogger(room) for room in ("evomerge", "fitness", "search_spaces")]
-            for logger in loggers:
-                logger.addHandler(log)
-                logger.setLevel(logging.INFO)
-            try:
+            with _RunLog(self.root / "log.txt").attached():
                 yield
-            finally:
-                for logger in loggers:
-                    logger.removeHandler(log)
-                log.close()
         finally:
             os.close(lock)
 

@@ -7,6 +7,7 @@ What each command does is in `evomerge.cli.commands`; what it needs is imported 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -59,6 +60,7 @@ app.command()(search.doctor)
 
 def main() -> None:
     """Run the command line."""
+    sys.path.append(os.getcwd())  # plug-ins beside the campaign, as `python -m` finds them; installed ones come first
     _show_notes()
     guarded(app)
 

@@ -59,7 +59,11 @@ class SearchProgress:
     def _end(self, ending: str, progress: Progress) -> None:
         if ending == "interrupted":
             return
-        reason = {"hours": ": the hours are spent", "exhausted": ": the optimiser has nothing to add"}.get(ending, "")
+        reason = {
+            "hours": ": the hours are spent",
+            "stopped": ": a callback stopped it",
+            "exhausted": ": the optimiser has nothing to add",
+        }.get(ending, "")
         busy = progress.utilisation.share
         used = "" if busy is None else f", workers {busy:.0%} busy"
         seconds = time.monotonic() - (self._began or 0.0)

@@ -5,6 +5,7 @@ Nothing else is loaded: neither torch nor a model.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,8 @@ def load_campaign(path: Path, *, overrides: Overrides = (), files_must_exist: bo
     default = path.absolute().parent.name or "campaign" if path.stem == "campaign" else path.stem
     data = {"name": default, **document.data}
     document = replace(document, data=with_overrides(data, overrides))
+    if files_must_exist and (folder := str(path.absolute().parent)) not in sys.path:
+        sys.path.append(folder)  # plug-ins beside the file; installed ones come first
     try:
         return _checked(document, path.parent if files_must_exist else None)
     except ConfigError as error:
@@ -83,9 +86,9 @@ def _problems_of(error: ValidationError, document: Document, at: tuple[str | int
 
 def _where_it_was_said(problem: ConfigProblem, overrides: Overrides) -> ConfigProblem:
     """Return a problem of a key that was set beside the file without a line of the file."""
-    dotted = problem.key.replace("[", ".").replace("]", "")
+    dotted = problem.key.replace("[", ".").replace("]", "").replace("optimizer", "optimiser")
     for key, _, text in parsed(overrides):
-        if f"{dotted}.".startswith(f"{key}."):
+        if f"{dotted}.".startswith(f"{key.replace('optimizer', 'optimiser')}."):
             hint = f"{problem.hint}; " if problem.hint else ""
             return replace(problem, line=None, hint=f"{hint}it was set by {text}")
     return problem
@@ -108,11 +111,12 @@ def overridden(config: CampaignConfig, *, evaluations: int | None = None, worker
         workers: how many, at least 1; more than one makes them a Ray pool.
 
     Raises:
-        ValueError: a number below 1.
+        ConfigError: anything but a whole number of at least 1.
     """
-    for option, value in (("--evaluations", evaluations), ("--workers", workers)):
-        if value is not None and value < 1:
-            raise ValueError(f"{option}: expected at least 1, found {value}")
+    for argument, value in (("evaluations", evaluations), ("workers", workers)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            problem = ConfigProblem(argument, None, "a whole number, at least 1", in_words(value))
+            raise ConfigError(None, [problem])
     changes: dict[str, object] = {}
     if evaluations is not None:
         changes["budget"] = _changed(config.budget, evaluations=evaluations)

@@ -11,6 +11,7 @@ from evomerge.config.yaml_document import parse_yaml
 from evomerge.wording import in_words
 
 Overrides = Mapping[str, object] | Sequence[str]
+_SPELLINGS = {"optimiser": "optimizer", "optimizer": "optimiser"}
 
 
 def with_overrides(data: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
@@ -36,10 +37,13 @@ def with_overrides(data: Mapping[str, Any], overrides: Overrides) -> dict[str, A
 
 def parsed(overrides: Overrides) -> Iterator[tuple[str, object, str]]:
     """Yield (dotted key, value, how it was written) of each override."""
-    if isinstance(overrides, Mapping):
+    if isinstance(overrides, Mapping) and all(isinstance(key, str) for key in overrides):
         yield from ((key, value, f"{key}={value}") for key, value in overrides.items())
         return
-    for text in overrides:
+    texts = [overrides] if isinstance(overrides, str) else overrides
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise _refused("set", "keys and values, as {'budget.hours': 2} or ['budget.hours=2']", repr(overrides))
+    for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not all(key.split(".")):
             raise _refused(text, "KEY=VALUE, such as budget.evaluations=50", repr(text))
@@ -54,16 +58,23 @@ def _set(data: dict[str, Any], key: str, value: object, text: str) -> None:
     *sections, last = key.split(".")
     for part in sections:
         if isinstance(at, dict):
-            if at.get(part) is None:
-                at[part] = {}
-            at = at[part]
+            spelt = _spelt(part, at)
+            if at.get(spelt) is None:
+                at[spelt] = {}
+            at = at[spelt]
         else:
             at = _entry(at, part, text)
     if isinstance(at, dict):
-        at[last] = value
+        at[_spelt(last, at)] = value
     else:
         _entry(at, last, text)
         at[int(last)] = value
+
+
+def _spelt(key: str, section: Mapping[str, Any]) -> str:
+    """Return a key as the file spells it."""
+    other = _SPELLINGS.get(key)
+    return other if other is not None and other in section else key
 
 
 def _entry(at: object, part: str, text: str) -> Any:

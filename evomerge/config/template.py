@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from evomerge.config import BASE, RESERVED_NAMES
+from evomerge.config import BASE, RESERVED_NAMES, ConfigError, ConfigProblem
 from evomerge.config.schema import SCHEMA_FILE
 from evomerge.config.yaml_document import write_flow
 from evomerge.errors import EvomergeError
+from evomerge.wording import in_words
 
 _TEMPLATE = """\
 # yaml-language-server: $schema={schema}
@@ -125,6 +126,8 @@ def template(parents: Sequence[str | Path], base: str | Path | None = None, *, n
         base: what they were fine-tuned from; None: a file that does without.
         name: the campaign's.
     """
+    if isinstance(parents, str) or len(parents) < 2:
+        raise ConfigError(None, [ConfigProblem("parents", None, "two models or more", in_words(parents))])
     operator, genes = ("ties", _GENES) if base else ("linear", {"weight": _GENES["weight"]})
     return _TEMPLATE.format(
         schema=SCHEMA_FILE,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from evomerge.fields import SECTION, Text, Whole
-from evomerge.kinds import from_signature
+from evomerge.kinds import constructed, from_signature
 from evomerge.optimisers.problem import PROVIDED, Problem
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.wording import in_words, mismatch, refuse
@@ -30,6 +30,10 @@ class OptimiserOptions(BaseModel):
 
     genomes: ClassVar[Literal["cube", "individuals", "any"]] = "cube"
     begins_with_parents: ClassVar[bool] = False
+
+    @constructed
+    def __init__(self, /, **options: Any) -> None:
+        super().__init__(**options)
 
     kind: str
     """Who proposes genomes."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import InitErrorDetails
 
 from evomerge.fields import SECTION
+from evomerge.kinds import constructed
 from search_spaces.recipes.recipe import ExportDtype, OutputTokenizer, ParentSource
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class SpaceOptions(BaseModel):
     has_paths: ClassVar[bool] = False  # whether its recipes have layers of their own
     stacked: ClassVar[bool] = False  # whether parents of different depths can be combined
     together: ClassVar[int] = 1  # most candidates that one process scores at once, where the file does not say
+
+    @constructed
+    def __init__(self, /, **options: Any) -> None:
+        super().__init__(**options)
 
     kind: str
     """What can be built."""

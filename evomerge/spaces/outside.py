@@ -64,27 +64,27 @@ class FullSpace:
     """
 
     def __init__(self, own: Any, parents: Sequence[Landmark] = ()) -> None:
-        self._own, self._parents, self.dim = own, parents, int(getattr(own, "dim", 0))
+        self.own, self._parents, self.dim = own, parents, int(getattr(own, "dim", 0))
 
     def decode(self, genome: Any) -> Recipe:
         """Return the recipe of a genome."""
-        recipe: Recipe = self._own.decode(genome)
+        recipe: Recipe = self.own.decode(genome)
         return recipe
 
     def encode(self, recipe: Recipe) -> Any:
         """Return the genome of a recipe."""
-        return self._own.encode(recipe)
+        return self.own.encode(recipe)
 
     def landmarks(self) -> list[Landmark]:
         """Return each parent alone, then the space's own landmarks."""
-        own: list[Landmark] = list(self._own.landmarks()) if hasattr(self._own, "landmarks") else []
+        own: list[Landmark] = list(self.own.landmarks()) if hasattr(self.own, "landmarks") else []
         names = [landmark.name for landmark in own]
         return [*(parent for parent in self._parents if parent.name not in names), *own]
 
     def gene_names(self) -> list[GeneInfo]:
         """Return what each number of a genome means."""
-        if hasattr(self._own, "gene_names"):
-            return list(self._own.gene_names())
+        if hasattr(self.own, "gene_names"):
+            return list(self.own.gene_names())
         return [GeneInfo(f"gene {i}", None, None, None, (0.0, 1.0)) for i in range(self.dim)]
 
     @property
@@ -92,11 +92,11 @@ class FullSpace:
         """Which genes are choices."""
         from search_spaces.spaces.space import Structure
 
-        own: Structure | None = getattr(self._own, "structure", None)
-        return own or Structure(len(self.gene_names()), indicators=(), on=(0, 0))
+        own: Structure | None = getattr(self.own, "structure", None)
+        return Structure(len(self.gene_names()), indicators=(), on=(0, 0)) if own is None else own
 
     def start(self) -> NDArray[np.float64]:
         """Return where a search begins."""
         import numpy as np
 
-        return np.asarray(self._own.start()) if hasattr(self._own, "start") else np.full(len(self.gene_names()), 0.5)
+        return np.asarray(self.own.start()) if hasattr(self.own, "start") else np.full(len(self.gene_names()), 0.5)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
 from evomerge.fields import SECTION, Count, Text
+from evomerge.kinds import constructed
 from evomerge.spaces.genes import Gene, Genes, OperatorName, OperatorNames, checked_genes, checked_soup_genes
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.wording import in_words, mismatch, refuse
@@ -74,10 +75,18 @@ class Weights(SpaceOptions):
             return checked_genes(genes, info.data.get("operator"))
         return checked_soup_genes(genes, info.data.get("operator"), weights)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_keys_of_groups(cls, data: Any) -> Any:
+        beside = {key: data[key] for key in GroupOptions.model_fields if key in data} if isinstance(data, dict) else {}
+        groups = data.get("groups", {}) if beside else None
+        if not isinstance(groups, Mapping | GroupOptions):
+            return data
+        own = groups.model_dump() if isinstance(groups, GroupOptions) else groups
+        return {**{key: value for key, value in data.items() if key not in beside}, "groups": {**own, **beside}}
+
+    @constructed
     def __init__(self, operator: str | Sequence[str] = "ties", /, **options: Any) -> None:
-        groups = {key: options.pop(key) for key in GroupOptions.model_fields if key in options}
-        if groups:
-            options["groups"] = {**options.get("groups", {}), **groups}
         super().__init__(**{"operator": operator, **options})
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:

@@ -43,17 +43,17 @@ class InProcessPool:
         self._submitted.append((candidate, budget))
 
     def wait(self) -> list[Done]:
-        """Score the submitted candidates; interrupted by Ctrl-C, they stay submitted."""
+        """Score the submitted candidates; interrupted by Ctrl-C, they are let go of."""
         if self._worker is None:
             return []
         done: list[Done] = []
-        for budget, group in groupby(self._submitted, key=lambda submitted: submitted[1]):
+        submitted, self._submitted = self._submitted, []
+        for budget, group in groupby(submitted, key=lambda submitted: submitted[1]):
             candidates = [candidate for candidate, _ in group]
             if len(candidates) == 1:
                 done.append(self._worker.evaluate(candidates[0], budget))
             else:
                 done.extend(self._worker.evaluate_together(candidates, budget))
-        self._submitted.clear()
         return done
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _MAX_NAMED = 3
+IMPORTED_FILE = "evomerge_task_"  # what names of modules begin with that were imported by their path
 
 
 class PythonTask:
@@ -127,14 +128,14 @@ def _import_module(name: str, source: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:  # importing runs the user's code
-        raise _not_imported(source, error, "is it installed, or on PYTHONPATH?") from error
+        raise _not_imported(source, error, "; is it installed, or on PYTHONPATH?") from error
 
 
 def _import_file(path: Path, source: str) -> ModuleType:
     if not path.is_file():
         raise FitnessError(f"task {source!r}: expected a file, found nothing at {path}")
     path = path.resolve()
-    name = f"evomerge_task_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{IMPORTED_FILE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -144,12 +145,14 @@ def _import_file(path: Path, source: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:  # importing runs the user's code
         del sys.modules[name]
-        raise _not_imported(source, error, "it is imported by its path, without its folder on sys.path") from error
+        missing = isinstance(error, ModuleNotFoundError)
+        hint = "; it is imported by its path, without its folder on sys.path" if missing else ""
+        raise _not_imported(source, error, hint) from error
     return module
 
 
 def _not_imported(source: str, error: Exception, hint: str) -> FitnessError:
-    return FitnessError(f"task {source!r}: cannot be imported: {type(error).__name__}: {error}; {hint}")
+    return FitnessError(f"task {source!r}: cannot be imported: {type(error).__name__}: {error}{hint}")
 
 
 def _takes_items(function: Callable[..., Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -97,6 +98,25 @@ def campaign(tmp_path: Path, **sections: Any) -> CampaignConfig:
     data = {**yaml.safe_load(GOOD), **sections}
     (tmp_path / "campaign.yaml").write_text(yaml.safe_dump(data))
     return load_campaign(tmp_path / "campaign.yaml")
+
+
+def test_a_module_in_the_folder_of_the_campaign_file_is_found_from_any_other(
+    campaign_file: Callable[..., Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (tmp_path / "my_search_beside.py").write_text(
+        "from evomerge.optimisers.random_search import RandomSearch\n\n\n"
+        "class MySearch(RandomSearch):\n"
+        "    def __init__(self, dim, seed):\n        super().__init__(dim, seed=seed)\n"
+    )
+    file = campaign_file(optimiser={"kind": "my_search_beside:MySearch"}, budget={"evaluations": 6})
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    console_script = [sys.executable, "-P", "-c", "from evomerge.cli.app import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    for folder, *command in (
+        (elsewhere, "run", str(file), "--run-dir", str(tmp_path / "run")),
+        (tmp_path, "verify", "run", "--top", "1"),
+    ):
+        subprocess.run([*console_script, *command], cwd=folder, env=environment, check=True)
 
 
 @pytest.mark.usefixtures("installed")

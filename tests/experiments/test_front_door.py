@@ -41,7 +41,6 @@ INSIDE = {
         "evomerge.assembly",
         "evomerge.assembly.live_models",
         REQUESTS,
-        "fitness.screening.prompts",
         "fitness.screening.screening",
         "fitness.tasks.divergence",
     },

@@ -9,7 +9,7 @@ import pytest
 
 import search_spaces
 
-ROOMS = ("operators", "parents", "recipes", "spaces")
+ROOMS = ("operators", "parents", "recipes")
 
 
 @pytest.mark.parametrize("name", search_spaces.__all__)

@@ -97,4 +97,14 @@ def lm_eval(context: typer.Context) -> None:
 
 def _split(tasks: str) -> list[str]:
     """Return the tasks of `a,b`; a filter of lm-eval's, `task:metric,filter`, has a comma of its own."""
-    return [tasks] if ":" in tasks or Path(tasks).exists() else [task for task in tasks.split(",") if task]
+    if Path(tasks).exists():
+        return [tasks]
+    found: list[str] = []
+    for part in filter(None, tasks.split(",")):
+        before = found[-1] if found else ""
+        has_filter = ":" not in before or "," in before or before.startswith("python:")
+        if has_filter or ":" in part or "@" in part or part.endswith((".jsonl", ".yaml", ".yml")):
+            found.append(part)
+        else:
+            found[-1] = f"{before},{part}"
+    return found

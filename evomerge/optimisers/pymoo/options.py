@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from evomerge.kinds import checked
+from evomerge.kinds import checked, constructed
 from evomerge.optimisers.options import OptimiserOptions, Population
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
@@ -36,6 +36,7 @@ class Pymoo(OptimiserOptions, extra="allow"):
     population: Population = None
     """Candidates per generation; left out: 24, or one per reference direction."""
 
+    @constructed
     def __init__(self, kind: str = "nsga2", /, **options: Any) -> None:
         super().__init__(**{"kind": kind, **options})
 

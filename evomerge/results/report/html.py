@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.archive import Archive
+from evomerge.errors import EvomergeError
 from evomerge.results.predicted_front import Prediction, read_prediction
 from evomerge.results.report.contents import Contents, read_contents
 from evomerge.results.report.details import details, gene_figures
@@ -22,11 +23,19 @@ from evomerge.results.report.verdict import headline, held_out_table
 from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
 
 
+class ReportError(EvomergeError, ValueError):
+    """A report cannot be written where it should be."""
+
+    exit_code = 2
+
+
 def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     """Write the report of a campaign, finished or running, and its main figures as PNG when a directory is given.
 
     The page is replaced as a whole: whoever reloads it never sees half of one. Without matplotlib there are no PNGs.
     """
+    if out_file.is_dir():
+        raise ReportError(f"{out_file}: expected a file for the report, found a directory; name a page in it")
     contents, prediction = read_contents(archive), read_prediction(archive)
     figures = {
         "pareto": front_figures(contents),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from search_spaces.operators.operator import Operands, Operator
-from search_spaces.operators.parameters import Real
+from search_spaces import Operands, Operator, Real
 
 
 def middle(operands: Operands) -> Tensor:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from evomerge.archive import Archive
 from evomerge.campaign import CampaignError
-from evomerge.campaign.events import CandidateAsked, CandidateFailed, CandidateTold, Event, SearchEnded
+from evomerge.campaign.events import (
+    CandidateAsked,
+    CandidateFailed,
+    CandidateTold,
+    Event,
+    Noted,
+    SearchEnded,
+    StopSearch,
+)
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.workers.in_process import InProcessPool
@@ -91,3 +100,32 @@ def test_what_a_callback_raises_is_a_warning_and_the_search_goes_on(tmp_path: Pa
         assert run_toy(tmp_path / "a.sqlite", "nsga2", 12, callbacks=[faulty]) == "evaluations"
     run_toy(tmp_path / "b.sqlite", "nsga2", 12)
     assert contents(tmp_path / "a.sqlite") == contents(tmp_path / "b.sqlite")
+
+
+def test_a_callback_stops_the_search(tmp_path: Path) -> None:
+    def enough(event: Event) -> None:
+        if isinstance(event, CandidateTold) and event.progress.done == 5:
+            raise StopSearch
+
+    assert run_toy(tmp_path / "a.sqlite", "nsga2", 12, callbacks=[enough]) == "stopped"
+    with closing(Archive.read(tmp_path / "a.sqlite")) as archive:
+        assert len(archive.records()) == 5
+
+
+def test_who_drains_hears_of_it_from_the_loop_and_not_from_inside(tmp_path: Path) -> None:
+    said: list[str] = []
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+
+    class DrainingWorker(ToyWorker):
+        def evaluate(self, candidate, budget):
+            search.drain()  # as a signal handler does
+            assert not said
+            return super().evaluate(candidate, budget)
+
+    def note(event: object) -> None:
+        said.extend([event.text] if isinstance(event, Noted) else [])
+
+    pool = InProcessPool(DrainingWorker)
+    search = campaign(archive, RandomSearch(2, seed=0), pool, 10, callbacks=[note])
+    assert search.run() == "interrupted"
+    assert len(archive.records()) == 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from evomerge.cli.commands.models import _split
 from tests.conftest import Family
 from tests.evomerge.conftest import Outcome
 from tests.fitness.conftest import arithmetic, texts, write_jsonl
@@ -114,6 +115,23 @@ def test_our_own_tasks_stand_in_the_same_table_in_the_usual_direction(evomerge, 
         "own",
         "text",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "tasks"),
+    [
+        ("arc_easy:acc,words.jsonl", ["arc_easy:acc", "words.jsonl"]),
+        (
+            "gsm8k:exact_match,strict-match,words.jsonl:acc_norm",
+            ["gsm8k:exact_match,strict-match", "words.jsonl:acc_norm"],
+        ),
+        ("a,b", ["a", "b"]),
+        ("python:x.py:f,a", ["python:x.py:f", "a"]),
+        ("gsm8k:exact_match,strict-match,arc_easy", ["gsm8k:exact_match,strict-match", "arc_easy"]),
+    ],
+)
+def test_tasks_are_split_at_commas_but_not_at_those_of_filters(text, tasks):
+    assert _split(text) == tasks
 
 
 def test_a_limit_takes_the_first_items(evomerge, family, choice):

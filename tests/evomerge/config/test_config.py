@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evomerge.config import CampaignConfig, dump_campaign, load_campaign, overridden
+from evomerge.config import CampaignConfig, ConfigError, dump_campaign, load_campaign, overridden
 from evomerge.optimisers import Pymoo, Random
 from evomerge.optimisers.registry import OPTIMISERS
 from evomerge.spaces.genes import SEARCHED
@@ -165,9 +165,9 @@ def test_more_workers_score_one_candidate_each_at_a_time() -> None:
     assert overridden(config, workers=2).workers.together is None
 
 
-@pytest.mark.parametrize(("option", "flag"), [("evaluations", "--evaluations"), ("workers", "--workers")])
-def test_the_command_line_cannot_ask_for_nothing(option: str, flag: str) -> None:
-    with pytest.raises(ValueError, match=f"{flag}: expected at least 1, found 0"):
+@pytest.mark.parametrize("option", ["evaluations", "workers"])
+def test_the_command_line_cannot_ask_for_nothing(option: str) -> None:
+    with pytest.raises(ConfigError, match=f"{option}: expected a whole number, at least 1, found 0"):
         overridden(campaign(), **{option: 0})
 
 
@@ -209,3 +209,16 @@ def test_every_config_survives_being_written_and_read(tmp_path_factory, config: 
     path = tmp_path_factory.mktemp("campaign") / "campaign.yaml"
     path.write_text(dump_campaign(config), encoding="utf-8")
     assert load_campaign(path, files_must_exist=False) == config
+
+
+@pytest.mark.parametrize("key", ["optimiser", "optimizer"])
+@pytest.mark.parametrize("override", ["optimiser", "optimizer"])
+def test_a_key_is_overridden_in_either_spelling(key: str, override: str, tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text(
+        f"base: c/c\nparents: [a/a, b/b]\nobjectives: [{{name: x, tasks: [arc_easy]}}]\n{key}: {{kind: nsga2}}\n"
+    )
+    assert load_campaign(file, overrides=[f"{override}.kind=random"]).optimiser.kind == "random"
+    assert load_campaign(file, overrides={override: {"kind": "random"}}).optimiser.kind == "random"
+    with pytest.raises(ConfigError, match=r"it was set by"):
+        load_campaign(file, overrides=[f"{override}.kind=rndom"])

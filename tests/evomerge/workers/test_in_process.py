@@ -63,7 +63,7 @@ def test_a_broken_setup_is_raised_before_anything_is_asked():
 
 
 @pytest.mark.parametrize("together", [1, 3])
-def test_interrupted_candidates_stay_submitted(together):
+def test_an_interrupted_pool_is_free_again(together):
     worker = make_scoring_worker()
     interruptions = iter([KeyboardInterrupt])
 
@@ -81,5 +81,7 @@ def test_interrupted_candidates_stay_submitted(together):
         pool.submit(make_candidate(number), BUDGET)
     with pytest.raises(KeyboardInterrupt):
         pool.wait()
-    assert pool.free == 0
+    assert pool.free == together
+    for number in range(together):
+        pool.submit(make_candidate(number), BUDGET)
     assert [done.candidate.number for done in pool.wait()] == list(range(together))

@@ -161,6 +161,7 @@ def test_item_ids_are_different_texts(ids):
 
 def test_a_module_is_imported_by_its_name(letters_file, monkeypatch):
     monkeypatch.syspath_prepend(str(letters_file.parent))
+    monkeypatch.delitem(sys.modules, "checks", raising=False)  # of another test's folder
     (tasks,) = load_tasks(["python:checks:letters"]).values()
     assert tasks[0].name == "checks.letters"
     sys.modules.pop("checks")
