@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from evomerge.campaign.progress import Ending, Progress
 from evomerge.candidate import Candidate, Evaluation, Failure, Outcome
+from evomerge.errors import EvomergeError
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ Callback: TypeAlias = Callable[[Any], object]
 """Is called with each event, one after the other, in the thread of the search; what it raises becomes a warning."""
 
 
-class StopSearch(Exception):  # noqa: N818 -- as StopIteration
+class StopSearch(EvomergeError):  # noqa: N818 -- as StopIteration
     """A callback raises it to end the search: what runs is finished and saved, and the ending is `stopped`.
 
     >>> import evomerge as em

@@ -181,12 +181,18 @@ def test_a_report_can_be_written_while_the_search_writes(tmp_path: Path) -> None
     assert len(page_of(reader, tmp_path).data["points"]) == 17
 
 
-def test_an_unfinished_page_never_replaces_the_old_one(tmp_path: Path) -> None:
+def test_an_unfinished_page_never_replaces_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = make_archive(tmp_path / "a.sqlite", proposals=2)
     out = tmp_path / "report.html"
-    out.mkdir()  # replacing a directory by a file fails at the last step
-    with pytest.raises(OSError, match=r"report\.html"):
+    out.write_text("the old one")
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
         report(archive, out, png_dir=None)
+    assert out.read_text() == "the old one"
     assert not list(tmp_path.glob("*.partial"))
     assert not list(tmp_path.glob(".*.partial"))
 
