@@ -42,9 +42,12 @@ class ModuleEvolution:
         score: returns (n_items,) scores of the module, of the same items in the same order every time; at least 0,
             higher is better.
         seed: names the stream of random numbers, at least 0.
-        population, competition: see `M2N2Search`.
-        split, angle: see `Crossover`.
-        mutation, recombines: see `StoredCrossover`; 0 mutates nothing.
+        population: see `M2N2Search`.
+        competition: see `M2N2Search`.
+        split: see `Crossover`.
+        angle: see `Crossover`.
+        mutation: see `StoredCrossover`; 0 mutates nothing.
+        recombines: see `StoredCrossover`.
         stored_parameters: a population of no more parameters than this is kept as vectors.
 
     Raises:
