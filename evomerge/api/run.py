@@ -173,7 +173,7 @@ class Run:
         space: Any = None,
         optimiser: Any = None,
         optimizer: Any = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callback | Sequence[Callback] = (),
     ) -> Run:
         """Go on with the search.
 
@@ -198,7 +198,7 @@ class Run:
         from evomerge.api.session import run_stages
 
         config = overridden(recorded_campaign(self.directory, set), evaluations=evaluations, workers=workers)
-        run_stages(config, self._directory, Given(space, one_spelling(optimiser, optimizer)), callbacks)
+        run_stages(config, self._directory, Given(space, one_spelling(optimiser, optimizer)), callbacks_of(callbacks))
         return self
 
     def _repr_html_(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from evomerge.api.arguments import callbacks_of, path_of
 from evomerge.api.run import Run
 from evomerge.api.sections import Model, Models, Objectives, campaign
 from evomerge.api.session import Session, opened
@@ -58,7 +59,7 @@ class Study:
         *,
         base: Model | None = None,
         run_dir: str | Path | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callback | Sequence[Callback] = (),
         **sections: Any,
     ) -> None:
         """Open a search, new or of an earlier session; the arguments are those of `evomerge.search`.
@@ -70,9 +71,9 @@ class Study:
         if config.stages:
             problem = ConfigProblem("stages", None, "none in a study", f"{len(config.stages)}", "use evomerge.search")
             raise ConfigError(None, [problem])
-        directory = RunDirectory(Path("runs") / config.name if run_dir is None else Path(run_dir))
+        directory = RunDirectory(Path("runs") / config.name if run_dir is None else path_of("run_dir", run_dir))
         with contextlib.ExitStack() as stack:
-            self._session: Session = stack.enter_context(opened(config, directory, given, callbacks))
+            self._session: Session = stack.enter_context(opened(config, directory, given, callbacks_of(callbacks)))
             self._stack = stack.pop_all()
         self._open = True
 

@@ -45,7 +45,7 @@ class Row:
     ratio: float  # peer_seconds / ours_seconds
     plan_seconds: float  # making the plan, once per campaign
     first_seconds: float  # the first candidate, on which the engine finds out how to run the model
-    mode: str | None  # how the engine ran the model
+    mode: str  # how the engine ran the model
     max_abs_difference: float | None  # of any log-likelihood, in nats; None without log-likelihoods
     max_relative_difference: float | None  # the same, each divided by its log-likelihood
     different_texts: int  # completions that differ; ties in the logits may fall either way
@@ -63,7 +63,8 @@ def measure(case: str, requests: list[Request], model: nn.Module, tokenizer: Tok
     """Answer the requests with lm-eval's backend and with ours."""
     theirs, peer_run = watched(model, lambda: peer.answer(requests))
     start = time.perf_counter()
-    plan = TrieLanguageModel(tokenizer).plan(requests)
+    engine = TrieLanguageModel(tokenizer)
+    plan = engine.plan(requests)
     planned = time.perf_counter()
     plan.answer(model)
     first = time.perf_counter()
@@ -80,7 +81,7 @@ def measure(case: str, requests: list[Request], model: nn.Module, tokenizer: Tok
         ratio=peer_run.seconds / run.seconds,
         plan_seconds=planned - start,
         first_seconds=first - planned,
-        mode=getattr(getattr(plan, "statistics", None), "mode", None),
+        mode=engine.sizing.mode(model, tuple),  # found by the first answers
         max_abs_difference=max((abs(a - b) for a, b in scored), default=None),
         max_relative_difference=max((abs((a - b) / b) for a, b in scored if b), default=None),
         different_texts=sum(a != b for a, b in pairs if isinstance(a, str)),

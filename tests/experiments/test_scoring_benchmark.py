@@ -38,6 +38,7 @@ def test_any_task_is_measured_with_the_keys_that_were_promised(family: Family, t
     (row,) = json.loads(done.stdout)["rows"]
     assert row.keys() >= ISSUE_KEYS
     assert row["requests"] == 9
+    assert row["mode"] == "packed"
     assert row["max_abs_difference"] < 1e-4
     assert row["trie_tokens"] <= row["padded_tokens"] <= row["peer_tokens"]
     assert row["ratio"] == pytest.approx(row["peer_seconds"] / row["ours_seconds"])

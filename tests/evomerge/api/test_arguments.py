@@ -77,6 +77,9 @@ def test_one_task_one_callback_and_a_class_of_options_stand_for_a_list_and_an_ob
     )
     assert [o.name for o in run.config.objectives] == ["words"]
     assert any(isinstance(event, em.CandidateTold) for event in told)
+    again: list[object] = []
+    run.resume(8, callbacks=again.append)
+    assert any(isinstance(event, em.CandidateTold) for event in again)
     assert (run.config.space.kind, run.config.optimiser.kind) == ("layer_flow", "random")
 
 
