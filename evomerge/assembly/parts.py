@@ -21,7 +21,7 @@ from evomerge.optimisers import Optimiser, Problem
 from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
-from evomerge.schedules.protocol import Ingredients, Schedule
+from evomerge.schedules.protocol import Schedule, ScheduleContext
 from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
@@ -117,7 +117,7 @@ class Parts:
         of_mean = self.config.optimiser.maximises_mean or len(weights) == 1
         budget = self.search_budget
         return self.config.schedule.build(
-            Ingredients(
+            ScheduleContext(
                 archive,
                 budget,
                 budget.items or self.fitness.splits.items["search"],

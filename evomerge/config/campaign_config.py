@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, SpaceSection
+from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
 from evomerge.config.objectives import (
     LmEvalConfig,
     ObjectiveConfig,
@@ -33,7 +33,7 @@ from evomerge.config.sections import (
 from evomerge.fields import SECTION, Flag, FromZero, Text
 from evomerge.optimisers import M2N2, CmaEs, OptimiserOptions, Pymoo
 from evomerge.plugins import PluginError, load_plugin
-from evomerge.schedules import AllItemsConfig, ScheduleConfig
+from evomerge.schedules import AllItemsConfig, ScheduleOptions
 from evomerge.spaces import Niches, SpaceOptions, Weights
 from evomerge.wording import in_words, mismatch, refuse
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
@@ -85,7 +85,7 @@ class CampaignConfig(BaseModel):
     stages: tuple[StageConfig, ...] = ()
     """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
     budget: BudgetConfig = BudgetConfig()
-    schedule: ScheduleConfig = AllItemsConfig()
+    schedule: ScheduleSection = AllItemsConfig()
     """Who answers which items: all_items; halving (the better part of each generation goes on to twice the items) or
     screen (agreement with the experts comes first), or {kind: halving, first: 0.125, keep: 0.5}."""
     workers: WorkersConfig = WorkersConfig()
@@ -226,7 +226,7 @@ class CampaignConfig(BaseModel):
 
     @field_validator("schedule")
     @classmethod
-    def _suits_the_optimiser(cls, schedule: ScheduleConfig, info: ValidationInfo) -> ScheduleConfig:
+    def _suits_the_optimiser(cls, schedule: ScheduleOptions, info: ValidationInfo) -> ScheduleOptions:
         optimiser = info.data.get("optimiser")
         reason = "" if optimiser is None else optimiser.needs_every_answer
         if schedule.kind != "all_items" and optimiser is not None and reason:

@@ -1,4 +1,4 @@
-"""The sections of a campaign file that have a kind: `space` and `optimiser`."""
+"""The sections of a campaign file that have a kind: `space`, `optimiser` and `schedule`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import AliasChoices, PlainValidator, SerializeAsAny, ValidationErr
 from evomerge.config.paths import directory_of, existing_start
 from evomerge.optimisers import OptimiserOptions
 from evomerge.optimisers.registry import OPTIMISERS
+from evomerge.schedules import SCHEDULES, ScheduleOptions
 from evomerge.spaces import SpaceOptions
 from evomerge.spaces.registry import SPACES
 from evomerge.wording import in_our_words, refuse
@@ -34,4 +35,7 @@ SpaceSection: TypeAlias = Annotated[
 ]
 OptimiserSection: TypeAlias = Annotated[
     SerializeAsAny[OptimiserOptions], PlainValidator(_read_optimiser, json_schema_input_type=OPTIMISERS.in_schema())
+]
+ScheduleSection: TypeAlias = Annotated[
+    SerializeAsAny[ScheduleOptions], PlainValidator(SCHEDULES.read, json_schema_input_type=SCHEDULES.in_schema())
 ]

@@ -1,14 +1,9 @@
 """Who answers which items, and who may be told: everything at once, successive halving, a screen before either.
 
 The options are here; the schedules themselves, which load numpy, are `all_items.AllItems`, `halving.Halving` and
-`screen.Screen`.
+`screen.Screen`. One of another package is a `ScheduleOptions`, found as `module:attribute` or by an entry point.
 """
 
-from evomerge.schedules.options import (
-    AllItemsConfig,
-    HalvingConfig,
-    ScheduleConfig,
-    ScreenConfig,
-)
+from evomerge.schedules.options import SCHEDULES, AllItemsConfig, HalvingConfig, ScheduleOptions, ScreenConfig
 
-__all__ = ["AllItemsConfig", "HalvingConfig", "ScheduleConfig", "ScreenConfig"]
+__all__ = ["SCHEDULES", "AllItemsConfig", "HalvingConfig", "ScheduleOptions", "ScreenConfig"]

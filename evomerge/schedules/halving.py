@@ -16,7 +16,7 @@ import numpy as np
 
 from evomerge.candidate import Candidate, Done, Scored
 from evomerge.pareto import front
-from evomerge.schedules.protocol import Ingredients
+from evomerge.schedules.protocol import ScheduleContext
 from fitness.scores import Budget, Estimate, ItemScores, Stopped
 
 NOTE = "halving"
@@ -34,7 +34,7 @@ class Halving:
         keep: share of a generation that goes on each time, in (0, 1); one candidate at least.
     """
 
-    def __init__(self, given: Ingredients, sizes: Sequence[int], *, keep: float = 0.5) -> None:
+    def __init__(self, given: ScheduleContext, sizes: Sequence[int], *, keep: float = 0.5) -> None:
         self._given = given
         self._keep = keep
         self._sizes = tuple(sizes)

@@ -1,4 +1,4 @@
-"""The section `schedule` of a campaign file: each schedule's options and what they build; which optimisers it suits.
+"""The section `schedule` of a campaign file: each schedule's options and what they build.
 
 Nothing else is loaded before `build`: a campaign file is checked without numpy.
 """
@@ -10,51 +10,56 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field, PlainValidator, SerializeAsAny, ValidationInfo
 
 from evomerge.fields import SECTION
-from evomerge.kinds import checked
-from evomerge.wording import did_you_mean, in_words, mismatch, refuse
+from evomerge.kinds import Kinds
+from evomerge.plugins import PluginError
+from evomerge.wording import in_words, mismatch, refuse
 
 if TYPE_CHECKING:
     from evomerge.schedules.all_items import AllItems
     from evomerge.schedules.halving import Halving
-    from evomerge.schedules.protocol import Ingredients
+    from evomerge.schedules.protocol import Schedule, ScheduleContext
     from evomerge.schedules.screen import Screen
 
 Share: TypeAlias = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, lt=1)]
 
 
-def _read_after_a_screen(value: object) -> object:
-    return _read(value, ("all_items", "halving"))
-
-
-class AllItemsConfig(BaseModel):
-    """Every candidate answers everything at once."""
+class ScheduleOptions(BaseModel):
+    """Who answers which items: the options of one kind of schedule, and how it is built."""
 
     model_config = SECTION
 
+    kind: str
+
+    def build(self, given: ScheduleContext) -> Schedule:
+        """Return the schedule."""
+        raise NotImplementedError
+
+
+class AllItemsConfig(ScheduleOptions):
+    """Every candidate answers everything at once."""
+
     kind: Literal["all_items"] = "all_items"
 
-    def build(self, given: Ingredients) -> AllItems:
+    def build(self, given: ScheduleContext) -> AllItems:
         """Return the schedule."""
         from evomerge.schedules.all_items import AllItems
 
         return AllItems(given.budget)
 
 
-class HalvingConfig(BaseModel):
+class HalvingConfig(ScheduleOptions):
     """The better part of every generation goes on to twice the items, ranked by means or by `reduced`'s estimator."""
 
-    model_config = SECTION
-
-    kind: Literal["halving"]
+    kind: Literal["halving"] = "halving"
     first: Share = 1 / 8
     """The share of a candidate's items that everybody answers, at least one item of every task."""
     keep: Share = 0.5
     """The share of a generation that goes on to twice the items each time."""
 
-    def build(self, given: Ingredients) -> Halving:
+    def build(self, given: ScheduleContext) -> Halving:
         """Return the schedule."""
         from evomerge.schedules.halving import Halving
 
@@ -72,24 +77,33 @@ class HalvingConfig(BaseModel):
         return (*sizes, n_items)
 
 
-class ScreenConfig(BaseModel):
+def _read_then(value: object, info: ValidationInfo) -> ScheduleOptions:
+    then = SCHEDULES.read(value, info)
+    if isinstance(then, ScreenConfig):
+        others = ", ".join(name for name in SCHEDULES.names if name != "screen")
+        refuse([mismatch(f"one of {others}", "'screen'", at=["kind"])])
+    return then
+
+
+_Then: TypeAlias = Annotated[
+    SerializeAsAny[ScheduleOptions],
+    PlainValidator(_read_then, json_schema_input_type=str | AllItemsConfig | HalvingConfig),
+]
+
+
+class ScreenConfig(ScheduleOptions):
     """Before a generation answers any item: how well each candidate agrees with the experts, without right answers."""
 
-    model_config = SECTION
-
-    kind: Literal["screen"]
+    kind: Literal["screen"] = "screen"
     keep: Share = 0.5
     """The share of a generation that goes on, those that agree best."""
     prompts: Annotated[int, Field(strict=True, ge=1, le=256)] = 64
     """Search items whose prompts are used; objectives, and the tasks of one, have the same share. The expert for a
     task is its objective's `expert`; where that is left out, the parent that differs most from the others on it."""
-    then: Annotated[
-        AllItemsConfig | HalvingConfig,
-        BeforeValidator(_read_after_a_screen, json_schema_input_type=str | AllItemsConfig | HalvingConfig),
-    ] = AllItemsConfig()
+    then: _Then = AllItemsConfig()
     """The schedule of those who go on: all_items or halving."""
 
-    def build(self, given: Ingredients) -> Screen:
+    def build(self, given: ScheduleContext) -> Screen:
         """Return the schedule."""
         from evomerge.schedules.screen import Screen
 
@@ -99,28 +113,20 @@ class ScreenConfig(BaseModel):
         return Screen(given.archive, screening.budget, screening.divergence, keep=self.keep, then=then)
 
 
-_KINDS: Mapping[str, type[AllItemsConfig] | type[HalvingConfig] | type[ScreenConfig]] = MappingProxyType(
-    {"all_items": AllItemsConfig, "halving": HalvingConfig, "screen": ScreenConfig}
+def _no_options(kind: str, found: object) -> type[ScheduleOptions]:
+    raise PluginError("a subclass of evomerge.schedules.ScheduleOptions", f"{kind}, which is {in_words(found)}")
+
+
+SCHEDULES: Kinds[ScheduleOptions] = Kinds(
+    "evomerge.schedules",
+    MappingProxyType(
+        {
+            "all_items": "evomerge.schedules.options:AllItemsConfig",
+            "halving": "evomerge.schedules.options:HalvingConfig",
+            "screen": "evomerge.schedules.options:ScreenConfig",
+        }
+    ),
+    ScheduleOptions,
+    _no_options,
+    default="all_items",
 )
-
-
-def _read(value: object, kinds: tuple[str, ...]) -> AllItemsConfig | HalvingConfig | ScreenConfig:
-    if isinstance(value, AllItemsConfig | HalvingConfig | ScreenConfig):
-        return value
-    value = {"kind": value} if isinstance(value, str) else value
-    if not isinstance(value, dict):
-        refuse([mismatch("a mapping", in_words(value))])
-    kind = value.get("kind", "all_items")
-    if kind not in kinds:
-        refuse([mismatch(f"one of {', '.join(kinds)}", in_words(kind), did_you_mean(kind, kinds), at=["kind"])])
-    return checked(_KINDS[kind], {"kind": kind, **value})
-
-
-def _read_any(value: object) -> AllItemsConfig | HalvingConfig | ScreenConfig:
-    return _read(value, tuple(_KINDS))
-
-
-ScheduleConfig: TypeAlias = Annotated[
-    AllItemsConfig | HalvingConfig | ScreenConfig,
-    BeforeValidator(_read_any, json_schema_input_type=str | AllItemsConfig | HalvingConfig | ScreenConfig),
-]

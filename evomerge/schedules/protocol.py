@@ -45,7 +45,7 @@ class Schedule(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Ingredients:
+class ScheduleContext:
     """What a campaign makes its schedule of.
 
     Attributes:

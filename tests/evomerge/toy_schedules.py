@@ -19,7 +19,7 @@ from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.schedules.halving import Halving
-from evomerge.schedules.protocol import Ingredients, Schedule
+from evomerge.schedules.protocol import Schedule, ScheduleContext
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from fitness.estimation import MeanEstimator, Objective
@@ -44,10 +44,10 @@ OPTIMISERS = {
 SIZES = (20, 60, 120)
 
 
-def ingredients(archive: Archive, name: str) -> Ingredients:
+def ingredients(archive: Archive, name: str) -> ScheduleContext:
     """Return what a schedule of an optimiser of `OPTIMISERS` is made of."""
     weights = WEIGHTS if name == "cma_es" else None
-    return Ingredients(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
+    return ScheduleContext(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
 
 
 def halving(archive: Archive, name: str) -> Schedule:
