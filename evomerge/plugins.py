@@ -1,7 +1,7 @@
-"""What other packages bring: optimisers, operators, spaces, tasks and callbacks, by name or by dotted path.
+"""What other packages bring: optimisers, operators, spaces, schedules, tasks and callbacks, by name or by dotted path.
 
 A package names what it brings in its metadata, under one of the groups `evomerge.optimisers`, `evomerge.operators`,
-`evomerge.spaces`, `evomerge.tasks`, `evomerge.estimators` and `evomerge.callbacks`:
+`evomerge.spaces`, `evomerge.schedules`, `evomerge.tasks`, `evomerge.estimators` and `evomerge.callbacks`:
 
     [project.entry-points."evomerge.optimisers"]
     my_search = "my_package.search:MySearch"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from evomerge.archive import Archive
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign
 from evomerge.config.changes import as_diff, past_changing
-from evomerge.schedules import AllItemsConfig, HalvingConfig, ScreenConfig
+from evomerge.schedules import AllItemsConfig, HalvingConfig, ScheduleOptions, ScreenConfig
 from tests.evomerge.config.test_config_errors import GOOD, refused_text
 
 DATA = {"base": "hub/base", "parents": ["hub/a", "hub/b"], "objectives": [{"name": "x", "tasks": ["t"]}]}
@@ -33,6 +34,22 @@ def test_a_schedule_is_one_word_or_a_section_and_is_written_out_as_it_is_read(
     assert config.schedule == read
     (tmp_path / "campaign.yaml").write_text(dump_campaign(config))
     assert load_campaign(tmp_path / "campaign.yaml", files_must_exist=False) == config
+
+
+class FirstItems(ScheduleOptions):
+    """A schedule of another package."""
+
+    first: int = 3
+
+
+def test_a_schedule_of_another_package_brings_its_options(tmp_path: Path) -> None:
+    mine = {"kind": f"{__name__}:FirstItems", "first": 5}
+    config = CampaignConfig.model_validate({**DATA, "schedule": {"kind": "screen", "then": mine}})
+    assert config.schedule == ScreenConfig(then=FirstItems.model_validate(mine))
+    (tmp_path / "campaign.yaml").write_text(dump_campaign(config))
+    assert load_campaign(tmp_path / "campaign.yaml", files_must_exist=False) == config
+    with pytest.raises(ValidationError, match="expected a subclass of evomerge"):
+        CampaignConfig.model_validate({**DATA, "schedule": f"{__name__}:refused_text"})
 
 
 def test_everybody_answers_everything_unless_the_file_says_otherwise() -> None:
