@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from search_spaces.mergekit.writing import to_mergekit as to_mergekit
     from search_spaces.merging.factors import FactorCache as FactorCache
     from search_spaces.merging.materialise import merged_tensor as merged_tensor
-    from search_spaces.merging.statistics import Statistics as Statistics
+    from search_spaces.merging.memory import MergeMemory as MergeMemory
     from search_spaces.operators.operator import Operands as Operands
     from search_spaces.operators.operator import Operator as Operator
     from search_spaces.operators.parameters import Flag as Flag
@@ -70,7 +70,7 @@ _FACE = {
     "mergekit.writing": ("to_mergekit",),
     "merging.factors": ("FactorCache",),
     "merging.materialise": ("merged_tensor",),
-    "merging.statistics": ("Statistics",),
+    "merging.memory": ("MergeMemory",),
     "operators.operator": ("Operands", "Operator"),
     "operators.parameters": ("Flag", "OneOf", "Real", "Whole"),
     "operators.registry": ("OPERATORS", "find_operator", "register"),

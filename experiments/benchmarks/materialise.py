@@ -39,9 +39,9 @@ from search_spaces import (
     OPERATORS,
     FactorCache,
     Groups,
+    MergeMemory,
     Parents,
     ResidentModel,
-    Statistics,
     WeightSpace,
     build_module,
     n_layers,
@@ -81,7 +81,7 @@ class Row:
     floor_seconds: float  # median of the copy; for spectral operators of their layer
     ratio: float  # seconds / floor_seconds
     peer_seconds: float | None  # mergekit's graph, the same recipe; None if not measured
-    first_seconds: float  # the first candidate: statistics of the parents, and compiling
+    first_seconds: float  # the first candidate: what is remembered of the parents, and compiling
     recomputed_seconds: float | None = None  # without kept factors; None for elementwise operators
 
 
@@ -105,15 +105,15 @@ def spectral_row(operator: str, parents: Parents, n_genomes: int) -> Row:
     base = parents["base"]
     names = [n for n in output_names(recipes[0], parents) if ".layers.0." in n and len(base.shape(n)) == 2]
 
-    def merge(recipe: em.Recipe, known: Statistics) -> float:
+    def merge(recipe: em.Recipe, known: MergeMemory) -> float:
         plans = plan_tensors(recipe, parents, names).values()
-        return seconds_of(lambda: [carry_out(plan, parents, statistics=known) for plan in plans])
+        return seconds_of(lambda: [carry_out(plan, parents, memory=known) for plan in plans])
 
     with tempfile.TemporaryDirectory() as directory:
-        kept = Statistics(factors=FactorCache(Path(directory)))
+        kept = MergeMemory(factors=FactorCache(Path(directory)))
         first = merge(recipes[0], kept)
         taken = statistics.median(merge(recipe, kept) for recipe in recipes[1:])
-    anew = merge(recipes[1], Statistics(factors=FactorCache(limit_bytes=0)))
+    anew = merge(recipes[1], MergeMemory(factors=FactorCache(limit_bytes=0)))
     read = sum(parents[p].tensor(n).nbytes for p in parents.checkpoints for n in names)
     copied = copy_seconds(read + sum(4 * parents["base"].tensor(n).numel() for n in names))
     return Row(operator, taken, copied, taken / copied, None, first, anew)
@@ -222,8 +222,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = []
     with opened_parents(options.random) as parents:
-        known = Statistics(kernels=CompiledKernels("always"))
-        model = ResidentModel(build_module(parents["base"]), parents, statistics=known)
+        known = MergeMemory(kernels=CompiledKernels("always"))
+        model = ResidentModel(build_module(parents["base"]), parents, memory=known)
         for operator in options.operators:
             if OPERATORS[operator].spectral:
                 rows.append(spectral_row(operator, parents, options.genomes))

@@ -25,8 +25,8 @@ from search_spaces.layers.scale_folding import folding_of
 from search_spaces.layers.sources import output_names, with_layer
 from search_spaces.live.resident import check_fit
 from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
-from search_spaces.merging.statistics import Statistics
 from search_spaces.merging.trims import Recent
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
@@ -62,9 +62,9 @@ class ParameterBank:
     except that it lives on in the models that use it.
     """
 
-    def __init__(self, parents: Parents, statistics: Statistics, *, merged_bytes: int) -> None:
+    def __init__(self, parents: Parents, memory: MergeMemory, *, merged_bytes: int) -> None:
         self._parents = parents
-        self._statistics = statistics
+        self._memory = memory
         self._pure: dict[Hashable, Tensor] = {}
         self._merged: Recent[Tensor] = Recent(merged_bytes, lambda tensor: tensor.nbytes)
 
@@ -82,7 +82,7 @@ class ParameterBank:
         for part, how in plan.parts:
             target = part.of(weight)
             check_fit(how, target)
-            carry_out(how, self._parents, statistics=self._statistics, out=target)
+            carry_out(how, self._parents, memory=self._memory, out=target)
         return weight
 
 
@@ -133,7 +133,7 @@ class FlowResident:
         module: nn.Module,
         parents: Parents,
         *,
-        statistics: Statistics | None = None,
+        memory: MergeMemory | None = None,
         merged_bytes: int | None = None,
     ) -> None:
         """Begin with nothing in memory.
@@ -142,14 +142,14 @@ class FlowResident:
             module: of the base's architecture, e.g. from `build_module`; says dtype and device of all models, and is
                 emptied.
             parents: the parents of every recipe to come.
-            statistics: what is known of these parents, to share with other users of them; None begins with nothing.
+            memory: what is known of these parents, to share with other users of them; None begins with nothing.
             merged_bytes: how much of merged weights is kept for recipes to come; None = as much as `module` has.
         """
         first = next(module.parameters())
         self._dtype, self._device = first.dtype, first.device
         self._parents = parents
         size = sum(p.nbytes for p in module.parameters()) if merged_bytes is None else merged_bytes
-        known = Statistics() if statistics is None else statistics
+        known = MergeMemory() if memory is None else memory
         self._bank = ParameterBank(parents, known, merged_bytes=size)
         self.model = module.to_empty(device="meta")  # its memory is free for the bank
         self._parts: dict[tuple[str, tuple[int, ...]], tuple[Part, ...]] = {}

@@ -9,8 +9,8 @@ from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import checkpoint_tensors
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
-from search_spaces.merging.statistics import Statistics
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import n_layers
 from search_spaces.recipes.recipe import Recipe
@@ -22,18 +22,18 @@ class ResidentModel:
     The module may compute in another dtype than a recipe rounds to: it holds exactly the rounded values.
     """
 
-    def __init__(self, model: nn.Module, parents: Parents, *, statistics: Statistics | None = None) -> None:
+    def __init__(self, model: nn.Module, parents: Parents, *, memory: MergeMemory | None = None) -> None:
         """Take over a module; its present weights do not matter.
 
         Args:
             model: of the base's architecture, e.g. from `build_module`; its floating point dtype holds every value of
                 the recipes' dtype (float32 holds all).
             parents: the parents of every recipe to come.
-            statistics: what is known of these parents, to share with other users of them; None begins with nothing.
+            memory: what is known of these parents, to share with other users of them; None begins with nothing.
         """
         self.model = model
         self._parents = parents
-        self._statistics = Statistics() if statistics is None else statistics
+        self._memory = MergeMemory() if memory is None else memory
         self._weights = checkpoint_tensors(model)
         self._parameters = {p.untyped_storage().data_ptr() for p in model.parameters() if p.numel()}
         self._held: dict[str, tuple[TensorPlan, int]] = {}
@@ -53,7 +53,7 @@ class ResidentModel:
             check_fit(plans[name], weight)
         for name, weight in targets.items():
             if held.get(name) != (plans[name], weight._version):
-                carry_out(plans[name], self._parents, statistics=self._statistics, out=weight)
+                carry_out(plans[name], self._parents, memory=self._memory, out=weight)
         # Parts of one parameter share a version, which is final only now; a later change by others shows in it.
         self._held = {name: (plans[name], weight._version) for name, weight in targets.items()}
 

@@ -9,31 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import overload
+from typing import TYPE_CHECKING, cast, overload
 
 import torch
 from torch import Tensor
 
 from search_spaces.errors import SpaceError
 from search_spaces.merging.factors import FactorCache
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.piecewise import merge_pieces
 from search_spaces.merging.plan import TensorPlan, plan_tensor
-from search_spaces.merging.statistics import Statistics
 from search_spaces.operators.kernels.blocks import merge_into
 from search_spaces.operators.kernels.threshold import Trim
 from search_spaces.operators.registry import Operands, find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe, Rule
 
+if TYPE_CHECKING:
+    from search_spaces.statistics.store import Kind
 
-def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, statistics: Statistics | None = None) -> Tensor:
+
+def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, memory: MergeMemory | None = None) -> Tensor:
     """Return one tensor of the merged model, on the CPU.
 
     Args:
         recipe: the merge.
         parents: the recipe's parents, opened.
         name: one of `output_names(recipe, parents)`.
-        statistics: what is kept from earlier merges of the same parents; changes nothing but the time.
+        memory: what is kept from earlier merges of the same parents; changes nothing but the time.
 
     Returns:
         A new tensor in the recipe's dtype, computed in float32 and rounded once; what is not floating point is the
@@ -43,12 +46,12 @@ def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, statistics: St
         SpaceError: no rule matches, a parent lacks the tensor or has it in another shape, or the result has a value
             that is not finite.
     """
-    return carry_out(plan_tensor(recipe, parents, name), parents, statistics=statistics)
+    return carry_out(plan_tensor(recipe, parents, name), parents, memory=memory)
 
 
 @torch.no_grad()
 def carry_out(
-    plan: TensorPlan, parents: Parents, *, statistics: Statistics | None = None, out: Tensor | None = None
+    plan: TensorPlan, parents: Parents, *, memory: MergeMemory | None = None, out: Tensor | None = None
 ) -> Tensor:
     """Return the tensor that a plan describes, in `out` if there is one; see `merged_tensor`.
 
@@ -58,7 +61,7 @@ def carry_out(
         assert plan.base is not None
         buffer = parents[plan.base[0]].tensor(plan.base[1])
         return buffer.clone() if out is None else out.copy_(buffer)
-    known = Statistics(repeated=False, factors=FactorCache(limit_bytes=0)) if statistics is None else statistics
+    known = MergeMemory(repeated=False, factors=FactorCache(limit_bytes=0)) if memory is None else memory
     try:
         if plan.rule is None:
             merged, finite = _merge_by_pieces(plan, parents, known, out)
@@ -84,28 +87,28 @@ def all_finite(tensor: Tensor) -> bool:
 
 
 def _merge_by_rule(
-    plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics, out: Tensor | None
+    plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemory, out: Tensor | None
 ) -> tuple[Tensor, bool]:
     if plan.fold is not None:
-        whole, _ = _merge_by_rule(replace(plan, fold=None, dtype=torch.float32), rule, parents, statistics, None)
+        whole, _ = _merge_by_rule(replace(plan, fold=None, dtype=torch.float32), rule, parents, memory, None)
         folded = plan.fold.apply(whole).to(plan.dtype)
         return (folded if out is None else out.copy_(folded)), all_finite(folded)
     operator = find_operator(rule.operator)
-    made = operator.apply(_operands(plan, rule, parents, statistics, stored=operator.elementwise))
+    made = operator.apply(_operands(plan, rule, parents, memory, stored=operator.elementwise))
     if isinstance(made, Tensor):
         merged = made.to(plan.dtype)
         return (merged if out is None else out.copy_(merged)), all_finite(merged)
     merge = made.rounded_to(plan.dtype)
-    return _write(plan, out, lambda flat: merge_into(flat, merge, compiled=statistics.kernels))
+    return _write(plan, out, lambda flat: merge_into(flat, merge, compiled=memory.kernels))
 
 
 def _merge_by_pieces(
-    plan: TensorPlan, parents: Parents, statistics: Statistics, out: Tensor | None
+    plan: TensorPlan, parents: Parents, memory: MergeMemory, out: Tensor | None
 ) -> tuple[Tensor, bool]:
     pieces = plan.pieces
     assert pieces is not None
     tensors = [parents[parent].tensor(name).reshape(-1) for parent, name in plan.sources]
-    return _write(plan, out, lambda flat: merge_pieces(flat, pieces, tensors, plan.dtype, statistics.kernels))
+    return _write(plan, out, lambda flat: merge_pieces(flat, pieces, tensors, plan.dtype, memory.kernels))
 
 
 def _write(plan: TensorPlan, out: Tensor | None, write: Callable[[Tensor], bool]) -> tuple[Tensor, bool]:
@@ -134,7 +137,7 @@ class _LazyTensors(Sequence[Tensor]):
         return self._read(found) if isinstance(found, int) else [self._read(one) for one in found]
 
 
-def _operands(plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statistics, *, stored: bool) -> Operands:
+def _operands(plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemory, *, stored: bool) -> Operands:
     """Return what the operator sees: the tensors in float32, or as they are `stored`."""
 
     def load(source: tuple[str, str]) -> Tensor:
@@ -146,13 +149,17 @@ def _operands(plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statis
 
     def global_trim(i: int, density: float) -> Trim:
         assert plan.base is not None
-        return statistics.model_trims.trim(parents, plan.sources[i][0], plan.base[0], density)
+        return memory.model_trims.trim(parents, plan.sources[i][0], plan.base[0], density)
 
     def recall(what: str, inputs: Sequence[int], compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         read = [(plan.sources[i], tensors[i]) for i in inputs]
         if plan.base is not None and base is not None:
             read.append((plan.base, base))
-        return statistics.factors.recall(what, read, compute)
+        return memory.factors.recall(what, read, compute)
+
+    def statistic(i: int, kind: str) -> Tensor | None:
+        *digests, together = plan.statistics
+        return memory.statistics.tensor(digests[i], cast("Kind", kind), plan.sources[i][1], together)
 
     return Operands(
         tensors=tensors,
@@ -163,7 +170,8 @@ def _operands(plan: TensorPlan, rule: Rule, parents: Parents, statistics: Statis
         name=plan.name,
         layer=plan.layer,
         keys=[(*source, *(plan.base or ())) for source in plan.sources],
-        memory=statistics,
+        memory=memory,
         factors=recall,
         global_trims=global_trim,
+        statistic=statistic if plan.statistics else None,
     )

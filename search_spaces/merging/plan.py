@@ -18,6 +18,7 @@ from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import locate, matches, n_layers
 from search_spaces.recipes.recipe import Recipe, Rule
+from search_spaces.statistics.store import together
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class TensorPlan:
     layer: tuple[int, int] | None = None
     fold: Fold | None = None  # what is done to the merged tensor, in float32, so that the layers need no input scales
     pieces: tuple[Piece, ...] | None = None  # what is combined, part by part; None where a rule makes the tensor
+    # per input of the rule, the digest of its parent's statistics; then that of all parents' together; empty where the
+    # operator reads none
+    statistics: tuple[str, ...] = ()
 
     def mask_seed(self, i: int) -> int:
         """Return the 64-bit seed of the i-th input's random mask: independent of the order of tensors and layers."""
@@ -82,7 +86,22 @@ class _Planner:
         if find_operator(rule.operator).reads_base(rule.parameters):
             base = (recipe.base, source_name(recipe, parents, name, recipe.base))
         self._check_shapes(name, shape, (*sources, *([base] if base else [])))
-        return TensorPlan(name, rule, sources, base, shape, dtype, recipe.seed, layer, self._folds[name])
+        read = self._statistics(rule)
+        return TensorPlan(
+            name, rule, sources, base, shape, dtype, recipe.seed, layer, self._folds[name], statistics=read
+        )
+
+    def _statistics(self, rule: Rule) -> tuple[str, ...]:
+        if not find_operator(rule.operator).statistics:
+            return ()
+        known = self._recipe.statistics
+        missing = [i.parent for i in rule.inputs if i.parent not in known]
+        if missing:
+            raise SpaceError(
+                f"{rule.operator}: expected statistics of every parent, found none of {missing[0]!r}; in mergekit's "
+                "YAML write `statistics: {tasks: [a.jsonl]}`; a campaign collects them by itself"
+            )
+        return (*(known[i.parent] for i in rule.inputs), together(known.values()))
 
     def _check_shapes(self, name: str, shape: tuple[int, ...], sources: tuple[tuple[str, str], ...]) -> None:
         for parent, source in sources:

@@ -75,7 +75,7 @@ class TrimCache:
         self._between: Recent[Trim] = Recent(_MOST_BETWEEN_STEPS)
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:
-        """Return what keeps the k largest of n magnitudes, k in [1, n]; see `Statistics.trim`."""
+        """Return what keeps the k largest of n magnitudes, k in [1, n]; see `MergeMemory.trim`."""
         if key not in self._tables:
             self._tables[key] = _Table.of(magnitudes, n, steps)
         table = self._tables[key]

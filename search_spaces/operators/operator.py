@@ -53,6 +53,8 @@ class Operands:
         factors: remembers what the spectral operators derive from the tensors, between candidates; None computes it.
         global_trims: (i, density) -> the `Trim` of the i-th input's whole task vector, all floating point tensors of
             the model taken as one; None where the caller sees one tensor alone.
+        statistic: (i, kind) -> what the i-th input's parent computed on prompts (`statistics.store.Kind`), of this
+            tensor; it returns None where the tensor has none, such as an embedding. None where there are no statistics.
     """
 
     tensors: Sequence[Tensor]
@@ -66,6 +68,7 @@ class Operands:
     memory: Memory | None = None
     factors: Recall | None = None
     global_trims: Callable[[int, float], Trim] | None = None
+    statistic: Callable[[int, str], Tensor | None] | None = None
 
     def numbers(self, name: str) -> list[float]:
         """Return one per-parent parameter of every input, in order."""
@@ -105,6 +108,7 @@ class Operator:
         ordered: whether the inputs' order matters.
         random: whether it draws random numbers where a parent's density is below 1.
         by_layer: whether the result depends on where the layer lies in the model, LiNeS aside.
+        statistics: kinds of the parents' statistics that it reads (`statistics.store.Kind`).
         spectral: whether it works on singular value decompositions, which are kept on disk.
         divides_by_weights: whether weights that sum to zero are an error: "never", "always", or the flag that says so.
         in_mergekit: whether mergekit has a method of this name.
@@ -122,6 +126,7 @@ class Operator:
     ordered: bool = False
     random: bool = False
     by_layer: bool = False
+    statistics: tuple[str, ...] = ()
     spectral: bool = False
     divides_by_weights: str = "never"
     in_mergekit: bool = True

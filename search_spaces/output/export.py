@@ -13,8 +13,8 @@ from search_spaces.layers.layer_behaviour import check_config_tells
 from search_spaces.layers.output_config import output_config
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import plan_tensors
-from search_spaces.merging.statistics import Statistics
 from search_spaces.output.complete_directory import check_room, check_target, complete_or_nothing
 from search_spaces.output.output_tokenizer import tokenizer_files
 from search_spaces.output.safetensors_writer import TensorSpec, split_shards, write_shard
@@ -73,13 +73,13 @@ def export(
     check_target(target, parents)
     _check_extra_files(extra_files, {*texts, *shards, *copied})
     check_room(target, sum(s.n_bytes for s in specs) + sum(p.stat().st_size for p in copied.values()))
-    statistics = Statistics(repeated=False)
+    memory = MergeMemory(repeated=False)
     with complete_or_nothing(target) as partial:
         for file, members in shards.items():
             write_shard(
                 partial / file,
                 members,
-                lambda names: (carry_out(plans[name], parents, statistics=statistics) for name in names),
+                lambda names: (carry_out(plans[name], parents, memory=memory) for name in names),
             )
         for file, path in copied.items():
             (partial / file).parent.mkdir(exist_ok=True)

@@ -14,8 +14,8 @@ from torch import Tensor
 from search_spaces.errors import SpaceError
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensor
-from search_spaces.merging.statistics import Statistics
 from search_spaces.output.complete_directory import check_target, complete_or_nothing
 from search_spaces.output.low_rank import LowRank, decomposed, leaves_unchanged, side_by_side, truncated, updates
 from search_spaces.parents.checkpoint import Checkpoint
@@ -46,7 +46,7 @@ class _Parts:
     saved_modules: set[str] = field(default_factory=set)
     errors: dict[str, tuple[float, float]] = field(default_factory=dict)  # tensor -> (error, norm)
     fan_in_fan_out: bool = False
-    statistics: Statistics = field(default_factory=lambda: Statistics(repeated=False))
+    memory: MergeMemory = field(default_factory=lambda: MergeMemory(repeated=False))
 
 
 def export_adapter(recipe: Recipe, parents: Parents, out_dir: Path, *, rank: int | None = None) -> AdapterExport:
@@ -114,7 +114,7 @@ def _add(parts: _Parts, plan: TensorPlan, parents: Parents, base: Checkpoint, ra
     if exact is not None:
         change = truncated(exact, limit)
     else:
-        change = decomposed(plan, parents, original, rank=limit, statistics=parts.statistics)
+        change = decomposed(plan, parents, original, rank=limit, memory=parts.memory)
     if change.norm > 0.0:
         some = next(iter(found.values())) if found else None
         _add_factors(parts, plan.name, change, some, of_embedding=plan.name == base.embedding)

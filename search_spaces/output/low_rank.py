@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan
-from search_spaces.merging.statistics import Statistics
 from search_spaces.operators.kernels.blocks import merged
 from search_spaces.operators.kernels.form import Merge
 from search_spaces.operators.kernels.threshold import Trim
@@ -89,9 +89,9 @@ def truncated(change: LowRank, rank: int) -> LowRank:
     return LowRank(left, right, change.norm, float(s[rank:].norm()))
 
 
-def decomposed(plan: TensorPlan, parents: Parents, base: LazyTensor, *, rank: int, statistics: Statistics) -> LowRank:
+def decomposed(plan: TensorPlan, parents: Parents, base: LazyTensor, *, rank: int, memory: MergeMemory) -> LowRank:
     """Return the best approximation of what a merge, rounded to float32, changes in the base's tensor."""
-    made = carry_out(replace(plan, dtype=torch.float32), parents, statistics=statistics)
+    made = carry_out(replace(plan, dtype=torch.float32), parents, memory=memory)
     delta = made - base.read().to(torch.float32)
     u, s, vh = torch.linalg.svd(delta, full_matrices=False)
     return LowRank(u[:, :rank] * s[:rank], vh[:rank], float(s.norm()), float(s[rank:].norm()))

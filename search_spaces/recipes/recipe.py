@@ -141,6 +141,7 @@ class Recipe:
         tokenizer: which tokens the output model has.
         pieces: a linear combination of parents that makes every floating-point tensor, in place of rules: there are
             none then, and no `layers`.
+        statistics: parent -> digest of what it computed on prompts (`statistics.store`), for operators that read it.
     """
 
     parents: Mapping[str, ParentSource]
@@ -152,6 +153,7 @@ class Recipe:
     input_scales: tuple[float, ...] | None = None
     tokenizer: OutputTokenizer = SHARED_VOCABULARY
     pieces: Pieces | None = None
+    statistics: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.rules and self.pieces is None:
@@ -161,6 +163,7 @@ class Recipe:
         if self.dtype not in get_args(ExportDtype):
             raise SpaceError(f"dtype: expected one of {get_args(ExportDtype)}, found {self.dtype!r}")
         named = [i.parent for rule in self.rules for i in rule.inputs] + [self.base]
+        named += list(self.statistics)
         named += [] if self.pieces is None else self.pieces.parents
         named += [] if self.tokenizer.source in (None, *TOKENIZER_SOURCES) else [self.tokenizer.source]
         for name in named:
@@ -195,6 +198,8 @@ class Recipe:
             data["pieces"] = self.pieces.to_dict()
         if self.tokenizer != SHARED_VOCABULARY:
             data["tokenizer"] = {k: v for k, v in vars(self.tokenizer).items() if v not in (None, 1)}
+        if self.statistics:
+            data["statistics"] = dict(sorted(self.statistics.items()))
         return data
 
     @staticmethod
@@ -227,6 +232,7 @@ class Recipe:
                 input_scales=None if data.get("input_scales") is None else tuple(data["input_scales"]),
                 tokenizer=OutputTokenizer(**data.get("tokenizer", {})),
                 pieces=None if data.get("pieces") is None else Pieces.from_dict(data["pieces"]),
+                statistics=dict(data.get("statistics", {})),
             )
         except KeyError as error:
             raise SpaceError(f"recipe: expected the key {error.args[0]!r}, found none") from error

@@ -16,7 +16,7 @@ from search_spaces.layers.sources import output_names
 from search_spaces.live.resident import ResidentModel
 from search_spaces.merging.factors import FactorCache, full_bytes
 from search_spaces.merging.materialise import merged_tensor
-from search_spaces.merging.statistics import Statistics
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, Recipe, Rule
 from tests.conftest import Family
@@ -205,9 +205,7 @@ def test_a_resident_model_has_the_same_bits_from_a_warm_cache_a_cold_one_and_non
     parents = opened(family.parents)
     recipe = spectral(parents, operator)
     for _ in range(2):
-        model = ResidentModel(
-            build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))
-        )
+        model = ResidentModel(build_module(parents["base"]), parents, memory=MergeMemory(factors=FactorCache(tmp_path)))
         model.become(recipe)
         weights = model.model.state_dict()
         for name in output_names(recipe, parents):
@@ -219,15 +217,15 @@ def test_a_second_candidate_with_another_scale_decomposes_nothing(
 ) -> None:
     parents = opened(family.parents)
     for operator in ("iso_c", "iso_cts", "tsv_m", "star"):
-        ResidentModel(
-            build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))
-        ).become(spectral(parents, operator))
+        ResidentModel(build_module(parents["base"]), parents, memory=MergeMemory(factors=FactorCache(tmp_path))).become(
+            spectral(parents, operator)
+        )
     before = sorted(files(tmp_path))
     monkeypatch.setattr(torch.linalg, "eigh", None)
     for operator in ("iso_c", "iso_cts", "tsv_m", "star"):
-        ResidentModel(
-            build_module(parents["base"]), parents, statistics=Statistics(factors=FactorCache(tmp_path))
-        ).become(spectral(parents, operator, **{"lambda": 0.3}))
+        ResidentModel(build_module(parents["base"]), parents, memory=MergeMemory(factors=FactorCache(tmp_path))).become(
+            spectral(parents, operator, **{"lambda": 0.3})
+        )
     assert sorted(files(tmp_path)) == before
 
 

@@ -8,8 +8,8 @@ import torch
 from search_spaces.errors import SpaceError
 from search_spaces.layers.sources import output_names, source_name, with_layer
 from search_spaces.merging.materialise import all_finite, merged_tensor
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import plan_tensor
-from search_spaces.merging.statistics import Statistics
 from search_spaces.operators.registry import OPERATORS
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, Rule, Where
@@ -120,10 +120,10 @@ def test_random_masks_depend_on_seed_and_parent_and_tensor_but_not_on_order(pare
 
 
 def test_kept_thresholds_change_nothing(parents: Parents) -> None:
-    r, statistics = merge(parents, "ties", alpha=0.9, beta=0.4), Statistics()
+    r, memory = merge(parents, "ties", alpha=0.9, beta=0.4), MergeMemory()
     for _ in range(2):
         for name in output_names(r, parents):
-            assert merged_tensor(r, parents, name, statistics=statistics).equal(merged_tensor(r, parents, name))
+            assert merged_tensor(r, parents, name, memory=memory).equal(merged_tensor(r, parents, name))
 
 
 def test_merging_does_not_write_to_the_parents(parents: Parents) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from search_spaces.errors import SpaceError
 from search_spaces.merging.materialise import carry_out
-from search_spaces.merging.statistics import Statistics
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.operators.kernels import counter
 from search_spaces.operators.kernels.blocks import merge_into
 from search_spaces.recipes.recipe import Input, Rule
@@ -57,7 +57,7 @@ def test_kernels_give_the_bits_of_the_slow_forms(
     assume(bool(expected.isfinite().all()))
     if rule.parameters.get("scope") != "global":  # elsewhere that counts the tensors of the whole model
         assert same_bits(carry_out(plan, parents), expected)
-        assert same_bits(carry_out(plan, parents, statistics=Statistics()), expected)
+        assert same_bits(carry_out(plan, parents, memory=MergeMemory()), expected)
 
 
 @settings(max_examples=60, deadline=None)
@@ -147,6 +147,6 @@ def test_statistics_kept_for_many_candidates_are_those_of_one(
     rule: Rule, shape: tuple[int, ...], levels: int, seed: int
 ) -> None:
     parents = random_parents(shape, len(rule.inputs), [torch.bfloat16], levels=levels, seed=seed)
-    plan, known = plan_of(rule, parents), Statistics()
+    plan, known = plan_of(rule, parents), MergeMemory()
     for _ in range(2):
-        assert same_bits(carry_out(plan, parents, statistics=known), by_slow_form(plan, parents))
+        assert same_bits(carry_out(plan, parents, memory=known), by_slow_form(plan, parents))

@@ -15,6 +15,7 @@ from search_spaces.operators.kernels.ranks import packed_ranks
 from search_spaces.operators.kernels.sparsify import density_steps
 from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_of
 from search_spaces.operators.memory import Steps
+from search_spaces.statistics.store import StatisticsStore
 
 # Ranks take 2 bytes an element and parent (4 in rows of more than 32,768): those of DELLA on 3 parents of 0.6 billion
 # parameters fit. Beyond, they are computed for every candidate.
@@ -24,7 +25,7 @@ _RANK_BYTES = 4 * 10**9
 _MOST_NUMBERS = 200_000
 
 
-class Statistics:
+class MergeMemory:
     """Thresholds, ranks, norms and decompositions; none of them changes anything but the time.
 
     One object serves one set of opened parents. Keys name what a result is computed from: equal keys promise equal
@@ -35,6 +36,7 @@ class Statistics:
         factors: singular value decompositions, on disk.
         model_trims: thresholds over whole models.
         kernels: compiled as they are needed.
+        statistics: what parents computed on prompts, on disk.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Statistics:
         repeated: bool = True,
         factors: FactorCache | None = None,
         kernels: CompiledKernels | None = None,
+        statistics: StatisticsStore | None = None,
     ) -> None:
         """Begin with nothing.
 
@@ -53,6 +56,7 @@ class Statistics:
         self.factors = FactorCache() if factors is None else factors
         self.model_trims = ModelTrims()
         self.kernels = CompiledKernels() if kernels is None else kernels
+        self.statistics = StatisticsStore() if statistics is None else statistics
         self._trims = TrimCache() if repeated else None
         self._ranks: Recent[Tensor] = Recent(_RANK_BYTES if repeated else 0, lambda ranks: ranks.nbytes)
         self._numbers: Recent[tuple[float, ...]] = Recent(_MOST_NUMBERS if repeated else 0)

@@ -1,0 +1,1 @@
+"""What parents compute on prompts: input covariances, Fisher information, Adam's second moments, kept on disk."""
