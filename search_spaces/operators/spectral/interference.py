@@ -79,7 +79,7 @@ def _eigenvectors_and_ways(matrices: Matrices, start: float, rank_share: float) 
     shares, norms = zip(*_normalised(matrices, rank_share), strict=True)
     factors = svd(torch.cat(shares))
     ways = []
-    for j, u in enumerate(factors.u.split(matrices.shape[0])):
+    for j, u in enumerate(torch.split(factors.u, matrices.shape[0])):
         solved = norms[j] * (shares[j] @ (shares[j].T @ u)) / factors.s
         ways.append(solved.addmm_(matrices.delta(j).double(), factors.vh.T, alpha=-start))
     dtype = matrices.operands.task_origin.dtype

@@ -57,7 +57,7 @@ def arrived(start: Tensor, deltas: Sequence[Tensor], cuts: Sequence[Tensor]) -> 
         point.grad = gradient(point, deltas, cuts)
         return loss(point, deltas, cuts).detach()
 
-    stepper.step(closure)
+    stepper.step(closure)  # type: ignore[no-untyped-call]
     return point.detach()
 
 
