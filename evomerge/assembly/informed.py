@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from evomerge.archive import Archive
 from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts
-from evomerge.assembly.statistics import Gathering, Statistics
+from evomerge.assembly.statistics import Gathering, Statistics, settings
 from evomerge.errors import EvomergeError
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading import Questions, questions_of_file, questions_of_tasks
@@ -83,7 +83,7 @@ def gathering(parts: Parts, kinds: tuple[Kind, ...]) -> Gathering:
         _questions(parts),
         engine,
         become,
-        settings=f"{config.engine.dtype} {config.tokenizer}",
+        settings=settings(config.engine.dtype, config.output_tokenizer),
         moments=config.statistics.moments,
     )
 
