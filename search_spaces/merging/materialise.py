@@ -6,7 +6,7 @@ that are elementwise go to the kernels, straight from the parents' files into th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast, overload
@@ -21,6 +21,7 @@ from search_spaces.merging.piecewise import merge_pieces
 from search_spaces.merging.plan import TensorPlan, plan_tensor
 from search_spaces.operators.kernels.blocks import merge_into
 from search_spaces.operators.kernels.threshold import Trim
+from search_spaces.operators.operator import T
 from search_spaces.operators.registry import Operands, find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe, Rule
@@ -151,7 +152,27 @@ def _operands(plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemor
         assert plan.base is not None
         return memory.model_trims.trim(parents, plan.sources[i][0], plan.base[0], density)
 
-    def recall(what: str, inputs: Sequence[int], compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def names(statistics: Sequence[tuple[int, str]]) -> tuple[tuple[str | None, ...], ...]:
+        *digests, together = plan.statistics or ("",)
+        return tuple(
+            (
+                digests[i],
+                kind,
+                together,
+                memory.statistics.key(digests[i], cast("Kind", kind), plan.sources[i][1], together),
+            )
+            for i, kind in statistics
+        )
+
+    def recall(
+        what: str,
+        inputs: Sequence[int],
+        compute: Callable[[], tuple[Tensor, ...]],
+        *,
+        statistics: Sequence[tuple[int, str]] = (),
+    ) -> tuple[Tensor, ...]:
+        # The digest of what a parent read stands for its statistics: they are not hashed.
+        what = f"{what}, {names(statistics)!r}" if statistics else what
         read = [(plan.sources[i], tensors[i]) for i in inputs]
         if plan.base is not None and base is not None:
             read.append((plan.base, base))
@@ -160,6 +181,9 @@ def _operands(plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemor
     def statistic(i: int, kind: str) -> Tensor | None:
         *digests, together = plan.statistics
         return memory.statistics.tensor(digests[i], cast("Kind", kind), plan.sources[i][1], together)
+
+    def recent(what: Hashable, statistics: Sequence[tuple[int, str]], compute: Callable[[], T]) -> T:
+        return memory.recent((what, names(statistics)), compute)
 
     return Operands(
         tensors=tensors,
@@ -174,4 +198,5 @@ def _operands(plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemor
         factors=recall,
         global_trims=global_trim,
         statistic=statistic if plan.statistics else None,
+        recent=recent if plan.statistics else None,
     )

@@ -54,6 +54,11 @@ class StatisticsStore:
         key = shares.get(name)
         return None if key is None else file.get_tensor(key)
 
+    def key(self, digest: str, kind: Kind, name: str, together: str = "") -> str | None:
+        """Return what is one and the same for tensors that share a statistic; see `tensor`."""
+        path = self._path(digest, kind, together)
+        return _opened(path, _stamp(path))[1].get(name)
+
     def write(
         self, digest: str, kind: Kind, tensors: Mapping[str, Tensor], shares: Mapping[str, str], together: str = ""
     ) -> None:
