@@ -173,12 +173,13 @@ class System:
             right.addcmul_(residual.to(self.dtype), columns[:, None].to(self.dtype))
             right.add_(product.to(self.dtype), alpha=self.share * self.weights[i])
         if self.share == 0.0:
-            return (right / self.factor[:, None]).float()
-        solved: Tensor = torch.cholesky_solve(right.double().mT, self.factor)
-        return solved.mT.to(torch.float32)
+            return (right / self.factor[:, None]).to(torch.float32)
+        step: Tensor = torch.cholesky_solve(right.double().mT, self.factor).mT.float()
+        return step
 
 
 def _factorised(system: Tensor) -> Tensor:
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(system)
     if bool(failed.any()):
         raise SpaceError(

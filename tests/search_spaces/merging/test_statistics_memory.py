@@ -11,8 +11,9 @@ from torch import Tensor
 
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.factors import FactorCache
-from search_spaces.merging.materialise import merged_tensor, operands_of
+from search_spaces.merging.materialise import merged_tensor
 from search_spaces.merging.memory import MergeMemory
+from search_spaces.merging.operands import operands_of
 from search_spaces.merging.plan import plan_tensor
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe
@@ -63,7 +64,7 @@ def test_weights_that_share_their_inputs_share_one_factorisation(
     recipe, memory = informed
     systems = []
     for name in (QUERY, KEY):
-        operands = operands_of(plan_tensor(recipe, parents, name), parents, memory)
+        operands = operands_of(plan_tensor(recipe, parents, name), parents, memory, stored=False, turned=False)
         assert operands.recent is not None
         of = [(0, "gram"), (1, "gram")]
         systems.append(operands.recent("a system", of, lambda: torch.ones(1)))
