@@ -123,6 +123,8 @@ class Gathering:
 
     def _owners(self, say: Callable[[str], object]) -> dict[str, str]:
         """Return whose prompts each task's are; what was measured on this machine before is not measured again."""
+        if not self.questions.unowned:
+            return dict(self.questions.owners)
         asked = [[task, list(map(repr, prompts))] for task, prompts in self.questions.prompts.items()]
         weights = [[name, content_digest(self.parents[name])] for name in self.names]
         said = [VERSION, weights, self.settings, asked, sorted(self.questions.owners.items()), self.questions.shared]
