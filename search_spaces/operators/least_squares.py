@@ -3,8 +3,7 @@
 The statistic of a linear layer is its input's Gram matrix G = E[x xᵀ], (n, n). It is found by its size where a weight
 (o, n) keeps its inputs: along the last axis (torch.nn.Linear), along the one before (GPT-2's Conv1D, stored (n, o)), or
 over all axes but the first (convolutions: c/groups · kernel = n). Stacks of experts (E, o, n) and groups of
-convolutions have a Gram each, (E, n, n), or share one. Where both axes have n elements, a Gram with one more axis of
-size 1 before its own two, (1, n, n) or (E, 1, n, n), says that the weight is stored (n, o).
+convolutions have a Gram each, (E, n, n), or share one. Of square weights the last axis is the inputs.
 """
 
 from __future__ import annotations
@@ -95,11 +94,9 @@ class Layout:
         o, last = (math.prod(shape[1:-1]), shape[-1]) if len(shape) > 1 else (0, 0)
         experts = shape[0] if len(shape) == 3 else 1
         if len(shape) in (2, 3) and grams in (1, experts):
-            rows = shape[-2]
-            marked = len(gram) == len(shape) + 1
-            if last == n and not marked:
-                return Layout(shape, (experts, rows, n), False)
-            if rows == n:
+            if last == n:
+                return Layout(shape, (experts, shape[-2], n), False)
+            if shape[-2] == n:
                 return Layout(shape, (experts, last, n), True)
         if len(shape) > 2 and o * last == n and shape[0] % grams == 0:
             return Layout(shape, (grams, shape[0] // grams, n), False)
@@ -171,14 +168,14 @@ def _regression(operands: Operands, kind: str) -> Tensor | Merge:
     tensors = [operands.tensors[i] for i in inputs]
     if len(inputs) == 1:
         return tensors[0].to(torch.float32, copy=True)
-    grams = _present(operands.statistic, inputs, kind)
+    grams = present(operands.statistic, inputs, kind)
     if grams is None:
         return mean_from_first(tensors, [shares[i] for i in inputs])
     used = [weights[i] for i in inputs]
     return least_squares(tensors, grams, used, operands.number("off_diagonal"), operands.number("ridge"))
 
 
-def _present(
+def present(
     statistic: Callable[[int, str], Tensor | None] | None, inputs: Sequence[int], kind: str
 ) -> list[Tensor] | None:
     """Return every input's statistic; None where one has none."""

@@ -8,24 +8,17 @@ from torch import Tensor
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.least_squares import least_squares
+from tests.search_spaces.operators.with_statistics import gram, normal
 
 TINY = 1e-10  # a ridge that changes nothing
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def gram(read: Tensor) -> Tensor:
-    """E[x xᵀ] of inputs in rows."""
-    return read.mT @ read / read.shape[-2]
 
 
 def stacked_least_squares(parents: list[Tensor], read: list[Tensor], weights: list[float]) -> Tensor:
     """RegMean of (o, n) matrices from the activations themselves."""
     rows = [(weight / len(x)) ** 0.5 * x for weight, x in zip(weights, read, strict=True)]
     wanted = [x @ parent.T for x, parent in zip(rows, parents, strict=True)]
-    return torch.linalg.lstsq(torch.cat(rows), torch.cat(wanted)).solution.T
+    solution: Tensor = torch.linalg.lstsq(torch.cat(rows), torch.cat(wanted)).solution
+    return solution.T
 
 
 @given(
@@ -113,15 +106,6 @@ def test_a_weight_stored_the_other_way_round_is_merged_alike() -> None:
     turned = least_squares([p.T.contiguous() for p in parents], grams, [1.0, 2.0])
     assert turned.is_contiguous()
     torch.testing.assert_close(turned, expected.T)
-
-
-def test_of_a_square_weight_one_more_axis_says_that_its_inputs_are_rows() -> None:
-    parents, grams = [normal(7, 7, seed=i) for i in range(2)], [gram(normal(9, 7, seed=i)) for i in range(2)]
-    expected = least_squares(parents, grams, [1.0, 2.0])
-    turned = least_squares([p.T for p in parents], [g[None] for g in grams], [1.0, 2.0])
-    torch.testing.assert_close(turned, expected.T)
-    experts = least_squares([p.T[None] for p in parents], [g[None, None] for g in grams], [1.0, 2.0])
-    torch.testing.assert_close(experts, expected.T[None])
 
 
 @pytest.mark.parametrize("shared", [False, True])
