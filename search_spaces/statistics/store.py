@@ -30,9 +30,9 @@ from search_spaces.statistics.writer import StatisticsWriter
 # number for each tensor (Sens-Merging).
 Kind = Literal["gram", "merged_gram", "fisher", "output_gram", "moments", "sensitivity"]
 
-# Metadata, JSON: weight -> name of the tensor in the file; names of weights whose inputs stand first, (n, o).
 OF_ALL_PARENTS = frozenset({"merged_gram", "sensitivity"})  # kinds that depend on the other parents too
 
+# Metadata, JSON: weight -> name of the tensor in the file; names of weights whose inputs stand first, (n, o).
 _SHARES, _INPUT_FIRST = "shares", "input_first"
 
 
@@ -44,7 +44,7 @@ class StatisticsStore:
         self._directory = cache_directory("statistics") if directory is None else directory
 
     def holds(self, digest: str, kind: Kind, together: str = "") -> bool:
-        """Return whether there are statistics of a kind; `together` names the set of parents that some kinds belong to."""
+        """Return whether there are statistics of a kind; `together` names the parents' set (`OF_ALL_PARENTS`)."""
         return self._path(digest, kind, together).is_file()
 
     def tensor(self, digest: str, kind: Kind, name: str, together: str = "") -> Tensor | None:

@@ -59,7 +59,7 @@ def test_a_base_that_is_not_listed_only_donates_the_config(file: Any, family: Fa
 @pytest.mark.parametrize(
     ("statistics", "message"),
     [
-        ({"task": ["a.jsonl"]}, "statistics: expected keys among .*tasks.*, found 'task'; did you mean 'tasks'"),
+        ({"task": ["a.jsonl"]}, r"statistics: expected keys among .*, found 'task' \(did you mean 'tasks'\?\)"),
         ({}, r"statistics: expected \{tasks: \[a.jsonl, b.jsonl\], prompts: 64\}"),
         ({"tasks": ["a.jsonl"], "calibration": "b.jsonl"}, "statistics: expected tasks or calibration, found both"),
         ({"tasks": ["a.jsonl"], "prompts": 0}, r"statistics.prompts: expected a whole number, at least 1, found 0"),
