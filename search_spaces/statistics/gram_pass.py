@@ -86,18 +86,26 @@ class GramPasses:
 
     def zeros(self) -> Iterator[tuple[str, Tensor]]:
         """Give what stands for the Gram matrices of experts that no token came to."""
-        for n in sorted({n for _, n in self._unseen_experts()}):
-            yield f"zeros.{n}", torch.zeros(n, n)
+        for n, name in self._zeros().items():
+            yield name, torch.zeros(n, n)
 
     def shares(self) -> dict[str, str]:
         """Return checkpoint's tensor -> the name of its Gram matrix, once all are finished."""
-        shares = {name: f"zeros.{n}" for name, n in self._unseen_experts()}
+        zeros = self._zeros()
+        shares = {name: zeros[n] for name, n in self._unseen_experts()}
         for weight in self._parameters:
             for part in self._parts[weight]:
                 leader = self._leaders.get(self._key_of(weight, part))
                 if leader is not None:
                     shares[part.name] = self._names[leader]
         return shares
+
+    def _zeros(self) -> dict[int, str]:
+        """Return n -> the name of n·n zeros, which is that of the first weight that needs them."""
+        names: dict[int, str] = {}
+        for name, n in self._unseen_experts():
+            names.setdefault(n, name)
+        return names
 
     def _offer(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
