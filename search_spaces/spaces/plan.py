@@ -68,12 +68,19 @@ def laid_out(
 
 
 def _info(key: Key, scale: Scale, group: Group | None) -> GeneInfo:
-    layers, module = (None, None) if group is None else (group.layers, group.module)
-    return GeneInfo(*key, layers, module, (scale.value(0.0), scale.value(1.0)), scale)
+    layers, module, tensor = (None, None, None) if group is None else (group.layers, group.module, group.tensor)
+    return GeneInfo(*key, layers, module, (scale.value(0.0), scale.value(1.0)), scale, tensor)
 
 
 def spans(groups: Groups, laid: Sequence[Group], n_layers: int) -> Iterator[Span]:
-    """Yield the rules' places, kind of module by kind: one per block, or one per layer where depth is linear."""
+    """Yield the rules' places, kind of module by kind: one per block, or one per layer where depth is linear.
+
+    Of tensors the longest names come first: a name may be part of another, and the first rule that matches counts.
+    """
+    if groups.tensors:
+        for name, i in sorted(((group.tensor or "", i) for i, group in enumerate(laid)), key=lambda it: -len(it[0])):
+            yield Span(Where(contains=(name,)), i, i)
+        return
     for module in groups.modules:
         own = [i for i, group in enumerate(laid) if group.module == module]
         if module == "other":
