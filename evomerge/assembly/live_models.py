@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
-from evomerge.spaces import Ingredients
+from evomerge.spaces import Ingredients, SpaceOptions
 from evomerge.workers.threads import available_cores, threads_per_worker
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
@@ -66,7 +66,8 @@ def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: 
 
 def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
     """Return the search space of a config."""
-    return config.space.build(
+    options: SpaceOptions = config.optimiser.searched(config.space)
+    return options.build(
         Ingredients(
             parents=parents,
             sources=config.sources,
