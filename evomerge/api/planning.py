@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
+from evomerge.optimisers.gradient.options import Descending, descent_of
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
 from search_spaces.checks.preflight import Preflight
@@ -45,6 +47,28 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class DescentCost:
+    """What a descent on coefficients costs here, measured on two steps.
+
+    Attributes:
+        preparation_seconds: building the model, and what the experts answer, once.
+        seconds: of a step.
+        steps: at most.
+        coefficients: how many are learnt.
+    """
+
+    preparation_seconds: float
+    seconds: float
+    steps: int
+    coefficients: int
+
+    @property
+    def total_seconds(self) -> float:
+        """Of all steps and their preparation."""
+        return self.preparation_seconds + self.seconds * self.steps
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a search costs here, measured on three candidates.
 
@@ -58,6 +82,7 @@ class Cost:
         export_bytes: of one exported checkpoint.
         free_bytes: of the disk here.
         kept: what spectral operators keep on disk; None where there are none.
+        descent: what an optimiser or a warm start of kind gradient takes, which `total_seconds` holds; else None.
     """
 
     first_seconds: float
@@ -69,6 +94,7 @@ class Cost:
     export_bytes: int
     free_bytes: int
     kept: Kept | None = None
+    descent: DescentCost | None = None
 
 
 @dataclass(frozen=True)
@@ -209,9 +235,9 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
 def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
     config, space, worker = parts.config, parts.space, build_worker(parts)
-    own = given.optimiser_of(space)
-    optimiser = parts.optimiser() if own is None else own
-    recipes = [*map(space.decode, optimiser.ask(3)), *(landmark.recipe for landmark in space.landmarks())][:3]
+    own, descent = given.optimiser_of(space), _descent(parts)
+    proposed = [] if isinstance(config.optimiser, Descending) else (parts.optimiser() if own is None else own).ask(3)
+    recipes = [*map(space.decode, proposed), *(landmark.recipe for landmark in space.landmarks())][:3]
     seconds = []
     for number, recipe in enumerate(recipes):
         done = worker.evaluate(Candidate(number, recipe), parts.search_budget)
@@ -224,14 +250,33 @@ def measure(parts: Parts, given: Given) -> Cost:
     return Cost(
         seconds[0],
         seconds[2],
-        seconds[0] + seconds[2] * (evaluations - 1) / workers,
+        seconds[0] + seconds[2] * (evaluations - 1) / workers + (0.0 if descent is None else descent.total_seconds),
         evaluations,
         workers,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         n_weights * (4 if config.export.dtype == "float32" else 2),
         shutil.disk_usage(".").free,
         _kept(config, parts),
+        descent,
     )
+
+
+def _descent(parts: Parts) -> DescentCost | None:
+    """Take two steps of a campaign's descent; None where it has none."""
+    import numpy as np
+
+    options = descent_of(parts.config.optimiser)
+    make = parts.problem().terrain
+    if options is None or make is None:
+        return None
+    started = time.perf_counter()
+    terrain = make(options.course(parts.config.seed))
+    values = np.clip(np.full(terrain.shape, 1.0 / terrain.shape[0]), terrain.low, terrain.high)
+    terrain.learn(values, 0)
+    then = time.perf_counter()
+    terrain.learn(0.9 * values, 1)
+    seconds = time.perf_counter() - then
+    return DescentCost(then - started - seconds, seconds, options.length.steps, values.size)
 
 
 def _kept(config: CampaignConfig, parts: Parts) -> Kept | None:

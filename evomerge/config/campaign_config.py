@@ -41,7 +41,7 @@ from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 BASE = "base"
 RESERVED_NAMES = ("uniform mean", "default TIES")
 _EXAMPLE_PARENTS = ["./experts/arithmetic", "./experts/words"]
-_LINEAR = Weights("task_arithmetic")
+_LINEAR = Weights("task_arithmetic", genes={"weight": (-1.0, 2.0)})  # what descents search where no space is said
 _EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
 
 

@@ -39,8 +39,8 @@ class OptimiserOptions(BaseModel):
     kind: str
     """Who proposes genomes."""
     warm_start: WarmStart = ()
-    """Where to begin: mergekit YAML files, recipes of ours (.json), directories of other runs (their fronts). They are
-    scored first, and the optimiser starts from them."""
+    """Where to begin: mergekit YAML files, recipes of ours (.json), directories of other runs (their fronts), or
+    gradient: where a descent on the space's own groups ends. They are scored first, and the optimiser starts there."""
 
     @property
     def maximises_mean(self) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
 
     Values: TypeAlias = NDArray[np.float64]  # (n_parents, n_places)
 
+WARM_START = "gradient"  # as a start point, in place of a file: where a descent ends
 ObjectiveName = Literal["js", "kl", "entropy", "nll"]
 Per = Literal["model", "group", "tensor"]
 
@@ -38,6 +39,21 @@ class Course:
     batch: int | None
     clamp: bool
     seed: int
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a descent is.
+
+    Attributes:
+        steps: at most.
+        every: steps between two snapshots.
+        patience: it ends once so many snapshots in a row did not lower the least held-back loss; 0: never early.
+    """
+
+    steps: int
+    every: int
+    patience: int
 
 
 @dataclass(frozen=True, eq=False)

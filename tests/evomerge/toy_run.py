@@ -10,7 +10,7 @@ from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
-from evomerge.optimisers.gradient.descent import Descent, Length
+from evomerge.optimisers.gradient.descent import Descent
 from evomerge.optimisers.gradient.descent_search import DescentSearch
 from evomerge.optimisers.gradient.steppers import Adam
 from evomerge.optimisers.greedy_soup import GreedySoupSearch
@@ -21,7 +21,7 @@ from evomerge.optimisers.niches.m2n2 import M2N2Search
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
-from evomerge.optimisers.terrain import Notes, NotesInMemory, Terrain
+from evomerge.optimisers.terrain import Length, Notes, NotesInMemory, Terrain
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.gradient.steppers import Stepper, Values
-from evomerge.optimisers.terrain import Notes, Terrain
+from evomerge.optimisers.terrain import Length, Notes, Terrain
 
 NOTE = "descent"
 SCALES = (0.3, 0.5, 0.7, 1.0)  # coefficients that a descent may begin with, besides one over the number of parents
@@ -36,21 +36,6 @@ class Snapshot:
     genome: NDArray[np.float64]
     loss: float
     held_back: float
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a descent is.
-
-    Attributes:
-        steps: at most.
-        every: steps between two snapshots.
-        patience: it ends once so many snapshots in a row did not lower the least held-back loss; 0: never early.
-    """
-
-    steps: int
-    every: int
-    patience: int
 
 
 class Descent:

@@ -13,15 +13,13 @@ from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.options import OptimiserOptions
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.terrain import Course, ObjectiveName, Per
+from evomerge.optimisers.terrain import WARM_START, Course, Length, ObjectiveName, Per
 from evomerge.wording import in_words, mismatch, refuse
 
 if TYPE_CHECKING:
-    from evomerge.optimisers.gradient.descent import Descent, Length
+    from evomerge.optimisers.gradient.descent import Descent
     from evomerge.optimisers.gradient.steppers import Stepper
 
-# Genes of coefficients per tensor or per model, where the space says nothing of them.
-BOUNDS = (-1.0, 2.0)
 # AdaMerging's released settings (EnnengYang/AdaMerging, src/main_layer_wise_adamerging.py): two batches of 16 a step.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "adamerging": {
@@ -67,7 +65,7 @@ class Descending(OptimiserOptions):
             return space
         one = {"layer_blocks": 1, "modules": ("tensor" if self.per == "tensor" else "all",), "depth": "constant"}
         groups = space.groups.model_copy(update=one)
-        return space.model_copy(update={"groups": groups, "genes": {"weight": BOUNDS, **space.genes}})
+        return space.model_copy(update={"groups": groups})
 
     def space_problems(self, space: Any) -> list[InitErrorDetails]:
         """Return why a section's space holds no linear merges whose only genes are weights."""
@@ -171,6 +169,13 @@ class Gradient(Descending):
         from evomerge.optimisers.gradient.steppers import Adam
 
         return Adam(self.rate, sparsity=self.sparsity)
+
+
+def descent_of(optimiser: OptimiserOptions) -> Descending | None:
+    """Return the descent that an optimiser is or begins with; None where there is none."""
+    if isinstance(optimiser, Descending):
+        return optimiser
+    return Gradient(per="group") if WARM_START in optimiser.warm_start else None
 
 
 class FrankWolfe(Descending):

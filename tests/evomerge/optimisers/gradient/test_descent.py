@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from evomerge.optimisers import OptimiserError
-from evomerge.optimisers.gradient.descent import NOTE, Descent, Length
+from evomerge.optimisers.gradient.descent import NOTE, Descent
 from evomerge.optimisers.gradient.descent_search import DescentSearch
 from evomerge.optimisers.gradient.steppers import Adam
-from evomerge.optimisers.terrain import NotesInMemory, Terrain
+from evomerge.optimisers.terrain import Length, NotesInMemory, Terrain
 from evomerge.testing.optimiser_contract import evaluation, failure
 from tests.evomerge.toy_run import toy_terrain
 
