@@ -28,7 +28,9 @@ class GroupOptions(BaseModel):
 
     layer_blocks: Count = 5
     """Into how many blocks the layers are cut, as evenly as possible; they need not divide the depth."""
-    modules: tuple[Literal[ModuleKind, "all", "tensor"], ...] = Field(default=("attention", "mlp", "other"), min_length=1)
+    modules: tuple[Literal[ModuleKind, "all", "tensor"], ...] = Field(
+        default=("attention", "mlp", "other"), min_length=1
+    )
     """Module kinds with genes of their own; embeddings, norms and the head are `other`. What is not listed stays as
     it is in the base. `[all]`: one set of genes per block, whatever the module. `[tensor]`: one per tensor."""
     depth: Literal["constant", "linear"] = "constant"

@@ -10,7 +10,7 @@ import numpy as np
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.operators.scales import Options
-from search_spaces.recipes.groups import Group, Groups, covers, layout, matches
+from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, matches, spans
 from search_spaces.recipes.recipe import (
     SHARED_VOCABULARY,
     ExportDtype,
@@ -23,7 +23,7 @@ from search_spaces.recipes.recipe import (
     Where,
 )
 from search_spaces.spaces.genes import Gene, GeneInfo, Genes, Key
-from search_spaces.spaces.plan import OPERATOR, Method, Span, laid_out, spans
+from search_spaces.spaces.plan import OPERATOR, Method, laid_out
 from search_spaces.spaces.soup_weights import Form, SoupWeights
 from search_spaces.spaces.space import Genome, Landmark, Structure, weight_landmarks
 
@@ -113,7 +113,9 @@ class WeightSpace:
         self._farther = {key: max(both, key=lambda end: abs(float(end))) for key, both in ends.items()}
         self._spans = tuple(spans(groups, self._groups, n_layers))
         self._rest = (
-            () if {"all", "tensor"} & set(groups.modules) or len(groups.modules) == 3 else (Rule("passthrough", (Input(base),)),)
+            ()
+            if {"all", "tensor"} & set(groups.modules) or len(groups.modules) == 3
+            else (Rule("passthrough", (Input(base),)),)
         )
         self._check(list(known))
 
