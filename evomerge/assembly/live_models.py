@@ -47,13 +47,24 @@ def _on_gpu(config: CampaignConfig) -> bool:
 
 def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
     """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
-    import torch
-
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
 
-    module = _module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+    module = empty_module(config, parents)
     return (FlowResident if config.space.has_paths else ResidentModel)(module, parents)
+
+
+def empty_module(config: CampaignConfig, parents: Parents) -> nn.Module:
+    """Return a module of the base's architecture, where and in what a campaign computes; its weights do not matter."""
+    import torch
+
+    return _module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+
+
+def searched_section(config: CampaignConfig) -> SpaceOptions:
+    """Return the section of the space whose genomes the optimiser proposes."""
+    section: SpaceOptions = config.optimiser.searched(config.space)
+    return section
 
 
 def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
@@ -66,8 +77,7 @@ def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: 
 
 def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
     """Return the search space of a config."""
-    options: SpaceOptions = config.optimiser.searched(config.space)
-    return options.build(
+    return searched_section(config).build(
         Ingredients(
             parents=parents,
             sources=config.sources,

@@ -93,9 +93,9 @@ class Parts:
         )
 
     def _terrain(self, course: Course) -> Terrain:
-        from evomerge.assembly.terrain import build_terrain
+        from evomerge.assembly.terrain import Setting, build_terrain
 
-        return build_terrain(self.config, self.parents, self.space, self.fitness, course)
+        return build_terrain(Setting(self.config, self.parents, self.space, self.fitness, self.objectives), course)
 
     @cached_property
     def estimator(self) -> Estimator:

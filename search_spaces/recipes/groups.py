@@ -107,7 +107,8 @@ class Groups:
             not self.modules or unknown or len(set(self.modules)) < len(self.modules)
         ):
             raise SpaceError(
-                f"groups.modules: expected [all], [tensor] or some of {list(kinds)}, each once, found {list(self.modules)}"
+                f"groups.modules: expected [all], [tensor] or some of {list(kinds)}, each once, "
+                f"found {list(self.modules)}"
             )
         if self.depth not in ("constant", "linear"):
             raise SpaceError(f"groups.depth: expected constant or linear, found {self.depth!r}")

@@ -129,6 +129,11 @@ class WeightSpace:
         return list(self._infos)
 
     @property
+    def operators(self) -> tuple[str, ...]:
+        """Names of the operators."""
+        return tuple(self._methods)
+
+    @property
     def groups(self) -> tuple[Group, ...]:
         """The groups of layers and modules, in the order of their genes."""
         return self._groups

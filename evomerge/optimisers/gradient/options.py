@@ -14,7 +14,7 @@ from evomerge.optimisers.options import OptimiserOptions
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.terrain import WARM_START, Course, Length, ObjectiveName, Per
-from evomerge.wording import in_words, mismatch, refuse
+from evomerge.wording import in_words, mismatch
 
 if TYPE_CHECKING:
     from evomerge.optimisers.gradient.descent import Descent
