@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fitness.teaching import Lessons
-    from search_spaces.live.coefficients import CoefficientModel
 
 TEMPERATURE = 1.0  # of kl
 _PASS = (512, 8192)  # tokens of a forward pass, at least and at most

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 import evomerge as em
 from evomerge.archive import Archive
 from evomerge.optimisers.gradient.descent import NOTE
-from search_spaces.live.resident import ResidentModel
 from search_spaces.layers.architecture import build_module
+from search_spaces.live.resident import ResidentModel
 from search_spaces.parents.parents import Parents
 from tests.conftest import make_family
 from tests.evomerge.killing import contents
@@ -45,7 +45,9 @@ def arguments(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("per", "coefficients"), [("model", 2), ("group", 10), ("tensor", 40)])
-def test_snapshots_are_candidates_whose_loss_falls(searched: Callable[..., em.Run], per: str, coefficients: int) -> None:
+def test_snapshots_are_candidates_whose_loss_falls(
+    searched: Callable[..., em.Run], per: str, coefficients: int
+) -> None:
     space = em.spaces.Weights("task_arithmetic", layer_blocks=2, genes={"weight": (-1.0, 2.0)})
     run = searched(optimiser=em.optimisers.Gradient(per=per, **QUICK), space=space)
     assert run.ending == "exhausted"
@@ -136,9 +138,7 @@ def test_frank_wolfe_leaves_eighteen_irrelevant_parents_of_twenty_at_zero(
         "words": {"tasks": "words.jsonl", "expert": "p11"},
     }
     optimiser = em.optimisers.FrankWolfe(items=10)
-    run = searched(
-        parents=family.experts, base=family.base, objectives=objectives, optimiser=optimiser, evaluations=40
-    )
+    run = searched(parents=family.experts, base=family.base, objectives=objectives, optimiser=optimiser, evaluations=40)
     best = min(noted(run)["snapshots"], key=lambda snapshot: snapshot[4])
     weights = np.array(best[1]).ravel()
     assert np.flatnonzero(weights).tolist() == [3, 11]
