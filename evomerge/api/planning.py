@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import resource
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.arguments import path_of, refused
+from evomerge.api.descent_cost import DescentCost, descent_cost
 from evomerge.api.search import read_campaign
 from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
@@ -21,7 +21,7 @@ from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
-from evomerge.optimisers.gradient.options import Descending, descent_of
+from evomerge.optimisers.gradient.options import Descending
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
 from search_spaces.checks.preflight import Preflight
@@ -44,28 +44,6 @@ class Kept:
     bytes: int
     limit: int
     directory: Path
-
-
-@dataclass(frozen=True)
-class DescentCost:
-    """What a descent on coefficients costs here, measured on two steps.
-
-    Attributes:
-        preparation_seconds: building the model, and what the experts answer, once.
-        seconds: of a step.
-        steps: at most.
-        coefficients: how many are learnt.
-    """
-
-    preparation_seconds: float
-    seconds: float
-    steps: int
-    coefficients: int
-
-    @property
-    def total_seconds(self) -> float:
-        """Of all steps and their preparation."""
-        return self.preparation_seconds + self.seconds * self.steps
 
 
 @dataclass(frozen=True)
@@ -235,7 +213,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
 def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
     config, space, worker = parts.config, parts.space, build_worker(parts)
-    own, descent = given.optimiser_of(space), _descent(parts)
+    own, descent = given.optimiser_of(space), descent_cost(parts)
     proposed = [] if isinstance(config.optimiser, Descending) else (parts.optimiser() if own is None else own).ask(3)
     recipes = [*map(space.decode, proposed), *(landmark.recipe for landmark in space.landmarks())][:3]
     seconds = []
@@ -259,24 +237,6 @@ def measure(parts: Parts, given: Given) -> Cost:
         _kept(config, parts),
         descent,
     )
-
-
-def _descent(parts: Parts) -> DescentCost | None:
-    """Take two steps of a campaign's descent; None where it has none."""
-    import numpy as np
-
-    options = descent_of(parts.config.optimiser)
-    make = parts.problem().terrain
-    if options is None or make is None:
-        return None
-    started = time.perf_counter()
-    terrain = make(options.course(parts.config.seed))
-    values = np.clip(np.full(terrain.shape, 1.0 / terrain.shape[0]), terrain.low, terrain.high)
-    terrain.learn(values, 0)
-    then = time.perf_counter()
-    terrain.learn(0.9 * values, 1)
-    seconds = time.perf_counter() - then
-    return DescentCost(then - started - seconds, seconds, options.length.steps, values.size)
 
 
 def _kept(config: CampaignConfig, parts: Parts) -> Kept | None:

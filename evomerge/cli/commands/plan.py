@@ -12,7 +12,8 @@ from evomerge.cli.terminal import duration, make_console, plain_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evomerge.api.planning import Cost, DescentCost, Plan
+    from evomerge.api.descent_cost import DescentCost
+    from evomerge.api.planning import Cost, Plan
     from search_spaces.spaces.genes import GeneInfo
 
 GIB = 2**30
