@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evomerge.assembly.live_models import empty_module, parents_alone, searched_section
+from evomerge.assembly.live_models import module_to_fill, parents_alone, searched_section
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import OptimiserError
 from evomerge.optimisers.terrain import Course, Terrain
@@ -64,7 +64,7 @@ def build_terrain(setting: Setting, course: Course) -> Terrain:
 
     config, section = setting.config, searched_section(setting.config)
     space = _checked(setting.space)
-    module = empty_module(config, setting.parents)
+    module = module_to_fill(config, setting.parents)
     lessons = _learnt(setting, course, module)
     own = section.groups if isinstance(section, Weights) else None
     assert own is not None
