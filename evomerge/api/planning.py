@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.arguments import path_of, refused
+from evomerge.api.descent_cost import DescentCost, descent_cost
 from evomerge.api.search import read_campaign
 from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
@@ -22,6 +23,7 @@ from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
 from evomerge.config import CampaignConfig, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
+from evomerge.optimisers.gradient.options import Descending
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
 from search_spaces.checks.preflight import Preflight
@@ -80,6 +82,7 @@ class Cost:
         free_bytes: of the disk here.
         kept: what spectral operators keep on disk; None where there are none.
         reading: what operators that read statistics cost; None where there are none.
+        descent: what an optimiser or a warm start of kind gradient takes, which `total_seconds` holds; else None.
     """
 
     first_seconds: float
@@ -92,6 +95,7 @@ class Cost:
     free_bytes: int
     kept: Kept | None = None
     reading: Reading | None = None
+    descent: DescentCost | None = None
 
 
 @dataclass(frozen=True)
@@ -233,9 +237,9 @@ def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
     parts, reading = _read(parts)
     config, space, worker = parts.config, parts.space, build_worker(parts)
-    own = given.optimiser_of(space)
-    optimiser = parts.optimiser() if own is None else own
-    recipes = [*map(space.decode, optimiser.ask(3)), *(landmark.recipe for landmark in space.landmarks())][:3]
+    own, descent = given.optimiser_of(space), descent_cost(parts)
+    proposed = [] if isinstance(config.optimiser, Descending) else (parts.optimiser() if own is None else own).ask(3)
+    recipes = [*map(space.decode, proposed), *(landmark.recipe for landmark in space.landmarks())][:3]
     seconds = []
     for number, recipe in enumerate(recipes):
         done = worker.evaluate(Candidate(number, recipe), parts.search_budget)
@@ -245,10 +249,11 @@ def measure(parts: Parts, given: Given) -> Cost:
     base = parts.parents[config.base_name]
     n_weights = sum(math.prod(base.shape(name)) for name in base.names)
     evaluations, workers = config.budget.evaluations, config.workers.count
+    before = (0.0 if reading is None else reading.seconds) + (0.0 if descent is None else descent.total_seconds)
     return Cost(
         seconds[0],
         seconds[2],
-        (0.0 if reading is None else reading.seconds) + seconds[0] + seconds[2] * (evaluations - 1) / workers,
+        before + seconds[0] + seconds[2] * (evaluations - 1) / workers,
         evaluations,
         workers,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -256,6 +261,7 @@ def measure(parts: Parts, given: Given) -> Cost:
         shutil.disk_usage(".").free,
         _kept(config, parts),
         reading,
+        descent,
     )
 
 
