@@ -19,6 +19,8 @@ from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
 from evomerge.archive import Archive
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype
+from evomerge.assembly.further_landmarks import further_landmarks
+from evomerge.assembly.preparation import Preparation
 from evomerge.assembly.warm_start import warm_start
 from evomerge.campaign import (
     Campaign,
@@ -66,12 +68,15 @@ class Session:
         """The search itself, at its beginning or where it was left."""
         parts, config, space = self.parts, self.parts.config, self.parts.space
         started = warm_start(config.optimiser.warm_start, space, config.sources, self.archive)
-        for line in started.notes:
+        further = further_landmarks(config, space, self.archive, Preparation(parts, self.pool))
+        landmarks = (*started.landmarks, *further.landmarks)
+        for line in (*started.notes, *further.notes):
             self.say(line)
         own = self.given.optimiser_of(space)
         if own is not None and self.given.space is None and config.space.genomes == "cube":
             own = InCube(own)
-        optimiser = parts.optimiser(started.genomes) if own is None else own
+        known = len(self.archive.landmarks()) or min(len(space.landmarks()) + len(landmarks), config.budget.evaluations)
+        optimiser = parts.optimiser(started.genomes, after_landmarks=known * further.told) if own is None else own
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -87,7 +92,7 @@ class Session:
             pool=self.pool,
             limits=Limits(config.budget.evaluations, config.budget.hours),
             schedule=parts.schedule(self.archive, constraints),
-            landmarks=started.landmarks,
+            landmarks=landmarks,
             constraints=constraints,
             callbacks=self.callbacks,
         )

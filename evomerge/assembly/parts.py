@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from evomerge.assembly.live_models import base_model, build_space
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
+from evomerge.optimisers.after_landmarks import AfterLandmarks
 from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
@@ -38,7 +39,10 @@ from fitness.tasks.suite import TaskSuite
 from search_spaces.checks.preflight import Preflight, preflight
 from search_spaces.output.output_tokenizer import write_tokenizer
 from search_spaces.parents.parents import Parents
+from search_spaces.spaces.joint import JointSpace
+from search_spaces.spaces.known_merges import genome_of
 from search_spaces.spaces.space import SearchSpace
+from search_spaces.spaces.weight_space import WeightSpace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,11 +78,13 @@ class Parts:
         """The search space."""
         return build_space(self.config, self.parents) if self.given is None else self.given
 
-    def optimiser(self, starts: Sequence[NDArray[np.float64]] = ()) -> Optimiser[Any]:
-        """Return a fresh optimiser of the config."""
-        config = self.config
+    def optimiser(self, starts: Sequence[NDArray[np.float64]] = (), *, after_landmarks: int = 0) -> Optimiser[Any]:
+        """Return a fresh optimiser of the config, which may begin at the best of so many landmarks; 0: it does not."""
+        config, space = self.config, self.space
         weights = {objective.name: objective.weight for objective in config.objectives}
-        problem = Problem(self.space, config.seed, weights, config.budget.evaluations, tuple(starts))
+        problem = Problem(space, config.seed, weights, config.budget.evaluations, tuple(starts))
+        if after_landmarks and config.optimiser.begins_at_landmarks and isinstance(space, WeightSpace | JointSpace):
+            return AfterLandmarks(problem, config.optimiser.build, partial(genome_of, space), after_landmarks)
         return config.optimiser.build(problem)
 
     @cached_property

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
+from evomerge.config.further_landmarks import FURTHER_NAMES, Landmarks
 from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
 from evomerge.config.objectives import (
     LmEvalConfig,
@@ -39,7 +40,7 @@ from evomerge.wording import in_words, mismatch, refuse
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 
 BASE = "base"
-RESERVED_NAMES = ("uniform mean", "default TIES")
+RESERVED_NAMES = ("uniform mean", "default TIES", *FURTHER_NAMES)
 _EXAMPLE_PARENTS = ["./experts/arithmetic", "./experts/words"]
 _EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
 
@@ -84,6 +85,11 @@ class CampaignConfig(BaseModel):
     """Left out: cma_es for one objective, nsga2 for several, m2n2 in a space of kind niches."""
     stages: tuple[StageConfig, ...] = ()
     """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
+    landmarks: Landmarks = "auto"
+    """What is scored first besides parents, their uniform mean and default TIES: a list of operators, each at its
+    defaults (task_arithmetic: at the scales 0.3, 0.5, 0.7 and 1), or none. auto: regmean, wudi and task_arithmetic, as
+    far as all landmarks together are at most a third of the evaluations, and preparing one takes less than a tenth of
+    the search. cma_es and pymoo's algorithms begin at the best that the space can express, unless it is none."""
     budget: BudgetConfig = BudgetConfig()
     schedule: ScheduleSection = AllItemsConfig()
     """Who answers which items: all_items; halving (the better part of each generation goes on to twice the items) or

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from evomerge.candidate import Evaluation
     from search_spaces.spaces.space import SearchSpace, Structure
 
 
@@ -25,6 +26,7 @@ class Problem:
         weights: objective -> its weight in the mean, in the campaign's order; every objective is maximised.
         evaluations: candidates that the campaign scores.
         given: (dim,) genomes in [0, 1] to begin with, in place of the space's own start; none where it is as good.
+        scored: what the given genomes reached, in their order, where landmarks gave them; else empty.
     """
 
     space: SearchSpace[Any]
@@ -32,6 +34,7 @@ class Problem:
     weights: Mapping[str, float]
     evaluations: int
     given: tuple[NDArray[np.float64], ...] = ()
+    scored: tuple[Evaluation, ...] = ()
 
     @property
     def structure(self) -> Structure:
