@@ -71,6 +71,7 @@ def _facts(operator: Operator) -> str:
         f"Parents: {count}{', in order' if operator.ordered else ''}",
         f"base: {'needed' if operator.needs_base else on_deltas}",
         "in mergekit" if operator.in_mergekit else "not in mergekit",
+        *(["reads statistics: " + ", ".join(operator.statistics)] if operator.statistics else []),
     ]
     return "; ".join(facts) + "."
 

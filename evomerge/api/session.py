@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from evomerge import plugins
@@ -18,8 +18,8 @@ from evomerge.api.genes import note_genes
 from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
 from evomerge.archive import Archive
-from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype
-from evomerge.assembly.further_landmarks import further_landmarks
+from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
+from evomerge.assembly.further_landmarks import FurtherLandmarks, choose_landmarks
 from evomerge.assembly.preparation import Preparation
 from evomerge.assembly.warm_start import warm_start
 from evomerge.campaign import (
@@ -57,6 +57,7 @@ class Session:
     parts: Parts
     pool: WorkerPool
     given: Given
+    further: FurtherLandmarks
     callbacks: Sequence[Callback]
 
     def say(self, text: str, subject: str = "") -> None:
@@ -68,15 +69,14 @@ class Session:
         """The search itself, at its beginning or where it was left."""
         parts, config, space = self.parts, self.parts.config, self.parts.space
         started = warm_start(config.optimiser.warm_start, space, config.sources, self.archive)
-        further = further_landmarks(config, space, self.archive, Preparation(parts, self.pool))
-        landmarks = (*started.landmarks, *further.landmarks)
-        for line in (*started.notes, *further.notes):
+        landmarks = (*started.landmarks, *self.further.landmarks(space, parts.statistics.digests))
+        for line in started.notes:
             self.say(line)
         own = self.given.optimiser_of(space)
         if own is not None and self.given.space is None and config.space.genomes == "cube":
             own = InCube(own)
         known = len(self.archive.landmarks()) or min(len(space.landmarks()) + len(landmarks), config.budget.evaluations)
-        optimiser = parts.optimiser(started.genomes, after_landmarks=known * further.told) if own is None else own
+        optimiser = parts.optimiser(started.genomes, after_landmarks=known * self.further.told) if own is None else own
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -162,13 +162,15 @@ def opened(
             directory.campaign.write_text(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
             parts = build_parts(config, given.space_of(config))
-            _note(parts, archive)
             preflight = parts.preflight()
             preflight.raise_for_errors()
             for row in preflight.warnings:
                 tell_all(callbacks, row.note, f"note {row.property}")
+            further = choose_landmarks(config, parts.space, archive, Preparation(parts), partial(tell_all, callbacks))
+            parts = with_noted_statistics(parts, archive, say=partial(tell_all, callbacks))
+            _note(parts, archive)
             with contextlib.closing(build_pool(parts, directory.root)) as pool:
-                yield Session(directory, archive, parts, pool, given, callbacks)
+                yield Session(directory, archive, parts, pool, given, further, callbacks)
 
 
 def _settled(config: CampaignConfig, directory: RunDirectory) -> CampaignConfig:

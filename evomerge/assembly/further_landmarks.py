@@ -7,13 +7,13 @@ begins where it began.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from evomerge.archive import Archive
 from evomerge.config import CampaignConfig
-from evomerge.config.further_landmarks import INFORMED, SCALES, names_of
+from evomerge.config.further_landmarks import INFORMED, name_of, weights_of
 from search_spaces.operators.registry import OPERATORS, find_operator
 from search_spaces.recipes.recipe import Recipe
 from search_spaces.spaces.known_merges import merged_by
@@ -29,50 +29,84 @@ Preparation = Callable[[str, Recipe], float]
 
 @dataclass(frozen=True)
 class FurtherLandmarks:
-    """What was chosen.
+    """What was chosen as a search began.
 
     Attributes:
-        landmarks: in the order in which they are scored.
-        notes: a line for each that was left out for what it costs, for people.
+        chosen: operator -> the weights of its landmarks, in the order in which they are scored.
+        merged: the parents that they merge.
         told: whether the optimiser may begin at landmarks.
+        notes: a line for each that was left out for what it costs.
     """
 
-    landmarks: tuple[Landmark, ...] = ()
-    notes: tuple[str, ...] = ()
+    chosen: Mapping[str, Sequence[float]]
+    merged: Sequence[str] = ()
     told: bool = False
+    notes: Sequence[str] = ()
+
+    @staticmethod
+    def of(archive: Archive) -> FurtherLandmarks | None:
+        """Return what an archive records; None where nothing was chosen yet."""
+        noted = archive.noted(NOTE)
+        if noted is not None:
+            return FurtherLandmarks(**json.loads(noted))
+        return FurtherLandmarks({}) if archive.n_candidates else None
+
+    @property
+    def informed(self) -> tuple[str, ...]:
+        """The operators among them that read statistics of the parents."""
+        return tuple(name for name in self.chosen if find_operator(name).statistics)
+
+    def landmarks(self, space: SearchSpace[Any], statistics: Mapping[str, str]) -> list[Landmark]:
+        """Return the landmarks, written as the space writes its own; `statistics` are the parents'."""
+        mean = _uniform_mean(space)
+        if mean is None:
+            return []
+        return [
+            landmark
+            for operator, weights in self.chosen.items()
+            for landmark in _landmarks_of(operator, mean, self.merged, statistics)
+            if landmark.name in {name_of(operator, weight) for weight in weights}
+        ]
 
 
-def further_landmarks(
-    config: CampaignConfig, space: SearchSpace[Any], archive: Archive, preparation: Preparation
+def choose_landmarks(
+    config: CampaignConfig,
+    space: SearchSpace[Any],
+    archive: Archive,
+    preparation: Preparation,
+    say: Callable[[str], object],
 ) -> FurtherLandmarks:
-    """Choose landmarks for a new search, or return those that the archive records.
+    """Choose landmarks for a new search and record them, or return those that the archive records.
 
     With `auto` all landmarks together take at most a third of the evaluations, those of the space included, and what is
     prepared for one takes less than a tenth of the search; both as the search begins.
     """
-    noted = archive.noted(NOTE)
-    if noted is None and archive.n_candidates:
-        return FurtherLandmarks()
-    if noted is not None:
-        found = json.loads(noted)
-        return FurtherLandmarks(told=found["told"])
-    own = space.landmarks()
-    mean = next((landmark.recipe for landmark in own if landmark.name == "uniform mean"), None)
-    chosen: list[Landmark] = []
-    notes: list[str] = []
+    known = FurtherLandmarks.of(archive)
+    if known is not None:
+        return known
+    mean, chosen, notes = _uniform_mean(space), dict[str, Sequence[float]](), list[str]()
+    merged = [] if mean is None else [given.parent for given in mean.rules[0].inputs]
     auto = config.landmarks == "auto"
-    if mean is not None:
-        room = max(0, int(config.budget.evaluations * SHARE) - len(own)) if auto else config.budget.evaluations
-        for operator in _wanted(config):
-            ready = _landmarks_of(operator, mean, _merged(config, mean))
-            share = preparation(operator, ready[0].recipe) if auto and room > len(chosen) else 0.0
-            if share >= PREPARATION:
-                notes.append(f"landmark {ready[0].name}: left out, preparing it takes {share:.0%} of the search")
-            else:
-                chosen += sorted(ready[: room - len(chosen)], key=lambda landmark: landmark.name)
-    told = config.landmarks != "none"
-    archive.note(NOTE, json.dumps({"told": told, "further": [landmark.name for landmark in chosen], "notes": notes}))
-    return FurtherLandmarks(tuple(chosen), tuple(notes), told)
+    room = (
+        max(0, int(config.budget.evaluations * SHARE) - len(space.landmarks())) if auto else config.budget.evaluations
+    )
+    for operator in () if mean is None else _wanted(config):
+        weights = weights_of(operator)[:room]
+        if weights and auto and mean is not None:
+            first = Landmark(name_of(operator, weights[0]), merged_by(mean, operator, merged))
+            if (share := preparation(operator, first.recipe)) >= PREPARATION:
+                notes.append(f"landmark {first.name}: left out, to prepare it takes {share:.0%} of the search")
+                say(notes[-1])
+                continue
+        chosen |= {operator: weights} if weights else {}
+        room -= len(weights)
+    found = FurtherLandmarks(chosen, merged, config.landmarks != "none", notes)
+    archive.note(NOTE, json.dumps(asdict(found)))
+    return found
+
+
+def _uniform_mean(space: SearchSpace[Any]) -> Recipe | None:
+    return next((landmark.recipe for landmark in space.landmarks() if landmark.name == "uniform mean"), None)
 
 
 def _wanted(config: CampaignConfig) -> Sequence[str]:
@@ -85,14 +119,8 @@ def _wanted(config: CampaignConfig) -> Sequence[str]:
     return [name for name in known if config.base is not None or not find_operator(name).needs_base]
 
 
-def _merged(config: CampaignConfig, mean: Recipe) -> list[str]:
-    """Return the parents that a landmark merges: those of the uniform mean."""
-    return [given.parent for rule in mean.rules if rule.operator == "linear" for given in rule.inputs]
-
-
-def _landmarks_of(operator: str, mean: Recipe, parents: Sequence[str]) -> list[Landmark]:
-    scales = SCALES if operator == "task_arithmetic" else (1.0,)
+def _landmarks_of(operator: str, mean: Recipe, merged: Sequence[str], statistics: Mapping[str, str]) -> list[Landmark]:
     return [
-        Landmark(name, merged_by(mean, operator, parents, weight=scale))
-        for name, scale in zip(names_of(operator), scales, strict=True)
+        Landmark(name_of(operator, weight), merged_by(mean, operator, merged, weight=weight, statistics=statistics))
+        for weight in sorted(weights_of(operator))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
@@ -64,8 +65,10 @@ def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: 
     return module.to("cuda") if on_gpu else module
 
 
-def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
-    """Return the search space of a config."""
+def build_space(
+    config: CampaignConfig, parents: Parents, statistics: Mapping[str, str] | None = None
+) -> SearchSpace[Any]:
+    """Return the search space of a config; its recipes name statistics of the parents where they are known."""
     return config.space.build(
         Ingredients(
             parents=parents,
@@ -75,6 +78,7 @@ def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
             dtype=config.export.dtype,
             seed=config.seed,
             tokenizer=config.output_tokenizer,
+            statistics=statistics or {},
         )
     )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
 from evomerge.assembly.live_models import base_model, build_space
+from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
@@ -62,6 +63,8 @@ class Parts:
         test_sets: source of a task -> the benchmark's own test set that its items are from.
         screening: compares candidates with the experts; None without a screen.
         given: a search space that is no kind of the config's, but an object; None where there is none.
+        also_read: operators beside the space's that read statistics, of landmarks.
+        statistics: of the parents, as far as they were gathered (`assembly.informed`).
     """
 
     config: CampaignConfig
@@ -72,11 +75,15 @@ class Parts:
     test_sets: Mapping[str, PublishedTestSet] = field(default_factory=dict)
     screening: Screening | None = None
     given: SearchSpace[Any] | None = None
+    also_read: tuple[str, ...] = ()
+    statistics: Statistics = field(default_factory=Statistics)
 
     @cached_property
     def space(self) -> SearchSpace[Any]:
         """The search space."""
-        return build_space(self.config, self.parents) if self.given is None else self.given
+        if self.given is not None:
+            return self.given
+        return build_space(self.config, self.parents, self.statistics.digests)
 
     def optimiser(self, starts: Sequence[NDArray[np.float64]] = (), *, after_landmarks: int = 0) -> Optimiser[Any]:
         """Return a fresh optimiser of the config, which may begin at the best of so many landmarks; 0: it does not."""

@@ -9,8 +9,8 @@ from functools import cached_property
 
 from evomerge.assembly.live_models import alone
 from evomerge.assembly.parts import Parts
+from evomerge.assembly.pool import build_worker
 from evomerge.candidate import Candidate, Failure
-from evomerge.workers import WorkerPool
 from fitness.scores import Budget
 from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.groups import locate
@@ -19,14 +19,13 @@ from search_spaces.recipes.recipe import Recipe
 PART = 20  # a candidate is timed on every 20th of its items
 FEWEST = 8  # but on so many at least
 ANSWERS = 3  # collecting statistics of a prompt takes at most so many times what scoring it takes
-COLLECTED_PROMPTS = 64  # of each task
 
 
 class Preparation:
     """Says what share of a search an operator's landmark takes before it can be scored; see `Parts`."""
 
-    def __init__(self, parts: Parts, pool: WorkerPool) -> None:
-        self._parts, self._pool = parts, pool
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def __call__(self, operator: str, recipe: Recipe) -> float:
         """Return a share, 0 where nothing has to be prepared.
@@ -37,14 +36,13 @@ class Preparation:
         row = find_operator(operator)
         if row.elementwise or not (row.spectral or row.statistics):
             return 0.0
-        seconds = 0.0 if row.statistics else self._merging_seconds(recipe)
+        if not row.statistics:
+            return self._merging_seconds(recipe) / self._search_seconds
+        if set(row.statistics) <= set(self._parts.config.space.statistics):
+            return 0.0  # collected anyway
         tasks = {task for objective in self._parts.objectives for task in objective.tasks}
-        answers = ANSWERS * COLLECTED_PROMPTS * len(tasks) / self._n_items if row.statistics else 0.0
-        return (seconds + answers * self._candidate_seconds) / self._search_seconds
-
-    @property
-    def _n_items(self) -> int:
-        return len(self._items)
+        candidates = ANSWERS * self._parts.config.statistics.prompts * len(tasks) / len(self._items)
+        return candidates * self._candidate_seconds / self._search_seconds
 
     @cached_property
     def _items(self) -> tuple[str, ...]:
@@ -62,12 +60,11 @@ class Preparation:
         config, items = self._parts.config, self._items
         part = items[:: max(1, min(PART, len(items) // FEWEST))]
         recipe = alone(config, config.base_name)
+        worker, seconds = build_worker(self._parts), math.inf
         for number in range(2):  # the first one prepares what all others find
-            self._pool.submit(Candidate(number, recipe), Budget("search", part))
-            (done,) = self._pool.wait()
-            if isinstance(done, Failure):
-                return math.inf
-        return done.seconds * len(items) / len(part)
+            done = worker.evaluate(Candidate(number, recipe), Budget("search", part))
+            seconds = math.inf if isinstance(done, Failure) else done.seconds * len(items) / len(part)
+        return seconds
 
     def _merging_seconds(self, recipe: Recipe) -> float:
         from search_spaces.layers.sources import output_names

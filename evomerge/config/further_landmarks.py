@@ -12,20 +12,25 @@ from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import OPERATORS, find_operator
 
-SCALES = (0.5, 0.7, 0.3, 1.0)  # of task arithmetic, the first the most wanted where not all of them fit
+SCALES = (0.5, 0.7, 0.3, 1.0)  # of task arithmetic
 # What `auto` takes, the first the most wanted where not all of them fit.
 INFORMED = ("regmean", "wudi", "task_arithmetic")
 _NAMES: Mapping[str, str] = {"regmean": "RegMean", "regmean_plus": "RegMean++", "wudi": "WUDI"}
 
 
-def names_of(operator: str) -> tuple[str, ...]:
-    """Return what tables call an operator's landmarks."""
+def weights_of(operator: str) -> tuple[float, ...]:
+    """Return the weights of every parent that an operator's landmarks have, the most wanted first."""
+    return SCALES if operator == "task_arithmetic" else (1.0,)
+
+
+def name_of(operator: str, weight: float) -> str:
+    """Return what tables call an operator's landmark."""
     if operator == "task_arithmetic":
-        return tuple(f"task arithmetic {scale:g}" for scale in SCALES)
-    return (_NAMES.get(operator, f"default {operator}"),)
+        return f"task arithmetic {weight:g}"
+    return _NAMES.get(operator, f"default {operator}")
 
 
-FURTHER_NAMES = (*names_of("task_arithmetic"), *_NAMES.values())
+FURTHER_NAMES = (*(name_of("task_arithmetic", scale) for scale in sorted(SCALES)), *_NAMES.values())
 
 
 def _can_be_one(name: str) -> bool:
@@ -43,7 +48,12 @@ def _are_known(landmarks: str | Sequence[str]) -> str | Sequence[str]:
         return landmarks
     known = [name for name in OPERATORS if _can_be_one(name)]
     problems = [
-        mismatch(f"an operator that has defaults, such as {', '.join(known)}", in_words(name), did_you_mean(name, known), at=[i])
+        mismatch(
+            f"an operator that has defaults, such as {', '.join(known)}",
+            in_words(name),
+            did_you_mean(name, known),
+            at=[i],
+        )
         for i, name in enumerate(landmarks)
         if not _can_be_one(name)
     ]

@@ -64,18 +64,41 @@ def operands_for(
     return with_tensors(Operands((), None, (each,) * n, own, lambda i: 7 + i), [base + size * x for x in noise], base)
 
 
+def random_statistic(i: int, kind: str, shape: tuple[int, ...]) -> Tensor | None:
+    """What the i-th parent might have computed of a tensor of a shape; matrices (and stacks of them) are linear layers.
+
+    None where a pass over prompts finds nothing of the kind: Gram matrices of vectors.
+    """
+    generator = torch.Generator().manual_seed(100 * i + len(kind))
+    if kind in ("fisher", "moments"):
+        return 1e-6 * torch.randn(shape, generator=generator).square()
+    if kind == "sensitivity":
+        return torch.rand((), generator=generator)
+    if len(shape) not in (2, 3) or 0 in shape:
+        return None
+    n = shape[-2] if kind == "output_gram" else shape[-1]
+    read = torch.randn(*shape[:-2], 3 * n, n, generator=generator)
+    return read.mT @ read / (3 * n)
+
+
 def _gain(value: float) -> dict[str, Any]:
     return {"lambda": value}
 
 
 def with_tensors(operands: Operands, tensors: Sequence[Tensor], base: Tensor) -> Operands:
-    """The same operands of other tensors; the tensor is the whole model."""
+    """The same operands of other tensors, with random statistics; the tensor is the whole model."""
 
     def trim(i: int, density: float) -> Trim:
         kept = max(1, int(density * base.numel() + 1e-9))
         return trim_to(magnitudes_of(tensors[i].reshape(-1), base.reshape(-1))(slice(None)), kept)
 
-    return replace(operands, tensors=tuple(tensors), base=base, global_trims=trim)
+    return replace(
+        operands,
+        tensors=tuple(tensors),
+        base=base,
+        global_trims=trim,
+        statistic=lambda i, kind: random_statistic(i, kind, tuple(base.shape)),
+    )
 
 
 def words_and_flags(operator: Operator) -> list[dict[str, Any]]:
@@ -165,7 +188,11 @@ class OperatorContract:
         last = len(inputs) - 1
         straight = replace(operands, inputs=inputs)
         turned = with_tensors(replace(operands, inputs=inputs[::-1]), operands.tensors[::-1], operands.base)
-        turned = replace(turned, seeds=lambda i: operands.seeds(last - i))
+        turned = replace(
+            turned,
+            seeds=lambda i: operands.seeds(last - i),
+            statistic=lambda i, kind: random_statistic(last - i, kind, tuple(turned.tensors[0].shape)),
+        )
         torch.testing.assert_close(operator.merge(turned), operator.merge(straight), rtol=1e-4, atol=1e-5)
 
     def test_a_gain_of_0_returns_the_base_bit_for_bit(self, operator: Operator) -> None:

@@ -18,6 +18,7 @@ from search_spaces.errors import SpaceError, did_you_mean
 from search_spaces.operators.catalogue.averages import AVERAGES, SPHERICAL
 from search_spaces.operators.catalogue.selections import SELECTIONS
 from search_spaces.operators.catalogue.spectral import SPECTRAL
+from search_spaces.operators.catalogue.statistics import STATISTICS
 from search_spaces.operators.catalogue.task_vectors import TASK_VECTORS
 from search_spaces.operators.operator import Operands, Operator, Recall
 from search_spaces.operators.parameters import Kind
@@ -34,6 +35,7 @@ FAMILIES: Mapping[str, tuple[Operator, ...]] = MappingProxyType(
         "Task vectors, in a pipeline": TASK_VECTORS,
         "Task vectors, by other rules": SELECTIONS,
         "Spectral": SPECTRAL,
+        "Statistics": STATISTICS,
     }
 )
 OPERATORS: Mapping[str, Operator] = MappingProxyType(

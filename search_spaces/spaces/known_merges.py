@@ -78,21 +78,23 @@ def _is_open(operator: str, weight: float) -> bool:
 def _forms(rule: Rule, base: str, merged: Sequence[str]) -> Iterator[Rule]:
     """Yield the ways to write a rule that give the same merge, its inputs always all merged parents."""
     weights = {given.parent: float(given.parameters.get("weight", 1.0)) for given in rule.inputs}
-    if set(weights) <= set(merged) or (rule.operator == "passthrough" and list(weights) == [base]):
-        if set(weights) == set(merged) and rule.operator != "passthrough":
-            yield replace(rule, inputs=tuple(sorted(rule.inputs, key=lambda given: merged.index(given.parent))))
-        if rule.operator in ("passthrough", "linear"):
-            total = sum(weights.values())
-            shares = {parent: weights.get(parent, 0.0) / total for parent in merged}
-            if base in merged or list(weights) != [base]:
-                yield _weighed("linear", shares, {"normalize": True})
-            if base not in merged:
-                yield _weighed("task_arithmetic", shares)
-        elif rule.operator == "task_arithmetic" and not rule.parameters:
-            yield _weighed("task_arithmetic", {parent: weights.get(parent, 0.0) for parent in merged})
-            if len(values := set(weights.values())) == 1:
-                ones = {parent: float(parent in weights) for parent in merged}
-                yield _weighed("task_arithmetic", ones, {"lambda": values.pop()})
+    if rule.operator != "passthrough" and set(weights) == set(merged):
+        yield replace(rule, inputs=tuple(sorted(rule.inputs, key=lambda given: merged.index(given.parent))))
+    alone = rule.operator == "passthrough" and list(weights) == [base] and base not in merged
+    if not (set(weights) <= set(merged) or alone):
+        return
+    shares = {parent: weights.get(parent, 0.0) for parent in merged}
+    if rule.operator in ("passthrough", "linear") and not alone:
+        shares = {parent: weight / sum(weights.values()) for parent, weight in shares.items()}
+        yield _weighed("linear", shares, {"normalize": True})
+    elif not alone and (rule.operator != "task_arithmetic" or rule.parameters):
+        return
+    if base not in merged:
+        yield _weighed("task_arithmetic", shares)
+        scales = {weight for weight in shares.values() if weight != 0.0}
+        if len(scales) == 1:
+            ones = {parent: float(weight != 0.0) for parent, weight in shares.items()}
+            yield _weighed("task_arithmetic", ones, {"lambda": scales.pop()})
 
 
 def _weighed(operator: str, weights: Mapping[str, float], own: Mapping[str, Parameter] | None = None) -> Rule:

@@ -54,7 +54,7 @@ class PymooOptimiser:
         weights: objective name -> weight in the mean; None weighs all objectives the same.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dim: int,
         *,

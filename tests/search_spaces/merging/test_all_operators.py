@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import merged_tensor
+from search_spaces.merging.memory import MergeMemory
 from search_spaces.operators.registry import OPERATORS
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import Groups
 from search_spaces.spaces.weight_space import WeightSpace
+from tests.search_spaces.merging.random_statistics import write_statistics
 
 SEARCHABLE = [name for name, operator in OPERATORS.items() if operator.n_inputs[1] != 1]
 
 
 @pytest.mark.parametrize("depth", ["constant", "linear"])
-def test_a_model_may_be_merged_by_another_operator_in_each_group(parents: Parents, depth: str) -> None:
+def test_a_model_may_be_merged_by_another_operator_in_each_group(parents: Parents, depth: str, tmp_path: Path) -> None:
+    store, digests = write_statistics(parents, tmp_path)
+    memory = MergeMemory(statistics=store)
     space = WeightSpace(
         {name: checkpoint.source for name, checkpoint in parents.checkpoints.items()},
         "base",
@@ -41,6 +48,7 @@ def test_a_model_may_be_merged_by_another_operator_in_each_group(parents: Parent
         recipe = space.decode(genome)
         assert space.decode(space.encode(recipe)) == recipe
         used |= {rule.operator for rule in recipe.rules}
+        recipe = replace(recipe, statistics=digests)
         for name in output_names(recipe, parents):
-            assert merged_tensor(recipe, parents, name).isfinite().all(), (name, recipe.rules)
+            assert merged_tensor(recipe, parents, name, memory=memory).isfinite().all(), (name, recipe.rules)
     assert used == set(SEARCHABLE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from search_spaces.operators.registry import OPERATORS
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, Rule, Where
 from tests.conftest import Family
+from tests.search_spaces.merging.random_statistics import write_statistics
 from tests.search_spaces.merging.recipes import altered, copy_of, merge, opened, recipe, without
 
 ATTENTION = "model.layers.1.self_attn.q_proj.weight"
@@ -126,12 +128,14 @@ def test_kept_thresholds_change_nothing(parents: Parents) -> None:
             assert merged_tensor(r, parents, name, memory=memory).equal(merged_tensor(r, parents, name))
 
 
-def test_merging_does_not_write_to_the_parents(parents: Parents) -> None:
+def test_merging_does_not_write_to_the_parents(parents: Parents, tmp_path: Path) -> None:
+    store, digests = write_statistics(parents, tmp_path)
+    memory = MergeMemory(statistics=store)
     before = {n: {t: c.tensor(t).clone() for t in c.names} for n, c in parents.checkpoints.items()}
     for operator in WEIGHTED:
-        r = merge(parents, operator, alpha=0.8, beta=0.3)
+        r = replace(merge(parents, operator, alpha=0.8, beta=0.3), statistics=digests)
         for name in output_names(r, parents):
-            merged_tensor(r, parents, name).zero_()
+            merged_tensor(r, parents, name, memory=memory).zero_()
     assert all(parents[n].tensor(t).equal(before[n][t]) for n in before for t in before[n])
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from evomerge.testing.operator_contract import example_value, random_tensors
+from evomerge.testing.operator_contract import example_value, random_statistic, random_tensors
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import Operands, check_rule, find_operator
 from search_spaces.recipes.recipe import Input, Parameter, Rule
@@ -46,6 +46,7 @@ def operands_of(rule: Rule, tensors: Sequence[Tensor], base: Tensor | None, *, s
         rule.parameters,
         mask_seed,
         global_trims=lambda i, density: trim(tensors[i] - base, density),  # type: ignore[operator]
+        statistic=lambda i, kind: random_statistic(i, kind, tuple(tensors[i].shape)),
     )
 
 

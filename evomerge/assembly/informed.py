@@ -1,0 +1,102 @@
+"""Statistics of a campaign's parents: gathered before its space is built, noted in its archive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from evomerge.archive import Archive
+from evomerge.assembly.further_landmarks import FurtherLandmarks
+from evomerge.assembly.live_models import build_resident, parents_alone
+from evomerge.assembly.parts import Parts
+from evomerge.assembly.statistics import Gathering, Statistics
+from evomerge.errors import EvomergeError
+from evomerge.spaces.options import kinds_of
+from fitness.engine.trie import TrieLanguageModel
+from fitness.reading import Questions, questions_of_file, questions_of_tasks
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from search_spaces.live.layer_surgery import FlowResident
+    from search_spaces.live.resident import ResidentModel
+    from search_spaces.recipes.recipe import Recipe
+    from search_spaces.statistics.store import Kind
+
+NOTE = "statistics"
+
+
+def with_statistics(
+    parts: Parts, owners: Mapping[str, str] | None = None, *, say: Callable[[str], object] = lambda _: None
+) -> Parts:
+    """Return the parts with the statistics that the space's operators read; collects what this machine lacks.
+
+    Args:
+        parts: of a campaign.
+        owners: whose tasks are whose, as an earlier gathering found; None finds it.
+        say: told what is done, where it takes time.
+    """
+    kinds = tuple(dict.fromkeys((*parts.config.space.statistics, *kinds_of(parts.also_read))))
+    if not kinds:
+        return parts
+    found = gathering(parts, cast("tuple[Kind, ...]", kinds)).gather(owners, say=say)
+    return replace(parts, statistics=found)
+
+
+def with_noted_statistics(parts: Parts, archive: Archive, *, say: Callable[[str], object] = lambda _: None) -> Parts:
+    """Do the same for a search in an archive: it goes on with the statistics that it began with, or not at all."""
+    noted = archive.noted(NOTE)
+    known = None if noted is None else Statistics(**json.loads(noted))
+    chosen = FurtherLandmarks.of(archive)
+    parts = parts if chosen is None else replace(parts, also_read=chosen.informed)
+    found = with_statistics(parts, None if known is None else known.owners, say=say)
+    now = found.statistics
+    if known is None and now.digests:
+        archive.note(NOTE, json.dumps({"digests": dict(now.digests), "owners": dict(now.owners)}))
+    elif known is not None and known.digests != now.digests:
+        changed = [name for name, digest in now.digests.items() if known.digests.get(name) != digest]
+        raise EvomergeError(
+            f"statistics: expected parents, prompts and settings as they were when this search began, found others of "
+            f"{', '.join(changed)}: put the files back, or start a new search in another run directory (--run-dir)"
+        )
+    return found
+
+
+def gathering(parts: Parts, kinds: tuple[Kind, ...]) -> Gathering:
+    """Return what statistics of a campaign's parents follow from."""
+    config, engine = parts.config, parts.fitness.language_model
+    assert isinstance(engine, TrieLanguageModel), "a campaign's parents have a tokenizer"
+
+    @cache  # built when a parent first has to read
+    def live() -> tuple[ResidentModel | FlowResident, dict[str, Recipe]]:
+        return build_resident(config, parts.parents), parents_alone(config, parts.parents)
+
+    def become(name: str) -> nn.Module:
+        resident, alone = live()
+        resident.become(alone[name])
+        return resident.model
+
+    return Gathering(
+        parts.parents,
+        tuple(parent.name for parent in config.parents),
+        kinds,
+        _questions(parts),
+        engine,
+        become,
+        settings=f"{config.engine.dtype} {config.tokenizer}",
+        moments=config.statistics.moments,
+    )
+
+
+def _questions(parts: Parts) -> Questions:
+    section = parts.config.statistics
+    if section.calibration is not None:
+        return questions_of_file(Path(section.calibration), section.prompts)
+    named = zip(parts.config.objectives, parts.objectives, strict=True)
+    merged = {parent.name for parent in parts.config.parents}
+    owners = {task: o.expert for o, objective in named if o.expert in merged for task in objective.tasks}
+    return questions_of_tasks(parts.fitness, section.prompts, owners)
