@@ -20,7 +20,9 @@ from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.piecewise import merge_pieces
 from search_spaces.merging.plan import TensorPlan, plan_tensor
 from search_spaces.operators.kernels.blocks import merge_into
+from search_spaces.operators.kernels.blocks import merged as merged_by_kernel
 from search_spaces.operators.kernels.threshold import Trim
+from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import Operands, find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe, Rule
@@ -94,7 +96,10 @@ def _merge_by_rule(
         folded = plan.fold.apply(whole).to(plan.dtype)
         return (folded if out is None else out.copy_(folded)), all_finite(folded)
     operator = find_operator(rule.operator)
-    made = operator.apply(_operands(plan, rule, parents, memory, stored=operator.elementwise))
+    turned = _is_input_first(plan, operator, memory)
+    made = operator.apply(_operands(plan, rule, parents, memory, stored=operator.elementwise, turned=turned))
+    if turned:
+        made = (made if isinstance(made, Tensor) else merged_by_kernel(made, _turned(plan.shape))).mT.contiguous()
     if isinstance(made, Tensor):
         merged = made.to(plan.dtype)
         return (merged if out is None else out.copy_(merged)), all_finite(merged)
@@ -137,12 +142,29 @@ class _LazyTensors(Sequence[Tensor]):
         return self._read(found) if isinstance(found, int) else [self._read(one) for one in found]
 
 
-def _operands(plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemory, *, stored: bool) -> Operands:
-    """Return what the operator sees: the tensors in float32, or as they are `stored`."""
+def _is_input_first(plan: TensorPlan, operator: Operator, memory: MergeMemory) -> bool:
+    """Return whether the tensor is stored as (n, o), while an operator on its n inputs' Gram matrix sees (o, n)."""
+    kinds = [kind for kind in operator.statistics if kind in ("gram", "merged_gram")]
+    digests = plan.statistics
+    return any(
+        memory.statistics.is_input_first(digests[0], cast("Kind", kind), plan.sources[0][1], digests[-1])
+        for kind in kinds
+    )
+
+
+def _turned(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return *shape[:-2], shape[-1], shape[-2]
+
+
+def _operands(
+    plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemory, *, stored: bool, turned: bool
+) -> Operands:
+    """Return what the operator sees: the tensors in float32, or as they are `stored`; their last axes `turned`."""
 
     def load(source: tuple[str, str]) -> Tensor:
         tensor = parents[source[0]].tensor(source[1])
-        return tensor if stored else tensor.to(torch.float32)
+        facing = tensor.mT.contiguous() if turned else tensor
+        return facing if stored else facing.to(torch.float32)
 
     tensors = _LazyTensors(lambda i: load(plan.sources[i]), len(plan.sources))
     base = None if plan.base is None else load(plan.base)
@@ -159,7 +181,8 @@ def _operands(plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemor
 
     def statistic(i: int, kind: str) -> Tensor | None:
         *digests, together = plan.statistics
-        return memory.statistics.tensor(digests[i], cast("Kind", kind), plan.sources[i][1], together)
+        found = memory.statistics.tensor(digests[i], cast("Kind", kind), plan.sources[i][1], together)
+        return found.mT if turned and found is not None and kind in ("fisher", "moments") else found
 
     return Operands(
         tensors=tensors,

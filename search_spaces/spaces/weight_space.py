@@ -12,7 +12,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.operators.scales import Options
-from search_spaces.recipes.groups import Group, Groups, covers, layout
+from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, spans
 from search_spaces.recipes.recipe import (
     SHARED_VOCABULARY,
     ExportDtype,
@@ -25,7 +25,7 @@ from search_spaces.recipes.recipe import (
     Where,
 )
 from search_spaces.spaces.genes import Gene, GeneInfo, Genes, Key
-from search_spaces.spaces.plan import OPERATOR, Method, Span, laid_out, spans
+from search_spaces.spaces.plan import OPERATOR, Method, laid_out
 from search_spaces.spaces.soup_weights import Form, SoupWeights
 from search_spaces.spaces.space import Genome, Landmark, Structure, weight_landmarks
 
