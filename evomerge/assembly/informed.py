@@ -13,7 +13,7 @@ from evomerge.archive import Archive
 from evomerge.assembly.further_landmarks import FurtherLandmarks
 from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts
-from evomerge.assembly.statistics import Gathering, Statistics
+from evomerge.assembly.statistics import Gathering, Statistics, settings
 from evomerge.errors import EvomergeError
 from evomerge.spaces.options import kinds_of
 from fitness.engine.trie import TrieLanguageModel
@@ -87,7 +87,7 @@ def gathering(parts: Parts, kinds: tuple[Kind, ...]) -> Gathering:
         _questions(parts),
         engine,
         become,
-        settings=f"{config.engine.dtype} {config.tokenizer}",
+        settings=settings(config.engine.dtype, config.output_tokenizer),
         moments=config.statistics.moments,
     )
 

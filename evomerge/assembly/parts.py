@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
-from evomerge.assembly.live_models import base_model, build_space
+from evomerge.assembly.live_models import base_model, build_space, output_tokenizer
 from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
@@ -24,7 +23,6 @@ from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Schedule, ScheduleContext
-from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
 from fitness.protocols import Estimator
@@ -38,7 +36,6 @@ from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published_test_sets
 from fitness.tasks.suite import TaskSuite
 from search_spaces.checks.preflight import Preflight, preflight
-from search_spaces.output.output_tokenizer import write_tokenizer
 from search_spaces.parents.parents import Parents
 from search_spaces.spaces.joint import JointSpace
 from search_spaces.spaces.known_merges import genome_of
@@ -161,7 +158,7 @@ class Parts:
 def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -> Parts:
     """Open the parents and load the tasks of a resolved config, whose space may be an object."""
     parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer)
-    tokenizer = _load_tokenizer(config, parents)
+    tokenizer = output_tokenizer(parents, config.base_name, config.output_tokenizer)
     include_path = config.lm_eval.include_path
     context = TaskContext(
         include_path=None if include_path is None else Path(include_path),
@@ -224,13 +221,3 @@ def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark 
     items = suite.splits.items["search"]
     benchmark.check_fits(items, suite.content_digest(items))
     return benchmark
-
-
-def _load_tokenizer(config: CampaignConfig, parents: Parents) -> Tokenizer:
-    """Return the candidates' tokenizer, which may be no parent's own."""
-    base = parents[config.base_name]
-    if parents.vocabulary is None and base.tokenizer_directory == base.directory:
-        return load_tokenizer(base.directory)
-    with TemporaryDirectory() as directory:
-        write_tokenizer(parents, config.base_name, config.output_tokenizer, Path(directory))
-        return load_tokenizer(Path(directory))

@@ -20,6 +20,7 @@ from fitness.reading import PassageReader, Questions, find_owners, write_passage
 from search_spaces.cache_directory import cache_directory, keep_text
 from search_spaces.parents.content import content_digest, file_digest
 from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import OutputTokenizer
 from search_spaces.statistics.store import StatisticsStore, together
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 # To be raised whenever prompts are read or statistics are computed in another way.
 VERSION = 1
+
+
+def settings(dtype: str, tokenizer: OutputTokenizer) -> str:
+    """Return what a parent's activations depend on besides its weights and prompts, for `Gathering`."""
+    return f"{dtype} {tokenizer.source}"
 
 
 @dataclass(frozen=True)
