@@ -18,7 +18,7 @@ from evomerge.api.texts import frame, table_html
 from evomerge.assembly import Parts, build_parts, build_worker, with_compute_dtype
 from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
-from evomerge.config import CampaignConfig, stage_config, stand_ins
+from evomerge.config import CampaignConfig, joined_config, merge_stand_ins, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
@@ -145,7 +145,8 @@ def plan(
         arguments: those of `evomerge.search`; beside a campaign file only optimiser (a kind), evaluations and workers.
 
     Returns:
-        One plan per stage; the first parent stands in for winners that do not exist yet. One where there are no stages.
+        One plan per stage; the first parent stands in for winners and for `merges`, which do not exist yet. One where
+        there are no stages.
 
     Raises:
         ConfigError: everything that is wrong with the campaign, at once.
@@ -175,6 +176,7 @@ def plan(
 
 def outlines(config: CampaignConfig, given: Given) -> Iterator[tuple[Plan, Parts]]:
     """Yield each stage, or the one search that a campaign is, as it is opened: its plan without the cost."""
+    config = joined_config(config, merge_stand_ins(config))
     for index, stage in enumerate(config.stages):
         yield _outline(stage_config(config, index, stand_ins(config, index)), stage.name, given)
     if not config.stages:

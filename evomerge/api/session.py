@@ -15,6 +15,7 @@ from typing import Any
 from evomerge import plugins
 from evomerge.api.doctor import versions
 from evomerge.api.genes import note_genes
+from evomerge.api.joining import joined
 from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
 from evomerge.archive import Archive
@@ -123,6 +124,7 @@ def run_stages(
     `stages/`, with the whole campaign's file. A stage is over once its winner is exported: what the campaign says of it
     later is not looked at again.
     """
+    config = joined(config, directory.root, callbacks)
     if not config.stages:
         _search(config, directory, given, callbacks)
         return

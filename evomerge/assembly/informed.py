@@ -89,6 +89,7 @@ def gathering(parts: Parts, kinds: tuple[Kind, ...]) -> Gathering:
         become,
         settings=settings(config.engine.dtype, config.output_tokenizer),
         moments=config.statistics.moments,
+        experts=tuple(parent.name for parent in config.parents if not parent.merge_of),
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 
 from evomerge.config.further_landmarks import FURTHER_NAMES, Landmarks
 from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
+from evomerge.config.merges import MergeConfig, merge_problems
 from evomerge.config.objectives import (
     LmEvalConfig,
     ObjectiveConfig,
@@ -63,6 +64,9 @@ class CampaignConfig(BaseModel):
     """The model the parents were fine-tuned from. It gives config and tokenizer; without it the first parent does."""
     parents: tuple[ParentSourceConfig, ...] = Field(min_length=2, examples=[_EXAMPLE_PARENTS])
     """The models to merge."""
+    merges: tuple[MergeConfig, ...] = ()
+    """Merges of the parents that join them, each carried out once and written into the run directory:
+    [{name: regmean, operator: regmean}], or {name: mine, recipe: merge.yml}."""
     tokenizer: Literal["strict", "base", "union"] = "strict"
     """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
     the base's tokens and all the others'."""
@@ -141,10 +145,21 @@ class CampaignConfig(BaseModel):
             refuse(problems)
         return parents
 
+    @field_validator("merges")
+    @classmethod
+    def _know_the_parents(cls, merges: tuple[MergeConfig, ...], info: ValidationInfo) -> tuple[MergeConfig, ...]:
+        parents = [parent.name for parent in info.data.get("parents", ())]
+        taken = (*RESERVED_NAMES, *([BASE] if info.data.get("base") is not None else []))
+        if parents and (problems := merge_problems(merges, parents, taken)):
+            refuse(problems)
+        return merges
+
     @field_validator("space")
     @classmethod
     def _suit_the_parents(cls, space: SpaceOptions, info: ValidationInfo) -> SpaceOptions:
         parents = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
+        if parents is not None:
+            parents += [merge.name for merge in info.data.get("merges", ())]
         base = [BASE] if info.data.get("base") else []
         if problems := space.problems(parents, base if "base" in info.data else None):
             refuse(problems)
@@ -162,8 +177,9 @@ class CampaignConfig(BaseModel):
             if name in names[:i]
         ]
         known = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
-        if known is not None and info.data.get("base"):
-            known.append(BASE)
+        if known is not None:
+            known += [merge.name for merge in info.data.get("merges", ())]
+            known += [BASE] if info.data.get("base") else []
         if problems := problems or [*expert_problems(objectives, known), *bound_problems(objectives, known)]:
             refuse(problems)
         return objectives
@@ -171,7 +187,7 @@ class CampaignConfig(BaseModel):
     @field_validator("stages")
     @classmethod
     def _know_each_other(cls, stages: tuple[StageConfig, ...], info: ValidationInfo) -> tuple[StageConfig, ...]:
-        parents = tuple(parent.name for parent in info.data.get("parents", ()))
+        parents = tuple(one.name for one in (*info.data.get("parents", ()), *info.data.get("merges", ())))
         if problems := name_problems(stages, (*parents, *RESERVED_NAMES, BASE)):
             refuse(problems)
         return stages
