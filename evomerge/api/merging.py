@@ -130,6 +130,10 @@ def export_candidate(path: Path, choice: str, out: Path) -> Path:
 
     with contextlib.closing(Archive.read(path)) as archive:
         candidate = pick(archive, choice)
+        if candidate.recipe.statistics:
+            from evomerge.assembly.informed import restore_statistics
+
+            restore_statistics(archive, candidate.recipe)
         noted = archive.noted("verification")
         verification = None if noted is None else Verification.from_json(noted)
         try:

@@ -45,6 +45,8 @@ from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.version import __version__
 from evomerge.workers import WorkerPool
+from fitness.errors import FitnessError
+from search_spaces.errors import SpaceError
 
 _LOG = logging.getLogger(__name__)
 
@@ -169,10 +171,25 @@ def opened(
             for row in preflight.warnings:
                 tell_all(callbacks, row.note, f"note {row.property}")
             further = choose_landmarks(config, parts.space, archive, Preparation(parts), partial(tell_all, callbacks))
-            parts = with_noted_statistics(parts, archive, say=partial(tell_all, callbacks))
+            further, parts = _informed(further, parts, archive, partial(tell_all, callbacks))
             _note(parts, archive)
             with contextlib.closing(build_pool(parts, directory.root)) as pool:
                 yield Session(directory, archive, parts, pool, given, further, callbacks)
+
+
+def _informed(
+    further: FurtherLandmarks, parts: Parts, archive: Archive, say: Callable[[str], object]
+) -> tuple[FurtherLandmarks, Parts]:
+    """Return landmarks and parts with the parents' statistics; nobody has to have a landmark that nobody asked for."""
+    try:
+        return further, with_noted_statistics(parts, archive, say=say)
+    except (SpaceError, FitnessError) as error:
+        unasked = parts.config.landmarks == "auto" and not archive.n_candidates
+        if parts.config.space.statistics or not (unasked and further.informed):
+            raise
+        fewer = further.without_informed(archive, str(error))
+        say(fewer.notes[-1])
+        return fewer, with_noted_statistics(parts, archive, say=say)
 
 
 def _settled(config: CampaignConfig, directory: RunDirectory) -> CampaignConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from evomerge.archive import Archive
@@ -21,10 +21,9 @@ from search_spaces.spaces.space import Landmark, SearchSpace
 
 NOTE = "landmarks"
 SHARE = 1 / 3  # of the evaluations, for landmarks of all kinds
-PREPARATION = 0.1  # of the search, for what a landmark takes beside its evaluation
 
-# operator and recipe -> what it takes beside being scored, as a share of the whole search
-Preparation = Callable[[str, Recipe], float]
+# operator and recipe -> why its landmark costs too much before it can be scored; empty where it does not
+TooDear = Callable[[str, Recipe], str]
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,14 @@ class FurtherLandmarks:
         """The operators among them that read statistics of the parents."""
         return tuple(name for name in self.chosen if find_operator(name).statistics)
 
+    def without_informed(self, archive: Archive, why: str) -> FurtherLandmarks:
+        """Return what is left where the parents' statistics cannot be collected, and record that."""
+        chosen = {name: weights for name, weights in self.chosen.items() if name not in self.informed}
+        left_out = ", ".join(name_of(operator, 1.0) for operator in self.informed)
+        found = replace(self, chosen=chosen, notes=(*self.notes, f"landmark {left_out}: left out, {why}"))
+        archive.note(NOTE, json.dumps(asdict(found)))
+        return found
+
     def landmarks(self, space: SearchSpace[Any], statistics: Mapping[str, str]) -> list[Landmark]:
         """Return the landmarks, written as the space writes its own; `statistics` are the parents'."""
         mean = _uniform_mean(space)
@@ -73,13 +80,13 @@ def choose_landmarks(
     config: CampaignConfig,
     space: SearchSpace[Any],
     archive: Archive,
-    preparation: Preparation,
+    too_dear: TooDear,
     say: Callable[[str], object],
 ) -> FurtherLandmarks:
     """Choose landmarks for a new search and record them, or return those that the archive records.
 
     With `auto` all landmarks together take at most a third of the evaluations, those of the space included, and what is
-    prepared for one takes less than a tenth of the search; both as the search begins.
+    prepared for one takes less than a tenth of the search (`preparation`); both as the search begins.
     """
     known = FurtherLandmarks.of(archive)
     if known is not None:
@@ -95,8 +102,8 @@ def choose_landmarks(
         weights = weights_of(operator)[:room]
         if weights and auto and mean is not None:
             first = Landmark(name_of(operator, weights[0]), merged_by(mean, operator, merged))
-            if (share := preparation(operator, first.recipe)) >= PREPARATION:
-                notes.append(f"landmark {first.name}: left out, to prepare it takes {share:.0%} of the search")
+            if why := too_dear(operator, first.recipe):
+                notes.append(f"landmark {first.name}: left out, {why}")
                 say(notes[-1])
                 continue
         chosen |= {operator: weights} if weights else {}

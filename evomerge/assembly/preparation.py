@@ -5,44 +5,75 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
+from evomerge.assembly.informed import gathering
 from evomerge.assembly.live_models import alone
 from evomerge.assembly.parts import Parts
 from evomerge.assembly.pool import build_worker
 from evomerge.candidate import Candidate, Failure
+from fitness.errors import FitnessError
 from fitness.scores import Budget
+from search_spaces.merging.factors import limit_from_environment
 from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import Recipe
 
+SHARE = 0.1  # of the search, for what a landmark takes beside its evaluation
 PART = 20  # a candidate is timed on every 20th of its items
 FEWEST = 8  # but on so many at least
+GIB = 2**30
 ANSWERS = 3  # collecting statistics of a prompt takes at most so many times what scoring it takes
 
 
 class Preparation:
-    """Says what share of a search an operator's landmark takes before it can be scored; see `Parts`."""
+    """Says why an operator's landmark costs too much before it can be scored."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def __call__(self, operator: str, recipe: Recipe) -> float:
-        """Return a share, 0 where nothing has to be prepared.
+    def __call__(self, operator: str, recipe: Recipe) -> str:
+        """Return the reason, empty where there is none.
 
         One candidate is timed, twice, on a part of its items; one matrix, the smallest, stands for all others, which
         take longer as o n² + n³ grows.
         """
         row = find_operator(operator)
-        if row.elementwise or not (row.spectral or row.statistics):
-            return 0.0
-        if not row.statistics:
-            return self._merging_seconds(recipe) / self._search_seconds
-        if set(row.statistics) <= set(self._parts.config.space.statistics):
-            return 0.0  # collected anyway
+        read = set(row.statistics) - set(self._parts.config.space.statistics)
+        if row.elementwise or not (row.spectral or read):
+            return ""
+        if read:
+            try:
+                gathering(replace(self._parts, also_read=(operator,)))
+            except FitnessError as error:
+                return str(error)
+            kept, limit = self._gram_bytes(recipe), limit_from_environment()
+            if kept > limit:
+                return (
+                    f"what parents compute would take {kept / GIB:.0f} GiB of disk (EVOMERGE_CACHE_GB: {limit / GIB:g})"
+                )
+        share = (self._reading_seconds if read else self._merging_seconds(recipe)) / self._search_seconds
+        return f"to prepare it takes {share:.0%} of the search" if share >= SHARE else ""
+
+    @property
+    def _reading_seconds(self) -> float:
         tasks = {task for objective in self._parts.objectives for task in objective.tasks}
-        candidates = ANSWERS * self._parts.config.statistics.prompts * len(tasks) / len(self._items)
-        return candidates * self._candidate_seconds / self._search_seconds
+        prompts = self._parts.config.statistics.prompts * len(tasks)
+        return ANSWERS * prompts / len(self._items) * self._candidate_seconds
+
+    def _gram_bytes(self, recipe: Recipe) -> int:
+        """Return at most how much the covariances of all parents take: one of float32 for each matrix."""
+        shapes = self._matrices(recipe).values()
+        return 4 * len(recipe.rules[0].inputs) * sum(inputs * inputs for _, inputs in shapes)
+
+    def _matrices(self, recipe: Recipe) -> dict[str, tuple[int, int]]:
+        from search_spaces.layers.sources import output_names
+
+        base = self._parts.parents[recipe.base]
+        inside = [name for name in output_names(recipe, self._parts.parents) if locate(name).layer is not None]
+        shapes = {name: base.shape(name) for name in inside}
+        return {name: (shape[0], shape[1]) for name, shape in shapes.items() if len(shape) == 2}
 
     @cached_property
     def _items(self) -> tuple[str, ...]:
@@ -67,20 +98,14 @@ class Preparation:
         return seconds
 
     def _merging_seconds(self, recipe: Recipe) -> float:
-        from search_spaces.layers.sources import output_names
         from search_spaces.merging.materialise import merged_tensor
 
-        parents = self._parts.parents
-        base = parents[recipe.base]
-        costs = {
-            name: _cost(base.shape(name))
-            for name in output_names(recipe, parents)
-            if locate(name).layer is not None and len(base.shape(name)) == 2
-        }
+        costs = {name: float(n * n * (o + n)) for name, (o, n) in self._matrices(recipe).items()}
         if not costs:
             return 0.0
         smallest = min(costs, key=lambda name: costs[name])
-        return timed(lambda: merged_tensor(recipe, parents, smallest)) * sum(costs.values()) / costs[smallest]
+        seconds = timed(lambda: merged_tensor(recipe, self._parts.parents, smallest))
+        return seconds * sum(costs.values()) / costs[smallest]
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -88,8 +113,3 @@ def timed(work: Callable[[], object]) -> float:
     began = time.monotonic()
     work()
     return time.monotonic() - began
-
-
-def _cost(shape: tuple[int, ...]) -> float:
-    outputs, inputs = shape
-    return float(inputs * inputs * (outputs + inputs))

@@ -72,6 +72,7 @@ def informed_recipe(
         _questions(asked, tokenizer),
         engine,
         become,
+        ", ".join(dict.fromkeys(rule.operator for rule in reading)),
         settings=settings(dtype, recipe.tokenizer),
         moments={name: str(file) for name, file in asked.moments.items()},
     )

@@ -61,6 +61,7 @@ class Gathering:
         questions: what is read.
         language_model: reads it.
         become: returns a live model of one parent, maybe the same module each time.
+        purpose: the operators that read them, in words.
         settings: what a parent's activations depend on besides its weights and prompts.
         moments: parent -> file with Adam's second moments.
         experts: of `names`, those whose own a task may be; empty: all.
@@ -72,6 +73,7 @@ class Gathering:
     questions: Questions
     language_model: TrieLanguageModel
     become: Callable[[str], nn.Module]
+    purpose: str
     settings: str = ""
     moments: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[str, ...] = ()
@@ -105,16 +107,21 @@ class Gathering:
         }
         if any(lacking.values()):
             n = sum(len(self.questions.of(name, owners)) for name in self.names if lacking[name])
-            kinds = ", ".join(dict.fromkeys(kind for some in lacking.values() for kind in some))
-            say(f"reading {n} prompts with {sum(map(bool, lacking.values()))} parents: {kinds}")
+            say(f"reading {n} prompts with {sum(map(bool, lacking.values()))} parents: statistics for {self.purpose}")
             collect(self, digests, lacking, owners)
         return Statistics(digests, dict(owners))
+
+    def in_words(self, name: str, owners: Mapping[str, str]) -> str:
+        """Return what one parent reads."""
+        return f"{len(self.questions.of(name, owners))} prompts of {', '.join(self.questions.read_by(name, owners))}"
 
     def reader(self, name: str, owners: Mapping[str, str]) -> PassageReader:
         """Let one parent write after its prompts, and return what reads it all."""
         model = self.become(name)
         passages = write_passages(self.language_model, model, self.questions.of(name, owners))
-        return PassageReader(self.language_model, passages)
+        reader = PassageReader(self.language_model, passages)
+        reader.prepare(model)
+        return reader
 
     def _owners(self, say: Callable[[str], object]) -> dict[str, str]:
         """Return whose prompts each task's are; what was measured on this machine before is not measured again."""

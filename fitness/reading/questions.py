@@ -36,9 +36,13 @@ class Questions:
     shared: bool = False
 
     def of(self, parent: str, owners: Mapping[str, str]) -> tuple[Prompt, ...]:
-        """Return what a parent reads: its own tasks' prompts; everything where it owns no task."""
+        """Return the prompts that a parent reads."""
+        return tuple(prompt for task in self.read_by(parent, owners) for prompt in self.prompts[task])
+
+    def read_by(self, parent: str, owners: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the tasks whose prompts a parent reads: its own; all of them where it owns none."""
         own = [task for task in self.prompts if not self.shared and owners.get(task) == parent]
-        return tuple(prompt for task in own or self.prompts for prompt in self.prompts[task])
+        return tuple(own or self.prompts)
 
 
 def questions_of_tasks(suite: TaskSuite, n: int, owners: Mapping[str, str]) -> Questions:

@@ -33,6 +33,11 @@ class PassageReader:
         self._sizing = language_model.sizing
         self._passages = tuple(passages)
 
+    def prepare(self, model: nn.Module) -> None:
+        """Find out how models of a kind are run, which runs them on a few tokens, before a pass is watched."""
+        self._sizing.mode(model, self._windows)
+        self._sizing.sizes(model)
+
     def __call__(self, model: nn.Module, note: Note) -> None:
         """Run every passage once, without gradients; what logits there are, is thrown away.
 
