@@ -87,6 +87,7 @@ class Plan:
         screen: on how many prompts candidates are screened at most; None without a screen.
         cuts: after how many items a generation is halved; None where it is not.
         cost: measured; None where the parents cannot be merged.
+        cautions: sentences about operators whose defaults, as this space has them, do what nobody would expect.
     """
 
     config: CampaignConfig
@@ -100,6 +101,7 @@ class Plan:
     screen: int | None
     cuts: tuple[int, ...] | None
     cost: Cost | None
+    cautions: tuple[str, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a gene: its name, what it holds for, and its values at both ends."""
@@ -203,6 +205,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
             screen=schedule.prompts if isinstance(schedule, ScreenConfig) else None,
             cuts=halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None,
             cost=None,
+            cautions=config.space.cautions,
         ),
         parts,
     )

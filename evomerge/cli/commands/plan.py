@@ -82,6 +82,7 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     kept = cost.kept
     limit = "" if kept is None else f"at most {kept.limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
     return [
+        *(("mind", caution) for caution in found.cautions),
         *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
         ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
         ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),
