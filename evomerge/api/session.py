@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from evomerge import plugins
@@ -18,7 +18,7 @@ from evomerge.api.genes import note_genes
 from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
 from evomerge.archive import Archive
-from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype
+from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
 from evomerge.assembly.warm_start import warm_start
 from evomerge.campaign import (
     Campaign,
@@ -157,11 +157,12 @@ def opened(
             directory.campaign.write_text(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
             parts = build_parts(config, given.space_of(config))
-            _note(parts, archive)
             preflight = parts.preflight()
             preflight.raise_for_errors()
             for row in preflight.warnings:
                 tell_all(callbacks, row.note, f"note {row.property}")
+            parts = with_noted_statistics(parts, archive, say=partial(tell_all, callbacks))
+            _note(parts, archive)
             with contextlib.closing(build_pool(parts, directory.root)) as pool:
                 yield Session(directory, archive, parts, pool, given, callbacks)
 

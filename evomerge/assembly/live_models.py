@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients
 from evomerge.workers.threads import available_cores, threads_per_worker
+from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
+from search_spaces.output.output_tokenizer import write_tokenizer
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import Input, OutputTokenizer, ParentSource, Recipe, Rule
 from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -52,11 +57,12 @@ def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | 
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
 
-    module = _module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+    module = empty_module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
     return (FlowResident if config.space.has_paths else ResidentModel)(module, parents)
 
 
-def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
+def empty_module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
+    """Return a module of the base's architecture, to be filled."""
     # float32 holds the values of every recipe's dtype exactly, bfloat16 its own.
     from search_spaces.layers.architecture import build_module
 
@@ -64,8 +70,10 @@ def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: 
     return module.to("cuda") if on_gpu else module
 
 
-def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
-    """Return the search space of a config."""
+def build_space(
+    config: CampaignConfig, parents: Parents, statistics: Mapping[str, str] | None = None
+) -> SearchSpace[Any]:
+    """Return the search space of a config; its recipes name statistics of the parents where they are known."""
     return config.space.build(
         Ingredients(
             parents=parents,
@@ -75,6 +83,7 @@ def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
             dtype=config.export.dtype,
             seed=config.seed,
             tokenizer=config.output_tokenizer,
+            statistics=statistics or {},
         )
     )
 
@@ -99,6 +108,16 @@ def alone(config: CampaignConfig, name: str) -> Recipe:
     )
 
 
+def output_tokenizer(parents: Parents, base: str, tokenizer: OutputTokenizer) -> Tokenizer:
+    """Return the tokenizer of what is merged, which may be no parent's own."""
+    checkpoint = parents[base]
+    if parents.vocabulary is None and checkpoint.tokenizer_directory == checkpoint.directory:
+        return load_tokenizer(checkpoint.directory)
+    with TemporaryDirectory() as directory:
+        write_tokenizer(parents, base, tokenizer, Path(directory))
+        return load_tokenizer(Path(directory))
+
+
 def base_model(config: CampaignConfig, parents: Parents) -> nn.Module:
     """Return the base as a live model."""
     resident = build_resident(config, parents)
@@ -114,6 +133,6 @@ def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
 
     source = ParentSource(model)
     parents = Parents.open({"model": source})
-    resident = ResidentModel(_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
+    resident = ResidentModel(empty_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
     resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
     return resident.model, parents

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
-from evomerge.assembly.live_models import base_model, build_space
+from evomerge.assembly.live_models import base_model, build_space, output_tokenizer
+from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
@@ -22,7 +22,6 @@ from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Schedule, ScheduleContext
-from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
 from fitness.protocols import Estimator
@@ -36,7 +35,6 @@ from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published_test_sets
 from fitness.tasks.suite import TaskSuite
 from search_spaces.checks.preflight import Preflight, preflight
-from search_spaces.output.output_tokenizer import write_tokenizer
 from search_spaces.parents.parents import Parents
 from search_spaces.spaces.space import SearchSpace
 
@@ -58,6 +56,7 @@ class Parts:
         test_sets: source of a task -> the benchmark's own test set that its items are from.
         screening: compares candidates with the experts; None without a screen.
         given: a search space that is no kind of the config's, but an object; None where there is none.
+        statistics: of the parents, as far as they were gathered (`assembly.informed`).
     """
 
     config: CampaignConfig
@@ -68,11 +67,14 @@ class Parts:
     test_sets: Mapping[str, PublishedTestSet] = field(default_factory=dict)
     screening: Screening | None = None
     given: SearchSpace[Any] | None = None
+    statistics: Statistics = field(default_factory=Statistics)
 
     @cached_property
     def space(self) -> SearchSpace[Any]:
         """The search space."""
-        return build_space(self.config, self.parents) if self.given is None else self.given
+        if self.given is not None:
+            return self.given
+        return build_space(self.config, self.parents, self.statistics.digests)
 
     def optimiser(self, starts: Sequence[NDArray[np.float64]] = ()) -> Optimiser[Any]:
         """Return a fresh optimiser of the config."""
@@ -148,7 +150,7 @@ class Parts:
 def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -> Parts:
     """Open the parents and load the tasks of a resolved config, whose space may be an object."""
     parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer)
-    tokenizer = _load_tokenizer(config, parents)
+    tokenizer = output_tokenizer(parents, config.base_name, config.output_tokenizer)
     include_path = config.lm_eval.include_path
     context = TaskContext(
         include_path=None if include_path is None else Path(include_path),
@@ -211,13 +213,3 @@ def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark 
     items = suite.splits.items["search"]
     benchmark.check_fits(items, suite.content_digest(items))
     return benchmark
-
-
-def _load_tokenizer(config: CampaignConfig, parents: Parents) -> Tokenizer:
-    """Return the candidates' tokenizer, which may be no parent's own."""
-    base = parents[config.base_name]
-    if parents.vocabulary is None and base.tokenizer_directory == base.directory:
-        return load_tokenizer(base.directory)
-    with TemporaryDirectory() as directory:
-        write_tokenizer(parents, config.base_name, config.output_tokenizer, Path(directory))
-        return load_tokenizer(Path(directory))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evomerge.assembly.informed import with_statistics
 from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts, build_parts
 from evomerge.config import dump_campaign, read_campaign
@@ -32,14 +34,17 @@ class MakeWorker:
     Attributes:
         campaign: the resolved config as YAML, which travels whatever classes it consists of.
         given: the search space where it is an object.
+        owners: task -> the parent that reads its prompts for statistics, as the driver found.
     """
 
     campaign: str
     given: SearchSpace[Any] | None = None
+    owners: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self) -> CandidateWorker:
         """Open the parents, load the tasks and build the resident model."""
-        return build_worker(build_parts(read_campaign(self.campaign), self.given))
+        # A machine that has no statistics yet collects them for itself.
+        return build_worker(with_statistics(build_parts(read_campaign(self.campaign), self.given), self.owners))
 
 
 def build_worker(parts: Parts) -> CandidateWorker:
@@ -83,7 +88,7 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(
-        MakeWorker(dump_campaign(parts.config), parts.given),
+        MakeWorker(dump_campaign(parts.config), parts.given, parts.statistics.owners),
         count=workers.count,
         run_dir=run_dir,
         cpus=workers.cpus,

@@ -118,7 +118,8 @@ def _with_our_names(recipe: Recipe, sources: Mapping[str, ParentSource]) -> Reci
         replace(rule, inputs=tuple(replace(given, parent=names[given.parent]) for given in rule.inputs))
         for rule in recipe.rules
     )
-    return replace(recipe, parents=dict(sources), base=names[recipe.base], rules=rules, layers=layers)
+    named = replace(recipe, statistics={})  # the space has its own
+    return replace(named, parents=dict(sources), base=names[recipe.base], rules=rules, layers=layers)
 
 
 def _name_of(source: ParentSource, name: str, sources: Mapping[str, ParentSource]) -> str:

@@ -30,6 +30,7 @@ from evomerge.config.sections import (
     WorkersConfig,
     name_problems,
 )
+from evomerge.config.statistics import StatisticsConfig
 from evomerge.fields import SECTION, Flag, FromZero, Text
 from evomerge.optimisers import M2N2, CmaEs, OptimiserOptions, Pymoo
 from evomerge.plugins import PluginError, load_plugin
@@ -70,6 +71,7 @@ class CampaignConfig(BaseModel):
     """What to be good at; all are maximised."""
     prompts: PromptsConfig = PromptsConfig()
     splits: SplitsConfig = SplitsConfig()
+    statistics: StatisticsConfig = Field(default_factory=StatisticsConfig, validate_default=True)
     allow_benchmark_test_sets: Flag = False
     """Whether objectives may be lm-eval tasks with items of a published benchmark's own test set; the card says so."""
     verification: VerificationConfig = VerificationConfig()
@@ -167,6 +169,15 @@ class CampaignConfig(BaseModel):
         if problems := name_problems(stages, (*parents, *RESERVED_NAMES, BASE)):
             refuse(problems)
         return stages
+
+    @field_validator("statistics")
+    @classmethod
+    def _suit_parents_and_space(cls, statistics: StatisticsConfig, info: ValidationInfo) -> StatisticsConfig:
+        parents = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
+        space = info.data.get("space")
+        if problems := statistics.problems(parents, () if space is None else space.statistics):
+            refuse(problems)
+        return statistics
 
     @field_validator("splits")
     @classmethod

@@ -59,6 +59,7 @@ def model_card(
         rows=table.rows if table else (),
         facts=picked.facts if picked else (),
         test_sets=noted_used(archive),
+        read=_read(archive, recipe),
         objectives=[o.name for o in table.rows[0].objectives] if table else (),
         search=_search_scores(archive, candidate.number),
         recipe=recipe,
@@ -171,6 +172,12 @@ def _optimiser(settings: Mapping[str, object]) -> str:
     kind = found.get("kind") if isinstance(found, Mapping) else None
     seed = settings.get("seed")
     return f"Optimiser {cell(kind or 'not recorded')}" + (f" (seed {cell(seed)})" if seed is not None else "")
+
+
+def _read(archive: Archive, recipe: Recipe) -> list[str]:
+    """Return what each parent read for the statistics that the recipe names, in words."""
+    noted = json.loads(archive.noted("statistics") or "{}").get("read", {})
+    return [f"{parent} {noted[parent]}" for parent in recipe.statistics if parent in noted]
 
 
 def _items(archive: Archive, candidates: list[Candidate]) -> str:

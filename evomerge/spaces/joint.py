@@ -37,6 +37,11 @@ class Joint(SpaceOptions):
             refuse([mismatch("constant in a joint space", "'linear'", hint, at=["groups", "depth"])])
         return merge
 
+    @property
+    def informed(self) -> tuple[str, ...]:
+        """Names of the merge's operators that read statistics of the parents."""
+        return self.merge.informed
+
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
         """Return what does not suit a campaign's checkpoints."""
         if parents is None:

@@ -89,6 +89,11 @@ class Weights(SpaceOptions):
     def __init__(self, operator: str | Sequence[str] = "ties", /, **options: Any) -> None:
         super().__init__(**{"operator": operator, **options})
 
+    @property
+    def informed(self) -> tuple[str, ...]:
+        """Names of the operators that read statistics of the parents."""
+        return tuple(name for name in self.operator if find_operator(name).statistics)
+
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
         """Return what does not suit a campaign's checkpoints."""
         problems = []
@@ -122,4 +127,5 @@ class Weights(SpaceOptions):
             tokenizer=given.tokenizer,
             merge_base=given.merge_base,
             weights=self.weights,
+            statistics=given.statistics,
         )

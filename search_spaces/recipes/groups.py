@@ -6,9 +6,10 @@ layer (the second counts experts), and words such as "attn" or "mlp" tell what k
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast, get_args
@@ -146,3 +147,36 @@ def knots(n_layers: int, n_blocks: int) -> list[int]:
     if n_blocks > n_layers:
         raise SpaceError(f"groups.layer_blocks: expected at most one per layer ({n_layers}), found {n_blocks}")
     return [round(i * (n_layers - 1) / max(n_blocks - 1, 1)) for i in range(n_blocks)]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Output tensors that one rule makes, and the groups whose values it has."""
+
+    where: Where
+    left: int  # a group
+    right: int  # the next knot where depth is linear, else the same group
+    share: float = 0.0  # how far the tensors lie from the left knot to the right one, in [0, 1)
+
+
+def spans(groups: Groups, laid: Sequence[Group], n_layers: int) -> Iterator[Span]:
+    """Yield the rules' places, kind of module by kind: one per block, or one per layer where depth is linear."""
+    for module in groups.modules:
+        own = [i for i, group in enumerate(laid) if group.module == module]
+        if module == "other":
+            yield Span(Where(module="other"), own[0], own[0])
+            continue
+        kind = None if module == "all" else laid[own[0]].place.module
+        ranges = [laid[i].layers or (0, n_layers) for i in own]
+        if groups.depth == "constant" or len(own) == 1:
+            yield from (Span(Where(layers, kind), i, i) for layers, i in zip(ranges, own, strict=True))
+        else:
+            knots = [first for first, _ in ranges]
+            for layer in range(n_layers):
+                at = min(bisect.bisect_right(knots, layer), len(knots) - 1)
+                share = (layer - knots[at - 1]) / (knots[at] - knots[at - 1])
+                first = own[at - 1] if share < 1.0 else own[at]
+                yield Span(Where((layer, layer + 1), kind), first, own[at], share % 1.0)
+        if module == "all":
+            yield Span(Where(side="before"), own[0], own[0])
+            yield Span(Where(side="after"), own[-1], own[-1])

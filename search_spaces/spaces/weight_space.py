@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from search_spaces.errors import SpaceError
+from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.operators.scales import Options
-from search_spaces.recipes.groups import Group, Groups, covers, layout
+from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, spans
 from search_spaces.recipes.recipe import (
     SHARED_VOCABULARY,
     ExportDtype,
@@ -23,7 +25,7 @@ from search_spaces.recipes.recipe import (
     Where,
 )
 from search_spaces.spaces.genes import Gene, GeneInfo, Genes, Key
-from search_spaces.spaces.plan import OPERATOR, Method, Span, laid_out, spans
+from search_spaces.spaces.plan import OPERATOR, Method, laid_out
 from search_spaces.spaces.soup_weights import Form, SoupWeights
 from search_spaces.spaces.space import Genome, Landmark, Structure, weight_landmarks
 
@@ -61,6 +63,7 @@ class WeightSpace:
         tokenizer: OutputTokenizer = SHARED_VOCABULARY,
         merge_base: bool = False,
         weights: Literal["free"] | Form = "free",
+        statistics: Mapping[str, str] | None = None,
     ) -> None:
         """Lay the genes out.
 
@@ -82,6 +85,8 @@ class WeightSpace:
                 no landmark of task vectors then.
             weights: simplex or affine: each group's weights sum to 1, and have one gene fewer than parents; bounds of
                 `genes`' weight are those of the soup's coordinates then.
+            statistics: merged parent -> digest of what it computed on prompts; recipes name them where an operator
+                reads them.
 
         Raises:
             SpaceError: anything unknown, out of range or contradictory; the message names the key.
@@ -107,6 +112,7 @@ class WeightSpace:
         self._frozen = {OPERATOR: operators[0], **varied.frozen}
         keys = [*varied.frozen, *varied.scales]
         weighed = [*keys, *((("weight", parent) for parent in self._merged) if self._soup else ())]
+        self._statistics = dict(statistics or {})
         self._methods = {name: Method.of(operator, weighed, self._merged) for name, operator in known.items()}
         self._weights = () if self._soup else tuple(key for key in keys if key[0] == "weight")  # a soup's sum to 1
         ends = {key: (s.value(0.0), s.value(1.0)) for key, s in varied.scales.items() if key in self._weights}
@@ -240,7 +246,8 @@ class WeightSpace:
         return self._soup.contrasted(found) if self._soup else found
 
     def _recipe(self, rules: Sequence[Rule]) -> Recipe:
-        return Recipe(self._parents, self._base, tuple(rules), self._dtype, self._seed, tokenizer=self._tokenizer)
+        recipe = Recipe(self._parents, self._base, tuple(rules), self._dtype, self._seed, tokenizer=self._tokenizer)
+        return replace(recipe, statistics=self._statistics) if kinds_read(rules) else recipe
 
 
 def _rule_at(recipe: Recipe, group: Group) -> Rule:
