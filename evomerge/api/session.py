@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evomerge import plugins
 from evomerge.api.doctor import versions
@@ -37,11 +37,16 @@ from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
+from evomerge.optimisers.gradient.options import descent_of
 from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.version import __version__
 from evomerge.workers import WorkerPool
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,13 +70,14 @@ class Session:
     def campaign(self) -> Campaign[Any]:
         """The search itself, at its beginning or where it was left."""
         parts, config, space = self.parts, self.parts.config, self.parts.space
-        started = warm_start(config.optimiser.warm_start, space, config.sources, self.archive)
+        paths, descend = config.optimiser.warm_start, self._descended
+        started = warm_start(paths, space, config.sources, self.archive, descend=descend)
         for line in started.notes:
             self.say(line)
         own = self.given.optimiser_of(space)
         if own is not None and self.given.space is None and config.space.genomes == "cube":
             own = InCube(own)
-        optimiser = parts.optimiser(started.genomes) if own is None else own
+        optimiser = parts.optimiser(started.genomes, self.archive) if own is None else own
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -91,6 +97,15 @@ class Session:
             constraints=constraints,
             callbacks=self.callbacks,
         )
+
+    def _descended(self) -> NDArray[np.float64]:
+        """Return where a descent on the space's own groups ends; each of its snapshots is noted."""
+        options = descent_of(self.parts.config.optimiser)
+        assert options is not None
+        descent = options.descent(self.parts.problem(notes=self.archive))
+        for snapshot in descent:
+            self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
+        return descent.best().genome
 
     def run(self) -> Ending:
         """Search until a limit."""

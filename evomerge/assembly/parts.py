@@ -18,6 +18,7 @@ from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
+from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
 from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
@@ -76,12 +77,27 @@ class Parts:
             return self.given
         return build_space(self.config, self.parents, self.statistics.digests)
 
-    def optimiser(self, starts: Sequence[NDArray[np.float64]] = ()) -> Optimiser[Any]:
-        """Return a fresh optimiser of the config."""
+    def optimiser(self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None) -> Optimiser[Any]:
+        """Return a fresh optimiser of the config, or one that goes on from what it noted."""
+        return self.config.optimiser.build(self.problem(starts, notes))
+
+    def problem(self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None) -> Problem:
+        """Return what an optimiser may know."""
         config = self.config
-        weights = {objective.name: objective.weight for objective in config.objectives}
-        problem = Problem(self.space, config.seed, weights, config.budget.evaluations, tuple(starts))
-        return config.optimiser.build(problem)
+        return Problem(
+            self.space,
+            config.seed,
+            {objective.name: objective.weight for objective in config.objectives},
+            config.budget.evaluations,
+            tuple(starts),
+            terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
+            notes=NotesInMemory() if notes is None else notes,
+        )
+
+    def _terrain(self, course: Course) -> Terrain:
+        from evomerge.assembly.terrain import Setting, build_terrain
+
+        return build_terrain(Setting(self.config, self.parents, self.space, self.fitness, self.objectives), course)
 
     @cached_property
     def estimator(self) -> Estimator:
