@@ -95,6 +95,7 @@ def _card(operator: Operator, measured: Measured) -> str:
             f"### {operator.name}\n",
             f"{_facts(operator)}\n",
             f"{text}\n",
+            *([f"**Mind its defaults:** {operator.caution}.\n"] if operator.caution else []),
             *_link(operator.name, measured),
             *(table if rows else []),
             "",

@@ -21,7 +21,7 @@ from evomerge.assembly import Parts, build_parts, build_worker, with_compute_dty
 from evomerge.assembly.informed import gathering
 from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
-from evomerge.config import CampaignConfig, stage_config, stand_ins
+from evomerge.config import CampaignConfig, joined_config, merge_stand_ins, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
 from evomerge.optimisers.gradient.options import Descending
 from evomerge.results.verification.benchmark_test_sets import described
@@ -114,6 +114,7 @@ class Plan:
         screen: on how many prompts candidates are screened at most; None without a screen.
         cuts: after how many items a generation is halved; None where it is not.
         cost: measured; None where the parents cannot be merged.
+        cautions: sentences about operators whose defaults, as this space has them, do what nobody would expect.
     """
 
     config: CampaignConfig
@@ -127,6 +128,7 @@ class Plan:
     screen: int | None
     cuts: tuple[int, ...] | None
     cost: Cost | None
+    cautions: tuple[str, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a gene: its name, what it holds for, and its values at both ends."""
@@ -172,7 +174,8 @@ def plan(
         arguments: those of `evomerge.search`; beside a campaign file only optimiser (a kind), evaluations and workers.
 
     Returns:
-        One plan per stage; the first parent stands in for winners that do not exist yet. One where there are no stages.
+        One plan per stage; the first parent stands in for winners and for `merges`, which do not exist yet. One where
+        there are no stages.
 
     Raises:
         ConfigError: everything that is wrong with the campaign, at once.
@@ -202,6 +205,7 @@ def plan(
 
 def outlines(config: CampaignConfig, given: Given) -> Iterator[tuple[Plan, Parts]]:
     """Yield each stage, or the one search that a campaign is, as it is opened: its plan without the cost."""
+    config = joined_config(config, merge_stand_ins(config))
     for index, stage in enumerate(config.stages):
         yield _outline(stage_config(config, index, stand_ins(config, index)), stage.name, given)
     if not config.stages:
@@ -228,6 +232,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
             screen=schedule.prompts if isinstance(schedule, ScreenConfig) else None,
             cuts=halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None,
             cost=None,
+            cautions=config.space.cautions,
         ),
         parts,
     )

@@ -48,6 +48,11 @@ class OptimiserOptions(BaseModel):
         return False
 
     @property
+    def begins_at_landmarks(self) -> bool:
+        """Whether it begins at the best landmarks that its space can express, where nothing else says where."""
+        return False
+
+    @property
     def needs_every_answer(self) -> str:
         """Why every candidate has to answer every item; empty where some may be stopped early."""
         return ""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from evomerge.candidate import Evaluation
     from search_spaces.spaces.space import SearchSpace, Structure
 
 
@@ -29,6 +30,7 @@ class Problem:
         terrain: makes a live model and a loss for optimisers that descend, when they first need one; None where there
             are neither parents nor tasks.
         notes: what the search keeps for a resume.
+        scored: what the given genomes reached, in their order, where landmarks gave them; else empty.
     """
 
     space: SearchSpace[Any]
@@ -38,6 +40,7 @@ class Problem:
     given: tuple[NDArray[np.float64], ...] = ()
     terrain: Callable[[Course], Terrain] | None = None
     notes: Notes = field(default_factory=NotesInMemory)
+    scored: tuple[Evaluation, ...] = ()
 
     @property
     def structure(self) -> Structure:

@@ -45,6 +45,11 @@ class Joint(SpaceOptions):
         """Names of the merge's operators that read statistics of the parents."""
         return self.merge.informed
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Those of the merge's operators."""
+        return self.merge.cautions
+
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
         """Return what does not suit a campaign's checkpoints."""
         if parents is None:

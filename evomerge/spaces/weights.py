@@ -13,6 +13,7 @@ from evomerge.kinds import constructed
 from evomerge.spaces.genes import Gene, Genes, OperatorName, OperatorNames, checked_genes, checked_soup_genes
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.wording import in_words, mismatch, refuse
+from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.groups import Groups
 from search_spaces.recipes.recipe import ModuleKind
@@ -58,7 +59,8 @@ class Weights(SpaceOptions):
     uniform soup in the middle; all positive (simplex) or of either sign (affine). For soups of many checkpoints."""
     genes: Genes = Field(default_factory=dict, validate_default=True)
     """Parameter -> bounds [low, high], a list of choices, or a value that freezes it; or parent -> one of these. Left
-    out: bounds that suit the operator, or its default."""
+    out: bounds that suit the operator, or its default. Several operators share the genes of one name; one that reads
+    them between bounds of its own has these under its name, as {regmean: {weight: [0.1, 10]}}."""
     whole_model: tuple[Text, ...] = ()
     """Genes with one value for the whole model instead of one per group."""
 
@@ -95,6 +97,15 @@ class Weights(SpaceOptions):
     def informed(self) -> tuple[str, ...]:
         """Names of the operators that read statistics of the parents."""
         return tuple(name for name in self.operator if find_operator(name).statistics)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What its operators' defaults do that nobody would expect, a sentence each; nothing where genes cure it."""
+        rows = [find_operator(name) for name in self.operator]
+        return tuple(f"{row.name}: {row.caution}" for row in rows if row.caution and not self._cures(row))
+
+    def _cures(self, row: Operator) -> bool:
+        return any(self.genes.get(name, row.kinds[name].default) != row.kinds[name].default for name in row.cured_by)
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
         """Return what does not suit a campaign's checkpoints."""

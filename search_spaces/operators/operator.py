@@ -143,6 +143,8 @@ class Operator:
         divides_by_weights: whether weights that sum to zero are an error: "never", "always", or the flag that says so.
         in_mergekit: whether mergekit has a method of this name.
         mergekit_defaults: parameters that a mergekit file leaves out, where mergekit's default is not ours.
+        caution: what its defaults do that nobody would expect, one sentence; empty where there is nothing.
+        cured_by: parameters of which one has to be searched, or set to another value, so that they do not; empty: none.
     """
 
     name: str
@@ -161,6 +163,8 @@ class Operator:
     divides_by_weights: str = "never"
     in_mergekit: bool = True
     mergekit_defaults: Mapping[str, Parameter] = field(default_factory=dict)
+    caution: str = ""
+    cured_by: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> dict[str, Kind]:

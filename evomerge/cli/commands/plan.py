@@ -101,6 +101,7 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     kept, descent = cost.kept, cost.descent
     limit = "" if kept is None else f"at most {kept.limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
     return [
+        *(("mind", caution) for caution in found.cautions),
         *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
         *_reading_rows(cost.reading),
         ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
