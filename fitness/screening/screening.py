@@ -147,17 +147,19 @@ class Screening:
         return self._suite
 
 
-def draw_prompts(suite: TaskSuite, objectives: Sequence[Objective], n: int) -> dict[str, Prompt]:
+def draw_prompts(
+    suite: TaskSuite, objectives: Sequence[Objective], n: int, *, most_tokens: int = ANSWER_TOKENS
+) -> dict[str, Prompt]:
     """Return search item -> its prompt, for the first n in the seeded order.
 
     Objectives take turns, as the tasks of one objective do, so that each has its share. Items without a prompt, those
-    of Python tasks, are left out.
+    of Python tasks, are left out. A prompt is answered in at most so many tokens.
     """
     task_of = suite.task_of
     prompts: dict[str, Prompt] = {}
     of_task: dict[str, list[str]] = {}
     for item in suite.splits.items["search"]:
-        prompt = _prompt(suite.requests(item))
+        prompt = _prompt(suite.requests(item), most_tokens)
         if prompt is not None:
             prompts[item] = prompt
             of_task.setdefault(task_of[item], []).append(item)
@@ -170,20 +172,20 @@ def _turns(queues: Sequence[Sequence[str]]) -> Iterator[str]:
         yield from (item for item in one_of_each if item is not None)
 
 
-def _prompt(requests: Sequence[Request]) -> Prompt | None:
+def _prompt(requests: Sequence[Request], most_tokens: int) -> Prompt | None:
     """Return what an item's first request lets a model read; None where that is nothing.
 
     The choices of a question share it; where they do not (Winogrande), the first stands for all.
     """
     match requests[0] if requests else None:
         case Completion() as request:
-            length = min(request.max_new_tokens, ANSWER_TOKENS)
+            length = min(request.max_new_tokens, most_tokens)
             return replace(request, max_new_tokens=length, sampling=None) if request.prompt else None
         case Continuation(context, _) if context.strip():
             # Spaces at the end belong to what follows.
-            return Completion(context.rstrip(" "), stop=("\n",), max_new_tokens=ANSWER_TOKENS)
+            return Completion(context.rstrip(" "), stop=("\n",), max_new_tokens=most_tokens)
         case Continuation(_, text) | WholeText(text):
-            return NextTokens(text, ANSWER_TOKENS)
+            return NextTokens(text, most_tokens)
         case NextTokens(text, n_positions):
-            return NextTokens(text, min(n_positions, ANSWER_TOKENS))
+            return NextTokens(text, min(n_positions, most_tokens))
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from search_spaces.operators.parameters import Bounds, Choices, Kind
 from search_spaces.recipes.groups import locate
@@ -131,7 +131,9 @@ class Operator:
         elementwise: whether the method returns a `Merge`; its gain is 1, and it rounds to float32.
         input_parameters: per-parent parameters, by name.
         parameters: the operator's own parameters, by name.
-        needs_base: whether the method merges task vectors, θ = θ₀ + gain·τ; the gain is `gain`.
+        needs_base: whether the method merges task vectors, θ = θ₀ + gain·τ; the gain is `gain`. With the parameters of
+            `catalogue.shared.COMPOSING` it sees the parents from their mean and cut to a rank (`centre: mean` makes the
+            mean θ₀), and τ is calibrated: `spectral.calibration`.
         n_inputs: fewest and most inputs; most None = any number.
         ordered: whether the inputs' order matters.
         random: whether it draws random numbers where a parent's density is below 1.
@@ -141,6 +143,8 @@ class Operator:
         divides_by_weights: whether weights that sum to zero are an error: "never", "always", or the flag that says so.
         in_mergekit: whether mergekit has a method of this name.
         mergekit_defaults: parameters that a mergekit file leaves out, where mergekit's default is not ours.
+        caution: what its defaults do that nobody would expect, one sentence; empty where there is nothing.
+        cured_by: parameters of which one has to be searched, or set to another value, so that they do not; empty: none.
     """
 
     name: str
@@ -159,6 +163,8 @@ class Operator:
     divides_by_weights: str = "never"
     in_mergekit: bool = True
     mergekit_defaults: Mapping[str, Parameter] = field(default_factory=dict)
+    caution: str = ""
+    cured_by: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -186,14 +192,27 @@ class Operator:
         """Return whether the result depends on where the layer lies in the model, for a checked rule's parameters."""
         return self.by_layer or (self.needs_base and parameters.get("lines_beta", 0.0) != 0.0)
 
+    def mixes_elements(self, parameters: Mapping[str, Parameter]) -> bool:
+        """Return whether an element of the result depends on others of the tensor, for a checked rule's parameters.
+
+        Thresholds and sums over the tensor aside; what is elementwise mixes nothing unless spectra are cut (CART) or
+        calibrated (SVC).
+        """
+        spectra = parameters.get("svc_alpha", 0.0) != 0.0 or parameters.get("cart_rank_share", 1.0) != 1.0
+        return not self.elementwise or (self.needs_base and spectra)
+
     def apply(self, operands: Operands) -> Tensor | Merge:
         """Return the merged weights, float32 of the operands' shape, or the elementwise merge that makes them."""
         if not self.needs_base:
             return self.function(operands)
+        if operands.parameters.get("centre") == "mean" or float(operands.parameters.get("cart_rank_share", 1.0)) < 1.0:
+            operands = _calibration().recentred(operands)
         scale = gain(operands)
         if scale == 0.0:
             return operands.task_origin.float().clone()
         made = self.function(operands)
+        if operands.parameters.get("svc_alpha", 0.0) != 0.0:
+            return cast("Tensor", _calibration().calibrated(operands, made).mul_(scale).add_(operands.task_origin))
         if self.elementwise:
             return replace(cast("Merge", made), gain=scale)
         return cast("Tensor", made).mul_(scale).add_(operands.task_origin)
@@ -206,6 +225,11 @@ class Operator:
 
         made = self.apply(operands)
         return made if isinstance(made, Tensor) else merged(made, operands.tensors[0].shape)
+
+
+def _calibration() -> Any:
+    """Return the module of what composes with every operator on task vectors; it works with torch and on operands."""
+    return importlib.import_module(f"{__package__}.spectral.calibration")
 
 
 def gain(operands: Operands) -> float:

@@ -1,13 +1,18 @@
-"""What a recipe's rules say of its merge: whether it depends on the seed, and how much of each parent is in it."""
+"""What a recipe's rules say of its merge: what it reads and draws besides weights, and each parent's share."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.recipes.recipe import Recipe, Rule
+
+
+def kinds_read(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Return the kinds of the parents' statistics that some rules' operators read, each once, in order."""
+    return tuple(dict.fromkeys(kind for rule in rules for kind in find_operator(rule.operator).statistics))
 
 
 def has_random_masks(recipe: Recipe) -> bool:
@@ -54,7 +59,10 @@ def _of_rule(rule: Rule, base: str) -> dict[str, float]:
     if rule.parameters.get("normalize") is True and abs(total) > 1e-6:
         scale /= total
     shares = {parent: scale * weight for parent, weight in weights.items()}
-    return {base: 1.0 - sum(shares.values()), **shares}
+    rest = 1.0 - sum(shares.values())
+    if rule.parameters.get("centre") == "mean":  # which stands in for the base
+        return {parent: share + rest / len(shares) for parent, share in shares.items()}
+    return {base: rest, **shares}
 
 
 def _number(value: object, default: float) -> float:
