@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evomerge.api.arguments import path_of
+from evomerge.api.arguments import callbacks_of, path_of
+from evomerge.campaign.events import Callback, tell_all
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
+    from search_spaces.mergekit.requested import RequestedStatistics
     from search_spaces.parents.parents import Parents
 
 
@@ -24,16 +28,28 @@ class Merged:
         rank: of an adapter, the largest of its modules'; None for a whole model.
         error: norm of what an adapter misses of the merge's change, as a share of its norm; 0.0: it is exact.
         worst: (tensor, its own share) where an adapter misses most; ("", 0.0) where nothing is missing.
+        notes: what the file says that this merge does not use.
     """
 
     directory: Path
     rank: int | None = None
     error: float = 0.0
     worst: tuple[str, float] = ("", 0.0)
+    notes: tuple[str, ...] = ()
 
 
-def merge(recipe: str | Path | Recipe, out: str | Path, *, as_adapter: bool = False, rank: int | None = None) -> Merged:
+def merge(
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    *,
+    as_adapter: bool = False,
+    rank: int | None = None,
+    callbacks: Callback | Sequence[Callback] = (),
+) -> Merged:
     """Carry out a recipe and write the checkpoint.
+
+    Where its method reads what parents compute on prompts (regmean), the file says what they read, under `statistics`;
+    what was collected before is not collected again.
 
     >>> import evomerge as em
     >>> recipe = em.load("runs/mine").front.knee.recipe
@@ -45,10 +61,13 @@ def merge(recipe: str | Path | Recipe, out: str | Path, *, as_adapter: bool = Fa
         out: the directory; must not exist, or be empty.
         as_adapter: write a merge of LoRA adapters as one adapter on their base.
         rank: with `as_adapter`: the largest rank of a module; None: the parents' ranks added.
+        callbacks: told in words what takes time.
 
     Raises:
         SpaceError: the recipe cannot be read or carried out, or its result is no adapter.
+        FitnessError: what parents are to read cannot be read.
     """
+    from evomerge.assembly.recipe_statistics import informed_recipe
     from search_spaces.output.export import export
     from search_spaces.output.export_adapter import export_adapter
     from search_spaces.parents.parents import Parents
@@ -59,10 +78,28 @@ def merge(recipe: str | Path | Recipe, out: str | Path, *, as_adapter: bool = Fa
     directory = path_of("out", out)
     parents = Parents.of(read)
     _check(read, parents)
+    asked = None if isinstance(recipe, Recipe) else _asked(path_of("recipe", recipe))
+    notes = _unused(read, asked)
+    read = informed_recipe(read, parents, asked, say=partial(tell_all, callbacks_of(callbacks)))
     if not as_adapter:
-        return Merged(export(read, parents, directory))
+        return Merged(export(read, parents, directory), notes=notes)
     done = export_adapter(read, parents, directory, rank=rank)
-    return Merged(done.directory, done.rank, done.error, done.worst)
+    return Merged(done.directory, done.rank, done.error, done.worst, notes)
+
+
+def _asked(file: Path) -> RequestedStatistics | None:
+    from search_spaces.mergekit.reading import requested_statistics
+
+    return None if file.suffix == ".json" else requested_statistics(file)
+
+
+def _unused(recipe: Recipe, asked: RequestedStatistics | None) -> tuple[str, ...]:
+    from search_spaces.operators.recipe_facts import kinds_read
+
+    if asked is None or kinds_read(recipe.rules):
+        return ()
+    operators = ", ".join(dict.fromkeys(rule.operator for rule in recipe.rules))
+    return (f"statistics: nothing was read, as {operators} knows no more than weights; leave the key out",)
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -93,6 +130,10 @@ def export_candidate(path: Path, choice: str, out: Path) -> Path:
 
     with contextlib.closing(Archive.read(path)) as archive:
         candidate = pick(archive, choice)
+        if candidate.recipe.statistics:
+            from evomerge.assembly.informed import restore_statistics
+
+            restore_statistics(archive, candidate.recipe)
         noted = archive.noted("verification")
         verification = None if noted is None else Verification.from_json(noted)
         try:

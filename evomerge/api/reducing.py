@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 from evomerge.api.arguments import callbacks_of, path_of, whole
 from evomerge.api.search import read_campaign
 from evomerge.api.texts import frame
-from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype
+from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_statistics
 from evomerge.campaign import RunDirectory, SearchInterruptedError
 from evomerge.campaign.events import Callback, emit, tell_all
 from evomerge.config import CampaignConfig
@@ -127,7 +128,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         raise SpaceError("reduce: expected a campaign of one stage, found several: reduce for each stage's space alone")
     config = with_compute_dtype(campaign.model_copy(update={"reduced": None}))
     tell_all(callbacks, "reading parents and tasks", config.name)
-    parts = build_parts(config)
+    parts = with_statistics(build_parts(config), say=partial(tell_all, callbacks))
     search_items = parts.fitness.splits.items["search"]
     content = parts.fitness.content_digest(search_items)
     tasks = _task_items(parts, search_items)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.texts import frame, held_out_cells, objective_columns, table_html
@@ -88,11 +89,11 @@ class VerificationReport:
 
 def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] = ()) -> VerificationReport:
     """Score the best candidates, the parents and the baselines on held-out items."""
-    from evomerge.assembly import build_parts, build_pool
+    from evomerge.assembly import build_parts, build_pool, with_noted_statistics
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         config = recorded_config(archive)
-        parts = build_parts(config)
+        parts = with_noted_statistics(build_parts(config), archive, say=partial(tell_all, callbacks))
         with contextlib.closing(build_pool(parts, directory.root)) as pool:
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)

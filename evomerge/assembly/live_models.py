@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
-from evomerge.spaces import Ingredients
+from evomerge.spaces import Ingredients, SpaceOptions
 from evomerge.workers.threads import available_cores, threads_per_worker
+from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
+from search_spaces.output.output_tokenizer import write_tokenizer
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import Input, OutputTokenizer, ParentSource, Recipe, Rule
 from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -47,16 +52,28 @@ def _on_gpu(config: CampaignConfig) -> bool:
 
 def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
     """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
-    import torch
-
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
 
-    module = _module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+    module = module_to_fill(config, parents)
     return (FlowResident if config.space.has_paths else ResidentModel)(module, parents)
 
 
-def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
+def module_to_fill(config: CampaignConfig, parents: Parents) -> nn.Module:
+    """Return a module of the base's architecture, where and in what a campaign computes."""
+    import torch
+
+    return empty_module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+
+
+def searched_section(config: CampaignConfig) -> SpaceOptions:
+    """Return the section of the space whose genomes the optimiser proposes."""
+    section: SpaceOptions = config.optimiser.searched(config.space)
+    return section
+
+
+def empty_module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
+    """Return a module of the base's architecture, to be filled."""
     # float32 holds the values of every recipe's dtype exactly, bfloat16 its own.
     from search_spaces.layers.architecture import build_module
 
@@ -64,9 +81,11 @@ def _module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: 
     return module.to("cuda") if on_gpu else module
 
 
-def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
-    """Return the search space of a config."""
-    return config.space.build(
+def build_space(
+    config: CampaignConfig, parents: Parents, statistics: Mapping[str, str] | None = None
+) -> SearchSpace[Any]:
+    """Return the search space of a config; its recipes name statistics of the parents where they are known."""
+    return searched_section(config).build(
         Ingredients(
             parents=parents,
             sources=config.sources,
@@ -75,6 +94,7 @@ def build_space(config: CampaignConfig, parents: Parents) -> SearchSpace[Any]:
             dtype=config.export.dtype,
             seed=config.seed,
             tokenizer=config.output_tokenizer,
+            statistics=statistics or {},
         )
     )
 
@@ -99,6 +119,16 @@ def alone(config: CampaignConfig, name: str) -> Recipe:
     )
 
 
+def output_tokenizer(parents: Parents, base: str, tokenizer: OutputTokenizer) -> Tokenizer:
+    """Return the tokenizer of what is merged, which may be no parent's own."""
+    checkpoint = parents[base]
+    if parents.vocabulary is None and checkpoint.tokenizer_directory == checkpoint.directory:
+        return load_tokenizer(checkpoint.directory)
+    with TemporaryDirectory() as directory:
+        write_tokenizer(parents, base, tokenizer, Path(directory))
+        return load_tokenizer(Path(directory))
+
+
 def base_model(config: CampaignConfig, parents: Parents) -> nn.Module:
     """Return the base as a live model."""
     resident = build_resident(config, parents)
@@ -114,6 +144,6 @@ def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
 
     source = ParentSource(model)
     parents = Parents.open({"model": source})
-    resident = ResidentModel(_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
+    resident = ResidentModel(empty_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
     resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
     return resident.model, parents

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
-from evomerge.assembly.live_models import base_model, build_space
+from evomerge.assembly.live_models import base_model, build_space, output_tokenizer
+from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
+from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
 from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Schedule, ScheduleContext
-from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
 from fitness.protocols import Estimator
@@ -36,9 +37,11 @@ from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published_test_sets
 from fitness.tasks.suite import TaskSuite
 from search_spaces.checks.preflight import Preflight, preflight
-from search_spaces.output.output_tokenizer import write_tokenizer
 from search_spaces.parents.parents import Parents
+from search_spaces.spaces.joint import JointSpace
+from search_spaces.spaces.known_merges import genome_of
 from search_spaces.spaces.space import SearchSpace
+from search_spaces.spaces.weight_space import WeightSpace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +61,8 @@ class Parts:
         test_sets: source of a task -> the benchmark's own test set that its items are from.
         screening: compares candidates with the experts; None without a screen.
         given: a search space that is no kind of the config's, but an object; None where there is none.
+        also_read: operators beside the space's that read statistics, of landmarks.
+        statistics: of the parents, as far as they were gathered (`assembly.informed`).
     """
 
     config: CampaignConfig
@@ -68,18 +73,45 @@ class Parts:
     test_sets: Mapping[str, PublishedTestSet] = field(default_factory=dict)
     screening: Screening | None = None
     given: SearchSpace[Any] | None = None
+    also_read: tuple[str, ...] = ()
+    statistics: Statistics = field(default_factory=Statistics)
 
     @cached_property
     def space(self) -> SearchSpace[Any]:
         """The search space."""
-        return build_space(self.config, self.parents) if self.given is None else self.given
+        if self.given is not None:
+            return self.given
+        return build_space(self.config, self.parents, self.statistics.digests)
 
-    def optimiser(self, starts: Sequence[NDArray[np.float64]] = ()) -> Optimiser[Any]:
-        """Return a fresh optimiser of the config."""
+    def optimiser(
+        self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None, *, after_landmarks: int = 0
+    ) -> Optimiser[Any]:
+        """Return a fresh optimiser of the config, or one that goes on from what it noted.
+
+        It may begin at the best of so many landmarks; 0: it does not.
+        """
+        optimiser, problem, space = self.config.optimiser, self.problem(starts, notes), self.space
+        if after_landmarks and optimiser.begins_at_landmarks and isinstance(space, WeightSpace | JointSpace):
+            return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
+        return optimiser.build(problem)
+
+    def problem(self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None) -> Problem:
+        """Return what an optimiser may know."""
         config = self.config
-        weights = {objective.name: objective.weight for objective in config.objectives}
-        problem = Problem(self.space, config.seed, weights, config.budget.evaluations, tuple(starts))
-        return config.optimiser.build(problem)
+        return Problem(
+            self.space,
+            config.seed,
+            {objective.name: objective.weight for objective in config.objectives},
+            config.budget.evaluations,
+            tuple(starts),
+            terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
+            notes=NotesInMemory() if notes is None else notes,
+        )
+
+    def _terrain(self, course: Course) -> Terrain:
+        from evomerge.assembly.terrain import Setting, build_terrain
+
+        return build_terrain(Setting(self.config, self.parents, self.space, self.fitness, self.objectives), course)
 
     @cached_property
     def estimator(self) -> Estimator:
@@ -148,7 +180,7 @@ class Parts:
 def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -> Parts:
     """Open the parents and load the tasks of a resolved config, whose space may be an object."""
     parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer)
-    tokenizer = _load_tokenizer(config, parents)
+    tokenizer = output_tokenizer(parents, config.base_name, config.output_tokenizer)
     include_path = config.lm_eval.include_path
     context = TaskContext(
         include_path=None if include_path is None else Path(include_path),
@@ -211,13 +243,3 @@ def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark 
     items = suite.splits.items["search"]
     benchmark.check_fits(items, suite.content_digest(items))
     return benchmark
-
-
-def _load_tokenizer(config: CampaignConfig, parents: Parents) -> Tokenizer:
-    """Return the candidates' tokenizer, which may be no parent's own."""
-    base = parents[config.base_name]
-    if parents.vocabulary is None and base.tokenizer_directory == base.directory:
-        return load_tokenizer(base.directory)
-    with TemporaryDirectory() as directory:
-        write_tokenizer(parents, config.base_name, config.output_tokenizer, Path(directory))
-        return load_tokenizer(Path(directory))

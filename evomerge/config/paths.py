@@ -72,6 +72,16 @@ def _absolute_file(text: str, info: ValidationInfo) -> str:
     return text if directory is None else str(absolute_path(text, directory))
 
 
+def _existing_file(text: str, info: ValidationInfo) -> str:
+    directory = directory_of(info)
+    if directory is None:
+        return text
+    path = absolute_path(text, directory)
+    if not path.is_file():
+        refuse([mismatch("a file", f"nothing at {path}", _near(path))])
+    return str(path)
+
+
 def _existing_directory(text: str, info: ValidationInfo) -> str:
     directory = directory_of(info)
     if directory is None:
@@ -102,4 +112,5 @@ ModelSource = Annotated[_Text, AfterValidator(_existing_model)]
 TaskSource = Annotated[_Text, AfterValidator(_existing_task)]
 """A task file, lm-eval's name of a task or a Python function."""
 DirectoryPath = Annotated[_Text, AfterValidator(_existing_directory)]
+ExistingFile = Annotated[_Text, AfterValidator(_existing_file)]
 FilePath = Annotated[_Text, AfterValidator(_absolute_file)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel
@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails
 
 from evomerge.fields import SECTION
 from evomerge.kinds import constructed
+from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.recipe import ExportDtype, OutputTokenizer, ParentSource
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Ingredients:
         dtype: of the merged weights.
         seed: of random masks.
         tokenizer: of every candidate.
+        statistics: parent -> digest of what it computed on prompts; empty where no operator reads any.
     """
 
     parents: Parents
@@ -39,6 +41,7 @@ class Ingredients:
     dtype: ExportDtype
     seed: int
     tokenizer: OutputTokenizer
+    statistics: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -51,6 +54,11 @@ class Ingredients:
         from search_spaces.recipes.groups import n_layers
 
         return n_layers(self.parents[self.base].names)
+
+
+def kinds_of(operators: Sequence[str]) -> tuple[str, ...]:
+    """Return the kinds of statistics that operators read, each once."""
+    return tuple(dict.fromkeys(kind for name in operators for kind in find_operator(name).statistics))
 
 
 class SpaceOptions(BaseModel):
@@ -69,6 +77,21 @@ class SpaceOptions(BaseModel):
 
     kind: str
     """What can be built."""
+
+    @property
+    def informed(self) -> tuple[str, ...]:
+        """Names of its operators that read statistics of the parents (`Operator.statistics`)."""
+        return ()
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What its operators' defaults do that nobody would expect, a sentence each; nothing where genes cure it."""
+        return ()
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Kinds of statistics that they read, each once."""
+        return kinds_of(self.informed)
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:  # noqa: ARG002
         """Return what does not suit a campaign's checkpoints, by their names; None stands for what is wrong itself."""

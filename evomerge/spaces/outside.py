@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from search_spaces.spaces.space import Landmark, SearchSpace, Structure
 
 # Names of parameters that are filled in; all others are options.
-PROVIDED = frozenset({"parents", "sources", "base", "merge_base", "dtype", "seed", "tokenizer", "names", "n_layers"})
+PROVIDED = frozenset(
+    {"parents", "sources", "base", "merge_base", "dtype", "seed", "tokenizer", "names", "n_layers", "statistics"}
+)
 
 
 class OutsideSpace(SpaceOptions):

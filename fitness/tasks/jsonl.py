@@ -46,7 +46,7 @@ def _read(path: Path) -> tuple[list[Item], list[tuple[int, str]]]:
     items: list[Item] = []
     errors: list[tuple[int, str]] = []
     line_of: dict[str, int] = {}
-    for number, text in _lines(path):
+    for number, text in lines_of(path):
         try:
             item = _item(number, text)
             if items and type(item) is not type(items[0]):
@@ -64,7 +64,8 @@ def _read(path: Path) -> tuple[list[Item], list[tuple[int, str]]]:
     return items, errors
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, line) of a file, from 1, without empty lines and a byte order mark."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.models import FoundParents, mapping, read_tokenizer, sequence
 from search_spaces.mergekit.parameters import Setting
+from search_spaces.mergekit.requested import KEY, RequestedStatistics, read_requested
 from search_spaces.operators.registry import OPERATORS, Operator, nearest_name
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 
@@ -24,6 +25,7 @@ KEYS = (
     "tokenizer_source",
     "tokenizer",
     "chat_template",
+    KEY,  # ours: mergekit's methods read no more than weights
 )
 # Accepted, and rightly ignored: how mergekit stores masks, and what its task arithmetic declares but never uses.
 WITHOUT_EFFECT: Mapping[str, set[str]] = {"task_arithmetic": {"density", "rescale"}}
@@ -63,6 +65,7 @@ class Document:
     parameters: Mapping[str, Setting]
     dtype: str | None  # out_dtype, else dtype; None if neither is given
     tokenizer: OutputTokenizer  # the output's
+    requested: RequestedStatistics | None = None  # what parents are to read; None where the file does not say
 
 
 def read_document(data: object, directory: Path) -> Document:
@@ -90,6 +93,7 @@ def read_document(data: object, directory: Path) -> Document:
         _parameters(top, "", operator),
         None if dtype is None else str(dtype),
         tokenizer,
+        None if top.get(KEY) is None else read_requested(top[KEY], found, directory),
     )
 
 
@@ -108,8 +112,10 @@ def _whole_depth(models: object, operator: Operator, found: FoundParents, base: 
         model = mapping(entry, key, ("model", "parameters"))
         parent = found.name(model.get("model"), f"{key}.model")
         sources.append(Source(key, parent, _parameters(model, f"{key}.", operator, of_parent=True)))
-    if base is not None and base not in {source.parent for source in sources}:
-        sources.append(Source("base_model", base, {}))  # mergekit's rule: the base takes part, listed or not
+    # mergekit's rule: the base takes part, listed or not. Methods that it does not have average what is listed.
+    only_listed = bool(operator.statistics) and not operator.needs_base
+    if base is not None and not only_listed and base not in {source.parent for source in sources}:
+        sources.append(Source("base_model", base, {}))
     return Slice("models", tuple(sources), base, None, {})
 
 

@@ -16,6 +16,7 @@ import yaml
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.document import Document, Slice, Source, read_document
 from search_spaces.mergekit.parameters import NameFacts, Setting, decision_list, first_value, varies_over_depth
+from search_spaces.mergekit.requested import RequestedStatistics
 from search_spaces.operators.parameters import Flag, Kind, OneOf
 from search_spaces.operators.registry import check_rule
 from search_spaces.parents.checkpoint import Checkpoint
@@ -34,8 +35,22 @@ def read_mergekit(path: Path) -> Recipe:
     Raises:
         SpaceError: the file cannot be read, or asks for what cannot be honoured; the message names file and key.
     """
+    return _recipe_and_request(path)[0]
+
+
+def requested_statistics(path: Path) -> RequestedStatistics | None:
+    """Return what the parents of a mergekit configuration are to read; None where it does not say.
+
+    Raises:
+        SpaceError: see `read_mergekit`.
+    """
+    return _recipe_and_request(path)[1]
+
+
+def _recipe_and_request(path: Path) -> tuple[Recipe, RequestedStatistics | None]:
     try:
-        return _recipe(read_document(yaml.safe_load(path.read_text(encoding="utf-8")), path.parent))
+        document = read_document(yaml.safe_load(path.read_text(encoding="utf-8")), path.parent)
+        return _recipe(document), document.requested
     except OSError as error:
         raise SpaceError(f"{path}: expected a readable file, found: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

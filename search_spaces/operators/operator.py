@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from search_spaces.operators.parameters import Bounds, Choices, Kind
 from search_spaces.recipes.groups import locate
@@ -19,18 +19,44 @@ if TYPE_CHECKING:  # the registry is read without torch
     from search_spaces.operators.memory import Memory
 
 Method: TypeAlias = "Callable[[Operands], Tensor | Merge]"
+T = TypeVar("T", bound="Measured")
+
+
+class Measured(Protocol):
+    """Something that knows its size."""
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it takes."""
+        ...
 
 
 class Recall(Protocol):
     """A memory of results that depend on the parents' weights alone, such as a singular value decomposition."""
 
     def __call__(
-        self, what: str, inputs: Sequence[int], compute: Callable[[], tuple[Tensor, ...]]
+        self,
+        what: str,
+        inputs: Sequence[int],
+        compute: Callable[[], tuple[Tensor, ...]],
+        *,
+        statistics: Sequence[tuple[int, str]] = (),
     ) -> tuple[Tensor, ...]:
         """Return `compute()`, or bit for bit what it returned before; do not write to it.
 
-        `what` names the computation with every parameter; it reads nothing but these inputs, and the base if there is
-        one.
+        `what` names the computation with every parameter; it reads nothing but these inputs, the base if there is one,
+        and some inputs' statistics: (input, kind).
+        """
+        ...
+
+
+class Recent(Protocol):
+    """A small memory of what was last computed from statistics, for weights that share them."""
+
+    def __call__(self, what: Hashable, statistics: Sequence[tuple[int, str]], compute: Callable[[], T]) -> T:
+        """Return `compute()`, or what it returned before; `what` names it with every parameter.
+
+        It reads nothing but some inputs' statistics, (input, kind), and has a `nbytes`.
         """
         ...
 
@@ -55,6 +81,7 @@ class Operands:
             the model taken as one; None where the caller sees one tensor alone.
         statistic: (i, kind) -> what the i-th input's parent computed on prompts (`statistics.store.Kind`), of this
             tensor; it returns None where the tensor has none, such as an embedding. None where there are no statistics.
+        recent: remembers what is derived from statistics alone, within a candidate; None computes it.
     """
 
     tensors: Sequence[Tensor]
@@ -69,6 +96,7 @@ class Operands:
     factors: Recall | None = None
     global_trims: Callable[[int, float], Trim] | None = None
     statistic: Callable[[int, str], Tensor | None] | None = None
+    recent: Recent | None = None
 
     def numbers(self, name: str) -> list[float]:
         """Return one per-parent parameter of every input, in order."""
@@ -115,6 +143,8 @@ class Operator:
         divides_by_weights: whether weights that sum to zero are an error: "never", "always", or the flag that says so.
         in_mergekit: whether mergekit has a method of this name.
         mergekit_defaults: parameters that a mergekit file leaves out, where mergekit's default is not ours.
+        caution: what its defaults do that nobody would expect, one sentence; empty where there is nothing.
+        cured_by: parameters of which one has to be searched, or set to another value, so that they do not; empty: none.
     """
 
     name: str
@@ -133,6 +163,8 @@ class Operator:
     divides_by_weights: str = "never"
     in_mergekit: bool = True
     mergekit_defaults: Mapping[str, Parameter] = field(default_factory=dict)
+    caution: str = ""
+    cured_by: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> dict[str, Kind]:

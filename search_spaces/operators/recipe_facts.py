@@ -1,13 +1,18 @@
-"""What a recipe's rules say of its merge: whether it depends on the seed, and how much of each parent is in it."""
+"""What a recipe's rules say of its merge: what it reads and draws besides weights, and each parent's share."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.recipes.recipe import Recipe, Rule
+
+
+def kinds_read(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Return the kinds of the parents' statistics that some rules' operators read, each once, in order."""
+    return tuple(dict.fromkeys(kind for rule in rules for kind in find_operator(rule.operator).statistics))
 
 
 def has_random_masks(recipe: Recipe) -> bool:

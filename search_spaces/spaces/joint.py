@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 
 from search_spaces.errors import SpaceError
+from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.recipes.groups import Group, Place, covers
 from search_spaces.recipes.layer_path import MERGED, Step, steps_of
 from search_spaces.recipes.recipe import Input, ModuleKind, Recipe, Rule, Where
@@ -120,9 +121,11 @@ class JointSpace:
 
     def _recipe(self, merge: Recipe, steps: Sequence[Step], scales: tuple[float, ...] | None, outside: str) -> Recipe:
         everyone = tuple(merge.parents)
+        rules = (*_layer_rules(merge, steps), *_outside_rules(merge, outside))
         return replace(
             merge,
-            rules=(*_layer_rules(merge, steps), *_outside_rules(merge, outside)),
+            rules=rules,
+            statistics=merge.statistics if kinds_read(rules) else {},
             layers=tuple(
                 dict.fromkeys(everyone if step.source == MERGED else (step.source,), step.layer) for step in steps
             ),

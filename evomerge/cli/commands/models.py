@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from evomerge.cli.commands.results import AsJson
-from evomerge.cli.terminal import make_console
+from evomerge.cli.terminal import make_console, print_note
 from evomerge.errors import require
 
 
@@ -29,7 +29,10 @@ def merge(
 
     if rank is not None and not as_adapter:
         raise typer.BadParameter("needs --as-adapter", param_hint="--rank")
-    done, console = merge(recipe, out_dir, as_adapter=as_adapter, rank=rank), make_console()
+    console = make_console()
+    done = merge(recipe, out_dir, as_adapter=as_adapter, rank=rank, callbacks=print_note(console))
+    for note in done.notes:
+        console.print(note, highlight=False)
     if not as_adapter:
         console.print(f"merged model: {done.directory}", highlight=False)
         return

@@ -83,6 +83,7 @@ def task_operator(
     inputs: Mapping[str, Kind],
     own: Mapping[str, Kind],
     lambda_gene: Bounds = (0.3, 1.8),
+    lambda_searched: bool = False,
     lambda_in_mergekit: bool = False,
     **row: Any,
 ) -> Operator:
@@ -90,7 +91,8 @@ def task_operator(
 
     One from outside this package gives its `method`, the others the module that has it; `row` is more of `Operator`.
     """
-    scale = {"lambda": replace(LAMBDA, gene=lambda_gene, in_mergekit=lambda_in_mergekit), **LINES, **COMPOSING}
+    own_lambda = replace(LAMBDA, gene=lambda_gene, searched=lambda_searched, in_mergekit=lambda_in_mergekit)
+    scale = {"lambda": own_lambda, **LINES, **COMPOSING}
     return Operator(
         name=name, module=module, input_parameters=inputs, parameters={**own, **scale}, needs_base=True, **row
     )

@@ -88,9 +88,15 @@ def _about_the_mean(operands: Operands) -> Operands:
     mean = excess.div_(n).add_(parents[0])  # of equal parents, bit for bit any of them
     known, keys = operands.factors, tuple(operands.keys)
 
-    def recall(what: str, inputs: Sequence[int], compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def recall(
+        what: str,
+        inputs: Sequence[int],
+        compute: Callable[[], tuple[Tensor, ...]],
+        *,
+        statistics: Sequence[tuple[int, str]] = (),
+    ) -> tuple[Tensor, ...]:
         assert known is not None
-        return known(f"{what}, of {list(inputs)} about the mean", range(n), compute)
+        return known(f"{what}, of {list(inputs)} about the mean", range(n), compute, statistics=statistics)
 
     return replace(
         operands,
@@ -117,9 +123,15 @@ def _cut(operands: Operands, share: float) -> Operands:
 
     known = operands.factors
 
-    def recall(what: str, inputs: Sequence[int], compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def recall(
+        what: str,
+        inputs: Sequence[int],
+        compute: Callable[[], tuple[Tensor, ...]],
+        *,
+        statistics: Sequence[tuple[int, str]] = (),
+    ) -> tuple[Tensor, ...]:
         assert known is not None
-        return known(f"{what}, cut to rank {rank}", inputs, compute)
+        return known(f"{what}, cut to rank {rank}", inputs, compute, statistics=statistics)
 
     factors: Recall | None = None if known is None else recall
     # Thresholds of cut task vectors are not remembered: there would be a table of them for every rank.
