@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quickstart test test-slow lint docs smollm benchmark clean
+.PHONY: help setup quickstart test test-slow lint docs smollm operators benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,12 @@ docs: setup  ## the documentation's site, into site/
 BASE ?= wheel
 smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II, CMA-ES and M2N2 campaigns (about an hour)
 	$(BIN)/python -m experiments.smollm --base $(BASE)
+
+operators: setup  ## every merge operator as it comes and tuned, on four families; which campaign to begin with (hours)
+	$(BIN)/python -m experiments.operators --families quickstart codes adapters --png experiments/operators/operators.png \
+		--summary experiments/operators/summary.json
+	$(BIN)/python -m experiments.operators.defaults --families quickstart codes adapters
+	$(BIN)/python -m docs.operator_cards
 
 # The peer that fits response models, in an environment of its own.
 .venv-girth/.installed: constraints.txt

@@ -73,15 +73,27 @@ def train_expert(
     schedule: Schedule,
     *,
     freeze_embeddings: bool = False,
+    rank: int | None = None,
 ) -> None:
-    """Fine-tune the checkpoint `base` and save it in a directory of the expert's name, unless it is there already."""
+    """Fine-tune the checkpoint `base` and save it in a directory of the expert's name, unless it is there already.
+
+    `rank`: train a LoRA adapter of this rank on every linear layer and save the whole model with it merged in; None
+    trains the weights themselves.
+    """
     if is_finished(directory):
         return
     torch.manual_seed(schedule.seed)
     model = AutoModelForCausalLM.from_pretrained(base)
     tokenizer = AutoTokenizer.from_pretrained(base)
     model.get_input_embeddings().requires_grad_(not freeze_embeddings)
-    finetune(model, tokenizer, draw, schedule, label=directory.name)
+    if rank is None:
+        finetune(model, tokenizer, draw, schedule, label=directory.name)
+    else:
+        from peft import LoraConfig, get_peft_model
+
+        adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
+        finetune(adapted, tokenizer, draw, schedule, label=directory.name)
+        model = adapted.merge_and_unload()
     save_checkpoint(model, tokenizer, directory)
 
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from fitness.scores import Estimate as Estimate
     from fitness.scores import ItemScores as ItemScores
     from fitness.scores import ObjectiveEstimate as ObjectiveEstimate
+    from fitness.screening import Experts as Experts
     from fitness.screening import Screening as Screening
     from fitness.splits import Splits as Splits
     from fitness.statistics import Difference as Difference
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from fitness.tasks.suite import TaskResult as TaskResult
     from fitness.tasks.suite import TaskSuite as TaskSuite
     from fitness.tasks.suite import evaluate_tasks as evaluate_tasks
+    from fitness.teaching import Lessons as Lessons
+    from fitness.teaching import Teaching as Teaching
 
 _FACE = {
     "fitness.engine.language_model": (
@@ -86,7 +89,7 @@ _FACE = {
         *("Calibration", "ReducedBenchmark", "ReducedEstimator", "ResponseMatrix", "TaskItems", "reduce_benchmark"),
     ),
     "fitness.scores": ("Budget", "Estimate", "ItemScores", "ObjectiveEstimate"),
-    "fitness.screening": ("Screening",),
+    "fitness.screening": ("Experts", "Screening"),
     "fitness.splits": ("Splits",),
     "fitness.statistics": (
         *("Difference", "Flips", "PairedComparison", "RankCorrelation", "paired_difference", "rank_correlation"),
@@ -95,6 +98,7 @@ _FACE = {
     "fitness.tasks.prompts": ("Prompts",),
     "fitness.tasks.sources": ("TaskContext", "load_tasks", "make_suite"),
     "fitness.tasks.suite": ("TaskResult", "TaskSuite", "evaluate_tasks"),
+    "fitness.teaching": ("Lessons", "Teaching"),
 }
 _MODULE_OF = {name: module for module, names in _FACE.items() for name in names}
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from search_spaces.errors import SpaceError as SpaceError
     from search_spaces.layers.architecture import build_module as build_module
     from search_spaces.layers.sources import output_names as output_names
+    from search_spaces.live.coefficients import CoefficientModel as CoefficientModel
     from search_spaces.live.layer_surgery import FlowResident as FlowResident
     from search_spaces.live.resident import ResidentModel as ResidentModel
     from search_spaces.mergekit.reading import read_mergekit as read_mergekit
@@ -64,6 +65,7 @@ _FACE = {
     "errors": ("SpaceError",),
     "layers.architecture": ("build_module",),
     "layers.sources": ("output_names",),
+    "live.coefficients": ("CoefficientModel",),
     "live.layer_surgery": ("FlowResident",),
     "live.resident": ("ResidentModel",),
     "mergekit.reading": ("read_mergekit",),

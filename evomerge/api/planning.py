@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.arguments import path_of, refused
+from evomerge.api.descent_cost import DescentCost, descent_cost
 from evomerge.api.search import read_campaign
 from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
@@ -20,8 +21,9 @@ from evomerge.assembly import Parts, build_parts, build_worker, with_compute_dty
 from evomerge.assembly.informed import gathering
 from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
-from evomerge.config import CampaignConfig, stage_config, stand_ins
+from evomerge.config import CampaignConfig, joined_config, merge_stand_ins, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
+from evomerge.optimisers.gradient.options import Descending
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
 from search_spaces.checks.preflight import Preflight
@@ -80,6 +82,7 @@ class Cost:
         free_bytes: of the disk here.
         kept: what spectral operators keep on disk; None where there are none.
         reading: what operators that read statistics cost; None where there are none.
+        descent: what an optimiser or a warm start of kind gradient takes, which `total_seconds` holds; else None.
     """
 
     first_seconds: float
@@ -92,6 +95,7 @@ class Cost:
     free_bytes: int
     kept: Kept | None = None
     reading: Reading | None = None
+    descent: DescentCost | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ class Plan:
         screen: on how many prompts candidates are screened at most; None without a screen.
         cuts: after how many items a generation is halved; None where it is not.
         cost: measured; None where the parents cannot be merged.
+        cautions: sentences about operators whose defaults, as this space has them, do what nobody would expect.
     """
 
     config: CampaignConfig
@@ -123,6 +128,7 @@ class Plan:
     screen: int | None
     cuts: tuple[int, ...] | None
     cost: Cost | None
+    cautions: tuple[str, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a gene: its name, what it holds for, and its values at both ends."""
@@ -168,7 +174,8 @@ def plan(
         arguments: those of `evomerge.search`; beside a campaign file only optimiser (a kind), evaluations and workers.
 
     Returns:
-        One plan per stage; the first parent stands in for winners that do not exist yet. One where there are no stages.
+        One plan per stage; the first parent stands in for winners and for `merges`, which do not exist yet. One where
+        there are no stages.
 
     Raises:
         ConfigError: everything that is wrong with the campaign, at once.
@@ -198,6 +205,7 @@ def plan(
 
 def outlines(config: CampaignConfig, given: Given) -> Iterator[tuple[Plan, Parts]]:
     """Yield each stage, or the one search that a campaign is, as it is opened: its plan without the cost."""
+    config = joined_config(config, merge_stand_ins(config))
     for index, stage in enumerate(config.stages):
         yield _outline(stage_config(config, index, stand_ins(config, index)), stage.name, given)
     if not config.stages:
@@ -224,6 +232,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
             screen=schedule.prompts if isinstance(schedule, ScreenConfig) else None,
             cuts=halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None,
             cost=None,
+            cautions=config.space.cautions,
         ),
         parts,
     )
@@ -233,9 +242,9 @@ def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
     parts, reading = _read(parts)
     config, space, worker = parts.config, parts.space, build_worker(parts)
-    own = given.optimiser_of(space)
-    optimiser = parts.optimiser() if own is None else own
-    recipes = [*map(space.decode, optimiser.ask(3)), *(landmark.recipe for landmark in space.landmarks())][:3]
+    own, descent = given.optimiser_of(space), descent_cost(parts)
+    proposed = [] if isinstance(config.optimiser, Descending) else (parts.optimiser() if own is None else own).ask(3)
+    recipes = [*map(space.decode, proposed), *(landmark.recipe for landmark in space.landmarks())][:3]
     seconds = []
     for number, recipe in enumerate(recipes):
         done = worker.evaluate(Candidate(number, recipe), parts.search_budget)
@@ -245,10 +254,11 @@ def measure(parts: Parts, given: Given) -> Cost:
     base = parts.parents[config.base_name]
     n_weights = sum(math.prod(base.shape(name)) for name in base.names)
     evaluations, workers = config.budget.evaluations, config.workers.count
+    before = (0.0 if reading is None else reading.seconds) + (0.0 if descent is None else descent.total_seconds)
     return Cost(
         seconds[0],
         seconds[2],
-        (0.0 if reading is None else reading.seconds) + seconds[0] + seconds[2] * (evaluations - 1) / workers,
+        before + seconds[0] + seconds[2] * (evaluations - 1) / workers,
         evaluations,
         workers,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -256,6 +266,7 @@ def measure(parts: Parts, given: Given) -> Cost:
         shutil.disk_usage(".").free,
         _kept(config, parts),
         reading,
+        descent,
     )
 
 

@@ -64,6 +64,7 @@ class Gathering:
         purpose: the operators that read them, in words.
         settings: what a parent's activations depend on besides its weights and prompts.
         moments: parent -> file with Adam's second moments.
+        experts: of `names`, those whose own a task may be; empty: all.
     """
 
     parents: Parents
@@ -75,6 +76,7 @@ class Gathering:
     purpose: str
     settings: str = ""
     moments: Mapping[str, str] = field(default_factory=dict)
+    experts: tuple[str, ...] = ()
 
     def digest(self, name: str, owners: Mapping[str, str]) -> str:
         """Return what names one parent's statistics."""
@@ -126,13 +128,14 @@ class Gathering:
         if not self.questions.unowned:
             return dict(self.questions.owners)
         asked = [[task, list(map(repr, prompts))] for task, prompts in self.questions.prompts.items()]
-        weights = [[name, content_digest(self.parents[name])] for name in self.names]
+        experts = self.experts or self.names
+        weights = [[name, content_digest(self.parents[name])] for name in experts]
         said = [VERSION, weights, self.settings, asked, sorted(self.questions.owners.items()), self.questions.shared]
         digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
         kept = cache_directory("statistics") / "owners" / f"{digest}.json"
         if kept.is_file():
             return cast("dict[str, str]", json.loads(kept.read_text(encoding="utf-8")))
         say("asking the parents whose tasks are whose")
-        found = find_owners(self.questions, self.names, self.language_model, self.become)
+        found = find_owners(self.questions, experts, self.language_model, self.become)
         keep_text(kept, json.dumps(found))
         return found

@@ -1,17 +1,20 @@
 """The quickstart's language model: a Llama of 1.3 million parameters and a tokenizer of words and letters."""
 
+from collections.abc import Iterable
+
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from experiments.quickstart.tasks import ALPHABET, INSTRUCTIONS
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer(instructions: Iterable[str] = tuple(INSTRUCTIONS)) -> PreTrainedTokenizerFast:
     """Return a tokenizer with one token per instruction, letter and sign; spaces only separate."""
-    words = [*INSTRUCTIONS, "=", *ALPHABET]
+    instructions = list(instructions)
+    words = [*instructions, "=", *ALPHABET]
     vocabulary = {token: number for number, token in enumerate(["<pad>", "<eos>", "<unk>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    names = "|".join(INSTRUCTIONS)
+    names = "|".join(instructions)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(rf"{names}|."), "isolated")]
     )

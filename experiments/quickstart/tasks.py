@@ -37,26 +37,30 @@ class Instruction:
     other: Callable[[str], str]
 
 
-def _ascending(letters: str) -> str:
+def ascending(letters: str) -> str:
+    """Return the letters from a to p."""
     return "".join(sorted(letters))
 
 
-def _descending(letters: str) -> str:
+def descending(letters: str) -> str:
+    """Return the letters from p to a."""
     return "".join(sorted(letters, reverse=True))
 
 
-def _shifted(letters: str, by: int) -> str:
+def shifted(letters: str, by: int) -> str:
+    """Return each letter's neighbour so many places on in the alphabet, cyclic."""
     return "".join(ALPHABET[(ALPHABET.index(letter) + by) % len(ALPHABET)] for letter in letters)
 
 
-def _rotated(letters: str, by: int) -> str:
+def rotated(letters: str, by: int) -> str:
+    """Return the letters moved so many places to the left, cyclic."""
     return letters[by:] + letters[:by]
 
 
 INSTRUCTIONS: Mapping[str, Instruction] = {
-    "sort": Instruction(_ascending, _descending),
-    "shift": Instruction(functools.partial(_shifted, by=1), functools.partial(_shifted, by=-1)),
-    "rotate": Instruction(functools.partial(_rotated, by=2), functools.partial(_rotated, by=-2)),
+    "sort": Instruction(ascending, descending),
+    "shift": Instruction(functools.partial(shifted, by=1), functools.partial(shifted, by=-1)),
+    "rotate": Instruction(functools.partial(rotated, by=2), functools.partial(rotated, by=-2)),
 }
 
 
@@ -70,33 +74,40 @@ def prompt(instruction: str, letters: str) -> str:
     return f"{instruction} {letters} ="
 
 
-def draw_item(stream: random.Random, instruction: str) -> Example:
+def draw_item(
+    stream: random.Random, instruction: str, instructions: Mapping[str, Instruction] = INSTRUCTIONS
+) -> Example:
     """Draw a task item: a held-out string with the wanted answer."""
     letters = _draw_letters(stream, held_out=True)
-    return Example(prompt(instruction, letters), INSTRUCTIONS[instruction].wanted(letters))
+    return Example(prompt(instruction, letters), instructions[instruction].wanted(letters))
 
 
-def draw_corpus(stream: random.Random) -> Example:
+def draw_corpus(stream: random.Random, instructions: Mapping[str, Instruction] = INSTRUCTIONS) -> Example:
     """Draw what the base model reads: any instruction, carried out as wanted only three times in ten."""
-    name = stream.choice(tuple(INSTRUCTIONS))
+    name = stream.choice(tuple(instructions))
     letters = _draw_letters(stream, held_out=False)
-    instruction = INSTRUCTIONS[name]
+    instruction = instructions[name]
     wanted = stream.random() < SHARE_OF_WANTED_ANSWERS
     return Example(prompt(name, letters), (instruction.wanted if wanted else instruction.other)(letters))
 
 
-def draw_lesson(stream: random.Random, instruction: str, replay: float) -> Example:
+def draw_lesson(
+    stream: random.Random,
+    instruction: str,
+    replay: float,
+    instructions: Mapping[str, Instruction] = INSTRUCTIONS,
+) -> Example:
     """Draw what an expert reads: its instruction as wanted or, with probability `replay`, the base's corpus."""
     if stream.random() < replay:
-        return draw_corpus(stream)
+        return draw_corpus(stream, instructions)
     letters = _draw_letters(stream, held_out=False)
-    return Example(prompt(instruction, letters), INSTRUCTIONS[instruction].wanted(letters))
+    return Example(prompt(instruction, letters), instructions[instruction].wanted(letters))
 
 
-def write_tasks(directory: Path = TASKS_DIRECTORY) -> None:
+def write_tasks(directory: Path = TASKS_DIRECTORY, instructions: Mapping[str, Instruction] = INSTRUCTIONS) -> None:
     """Write `directory`/{instruction}.jsonl, 600 distinct items each; the same bytes on every machine."""
-    for name in INSTRUCTIONS:
-        draw = functools.partial(draw_item, instruction=name)
+    for name in instructions:
+        draw = functools.partial(draw_item, instruction=name, instructions=instructions)
         write_items(directory / f"{name}.jsonl", name, draw, ITEMS_PER_TASK, _SEED)
 
 

@@ -7,6 +7,7 @@ About 1.3 million parameters each; about a minute in all on two idle cores (an e
 
 import argparse
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from experiments.checkpoints import is_finished, save_checkpoint
 from experiments.finetune import Schedule, finetune, train_expert
 from experiments.quickstart.architecture import make_model, make_tokenizer
-from experiments.quickstart.tasks import INSTRUCTIONS, draw_corpus, draw_lesson
+from experiments.quickstart.tasks import INSTRUCTIONS, Instruction, draw_corpus, draw_lesson
 
 MODELS_DIRECTORY = Path(__file__).parent / "models"
 BASE_SCHEDULE = Schedule(steps=250, batch_size=64, learning_rate=2e-3, seed=1)
@@ -25,14 +26,21 @@ EXPERT_SCHEDULES = {
 REPLAY = 0.15  # share of the base's corpus in an expert's lessons, as practitioners do against forgetting
 
 
-def train_base(directory: Path) -> None:
-    """Train the base on the two-convention corpus and save it, unless it is there already."""
+def train_base(
+    directory: Path,
+    instructions: Mapping[str, Instruction] = INSTRUCTIONS,
+    *,
+    schedule: Schedule = BASE_SCHEDULE,
+    seed: int = 0,
+) -> None:
+    """Train the base on the two-convention corpus and save it, unless it is there already; `seed` draws its weights."""
     if is_finished(directory):
         return
-    torch.manual_seed(0)
-    tokenizer = make_tokenizer()
+    torch.manual_seed(seed)
+    tokenizer = make_tokenizer(instructions)
     model = make_model(tokenizer)
-    finetune(model, tokenizer, draw_corpus, BASE_SCHEDULE, label="base")
+    corpus = functools.partial(draw_corpus, instructions=instructions)
+    finetune(model, tokenizer, corpus, schedule, label="base")
     save_checkpoint(model, tokenizer, directory)
 
 

@@ -41,7 +41,8 @@ from evomerge.assembly.live_models import build_resident, with_compute_dtype
 from experiments.printing import make_console, table
 from fitness import Completion, Distributions, NextTokens, NextTokensAlong, RankCorrelation, rank_correlation
 from fitness.engine.language_model import Answer, Request
-from fitness.screening.screening import draw_prompts, most_distinct
+from fitness.screening.experts import most_distinct
+from fitness.screening.screening import draw_prompts
 from fitness.tasks.divergence import js_divergence
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """The label-free screen: agreement with the experts, before any right answer is looked at."""
 
+from fitness.screening.experts import Experts
 from fitness.screening.screening import Screening
 
-__all__ = ["Screening"]
+__all__ = ["Experts", "Screening"]

@@ -22,21 +22,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.engine.language_model import (
-    Answer,
-    Completion,
-    Continuation,
-    Distributions,
-    NextTokens,
-    NextTokensAlong,
-    Request,
-    WholeText,
-)
+from fitness.engine.language_model import Completion, Continuation, NextTokens, Request, WholeText
 from fitness.errors import FitnessError
 from fitness.estimation import Objective
 from fitness.scores import Budget, ItemScores
+from fitness.screening.experts import Experts, Prompt
 from fitness.splits import Splits
-from fitness.tasks.divergence import DivergenceTask, js_divergence
+from fitness.tasks.divergence import DivergenceTask
 from fitness.tasks.suite import TaskSuite
 
 if TYPE_CHECKING:
@@ -44,8 +36,6 @@ if TYPE_CHECKING:
 
 _PREFIX = "screen:"
 ANSWER_TOKENS = 8  # that the expert writes after a prompt, at most; of a text without a question, places that are read
-
-Prompt = Completion | NextTokens
 
 
 class Screening:
@@ -84,10 +74,8 @@ class Screening:
             )
         task_of = suite.task_of
         self._task_of = {item: task_of[item] for item in self._prompts}
-        self._parents = tuple(parents)
-        self._checkpoints = tuple(dict.fromkeys([*parents, *checkpoints]))
-        self._named = {task: experts[task] for task in self._task_of.values() if task in experts}
         self._language_model = suite.language_model
+        self._experts = Experts(suite.language_model, tuple(parents), tuple(checkpoints), dict(experts))
         self._suite: TaskSuite | None = None
 
     @property
@@ -126,13 +114,13 @@ class Screening:
         """Let the experts answer, unless they have; `become` returns a live model, maybe the same module each time."""
         if self._suite is not None:
             return
-        expert_of = self._experts(become)
+        expert_of = self._experts.of_tasks(self._prompts, self._task_of, become)
         tasks = []
         for expert in dict.fromkeys(expert_of.values()):
             model = become(expert)
             prompts = {item: p for item, p in self._prompts.items() if expert_of[self._task_of[item]] == expert}
-            asked = self._along(model, prompts)
-            answers = dict(zip(asked, self._answers(model, list(asked.values())), strict=True))
+            asked = self._experts.along(model, prompts)
+            answers = dict(zip(asked, self._experts.answers(model, list(asked.values())), strict=True))
             for task in dict.fromkeys(self._task_of[item] for item in asked):
                 local = {item.removeprefix(f"{task}/"): item for item in asked if self._task_of[item] == task}
                 compared = DivergenceTask(
@@ -157,54 +145,6 @@ class Screening:
         if self._suite is None:
             raise FitnessError("screen: expected answers of the experts before, found none")
         return self._suite
-
-    def _experts(self, become: Callable[[str], nn.Module]) -> dict[str, str]:
-        unnamed = {item: p for item, p in self._prompts.items() if self._task_of[item] not in self._named}
-        if not unnamed:
-            return self._named
-        asked = [NextTokens(p.prompt) if isinstance(p, Completion) else p for p in unnamed.values()]
-        answered = {name: self._answers(become(name), asked) for name in self._checkpoints}
-        chosen = dict(self._named)
-        for task in dict.fromkeys(self._task_of[item] for item in unnamed):
-            places = [k for k, item in enumerate(unnamed) if self._task_of[item] == task]
-            said = {name: _log_probabilities([answers[k] for k in places]) for name, answers in answered.items()}
-            chosen[task] = most_distinct(said, self._parents)
-        return chosen
-
-    def _along(self, model: nn.Module, prompts: Mapping[str, Prompt]) -> dict[str, NextTokens | NextTokensAlong]:
-        """Return item -> where it is compared, once the expert has written its answers."""
-        questions = {item: prompt for item, prompt in prompts.items() if isinstance(prompt, Completion)}
-        written = dict(zip(questions, self._answers(model, list(questions.values())), strict=True))
-        places: dict[str, NextTokens | NextTokensAlong] = {}
-        for item, prompt in prompts.items():
-            if isinstance(prompt, NextTokens):
-                places[item] = prompt
-                continue
-            answer = str(written[item])
-            places[item] = NextTokensAlong(prompt.prompt, answer) if answer.strip() else NextTokens(prompt.prompt)
-        return places
-
-    def _answers(self, model: nn.Module, requests: Sequence[Request]) -> list[Answer]:
-        return self._language_model.plan(requests).answer(model) if requests else []
-
-
-def most_distinct(said: Mapping[str, np.ndarray], parents: Sequence[str]) -> str:
-    """Return the parent that differs most from the other checkpoints; of equally different ones the surest.
-
-    Two checkpoints differ from each other equally, so of two parents without a base it is the surest. What each
-    checkpoint said is (n_places, n_vocabulary) log-probabilities.
-    """
-
-    def rank(name: str) -> tuple[float, float]:
-        others = [float(js_divergence(said[name], said[other]).mean()) for other in said if other != name]
-        entropy = -float((np.exp(said[name]) * said[name]).sum(axis=-1).mean())
-        return (round(float(np.mean(others)), 4) if others else 0.0, -entropy)
-
-    return max(parents, key=rank)
-
-
-def _log_probabilities(answers: Sequence[Answer]) -> np.ndarray:
-    return np.concatenate([answer.log_probabilities for answer in answers if isinstance(answer, Distributions)])
 
 
 def draw_prompts(

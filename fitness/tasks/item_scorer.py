@@ -14,6 +14,7 @@ from fitness.errors import FitnessError
 from fitness.protocols import AnyTask, ModelTask
 from fitness.scores import ItemScores
 from fitness.tasks.divergence import DivergenceTask
+from fitness.tasks.labels import Labelled, labelled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +52,12 @@ class ItemScorer:
             return ()
         task, local_id = self._asking[item]
         return tuple(task.requests(local_id))
+
+    def labelled(self, item: str) -> Labelled:
+        """Return an item's right answer as text; `FitnessError` where it is not known."""
+        if item not in self._asking:
+            raise FitnessError(f"item {item!r}: expected one that asks a language model, found another")
+        return labelled(*self._asking[item])
 
     def score(self, model: nn.Module, items: tuple[str, ...]) -> ItemScores:
         """Return the items' scores, in their order."""

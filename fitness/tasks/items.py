@@ -53,10 +53,7 @@ class MultipleChoice:
         return replace(self, question=frame(self.question), delimiter="" if chat else self.delimiter)
 
     def _delimiter(self, choice: str) -> str:
-        if self.delimiter is not None:
-            return self.delimiter
-        spaced = self.question == "" or self.question[-1].isspace() or choice[0].isspace()
-        return "" if spaced else " "
+        return _space(self.question, choice) if self.delimiter is None else self.delimiter
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,10 @@ class ExactMatch:
         A token is at least one byte of the answer, or a space beside it.
         """
         return [Completion(self.prompt, stop=("\n",), max_new_tokens=len(self.answer.strip().encode()) + 8)]
+
+    def answered(self) -> Continuation:
+        """Return the right answer after the prompt."""
+        return Continuation(self.prompt, _space(self.prompt, self.answer) + self.answer)
 
     def compared(self) -> NextTokens:
         """Return where an expert is compared with: at the prompt's end."""
@@ -125,6 +126,11 @@ class Text:
 Item = MultipleChoice | ExactMatch | Text
 
 
+def _space(before: str, after: str) -> str:
+    """Return what stands between a question and an answer: a space, or nothing where there is one already."""
+    return "" if before == "" or before[-1].isspace() or after[:1].isspace() else " "
+
+
 @dataclass(frozen=True)
 class Task:
     """Items of one kind under one name, with one measure."""
@@ -147,6 +153,10 @@ class Task:
     def item_ids(self) -> tuple[str, ...]:
         """Ids within the task, in the file's order."""
         return tuple(item.id for item in self.items)
+
+    def item(self, item_id: str) -> Item:
+        """Return an item."""
+        return self._by_id[item_id]
 
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return what an item asks of a model."""

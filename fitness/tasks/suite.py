@@ -17,6 +17,7 @@ from fitness.protocols import AnyTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 from fitness.tasks.item_scorer import ItemScorer
+from fitness.tasks.labels import Labelled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,6 +70,10 @@ class TaskSuite:
     def requests(self, item: str) -> tuple[Request, ...]:
         """Return what an item asks of a language model; nothing where it runs the model itself."""
         return self._scorer.requests(item)
+
+    def labelled(self, item: str) -> Labelled:
+        """Return an item's right answer as text; `FitnessError` where it is not known."""
+        return self._scorer.labelled(item)
 
     def guessing(self, items: Sequence[str]) -> NDArray[np.float64]:
         """Return (n_items,) chances of the right answer by guessing: one over the choices, 0 where there are none."""

@@ -46,7 +46,7 @@ class ResidentModel:
             SpaceError: the recipe cannot be carried out or does not fit the module. The weights are then undefined
                 until another recipe succeeds.
         """
-        targets = self._targets(recipe)
+        targets = self.targets(recipe)
         held, self._held = self._held, {}
         plans = plan_tensors(recipe, self._parents, targets)
         for name, weight in targets.items():
@@ -57,8 +57,8 @@ class ResidentModel:
         # Parts of one parameter share a version, which is final only now; a later change by others shows in it.
         self._held = {name: (plans[name], weight._version) for name, weight in targets.items()}
 
-    def _targets(self, recipe: Recipe) -> dict[str, Tensor]:
-        """Return output tensor -> the weights it goes to; names that the module does not have are left out."""
+    def targets(self, recipe: Recipe) -> dict[str, Tensor]:
+        """Return output tensor -> the weights it goes to, a view; names that the module does not have are left out."""
         depth = n_layers(self._weights)
         if recipe.layers is not None and len(recipe.layers) != depth:
             raise SpaceError(f"layers: expected {depth} as the live model has, found {len(recipe.layers)}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.scales import Options, Scale
-from search_spaces.recipes.groups import Group, Groups
-from search_spaces.recipes.recipe import Where
+from search_spaces.recipes.groups import Group
 from search_spaces.spaces.genes import GeneInfo, Genes, Key
 
 OPERATOR: Key = ("operator", None)
@@ -40,16 +38,6 @@ class Method:
         )
 
 
-@dataclass(frozen=True)
-class Span:
-    """Output tensors that one rule makes, and the groups whose values it has."""
-
-    where: Where
-    left: int  # a group
-    right: int  # the next knot where depth is linear, else the same group
-    share: float = 0.0  # how far the tensors lie from the left knot to the right one, in [0, 1)
-
-
 def laid_out(
     varied: Genes, operators: Sequence[str], groups: Sequence[Group], operator_per: Literal["model", "group"]
 ) -> tuple[tuple[GeneInfo, ...], tuple[Scale, ...], tuple[dict[Key, int], ...]]:
@@ -68,28 +56,5 @@ def laid_out(
 
 
 def _info(key: Key, scale: Scale, group: Group | None) -> GeneInfo:
-    layers, module = (None, None) if group is None else (group.layers, group.module)
-    return GeneInfo(*key, layers, module, (scale.value(0.0), scale.value(1.0)), scale)
-
-
-def spans(groups: Groups, laid: Sequence[Group], n_layers: int) -> Iterator[Span]:
-    """Yield the rules' places, kind of module by kind: one per block, or one per layer where depth is linear."""
-    for module in groups.modules:
-        own = [i for i, group in enumerate(laid) if group.module == module]
-        if module == "other":
-            yield Span(Where(module="other"), own[0], own[0])
-            continue
-        kind = None if module == "all" else laid[own[0]].place.module
-        ranges = [laid[i].layers or (0, n_layers) for i in own]
-        if groups.depth == "constant" or len(own) == 1:
-            yield from (Span(Where(layers, kind), i, i) for layers, i in zip(ranges, own, strict=True))
-        else:
-            knots = [first for first, _ in ranges]
-            for layer in range(n_layers):
-                at = min(bisect.bisect_right(knots, layer), len(knots) - 1)
-                share = (layer - knots[at - 1]) / (knots[at] - knots[at - 1])
-                first = own[at - 1] if share < 1.0 else own[at]
-                yield Span(Where((layer, layer + 1), kind), first, own[at], share % 1.0)
-        if module == "all":
-            yield Span(Where(side="before"), own[0], own[0])
-            yield Span(Where(side="after"), own[-1], own[-1])
+    layers, module, tensor = (None, None, None) if group is None else (group.layers, group.module, group.tensor)
+    return GeneInfo(*key, layers, module, (scale.value(0.0), scale.value(1.0)), scale, tensor)

@@ -41,6 +41,7 @@ INSIDE = {
         "evomerge.assembly",
         "evomerge.assembly.live_models",
         REQUESTS,
+        "fitness.screening.experts",
         "fitness.screening.screening",
         "fitness.tasks.divergence",
     },

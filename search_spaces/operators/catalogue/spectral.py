@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from search_spaces.operators.catalogue.shared import LAMBDA, WEIGHT, positive_share, share, task_operator
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.parameters import Real, Whole
+from search_spaces.operators.parameters import Kind, OneOf, Real, Whole
 
 _WEIGHT = replace(
     WEIGHT, meaning="scales the parent's task vector; 0 leaves the parent out", default=1.0, searched=False
 )
 _task_operator = partial(task_operator, spectral=True, in_mergekit=False)
+_ISOTROPIC: dict[str, Any] = {
+    "lambda_gene": (0.2, 3.0),
+    "lambda_searched": True,
+    "caution": "a flat spectrum changes the length of the task vector, and λ = 1 is the scale of no paper: search λ",
+    "cured_by": ("lambda",),
+}
 _FLATNESS = share(
     meaning="γ: from the spectrum of the sum (0) to a flat one (1, the paper)",
     default=1.0,
@@ -25,10 +32,40 @@ _RANK_SHARE = positive_share(
     gene=(0.1, 1.0),
     scale="quantised",
 )
+_INTERFERENCE: dict[str, Kind] = {
+    "solver": OneOf(
+        meaning=(
+            "how far the descent goes: to the minimum along all but the smallest eigenvalues (cut), for a time, or by "
+            "the published iterations (adam, sgd), for comparison"
+        ),
+        default="cut",
+        choices=("cut", "time", "adam", "sgd"),
+    ),
+    "cut": positive_share(
+        meaning="solver: cut; directions of eigenvalues up to this share of the largest keep the start",
+        default=0.01,
+        gene=(1e-4, 0.3),
+        scale="log",
+    ),
+    "time": Real(
+        meaning="solver: time; of the gradient flow, eigenvalues being at most the number of parents",
+        default=100.0,
+        low=0.0,
+        gene=(1.0, 1e4),
+        scale="log",
+    ),
+    "initial": OneOf(
+        meaning="where the descent starts: at the mean or the sum of the task vectors",
+        default="mean",
+        choices=("mean", "sum"),
+    ),
+    "iterations": Whole(meaning="solver: adam or sgd; steps", default=300, low=1),
+    "rate": Real(meaning="solver: adam or sgd; the learning rate", default=1e-5, low=0.0, open_low=True),
+}
 
 SPECTRAL: tuple[Operator, ...] = (
     _task_operator(
-        "iso_c", "spectral.isotropic", inputs={"weight": _WEIGHT}, own={"flatness": _FLATNESS}, lambda_gene=(0.2, 3.0)
+        "iso_c", "spectral.isotropic", inputs={"weight": _WEIGHT}, own={"flatness": _FLATNESS}, **_ISOTROPIC
     ),
     _task_operator(
         "iso_cts",
@@ -40,7 +77,7 @@ SPECTRAL: tuple[Operator, ...] = (
             ),
             "flatness": _FLATNESS,
         },
-        lambda_gene=(0.2, 3.0),
+        **_ISOTROPIC,
     ),
     _task_operator(
         "tsv_m",
@@ -153,5 +190,20 @@ SPECTRAL: tuple[Operator, ...] = (
         },
         lambda_gene=(0.2, 2.0),
         ordered=True,
+    ),
+    _task_operator(
+        "wudi",
+        "spectral.interference",
+        inputs={"weight": replace(_WEIGHT, gene=(0.5, 1.5), searched=True)},
+        own={
+            **_INTERFERENCE,
+            "rank_share": replace(_RANK_SHARE, meaning="share of a task vector's singular components that is kept"),
+        },
+    ),
+    _task_operator(
+        "optmerge",
+        "spectral.interference",
+        inputs={"weight": replace(_WEIGHT, gene=(0.5, 1.5), searched=True)},
+        own={**_INTERFERENCE, "rank_share": _RANK_SHARE},
     ),
 )

@@ -17,7 +17,7 @@ _RIDGE = Real(
     default=1e-4,
     low=0.0,
     open_low=True,
-    gene=(1e-6, 1e-1),
+    gene=(1e-5, 1e-1),
     scale="log",
 )
 _OFF_DIAGONAL = share(

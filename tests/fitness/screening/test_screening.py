@@ -15,7 +15,7 @@ from fitness.errors import FitnessError
 from fitness.estimation import Objective
 from fitness.scores import Budget, ItemScores
 from fitness.screening import Screening
-from fitness.screening.screening import most_distinct
+from fitness.screening.experts import most_distinct
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
 

@@ -145,3 +145,23 @@ def test_a_convolution_keeps_its_outputs_where_its_parents_agree_on_them(groups:
 def test_a_gram_of_another_size_is_refused() -> None:
     with pytest.raises(SpaceError, match=r"expected a Gram matrix that fits weights of shape \(4, 7\), found \(5, 5\)"):
         least_squares([normal(4, 7), normal(4, 7)], [torch.eye(5)] * 2, [1.0, 1.0])
+
+
+def test_a_tiny_ridge_is_solved_as_well_as_float32_grams_allow() -> None:
+    """Massive activations make the system ill-conditioned; kept products would be rounded too coarsely for it."""
+    parents = [normal(6, 40, seed=i).float() for i in range(2)]
+    read = [normal(200, 40, seed=i) * torch.logspace(2.5, -1, 40, dtype=torch.float64) for i in (7, 8)]
+    grams = [gram(x).float() for x in read]
+    exact = [g.double() for g in grams]
+    eta = 1e-6 * float((exact[0] + exact[1]).diagonal().mean())
+    right = sum(p.double() @ g for p, g in zip(parents, exact, strict=True)) + eta * (parents[0] + parents[1]) / 2
+    expected = torch.linalg.solve(exact[0] + exact[1] + eta * torch.eye(40), right, left=False)
+    torch.testing.assert_close(
+        least_squares(parents, grams, [1.0, 1.0], 1.0, 1e-6).double(), expected, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_system_that_no_ridge_that_small_makes_solvable_is_refused() -> None:
+    indefinite = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    with pytest.raises(SpaceError, match="ridge: expected one at which"):
+        least_squares([normal(3, 2), normal(3, 2, seed=1)], [indefinite] * 2, [1.0, 1.0], 1.0, 1e-3)
