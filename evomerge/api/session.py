@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evomerge import plugins
 from evomerge.api.doctor import versions
@@ -40,6 +40,7 @@ from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
+from evomerge.optimisers.gradient.options import descent_of
 from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
@@ -47,6 +48,10 @@ from evomerge.version import __version__
 from evomerge.workers import WorkerPool
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,7 +76,8 @@ class Session:
     def campaign(self) -> Campaign[Any]:
         """The search itself, at its beginning or where it was left."""
         parts, config, space = self.parts, self.parts.config, self.parts.space
-        started = warm_start(config.optimiser.warm_start, space, config.sources, self.archive)
+        paths, descend = config.optimiser.warm_start, self._descended
+        started = warm_start(paths, space, config.sources, self.archive, descend=descend)
         landmarks = (*started.landmarks, *self.further.landmarks(space, parts.statistics.digests))
         for line in started.notes:
             self.say(line)
@@ -79,7 +85,8 @@ class Session:
         if own is not None and self.given.space is None and config.space.genomes == "cube":
             own = InCube(own)
         known = len(self.archive.landmarks()) or min(len(space.landmarks()) + len(landmarks), config.budget.evaluations)
-        optimiser = parts.optimiser(started.genomes, after_landmarks=known * self.further.told) if own is None else own
+        told = known * self.further.told
+        optimiser = parts.optimiser(started.genomes, self.archive, after_landmarks=told) if own is None else own
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -99,6 +106,15 @@ class Session:
             constraints=constraints,
             callbacks=self.callbacks,
         )
+
+    def _descended(self) -> NDArray[np.float64]:
+        """Return where a descent on the space's own groups ends; each of its snapshots is noted."""
+        options = descent_of(self.parts.config.optimiser)
+        assert options is not None
+        descent = options.descent(self.parts.problem(notes=self.archive))
+        for snapshot in descent:
+            self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
+        return descent.best().genome
 
     def run(self) -> Ending:
         """Search until a limit."""

@@ -19,6 +19,7 @@ from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
 from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
 from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
@@ -82,14 +83,35 @@ class Parts:
             return self.given
         return build_space(self.config, self.parents, self.statistics.digests)
 
-    def optimiser(self, starts: Sequence[NDArray[np.float64]] = (), *, after_landmarks: int = 0) -> Optimiser[Any]:
-        """Return a fresh optimiser of the config, which may begin at the best of so many landmarks; 0: it does not."""
-        config, space = self.config, self.space
-        weights = {objective.name: objective.weight for objective in config.objectives}
-        problem = Problem(space, config.seed, weights, config.budget.evaluations, tuple(starts))
-        if after_landmarks and config.optimiser.begins_at_landmarks and isinstance(space, WeightSpace | JointSpace):
-            return AfterLandmarks(problem, config.optimiser.build, partial(genome_of, space), after_landmarks)
-        return config.optimiser.build(problem)
+    def optimiser(
+        self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None, *, after_landmarks: int = 0
+    ) -> Optimiser[Any]:
+        """Return a fresh optimiser of the config, or one that goes on from what it noted.
+
+        It may begin at the best of so many landmarks; 0: it does not.
+        """
+        optimiser, problem, space = self.config.optimiser, self.problem(starts, notes), self.space
+        if after_landmarks and optimiser.begins_at_landmarks and isinstance(space, WeightSpace | JointSpace):
+            return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
+        return optimiser.build(problem)
+
+    def problem(self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None) -> Problem:
+        """Return what an optimiser may know."""
+        config = self.config
+        return Problem(
+            self.space,
+            config.seed,
+            {objective.name: objective.weight for objective in config.objectives},
+            config.budget.evaluations,
+            tuple(starts),
+            terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
+            notes=NotesInMemory() if notes is None else notes,
+        )
+
+    def _terrain(self, course: Course) -> Terrain:
+        from evomerge.assembly.terrain import Setting, build_terrain
+
+        return build_terrain(Setting(self.config, self.parents, self.space, self.fitness, self.objectives), course)
 
     @cached_property
     def estimator(self) -> Estimator:

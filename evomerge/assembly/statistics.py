@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from evomerge.assembly.collection import collect
+from evomerge.assembly.collection import Collection
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading import PassageReader, Questions, find_owners, write_passages
 from search_spaces.cache_directory import cache_directory, keep_text
@@ -108,7 +108,7 @@ class Gathering:
         if any(lacking.values()):
             n = sum(len(self.questions.of(name, owners)) for name in self.names if lacking[name])
             say(f"reading {n} prompts with {sum(map(bool, lacking.values()))} parents: statistics for {self.purpose}")
-            collect(self, digests, lacking, owners)
+            Collection(self, digests, owners).collect(lacking)
         return Statistics(digests, dict(owners))
 
     def in_words(self, name: str, owners: Mapping[str, str]) -> str:
@@ -125,6 +125,8 @@ class Gathering:
 
     def _owners(self, say: Callable[[str], object]) -> dict[str, str]:
         """Return whose prompts each task's are; what was measured on this machine before is not measured again."""
+        if not self.questions.unowned:
+            return dict(self.questions.owners)
         asked = [[task, list(map(repr, prompts))] for task, prompts in self.questions.prompts.items()]
         experts = self.experts or self.names
         weights = [[name, content_digest(self.parents[name])] for name in experts]

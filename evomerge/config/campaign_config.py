@@ -44,6 +44,7 @@ from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 BASE = "base"
 RESERVED_NAMES = ("uniform mean", "default TIES", *FURTHER_NAMES)
 _EXAMPLE_PARENTS = ["./experts/arithmetic", "./experts/words"]
+_LINEAR = Weights("task_arithmetic", genes={"weight": (-1.0, 2.0)})  # what descents search where no space is said
 _EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
 
 
@@ -224,7 +225,8 @@ class CampaignConfig(BaseModel):
             return data
         optimiser = data.get("optimiser", data.get("optimizer"))
         kind = optimiser.get("kind") if isinstance(optimiser, dict) else getattr(optimiser, "kind", optimiser)
-        return {**data, "space": Niches()} if kind == "m2n2" else data
+        fitting = {"m2n2": Niches(), "gradient": _LINEAR, "frank_wolfe": _LINEAR}
+        return {**data, "space": fitting[kind]} if isinstance(kind, str) and kind in fitting else data
 
     @field_validator("budget")
     @classmethod
@@ -251,6 +253,8 @@ class CampaignConfig(BaseModel):
             hint = "m2n2 and niches belong together; leave one of them out"
             expected = f"an optimiser for a space of kind {space.kind}"
             refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
+        if space is not None and (problems := optimiser.space_problems(space)):
+            refuse(problems)
         objectives = info.data.get("objectives")
         if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
             hint = f"{optimiser.kind} maximises their weighted mean"

@@ -35,6 +35,9 @@ class Joint(SpaceOptions):
         if merge.groups.depth == "linear":
             hint = "a path that leaves out a knot's layer would not tell the knot's genes"
             refuse([mismatch("constant in a joint space", "'linear'", hint, at=["groups", "depth"])])
+        if merge.groups.modules == ("tensor",):
+            hint = "a path's layers would share the genes of one"
+            refuse([mismatch("blocks of layers in a joint space", "[tensor]", hint, at=["groups", "modules"])])
         return merge
 
     @property

@@ -29,17 +29,19 @@ class GroupOptions(BaseModel):
 
     layer_blocks: Count = 5
     """Into how many blocks the layers are cut, as evenly as possible; they need not divide the depth."""
-    modules: tuple[Literal[ModuleKind, "all"], ...] = Field(default=("attention", "mlp", "other"), min_length=1)
+    modules: tuple[Literal[ModuleKind, "all", "tensor"], ...] = Field(
+        default=("attention", "mlp", "other"), min_length=1
+    )
     """Module kinds with genes of their own; embeddings, norms and the head are `other`. What is not listed stays as
-    it is in the base. `[all]`: one set of genes per block, whatever the module."""
+    it is in the base. `[all]`: one set of genes per block, whatever the module. `[tensor]`: one per tensor."""
     depth: Literal["constant", "linear"] = "constant"
     """constant: a gene holds for its whole block; linear: genes are knots, interpolated over the layers."""
 
     @field_validator("modules")
     @classmethod
     def _do_not_overlap(cls, modules: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(modules)) < len(modules) or ("all" in modules and len(modules) > 1):
-            refuse([mismatch("each kind once, or all alone", in_words(modules))])
+        if len(set(modules)) < len(modules) or ({"all", "tensor"} & set(modules) and len(modules) > 1):
+            refuse([mismatch("each kind once, or all or tensor alone", in_words(modules))])
         return modules
 
 
@@ -124,12 +126,14 @@ class Weights(SpaceOptions):
         """Return the space of merges."""
         from search_spaces.spaces.weight_space import WeightSpace
 
+        own = self.groups
+        tensors = tuple(given.parents[given.base].names) if own.modules == ("tensor",) else ()
         return WeightSpace(
             given.sources,
             given.base,
             n_layers=given.n_layers,
             operators=self.operator,
-            groups=Groups(self.groups.layer_blocks, self.groups.modules, self.groups.depth),
+            groups=Groups(own.layer_blocks, own.modules, own.depth, tensors),
             genes=self.genes,
             operator_per=self.operator_per,
             whole_model=self.whole_model,

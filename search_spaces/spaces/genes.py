@@ -28,6 +28,7 @@ class GeneInfo:
         module: the kind of module; "all"; None for what holds for the whole model.
         values: the values at gene 0 and gene 1.
         scale: gene -> value; None where a gene has no value of its own, such as an indicator of a path.
+        tensor: the only tensor it holds for; None where it holds for a group.
     """
 
     parameter: str
@@ -36,8 +37,11 @@ class GeneInfo:
     module: ModuleKind | Literal["all"] | None
     values: tuple[Parameter, Parameter]
     scale: Scale | None = None
+    tensor: str | None = None
 
     def __str__(self) -> str:
+        if self.tensor is not None:
+            return ", ".join(part for part in (self.parameter, self.parent, self.tensor) if part)
         layers = self.layers and layer_range(*self.layers)
         return ", ".join(part for part in (self.parameter, self.parent, self.module, layers) if part)
 

@@ -12,7 +12,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.operators.scales import Options, Scale
-from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, spans
+from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, matches, spans
 from search_spaces.recipes.recipe import (
     SHARED_VOCABULARY,
     ExportDtype,
@@ -119,7 +119,9 @@ class WeightSpace:
         self._farther = {name: self._far_ends(name) for name in known}
         self._spans = tuple(spans(groups, self._groups, n_layers))
         self._rest = (
-            () if {"all"} & set(groups.modules) or len(groups.modules) == 3 else (Rule("passthrough", (Input(base),)),)
+            ()
+            if {"all", "tensor"} & set(groups.modules) or len(groups.modules) == 3
+            else (Rule("passthrough", (Input(base),)),)
         )
         self._check(list(known))
 
@@ -131,6 +133,11 @@ class WeightSpace:
     def gene_names(self) -> list[GeneInfo]:
         """Return what each dimension means, in order."""
         return list(self._infos)
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Names of the operators."""
+        return tuple(self._methods)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -268,6 +275,9 @@ class WeightSpace:
 
 def _rule_at(recipe: Recipe, group: Group) -> Rule:
     for rule in recipe.rules:
-        if rule.where.contains is None and covers(rule.where, group.place):
+        if group.tensor is None and rule.where.contains is None and covers(rule.where, group.place):
             return rule
-    raise SpaceError(f"rules: expected one for {group.module} in layers {group.layers}, found none")
+        if group.tensor is not None and matches(rule.where, group.tensor):
+            return rule
+    where = group.tensor or f"{group.module} in layers {group.layers}"
+    raise SpaceError(f"rules: expected one for {where}, found none")

@@ -53,9 +53,7 @@ SELECTIONS = (
         lambda_gene=(0.5, 2.0),
         n_inputs=(2, None),
         mergekit_defaults={"clamp": False},
-        caution=(
-            "it gives nearly the base back where task vectors are orthogonal, as of experts in different tasks"
-        ),
+        caution=("it gives nearly the base back where task vectors are orthogonal, as of experts in different tasks"),
     ),
     task_operator(
         "sce",
