@@ -29,7 +29,7 @@ parents:
 
 # Merges of them that are parents as well: each is carried out once, when the search starts. RegMean fits every layer to
 # what the parents compute on some prompts of the tasks (statistics.prompts, 64 of each); it looks at no right answer.
-# {{name: ..., recipe: merge.yml}} takes a mergekit file. Delete this where no merge is to begin with.
+# {{name: ..., recipe: merge.yml}} takes a mergekit file. Left out: none.
 merges:
   - {{name: {merge}, operator: regmean}}
 
@@ -40,9 +40,9 @@ space:
   operator: {operator}
   # Tensors that share their genes. More groups can merge more finely, and take more evaluations to search.
   groups:
-    layer_blocks: {blocks}  # how many blocks the layers are cut into; they need not divide the depth
+    layer_blocks: {blocks}  # how many blocks the layers are cut into, which need not divide the depth; left out: 5
     # Kinds with genes of their own: [attention, mlp, other]; embeddings, norms and the head are "other". What is not
-    # listed stays as it is in the base; [all] gives each block one set of genes.
+    # listed stays as it is in the base; [all] gives each block one set of genes. Left out: all three.
     modules: [all]
     depth: constant  # constant: one value per block; linear: values are interpolated over the layers
   # What is searched, within [low, high]. A number alone freezes a gene.
