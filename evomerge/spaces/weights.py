@@ -143,4 +143,5 @@ class Weights(SpaceOptions):
             merge_base=given.merge_base,
             weights=self.weights,
             statistics=given.statistics,
+            merges=given.merges,
         )
