@@ -64,6 +64,7 @@ class WeightSpace:
         merge_base: bool = False,
         weights: Literal["free"] | Form = "free",
         statistics: Mapping[str, str] | None = None,
+        merges: Sequence[str] = (),
     ) -> None:
         """Lay the genes out.
 
@@ -88,6 +89,7 @@ class WeightSpace:
                 `genes`' weight are those of the soup's coordinates then.
             statistics: merged parent -> digest of what it computed on prompts; recipes name them where an operator
                 reads them.
+            merges: parents that are merges of the others; the uniform mean and default TIES are without them.
 
         Raises:
             SpaceError: anything unknown, out of range or contradictory; the message names the key.
@@ -113,7 +115,7 @@ class WeightSpace:
         self._frozen = {OPERATOR: operators[0], **varied.frozen}
         keys = [*varied.frozen, *varied.scales]
         weighed = [*keys, *((("weight", parent) for parent in self._merged) if self._soup else ())]
-        self._statistics = dict(statistics or {})
+        self._statistics, self._merges = dict(statistics or {}), tuple(merges)
         self._methods = {name: Method.of(operator, weighed, self._merged) for name, operator in known.items()}
         self._weights = () if self._soup else tuple(key for key in keys if key[0] == "weight")  # a soup's sum to 1
         self._farther = {name: self._far_ends(name) for name in known}
@@ -193,7 +195,8 @@ class WeightSpace:
     def landmarks(self) -> list[Landmark]:
         """Return each parent alone (the base among them, in the order of `parents`), the uniform mean, default TIES."""
         has_base = self._base not in self._merged
-        return weight_landmarks(self._parents, self._merged, self._recipe, has_base=has_base)
+        experts = [name for name in self._merged if name not in self._merges]
+        return weight_landmarks(self._parents, experts or self._merged, self._recipe, has_base=has_base)
 
     def _check(self, operators: Sequence[str]) -> None:
         for operator in operators:

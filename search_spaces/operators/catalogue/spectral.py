@@ -15,7 +15,7 @@ _WEIGHT = replace(
 )
 _task_operator = partial(task_operator, spectral=True, in_mergekit=False)
 _ISOTROPIC: dict[str, Any] = {
-    "lambda_gene": (0.2, 3.0),
+    "lambda_gene": (0.5, 4.0),
     "lambda_searched": True,
     "caution": "a flat spectrum changes the length of the task vector, and λ = 1 is the scale of no paper: search λ",
     "cured_by": ("lambda",),
