@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from evomerge.assembly.statistics import Gathering
     from fitness.reading import PassageReader
     from search_spaces.layers.architecture import Part
+    from search_spaces.parents.checkpoint import Checkpoint
     from search_spaces.statistics.store import Kind
 
 OF_GRADIENTS = frozenset({"fisher", "output_gram", "sensitivity"})
@@ -106,6 +108,19 @@ class Collection:
             name: sum(float(_distance(said[other][name], said[other][other])) for other in said if other != name)
             for name in self._readers
         }
+
+
+def needed_bytes(parent: Checkpoint, kinds: Sequence[str]) -> int:
+    """Return what collecting some kinds takes at most beside a live model, of one parent at a time."""
+    import torch
+
+    from search_spaces.layers.architecture import module_of
+    from search_spaces.statistics.needs import gram_needs
+
+    with torch.device("meta"):
+        grams = gram_needs(module_of(parent.config)).memory_bytes if any("gram" in kind for kind in kinds) else 0
+    weights = sum(4 * math.prod(parent.shape(name)) for name in parent.names)
+    return max(grams, weights if OF_GRADIENTS & set(kinds) else 0)  # squares of gradients are summed in float32
 
 
 def stored_parts(model: nn.Module, stored: Iterable[str]) -> dict[str, tuple[Part, ...]]:

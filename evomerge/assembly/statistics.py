@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from evomerge.assembly.collection import Collection
+from evomerge.assembly.collection import Collection, needed_bytes
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading import PassageReader, Questions, find_owners, write_passages
 from search_spaces.cache_directory import cache_directory, keep_text
@@ -110,6 +110,10 @@ class Gathering:
             say(f"reading {n} prompts with {sum(map(bool, lacking.values()))} parents: statistics for {self.purpose}")
             Collection(self, digests, owners).collect(lacking)
         return Statistics(digests, dict(owners))
+
+    def memory_bytes(self) -> int:
+        """Return what collecting takes at most beside a live model, by the shapes of one parent's tensors."""
+        return needed_bytes(self.parents[self.names[0]], self.kinds)
 
     def in_words(self, name: str, owners: Mapping[str, str]) -> str:
         """Return what one parent reads."""
