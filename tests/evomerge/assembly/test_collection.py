@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import evomerge as em
+from search_spaces.errors import SpaceError
 from search_spaces.statistics.store import StatisticsStore
-from tests.conftest import make_family
+from tests.conftest import Family, make_family
+from tests.evomerge.conftest import write_tasks
 
 TEXTS = [f"text {i} {'abcdefgh' * (i % 3 + 1)} {i * 37 % 11} end" for i in range(6)]
 NAME = "model.layers.1.mlp.down_proj"
@@ -55,3 +58,35 @@ def test_every_parent_s_statistics_are_what_its_own_weights_compute(
         x = torch.cat(seen)
         expected = x.T @ x / len(x) if method == "regmean" else squares * (found.norm() / squares.norm())
         torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.abs().max()), rtol=1e-3)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, family: Family, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EVOMERGE_CACHE", str(tmp_path / "cache"))
+    write_tasks(tmp_path)
+    models = [{"model": str(expert)} for expert in family.experts.values()]
+    statistics = {"tasks": ["sums.jsonl", "words.jsonl"], "prompts": 2}
+    path = tmp_path / "merge.yml"
+    path.write_text(
+        json.dumps({"merge_method": "regmean", "models": models, "dtype": "float32", "statistics": statistics})
+    )
+    return path
+
+
+def test_torn_files_of_the_cache_are_collected_again(recipe: Path, tmp_path: Path) -> None:
+    em.merge(recipe, tmp_path / "one")
+    files = [*(tmp_path / "cache" / "statistics").rglob("*.json"), *(tmp_path / "cache").rglob("gram.safetensors")]
+    assert len(files) == 3
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-1])
+    em.merge(recipe, tmp_path / "two")
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert all(one[name].equal(two[name]) for name in one)
+
+
+def test_a_cache_that_cannot_be_written_to_is_one_sentence(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOMERGE_CACHE", str(recipe))
+    with pytest.raises(SpaceError, match="statistics: expected a cache to write to, found: .*; set EVOMERGE_CACHE to"):
+        em.merge(recipe, tmp_path / "out")
