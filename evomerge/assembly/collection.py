@@ -47,9 +47,10 @@ class Collection:
     def _grams(self, name: str) -> None:
         from search_spaces.statistics.grams import write_grams
 
+        reader = self._readers[name]  # before the model is this parent's: while parents write, it is each of them
         model, stored = self._given.become(name), self._given.parents[name].names
         with self._store.writing(self._digests[name], "gram", 2 * len(stored)) as file:
-            sharing = write_grams(model, self._readers[name], weights=stored_parts(model, stored), write=file.add)
+            sharing = write_grams(model, reader, weights=stored_parts(model, stored), write=file.add)
             file.shares.update(sharing.shares)
             file.input_first.update(sharing.input_first)
 
@@ -58,9 +59,10 @@ class Collection:
 
         from search_spaces.statistics.gradients import collect_gradients
 
+        reader = self._readers[name]  # before the model is this parent's: while parents write, it is each of them
         model, digest = self._given.become(name), self._digests[name]
         weights = stored_parts(model, self._given.parents[name].names)
-        found = collect_gradients(model, self._readers[name].losses, weights=weights, outputs="output_gram" in kinds)
+        found = collect_gradients(model, reader.losses, weights=weights, outputs="output_gram" in kinds)
         if "fisher" in kinds:
             self._store.write(digest, "fisher", found.fisher, _own(found.fisher))
         if "output_gram" in kinds:
