@@ -47,9 +47,9 @@ class Collection:
     def _grams(self, name: str) -> None:
         from search_spaces.statistics.grams import write_grams
 
-        model, stored = self._given.become(name), self._given.parents[name].names
+        (model, reader), stored = self._live(name), self._given.parents[name].names
         with self._store.writing(self._digests[name], "gram", 2 * len(stored)) as file:
-            sharing = write_grams(model, self._readers[name], weights=stored_parts(model, stored), write=file.add)
+            sharing = write_grams(model, reader, weights=stored_parts(model, stored), write=file.add)
             file.shares.update(sharing.shares)
             file.input_first.update(sharing.input_first)
 
@@ -58,9 +58,9 @@ class Collection:
 
         from search_spaces.statistics.gradients import collect_gradients
 
-        model, digest = self._given.become(name), self._digests[name]
+        (model, reader), digest = self._live(name), self._digests[name]
         weights = stored_parts(model, self._given.parents[name].names)
-        found = collect_gradients(model, self._readers[name].losses, weights=weights, outputs="output_gram" in kinds)
+        found = collect_gradients(model, reader.losses, weights=weights, outputs="output_gram" in kinds)
         if "fisher" in kinds:
             self._store.write(digest, "fisher", found.fisher, _own(found.fisher))
         if "output_gram" in kinds:
@@ -91,6 +91,11 @@ class Collection:
             store=self._store,
             digests=self._digests,
         )
+
+    def _live(self, name: str) -> tuple[nn.Module, PassageReader]:
+        """Return a parent, alive, and its reader: to write, others may have taken its place in the module."""
+        reader = self._readers[name]
+        return self._given.become(name), reader
 
     @cached_property
     def _readers(self) -> dict[str, PassageReader]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from search_spaces.statistics.store import Kind
 
 # To be raised whenever prompts are read or statistics are computed in another way.
-VERSION = 1
+VERSION = 2
 
 
 def settings(dtype: str, tokenizer: OutputTokenizer) -> str:
