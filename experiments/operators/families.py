@@ -18,7 +18,7 @@ from experiments.quickstart import train as quickstart_training
 from experiments.smollm import tasks as smollm
 from experiments.smollm import train as smollm_training
 from fitness import Budget, load_tasks, load_tokenizer, make_suite
-from search_spaces import FactorCache, MergeMemory, Parents, ResidentModel, build_module, n_layers
+from search_spaces import OPERATORS, FactorCache, MergeMemory, Parents, ResidentModel, build_module, n_layers
 
 BASE = "base"
 MODELS_DIRECTORY = Path(__file__).parent / "models"
@@ -140,6 +140,40 @@ class Bench:
         scores = self._suite.evaluate(self._model, Budget(split))
         tasks = np.array([self._task_of[item] for item in scores.item_ids])
         return {str(task): float(scores.values[tasks == task].mean()) for task in np.unique(tasks)}
+
+    def statistics(self, operator: str) -> tuple[dict[str, str], float]:
+        """Collect what an operator reads of the parents on the seed's search prompts, as a campaign does.
+
+        Returns:
+            Parent -> digest, and the processor seconds that opening the campaign took; next to none where all was
+            collected before.
+
+        Raises:
+            EvomergeError: what the operator reads is no matter of prompts, or there are none.
+        """
+        if not OPERATORS[operator].statistics:
+            return {}, 0.0
+        sources, family = self.family.sources, self.family
+        began = time.process_time()
+        with (
+            tempfile.TemporaryDirectory() as nowhere,
+            em.Study(
+                parents={expert: sources[expert] for expert in family.experts},
+                base=sources[BASE],
+                objectives={path.stem: path for path in family.tasks},
+                space={"operator": operator, "groups": {"layer_blocks": 1, "modules": ["all"]}},
+                optimiser="random",
+                seed=self.seed,
+                splits={str(split): share for split, share in family.splits.items()},
+                export={"dtype": family.dtype},
+                workers={"cpus": 1},
+                run_dir=nowhere,
+            ) as study,
+        ):
+            taken = time.process_time() - began
+            while not (candidate := study.ask()) or not candidate.recipe.statistics:
+                assert candidate is not None, "random search proposes as long as it is asked"
+            return dict(candidate.recipe.statistics), taken
 
     def seconds(self, recipe: em.Recipe, others: Sequence[em.Recipe]) -> Seconds:
         """Time a merge with nothing remembered, then others like it, each after the base alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 from typing import Literal
@@ -30,6 +30,8 @@ class Row:
         tasks: task -> share of right test items.
         evaluations: candidates that were scored on search items.
         experts: how many were merged.
+        statistics: processor seconds of reading prompts with the parents, where the operator does and they were
+            measured.
         first, cached: processor seconds of a merge, where they were measured.
         failed: why there is none; the scores are then 0.
     """
@@ -43,6 +45,7 @@ class Row:
     tasks: Mapping[str, float] = field(default_factory=dict)
     evaluations: int = 1
     experts: int = 0
+    statistics: float | None = None
     first: float | None = None
     cached: float | None = None
     failed: str = ""
@@ -63,7 +66,8 @@ class Results:
         self._rows = {row.key: row for row in (Row(**json.loads(line)) for line in lines)}
 
     def __contains__(self, key: tuple[str, str, str, int]) -> bool:
-        return key in self._rows
+        """Return whether a key is done: what failed is tried again."""
+        return key in self._rows and not self._rows[key].failed
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows.values())
@@ -78,23 +82,32 @@ class Results:
 
 def default(bench: Bench, setting: Setting, *, timed: bool) -> Row:
     """Score a setting with nothing tuned."""
-    recipe = setting.default(bench.family, bench.seed)
+    try:
+        statistics, read = bench.statistics(setting.operator)
+    except em.EvomergeError as error:
+        return _failed(bench, setting, "default", error)
+    recipe = setting.default(bench.family, bench.seed, statistics)
     row = _row(bench, setting, "default", recipe, search=None, evaluations=1)
     if not timed or row.failed:
         return row
-    space = setting.space(bench.family, bench.seed, bench.n_layers) if _searched(setting) else None
+    space = setting.space(bench.family, bench.seed, bench.n_layers, statistics) if _searched(setting) else None
     seconds = bench.seconds(recipe, [recipe] * N_TIMED if space is None else others_like(space, N_TIMED))
-    return Row(**{**asdict(row), "first": round(seconds.first, 4), "cached": round(seconds.cached, 4)})
+    reading = round(read, 4) if statistics else row.statistics
+    return replace(row, first=round(seconds.first, 4), cached=round(seconds.cached, 4), statistics=reading)
 
 
 def tuned(bench: Bench, setting: Setting, evaluations: int) -> Row | None:
     """Return the best of the default and what CMA-ES proposes, by search items; None where nothing can be tuned."""
     if not _searched(setting):
         return None
-    space = setting.space(bench.family, bench.seed, bench.n_layers)
+    try:
+        statistics, _ = bench.statistics(setting.operator)
+    except em.EvomergeError as error:
+        return _failed(bench, setting, "tuned", error)
+    space = setting.space(bench.family, bench.seed, bench.n_layers, statistics)
     options = em.optimisers.CmaEs() if space.dim > 1 else em.optimisers.Random()
     optimiser = options.build(em.optimisers.Problem(space, bench.seed, {OBJECTIVE: 1.0}, evaluations))
-    best = setting.default(bench.family, bench.seed)
+    best = setting.default(bench.family, bench.seed, statistics)
     value, done = _search(bench, best), 1
     value = -1.0 if value is None else value
     while done < evaluations and len(genomes := optimiser.ask(1)):
@@ -127,14 +140,18 @@ def _searched(setting: Setting) -> bool:
 def _row(
     bench: Bench, setting: Setting, mode: Mode, recipe: em.Recipe, *, search: float | None, evaluations: int
 ) -> Row:
-    experts = len(setting.experts(bench.family))
-    named = (bench.family.name, setting.name, mode, bench.seed)
     try:
         value = mean(bench.score(recipe, "search").values()) if search is None else search
         tasks = bench.score(recipe, "test")
     except em.EvomergeError as error:
-        return Row(*named, 0.0, 0.0, evaluations=evaluations, experts=experts, failed=str(error))
-    return Row(*named, value, mean(tasks.values()), tasks, evaluations, experts)
+        return _failed(bench, setting, mode, error)
+    named = (bench.family.name, setting.name, mode, bench.seed)
+    return Row(*named, value, mean(tasks.values()), tasks, evaluations, len(setting.experts(bench.family)))
+
+
+def _failed(bench: Bench, setting: Setting, mode: Mode, error: Exception) -> Row:
+    experts = len(setting.experts(bench.family))
+    return Row(bench.family.name, setting.name, mode, bench.seed, 0.0, 0.0, experts=experts, failed=str(error))
 
 
 def _search(bench: Bench, recipe: em.Recipe) -> float | None:

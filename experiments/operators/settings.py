@@ -17,6 +17,12 @@ from search_spaces import OPERATORS, Groups, Operator, WeightSpace
 # is the same for all, adarank's share is that of the second variant of AdaRank's code.
 CUSTOMARY: Mapping[str, float] = {"t": 0.5, "alpha": 0.5, "metric": 1.0, "rank_share": 0.16}
 SUMMED_WEIGHT, MEAN_WEIGHT = 0.4, 1.0
+# What is tuned of operators that a campaign searches nothing of.
+TUNED: Mapping[str, Sequence[str]] = {
+    "passthrough": ("scale",),
+    "wudi": ("cut", "rank_share", "lambda"),
+    "optmerge": ("cut", "rank_share", "lambda"),
+}
 NEARSWAP_T = 1e-3  # between the ends of its gene; typical changes of fine-tuning
 
 
@@ -46,13 +52,13 @@ class Setting:
         """Return the experts that are merged: all, or the first ones where the operator takes fewer."""
         return family.experts[: self.row.n_inputs[1]]
 
-    def default(self, family: Family, seed: int) -> em.Recipe:
-        """Return the recipe with nothing tuned."""
+    def default(self, family: Family, seed: int, statistics: Mapping[str, str]) -> em.Recipe:
+        """Return the recipe with nothing tuned; statistics: parent -> digest, where the operator reads them."""
         own = {k: v for k, v in self._given.items() if k in self.row.parameters}
         each = {k: v for k, v in self._given.items() if k in self.row.input_parameters}
         inputs = tuple(em.Input(expert, each) for expert in self.experts(family))
         rule = em.Rule(self.operator, inputs, own)
-        return em.Recipe(family.sources, BASE, (rule,), dtype=family.dtype, seed=seed)
+        return em.Recipe(family.sources, BASE, (rule,), dtype=family.dtype, seed=seed, statistics=statistics)
 
     @property
     def tuned(self) -> dict[str, Any]:
@@ -63,15 +69,15 @@ class Setting:
         if self.genes is not None:
             return dict(self.genes)
         kinds = self.row.kinds
+        if self.operator in TUNED:
+            return {name: kinds[name].gene for name in TUNED[self.operator]}
         genes = {name: kind.gene for name, kind in kinds.items() if kind.searched}
         scaled = "weight" in kinds and kinds["weight"].default is None
         if "lambda" in kinds and not scaled:
             genes["lambda"] = kinds["lambda"].gene
-        if not genes:
-            genes = {name: kind.gene for name, kind in kinds.items() if name == "scale"}
         return genes
 
-    def space(self, family: Family, seed: int, n_layers: int) -> WeightSpace:
+    def space(self, family: Family, seed: int, n_layers: int, statistics: Mapping[str, str]) -> WeightSpace:
         """Return what is tuned as a search space: one set of genes for the whole model."""
         frozen = {name: value for name, value in self._given.items() if name not in self.tuned}
         experts = self.experts(family)
@@ -84,6 +90,7 @@ class Setting:
             genes={**frozen, **self.tuned},
             dtype=family.dtype,
             seed=seed,
+            statistics=statistics,
         )
 
     @property

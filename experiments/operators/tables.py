@@ -74,8 +74,8 @@ def _cells(rows: Sequence[Row], family: str, name: str) -> tuple[str, ...]:
     default, tuned = (in_words(list(test_values(rows, family, name, mode).values())) for mode in ("default", "tuned"))
     over = "" if name == REFERENCE else in_words(differences(rows, family, name, REFERENCE, "tuned"), sign="+")
     seconds = [f"{each:.2f}" for each in _seconds(rows, family, name) or ()] or ["", ""]
-    why = {row.failed for row in rows if (row.family, row.setting) == (family, name) and row.failed}
-    return (_name(rows, family, name), default or "; ".join(sorted(why)), tuned, over, *seconds)
+    why = any(row.failed for row in rows if (row.family, row.setting) == (family, name))
+    return (_name(rows, family, name), default or ("failed" if why else ""), tuned, over, *seconds)
 
 
 def _name(rows: Sequence[Row], family: str, name: str) -> str:

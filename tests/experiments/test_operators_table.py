@@ -53,10 +53,10 @@ def bench(family: Family) -> Bench:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_legal_as_it_comes_and_what_is_tuned_is_a_space_of_its_operator(name: str) -> None:
     setting, family = SETTINGS[name], FAMILIES["smollm"]
-    rule = setting.default(family, 0).rules[0]
+    rule = setting.default(family, 0, {}).rules[0]
     assert check_rule(rule).operator == setting.operator
     if any(isinstance(gene, tuple) for gene in setting.tuned.values()):
-        space = setting.space(family, 0, 30)
+        space = setting.space(family, 0, 30, {})
         made = space.decode(space.start()).rules[0]
         assert (made.operator, [i.parent for i in made.inputs]) == (rule.operator, [i.parent for i in rule.inputs])
 
@@ -92,6 +92,15 @@ def test_tuning_never_falls_behind_the_default_on_search_items_and_repeats_itsel
     assert found == tuned(bench, setting, 5)
 
 
+def test_an_operator_on_statistics_has_them_collected_on_search_prompts(bench: Bench) -> None:
+    row = default(bench, SETTINGS["regmean"], timed=True)
+    assert not row.failed
+    assert row.statistics is not None
+    assert row.statistics > 0
+    digests, _ = bench.statistics("regmean")
+    assert set(digests) == set(bench.family.experts)
+
+
 def test_a_merge_that_fails_is_a_row_that_says_why(bench: Bench) -> None:
     wrong = dataclasses.replace(SETTINGS["karcher"], values={"max_iter": -1})
     row = default(bench, wrong, timed=True)
@@ -104,14 +113,27 @@ def test_what_is_in_the_results_is_not_run_again(tmp_path: Path) -> None:
     names = (ALONE, "linear")
     for name in names:
         results.add(Row("quickstart", name, "default", 0, 0.5, 0.25, {"sort": 0.25}))
+    results.add(Row("quickstart", "ties", "default", 0, 0.0, 0.0, failed="no room"))
     again = Results(tmp_path / "results.jsonl")
+    assert ("quickstart", "ties", "default", 0) not in again, "what failed is tried again"
     assert list(again) == list(results)
     program.run(again, "quickstart", 0, "default", settings=["linear"], evaluations=1)  # no models, no error
-    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 3
 
 
 def row(setting: str, mode: str, seed: int, test: float, failed: str = "") -> Row:
-    return Row("quickstart", setting, mode, seed, 0.5, test, {}, 1, 3, 0.5, 0.25, failed)  # type: ignore[arg-type]
+    return Row(
+        "quickstart",
+        setting,
+        mode,
+        seed,
+        0.5,
+        test,
+        experts=3,
+        first=0.5,
+        cached=0.25,
+        failed=failed,  # type: ignore[arg-type]
+    )
 
 
 ROWS = [
@@ -130,7 +152,7 @@ def test_differences_are_of_the_same_seed_and_failures_are_left_out() -> None:
 def test_the_table_links_the_cards_and_shows_failures_seconds_and_intervals() -> None:
     """The interval of .4 and .5 is 12.706 standard errors of .05, of the tables."""
     lines = markdown(ROWS, "quickstart").splitlines()
-    assert lines[2] == "| [ties](../../docs/operators.md#ties) | no such thing | 70.0 | +20.0 |  |  |"
+    assert lines[2] == "| [ties](../../docs/operators.md#ties) | failed | 70.0 | +20.0 |  |  |"
     assert "| 45.0 ± 63.5 | 45.0 ± 63.5 |  | 0.50 | 0.25 |" in lines[3]
 
 
@@ -147,7 +169,7 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
 
 
 def test_seconds_are_of_merges_that_share_nothing_but_the_parents(family: Family) -> None:
-    space = SETTINGS["ties"].space(family, 0, 6)
+    space = SETTINGS["ties"].space(family, 0, 6, {})
     recipes = others_like(space, 3)
     weights = [each.rules[0].inputs[0].parameters["weight"] for each in recipes]
     assert len(set(weights)) == 3
