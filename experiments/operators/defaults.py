@@ -111,7 +111,14 @@ def run(
     means = {row.name: row.mean for row in verified.rows}
     means["best parent"] = means[verified.verification.best_parent]
     landmarks = {each: means[each] for each in LANDMARKS if each in means}
-    return Outcome(family.name, name, seed, evaluations, means[f"candidate {verified.winner}"], landmarks)
+    return Outcome(
+        family.name,
+        name,
+        seed,
+        evaluations,
+        next(row.mean for row in verified.rows if row.candidate == verified.winner),
+        landmarks,
+    )
 
 
 def read(path: Path) -> list[Outcome]:
