@@ -26,8 +26,8 @@ def find_owners(
 
     A parent's surprise s at a task is the mean over prompts of the mean negative log-likelihood of a token that it
     wrote. Parents are compared by s²/s̄, s̄ its mean over all tasks: some are sure of whatever they say, and their own
-    task is where they are surer than elsewhere. (Of SmolLM2's experts the one that answers everything with a letter is
-    surer of continents than their expert, by s alone; the parent that differs most from all others is that one for all
+    task is where they are surer than elsewhere. (By s alone and 8 prompts, the one of SmolLM2's experts that answers
+    everything with a letter is surer of continents than their expert; it also differs most from all others, on all
     three tasks.) Of equals it is the first. What was said (`Questions.owners`) is not asked.
     """
     open_tasks = questions.unowned
