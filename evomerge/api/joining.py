@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evomerge.api.merging import merge, read_recipe
 from evomerge.assembly import build_parts, with_compute_dtype, with_statistics
-from evomerge.assembly.learnt_merge import LearntMerge
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.config import CampaignConfig, joined_config
 from evomerge.config.merges import MergeConfig
 from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from evomerge.assembly.learnt_merge import LearntMerge
 
 
 def joined(config: CampaignConfig, run_dir: Path, callbacks: Sequence[Callback]) -> CampaignConfig:
@@ -37,6 +40,8 @@ def joined(config: CampaignConfig, run_dir: Path, callbacks: Sequence[Callback])
 
 def learnt_merge(config: CampaignConfig, one: MergeConfig) -> LearntMerge:
     """Return the merge that a descent makes; nothing is learnt yet."""
+    from evomerge.assembly.learnt_merge import LearntMerge
+
     assert one.descent is not None
     parts = build_parts(with_compute_dtype(config))
     return LearntMerge(parts, one.descent, one.parents or tuple(parent.name for parent in config.parents))

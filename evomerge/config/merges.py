@@ -79,6 +79,16 @@ def merge_problems(
         if merge.descent is not None and not has_base:
             problems.append(mismatch("a base with a descent, which is on task vectors", "none", at=[i, "descent"]))
         if merge.operator is not None:
+            kinds = find_operator(merge.operator).kinds
+            unknown = [key for key in merge.parameters if key not in kinds]
+            problems += [
+                mismatch(
+                    f"one of {', '.join(kinds)}", f"'{key}'", did_you_mean(key, list(kinds)), at=[i, "parameters", key]
+                )
+                for key in unknown
+            ]
+            if unknown:
+                continue
             try:
                 merge.rule(parents)
             except SpaceError as error:

@@ -38,7 +38,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write(campaign_file: Callable[..., Path], cache: Path) -> Callable[..., Path]:
     """Write a campaign that reads 4 prompts a task, for a cache of its own."""
     del cache
-    own: dict[str, Any] = {"space": REGMEAN, "optimiser": {"kind": "random"}, "statistics": {"prompts": 4}}
+    own: dict[str, Any] = {
+        "space": REGMEAN,
+        "optimiser": {"kind": "random"},
+        "statistics": {"prompts": 4},
+        "landmarks": "none",
+    }
     return lambda **keys: campaign_file(**{**own, "budget": {"evaluations": 9}, **keys})
 
 
