@@ -134,10 +134,11 @@ class Session:
     def _end_of(self, options: Descending, notes: Notes) -> NDArray[np.float64]:
         descent = options.descent(self.parts.problem(notes=notes))
         for snapshot in descent:
-            self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
+            if not self.archive.n_candidates:  # else all of it was noted, and told, before
+                self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
         operators = getattr(self.parts.space, "operators", ())
         if operators != ("task_arithmetic",):
-            self.say(f"warm start: of {', '.join(operators)} the nearest genome: the same weights")
+            self.say(f"descent: of {', '.join(operators)} the nearest genome: the same weights")
         return descent.best().genome
 
     def run(self) -> Ending:
