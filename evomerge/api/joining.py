@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evomerge.api.merging import merge, read_recipe
 from evomerge.assembly import build_parts, with_compute_dtype, with_statistics
@@ -16,23 +17,47 @@ from evomerge.config.merges import MergeConfig
 from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.recipe import Recipe
 
+if TYPE_CHECKING:
+    from evomerge.assembly.learnt_merge import LearntMerge
+
 
 def joined(config: CampaignConfig, run_dir: Path, callbacks: Sequence[Callback]) -> CampaignConfig:
     """Return the campaign with its merges as parents, checkpoints under `parents/` of the run directory.
 
-    A directory is named by its merge and the digest of the recipe: what is there already is not merged again.
+    A directory is named by its merge and the digest of what it follows from: what is there already is not made again.
     """
     found = {}
     for one in config.merges:
-        recipe = _recipe(config, one, callbacks)
-        digest = hashlib.sha256(recipe.to_json().encode()).hexdigest()
+        digest, write = _merge(config, one, callbacks)
         target = (run_dir / "parents" / f"{one.name}-{digest[:12]}").absolute()
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             tell_all(callbacks, f"merging {one.name}", config.name)
-            merge(recipe if one.recipe is None else one.recipe, target, callbacks=list(callbacks))
+            write(target)
         found[one.name] = str(target)
     return joined_config(config, found)
+
+
+def learnt_merge(config: CampaignConfig, one: MergeConfig) -> LearntMerge:
+    """Return the merge that a descent makes; nothing is learnt yet."""
+    from evomerge.assembly.learnt_merge import LearntMerge
+
+    assert one.descent is not None
+    parts = build_parts(with_compute_dtype(config))
+    return LearntMerge(parts, one.descent, one.parents or tuple(parent.name for parent in config.parents))
+
+
+def _merge(
+    config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback]
+) -> tuple[str, Callable[[Path], object]]:
+    """Return the digest that names a merge, and what writes it."""
+    if one.descent is not None:
+        learnt = learnt_merge(config, one)
+        return learnt.digest, partial(learnt.write, say=lambda text: tell_all(callbacks, text, one.name))
+    recipe = _recipe(config, one, callbacks)
+    digest = hashlib.sha256(recipe.to_json().encode()).hexdigest()
+    made = recipe if one.recipe is None else one.recipe
+    return digest, lambda target: merge(made, target, callbacks=list(callbacks))
 
 
 def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback]) -> Recipe:

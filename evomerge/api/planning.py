@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.arguments import path_of, refused
-from evomerge.api.descent_cost import DescentCost, descent_cost
 from evomerge.api.search import read_campaign
 from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
 from evomerge.api.texts import frame, table_html
 from evomerge.assembly import Parts, build_parts, build_worker, with_compute_dtype
+from evomerge.assembly.descent_cost import DescentCost, descent_cost
 from evomerge.assembly.informed import gathering
 from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure

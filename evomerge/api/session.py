@@ -39,8 +39,11 @@ from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
+from evomerge.config.further_landmarks import GRADIENT, name_of
 from evomerge.config.yaml_document import write_yaml
-from evomerge.optimisers.gradient.options import descent_of
+from evomerge.optimisers import OptimiserError
+from evomerge.optimisers.gradient.options import Descending, Gradient, descent_of
+from evomerge.optimisers.terrain import Notes, NotesApart
 from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
@@ -48,6 +51,7 @@ from evomerge.version import __version__
 from evomerge.workers import WorkerPool
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
+from search_spaces.spaces.space import Landmark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +82,8 @@ class Session:
         parts, config, space = self.parts, self.parts.config, self.parts.space
         paths, descend = config.optimiser.warm_start, self._descended
         started = warm_start(paths, space, config.sources, self.archive, descend=descend)
-        landmarks = (*started.landmarks, *self.further.landmarks(space, parts.statistics.digests))
+        further = self.further.landmarks(space, parts.statistics.digests)
+        landmarks = (*started.landmarks, *further, *self._descent_landmark())
         for line in started.notes:
             self.say(line)
         own = self.given.optimiser_of(space)
@@ -111,12 +116,29 @@ class Session:
         """Return where a descent on the space's own groups ends; each of its snapshots is noted."""
         options = descent_of(self.parts.config.optimiser)
         assert options is not None
-        descent = options.descent(self.parts.problem(notes=self.archive))
+        return self._end_of(options, self.archive)
+
+    def _descent_landmark(self) -> tuple[Landmark, ...]:
+        """Return the landmark that a descent makes; nobody has to have one that nobody asked for."""
+        if not self.further.descent:
+            return ()
+        try:
+            genome = self._end_of(Gradient(per="group"), NotesApart(self.archive, "landmark"))
+        except (OptimiserError, SpaceError, FitnessError) as error:
+            if self.parts.config.landmarks != "auto" or self.archive.n_candidates:
+                raise
+            self.say(self.further.without_descent(self.archive, str(error)).notes[-1])
+            return ()
+        return (Landmark(name_of(GRADIENT, 1.0), self.parts.space.decode(genome)),)
+
+    def _end_of(self, options: Descending, notes: Notes) -> NDArray[np.float64]:
+        descent = options.descent(self.parts.problem(notes=notes))
         for snapshot in descent:
-            self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
+            if not self.archive.n_candidates:  # else all of it was noted, and told, before
+                self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
         operators = getattr(self.parts.space, "operators", ())
         if operators != ("task_arithmetic",):
-            self.say(f"warm start: of {', '.join(operators)} the nearest genome: the same weights")
+            self.say(f"descent: of {', '.join(operators)} the nearest genome: the same weights")
         return descent.best().genome
 
     def run(self) -> Ending:

@@ -13,11 +13,13 @@ from typing import Any
 
 from evomerge.archive import Archive
 from evomerge.config import CampaignConfig
-from evomerge.config.further_landmarks import INFORMED, name_of, weights_of
+from evomerge.config.further_landmarks import GRADIENT, INFORMED, name_of, weights_of
+from evomerge.optimisers.gradient.options import descent_of
 from search_spaces.operators.registry import OPERATORS, find_operator
 from search_spaces.recipes.recipe import Recipe
 from search_spaces.spaces.known_merges import merged_by
 from search_spaces.spaces.space import Landmark, SearchSpace
+from search_spaces.spaces.weight_space import WeightSpace
 
 NOTE = "landmarks"
 SHARE = 1 / 3  # of the evaluations, for landmarks of all kinds
@@ -35,12 +37,14 @@ class FurtherLandmarks:
         merged: the parents that they merge.
         told: whether the optimiser may begin at landmarks.
         notes: a line for each that was left out for what it costs.
+        descent: whether one is where a descent on the space's own groups ends.
     """
 
     chosen: Mapping[str, Sequence[float]]
     merged: Sequence[str] = ()
     told: bool = False
     notes: Sequence[str] = ()
+    descent: bool = False
 
     @staticmethod
     def of(archive: Archive) -> FurtherLandmarks | None:
@@ -60,6 +64,13 @@ class FurtherLandmarks:
         chosen = {name: weights for name, weights in self.chosen.items() if name not in self.informed}
         left_out = ", ".join(name_of(operator, 1.0) for operator in self.informed)
         found = replace(self, chosen=chosen, notes=(*self.notes, f"landmark {left_out}: left out, {why}"))
+        archive.note(NOTE, json.dumps(asdict(found)))
+        return found
+
+    def without_descent(self, archive: Archive, why: str) -> FurtherLandmarks:
+        """Return what is left where a descent comes to nothing, and record that."""
+        note = f"landmark {name_of(GRADIENT, 1.0)}: left out, {why}"
+        found = replace(self, descent=False, notes=(*self.notes, note))
         archive.note(NOTE, json.dumps(asdict(found)))
         return found
 
@@ -107,9 +118,22 @@ def choose_landmarks(
                 continue
         chosen |= {operator: weights} if weights else {}
         room -= len(weights)
-    found = FurtherLandmarks(chosen, merged, config.landmarks != "none", notes)
+    descent = mean is not None and room > 0 and _may_descend(config, space)
+    if descent and auto and mean is not None and (why := too_dear(GRADIENT, mean)):
+        descent = False
+        notes.append(f"landmark {name_of(GRADIENT, 1.0)}: left out, {why}")
+        say(notes[-1])
+    found = FurtherLandmarks(chosen, merged, config.landmarks != "none", notes, descent)
     archive.note(NOTE, json.dumps(asdict(found)))
     return found
+
+
+def _may_descend(config: CampaignConfig, space: SearchSpace[Any]) -> bool:
+    """Return whether a descent is a landmark: asked for, or with `auto` where it can be and the search is none."""
+    if config.landmarks != "auto":
+        return GRADIENT in config.landmarks
+    on_task_vectors = isinstance(space, WeightSpace) and any(find_operator(name).needs_base for name in space.operators)
+    return config.base is not None and on_task_vectors and descent_of(config.optimiser) is None
 
 
 def _uniform_mean(space: SearchSpace[Any]) -> Recipe | None:
@@ -122,7 +146,7 @@ def _wanted(config: CampaignConfig) -> Sequence[str]:
         named = INFORMED if config.landmarks == "auto" else ()
         known = [name for name in named if name in OPERATORS]
     else:
-        known = list(config.landmarks)
+        known = [name for name in config.landmarks if name != GRADIENT]
     return [name for name in known if config.base is not None or not find_operator(name).needs_base]
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
+from evomerge.assembly.descent_cost import cost_of
 from evomerge.assembly.informed import gathering
 from evomerge.assembly.live_models import alone
 from evomerge.assembly.parts import Parts
 from evomerge.assembly.pool import build_worker
 from evomerge.candidate import Candidate, Failure
+from evomerge.config.further_landmarks import GRADIENT
+from evomerge.optimisers import OptimiserError
+from evomerge.optimisers.gradient.options import Gradient
 from fitness.errors import FitnessError
 from fitness.scores import Budget
+from search_spaces.errors import SpaceError
 from search_spaces.merging.factors import limit_from_environment
 from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.groups import locate
@@ -24,6 +30,7 @@ SHARE = 0.1  # of the search, for what a landmark takes beside its evaluation
 PART = 20  # a candidate is timed on every 20th of its items
 FEWEST = 8  # but on so many at least
 GIB = 2**30
+BACKWARD = 3  # a step on items takes about so many times what scoring them takes
 ANSWERS = 3  # collecting statistics of a prompt takes at most so many times what scoring it takes
 
 
@@ -39,6 +46,8 @@ class Preparation:
         One candidate is timed, twice, on a part of its items; one matrix, the smallest, stands for all others, which
         take longer as o n² + n³ grows.
         """
+        if operator == GRADIENT:
+            return self._descending()
         row = find_operator(operator)
         read = set(row.statistics) - set(self._parts.config.space.statistics)
         if row.elementwise or not (row.spectral or read):
@@ -55,6 +64,21 @@ class Preparation:
                 )
         share = (self._reading_seconds if read else self._merging_seconds(recipe)) / self._search_seconds
         return f"to prepare it takes {share:.0%} of the search" if share >= SHARE else ""
+
+    def _descending(self) -> str:
+        """Return why a descent costs too much: what its passes take about, then two steps, timed."""
+        options, config, splits = Gradient(per="group"), self._parts.config, self._parts.fitness.splits
+        tasks = {task for objective in self._parts.objectives for task in objective.tasks}
+        of_task = Counter(self._parts.fitness.task_of[item] for item in splits.items["search"])
+        learnt = sum(min(of_task[task], options.items) for task in tasks) * (1 - options.held_back)
+        share = BACKWARD * options.steps * learnt / len(self._items) * config.workers.count / config.budget.evaluations
+        make = self._parts.problem().terrain
+        if share < SHARE and make is not None:
+            try:
+                share = cost_of(options, make, config.seed).total_seconds / self._search_seconds
+            except (FitnessError, SpaceError, OptimiserError) as error:
+                return str(error)
+        return f"to descend takes {share:.0%} of the search" if share >= SHARE or make is None else ""
 
     @property
     def _reading_seconds(self) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evomerge.assembly.live_models import module_to_fill, parents_alone, searched_section
+from evomerge.assembly.live_models import alone, module_to_fill, searched_section
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import OptimiserError
 from evomerge.optimisers.terrain import Course, Terrain
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fitness.teaching import Lessons
+    from search_spaces.live.coefficients import CoefficientModel
 
 TEMPERATURE = 1.0  # of kl
 _PASS = (512, 8192)  # tokens of a forward pass, at least and at most
@@ -40,7 +42,7 @@ class Setting:
     Attributes:
         config: resolved.
         parents: opened.
-        space: whose genomes stand for coefficients.
+        space: whose genomes stand for coefficients; None where there is none.
         suite: of every task.
         objectives: in the config's order.
     """
@@ -65,7 +67,7 @@ def build_terrain(setting: Setting, course: Course) -> Terrain:
     config, section = setting.config, searched_section(setting.config)
     space = _checked(setting.space)
     module = module_to_fill(config, setting.parents)
-    lessons = _learnt(setting, course, module)
+    lessons = taught(setting, course, module)
     own = section.groups if isinstance(section, Weights) else None
     assert own is not None
     merged = list(dict.fromkeys(str(gene.parent) for gene in space.gene_names() if gene.parameter == "weight"))
@@ -80,6 +82,24 @@ def build_terrain(setting: Setting, course: Course) -> Terrain:
         dtype=config.export.dtype,
     )
     low, high = _bounds(space, merged)
+    wide = np.full_like(low, math.inf)
+    ends = (-wide, wide) if course.clamp else (low, high)
+
+    def genome(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _nearest(space, model.recipe(torch.from_numpy(values)))
+
+    return terrain_of(model, lessons, course, ends, genome)
+
+
+def terrain_of(
+    model: CoefficientModel,
+    lessons: Lessons,
+    course: Course,
+    ends: tuple[NDArray[np.float64], NDArray[np.float64]],
+    genome: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> Terrain:
+    """Return the loss over a live model's coefficients, which stay between two ends."""
+    import torch
 
     def learn(values: NDArray[np.float64], step: int) -> tuple[float, NDArray[np.float64]]:
         model.become(torch.from_numpy(values))
@@ -90,24 +110,19 @@ def build_terrain(setting: Setting, course: Course) -> Terrain:
         model.become(torch.from_numpy(values))
         return lessons.held_back_loss(model.model)
 
-    def genome(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _nearest(space, model.recipe(torch.from_numpy(values)))
-
-    wide = np.full_like(low, math.inf)
-    return Terrain(
-        model.shape, -wide if course.clamp else low, wide if course.clamp else high, learn, held_back, genome
-    )
+    return Terrain(model.shape, *ends, learn, held_back, genome)
 
 
 def _checked(space: object) -> WeightSpace:
     if not isinstance(space, WeightSpace):
         raise OptimiserError(
-            f"warm_start: gradient expects a space of kind weights, found {type(space).__name__}; leave it out"
+            f"gradient, as a start or a landmark, expects a space of kind weights, found {type(space).__name__}; leave "
+            "it out"
         )
     if not any(find_operator(name).needs_base for name in space.operators):
         raise OptimiserError(
-            f"warm_start: gradient expects an operator of task vectors, found {', '.join(space.operators)}; take "
-            "task_arithmetic, or leave it out"
+            "gradient, as a start or a landmark, expects an operator of task vectors, found "
+            f"{', '.join(space.operators)}; take task_arithmetic, or leave it out"
         )
     return space
 
@@ -136,7 +151,7 @@ def _as(operator: str, rule: Rule) -> Rule:
     return Rule(operator, inputs, {"lambda": total} if divides and total > 0 else {}, rule.where)
 
 
-def _learnt(setting: Setting, course: Course, module: nn.Module) -> Lessons:
+def taught(setting: Setting, course: Course, module: nn.Module) -> Lessons:
     """Return the lessons, the experts' answers known; the module's weights are some expert's then."""
     from fitness.engine.trie import TrieLanguageModel
     from fitness.teaching import Lessons, Teaching
@@ -155,17 +170,16 @@ def _learnt(setting: Setting, course: Course, module: nn.Module) -> Lessons:
             engine,
             [parent.name for parent in config.parents],
             list(config.sources),
-            {task: o.expert for o, objective in named if o.expert is not None for task in objective.tasks},
+            {task: o.expert for o, objective in named if o.expert in config.sources for task in objective.tasks},
         ),
         teaching=Teaching(
             course.objective, course.items, course.held_back, TEMPERATURE, tokens=tokens, checkpointing=twice
         ),
     )
-    alone = parents_alone(config, setting.parents)
     resident = ResidentModel(module, setting.parents)
 
     def become(checkpoint: str) -> nn.Module:
-        resident.become(alone[checkpoint])
+        resident.become(alone(config, checkpoint))
         return module
 
     lessons.learn(become)

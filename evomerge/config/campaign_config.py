@@ -67,7 +67,7 @@ class CampaignConfig(BaseModel):
     """The models to merge."""
     merges: tuple[MergeConfig, ...] = ()
     """Merges of the parents that join them, each carried out once and written into the run directory:
-    [{name: regmean, operator: regmean}], or {name: mine, recipe: merge.yml}."""
+    [{name: regmean, operator: regmean}], {name: mine, recipe: merge.yml}, {name: learned, descent: {per: column}}."""
     tokenizer: Literal["strict", "base", "union"] = "strict"
     """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
     the base's tokens and all the others'."""
@@ -94,9 +94,10 @@ class CampaignConfig(BaseModel):
     """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
     landmarks: Landmarks = "auto"
     """What is scored first besides parents, their uniform mean and default TIES: a list of operators, each at its
-    defaults (task_arithmetic: at the scales 0.3, 0.5, 0.7 and 1), or none. auto: regmean, wudi and task_arithmetic, as
-    far as all landmarks together are at most a third of the evaluations, and preparing one takes less than a tenth of
-    the search. cma_es and pymoo's algorithms begin at the best that the space can express, unless it is none."""
+    defaults (task_arithmetic: at the scales 0.3, 0.5, 0.7 and 1), and gradient, where a descent on the space's own
+    groups ends; or none. auto: regmean, wudi, task_arithmetic and gradient, as far as all landmarks together are at
+    most a third of the evaluations, and preparing one takes less than a tenth of the search. cma_es and pymoo's
+    algorithms begin at the best that the space can express, unless it is none."""
     budget: BudgetConfig = BudgetConfig()
     schedule: ScheduleSection = AllItemsConfig()
     """Who answers which items: all_items; halving (the better part of each generation goes on to twice the items) or
@@ -150,8 +151,9 @@ class CampaignConfig(BaseModel):
     @classmethod
     def _know_the_parents(cls, merges: tuple[MergeConfig, ...], info: ValidationInfo) -> tuple[MergeConfig, ...]:
         parents = [parent.name for parent in info.data.get("parents", ())]
-        taken = (*RESERVED_NAMES, *([BASE] if info.data.get("base") is not None else []))
-        if parents and (problems := merge_problems(merges, parents, taken)):
+        has_base = info.data.get("base") is not None
+        taken = (*RESERVED_NAMES, *([BASE] if has_base else []))
+        if parents and (problems := merge_problems(merges, parents, taken, has_base=has_base)):
             refuse(problems)
         return merges
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from evomerge.fields import Text
+from evomerge.optimisers.terrain import WARM_START
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import OPERATORS, find_operator
@@ -15,7 +16,13 @@ from search_spaces.operators.registry import OPERATORS, find_operator
 SCALES = (0.5, 0.7, 0.3, 1.0)  # of task arithmetic
 # What `auto` takes, the first the most wanted where not all of them fit.
 INFORMED = ("regmean", "wudi", "task_arithmetic")
-_NAMES: Mapping[str, str] = {"regmean": "RegMean", "regmean_plus": "RegMean++", "wudi": "WUDI"}
+GRADIENT = WARM_START  # among operators: where a descent on the space's own groups ends
+_NAMES: Mapping[str, str] = {
+    "regmean": "RegMean",
+    "regmean_plus": "RegMean++",
+    "wudi": "WUDI",
+    GRADIENT: "gradient descent",
+}
 
 
 def weights_of(operator: str) -> tuple[float, ...]:
@@ -35,6 +42,8 @@ FURTHER_NAMES = (*(name_of("task_arithmetic", scale) for scale in sorted(SCALES)
 
 def _can_be_one(name: str) -> bool:
     """Return whether an operator merges any number of parents without being told how."""
+    if name == GRADIENT:
+        return True
     try:
         operator = find_operator(name)
     except SpaceError:
@@ -46,7 +55,7 @@ def _can_be_one(name: str) -> bool:
 def _are_known(landmarks: str | Sequence[str]) -> str | Sequence[str]:
     if isinstance(landmarks, str):
         return landmarks
-    known = [name for name in OPERATORS if _can_be_one(name)]
+    known = [*(name for name in OPERATORS if _can_be_one(name)), GRADIENT]
     problems = [
         mismatch(
             f"an operator that has defaults, such as {', '.join(known)}",

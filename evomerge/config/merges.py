@@ -9,6 +9,7 @@ from pydantic_core import InitErrorDetails
 
 from evomerge.config.paths import ExistingFile
 from evomerge.fields import SECTION, Text
+from evomerge.optimisers.gradient.options import Gradient
 from evomerge.spaces.genes import OperatorName
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
@@ -17,7 +18,7 @@ from search_spaces.recipes.recipe import Input, Rule
 
 
 class MergeConfig(BaseModel):
-    """A merge of the parents that is carried out once, and then is a parent as any other: an operator, or a recipe."""
+    """A merge of the parents that is carried out once, and then is a parent: an operator, a recipe, or a descent."""
 
     model_config = SECTION
 
@@ -31,14 +32,19 @@ class MergeConfig(BaseModel):
     """Parameters of the operator; what is a parent's own, such as weight, holds for every parent."""
     recipe: ExistingFile | None = None
     """In place of an operator: a mergekit YAML file, or a recipe of ours (.json)."""
+    descent: Gradient | None = None
+    """In place of an operator: coefficients of task vectors that Adam learns, with the options of the optimiser
+    gradient; {per: column} has one for each input column of each matrix. Search items alone are looked at."""
 
     @model_validator(mode="after")
     def _is_one_merge(self) -> MergeConfig:
-        if (self.operator is None) == (self.recipe is None):
-            refuse([mismatch("an operator or a recipe", "neither" if self.operator is None else "both")])
-        said = [key for key in ("parents", "parameters") if getattr(self, key)]
-        if self.recipe is not None and said:
-            refuse([mismatch("no such key beside recipe", in_words(getattr(self, said[0])), at=[said[0]])])
+        ways = [key for key in ("operator", "recipe", "descent") if getattr(self, key) is not None]
+        if len(ways) != 1:
+            refuse([mismatch("an operator, a recipe or a descent", " and ".join(ways) or "none of them")])
+        foreign = {"operator": (), "recipe": ("parents", "parameters"), "descent": ("parameters",)}[ways[0]]
+        said = [key for key in foreign if getattr(self, key)]
+        if said:
+            refuse([mismatch(f"no such key beside {ways[0]}", in_words(getattr(self, said[0])), at=[said[0]])])
         return self
 
     def rule(self, parents: Sequence[str]) -> Rule:
@@ -57,7 +63,7 @@ class MergeConfig(BaseModel):
 
 
 def merge_problems(
-    merges: Sequence[MergeConfig], parents: Sequence[str], taken: Sequence[str]
+    merges: Sequence[MergeConfig], parents: Sequence[str], taken: Sequence[str], *, has_base: bool
 ) -> list[InitErrorDetails]:
     """Return what is wrong with the names and parameters of merges; `taken` are names that nobody may have."""
     problems, known = [], [*parents, *taken]
@@ -70,6 +76,8 @@ def merge_problems(
             if name not in parents:
                 hint = did_you_mean(name, list(parents))
                 problems.append(mismatch(f"one of {', '.join(parents)}", in_words(name), hint, at=[i, "parents", j]))
+        if merge.descent is not None and not has_base:
+            problems.append(mismatch("a base with a descent, which is on task vectors", "none", at=[i, "descent"]))
         if merge.operator is not None:
             kinds = find_operator(merge.operator).kinds
             unknown = [key for key in merge.parameters if key not in kinds]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
 
 WARM_START = "gradient"  # as a start point, in place of a file: where a descent ends
 ObjectiveName = Literal["js", "kl", "entropy", "nll"]
-Per = Literal["model", "group", "tensor"]
+Per = Literal["model", "group", "tensor", "column"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,21 @@ class NotesInMemory:
     def note(self, key: str, value: str) -> None:
         """Keep a fact, replacing an earlier one."""
         self._notes[key] = value
+
+
+class NotesApart:
+    """Notes under names of their own, among those of others."""
+
+    def __init__(self, notes: Notes, prefix: str) -> None:
+        self._notes, self._prefix = notes, prefix
+
+    def noted(self, key: str) -> str | None:
+        """Return what was noted last, or None."""
+        return self._notes.noted(f"{self._prefix} {key}")
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a fact, replacing an earlier one."""
+        self._notes.note(f"{self._prefix} {key}", value)
 
 
 class Notes(Protocol):

@@ -17,6 +17,7 @@ from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.pieces import Pieces
 from search_spaces.recipes.recipe import RECIPE_FILE, Parameter, Recipe, Rule, Where, layer_range
 
+DESCENT = "descent.json"  # beside the weights of a parent that a descent made: how
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -69,6 +70,7 @@ def model_card(
         rules=[_in_words(rule) for rule in recipe.rules] + ([_in_segments(recipe.pieces)] if recipe.pieces else []),
         recipe_json=json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False),
         merges=_merges_among(recipe),
+        learnt=_learnt_among(recipe),
         optimiser=_optimiser(settings),
         evaluations=len(records),
         failures=sum(record.estimate is None for record in records),
@@ -112,9 +114,19 @@ def _front_matter(recipe: Recipe, licence: str | None) -> str:
 
 def _merges_among(recipe: Recipe) -> dict[str, str]:
     """Return parent -> its own recipe as JSON, of parents that were merged by evomerge."""
+    return _beside(recipe, RECIPE_FILE)
+
+
+def _learnt_among(recipe: Recipe) -> dict[str, str]:
+    """Return parent -> how it was learnt, as JSON, of parents that a descent made."""
+    return _beside(recipe, DESCENT)
+
+
+def _beside(recipe: Recipe, file: str) -> dict[str, str]:
+    """Return parent -> a file beside its weights, of parents that have it."""
     used = {*_merged_parents(recipe), recipe.base}
-    files = {name: Path(source.model) / RECIPE_FILE for name, source in recipe.parents.items() if name in used}
-    return {name: file.read_text(encoding="utf-8") for name, file in files.items() if file.is_file()}
+    files = {name: Path(source.model) / file for name, source in recipe.parents.items() if name in used}
+    return {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.is_file()}
 
 
 def _merged_parents(recipe: Recipe) -> list[str]:

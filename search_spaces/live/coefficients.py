@@ -149,6 +149,17 @@ class CoefficientModel:
             rules.append(self._rule(weights, reach.where))
         return self._recipe(rules if self._covers else [*rules, self._copy])
 
+    def columns(self, values: Tensor) -> Callable[[str], Tensor | None]:
+        """Return what makes the tensors that `become` writes for these coefficients per column (`export`).
+
+        It returns a tensor of the checkpoint by its name, None for one that is the base's.
+
+        Raises:
+            SpaceError: another shape, or a value that is not finite.
+        """
+        clamped = self._clamped(self._checked(values))
+        return lambda name: self._weighed(name, clamped) if name in self._targets else None
+
     def close(self) -> None:
         """Let the module go: its parameters want gradients of their own again."""
         for handle in self._handles:
@@ -186,14 +197,17 @@ class CoefficientModel:
         if not self._written:  # what has no columns: the base's buffers
             self._resident.become(self._recipe([self._copy]))
             self._written = True
-        clamped, dtype = self._clamped(self._values), getattr(torch, self._dtype)
+        clamped = self._clamped(self._values)
         for name, target in self._targets.items():
-            ((start, stop, _),) = self.places.of[name]
-            merged = torch.empty(target.shape, dtype=dtype)
-            weigh_columns(merged, *self._read(name), clamped[:, start:stop])
-            if not all_finite(merged):
-                raise SpaceError(f"{name}: expected finite values, found NaN or infinity; coefficients are too large")
-            target.copy_(merged)
+            target.copy_(self._weighed(name, clamped))
+
+    def _weighed(self, name: str, clamped: Tensor) -> Tensor:
+        ((start, stop, _),) = self.places.of[name]
+        merged = torch.empty(self._targets[name].shape, dtype=getattr(torch, self._dtype))
+        weigh_columns(merged, *self._read(name), clamped[:, start:stop])
+        if not all_finite(merged):
+            raise SpaceError(f"{name}: expected finite values, found NaN or infinity; coefficients are too large")
+        return merged
 
     def _read(self, name: str) -> tuple[list[Tensor], Tensor | None]:
         """Return the parents' tensors, and the base's where task vectors are merged."""

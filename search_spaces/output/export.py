@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from search_spaces.errors import SpaceError
 from search_spaces.layers.layer_behaviour import check_config_tells
@@ -22,6 +23,9 @@ from search_spaces.parents.checkpoint_files import CONFIG, INDEX
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import RECIPE_FILE, Recipe
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MODEL_CARD = "README.md"
 
 
@@ -33,6 +37,7 @@ def export(
     shard_bytes: int = 5 * 10**9,
     model_card: str | None = None,
     extra_files: Mapping[str, str] = MappingProxyType({}),
+    make: Callable[[str], Tensor | None] | None = None,
 ) -> Path:
     """Write the merged model to a new directory that plain transformers loads.
 
@@ -46,6 +51,8 @@ def export(
         shard_bytes: the largest size of one weight file.
         model_card: the text of README.md.
         extra_files: file name -> text.
+        make: returns the tensor of a name, of the shape and dtype that the recipe has for it, in place of the recipe,
+            which is not saved then; None: the recipe makes this one.
 
     Returns:
         The directory, absolute.
@@ -65,7 +72,7 @@ def export(
     texts = {
         **{name: text for name, text in tokenizer.items() if isinstance(text, str)},
         CONFIG: json.dumps(config, indent=2) + "\n",
-        RECIPE_FILE: json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False) + "\n",
+        **({} if make else {RECIPE_FILE: json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False) + "\n"}),
         **({INDEX: _index(shards)} if len(shards) > 1 else {}),
         **({} if model_card is None else {MODEL_CARD: model_card}),
     }
@@ -73,13 +80,15 @@ def export(
     _check_extra_files(extra_files, {*texts, *shards, *copied})
     check_room(target, sum(s.n_bytes for s in specs) + sum(p.stat().st_size for p in copied.values()))
     memory = MergeMemory(repeated=False)
+
+    def tensors(names: Sequence[str]) -> Iterator[Tensor]:
+        for name in names:
+            made = None if make is None else make(name)
+            yield carry_out(plans[name], parents, memory=memory) if made is None else made
+
     with complete_or_nothing(target) as partial:
         for file, members in shards.items():
-            write_shard(
-                partial / file,
-                members,
-                lambda names: (carry_out(plans[name], parents, memory=memory) for name in names),
-            )
+            write_shard(partial / file, members, tensors)
         for file, path in copied.items():
             (partial / file).parent.mkdir(exist_ok=True)
             shutil.copyfile(path, partial / file)

@@ -49,14 +49,17 @@ def merged_by(
 def genome_of(space: WeightSpace | JointSpace, recipe: Recipe) -> Genome | None:
     """Return a genome whose merge is that of a recipe, up to rounding; None where the space has none.
 
-    A recipe of one rule for all tensors may be written in another way: a parent alone and the uniform mean as task
-    arithmetic or as a linear merge, task arithmetic with its scale in the weights or in λ.
+    A recipe of different rules has to be written as the space's own are. One of one rule for all tensors may be written
+    in another way: a parent alone and the uniform mean as task arithmetic or as a linear merge, task arithmetic with
+    its scale in the weights or in λ.
     """
     made = space.decode(space.start())
     merged = max((rule.inputs for rule in made.rules), key=len)
     rule = recipe.rules[0] if recipe.rules else None
-    if rule is None or any(not _same(rule, other) for other in recipe.rules):
+    if rule is None:
         return None
+    if any(not _same(rule, other) for other in recipe.rules):
+        return _as_written(space, recipe)
     for form in _forms(rule, recipe.base, [given.parent for given in merged]):
         rules = tuple(replace(form, where=old.where) for old in recipe.rules)
         statistics = made.statistics if find_operator(form.operator).statistics else {}
@@ -69,6 +72,17 @@ def genome_of(space: WeightSpace | JointSpace, recipe: Recipe) -> Genome | None:
         if places and all(_same(form, other) for other in found.rules):
             return genome
     return None
+
+
+def _as_written(space: WeightSpace | JointSpace, recipe: Recipe) -> Genome | None:
+    try:
+        genome = np.clip(space.encode(recipe), 0.0, 1.0)
+    except SpaceError:
+        return None
+    found = space.decode(genome)
+    alike = (found.layers, found.input_scales) == (recipe.layers, recipe.input_scales)
+    alike = alike and [rule.where for rule in found.rules] == [rule.where for rule in recipe.rules]
+    return genome if alike and all(map(_same, found.rules, recipe.rules)) else None
 
 
 def _is_open(operator: str, weight: float) -> bool:

@@ -12,8 +12,8 @@ from evomerge.cli.terminal import duration, make_console, plain_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evomerge.api.descent_cost import DescentCost
     from evomerge.api.planning import Cost, Plan, Reading
+    from evomerge.assembly.descent_cost import DescentCost
     from search_spaces.spaces.genes import GeneInfo
 
 GIB = 2**30

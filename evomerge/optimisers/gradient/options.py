@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -13,7 +13,7 @@ from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.options import OptimiserOptions
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
-from evomerge.optimisers.terrain import WARM_START, Course, Length, ObjectiveName, Per
+from evomerge.optimisers.terrain import WARM_START, Course, Length, Notes, ObjectiveName, Per, Terrain
 from evomerge.wording import in_words, mismatch
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class Descending(OptimiserOptions):
     begins_with_parents: ClassVar[bool] = True
 
     per: Per = "tensor"
-    """What has coefficients of its own: the model, a group of the space, or a tensor."""
+    """What has coefficients of its own: the model, a group of the space, or a tensor; for a merge that joins the
+    parents (`merges`) also column, an input column of each tensor."""
     objective: ObjectiveName = "js"
     """What is lowered: js or kl, the divergence from each task's expert along its own answers (no labels); entropy, of
     the answers; nll, of the right answers."""
@@ -69,6 +70,10 @@ class Descending(OptimiserOptions):
 
     def space_problems(self, space: Any) -> list[InitErrorDetails]:
         """Return why a section's space holds no linear merges whose only genes are weights."""
+        if self.per == "column":
+            hint = "write merges: [{name: learned, descent: {per: column}}], which makes a parent of it"
+            expected = "model, group or tensor, as no recipe has coefficients per column"
+            return [mismatch(expected, "'column'", hint, at=["per"])]
         operator = getattr(space, "operator", None)
         if space.kind != "weights" or operator != ("task_arithmetic",) or space.weights != "free":
             hint = "write space: {operator: task_arithmetic}"
@@ -81,14 +86,16 @@ class Descending(OptimiserOptions):
 
     def descent(self, problem: Problem) -> Descent:
         """Return the descent, which takes its first step when it is asked to."""
+        if problem.terrain is None:
+            raise OptimiserError(f"optimiser: {self.kind} expects parents and tasks, which only a campaign has")
+        return self.descent_on(problem.terrain, problem.seed, problem.notes)
+
+    def descent_on(self, make: Callable[[Course], Terrain], seed: int, notes: Notes) -> Descent:
+        """Return the descent on a terrain, which is made when the first step is taken."""
         from evomerge.optimisers.gradient.descent import Descent
 
-        make = problem.terrain
-        if make is None:
-            raise OptimiserError(f"optimiser: {self.kind} expects parents and tasks, which only a campaign has")
-        course = self.course(problem.seed)
-        length, initial = self.length, self.start
-        return Descent(lambda: make(course), self.stepper(), length=length, initial=initial, notes=problem.notes)
+        course, length, initial = self.course(seed), self.length, self.start
+        return Descent(lambda: make(course), self.stepper(), length=length, initial=initial, notes=notes)
 
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh descent, or one that goes on from its notes."""

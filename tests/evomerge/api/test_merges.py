@@ -93,7 +93,7 @@ def test_stages_may_merge_it_and_landmarks_are_merges_of_the_others(searched: Se
     ("merges", "words"),
     [
         ([{"name": "alpha", "operator": "sce"}], "a name that no parent, no other merge and no landmark has"),
-        ([{"name": "x"}], "expected an operator or a recipe, found neither"),
+        ([{"name": "x"}], "expected an operator, a recipe or a descent, found none of them"),
         ([{"name": "x", "operator": "sce", "parents": ["gamma"]}], "expected one of alpha, beta, found 'gamma'"),
         ([{"name": "x", "operator": "ties", "parameters": {"densty": 1.0}}], "did you mean 'density'"),
         ([{"name": "x", "recipe": "none.yml"}], "expected a file, found nothing at"),

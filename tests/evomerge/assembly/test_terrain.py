@@ -81,7 +81,7 @@ def test_bounds_are_those_of_the_genes_or_none_where_coefficients_are_clamped(
 
 @pytest.mark.parametrize("space", [{"kind": "layer_flow"}, {"operator": "linear", "groups": {"layer_blocks": 1}}])
 def test_a_space_without_task_vectors_is_refused(built: Callable[..., tuple[Parts, Terrain]], space: Any) -> None:
-    with pytest.raises(OptimiserError, match="warm_start: gradient expects"):
+    with pytest.raises(OptimiserError, match="gradient, as a start or a landmark, expects"):
         built(space)
 
 

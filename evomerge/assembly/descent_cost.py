@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from evomerge.assembly import Parts
-from evomerge.optimisers.gradient.options import descent_of
+from evomerge.assembly.parts import Parts
+from evomerge.optimisers.gradient.options import Descending, descent_of
+from evomerge.optimisers.terrain import Course, Terrain
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,16 @@ class DescentCost:
 
 def descent_cost(parts: Parts) -> DescentCost | None:
     """Take two steps of a campaign's descent; None where it has none."""
+    options, make = descent_of(parts.config.optimiser), parts.problem().terrain
+    return None if options is None or make is None else cost_of(options, make, parts.config.seed)
+
+
+def cost_of(options: Descending, make: Callable[[Course], Terrain], seed: int) -> DescentCost:
+    """Take two steps on a terrain."""
     import numpy as np
 
-    options = descent_of(parts.config.optimiser)
-    make = parts.problem().terrain
-    if options is None or make is None:
-        return None
     started = time.perf_counter()
-    terrain = make(options.course(parts.config.seed))
+    terrain = make(options.course(seed))
     values = np.clip(np.full(terrain.shape, 1.0 / terrain.shape[0]), terrain.low, terrain.high)
     terrain.learn(values, 0)
     then = time.perf_counter()
