@@ -88,5 +88,5 @@ def test_a_cache_that_cannot_be_written_to_is_one_sentence(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EVOMERGE_CACHE", str(recipe))
-    with pytest.raises(SpaceError, match="statistics: expected a cache to write to, found: .*; set EVOMERGE_CACHE to"):
+    with pytest.raises(SpaceError, match=r"statistics: expected a cache to write to, found: .*; set EVOMERGE_CACHE to"):
         em.merge(recipe, tmp_path / "out")
