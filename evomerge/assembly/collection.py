@@ -47,8 +47,7 @@ class Collection:
     def _grams(self, name: str) -> None:
         from search_spaces.statistics.grams import write_grams
 
-        reader = self._readers[name]  # before the model is this parent's: while parents write, it is each of them
-        model, stored = self._given.become(name), self._given.parents[name].names
+        (model, reader), stored = self._live(name), self._given.parents[name].names
         with self._store.writing(self._digests[name], "gram", 2 * len(stored)) as file:
             sharing = write_grams(model, reader, weights=stored_parts(model, stored), write=file.add)
             file.shares.update(sharing.shares)
@@ -59,8 +58,7 @@ class Collection:
 
         from search_spaces.statistics.gradients import collect_gradients
 
-        reader = self._readers[name]  # before the model is this parent's: while parents write, it is each of them
-        model, digest = self._given.become(name), self._digests[name]
+        (model, reader), digest = self._live(name), self._digests[name]
         weights = stored_parts(model, self._given.parents[name].names)
         found = collect_gradients(model, reader.losses, weights=weights, outputs="output_gram" in kinds)
         if "fisher" in kinds:
@@ -93,6 +91,11 @@ class Collection:
             store=self._store,
             digests=self._digests,
         )
+
+    def _live(self, name: str) -> tuple[nn.Module, PassageReader]:
+        """Return a parent, alive, and its reader: to write, others may have taken its place in the module."""
+        reader = self._readers[name]
+        return self._given.become(name), reader
 
     @cached_property
     def _readers(self) -> dict[str, PassageReader]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # To be raised whenever prompts are read or statistics are computed in another way.
 VERSION = 2
+OWNERS_VERSION = 2  # the same for whose tasks are whose
 
 
 def settings(dtype: str, tokenizer: OutputTokenizer) -> str:
@@ -142,7 +143,14 @@ class Gathering:
         asked = [[task, list(map(repr, prompts))] for task, prompts in self.questions.prompts.items()]
         experts = self.experts or self.names
         weights = [[name, content_digest(self.parents[name])] for name in experts]
-        said = [VERSION, weights, self.settings, asked, sorted(self.questions.owners.items()), self.questions.shared]
+        said = [
+            OWNERS_VERSION,
+            weights,
+            self.settings,
+            asked,
+            sorted(self.questions.owners.items()),
+            self.questions.shared,
+        ]
         digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
         kept = cache_directory("statistics") / "owners" / f"{digest}.json"
         with contextlib.suppress(OSError, ValueError):  # none, or a torn one: they are asked again

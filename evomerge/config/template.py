@@ -114,7 +114,7 @@ export:
 #   include_path: ./my_tasks  # a directory with task YAML files of your own
 """
 # The small campaign that does best: what experiments/operators and experiments/optimisers measured.
-_OPERATOR, _BLOCKS, _MERGE = "task_arithmetic", 4, "regmean"
+_OPERATOR, _BLOCKS, _MERGE = "task_arithmetic", 1, "regmean"
 _GENES = {
     "weight": "weight: [0.0, 1.5]  # each parent's share",
     "lambda": "lambda: 1.0  # scales the sum of all changes; [0.5, 1.5] would search it",

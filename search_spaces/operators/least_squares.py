@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from search_spaces.errors import SpaceError
 from search_spaces.operators.averages import normalised
 from search_spaces.operators.gram_layout import Layout
 from search_spaces.operators.kernels.form import Form, Merge, Part
@@ -25,7 +24,7 @@ def regmean(operands: Operands) -> Tensor | Merge:
     parents, come back bit for bit. The paper has no ridge; its a is 0.9.
 
     Raises:
-        SpaceError: all weights are 0, a Gram matrix does not fit, or no ridge that small makes the system solvable.
+        SpaceError: all weights are 0, or a Gram matrix does not fit.
 
     Reference: Jin et al. 2023, "Dataless Knowledge Fusion by Merging Weights of Language Models" (arXiv 2212.09849),
     equations 1 and 2.
@@ -65,7 +64,7 @@ def least_squares(
         A new float32 tensor of the weights' shape.
 
     Raises:
-        SpaceError: all weights are 0, a Gram does not fit, or the ridge is too small to solve the system.
+        SpaceError: all weights are 0, or a Gram does not fit.
     """
     inputs = [i for i, weight in enumerate(weights) if weight != 0.0]
     tensors, grams = [tensors[i] for i in inputs], [grams[i] for i in inputs]
@@ -102,7 +101,7 @@ class System:
 
     @staticmethod
     def of(grams: Sequence[Tensor], weights: Sequence[float], share: float, ridge: float) -> System:
-        """Factorise; raise a `SpaceError` where the ridge is too small for that, or all weights are 0."""
+        """Factorise; raise a `SpaceError` where all weights are 0."""
         normalised(weights)
         n = grams[0].shape[-1]
         total = torch.zeros(())
@@ -115,7 +114,7 @@ class System:
         total.mul_(share).diagonal(dim1=-2, dim2=-1).copy_(whole + eta[:, None])
         condition = float((torch.linalg.matrix_norm(total) / eta).max())
         dtype = torch.float32 if condition <= _FLOAT32_UP_TO else torch.float64
-        factor = total.diagonal(dim1=-2, dim2=-1).clone() if share == 0.0 else _factorised(total)
+        factor = total.diagonal(dim1=-2, dim2=-1).clone() if share == 0.0 else _factorised(total, eta)
         return System(tuple(weights), share, factor, powers, eta, dtype)
 
     def step(self, residuals: Sequence[Tensor], products: Sequence[Tensor]) -> Tensor:
@@ -135,14 +134,17 @@ class System:
         return step
 
 
-def _factorised(system: Tensor) -> Tensor:
+def _factorised(system: Tensor, eta: Tensor) -> Tensor:
+    """Return the Cholesky factor; Grams are kept in float32, whose rounding may outweigh a small ridge.
+
+    No eigenvalue of S + ηI is below η: those that rounding put there are lifted back to it.
+    """
     factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(system)
     if bool(failed.any()):
-        raise SpaceError(
-            "ridge: expected one at which the sum of the Gram matrices can be inverted, found too small a one; "
-            "give a larger, such as 1e-4"
-        )
+        values, vectors = torch.linalg.eigh(system)
+        lifted = torch.maximum(values, eta.reshape(-1, 1))
+        factor = torch.linalg.cholesky((vectors * lifted[:, None]) @ vectors.mT)
     return factor
 
 

@@ -43,7 +43,7 @@ def with_example_tasks(directory: Path, text: str) -> Path:
 @pytest.mark.parametrize(("base", "operator"), [("hub/base", "task_arithmetic"), (None, "linear")])
 def test_the_template_is_a_campaign(tmp_path: Path, base: str | None, operator: str) -> None:
     config = load_campaign(with_example_tasks(tmp_path, template(["hub/a", "hub/b"], base, name="1e3")))
-    assert (config.name, config.space.operator, config.space.groups.layer_blocks) == ("1e3", (operator,), 4)
+    assert (config.name, config.space.operator, config.space.groups.layer_blocks) == ("1e3", (operator,), 1)
     assert [parent.model for parent in config.parents] == ["hub/a", "hub/b"]
     assert [(merge.name, merge.operator) for merge in config.merges] == [("regmean", "regmean")]
 
@@ -53,7 +53,7 @@ def test_the_template_shows_the_defaults(tmp_path: Path) -> None:
     least = {"base": "hub/base", "parents": ["hub/a", "hub/b"], "name": written.name}
     least["objectives"] = [o.model_dump() for o in written.objectives]
     least["merges"] = [{"name": "regmean", "operator": "regmean"}]
-    least["space"] = {"groups": {"layer_blocks": 4, "modules": ["all"]}}
+    least["space"] = {"groups": {"layer_blocks": 1, "modules": ["all"]}}
     assert type(written).model_validate({**least, "optimiser": "cma_es"}) == written
 
 
