@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evomerge.api.merging import merge, read_recipe
+from evomerge.api.merging import asked_in, merge, read_recipe
 from evomerge.assembly import build_parts, with_compute_dtype, with_statistics
+from evomerge.assembly.recipe_statistics import informed_recipe
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.config import CampaignConfig, joined_config
 from evomerge.config.merges import MergeConfig
 from search_spaces.operators.registry import find_operator
+from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -56,14 +58,15 @@ def _merge(
         return learnt.digest, partial(learnt.write, say=lambda text: tell_all(callbacks, text, one.name))
     recipe = _recipe(config, one, callbacks)
     digest = hashlib.sha256(recipe.to_json().encode()).hexdigest()
-    made = recipe if one.recipe is None else one.recipe
-    return digest, lambda target: merge(made, target, callbacks=list(callbacks))
+    return digest, lambda target: merge(recipe, target, callbacks=list(callbacks))
 
 
 def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback]) -> Recipe:
-    """Return what is merged; a recipe of a file without the statistics that the file asks for."""
+    """Return what is merged; what its statistics are of, are search items of the campaign."""
+    say = partial(tell_all, callbacks)
     if one.recipe is not None:
-        return read_recipe(one.recipe)
+        read, asked = read_recipe(one.recipe), asked_in(one.recipe)
+        return informed_recipe(read, Parents.of(read), asked, splits=config.splits, seed=config.seed, say=say)
     assert one.operator is not None
     recipe = Recipe(
         config.sources,
@@ -76,5 +79,5 @@ def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callba
     if not find_operator(one.operator).statistics:
         return recipe
     parts = replace(build_parts(with_compute_dtype(config)), also_read=(one.operator,))
-    read = with_statistics(parts, say=partial(tell_all, callbacks)).statistics.digests
+    read = with_statistics(parts, say=say).statistics.digests
     return replace(recipe, statistics={given.parent: read[given.parent] for given in recipe.rules[0].inputs})

@@ -78,7 +78,7 @@ def merge(
     directory = path_of("out", out)
     parents = Parents.of(read)
     _check(read, parents)
-    asked = None if isinstance(recipe, Recipe) else _asked(path_of("recipe", recipe))
+    asked = None if isinstance(recipe, Recipe) else asked_in(recipe)
     notes = _unused(read, asked)
     read = informed_recipe(read, parents, asked, say=partial(tell_all, callbacks_of(callbacks)))
     if not as_adapter:
@@ -87,9 +87,11 @@ def merge(
     return Merged(done.directory, done.rank, done.error, done.worst, notes)
 
 
-def _asked(file: Path) -> RequestedStatistics | None:
+def asked_in(path: str | Path) -> RequestedStatistics | None:
+    """Return what parents are to read by the file of a recipe; None where it says nothing of that."""
     from search_spaces.mergekit.reading import requested_statistics
 
+    file = path_of("recipe", path)
     return None if file.suffix == ".json" else requested_statistics(file)
 
 

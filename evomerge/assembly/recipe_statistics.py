@@ -29,19 +29,20 @@ if TYPE_CHECKING:
     from search_spaces.live.resident import ResidentModel
     from search_spaces.statistics.store import Kind
 
-_SEED = 0  # of the order in which items are read, as in a campaign that names no seed
-
 
 def informed_recipe(
     recipe: Recipe,
     parents: Parents,
     asked: RequestedStatistics | None,
     *,
+    splits: SplitsConfig | None = None,
+    seed: int = 0,
     say: Callable[[str], object] = lambda _: None,
 ) -> Recipe:
     """Return the recipe with the statistics that its operators read; what this machine lacks is collected.
 
-    A recipe that names statistics already, or needs none, is returned as it is.
+    A recipe that names statistics already, or needs none, is returned as it is. Prompts are the search items that a
+    campaign of these `splits` (None: the default ones) and this `seed` has, so that its other items stay unseen.
 
     Raises:
         SpaceError: an operator reads statistics, and nothing says of what.
@@ -69,7 +70,7 @@ def informed_recipe(
         parents,
         names,
         kinds,
-        _questions(asked, tokenizer),
+        _questions(asked, tokenizer, splits or SplitsConfig(), seed),
         engine,
         become,
         ", ".join(dict.fromkeys(rule.operator for rule in reading)),
@@ -79,19 +80,18 @@ def informed_recipe(
     return replace(recipe, statistics=dict(given.gather(say=say).digests))
 
 
-def _questions(asked: RequestedStatistics, tokenizer: Tokenizer) -> Questions:
+def _questions(asked: RequestedStatistics, tokenizer: Tokenizer, shares: SplitsConfig, seed: int) -> Questions:
     if asked.calibration is not None:
         return questions_of_file(asked.calibration, asked.prompts)
     if not asked.tasks:
         raise FitnessError("statistics: expected tasks or calibration for the parents to read, found neither")
     loaded = load_tasks(asked.tasks, TaskContext(tokenizer=tokenizer))
     owners = {task.name: asked.owners[source] for source in asked.owners for task in loaded[source]}
-    shares = SplitsConfig()
     suite = make_suite(
         [task for tasks in loaded.values() for task in tasks],
         tokenizer=tokenizer,
         shares={split: getattr(shares, split) for split in SPLITS},
-        seed=_SEED,
+        seed=seed,
     )
     return questions_of_tasks(suite, asked.prompts, owners)
 

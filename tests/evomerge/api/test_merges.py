@@ -12,6 +12,7 @@ import yaml
 from safetensors.torch import load_file
 
 import evomerge as em
+from search_spaces.recipes.recipe import Recipe
 from tests.conftest import Family
 
 Searched = Callable[..., em.Run]
@@ -108,3 +109,27 @@ def test_plan_does_not_merge(arguments: dict[str, Any]) -> None:
     (plan,) = em.plan(**{**arguments, "merges": [SUM]})
     assert plan.models == ("base", "alpha", "beta", "sum")
     assert not Path("run").exists()
+
+
+def test_a_file_that_asks_for_statistics_is_given_the_campaign_s_search_items_and_another_asks_anew(
+    searched: Searched, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOMERGE_CACHE", str(tmp_path / "cache"))
+
+    def asks_for(prompts: int) -> dict[str, Any]:
+        models = [{"model": str(path)} for path in family.experts.values()]
+        read = {"tasks": ["sums.jsonl", "words.jsonl"], "prompts": prompts}
+        document = {"merge_method": "regmean", "models": models, "dtype": "float32", "statistics": read}
+        (tmp_path / "asking.yml").write_text(yaml.safe_dump(document))
+        return {"name": "file", "recipe": "asking.yml"}
+
+    shares = {"search": 0.3, "validation": 0.3, "test": 0.4}
+    own = {"name": "own", "operator": "regmean"}
+    given: dict[str, Any] = {"seed": 3, "splits": shares, "statistics": {"prompts": 5}, "evaluations": 7}
+    run = searched(merges=[own, asks_for(5)], **given)
+    of_campaign, of_file = (
+        Recipe.from_json((written(run, name) / "recipe.json").read_text()).statistics for name in ("own", "file")
+    )
+    assert of_file == of_campaign
+    with pytest.raises(em.EvomergeError, match=r"parents\[3\]\.model"):
+        searched(merges=[own, asks_for(4)], **given)

@@ -80,7 +80,7 @@ export: {dtype: bfloat16}
 
 def test_base_parents_and_objectives_are_enough(write) -> None:
     config = load_campaign(write(yaml.safe_dump(MINIMAL), "two-experts.yaml"))
-    assert (config.name, config.base_name, config.space.operator) == ("two-experts", "base", ("ties",))
+    assert (config.name, config.base_name, config.space.operator) == ("two-experts", "base", ("task_arithmetic",))
     assert [parent.name for parent in config.parents] == ["a", "b"]
 
 
