@@ -79,5 +79,5 @@ def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callba
     if not find_operator(one.operator).statistics:
         return recipe
     parts = replace(build_parts(with_compute_dtype(config)), also_read=(one.operator,))
-    read = with_statistics(parts, say=say).statistics.digests
-    return replace(recipe, statistics={given.parent: read[given.parent] for given in recipe.rules[0].inputs})
+    digests = with_statistics(parts, say=say).statistics.digests
+    return replace(recipe, statistics={given.parent: digests[given.parent] for given in recipe.rules[0].inputs})

@@ -34,7 +34,7 @@ def test_budget_workers_and_name_do_not_change_the_past(new: dict[str, object]) 
     [
         ({"seed": 1}, Change("seed", 0, 1)),
         ({"export": {"dtype": "float32"}}, Change("export.dtype", "bfloat16", "float32")),
-        ({"space": {"genes": {"density": 0.5}}}, Change("space.genes.density", (0.2, 1.0), 0.5)),
+        ({"space": {"genes": {"weight": (0.0, 2.0)}}}, Change("space.genes.weight", (0.0, 1.5), (0.0, 2.0))),
         ({"optimiser": {"kind": "cma_es", "tolx": 0.1}}, Change("optimiser.tolx", None, 0.1)),
         ({"base": {"model": "hub/base", "revision": "v2"}}, Change("base.revision", None, "v2")),
         ({"splits": {"test": 0.2}}, Change("splits.test", 0.3, 0.2)),
@@ -54,6 +54,6 @@ def test_one_more_parent_is_one_change() -> None:
 
 
 def test_the_diff_is_one_aligned_line_per_change() -> None:
-    assert as_diff(changes(seed=1, space={"operator": ["ties", "linear"]})) == (
-        "  space.operator  ['ties'] -> ['ties', 'linear']\n  seed            0 -> 1"
+    assert as_diff(changes(seed=1, space={"operator": ["task_arithmetic", "linear"]})) == (
+        "  space.operator  ['task_arithmetic'] -> ['task_arithmetic', 'linear']\n  seed            0 -> 1"
     )
