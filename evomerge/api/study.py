@@ -41,6 +41,7 @@ class Study:
     ...     objectives=["words.jsonl"],
     ...     space=em.spaces.Weights("task_arithmetic", layer_blocks=1),
     ...     optimiser="random",
+    ...     landmarks="none",
     ...     run_dir="runs/by-hand",
     ... ) as study:
     ...     for _ in range(5):

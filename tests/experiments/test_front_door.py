@@ -23,11 +23,12 @@ INSIDE = {
     },
     # Candidates scored one by one and together.
     "experiments.benchmarks.layer_flow": {"evomerge.workers.worker"},
-    # The arithmetic of one tensor.
+    # The arithmetic of one tensor, and random statistics to read.
     "experiments.benchmarks.materialise": {
         "search_spaces.merging.materialise",
         "search_spaces.merging.plan",
         "search_spaces.operators.kernels.compiled",
+        "search_spaces.statistics.store",
     },
     # The engine's requests, and the tokens that they cannot do without.
     "experiments.benchmarks.arithmetic_limit": {REQUESTS, "fitness.engine.scoring.windows"},
