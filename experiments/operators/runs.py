@@ -92,8 +92,8 @@ def default(bench: Bench, setting: Setting, *, timed: bool) -> Row:
         return row
     space = setting.space(bench.family, bench.seed, bench.n_layers, statistics) if _searched(setting) else None
     seconds = bench.seconds(recipe, [recipe] * N_TIMED if space is None else others_like(space, N_TIMED))
-    taken = {"first": seconds.first, "cached": seconds.cached} | ({"statistics": read} if statistics else {})
-    return replace(row, **{name: round(value, 4) for name, value in taken.items()})
+    first, cached = round(seconds.first, 4), round(seconds.cached, 4)
+    return replace(row, first=first, cached=cached, statistics=round(read, 4) if statistics else None)
 
 
 def tuned(bench: Bench, setting: Setting, evaluations: int) -> Row | None:

@@ -16,7 +16,7 @@ from experiments.operators import __main__ as program
 from experiments.operators import defaults
 from experiments.operators.families import FAMILIES, Bench, Family
 from experiments.operators.letters import CODES, LETTERS, TURNS
-from experiments.operators.runs import ALONE, Results, Row, default, tuned
+from experiments.operators.runs import ALONE, Mode, Results, Row, default, tuned
 from experiments.operators.settings import SETTINGS, others_like
 from experiments.operators.tables import differences, draw, markdown, ordered, summary
 from experiments.quickstart.tasks import INSTRUCTIONS, draw_lesson, write_tasks
@@ -121,23 +121,13 @@ def test_what_is_in_the_results_is_not_run_again(tmp_path: Path) -> None:
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 3
 
 
-def row(setting: str, mode: str, seed: int, test: float, failed: str = "") -> Row:
-    return Row(
-        "quickstart",
-        setting,
-        mode,
-        seed,
-        0.5,
-        test,
-        experts=3,
-        first=0.5,
-        cached=0.25,
-        failed=failed,  # type: ignore[arg-type]
-    )
+def row(setting: str, mode: Mode, seed: int, test: float, failed: str = "") -> Row:
+    return Row("quickstart", setting, mode, seed, 0.5, test, experts=3, first=0.5, cached=0.25, failed=failed)
 
 
+MODES: tuple[Mode, ...] = ("default", "tuned")
 ROWS = [
-    *(row("task_arithmetic", mode, seed, 0.4 + 0.1 * seed) for mode in ("default", "tuned") for seed in (0, 1)),
+    *(row("task_arithmetic", mode, seed, 0.4 + 0.1 * seed) for mode in MODES for seed in (0, 1)),
     row("ties", "tuned", 1, 0.7),
     row("ties", "default", 0, 0.9, failed="no such thing"),
     row(ALONE, "default", 0, 0.3),
