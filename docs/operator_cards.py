@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from search_spaces.operators.catalogue.shared import LINES
+from search_spaces.operators.catalogue.shared import COMPOSING, LINES
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Kind, Real, Whole
 from search_spaces.operators.registry import FAMILIES
@@ -40,6 +40,19 @@ gain = λ·(α + β·x) with `lambda` λ and LiNeS over the depth: `lines_alpha`
 first layer to 1 at the last; what lies outside the layers has x = 0, but for `lines_head: end`, with which final norm
 and head have x = 1. The default is no scaling. α and β have one gene for the whole model; `space.whole_model: [lambda]`
 makes λ global too, else it is a scale of each group. (Wang et al. 2025, arXiv 2410.17146.)
+
+## Around every merge of task vectors
+
+Three more parameters compose with every operator that needs a base; by default they do nothing, and cost nothing.
+
+- CART: `centre: mean` measures task vectors from the mean of the parents instead of the base, and `cart_rank_share` in
+  (0, 1], quantised, [0.02, 1] in a search, keeps a share of the singular components of each, in matrices of the layers.
+  With equal weights and no cut the task vectors from a mean cancel, and the merge is the mean. AdaRank uses 0.16 with λ
+  = 2.3. With either, `scope: global` is refused. (Choi et al. 2024, arXiv 2412.12153.)
+- SVC: `svc_alpha` α above 0, [0.5, 2] in a search, scales the r-th singular value of the merged task vector, before the
+  gain, by N / Σ max(α, sᵢᵣ), where sᵢᵣ is how often the merge says what the i-th of N parents says along its r-th left
+  singular vector: 1 removes what was added up more than once. It takes a decomposition of each matrix for every
+  candidate. (Li et al. 2026, arXiv 2602.05536.)
 """
 
 
@@ -82,6 +95,7 @@ def _card(operator: Operator, measured: Measured) -> str:
             f"### {operator.name}\n",
             f"{_facts(operator)}\n",
             f"{text}\n",
+            *([f"**Mind its defaults:** {operator.caution}.\n"] if operator.caution else []),
             *_link(operator.name, measured),
             *(table if rows else []),
             "",
@@ -123,7 +137,7 @@ def _facts(operator: Operator) -> str:
 
 def _rows(kinds: Mapping[str, Kind], whose: str) -> Iterator[str]:
     for name, kind in kinds.items():
-        if name in LINES:
+        if name in LINES or name in COMPOSING:
             continue
         cells = (f"`{name}`", whose, _words(str(kind)), _default(kind), _range(kind), _meaning(kind))
         yield f"| {' | '.join(cells)} |"

@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 import resource
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.arguments import path_of, refused
+from evomerge.api.descent_cost import DescentCost, descent_cost
 from evomerge.api.search import read_campaign
 from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
 from evomerge.api.texts import frame, table_html
 from evomerge.assembly import Parts, build_parts, build_worker, with_compute_dtype
+from evomerge.assembly.informed import gathering
 from evomerge.campaign import CampaignError
 from evomerge.candidate import Candidate, Failure
-from evomerge.config import CampaignConfig, stage_config, stand_ins
+from evomerge.config import CampaignConfig, joined_config, merge_stand_ins, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
+from evomerge.optimisers.gradient.options import Descending
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
 from search_spaces.checks.preflight import Preflight
@@ -45,6 +49,25 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """The pass of parents over prompts, for operators that read statistics of them; once, before all candidates.
+
+    Attributes:
+        seconds: measured here; 0.0 where nothing was left to collect.
+        read: parent -> what it reads, in words.
+        bytes: on disk; of all parents.
+        memory_bytes: at most, beside the model, while they are collected.
+        directory: where they are kept.
+    """
+
+    seconds: float
+    read: Mapping[str, str]
+    bytes: int
+    memory_bytes: int
+    directory: Path
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a search costs here, measured on three candidates.
 
@@ -58,6 +81,8 @@ class Cost:
         export_bytes: of one exported checkpoint.
         free_bytes: of the disk here.
         kept: what spectral operators keep on disk; None where there are none.
+        reading: what operators that read statistics cost; None where there are none.
+        descent: what an optimiser or a warm start of kind gradient takes, which `total_seconds` holds; else None.
     """
 
     first_seconds: float
@@ -69,6 +94,8 @@ class Cost:
     export_bytes: int
     free_bytes: int
     kept: Kept | None = None
+    reading: Reading | None = None
+    descent: DescentCost | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +114,7 @@ class Plan:
         screen: on how many prompts candidates are screened at most; None without a screen.
         cuts: after how many items a generation is halved; None where it is not.
         cost: measured; None where the parents cannot be merged.
+        cautions: sentences about operators whose defaults, as this space has them, do what nobody would expect.
     """
 
     config: CampaignConfig
@@ -100,6 +128,7 @@ class Plan:
     screen: int | None
     cuts: tuple[int, ...] | None
     cost: Cost | None
+    cautions: tuple[str, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a gene: its name, what it holds for, and its values at both ends."""
@@ -145,7 +174,8 @@ def plan(
         arguments: those of `evomerge.search`; beside a campaign file only optimiser (a kind), evaluations and workers.
 
     Returns:
-        One plan per stage; the first parent stands in for winners that do not exist yet. One where there are no stages.
+        One plan per stage; the first parent stands in for winners and for `merges`, which do not exist yet. One where
+        there are no stages.
 
     Raises:
         ConfigError: everything that is wrong with the campaign, at once.
@@ -175,6 +205,7 @@ def plan(
 
 def outlines(config: CampaignConfig, given: Given) -> Iterator[tuple[Plan, Parts]]:
     """Yield each stage, or the one search that a campaign is, as it is opened: its plan without the cost."""
+    config = joined_config(config, merge_stand_ins(config))
     for index, stage in enumerate(config.stages):
         yield _outline(stage_config(config, index, stand_ins(config, index)), stage.name, given)
     if not config.stages:
@@ -201,6 +232,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
             screen=schedule.prompts if isinstance(schedule, ScreenConfig) else None,
             cuts=halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None,
             cost=None,
+            cautions=config.space.cautions,
         ),
         parts,
     )
@@ -208,10 +240,11 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
 
 def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
+    parts, reading = _read(parts)
     config, space, worker = parts.config, parts.space, build_worker(parts)
-    own = given.optimiser_of(space)
-    optimiser = parts.optimiser() if own is None else own
-    recipes = [*map(space.decode, optimiser.ask(3)), *(landmark.recipe for landmark in space.landmarks())][:3]
+    own, descent = given.optimiser_of(space), descent_cost(parts)
+    proposed = [] if isinstance(config.optimiser, Descending) else (parts.optimiser() if own is None else own).ask(3)
+    recipes = [*map(space.decode, proposed), *(landmark.recipe for landmark in space.landmarks())][:3]
     seconds = []
     for number, recipe in enumerate(recipes):
         done = worker.evaluate(Candidate(number, recipe), parts.search_budget)
@@ -221,17 +254,36 @@ def measure(parts: Parts, given: Given) -> Cost:
     base = parts.parents[config.base_name]
     n_weights = sum(math.prod(base.shape(name)) for name in base.names)
     evaluations, workers = config.budget.evaluations, config.workers.count
+    before = (0.0 if reading is None else reading.seconds) + (0.0 if descent is None else descent.total_seconds)
     return Cost(
         seconds[0],
         seconds[2],
-        seconds[0] + seconds[2] * (evaluations - 1) / workers,
+        before + seconds[0] + seconds[2] * (evaluations - 1) / workers,
         evaluations,
         workers,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         n_weights * (4 if config.export.dtype == "float32" else 2),
         shutil.disk_usage(".").free,
         _kept(config, parts),
+        reading,
+        descent,
     )
+
+
+def _read(parts: Parts) -> tuple[Parts, Reading | None]:
+    """Gather statistics of the parents, as the search will, and return what that takes."""
+    from search_spaces.cache_directory import cache_directory
+
+    given, said = gathering(parts), list[str]()
+    if given is None:
+        return parts, None
+    began = time.perf_counter()
+    found = given.gather(say=said.append)
+    seconds = time.perf_counter() - began if said else 0.0
+    directory = cache_directory("statistics")
+    size = sum(file.stat().st_size for digest in found.digests.values() for file in (directory / digest).iterdir())
+    read = {name: given.in_words(name, found.owners) for name in found.digests}
+    return replace(parts, statistics=found), Reading(seconds, read, size, given.memory_bytes, directory)
 
 
 def _kept(config: CampaignConfig, parts: Parts) -> Kept | None:

@@ -10,15 +10,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evomerge import plugins
 from evomerge.api.doctor import versions
 from evomerge.api.genes import note_genes
+from evomerge.api.joining import joined
 from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
 from evomerge.archive import Archive
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
+from evomerge.assembly.further_landmarks import FurtherLandmarks, choose_landmarks
+from evomerge.assembly.preparation import Preparation
 from evomerge.assembly.warm_start import warm_start
 from evomerge.campaign import (
     Campaign,
@@ -37,11 +40,18 @@ from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
+from evomerge.optimisers.gradient.options import descent_of
 from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.version import __version__
 from evomerge.workers import WorkerPool
+from fitness.errors import FitnessError
+from search_spaces.errors import SpaceError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,6 +65,7 @@ class Session:
     parts: Parts
     pool: WorkerPool
     given: Given
+    further: FurtherLandmarks
     callbacks: Sequence[Callback]
 
     def say(self, text: str, subject: str = "") -> None:
@@ -65,13 +76,17 @@ class Session:
     def campaign(self) -> Campaign[Any]:
         """The search itself, at its beginning or where it was left."""
         parts, config, space = self.parts, self.parts.config, self.parts.space
-        started = warm_start(config.optimiser.warm_start, space, config.sources, self.archive)
+        paths, descend = config.optimiser.warm_start, self._descended
+        started = warm_start(paths, space, config.sources, self.archive, descend=descend)
+        landmarks = (*started.landmarks, *self.further.landmarks(space, parts.statistics.digests))
         for line in started.notes:
             self.say(line)
         own = self.given.optimiser_of(space)
         if own is not None and self.given.space is None and config.space.genomes == "cube":
             own = InCube(own)
-        optimiser = parts.optimiser(started.genomes) if own is None else own
+        known = len(self.archive.landmarks()) or min(len(space.landmarks()) + len(landmarks), config.budget.evaluations)
+        told = known * self.further.told
+        optimiser = parts.optimiser(started.genomes, self.archive, after_landmarks=told) if own is None else own
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -87,10 +102,19 @@ class Session:
             pool=self.pool,
             limits=Limits(config.budget.evaluations, config.budget.hours),
             schedule=parts.schedule(self.archive, constraints),
-            landmarks=started.landmarks,
+            landmarks=landmarks,
             constraints=constraints,
             callbacks=self.callbacks,
         )
+
+    def _descended(self) -> NDArray[np.float64]:
+        """Return where a descent on the space's own groups ends; each of its snapshots is noted."""
+        options = descent_of(self.parts.config.optimiser)
+        assert options is not None
+        descent = options.descent(self.parts.problem(notes=self.archive))
+        for snapshot in descent:
+            self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
+        return descent.best().genome
 
     def run(self) -> Ending:
         """Search until a limit."""
@@ -118,6 +142,7 @@ def run_stages(
     `stages/`, with the whole campaign's file. A stage is over once its winner is exported: what the campaign says of it
     later is not looked at again.
     """
+    config = joined(config, directory.root, callbacks)
     if not config.stages:
         _search(config, directory, given, callbacks)
         return
@@ -161,10 +186,26 @@ def opened(
             preflight.raise_for_errors()
             for row in preflight.warnings:
                 tell_all(callbacks, row.note, f"note {row.property}")
-            parts = with_noted_statistics(parts, archive, say=partial(tell_all, callbacks))
+            further = choose_landmarks(config, parts.space, archive, Preparation(parts), partial(tell_all, callbacks))
+            further, parts = _informed(further, parts, archive, partial(tell_all, callbacks))
             _note(parts, archive)
             with contextlib.closing(build_pool(parts, directory.root)) as pool:
-                yield Session(directory, archive, parts, pool, given, callbacks)
+                yield Session(directory, archive, parts, pool, given, further, callbacks)
+
+
+def _informed(
+    further: FurtherLandmarks, parts: Parts, archive: Archive, say: Callable[[str], object]
+) -> tuple[FurtherLandmarks, Parts]:
+    """Return landmarks and parts with the parents' statistics; nobody has to have a landmark that nobody asked for."""
+    try:
+        return further, with_noted_statistics(parts, archive, say=say)
+    except (SpaceError, FitnessError) as error:
+        unasked = parts.config.landmarks == "auto" and not archive.n_candidates
+        if parts.config.space.statistics or not (unasked and further.informed):
+            raise
+        fewer = further.without_informed(archive, str(error))
+        say(fewer.notes[-1])
+        return fewer, with_noted_statistics(parts, archive, say=say)
 
 
 def _settled(config: CampaignConfig, directory: RunDirectory) -> CampaignConfig:

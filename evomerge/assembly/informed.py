@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from evomerge.archive import Archive
+from evomerge.assembly.further_landmarks import FurtherLandmarks
 from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts, build_parts
 from evomerge.assembly.statistics import Gathering, Statistics, settings
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.errors import EvomergeError
+from evomerge.spaces.options import kinds_of
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading import Questions, questions_of_file, questions_of_tasks
 from search_spaces.operators.recipe_facts import kinds_read
@@ -47,6 +49,7 @@ def with_statistics(
 
 def with_noted_statistics(parts: Parts, archive: Archive, *, say: Callable[[str], object] = lambda _: None) -> Parts:
     """Do the same for a search in an archive: it goes on with the statistics that it began with, or not at all."""
+    parts = with_landmarks_operators(parts, archive)
     given, noted = gathering(parts), noted_statistics(archive)
     if given is None:
         return parts
@@ -63,6 +66,12 @@ def with_noted_statistics(parts: Parts, archive: Archive, *, say: Callable[[str]
     return replace(parts, statistics=found)
 
 
+def with_landmarks_operators(parts: Parts, archive: Archive) -> Parts:
+    """Return the parts with the operators of a search's landmarks that read statistics."""
+    chosen = FurtherLandmarks.of(archive)
+    return parts if chosen is None else replace(parts, also_read=chosen.informed)
+
+
 def noted_statistics(archive: Archive) -> Statistics | None:
     """Return what a search began with; None where it reads none."""
     noted = json.loads(archive.noted(NOTE) or "null")
@@ -74,12 +83,13 @@ def restore_statistics(archive: Archive, recipe: Recipe) -> None:
     store, whole = StatisticsStore(), together(recipe.statistics.values())
     kinds, noted = cast("tuple[Kind, ...]", kinds_read(recipe.rules)), noted_statistics(archive)
     if noted is not None and not all(store.holds(d, k, whole) for d in recipe.statistics.values() for k in kinds):
-        with_statistics(build_parts(recorded_config(archive)), noted.owners)
+        with_statistics(with_landmarks_operators(build_parts(recorded_config(archive)), archive), noted.owners)
 
 
 def gathering(parts: Parts) -> Gathering | None:
     """Return what statistics of a campaign's parents follow from; None where its space reads none."""
-    kinds = cast("tuple[Kind, ...]", parts.config.space.statistics)
+    operators = tuple(dict.fromkeys((*parts.config.space.informed, *parts.also_read)))
+    kinds = cast("tuple[Kind, ...]", kinds_of(operators))
     if not kinds:
         return None
     config, engine = parts.config, parts.fitness.language_model
@@ -101,9 +111,10 @@ def gathering(parts: Parts) -> Gathering | None:
         _questions(parts),
         engine,
         become,
-        ", ".join(config.space.informed),
+        ", ".join(operators),
         settings=settings(config.engine.dtype, config.output_tokenizer),
         moments=config.statistics.moments,
+        experts=tuple(parent.name for parent in config.parents if not parent.merge_of),
     )
 
 

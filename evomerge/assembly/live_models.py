@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
-from evomerge.spaces import Ingredients
+from evomerge.spaces import Ingredients, SpaceOptions
 from evomerge.workers.threads import available_cores, threads_per_worker
 from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from search_spaces.output.output_tokenizer import write_tokenizer
@@ -52,13 +52,24 @@ def _on_gpu(config: CampaignConfig) -> bool:
 
 def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
     """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
-    import torch
-
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
 
-    module = empty_module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+    module = module_to_fill(config, parents)
     return (FlowResident if config.space.has_paths else ResidentModel)(module, parents)
+
+
+def module_to_fill(config: CampaignConfig, parents: Parents) -> nn.Module:
+    """Return a module of the base's architecture, where and in what a campaign computes."""
+    import torch
+
+    return empty_module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+
+
+def searched_section(config: CampaignConfig) -> SpaceOptions:
+    """Return the section of the space whose genomes the optimiser proposes."""
+    section: SpaceOptions = config.optimiser.searched(config.space)
+    return section
 
 
 def empty_module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
@@ -74,7 +85,7 @@ def build_space(
     config: CampaignConfig, parents: Parents, statistics: Mapping[str, str] | None = None
 ) -> SearchSpace[Any]:
     """Return the search space of a config; its recipes name statistics of the parents where they are known."""
-    return config.space.build(
+    return searched_section(config).build(
         Ingredients(
             parents=parents,
             sources=config.sources,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
+from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
 from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
@@ -36,7 +38,10 @@ from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published
 from fitness.tasks.suite import TaskSuite
 from search_spaces.checks.preflight import Preflight, preflight
 from search_spaces.parents.parents import Parents
+from search_spaces.spaces.joint import JointSpace
+from search_spaces.spaces.known_merges import genome_of
 from search_spaces.spaces.space import SearchSpace
+from search_spaces.spaces.weight_space import WeightSpace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +61,7 @@ class Parts:
         test_sets: source of a task -> the benchmark's own test set that its items are from.
         screening: compares candidates with the experts; None without a screen.
         given: a search space that is no kind of the config's, but an object; None where there is none.
+        also_read: operators beside the space's that read statistics, of landmarks.
         statistics: of the parents, as far as they were gathered (`assembly.informed`).
     """
 
@@ -67,6 +73,7 @@ class Parts:
     test_sets: Mapping[str, PublishedTestSet] = field(default_factory=dict)
     screening: Screening | None = None
     given: SearchSpace[Any] | None = None
+    also_read: tuple[str, ...] = ()
     statistics: Statistics = field(default_factory=Statistics)
 
     @cached_property
@@ -76,12 +83,35 @@ class Parts:
             return self.given
         return build_space(self.config, self.parents, self.statistics.digests)
 
-    def optimiser(self, starts: Sequence[NDArray[np.float64]] = ()) -> Optimiser[Any]:
-        """Return a fresh optimiser of the config."""
+    def optimiser(
+        self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None, *, after_landmarks: int = 0
+    ) -> Optimiser[Any]:
+        """Return a fresh optimiser of the config, or one that goes on from what it noted.
+
+        It may begin at the best of so many landmarks; 0: it does not.
+        """
+        optimiser, problem, space = self.config.optimiser, self.problem(starts, notes), self.space
+        if after_landmarks and optimiser.begins_at_landmarks and isinstance(space, WeightSpace | JointSpace):
+            return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
+        return optimiser.build(problem)
+
+    def problem(self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None) -> Problem:
+        """Return what an optimiser may know."""
         config = self.config
-        weights = {objective.name: objective.weight for objective in config.objectives}
-        problem = Problem(self.space, config.seed, weights, config.budget.evaluations, tuple(starts))
-        return config.optimiser.build(problem)
+        return Problem(
+            self.space,
+            config.seed,
+            {objective.name: objective.weight for objective in config.objectives},
+            config.budget.evaluations,
+            tuple(starts),
+            terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
+            notes=NotesInMemory() if notes is None else notes,
+        )
+
+    def _terrain(self, course: Course) -> Terrain:
+        from evomerge.assembly.terrain import Setting, build_terrain
+
+        return build_terrain(Setting(self.config, self.parents, self.space, self.fitness, self.objectives), course)
 
     @cached_property
     def estimator(self) -> Estimator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +35,19 @@ class MakeWorker:
         campaign: the resolved config as YAML, which travels whatever classes it consists of.
         given: the search space where it is an object.
         owners: task -> the parent that reads its prompts for statistics, as the driver found.
+        also_read: operators beside the space's that read statistics.
     """
 
     campaign: str
     given: SearchSpace[Any] | None = None
     owners: Mapping[str, str] = field(default_factory=dict)
+    also_read: tuple[str, ...] = ()
 
     def __call__(self) -> CandidateWorker:
         """Open the parents, load the tasks and build the resident model."""
         # A machine that has no statistics yet collects them for itself.
-        return build_worker(with_statistics(build_parts(read_campaign(self.campaign), self.given), self.owners))
+        parts = replace(build_parts(read_campaign(self.campaign), self.given), also_read=self.also_read)
+        return build_worker(with_statistics(parts, self.owners))
 
 
 def build_worker(parts: Parts) -> CandidateWorker:
@@ -88,7 +91,7 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(
-        MakeWorker(dump_campaign(parts.config), parts.given, parts.statistics.owners),
+        MakeWorker(dump_campaign(parts.config), parts.given, parts.statistics.owners, parts.also_read),
         count=workers.count,
         run_dir=run_dir,
         cpus=workers.cpus,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from evomerge.assembly.collection import collect
+from evomerge.assembly.collection import Collection
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading import PassageReader, Questions, find_owners, write_passages
 from search_spaces.cache_directory import cache_directory, keep_text
@@ -64,6 +64,7 @@ class Gathering:
         purpose: the operators that read them, in words.
         settings: what a parent's activations depend on besides its weights and prompts.
         moments: parent -> file with Adam's second moments.
+        experts: of `names`, those whose own a task may be; empty: all.
     """
 
     parents: Parents
@@ -75,6 +76,7 @@ class Gathering:
     purpose: str
     settings: str = ""
     moments: Mapping[str, str] = field(default_factory=dict)
+    experts: tuple[str, ...] = ()
 
     def digest(self, name: str, owners: Mapping[str, str]) -> str:
         """Return what names one parent's statistics."""
@@ -106,7 +108,7 @@ class Gathering:
         if any(lacking.values()):
             n = sum(len(self.questions.of(name, owners)) for name in self.names if lacking[name])
             say(f"reading {n} prompts with {sum(map(bool, lacking.values()))} parents: statistics for {self.purpose}")
-            collect(self, digests, lacking, owners)
+            Collection(self, digests, owners).collect(lacking)
         return Statistics(digests, dict(owners))
 
     def in_words(self, name: str, owners: Mapping[str, str]) -> str:
@@ -123,14 +125,17 @@ class Gathering:
 
     def _owners(self, say: Callable[[str], object]) -> dict[str, str]:
         """Return whose prompts each task's are; what was measured on this machine before is not measured again."""
+        if not self.questions.unowned:
+            return dict(self.questions.owners)
         asked = [[task, list(map(repr, prompts))] for task, prompts in self.questions.prompts.items()]
-        weights = [[name, content_digest(self.parents[name])] for name in self.names]
+        experts = self.experts or self.names
+        weights = [[name, content_digest(self.parents[name])] for name in experts]
         said = [VERSION, weights, self.settings, asked, sorted(self.questions.owners.items()), self.questions.shared]
         digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
         kept = cache_directory("statistics") / "owners" / f"{digest}.json"
         if kept.is_file():
             return cast("dict[str, str]", json.loads(kept.read_text(encoding="utf-8")))
         say("asking the parents whose tasks are whose")
-        found = find_owners(self.questions, self.names, self.language_model, self.become)
+        found = find_owners(self.questions, experts, self.language_model, self.become)
         keep_text(kept, json.dumps(found))
         return found

@@ -1,13 +1,13 @@
-"""Where a search begins besides the middle of its space: recipes from files, and the fronts of other runs.
+"""Where a search begins besides the middle of its space: recipes from files, the fronts of other runs, a descent's end.
 
-What was read is recorded in the archive: a resumed search begins where it began, whatever became of the files.
+What was read or found is recorded in the archive: a resumed search begins where it began, whatever became of the files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evomerge.archive import Archive
 from evomerge.campaign.start_points import START_POINT
+from evomerge.optimisers.terrain import WARM_START
 from evomerge.results.front import read_front
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.reading import read_mergekit
@@ -43,12 +44,17 @@ class WarmStart:
 
 
 def warm_start(
-    paths: Sequence[str], space: SearchSpace[Any], sources: Mapping[str, ParentSource], archive: Archive
+    paths: Sequence[str],
+    space: SearchSpace[Any],
+    sources: Mapping[str, ParentSource],
+    archive: Archive,
+    *,
+    descend: Callable[[], NDArray[np.float64]] | None = None,
 ) -> WarmStart:
     """Read start points, or take those that the archive records.
 
     A mergekit YAML or a recipe of ours (.json) is one start point: the nearest genome of the space. A run directory
-    gives those recipes of its front that this space can express.
+    gives those recipes of its front that this space can express. `gradient` is the genome that `descend` returns.
     """
     noted = archive.noted(NOTE)
     if noted is not None:
@@ -59,6 +65,10 @@ def warm_start(
     found: list[NDArray[np.float64]] = []
     notes = []
     for path in map(Path, paths):
+        if str(path) == WARM_START and descend is not None:
+            found.append(descend())
+            notes.append("warm start: where a descent ended")
+            continue
         read = _front_of(path, space, sources) if path.is_dir() else [_encoded(_recipe(path), space, sources, path)]
         fitting = [genome for genome in read if genome is not None]
         if not fitting:

@@ -260,7 +260,8 @@ class Campaign(Generic[G]):
             else outcome
             for outcome in outcomes
         ]
-        of_optimiser = [outcome for outcome in outcomes if outcome.candidate.proposal is not None]
+        everything = getattr(self.optimiser, "wants_landmarks", False)
+        of_optimiser = [outcome for outcome in outcomes if everything or outcome.candidate.proposal is not None]
         if of_optimiser:
             try:
                 self.optimiser.tell(of_optimiser)

@@ -1,4 +1,4 @@
-"""Start points among the landmarks: what they are called, and which of them results are compared with."""
+"""Landmarks of which there are several alike: what they are called, and which of them results are compared with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from evomerge.archive import Archive
 from evomerge.candidate import Candidate
 
 START_POINT = "warm start"  # followed by a number
+TASK_ARITHMETIC = "task arithmetic"  # followed by its scale
 
 
 def is_start_point(label: str | None) -> bool:
@@ -14,13 +15,16 @@ def is_start_point(label: str | None) -> bool:
 
 
 def references(archive: Archive) -> list[Candidate]:
-    """Return what results are compared with: parents, the space's baselines, and the best of the start points.
+    """Return what results are compared with: parents, baselines, the best start point, the best of task arithmetic.
 
-    A warm start may have read the whole front of another run; the search has to beat the best of it, judged by the mean
-    on search items.
+    A warm start may have read the whole front of another run, and task arithmetic is scored at several scales; the
+    search has to beat the best of each, judged by the mean on search items.
     """
     landmarks = archive.landmarks()
-    starts = {c.number for c in landmarks if is_start_point(c.label)}
-    means = {r.number: r.estimate.mean for r in archive.records("search") if r.number in starts and r.estimate}
-    best = max(means, key=lambda number: means[number], default=None)
-    return [c for c in landmarks if c.number not in starts or c.number == best]
+    means = {r.number: r.estimate.mean for r in archive.records("search") if r.estimate}
+    left_out = set()
+    for kind in (START_POINT, TASK_ARITHMETIC):
+        alike = [c.number for c in landmarks if c.label is not None and c.label.startswith(f"{kind} ")]
+        best = max((n for n in alike if n in means), key=lambda number: means[number], default=None)
+        left_out |= {number for number in alike if number != best}
+    return [c for c in landmarks if c.number not in left_out]

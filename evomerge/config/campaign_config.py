@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
+from evomerge.config.further_landmarks import FURTHER_NAMES, Landmarks
 from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
+from evomerge.config.merges import MergeConfig, merge_problems
 from evomerge.config.objectives import (
     LmEvalConfig,
     ObjectiveConfig,
@@ -40,8 +42,9 @@ from evomerge.wording import in_words, mismatch, refuse
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 
 BASE = "base"
-RESERVED_NAMES = ("uniform mean", "default TIES")
+RESERVED_NAMES = ("uniform mean", "default TIES", *FURTHER_NAMES)
 _EXAMPLE_PARENTS = ["./experts/arithmetic", "./experts/words"]
+_LINEAR = Weights("task_arithmetic", genes={"weight": (-1.0, 2.0)})  # what descents search where no space is said
 _EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
 
 
@@ -62,6 +65,9 @@ class CampaignConfig(BaseModel):
     """The model the parents were fine-tuned from. It gives config and tokenizer; without it the first parent does."""
     parents: tuple[ParentSourceConfig, ...] = Field(min_length=2, examples=[_EXAMPLE_PARENTS])
     """The models to merge."""
+    merges: tuple[MergeConfig, ...] = ()
+    """Merges of the parents that join them, each carried out once and written into the run directory:
+    [{name: regmean, operator: regmean}], or {name: mine, recipe: merge.yml}."""
     tokenizer: Literal["strict", "base", "union"] = "strict"
     """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
     the base's tokens and all the others'."""
@@ -86,6 +92,11 @@ class CampaignConfig(BaseModel):
     """Left out: cma_es for one objective, nsga2 for several, m2n2 in a space of kind niches."""
     stages: tuple[StageConfig, ...] = ()
     """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
+    landmarks: Landmarks = "auto"
+    """What is scored first besides parents, their uniform mean and default TIES: a list of operators, each at its
+    defaults (task_arithmetic: at the scales 0.3, 0.5, 0.7 and 1), or none. auto: regmean, wudi and task_arithmetic, as
+    far as all landmarks together are at most a third of the evaluations, and preparing one takes less than a tenth of
+    the search. cma_es and pymoo's algorithms begin at the best that the space can express, unless it is none."""
     budget: BudgetConfig = BudgetConfig()
     schedule: ScheduleSection = AllItemsConfig()
     """Who answers which items: all_items; halving (the better part of each generation goes on to twice the items) or
@@ -135,10 +146,21 @@ class CampaignConfig(BaseModel):
             refuse(problems)
         return parents
 
+    @field_validator("merges")
+    @classmethod
+    def _know_the_parents(cls, merges: tuple[MergeConfig, ...], info: ValidationInfo) -> tuple[MergeConfig, ...]:
+        parents = [parent.name for parent in info.data.get("parents", ())]
+        taken = (*RESERVED_NAMES, *([BASE] if info.data.get("base") is not None else []))
+        if parents and (problems := merge_problems(merges, parents, taken)):
+            refuse(problems)
+        return merges
+
     @field_validator("space")
     @classmethod
     def _suit_the_parents(cls, space: SpaceOptions, info: ValidationInfo) -> SpaceOptions:
         parents = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
+        if parents is not None:
+            parents += [merge.name for merge in info.data.get("merges", ())]
         base = [BASE] if info.data.get("base") else []
         if problems := space.problems(parents, base if "base" in info.data else None):
             refuse(problems)
@@ -156,8 +178,9 @@ class CampaignConfig(BaseModel):
             if name in names[:i]
         ]
         known = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
-        if known is not None and info.data.get("base"):
-            known.append(BASE)
+        if known is not None:
+            known += [merge.name for merge in info.data.get("merges", ())]
+            known += [BASE] if info.data.get("base") else []
         if problems := problems or [*expert_problems(objectives, known), *bound_problems(objectives, known)]:
             refuse(problems)
         return objectives
@@ -165,7 +188,7 @@ class CampaignConfig(BaseModel):
     @field_validator("stages")
     @classmethod
     def _know_each_other(cls, stages: tuple[StageConfig, ...], info: ValidationInfo) -> tuple[StageConfig, ...]:
-        parents = tuple(parent.name for parent in info.data.get("parents", ()))
+        parents = tuple(one.name for one in (*info.data.get("parents", ()), *info.data.get("merges", ())))
         if problems := name_problems(stages, (*parents, *RESERVED_NAMES, BASE)):
             refuse(problems)
         return stages
@@ -202,7 +225,8 @@ class CampaignConfig(BaseModel):
             return data
         optimiser = data.get("optimiser", data.get("optimizer"))
         kind = optimiser.get("kind") if isinstance(optimiser, dict) else getattr(optimiser, "kind", optimiser)
-        return {**data, "space": Niches()} if kind == "m2n2" else data
+        fitting = {"m2n2": Niches(), "gradient": _LINEAR, "frank_wolfe": _LINEAR}
+        return {**data, "space": fitting[kind]} if isinstance(kind, str) and kind in fitting else data
 
     @field_validator("budget")
     @classmethod
@@ -229,6 +253,8 @@ class CampaignConfig(BaseModel):
             hint = "m2n2 and niches belong together; leave one of them out"
             expected = f"an optimiser for a space of kind {space.kind}"
             refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
+        if space is not None and (problems := optimiser.space_problems(space)):
+            refuse(problems)
         objectives = info.data.get("objectives")
         if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
             hint = f"{optimiser.kind} maximises their weighted mean"

@@ -140,6 +140,22 @@ def dump_campaign(config: CampaignConfig) -> str:
     return write_yaml(config.model_dump())
 
 
+def joined_config(config: CampaignConfig, merges: Mapping[str, str]) -> CampaignConfig:
+    """Return the campaign with its merges among the parents; `merges` are their directories by name."""
+    everyone = tuple(parent.name for parent in config.parents)
+    joined = [
+        ParentConfig(model=merges[merge.name], name=merge.name, merge_of=merge.parents or everyone)
+        for merge in config.merges
+    ]
+    data = {**dict(config), "parents": [*config.parents, *joined], "merges": ()}
+    return CampaignConfig.model_validate(data) if joined else config
+
+
+def merge_stand_ins(config: CampaignConfig) -> dict[str, str]:
+    """Return the directories of merges as long as there are none: the first parent, which has their form."""
+    return {merge.name: config.parents[0].model for merge in config.merges}
+
+
 def stage_config(config: CampaignConfig, index: int, winners: Mapping[str, str]) -> CampaignConfig:
     """Return the campaign of one stage, as if it stood alone in its file."""
     stage = config.stages[index]
@@ -167,9 +183,10 @@ def _stage_problems(config: CampaignConfig, document: Document) -> list[ConfigPr
         ConfigProblem(*document.locate((key,)), "no such key beside stages", in_words(key), "every stage has its own")
         for key in top
     ]
+    joined = joined_config(config, merge_stand_ins(config))
     for index in range(len(config.stages)):
         try:
-            stage_config(config, index, stand_ins(config, index))
+            stage_config(joined, index, stand_ins(joined, index))
         except ValidationError as error:
             problems += _problems_of(error, document, at=("stages", index))
     return problems

@@ -62,6 +62,9 @@ class ParentConfig(ModelConfig):
         default_factory=lambda data: PurePath(data.get("adapter") or data.get("model", "")).name, validate_default=True
     )
     """What tables and recipes call it; left out: the last part of `adapter`, else of `model`."""
+    merge_of: tuple[Text, ...] = ()
+    """Names of other parents that it is a merge of, which evomerge itself writes for those of `merges`: no task is its
+    own, and landmarks are merges of the others."""
 
 
 def as_mapping(value: object) -> object:

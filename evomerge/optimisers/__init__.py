@@ -5,6 +5,7 @@
     em.optimisers.CmaEs(sigma0=0.2)
     em.optimisers.Pymoo("nsga3", population=40, ref_dirs={"n_partitions": 12})
     em.optimisers.GreedySoup(then=em.optimisers.CmaEs())
+    em.optimisers.Gradient(per="tensor", steps=40)
 
 They are what the section `optimiser` of a campaign file says. A search with one of another package is
 `{kind: "my_package.search:MySearch", ...}`: any class with `ask` and `tell` (`Optimiser`), whose other parameters are
@@ -13,6 +14,7 @@ options; those that are named as attributes of `Problem` are filled in.
 
 from evomerge.optimisers.cma.options import CmaEs
 from evomerge.optimisers.errors import OptimiserError
+from evomerge.optimisers.gradient.options import FrankWolfe, Gradient
 from evomerge.optimisers.greedy_soup_options import GreedySoup
 from evomerge.optimisers.map.options import Map, NestedMap
 from evomerge.optimisers.niches.options import M2N2
@@ -25,6 +27,8 @@ from evomerge.optimisers.structured.options import Structured
 __all__ = [
     "M2N2",
     "CmaEs",
+    "FrankWolfe",
+    "Gradient",
     "GreedySoup",
     "Map",
     "NestedMap",

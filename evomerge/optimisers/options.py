@@ -7,6 +7,7 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic_core import InitErrorDetails
 
 from evomerge.fields import SECTION, Text, Whole
 from evomerge.kinds import constructed, from_signature
@@ -38,8 +39,8 @@ class OptimiserOptions(BaseModel):
     kind: str
     """Who proposes genomes."""
     warm_start: WarmStart = ()
-    """Where to begin: mergekit YAML files, recipes of ours (.json), directories of other runs (their fronts). They are
-    scored first, and the optimiser starts from them."""
+    """Where to begin: mergekit YAML files, recipes of ours (.json), directories of other runs (their fronts), or
+    gradient: where a descent on the space's own groups ends. They are scored first, and the optimiser starts there."""
 
     @property
     def maximises_mean(self) -> bool:
@@ -47,9 +48,22 @@ class OptimiserOptions(BaseModel):
         return False
 
     @property
+    def begins_at_landmarks(self) -> bool:
+        """Whether it begins at the best landmarks that its space can express, where nothing else says where."""
+        return False
+
+    @property
     def needs_every_answer(self) -> str:
         """Why every candidate has to answer every item; empty where some may be stopped early."""
         return ""
+
+    def searched(self, space: Any) -> Any:
+        """Return the section of the space that it searches, where the campaign's is only the frame of it."""
+        return space
+
+    def space_problems(self, space: Any) -> list[InitErrorDetails]:  # noqa: ARG002
+        """Return why it cannot search the space that a section describes."""
+        return []
 
     def check(self) -> None:
         """Check options that go to a library by its own names; the library is loaded for it."""

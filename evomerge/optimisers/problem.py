@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evomerge.optimisers.errors import OptimiserError
+from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
 
 if TYPE_CHECKING:  # a campaign file is read without numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from evomerge.candidate import Evaluation
     from search_spaces.spaces.space import SearchSpace, Structure
 
 
@@ -25,6 +27,10 @@ class Problem:
         weights: objective -> its weight in the mean, in the campaign's order; every objective is maximised.
         evaluations: candidates that the campaign scores.
         given: (dim,) genomes in [0, 1] to begin with, in place of the space's own start; none where it is as good.
+        terrain: makes a live model and a loss for optimisers that descend, when they first need one; None where there
+            are neither parents nor tasks.
+        notes: what the search keeps for a resume.
+        scored: what the given genomes reached, in their order, where landmarks gave them; else empty.
     """
 
     space: SearchSpace[Any]
@@ -32,6 +38,9 @@ class Problem:
     weights: Mapping[str, float]
     evaluations: int
     given: tuple[NDArray[np.float64], ...] = ()
+    terrain: Callable[[Course], Terrain] | None = None
+    notes: Notes = field(default_factory=NotesInMemory)
+    scored: tuple[Evaluation, ...] = ()
 
     @property
     def structure(self) -> Structure:

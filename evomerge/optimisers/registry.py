@@ -20,6 +20,8 @@ OPTIMISERS: Kinds[OptimiserOptions] = Kinds(
         "map": "evomerge.optimisers.map.options:Map",
         "nested_map": "evomerge.optimisers.map.options:NestedMap",
         "greedy_soup": "evomerge.optimisers.greedy_soup_options:GreedySoup",
+        "gradient": "evomerge.optimisers.gradient.options:Gradient",
+        "frank_wolfe": "evomerge.optimisers.gradient.options:FrankWolfe",
         "object": "evomerge.kinds:RecordedObject",
         **dict.fromkeys(ALGORITHMS, "evomerge.optimisers.pymoo.options:Pymoo"),
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate
@@ -12,6 +13,7 @@ from evomerge.results.recorded import campaign_settings, estimates, recorded_ver
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.result import Verification
 from fitness.scores import SPLITS, ObjectiveEstimate
+from search_spaces.output.export import RECIPE
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.pieces import Pieces
 from search_spaces.recipes.recipe import Parameter, Recipe, Rule, Where, layer_range
@@ -67,6 +69,7 @@ def model_card(
         scales=scales_text(recipe),
         rules=[_in_words(rule) for rule in recipe.rules] + ([_in_segments(recipe.pieces)] if recipe.pieces else []),
         recipe_json=json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False),
+        merges=_merges_among(recipe),
         optimiser=_optimiser(settings),
         evaluations=len(records),
         failures=sum(record.estimate is None for record in records),
@@ -106,6 +109,13 @@ def _front_matter(recipe: Recipe, licence: str | None) -> str:
         base_model_relation="merge" if models else None,
     )
     return f"{data.to_yaml()}\n"
+
+
+def _merges_among(recipe: Recipe) -> dict[str, str]:
+    """Return parent -> its own recipe as JSON, of parents that were merged by evomerge."""
+    used = {*_merged_parents(recipe), recipe.base}
+    files = {name: Path(source.model) / RECIPE for name, source in recipe.parents.items() if name in used}
+    return {name: file.read_text(encoding="utf-8") for name, file in files.items() if file.is_file()}
 
 
 def _merged_parents(recipe: Recipe) -> list[str]:

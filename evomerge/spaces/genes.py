@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
@@ -86,7 +86,11 @@ def checked_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None) 
     """
     chosen = [find_operator(name) for name in operators or SEARCHED]
     kinds = kinds_of(chosen)
+    rows = {name: find_operator(name) for name in operators or ()} if len(operators or ()) > 1 else {}
+    own = {name: gene for name, gene in genes.items() if name in rows}
+    genes = {name: gene for name, gene in genes.items() if name not in rows}
     problems = [problem for name, gene in genes.items() for problem in _gene_problems(name, gene, chosen)]
+    problems += [problem for name, gene in own.items() for problem in _own_problems(rows[name], gene)]
     default = {name: kind.gene for name, kind in kinds.items() if kind.searched and kind.gene is not None}
     shown = {name: kinds[name].default for name in SHOWN if name in kinds}
     full: dict[str, Gene] = {
@@ -99,7 +103,36 @@ def checked_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None) 
         problems.append(mismatch("bounds for at least one gene", "all frozen", "nothing would be left to search"))
     if problems:
         refuse(problems)
-    return full
+    shared = {name for name, gene in full.items() if isinstance(gene, tuple) and name not in genes}
+    return full | {name: bounds for name, row in rows.items() if (bounds := _own_bounds(row, kinds, shared, own))}
+
+
+def _own_bounds(
+    row: Operator, kinds: Mapping[str, Kind], shared: Collection[str], said: Mapping[str, Gene]
+) -> dict[str, Any]:
+    """Return the bounds between which one of several operators reads genes that they share, where they are its own."""
+    differing = {
+        name: kind.gene
+        for name, kind in row.kinds.items()
+        if name in shared and isinstance(kind.gene, tuple) and kind.gene != kinds[name].gene
+    }
+    own = said.get(row.name, {})
+    return differing | (dict(own) if isinstance(own, Mapping) else {})
+
+
+def _own_problems(row: Operator, gene: Gene) -> list[InitErrorDetails]:
+    if not isinstance(gene, Mapping):
+        return [mismatch("parameters of the operator with bounds", in_words(gene), at=[row.name])]
+    problems = []
+    for name, bounds in gene.items():
+        if name not in row.kinds:
+            hint = did_you_mean(name, list(row.kinds))
+            problems.append(mismatch(f"one of {', '.join(row.kinds)}", f"'{name}'", hint, at=[row.name, name]))
+        elif not isinstance(bounds, tuple) or not is_number(bounds[0]):
+            problems.append(mismatch("bounds [low, high]", in_words(bounds), at=[row.name, name]))
+        else:
+            problems += _value_problems(bounds, [row.kinds[name]], [row.name, name])
+    return problems
 
 
 def checked_soup_genes(genes: Mapping[str, Gene], operators: tuple[str, ...] | None, form: Form) -> dict[str, Gene]:

@@ -35,12 +35,20 @@ class Joint(SpaceOptions):
         if merge.groups.depth == "linear":
             hint = "a path that leaves out a knot's layer would not tell the knot's genes"
             refuse([mismatch("constant in a joint space", "'linear'", hint, at=["groups", "depth"])])
+        if merge.groups.modules == ("tensor",):
+            hint = "a path's layers would share the genes of one"
+            refuse([mismatch("blocks of layers in a joint space", "[tensor]", hint, at=["groups", "modules"])])
         return merge
 
     @property
     def informed(self) -> tuple[str, ...]:
         """Names of the merge's operators that read statistics of the parents."""
         return self.merge.informed
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Those of the merge's operators."""
+        return self.merge.cautions
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
         """Return what does not suit a campaign's checkpoints."""

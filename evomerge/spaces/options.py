@@ -84,6 +84,11 @@ class SpaceOptions(BaseModel):
         return ()
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """What its operators' defaults do that nobody would expect, a sentence each; nothing where genes cure it."""
+        return ()
+
+    @property
     def statistics(self) -> tuple[str, ...]:
         """Kinds of statistics that they read, each once."""
         return kinds_of(self.informed)

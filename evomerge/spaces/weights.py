@@ -13,6 +13,7 @@ from evomerge.kinds import constructed
 from evomerge.spaces.genes import Gene, Genes, OperatorName, OperatorNames, checked_genes, checked_soup_genes
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.wording import in_words, mismatch, refuse
+from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.groups import Groups
 from search_spaces.recipes.recipe import ModuleKind
@@ -28,17 +29,19 @@ class GroupOptions(BaseModel):
 
     layer_blocks: Count = 5
     """Into how many blocks the layers are cut, as evenly as possible; they need not divide the depth."""
-    modules: tuple[Literal[ModuleKind, "all"], ...] = Field(default=("attention", "mlp", "other"), min_length=1)
+    modules: tuple[Literal[ModuleKind, "all", "tensor"], ...] = Field(
+        default=("attention", "mlp", "other"), min_length=1
+    )
     """Module kinds with genes of their own; embeddings, norms and the head are `other`. What is not listed stays as
-    it is in the base. `[all]`: one set of genes per block, whatever the module."""
+    it is in the base. `[all]`: one set of genes per block, whatever the module. `[tensor]`: one per tensor."""
     depth: Literal["constant", "linear"] = "constant"
     """constant: a gene holds for its whole block; linear: genes are knots, interpolated over the layers."""
 
     @field_validator("modules")
     @classmethod
     def _do_not_overlap(cls, modules: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(modules)) < len(modules) or ("all" in modules and len(modules) > 1):
-            refuse([mismatch("each kind once, or all alone", in_words(modules))])
+        if len(set(modules)) < len(modules) or ({"all", "tensor"} & set(modules) and len(modules) > 1):
+            refuse([mismatch("each kind once, or all or tensor alone", in_words(modules))])
         return modules
 
 
@@ -56,7 +59,8 @@ class Weights(SpaceOptions):
     uniform soup in the middle; all positive (simplex) or of either sign (affine). For soups of many checkpoints."""
     genes: Genes = Field(default_factory=dict, validate_default=True)
     """Parameter -> bounds [low, high], a list of choices, or a value that freezes it; or parent -> one of these. Left
-    out: bounds that suit the operator, or its default."""
+    out: bounds that suit the operator, or its default. Several operators share the genes of one name; one that reads
+    them between bounds of its own has these under its name, as {regmean: {weight: [0.1, 10]}}."""
     whole_model: tuple[Text, ...] = ()
     """Genes with one value for the whole model instead of one per group."""
 
@@ -94,6 +98,15 @@ class Weights(SpaceOptions):
         """Names of the operators that read statistics of the parents."""
         return tuple(name for name in self.operator if find_operator(name).statistics)
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What its operators' defaults do that nobody would expect, a sentence each; nothing where genes cure it."""
+        rows = [find_operator(name) for name in self.operator]
+        return tuple(f"{row.name}: {row.caution}" for row in rows if row.caution and not self._cures(row))
+
+    def _cures(self, row: Operator) -> bool:
+        return any(self.genes.get(name, row.kinds[name].default) != row.kinds[name].default for name in row.cured_by)
+
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
         """Return what does not suit a campaign's checkpoints."""
         problems = []
@@ -113,12 +126,14 @@ class Weights(SpaceOptions):
         """Return the space of merges."""
         from search_spaces.spaces.weight_space import WeightSpace
 
+        own = self.groups
+        tensors = tuple(given.parents[given.base].names) if own.modules == ("tensor",) else ()
         return WeightSpace(
             given.sources,
             given.base,
             n_layers=given.n_layers,
             operators=self.operator,
-            groups=Groups(self.groups.layer_blocks, self.groups.modules, self.groups.depth),
+            groups=Groups(own.layer_blocks, own.modules, own.depth, tensors),
             genes=self.genes,
             operator_per=self.operator_per,
             whole_model=self.whole_model,

@@ -8,6 +8,8 @@ and three others of that many random bfloat16 weights in a temporary directory. 
 genomes of a weight space that searches the operator's parameters, all tensors merged anew. The floor is the time, in
 the same run, of copying half as many bytes as the merge reads and writes: a copy reads and writes each of its own.
 Spectral operators: their first layer's matrices with factors on disk, and the seconds of computing them anew.
+Operators on statistics read random Gram matrices of the layers' inputs; their row says how many times as long as task
+arithmetic, in the same run, a candidate takes.
 
 Asked on two cores: averages and task arithmetic at most 3 times the floor; TIES, DARE, DELLA, Breadcrumbs and SCE at
 most 4 times; TIES at least 80 times faster than mergekit's graph (--mergekit: a Python with mergekit 0.1.5). Measured
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import tempfile
@@ -51,6 +54,7 @@ from search_spaces import (
 from search_spaces.merging.materialise import carry_out
 from search_spaces.merging.plan import plan_tensors
 from search_spaces.operators.kernels.compiled import CompiledKernels
+from search_spaces.statistics.store import StatisticsStore
 
 SMOLLM = Path(__file__).parents[1] / "smollm" / "models"
 PARENTS = ("base", "arithmetic", "continents", "letters")
@@ -68,6 +72,7 @@ ELEMENTWISE = (
     "magmax",
 )
 SPECTRAL = ("iso_c", "tsv_m")
+ON_STATISTICS = ("regmean",)
 SEARCHED_BESIDES = {"lambda": (0.5, 1.5)}  # by operators that have nothing else to search
 PEERS = ("task_arithmetic", "ties", "dare_ties")
 
@@ -83,6 +88,7 @@ class Row:
     peer_seconds: float | None  # mergekit's graph, the same recipe; None if not measured
     first_seconds: float  # the first candidate: what is remembered of the parents, and compiling
     recomputed_seconds: float | None = None  # without kept factors; None for elementwise operators
+    task_arithmetics: float | None = None  # seconds / those of task arithmetic, for operators on statistics
 
 
 def elementwise_row(operator: str, model: ResidentModel, parents: Parents, n_genomes: int, peer: Path | None) -> Row:
@@ -117,6 +123,45 @@ def spectral_row(operator: str, parents: Parents, n_genomes: int) -> Row:
     read = sum(parents[p].tensor(n).nbytes for p in parents.checkpoints for n in names)
     copied = copy_seconds(read + sum(4 * parents["base"].tensor(n).numel() for n in names))
     return Row(operator, taken, copied, taken / copied, None, first, anew)
+
+
+def informed_row(operator: str, parents: Parents, n_genomes: int) -> Row:
+    """Measure `become` of a live model with random statistics, and of task arithmetic in turn."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = StatisticsStore(Path(directory, "statistics"))
+        digests = write_grams(parents, store)
+        memory = MergeMemory(
+            kernels=CompiledKernels("always"), statistics=store, factors=FactorCache(Path(directory, "factors"))
+        )
+        model = ResidentModel(build_module(parents["base"]), parents, memory=memory)
+        first, *recipes = (replace(recipe, statistics=digests) for recipe in genomes(operator, parents, n_genomes))
+        plain = genomes("task_arithmetic", parents, n_genomes)
+        model.become(plain[0])
+        first_seconds = seconds_of(lambda: model.become(first))
+        bytes_moved = traffic(first, parents, model)
+        floor, taken, others = [], [], []
+        for recipe, other in zip(recipes, plain[1:], strict=True):
+            floor.append(copy_seconds(bytes_moved))
+            others.append(seconds_of(lambda other=other: model.become(other)))  # type: ignore[misc]
+            taken.append(seconds_of(lambda recipe=recipe: model.become(recipe)))  # type: ignore[misc]
+    middle, copied = statistics.median(taken), statistics.median(floor)
+    times = middle / statistics.median(others)
+    return Row(operator, middle, copied, middle / copied, None, first_seconds, task_arithmetics=times)
+
+
+def write_grams(parents: Parents, store: StatisticsStore) -> dict[str, str]:
+    """Write the Gram matrices of random inputs of every layer's matrices, shared as in Llama; return the digests."""
+    generator = torch.Generator().manual_seed(0)
+    for parent, checkpoint in parents.checkpoints.items():
+        inside = [n for n in checkpoint.names if ".layers." in n and len(checkpoint.shape(n)) == 2]
+        shares = {n: re.sub("[qkv]_proj|gate_proj|up_proj", "shared", n) for n in inside}
+        sizes = {key: checkpoint.shape(n)[-1] for n, key in shares.items()}
+        grams = {}
+        for key, n in sizes.items():
+            read = torch.randn(n + 64, n, generator=generator)
+            grams[key] = read.T @ read / len(read)
+        store.write(f"random-{parent}", "gram", grams, shares)
+    return {parent: f"random-{parent}" for parent in parents.checkpoints}
 
 
 def genomes(operator: str, parents: Parents, n: int) -> list[em.Recipe]:
@@ -184,13 +229,15 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as text."""
-    lines = [f"{'operator':18}{'seconds':>9}{'floor':>9}{'ratio':>7}{'first':>9}{'mergekit':>15}{'anew':>9}"]
+    names = {"seconds": 9, "floor": 9, "ratio": 7, "first": 9, "mergekit": 15, "anew": 9, "task arith.": 13}
+    lines = [f"{'operator':18}" + "".join(f"{name:>{width}}" for name, width in names.items())]
     for row in rows:
         peer = "" if row.peer_seconds is None else f"{row.peer_seconds:.2f} ({row.peer_seconds / row.seconds:.0f}x)"
         anew = "" if row.recomputed_seconds is None else f"{row.recomputed_seconds / row.seconds:.0f}x"
+        times = "" if row.task_arithmetics is None else f"{row.task_arithmetics:.1f}x"
         lines.append(
             f"{row.operator:18}{row.seconds:9.3f}{row.floor_seconds:9.3f}{row.ratio:7.2f}{row.first_seconds:9.2f}"
-            f"{peer:>15}{anew:>9}"
+            f"{peer:>15}{anew:>9}{times:>13}"
         )
     return "\n".join(lines)
 
@@ -212,7 +259,9 @@ def opened_parents(random: str | None) -> Iterator[Parents]:
 def main() -> None:
     """Measure the chosen operators and print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--operators", nargs="+", choices=list(OPERATORS), default=[*ELEMENTWISE, *SPECTRAL])
+    parser.add_argument(
+        "--operators", nargs="+", choices=list(OPERATORS), default=[*ELEMENTWISE, *SPECTRAL, *ON_STATISTICS]
+    )
     parser.add_argument("--random", metavar="SIZE", help="random weights instead of SmolLM2, e.g. 1.1B or 50M")
     parser.add_argument("--mergekit", metavar="PYTHON", type=Path, help="a Python that has mergekit installed")
     parser.add_argument("--genomes", type=int, default=5)
@@ -225,7 +274,9 @@ def main() -> None:
         known = MergeMemory(kernels=CompiledKernels("always"))
         model = ResidentModel(build_module(parents["base"]), parents, memory=known)
         for operator in options.operators:
-            if OPERATORS[operator].spectral:
+            if OPERATORS[operator].statistics:
+                rows.append(informed_row(operator, parents, options.genomes))
+            elif OPERATORS[operator].spectral:
                 rows.append(spectral_row(operator, parents, options.genomes))
             else:
                 rows.append(elementwise_row(operator, model, parents, options.genomes, options.mergekit))

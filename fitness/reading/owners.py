@@ -27,7 +27,7 @@ def find_owners(
     A task's surprise is the mean over prompts of the mean negative log-likelihood of a token that the parent wrote; of
     equally surprised parents it is the first. What was said (`Questions.owners`) is not measured.
     """
-    open_tasks = [] if questions.shared else [task for task in questions.prompts if task not in questions.owners]
+    open_tasks = questions.unowned
     if len(parents) == 1 or not open_tasks:
         return {**dict.fromkeys(open_tasks, parents[0]), **questions.owners}
     asked = {task: questions.prompts[task] for task in open_tasks}

@@ -35,6 +35,11 @@ class Questions:
     owners: Mapping[str, str] = field(default_factory=dict)
     shared: bool = False
 
+    @property
+    def unowned(self) -> tuple[str, ...]:
+        """The tasks whose owner has to be found."""
+        return () if self.shared else tuple(task for task in self.prompts if task not in self.owners)
+
     def of(self, parent: str, owners: Mapping[str, str]) -> tuple[Prompt, ...]:
         """Return the prompts that a parent reads."""
         return tuple(prompt for task in self.read_by(parent, owners) for prompt in self.prompts[task])

@@ -67,6 +67,18 @@ class PassageReader:
             logits = logits_at(model, ids, torch.arange(first - 1, ids.shape[1] - 1), **without_cache(model))
             yield cross_entropy(logits.float(), ids[0, first:])
 
+    def logits_after_prompts(self, model: nn.Module) -> Tensor:
+        """Return (n_passages, n_vocabulary) float32 on the CPU: the logits after each prompt, or at a text's end."""
+        import torch
+
+        model.eval()
+        rows = []
+        for passage in self._passages:
+            ids = torch.tensor([passage.ids[: passage.n_prompt or None]], device=device_of(model))
+            with torch.no_grad():
+                rows.append(logits_at(model, ids, torch.tensor([ids.shape[1] - 1]), **without_cache(model)))
+        return torch.cat(rows).float().cpu()
+
     def _windows(self) -> list[Window]:
         return [Window.predicting(passage.ids, passage.ids[:1]) for passage in self._passages]
 

@@ -6,10 +6,9 @@ that are elementwise go to the kernels, straight from the parents' files into th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -17,13 +16,13 @@ from torch import Tensor
 from search_spaces.errors import SpaceError
 from search_spaces.merging.factors import FactorCache
 from search_spaces.merging.memory import MergeMemory
+from search_spaces.merging.operands import operands_of
 from search_spaces.merging.piecewise import merge_pieces
 from search_spaces.merging.plan import TensorPlan, plan_tensor
 from search_spaces.operators.kernels.blocks import merge_into
 from search_spaces.operators.kernels.blocks import merged as merged_by_kernel
-from search_spaces.operators.kernels.threshold import Trim
 from search_spaces.operators.operator import Operator
-from search_spaces.operators.registry import Operands, find_operator
+from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe, Rule
 
@@ -97,7 +96,7 @@ def _merge_by_rule(
         return (folded if out is None else out.copy_(folded)), all_finite(folded)
     operator = find_operator(rule.operator)
     turned = _is_input_first(plan, operator, memory)
-    made = operator.apply(_operands(plan, rule, parents, memory, stored=operator.elementwise, turned=turned))
+    made = operator.apply(operands_of(plan, parents, memory, stored=operator.elementwise, turned=turned))
     if turned:
         made = (made if isinstance(made, Tensor) else merged_by_kernel(made, _turned(plan.shape))).mT.contiguous()
     if isinstance(made, Tensor):
@@ -124,24 +123,6 @@ def _write(plan: TensorPlan, out: Tensor | None, write: Callable[[Tensor], bool]
     return (target if out is None or direct else out.copy_(target)), finite
 
 
-class _LazyTensors(Sequence[Tensor]):
-    """Tensors that are read when they are asked for, once: a merge need not read parents that it leaves out."""
-
-    def __init__(self, read: Callable[[int], Tensor], n: int) -> None:
-        self._read, self._n = lru_cache(maxsize=None)(read), n
-
-    def __len__(self) -> int:
-        return self._n
-
-    @overload
-    def __getitem__(self, i: int) -> Tensor: ...
-    @overload
-    def __getitem__(self, i: slice) -> Sequence[Tensor]: ...
-    def __getitem__(self, i: int | slice) -> Tensor | Sequence[Tensor]:
-        found = range(self._n)[i]  # negative ones count from the end
-        return self._read(found) if isinstance(found, int) else [self._read(one) for one in found]
-
-
 def _is_input_first(plan: TensorPlan, operator: Operator, memory: MergeMemory) -> bool:
     """Return whether the tensor is stored as (n, o), while an operator on its n inputs' Gram matrix sees (o, n)."""
     kinds = [kind for kind in operator.statistics if kind in ("gram", "merged_gram")]
@@ -154,47 +135,3 @@ def _is_input_first(plan: TensorPlan, operator: Operator, memory: MergeMemory) -
 
 def _turned(shape: tuple[int, ...]) -> tuple[int, ...]:
     return *shape[:-2], shape[-1], shape[-2]
-
-
-def _operands(
-    plan: TensorPlan, rule: Rule, parents: Parents, memory: MergeMemory, *, stored: bool, turned: bool
-) -> Operands:
-    """Return what the operator sees: the tensors in float32, or as they are `stored`; their last axes `turned`."""
-
-    def load(source: tuple[str, str]) -> Tensor:
-        tensor = parents[source[0]].tensor(source[1])
-        facing = tensor.mT.contiguous() if turned else tensor
-        return facing if stored else facing.to(torch.float32)
-
-    tensors = _LazyTensors(lambda i: load(plan.sources[i]), len(plan.sources))
-    base = None if plan.base is None else load(plan.base)
-
-    def global_trim(i: int, density: float) -> Trim:
-        assert plan.base is not None
-        return memory.model_trims.trim(parents, plan.sources[i][0], plan.base[0], density)
-
-    def recall(what: str, inputs: Sequence[int], compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        read = [(plan.sources[i], tensors[i]) for i in inputs]
-        if plan.base is not None and base is not None:
-            read.append((plan.base, base))
-        return memory.factors.recall(what, read, compute)
-
-    def statistic(i: int, kind: str) -> Tensor | None:
-        *digests, together = plan.statistics
-        found = memory.statistics.tensor(digests[i], cast("Kind", kind), plan.sources[i][1], together)
-        return found.mT if turned and found is not None and kind in ("fisher", "moments") else found
-
-    return Operands(
-        tensors=tensors,
-        base=base,
-        inputs=tuple(i.parameters for i in rule.inputs),
-        parameters=rule.parameters,
-        seeds=plan.mask_seed,
-        name=plan.name,
-        layer=plan.layer,
-        keys=[(*source, *(plan.base or ())) for source in plan.sources],
-        memory=memory,
-        factors=recall,
-        global_trims=global_trim,
-        statistic=statistic if plan.statistics else None,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,15 @@ from search_spaces.operators.kernels.ranks import packed_ranks
 from search_spaces.operators.kernels.sparsify import density_steps
 from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_of
 from search_spaces.operators.memory import Steps
+from search_spaces.operators.operator import T
 from search_spaces.statistics.store import StatisticsStore
 
 # Ranks take 2 bytes an element and parent (4 in rows of more than 32,768): those of DELLA on 3 parents of 0.6 billion
 # parameters fit. Beyond, they are computed for every candidate.
 _RANK_BYTES = 4 * 10**9
+
+# Factorised Gram matrices, for the weights of one layer that share them: those of 8,192 inputs fit.
+_RECENT_BYTES = 6 * 10**8
 
 # Norms and energies: some 200 bytes each.
 _MOST_NUMBERS = 200_000
@@ -59,6 +64,7 @@ class MergeMemory:
         self.statistics = StatisticsStore() if statistics is None else statistics
         self._trims = TrimCache() if repeated else None
         self._ranks: Recent[Tensor] = Recent(_RANK_BYTES if repeated else 0, lambda ranks: ranks.nbytes)
+        self._recent: Recent[Any] = Recent(_RECENT_BYTES, lambda value: value.nbytes)
         self._numbers: Recent[tuple[float, ...]] = Recent(_MOST_NUMBERS if repeated else 0)
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps = density_steps) -> Trim:
@@ -81,3 +87,8 @@ class MergeMemory:
     def numbers(self, key: Hashable, compute: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
         """Return `compute()`, some sums over tensors."""
         return self._numbers.get(key, compute)
+
+    def recent(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return `compute()`, something of statistics that weights of one layer share."""
+        found: T = self._recent.get(key, compute)
+        return found

@@ -3,8 +3,7 @@
 The statistic of a linear layer is its input's Gram matrix G = E[x xᵀ], (n, n). It is found by its size where a weight
 (o, n) keeps its inputs: along the last axis (torch.nn.Linear), along the one before (GPT-2's Conv1D, stored (n, o)), or
 over all axes but the first (convolutions: c/groups · kernel = n). Stacks of experts (E, o, n) and groups of
-convolutions have a Gram each, (E, n, n), or share one. Where both axes have n elements, a Gram with one more axis of
-size 1 before its own two, (1, n, n) or (E, 1, n, n), says that the weight is stored (n, o).
+convolutions have a Gram each, (E, n, n), or share one. Of square weights the last axis is the inputs.
 """
 
 from __future__ import annotations
@@ -75,9 +74,15 @@ def least_squares(
         SpaceError: all weights are 0, a Gram does not fit, or the ridge is too small to solve the system.
     """
     inputs = [i for i, weight in enumerate(weights) if weight != 0.0]
+    tensors, grams = [tensors[i] for i in inputs], [grams[i] for i in inputs]
     if len(inputs) == 1:
-        return tensors[inputs[0]].to(torch.float32, copy=True)
-    return _solved([tensors[i] for i in inputs], [grams[i] for i in inputs], [weights[i] for i in inputs], share, ridge)
+        return tensors[0].to(torch.float32, copy=True)
+    layout = Layout.of(tuple(tensors[0].shape), tuple(grams[0].shape))
+    first, *others = (layout.rows(tensor.to(torch.float32)) for tensor in tensors)
+    residuals = [other - first for other in others]
+    system = System.of(grams, [weights[i] for i in inputs], share, ridge)
+    products = [_product(residual, gram, system.dtype) for residual, gram in zip(residuals, grams[1:], strict=True)]
+    return layout.restored(system.step(residuals, products).add_(first))
 
 
 @dataclass(frozen=True)
@@ -95,11 +100,9 @@ class Layout:
         o, last = (math.prod(shape[1:-1]), shape[-1]) if len(shape) > 1 else (0, 0)
         experts = shape[0] if len(shape) == 3 else 1
         if len(shape) in (2, 3) and grams in (1, experts):
-            rows = shape[-2]
-            marked = len(gram) == len(shape) + 1
-            if last == n and not marked:
-                return Layout(shape, (experts, rows, n), False)
-            if rows == n:
+            if last == n:
+                return Layout(shape, (experts, shape[-2], n), False)
+            if shape[-2] == n:
                 return Layout(shape, (experts, last, n), True)
         if len(shape) > 2 and o * last == n and shape[0] % grams == 0:
             return Layout(shape, (grams, shape[0] // grams, n), False)
@@ -119,49 +122,77 @@ class Layout:
         return rows.reshape(*self.shape[:-2], *self.stack[1:]).mT.contiguous()
 
 
-def _solved(
-    tensors: Sequence[Tensor], grams: Sequence[Tensor], weights: Sequence[float], share: float, ridge: float
-) -> Tensor:
-    """Solve in residuals from the first parent, W = W₁ + (Σ wᵢDᵢG̃ᵢ + η Σ sᵢDᵢ)(Σ wᵢG̃ᵢ + ηI)⁻¹ with Dᵢ = Wᵢ - W₁.
-
-    Equal parents have residuals of 0, and what rounding does is a share of the parents' differences.
-    """
-    first = tensors[0].to(torch.float32)
-    layout = Layout.of(tuple(first.shape), tuple(grams[0].shape))
-    n = layout.stack[-1]
-    squares = [gram.reshape(-1, n, n).double() for gram in grams]  # (matrices or 1, n, n)
-    shares = normalised(weights)
-    total = sum(weight * square for weight, square in zip(weights, squares, strict=True))
-    assert isinstance(total, Tensor)
-    eta = ridge * total.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
-    eta = torch.where(eta > 0.0, eta, 1.0)  # nothing was read: the mean
-    right = torch.zeros(layout.stack, dtype=torch.float64)
-    for tensor, square, weight, part in zip(tensors[1:], squares[1:], weights[1:], shares[1:], strict=True):
-        residual = layout.rows(tensor.to(torch.float32) - first).double()
-        power = square.diagonal(dim1=-2, dim2=-1)[:, None, :]
-        right += weight * (share * (residual @ square) + (1.0 - share) * residual * power) + eta * part * residual
-    if share == 0.0:
-        step = right / (total.diagonal(dim1=-2, dim2=-1)[:, None, :] + eta)
-    else:
-        step = _divided(right, _with_off_diagonal(total, share, eta))
-    return layout.restored(step.float()).add_(first)
+# Gram matrices are float32, and so are products that are kept: rounding moves W, in directions that no parent reads,
+# by 5e-9 of the parents' differences times ‖S‖/η (measured on SmolLM2's layers). Above this, products are float64.
+_FLOAT32_UP_TO = 1e7
 
 
-def _with_off_diagonal(total: Tensor, share: float, eta: Tensor) -> Tensor:
-    """Return a·S + (1 - a)·diag(S) + ηI."""
-    system = share * total
-    system.diagonal(dim1=-2, dim2=-1).copy_(total.diagonal(dim1=-2, dim2=-1) + eta[:, 0])
-    return system
+@dataclass(frozen=True)
+class System:
+    """Σ wᵢG̃ᵢ + ηI of some Gram matrices, factorised in float64, and what the right side needs to know of them."""
+
+    weights: tuple[float, ...]  # wᵢ
+    share: float  # a
+    factor: Tensor  # Cholesky's, (matrices or 1, n, n); of the diagonal alone (·, n) where a is 0
+    powers: Tensor  # diag(Gᵢ), (parents, matrices or 1, n)
+    eta: Tensor  # (matrices or 1,)
+    dtype: torch.dtype  # of the products DᵢGᵢ
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it takes."""
+        return self.factor.nbytes + self.powers.nbytes
+
+    @staticmethod
+    def of(grams: Sequence[Tensor], weights: Sequence[float], share: float, ridge: float) -> System:
+        """Factorise; raise a `SpaceError` where the ridge is too small for that, or all weights are 0."""
+        normalised(weights)
+        n = grams[0].shape[-1]
+        total = torch.zeros(())
+        for gram, weight in zip(grams, weights, strict=True):
+            total = total + weight * gram.reshape(-1, n, n).double()
+        powers = torch.stack([gram.reshape(-1, n, n).diagonal(dim1=-2, dim2=-1).double() for gram in grams])
+        whole = total.diagonal(dim1=-2, dim2=-1).clone()
+        eta = ridge * whole.mean(-1)
+        eta = torch.where(eta > 0.0, eta, 1.0)  # nothing was read: the mean
+        total.mul_(share).diagonal(dim1=-2, dim2=-1).copy_(whole + eta[:, None])
+        condition = float((torch.linalg.matrix_norm(total) / eta).max())
+        dtype = torch.float32 if condition <= _FLOAT32_UP_TO else torch.float64
+        factor = total.diagonal(dim1=-2, dim2=-1).clone() if share == 0.0 else _factorised(total)
+        return System(tuple(weights), share, factor, powers, eta, dtype)
+
+    def step(self, residuals: Sequence[Tensor], products: Sequence[Tensor]) -> Tensor:
+        """Return W - W₁ = (Σ wᵢDᵢG̃ᵢ + η Σ sᵢDᵢ)(Σ wᵢG̃ᵢ + ηI)⁻¹, (matrices, o, n), for Dᵢ = Wᵢ - W₁ and DᵢGᵢ, i > 1.
+
+        Equal parents have residuals of 0, and what rounding does is a share of the parents' differences.
+        """
+        right = torch.zeros_like(residuals[0], dtype=self.dtype)
+        shares = normalised(self.weights)
+        for i, (residual, product) in enumerate(zip(residuals, products, strict=True), start=1):
+            columns = (1.0 - self.share) * self.weights[i] * self.powers[i] + self.eta[:, None] * shares[i]
+            right.addcmul_(residual.to(self.dtype), columns[:, None].to(self.dtype))
+            right.add_(product.to(self.dtype), alpha=self.share * self.weights[i])
+        if self.share == 0.0:
+            return (right / self.factor[:, None]).to(torch.float32)
+        step: Tensor = torch.cholesky_solve(right.double().mT, self.factor).mT.float()
+        return step
 
 
-def _divided(right: Tensor, system: Tensor) -> Tensor:
+def _factorised(system: Tensor) -> Tensor:
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(system)
     if bool(failed.any()):
         raise SpaceError(
             "ridge: expected one at which the sum of the Gram matrices can be inverted, found too small a one; "
             "give a larger, such as 1e-4"
         )
-    return torch.cholesky_solve(right.mT, factor).mT
+    return factor
+
+
+def _product(residual: Tensor, gram: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return DG, (matrices, o, n), computed in float64."""
+    n = gram.shape[-1]
+    return (residual.double() @ gram.reshape(-1, n, n).double()).to(dtype)
 
 
 def _regression(operands: Operands, kind: str) -> Tensor | Merge:
@@ -171,14 +202,47 @@ def _regression(operands: Operands, kind: str) -> Tensor | Merge:
     tensors = [operands.tensors[i] for i in inputs]
     if len(inputs) == 1:
         return tensors[0].to(torch.float32, copy=True)
-    grams = _present(operands.statistic, inputs, kind)
+    grams = present(operands.statistic, inputs, kind)
     if grams is None:
         return mean_from_first(tensors, [shares[i] for i in inputs])
-    used = [weights[i] for i in inputs]
-    return least_squares(tensors, grams, used, operands.number("off_diagonal"), operands.number("ridge"))
+    layout = Layout.of(tuple(tensors[0].shape), tuple(grams[0].shape))
+    first, *others = (layout.rows(tensor) for tensor in tensors)
+    residuals = [other - first for other in others]
+    system = _recalled_system(operands, kind, inputs, grams)
+    products = [
+        _recalled_product(operands, (inputs[0], i), kind, residual, gram)
+        if system.dtype is torch.float32
+        else _product(residual, gram, system.dtype)
+        for i, residual, gram in zip(inputs[1:], residuals, grams[1:], strict=True)
+    ]
+    return layout.restored(system.step(residuals, products).add_(first))
 
 
-def _present(
+def _recalled_system(operands: Operands, kind: str, inputs: Sequence[int], grams: Sequence[Tensor]) -> System:
+    """Return the system, factorised once for all weights of a candidate that share their inputs, as q, k and v do."""
+    numbers = tuple(operands.number(name) for name in ("off_diagonal", "ridge"))
+    weights = tuple(operands.numbers("weight")[i] for i in inputs)
+
+    def compute() -> System:
+        return System.of(grams, weights, *numbers)
+
+    if operands.recent is None:
+        return compute()
+    return operands.recent(("least squares", weights, numbers), [(i, kind) for i in inputs], compute)
+
+
+def _recalled_product(operands: Operands, pair: tuple[int, int], kind: str, residual: Tensor, gram: Tensor) -> Tensor:
+    """Return DᵢGᵢ of the pair (1, i) in float32, kept between candidates: they differ in what it is multiplied by."""
+
+    def compute() -> tuple[Tensor, ...]:
+        return (_product(residual, gram, torch.float32),)
+
+    if operands.factors is None:
+        return compute()[0]
+    return operands.factors("residual times gram", pair, compute, statistics=[(pair[1], kind)])[0]
+
+
+def present(
     statistic: Callable[[int, str], Tensor | None] | None, inputs: Sequence[int], kind: str
 ) -> list[Tensor] | None:
     """Return every input's statistic; None where one has none."""

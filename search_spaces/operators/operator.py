@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from search_spaces.operators.parameters import Bounds, Choices, Kind
 from search_spaces.recipes.groups import locate
@@ -19,18 +19,44 @@ if TYPE_CHECKING:  # the registry is read without torch
     from search_spaces.operators.memory import Memory
 
 Method: TypeAlias = "Callable[[Operands], Tensor | Merge]"
+T = TypeVar("T", bound="Measured")
+
+
+class Measured(Protocol):
+    """Something that knows its size."""
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it takes."""
+        ...
 
 
 class Recall(Protocol):
     """A memory of results that depend on the parents' weights alone, such as a singular value decomposition."""
 
     def __call__(
-        self, what: str, inputs: Sequence[int], compute: Callable[[], tuple[Tensor, ...]]
+        self,
+        what: str,
+        inputs: Sequence[int],
+        compute: Callable[[], tuple[Tensor, ...]],
+        *,
+        statistics: Sequence[tuple[int, str]] = (),
     ) -> tuple[Tensor, ...]:
         """Return `compute()`, or bit for bit what it returned before; do not write to it.
 
-        `what` names the computation with every parameter; it reads nothing but these inputs, and the base if there is
-        one.
+        `what` names the computation with every parameter; it reads nothing but these inputs, the base if there is one,
+        and some inputs' statistics: (input, kind).
+        """
+        ...
+
+
+class Recent(Protocol):
+    """A small memory of what was last computed from statistics, for weights that share them."""
+
+    def __call__(self, what: Hashable, statistics: Sequence[tuple[int, str]], compute: Callable[[], T]) -> T:
+        """Return `compute()`, or what it returned before; `what` names it with every parameter.
+
+        It reads nothing but some inputs' statistics, (input, kind), and has a `nbytes`.
         """
         ...
 
@@ -55,6 +81,7 @@ class Operands:
             the model taken as one; None where the caller sees one tensor alone.
         statistic: (i, kind) -> what the i-th input's parent computed on prompts (`statistics.store.Kind`), of this
             tensor; it returns None where the tensor has none, such as an embedding. None where there are no statistics.
+        recent: remembers what is derived from statistics alone, within a candidate; None computes it.
     """
 
     tensors: Sequence[Tensor]
@@ -69,6 +96,7 @@ class Operands:
     factors: Recall | None = None
     global_trims: Callable[[int, float], Trim] | None = None
     statistic: Callable[[int, str], Tensor | None] | None = None
+    recent: Recent | None = None
 
     def numbers(self, name: str) -> list[float]:
         """Return one per-parent parameter of every input, in order."""
@@ -103,7 +131,9 @@ class Operator:
         elementwise: whether the method returns a `Merge`; its gain is 1, and it rounds to float32.
         input_parameters: per-parent parameters, by name.
         parameters: the operator's own parameters, by name.
-        needs_base: whether the method merges task vectors, θ = θ₀ + gain·τ; the gain is `gain`.
+        needs_base: whether the method merges task vectors, θ = θ₀ + gain·τ; the gain is `gain`. With the parameters of
+            `catalogue.shared.COMPOSING` it sees the parents from their mean and cut to a rank (`centre: mean` makes the
+            mean θ₀), and τ is calibrated: `spectral.calibration`.
         n_inputs: fewest and most inputs; most None = any number.
         ordered: whether the inputs' order matters.
         random: whether it draws random numbers where a parent's density is below 1.
@@ -113,6 +143,8 @@ class Operator:
         divides_by_weights: whether weights that sum to zero are an error: "never", "always", or the flag that says so.
         in_mergekit: whether mergekit has a method of this name.
         mergekit_defaults: parameters that a mergekit file leaves out, where mergekit's default is not ours.
+        caution: what its defaults do that nobody would expect, one sentence; empty where there is nothing.
+        cured_by: parameters of which one has to be searched, or set to another value, so that they do not; empty: none.
     """
 
     name: str
@@ -131,6 +163,8 @@ class Operator:
     divides_by_weights: str = "never"
     in_mergekit: bool = True
     mergekit_defaults: Mapping[str, Parameter] = field(default_factory=dict)
+    caution: str = ""
+    cured_by: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -158,14 +192,27 @@ class Operator:
         """Return whether the result depends on where the layer lies in the model, for a checked rule's parameters."""
         return self.by_layer or (self.needs_base and parameters.get("lines_beta", 0.0) != 0.0)
 
+    def mixes_elements(self, parameters: Mapping[str, Parameter]) -> bool:
+        """Return whether an element of the result depends on others of the tensor, for a checked rule's parameters.
+
+        Thresholds and sums over the tensor aside; what is elementwise mixes nothing unless spectra are cut (CART) or
+        calibrated (SVC).
+        """
+        spectra = parameters.get("svc_alpha", 0.0) != 0.0 or parameters.get("cart_rank_share", 1.0) != 1.0
+        return not self.elementwise or (self.needs_base and spectra)
+
     def apply(self, operands: Operands) -> Tensor | Merge:
         """Return the merged weights, float32 of the operands' shape, or the elementwise merge that makes them."""
         if not self.needs_base:
             return self.function(operands)
+        if operands.parameters.get("centre") == "mean" or float(operands.parameters.get("cart_rank_share", 1.0)) < 1.0:
+            operands = _calibration().recentred(operands)
         scale = gain(operands)
         if scale == 0.0:
             return operands.task_origin.float().clone()
         made = self.function(operands)
+        if operands.parameters.get("svc_alpha", 0.0) != 0.0:
+            return cast("Tensor", _calibration().calibrated(operands, made).mul_(scale).add_(operands.task_origin))
         if self.elementwise:
             return replace(cast("Merge", made), gain=scale)
         return cast("Tensor", made).mul_(scale).add_(operands.task_origin)
@@ -178,6 +225,11 @@ class Operator:
 
         made = self.apply(operands)
         return made if isinstance(made, Tensor) else merged(made, operands.tensors[0].shape)
+
+
+def _calibration() -> Any:
+    """Return the module of what composes with every operator on task vectors; it works with torch and on operands."""
+    return importlib.import_module(f"{__package__}.spectral.calibration")
 
 
 def gain(operands: Operands) -> float:

@@ -59,7 +59,10 @@ def _of_rule(rule: Rule, base: str) -> dict[str, float]:
     if rule.parameters.get("normalize") is True and abs(total) > 1e-6:
         scale /= total
     shares = {parent: scale * weight for parent, weight in weights.items()}
-    return {base: 1.0 - sum(shares.values()), **shares}
+    rest = 1.0 - sum(shares.values())
+    if rule.parameters.get("centre") == "mean":  # which stands in for the base
+        return {parent: share + rest / len(shares) for parent, share in shares.items()}
+    return {base: rest, **shares}
 
 
 def _number(value: object, default: float) -> float:

@@ -106,7 +106,13 @@ def check_rule(rule: Rule) -> Rule:
         Input(i.parent, _filled(i.parameters, operator.input_parameters, f"{rule.operator}, parent {i.parent!r}"))
         for i in rule.inputs
     )
-    return Rule(rule.operator, inputs, _filled(rule.parameters, operator.parameters, rule.operator), rule.where)
+    own = _filled(rule.parameters, operator.parameters, rule.operator)
+    if own.get("scope") == "global" and (own.get("centre") == "mean" or own.get("cart_rank_share", 1.0) != 1.0):
+        raise SpaceError(
+            f"{rule.operator}: scope: expected tensor with centre: mean or a cart_rank_share, found global; the "
+            "thresholds of whole models are known of task vectors from the base only"
+        )
+    return Rule(rule.operator, inputs, own, rule.where)
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str:

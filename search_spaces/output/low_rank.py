@@ -100,7 +100,7 @@ def decomposed(plan: TensorPlan, parents: Parents, base: LazyTensor, *, rank: in
 def _shares(plan: TensorPlan, rule: Rule) -> dict[str, float] | None:
     """Return parent -> its factor in the weighted sum, read off by merging unit vectors."""
     operator = find_operator(rule.operator)
-    if not operator.elementwise:
+    if operator.mixes_elements(rule.parameters):
         return None
     sources = [parent for parent, _ in plan.sources]
     n = len(sources) + (plan.base is not None)

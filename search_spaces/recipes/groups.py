@@ -83,22 +83,32 @@ class Groups:
         modules: which kinds of modules have genes of their own: any of attention, mlp (one group per block each) and
             other (one group: all norms, the embeddings and the head); what is not listed stays the base's. Or
             ("all",): one group per block, whatever the module; embeddings go with the first, the head with the last.
+            Or ("tensor",): one group per tensor of `tensors`, whatever its block.
         depth: "constant": a gene holds for its block. "linear": each block is a knot, knots lie on the layers nearest
             to evenly spaced depths from the first layer to the last, and layers between take the straight line.
+        tensors: names of the model's tensors, with ("tensor",) only.
     """
 
     layer_blocks: int = 1
     modules: tuple[str, ...] = ("attention", "mlp", "other")
     depth: Literal["constant", "linear"] = "constant"
+    tensors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         kinds = get_args(ModuleKind)
         if self.layer_blocks < 1:
             raise SpaceError(f"groups.layer_blocks: expected at least 1, found {self.layer_blocks}")
         unknown = set(self.modules) - set(kinds)
-        if self.modules != ("all",) and (not self.modules or unknown or len(set(self.modules)) < len(self.modules)):
+        if (self.modules == ("tensor",)) != bool(self.tensors):
             raise SpaceError(
-                f"groups.modules: expected [all] or some of {list(kinds)}, each once, found {list(self.modules)}"
+                f"groups.tensors: expected names with modules [tensor] and none without, found {len(self.tensors)}"
+            )
+        if self.modules not in (("all",), ("tensor",)) and (
+            not self.modules or unknown or len(set(self.modules)) < len(self.modules)
+        ):
+            raise SpaceError(
+                f"groups.modules: expected [all], [tensor] or some of {list(kinds)}, each once, "
+                f"found {list(self.modules)}"
             )
         if self.depth not in ("constant", "linear"):
             raise SpaceError(f"groups.depth: expected constant or linear, found {self.depth!r}")
@@ -112,17 +122,22 @@ class Group:
     # half-open range of layers; with linear depth and several knots the knot's layer alone; None for "other", which
     # spans the whole depth
     layers: tuple[int, int] | None
+    tensor: str | None = None  # the only one of its group; None where groups hold what lies together
 
     @property
     def place(self) -> Place:
         """A place where a tensor of the group has exactly the group's values."""
+        if self.tensor is not None:
+            return locate(self.tensor)
         if self.layers is None:
             return Place(None, "other", "after")
         return Place(self.layers[0], "attention" if self.module == "all" else self.module)
 
 
 def layout(groups: Groups, n_layers: int) -> list[Group]:
-    """Return the groups of a model, by module in the order of `groups.modules`, then by depth."""
+    """Return the groups of a model, by module in the order of `groups.modules`, then by depth; or tensor by tensor."""
+    if groups.tensors:
+        return [_of_tensor(name) for name in groups.tensors]
     if groups.depth == "linear" and groups.layer_blocks > 1:
         ranges = [(knot, knot + 1) for knot in knots(n_layers, groups.layer_blocks)]
     else:
@@ -132,6 +147,11 @@ def layout(groups: Groups, n_layers: int) -> list[Group]:
         kind = cast(ModuleKind | Literal["all"], module)
         found += [Group(kind, None)] if kind == "other" else [Group(kind, layers) for layers in ranges]
     return found
+
+
+def _of_tensor(name: str) -> Group:
+    place = locate(name)
+    return Group(place.module, None if place.layer is None else (place.layer, place.layer + 1), name)
 
 
 def blocks(n_layers: int, n_blocks: int) -> list[tuple[int, int]]:
@@ -160,7 +180,14 @@ class Span:
 
 
 def spans(groups: Groups, laid: Sequence[Group], n_layers: int) -> Iterator[Span]:
-    """Yield the rules' places, kind of module by kind: one per block, or one per layer where depth is linear."""
+    """Yield the rules' places, kind of module by kind: one per block, or one per layer where depth is linear.
+
+    Of tensors the longest names come first: a name may be part of another, and the first rule that matches counts.
+    """
+    if groups.tensors:
+        for i, group in sorted(enumerate(laid), key=lambda numbered: -len(numbered[1].tensor or "")):
+            yield Span(Where(contains=(group.tensor or "",)), i, i)
+        return
     for module in groups.modules:
         own = [i for i, group in enumerate(laid) if group.module == module]
         if module == "other":

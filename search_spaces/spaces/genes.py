@@ -28,6 +28,7 @@ class GeneInfo:
         module: the kind of module; "all"; None for what holds for the whole model.
         values: the values at gene 0 and gene 1.
         scale: gene -> value; None where a gene has no value of its own, such as an indicator of a path.
+        tensor: the only tensor it holds for; None where it holds for a group.
     """
 
     parameter: str
@@ -36,8 +37,11 @@ class GeneInfo:
     module: ModuleKind | Literal["all"] | None
     values: tuple[Parameter, Parameter]
     scale: Scale | None = None
+    tensor: str | None = None
 
     def __str__(self) -> str:
+        if self.tensor is not None:
+            return ", ".join(part for part in (self.parameter, self.parent, self.tensor) if part)
         layers = self.layers and layer_range(*self.layers)
         return ", ".join(part for part in (self.parameter, self.parent, self.module, layers) if part)
 
@@ -55,6 +59,9 @@ class Genes:
     model: Mapping[Key, Scale]  # scales of what has one gene for the whole model, in the order of the genes
     group: Mapping[Key, Scale]  # scales of what has one gene per group
     frozen: Mapping[Key, Parameter]  # values of what is fixed
+    own: Mapping[
+        str, Mapping[Key, Scale]
+    ]  # operator -> what it reads a shared gene on, where that is a scale of its own
 
     @property
     def scales(self) -> dict[Key, Scale]:
@@ -74,12 +81,14 @@ class Genes:
 
         Bounds or a list of choices make genes, a value freezes. What `genes` leaves out keeps the operator's default;
         a parameter without a default is searched between the operator's own bounds. Per-parent parameters have one
-        gene for each merged parent, or what a mapping says of each. Of operators that share a parameter's name the
-        first one's scale counts. The weights of a soup have the soup's own coordinates.
+        gene for each merged parent, or what a mapping says of each. Operators that share a parameter's name share its
+        gene and the first one's scale, unless `genes` has bounds under an operator's name: that one reads the gene
+        between these. The weights of a soup have the soup's own coordinates.
         """
         kinds = kinds_of(operators)
+        rows = {operator.name: operator for operator in operators}
         for name in (*genes, *whole_model):
-            if name not in kinds:
+            if name not in kinds and name not in rows:
                 raise SpaceError(
                     f"genes: expected some of {sorted(kinds)} for {', '.join(o.name for o in operators)}, "
                     f"found {name!r}{nearest_name(name, kinds)}"
@@ -99,7 +108,27 @@ class Genes:
                     frozen[key] = kind.checked(gene, f"genes.{name}")
                 else:
                     scales[key] = kind.scale_of(gene, f"genes.{name}")
-        return Genes(model, group, frozen)
+        own = {}
+        for name, row in rows.items():
+            bounds = genes.get(name, {})
+            if not isinstance(bounds, Mapping):
+                raise SpaceError(f"genes.{name}: expected parameters with bounds, found {bounds!r}")
+            own[name] = _own_scales(row, bounds, {**model, **group})
+        return Genes(model, group, frozen, {name: scales for name, scales in own.items() if scales})
+
+
+def _own_scales(operator: Operator, bounds: Mapping[str, Gene], searched: Mapping[Key, Scale]) -> dict[Key, Scale]:
+    """Return the scales that an operator has for itself of genes that it shares."""
+    scales = {}
+    for name, gene in bounds.items():
+        keys, at = [key for key in searched if key[0] == name], f"genes.{operator.name}.{name}"
+        if name not in operator.kinds or not keys:
+            expected = sorted({parameter for parameter, _ in searched} & set(operator.kinds))
+            raise SpaceError(f"{at}: expected one of the genes {expected}, found another")
+        if not isinstance(gene, tuple):
+            raise SpaceError(f"{at}: expected [low, high], found {gene!r}")
+        scales.update(dict.fromkeys(keys, operator.kinds[name].scale_of(gene, at)))
+    return scales
 
 
 def kinds_of(operators: Sequence[Operator]) -> dict[str, Kind]:

@@ -56,5 +56,5 @@ def laid_out(
 
 
 def _info(key: Key, scale: Scale, group: Group | None) -> GeneInfo:
-    layers, module = (None, None) if group is None else (group.layers, group.module)
-    return GeneInfo(*key, layers, module, (scale.value(0.0), scale.value(1.0)), scale)
+    layers, module, tensor = (None, None, None) if group is None else (group.layers, group.module, group.tensor)
+    return GeneInfo(*key, layers, module, (scale.value(0.0), scale.value(1.0)), scale, tensor)

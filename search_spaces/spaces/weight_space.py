@@ -11,8 +11,8 @@ import numpy as np
 from search_spaces.errors import SpaceError
 from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.operators.registry import check_rule, find_operator
-from search_spaces.operators.scales import Options
-from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, spans
+from search_spaces.operators.scales import Options, Scale
+from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, matches, spans
 from search_spaces.recipes.recipe import (
     SHARED_VOCABULARY,
     ExportDtype,
@@ -75,7 +75,8 @@ class WeightSpace:
             groups: which tensors share genes.
             genes: parameter -> (low, high) or a list of choices, or a value that freezes it; or a mapping with one of
                 these for each merged parent. What is not given keeps the operator's default, or is searched between
-                the operator's default bounds if it has none.
+                the operator's default bounds if it has none. Of several operators, one that reads a gene they share
+                between bounds of its own has them under its name: {"regmean": {"weight": (0.1, 10.0)}}.
             operator_per: whether one operator merges the whole model, or each group has its own.
             whole_model: parameters with one gene for the whole model instead of one per group.
             dtype: what recipes are rounded to.
@@ -108,18 +109,19 @@ class WeightSpace:
         self._infos, self._scales, self._slots = laid_out(varied, operators, self._groups, operator_per)
         if not self._infos:
             raise SpaceError("genes: expected at least one with bounds, found none: there is nothing to search")
-        self._searched = varied.scales
+        self._searched, self._own = varied.scales, varied.own
         self._frozen = {OPERATOR: operators[0], **varied.frozen}
         keys = [*varied.frozen, *varied.scales]
         weighed = [*keys, *((("weight", parent) for parent in self._merged) if self._soup else ())]
         self._statistics = dict(statistics or {})
         self._methods = {name: Method.of(operator, weighed, self._merged) for name, operator in known.items()}
         self._weights = () if self._soup else tuple(key for key in keys if key[0] == "weight")  # a soup's sum to 1
-        ends = {key: (s.value(0.0), s.value(1.0)) for key, s in varied.scales.items() if key in self._weights}
-        self._farther = {key: max(both, key=lambda end: abs(float(end))) for key, both in ends.items()}
+        self._farther = {name: self._far_ends(name) for name in known}
         self._spans = tuple(spans(groups, self._groups, n_layers))
         self._rest = (
-            () if {"all"} & set(groups.modules) or len(groups.modules) == 3 else (Rule("passthrough", (Input(base),)),)
+            ()
+            if {"all", "tensor"} & set(groups.modules) or len(groups.modules) == 3
+            else (Rule("passthrough", (Input(base),)),)
         )
         self._check(list(known))
 
@@ -131,6 +133,11 @@ class WeightSpace:
     def gene_names(self) -> list[GeneInfo]:
         """Return what each dimension means, in order."""
         return list(self._infos)
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Names of the operators."""
+        return tuple(self._methods)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -153,9 +160,7 @@ class WeightSpace:
             raise SpaceError(f"genome: expected shape ({len(self._scales)},), found {np.shape(genome)}")
         genes = np.asarray(genome, dtype=np.float64).tolist()
         values = [scale.value(gene) for scale, gene in zip(self._scales, genes, strict=True)]
-        settings = [
-            self._sound({**self._frozen, **{key: values[gene] for key, gene in slots.items()}}) for slots in self._slots
-        ]
+        settings = [self._sound(self._setting(values, genes, slots)) for slots in self._slots]
         rules = [
             self._rule(self._between(settings, span) if span.share else settings[span.left], span.where)
             for span in self._spans
@@ -179,9 +184,10 @@ class WeightSpace:
         found = [self._values_of(check_rule(rule)) for rule in rules]
         # Of what holds for the whole model, the first group's value counts.
         for values, slots in reversed(list(zip(found, self._slots, strict=True))):
+            own = self._own.get(str(values[OPERATOR]), {})
             for key, gene in slots.items():
                 if key in values:
-                    genes[gene] = self._scales[gene].gene(values[key])
+                    genes[gene] = own.get(key, self._scales[gene]).gene(values[key])
         return genes
 
     def landmarks(self) -> list[Landmark]:
@@ -190,8 +196,8 @@ class WeightSpace:
         return weight_landmarks(self._parents, self._merged, self._recipe, has_base=has_base)
 
     def _check(self, operators: Sequence[str]) -> None:
-        highest = {key: scale.value(1.0) for key, scale in self._searched.items()}
         for operator in operators:
+            highest = {key: scale.value(1.0) for key, scale in self._scales_of(operator).items()}
             values = self._sound({**self._frozen, **highest, OPERATOR: operator})
             check_rule(self._rule(values, Where()))
             if self._cancel(values):
@@ -199,7 +205,24 @@ class WeightSpace:
 
     def _sound(self, values: dict[Key, Parameter]) -> dict[Key, Parameter]:
         """Return a group's values, every searched weight at its bound farther from zero if the weights cancel."""
-        return {**values, **self._farther} if self._cancel(values) else values
+        return {**values, **self._farther[str(values[OPERATOR])]} if self._cancel(values) else values
+
+    def _setting(
+        self, values: Sequence[Parameter], genes: Sequence[float], slots: Mapping[Key, int]
+    ) -> dict[Key, Parameter]:
+        """Return a group's values, those of shared genes as its operator reads them."""
+        setting = {**self._frozen, **{key: values[gene] for key, gene in slots.items()}}
+        if own := self._own.get(str(setting[OPERATOR])):
+            setting |= {key: scale.value(genes[slots[key]]) for key, scale in own.items()}
+        return setting
+
+    def _scales_of(self, operator: str) -> dict[Key, Scale]:
+        return {**self._searched, **self._own.get(operator, {})}
+
+    def _far_ends(self, operator: str) -> dict[Key, Parameter]:
+        """Return every searched weight's bound that is farther from zero."""
+        ends = {k: (s.value(0.0), s.value(1.0)) for k, s in self._scales_of(operator).items() if k in self._weights}
+        return {key: max(both, key=lambda end: abs(float(end))) for key, both in ends.items()}
 
     def _cancel(self, values: Mapping[Key, Parameter]) -> bool:
         """Return whether the operator divides by weights that leave too little to divide by."""
@@ -231,7 +254,7 @@ class WeightSpace:
         if left[OPERATOR] != right[OPERATOR]:
             return nearer
         line = {}
-        for key, scale in self._searched.items():
+        for key, scale in self._scales_of(str(left[OPERATOR])).items():
             a, b = left[key], right[key]
             if not isinstance(a, bool | str) and not isinstance(b, bool | str):
                 line[key] = scale.value(scale.gene(a + span.share * (b - a)))
@@ -252,6 +275,9 @@ class WeightSpace:
 
 def _rule_at(recipe: Recipe, group: Group) -> Rule:
     for rule in recipe.rules:
-        if rule.where.contains is None and covers(rule.where, group.place):
+        if group.tensor is None and rule.where.contains is None and covers(rule.where, group.place):
             return rule
-    raise SpaceError(f"rules: expected one for {group.module} in layers {group.layers}, found none")
+        if group.tensor is not None and matches(rule.where, group.tensor):
+            return rule
+    where = group.tensor or f"{group.module} in layers {group.layers}"
+    raise SpaceError(f"rules: expected one for {where}, found none")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import Part
 from search_spaces.statistics.gram_sum import GramSum, gram_bytes
-from search_spaces.statistics.layer_parameters import is_packed, layer_parameters, routers
+from search_spaces.statistics.layer_parameters import expert_index, layer_parameters, routers, split_experts
 from search_spaces.statistics.products import Product, WeightProducts
 from search_spaces.statistics.token_counts import TokenCounts, expert_of, expert_path
 
@@ -46,8 +46,7 @@ class GramPasses:
         self._model, self._limit = model, limit_bytes
         self._parameters = {n: p for n, p in layer_parameters(model).items() if n in weights}
         self._parts = {n: weights[n] for n in self._parameters}
-        # Packed parameters of which the checkpoint has a tensor for each expert.
-        self._by_expert = {n for n in self._parameters if is_packed(model, n) and _is_by_expert(weights[n])}
+        self._by_expert = split_experts(model, self._parts)
         self._leaders: dict[_Key, _Key] = {}  # whose input it is that is summed
         self._widths: dict[str, int] = {}  # n of each parameter that was seen
         self._names: dict[_Key, str] = {}  # leaders that are finished
@@ -87,18 +86,26 @@ class GramPasses:
 
     def zeros(self) -> Iterator[tuple[str, Tensor]]:
         """Give what stands for the Gram matrices of experts that no token came to."""
-        for n in sorted({n for _, n in self._unseen_experts()}):
-            yield f"zeros.{n}", torch.zeros(n, n)
+        for n, name in self._zeros().items():
+            yield name, torch.zeros(n, n)
 
     def shares(self) -> dict[str, str]:
         """Return checkpoint's tensor -> the name of its Gram matrix, once all are finished."""
-        shares = {name: f"zeros.{n}" for name, n in self._unseen_experts()}
+        zeros = self._zeros()
+        shares = {name: zeros[n] for name, n in self._unseen_experts()}
         for weight in self._parameters:
             for part in self._parts[weight]:
                 leader = self._leaders.get(self._key_of(weight, part))
                 if leader is not None:
                     shares[part.name] = self._names[leader]
         return shares
+
+    def _zeros(self) -> dict[int, str]:
+        """Return n -> the name of n·n zeros, which is that of the first weight that needs them."""
+        names: dict[int, str] = {}
+        for name, n in self._unseen_experts():
+            names.setdefault(n, name)
+        return names
 
     def _offer(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
@@ -159,8 +166,7 @@ class GramPasses:
     def _key_of(self, weight: str, part: Part) -> _Key:
         if weight not in self._by_expert:
             return weight, None
-        parameter = self._parameters[weight]
-        return weight, part.offset // (parameter.numel() // len(parameter))
+        return weight, expert_index(part, self._parameters[weight])
 
     def _name(self, key: _Key) -> str:
         return next(part.name for part in self._parts[key[0]] if self._key_of(key[0], part) == key)
@@ -174,10 +180,6 @@ class GramPasses:
             for part in self._parts[weight]:
                 if width is not None and self._key_of(weight, part) not in self._leaders:
                     yield part.name, width
-
-
-def _is_by_expert(parts: Sequence[Part]) -> bool:
-    return all(len(part.shape) == 2 for part in parts)
 
 
 def _mark(product: Product) -> object:

@@ -18,7 +18,7 @@ class GramSum:
 
     def __init__(self, n: int, device: torch.device) -> None:
         """Begin with zero; the sums lie where the inputs do, on the CPU where that knows no float64."""
-        self._n = n
+        self.n = n
         home = torch.device("cpu") if device.type == "mps" else device
         self._blocks = [torch.zeros(n - j, min(_WIDTH, n - j), dtype=torch.float64, device=home) for j in _starts(n)]
         self.total = 0.0  # Σ c
@@ -31,13 +31,13 @@ class GramSum:
         for part, weights in zip(torch.split(rows, _ROWS), torch.split(counts, _ROWS), strict=True):
             x = part.detach().float()
             weighted = x * weights.to(x.dtype)[:, None]
-            for j, block in zip(_starts(self._n), self._blocks, strict=True):
+            for j, block in zip(_starts(self.n), self._blocks, strict=True):
                 block.add_((weighted[:, j:].T @ x[:, j : j + block.shape[1]]).to(block.device))
 
     def mean(self, total: float) -> Tensor:
         """Return the sum divided by a number of tokens, (n, n) float32 on the CPU; zeros where there were none."""
-        whole = torch.empty(self._n, self._n)
-        for j, block in zip(_starts(self._n), self._blocks, strict=True):
+        whole = torch.empty(self.n, self.n)
+        for j, block in zip(_starts(self.n), self._blocks, strict=True):
             end = j + block.shape[1]
             share = (block / total if total else block).float().cpu()
             whole[j:, j:end] = share

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from search_spaces.layers.architecture import Part
 from search_spaces.statistics.token_counts import expert_path
 
 
@@ -25,6 +26,16 @@ def is_packed(model: nn.Module, weight: str) -> bool:
     owner, _, name = weight.rpartition(".")
     module = model.get_submodule(owner)
     return getattr(module, name).dim() == 3 and not isinstance(module, _ConvNd)
+
+
+def split_experts(model: nn.Module, parts: Mapping[str, Sequence[Part]]) -> set[str]:
+    """Return the packed parameters of which the checkpoint has a tensor for each expert."""
+    return {name for name, some in parts.items() if is_packed(model, name) and all(len(p.shape) == 2 for p in some)}
+
+
+def expert_index(part: Part, parameter: Tensor) -> int:
+    """Return which expert of a packed parameter a checkpoint's tensor is of."""
+    return part.offset // (parameter.numel() // len(parameter))
 
 
 def routers(model: nn.Module, weights: Iterable[str]) -> list[nn.Module]:

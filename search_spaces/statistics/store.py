@@ -30,6 +30,8 @@ from search_spaces.statistics.writer import StatisticsWriter
 # number for each tensor (Sens-Merging).
 Kind = Literal["gram", "merged_gram", "fisher", "output_gram", "moments", "sensitivity"]
 
+OF_ALL_PARENTS = frozenset({"merged_gram", "sensitivity"})  # kinds that depend on the other parents too
+
 # Metadata, JSON: weight -> name of the tensor in the file; names of weights whose inputs stand first, (n, o).
 _SHARES, _INPUT_FIRST = "shares", "input_first"
 
@@ -42,7 +44,7 @@ class StatisticsStore:
         self._directory = cache_directory("statistics") if directory is None else directory
 
     def holds(self, digest: str, kind: Kind, together: str = "") -> bool:
-        """Return whether there are statistics of a kind; `together` names the set that `merged_gram` belongs to."""
+        """Return whether there are statistics of a kind; `together` names the parents' set (`OF_ALL_PARENTS`)."""
         return self._path(digest, kind, together).is_file()
 
     def tensor(self, digest: str, kind: Kind, name: str, together: str = "") -> Tensor | None:
@@ -80,7 +82,7 @@ class StatisticsStore:
             kind: what they are.
             tensors: as they are stored.
             shares: weight's name -> which of `tensors` is its statistic.
-            together: the set that `merged_gram` belongs to (`together`).
+            together: the set of parents that some kinds belong to (`OF_ALL_PARENTS`).
             input_first: the weights that are stored as (n, o) or (E, n, o), n the Gram matrix's.
         """
         with self.writing(digest, kind, len(tensors) + len(shares), together) as writer:
@@ -110,7 +112,7 @@ class StatisticsStore:
                 raise
 
     def _path(self, digest: str, kind: Kind, together: str) -> Path:
-        suffix = f"-{together}" if kind == "merged_gram" else ""
+        suffix = f"-{together}" if kind in OF_ALL_PARENTS else ""
         return self._directory / digest / f"{kind}{suffix}.safetensors"
 
     def _opened(self, digest: str, kind: Kind, together: str) -> _Opened:

@@ -10,6 +10,9 @@ from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
+from evomerge.optimisers.gradient.descent import Descent
+from evomerge.optimisers.gradient.descent_search import DescentSearch
+from evomerge.optimisers.gradient.steppers import Adam
 from evomerge.optimisers.greedy_soup import GreedySoupSearch
 from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
 from evomerge.optimisers.map.nested_pareto import NestedPareto
@@ -18,10 +21,29 @@ from evomerge.optimisers.niches.m2n2 import M2N2Search
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
+from evomerge.optimisers.terrain import Length, Notes, NotesInMemory, Terrain
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
 from tests.evomerge.toy_niches import ToyNiches, toy_crossover
+
+
+def toy_terrain() -> Terrain:
+    """Return a bowl with another noise in every step."""
+    centre = np.array([[0.8], [0.3]])
+
+    def learn(values: np.ndarray, step: int) -> tuple[float, np.ndarray]:
+        off = values - centre + 0.3 * np.random.default_rng(step).standard_normal((2, 1))
+        return float((off**2).sum()), 2 * off
+
+    held_back = lambda values: float(((values - centre) ** 2).sum())  # noqa: E731
+    return Terrain((2, 1), np.zeros((1, 1)), np.ones((1, 1)), learn, held_back, lambda values: values.ravel())
+
+
+def toy_descent(notes: Notes, **length: int) -> DescentSearch:
+    whole = Length(**{"steps": 1000, "every": 3, "patience": 0, **length})
+    return DescentSearch(Descent(toy_terrain, Adam(0.01), length=whole, initial="auto", notes=notes))
+
 
 QUICK = FrontSearch(population=12, generations=4)
 OPTIMISERS = {
@@ -42,6 +64,7 @@ MORE_OPTIMISERS = {
         weights={"sums": 1.0, "words": 1.0},
         then=RandomSearch(2, seed=3),
     ),
+    "gradient": lambda: toy_descent(NotesInMemory()),
     "bipop": lambda: CmaEsSearch(2, weights={"sums": 1.0, "words": 1.0}, seed=3, population=4, restarts="bipop"),
     **{
         name: lambda name=name: PymooOptimiser(2, n_objectives=2, seed=3, algorithm=name)
@@ -61,6 +84,7 @@ def run_toy(path: Path, name: str, evaluations: int, *, pool: WorkerPool | None 
     archive = Archive.open(path) if path.exists() else Archive.create(path, "name: toy\n")
     try:
         pool = pool or InProcessPool(ToyWorker)
-        return campaign(archive, {**OPTIMISERS, **MORE_OPTIMISERS}[name](), pool, evaluations, **options).run()
+        optimiser = toy_descent(archive) if name == "gradient" else {**OPTIMISERS, **MORE_OPTIMISERS}[name]()
+        return campaign(archive, optimiser, pool, evaluations, **options).run()
     finally:
         archive.close()

@@ -12,7 +12,8 @@ from evomerge.cli.terminal import duration, make_console, plain_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evomerge.api.planning import Cost, Plan
+    from evomerge.api.descent_cost import DescentCost
+    from evomerge.api.planning import Cost, Plan, Reading
     from search_spaces.spaces.genes import GeneInfo
 
 GIB = 2**30
@@ -76,19 +77,40 @@ def _gene_rows(genes: Sequence[GeneInfo]) -> list[tuple[str, str, str]]:
     return [(str(a) if a == b else f"{a}-{b}", str(gene), gene.range) for a, b, gene in rows]
 
 
+def _reading_rows(reading: Reading | None) -> list[tuple[str, str]]:
+    if reading is None:
+        return []
+    took = f"{reading.seconds:.1f} s here, once" if reading.seconds else "collected before"
+    sizes = f"{reading.bytes / GIB:.2f} GiB in {reading.directory}, {reading.memory_bytes / GIB:.1f} GiB of memory"
+    return [
+        ("statistics", f"{took}; {sizes} beside the model"),
+        *((f"{name} reads", words) for name, words in reading.read.items()),
+    ]
+
+
+def _in_words(descent: DescentCost) -> str:
+    return (
+        f"{duration(descent.total_seconds)} for {descent.steps} steps of {descent.seconds:.2f} s on "
+        f"{descent.coefficients} coefficients, {descent.preparation_seconds:.1f} s of preparation included"
+    )
+
+
 def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     cuts = None if found.cuts is None else ", ".join(map(str, found.cuts)) or "no"
     halved = f"after {cuts} of {found.n_search_items} items; who is stopped takes less time than this"
-    kept = cost.kept
+    kept, descent = cost.kept, cost.descent
     limit = "" if kept is None else f"at most {kept.limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
     return [
+        *(("mind", caution) for caution in found.cautions),
         *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
+        *_reading_rows(cost.reading),
         ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
         ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),
         (
             "the search",
             f"{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
         ),
+        *([] if descent is None else [("the descent", _in_words(descent))]),
         *([] if found.screen is None else [("screen", f"on {found.screen} prompts at most")]),
         *([] if cuts is None else [("halving", halved)]),
         ("memory", f"{cost.memory_bytes / GIB:.1f} GiB per worker"),

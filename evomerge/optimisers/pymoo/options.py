@@ -46,6 +46,11 @@ class Pymoo(OptimiserOptions, extra="allow"):
         return ALGORITHMS[self.kind].of_mean
 
     @property
+    def begins_at_landmarks(self) -> bool:
+        """They belong to its first population, where it has one."""
+        return ALGORITHMS[self.kind].population is not None and not self.warm_start
+
+    @property
     def needs_every_answer(self) -> str:
         """Whether its steps follow single values, or it learns from one at a time."""
         return ALGORITHMS[self.kind].needs_every_answer
@@ -84,5 +89,6 @@ class Pymoo(OptimiserOptions, extra="allow"):
             population=self.population,
             options=self.__pydantic_extra__,
             starts=problem.starts[: self.population],
+            scored=problem.scored[: self.population],
             weights=problem.weights,
         )

@@ -50,10 +50,11 @@ class PymooOptimiser:
         population: genomes per generation, at least 2; None for 24 or one per reference direction.
         options: by pymoo's own names; `crossover` has arguments of SBX, `mutation` of PM, `ref_points` are objectives.
         starts: genomes that the first generation begins with, e.g. the middle of the cube; the rest is as ever.
+        scored: what the first of the starts reached; they are not proposed again.
         weights: objective name -> weight in the mean; None weighs all objectives the same.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dim: int,
         *,
@@ -63,6 +64,7 @@ class PymooOptimiser:
         population: int | None = None,
         options: Mapping[str, Any] = NO_OPTIONS,
         starts: Sequence[ArrayLike] = (),
+        scored: Sequence[Evaluation] = (),
         weights: Mapping[str, float] | None = None,
     ) -> None:
         sizes = {"dim": (dim, 1), "n_objectives": (n_objectives, 1), "population": (population or 2, 2)}
@@ -85,6 +87,7 @@ class PymooOptimiser:
         self._unscored: Population | None = None
         self._known: dict[bytes, tuple[Losses, float]] = {}
         self._generation = Generation(np.empty((0, dim)), first=0)
+        self._remember(self._starts, scored)
 
     def ask(self, n: int) -> list[NDArray[np.float64]]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
@@ -95,7 +98,7 @@ class PymooOptimiser:
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Receive outcomes in any order; learn when the generation is complete."""
         if self._generation.receive(outcomes, self._losses):
-            self._remember()
+            self._remember(self._generation.genomes, self._generation.in_order())
             self._learn()
 
     def _new_genomes(self) -> NDArray[np.float64]:
@@ -126,9 +129,9 @@ class PymooOptimiser:
             self._proposed = Population.new(X=genomes)
         population = np.atleast_1d(np.asarray(self._proposed, dtype=object))
         self._unscored = Population.create(*[individual for individual in population if not individual.evaluated])
-        if not self._known and len(self._starts):
-            n = min(len(self._starts), len(self._unscored))
+        if n := min(len(self._starts), len(self._unscored)):
             self._unscored[:n].set("X", self._starts[:n])
+            self._starts = self._starts[:0]
 
     def _genomes(self) -> list[NDArray[np.float64]]:
         """Return what pymoo did not score before, in the cube, which a mutation may leave by rounding."""
@@ -139,10 +142,9 @@ class PymooOptimiser:
         new = {key: genome for genome in self._genomes() if (key := genome.tobytes()) not in self._known}
         return np.array([*new.values()]).reshape(-1, self._dim)
 
-    def _remember(self) -> None:
-        outcomes = self._generation.in_order()
-        losses = self._penalised.of(outcomes)
-        for genome, loss, outcome in zip(self._generation.genomes, losses, outcomes, strict=True):
+    def _remember(self, genomes: NDArray[np.float64], outcomes: Sequence[Outcome]) -> None:
+        losses = self._penalised.of(outcomes) if outcomes else ()
+        for genome, loss, outcome in zip(genomes, losses, outcomes, strict=False):
             told = self._losses(outcome) if isinstance(outcome, Evaluation) and self._constrained else loss
             self._known[genome.tobytes()] = (told, violation_of(outcome))
 

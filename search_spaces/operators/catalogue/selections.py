@@ -53,6 +53,7 @@ SELECTIONS = (
         lambda_gene=(0.5, 2.0),
         n_inputs=(2, None),
         mergekit_defaults={"clamp": False},
+        caution=("it gives nearly the base back where task vectors are orthogonal, as of experts in different tasks"),
     ),
     task_operator(
         "sce",
@@ -112,6 +113,9 @@ SELECTIONS = (
             ),
         },
         lambda_gene=(0.5, 1.8),
+        lambda_searched=True,
+        caution="it keeps few elements, and at λ = 1 merges of different tasks stay near the base: search λ",
+        cured_by=("lambda",),
     ),
     _selection("consensus_ta", in_mergekit=False, inputs={"weight": _PRIORITY}, own=_AGREEMENT, lambda_gene=(0.1, 1.5)),
     _selection(

@@ -52,6 +52,28 @@ LINES: Mapping[str, Kind] = {
         in_mergekit=False,
     ),
 }
+COMPOSING: Mapping[str, Kind] = {
+    "centre": OneOf(
+        meaning="CART: whether task vectors are differences from the base or from the parents' mean",
+        default="base",
+        choices=("base", "mean"),
+        in_mergekit=False,
+    ),
+    "cart_rank_share": positive_share(
+        meaning="CART: share of a task vector's singular components that is kept, in matrices of the layers",
+        default=1.0,
+        gene=(0.02, 1.0),
+        scale="quantised",
+        in_mergekit=False,
+    ),
+    "svc_alpha": Real(
+        meaning="SVC: α, how faintly a parent may count in the calibration of the merged singular values; 0 is none",
+        default=0.0,
+        low=0.0,
+        gene=(0.5, 2.0),
+        in_mergekit=False,
+    ),
+}
 
 
 def task_operator(
@@ -61,14 +83,16 @@ def task_operator(
     inputs: Mapping[str, Kind],
     own: Mapping[str, Kind],
     lambda_gene: Bounds = (0.3, 1.8),
+    lambda_searched: bool = False,
     lambda_in_mergekit: bool = False,
     **row: Any,
 ) -> Operator:
-    """Return the row of an operator whose method gives a merged task vector: it has λ and LiNeS on top of its own.
+    """Return the row of an operator whose method gives a merged task vector: it has λ, LiNeS, CART and SVC on top.
 
     One from outside this package gives its `method`, the others the module that has it; `row` is more of `Operator`.
     """
-    scale = {"lambda": replace(LAMBDA, gene=lambda_gene, in_mergekit=lambda_in_mergekit), **LINES}
+    own_lambda = replace(LAMBDA, gene=lambda_gene, searched=lambda_searched, in_mergekit=lambda_in_mergekit)
+    scale = {"lambda": own_lambda, **LINES, **COMPOSING}
     return Operator(
         name=name, module=module, input_parameters=inputs, parameters={**own, **scale}, needs_base=True, **row
     )

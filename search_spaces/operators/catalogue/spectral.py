@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from search_spaces.operators.catalogue.shared import LAMBDA, WEIGHT, positive_share, share, task_operator
 from search_spaces.operators.operator import Operator
@@ -13,6 +14,12 @@ _WEIGHT = replace(
     WEIGHT, meaning="scales the parent's task vector; 0 leaves the parent out", default=1.0, searched=False
 )
 _task_operator = partial(task_operator, spectral=True, in_mergekit=False)
+_ISOTROPIC: dict[str, Any] = {
+    "lambda_gene": (0.2, 3.0),
+    "lambda_searched": True,
+    "caution": "a flat spectrum changes the length of the task vector, and λ = 1 is the scale of no paper: search λ",
+    "cured_by": ("lambda",),
+}
 _FLATNESS = share(
     meaning="γ: from the spectrum of the sum (0) to a flat one (1, the paper)",
     default=1.0,
@@ -58,7 +65,7 @@ _INTERFERENCE: dict[str, Kind] = {
 
 SPECTRAL: tuple[Operator, ...] = (
     _task_operator(
-        "iso_c", "spectral.isotropic", inputs={"weight": _WEIGHT}, own={"flatness": _FLATNESS}, lambda_gene=(0.2, 3.0)
+        "iso_c", "spectral.isotropic", inputs={"weight": _WEIGHT}, own={"flatness": _FLATNESS}, **_ISOTROPIC
     ),
     _task_operator(
         "iso_cts",
@@ -70,7 +77,7 @@ SPECTRAL: tuple[Operator, ...] = (
             ),
             "flatness": _FLATNESS,
         },
-        lambda_gene=(0.2, 3.0),
+        **_ISOTROPIC,
     ),
     _task_operator(
         "tsv_m",
@@ -187,7 +194,7 @@ SPECTRAL: tuple[Operator, ...] = (
     _task_operator(
         "wudi",
         "spectral.interference",
-        inputs={"weight": _WEIGHT},
+        inputs={"weight": replace(_WEIGHT, gene=(0.5, 1.5), searched=True)},
         own={
             **_INTERFERENCE,
             "rank_share": replace(_RANK_SHARE, meaning="share of a task vector's singular components that is kept"),
@@ -196,7 +203,7 @@ SPECTRAL: tuple[Operator, ...] = (
     _task_operator(
         "optmerge",
         "spectral.interference",
-        inputs={"weight": _WEIGHT},
+        inputs={"weight": replace(_WEIGHT, gene=(0.5, 1.5), searched=True)},
         own={**_INTERFERENCE, "rank_share": _RANK_SHARE},
     ),
 )

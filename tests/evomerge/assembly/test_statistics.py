@@ -15,9 +15,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import evomerge as em
 from evomerge.archive import Archive
-from evomerge.assembly import MakeWorker, build_parts, build_worker, with_statistics
+from evomerge.assembly import MakeWorker, build_parts, build_worker, with_compute_dtype, with_statistics
 from evomerge.candidate import Candidate
-from evomerge.config import dump_campaign, load_campaign
+from evomerge.config import CampaignConfig, dump_campaign, load_campaign
 from evomerge.errors import EvomergeError
 from fitness.scores import Budget
 from search_spaces.errors import SpaceError
@@ -40,6 +40,10 @@ def write(campaign_file: Callable[..., Path], cache: Path) -> Callable[..., Path
     del cache
     own: dict[str, Any] = {"space": REGMEAN, "optimiser": {"kind": "random"}, "statistics": {"prompts": 4}}
     return lambda **keys: campaign_file(**{**own, "budget": {"evaluations": 9}, **keys})
+
+
+def campaign(file: Path) -> CampaignConfig:
+    return with_compute_dtype(load_campaign(file))
 
 
 def told(run: em.Run) -> list[tuple[str, Any]]:
@@ -119,7 +123,7 @@ def test_an_export_collects_again_what_was_deleted(write: Callable[..., Path], t
 def test_a_worker_of_another_machine_collects_for_itself_and_scores_alike(
     write: Callable[..., Path], cache: Path
 ) -> None:
-    parts = with_statistics(build_parts(load_campaign(write())))
+    parts = with_statistics(build_parts(campaign(write())))
     recipe = parts.space.decode(parts.space.start())
     here = build_worker(parts).evaluate(Candidate(0, recipe), Budget("search"))
     shutil.rmtree(cache)
@@ -131,14 +135,14 @@ def test_a_worker_of_another_machine_collects_for_itself_and_scores_alike(
 def test_without_an_operator_that_reads_them_nothing_is_collected(
     write: Callable[..., Path], tmp_path: Path, cache: Path
 ) -> None:
-    em.search.from_yaml(write(space={"operator": "ties"}), run_dir=tmp_path / "run", evaluations=7)
+    em.search.from_yaml(write(space={"operator": "ties", "layer_blocks": 1}), run_dir=tmp_path / "run", evaluations=7)
     assert not (cache / "statistics").exists()
 
 
 def test_a_task_is_read_by_its_expert_and_a_parent_without_one_reads_all(write: Callable[..., Path]) -> None:
     objectives = [{"name": task, "tasks": [f"{task}.jsonl"], "expert": "beta"} for task in ("sums", "words")]
     notes: list[str] = []
-    parts = with_statistics(build_parts(load_campaign(write(objectives=objectives))), say=notes.append)
+    parts = with_statistics(build_parts(campaign(write(objectives=objectives))), say=notes.append)
     assert parts.statistics.owners == {"sums": "beta", "words": "beta"}
     assert notes == ["reading 16 prompts with 2 parents: statistics for regmean"]
 

@@ -1,4 +1,4 @@
-"""A search with map, nested_map or a greedy soup resumes to the archive of one that nobody interrupted."""
+"""A search with map, nested_map, a greedy soup or a descent resumes to the archive of one that nobody interrupted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.evomerge.toy import ToyWorker
 from tests.evomerge.toy_run import run_toy
 
 
-@pytest.mark.parametrize("name", ["map", "nested_map", "greedy_soup"])
+@pytest.mark.parametrize("name", ["map", "nested_map", "greedy_soup", "gradient"])
 @pytest.mark.parametrize("after", [4, 24])
 def test_an_interrupted_search_resumes_to_the_same_archive(tmp_path: Path, name: str, after: int) -> None:
     whole, resumed = tmp_path / "whole.sqlite", tmp_path / "resumed.sqlite"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import evomerge as em
 from evomerge.spaces.genes import SEARCHED, Gene, checked_genes
 from search_spaces.errors import SpaceError
 from search_spaces.operators import registry
@@ -72,3 +73,13 @@ def test_what_makes_no_sense_is_refused(operator: str, genes: dict[str, Gene], m
 def test_rules_of_unknown_operators_are_refused_by_the_registry() -> None:
     with pytest.raises(SpaceError, match="did you mean 'ties'"):
         registry.check_rule(Rule("tise", ()))
+
+
+def test_operators_that_share_a_gene_read_it_between_bounds_that_suit_each() -> None:
+    genes = em.spaces.Weights(["task_arithmetic", "regmean", "linear"]).genes
+    assert genes["weight"] == (0.0, 1.5)
+    assert genes["regmean"] == {"weight": registry.find_operator("regmean").genes["weight"]}
+    assert "linear" not in genes  # the same bounds
+    assert "regmean" not in em.spaces.Weights(["task_arithmetic", "regmean"], genes={"weight": (0.0, 1.0)}).genes
+    own = {"weight": (0.0, 1.0), "regmean": {"weight": (0.5, 2.0)}}
+    assert em.spaces.Weights(["task_arithmetic", "regmean"], genes=own).genes["regmean"] == {"weight": (0.5, 2.0)}

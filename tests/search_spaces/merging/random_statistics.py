@@ -29,7 +29,8 @@ def write_statistics(
                 shape = parents[parent].shape(name)
                 found = random_statistic(i, kind, shape)
                 if found is not None and (kind in OF_ALL_TENSORS or locate(name).layer is not None):
-                    key = f"{kind} {name.rsplit('.', 3)[0]} {shape}" if kind not in OF_ALL_TENSORS else name
+                    place = f"{kind} {name.rsplit('.', 2)[0]} {tuple(found.shape)}"
+                    key = name if kind in OF_ALL_TENSORS else place
                     tensors[key], shares[name] = found, key
             store.write(digest, cast("Kind", kind), tensors, shares, together(digests.values()))
     return store, digests

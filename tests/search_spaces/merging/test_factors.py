@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -212,17 +213,31 @@ def test_a_resident_model_has_the_same_bits_from_a_warm_cache_a_cold_one_and_non
             assert merged_tensor(recipe, parents, name).equal(weights[name]), name
 
 
+def test_one_memory_tells_centres_cuts_and_calibrations_apart(tmp_path: Path, family: Family) -> None:
+    parents = opened(family.parents)
+    memory = MergeMemory(factors=FactorCache(tmp_path))
+    variants = ({}, {"centre": "mean"}, {"cart_rank_share": 0.5}, {"centre": "mean", "cart_rank_share": 0.5})
+    weights = {"ties": {"density": 0.3}, "wudi": {}}
+    for operator, given in weights.items():
+        for own in (*variants, {"svc_alpha": 1.0}, *variants):
+            inputs = tuple(Input(name, {"weight": 0.75, **given}) for name in ("alpha", "beta"))
+            recipe = replace(spectral(parents, "wudi"), rules=(Rule(operator, inputs, own),))
+            for name in output_names(recipe, parents):
+                remembered = merged_tensor(recipe, parents, name, memory=memory)
+                assert remembered.equal(merged_tensor(recipe, parents, name)), (operator, own, name)
+
+
 def test_a_second_candidate_with_another_scale_decomposes_nothing(
     tmp_path: Path, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parents = opened(family.parents)
-    for operator in ("iso_c", "iso_cts", "tsv_m", "star"):
+    for operator in ("iso_c", "iso_cts", "tsv_m", "star", "wudi"):
         ResidentModel(build_module(parents["base"]), parents, memory=MergeMemory(factors=FactorCache(tmp_path))).become(
             spectral(parents, operator)
         )
     before = sorted(files(tmp_path))
     monkeypatch.setattr(torch.linalg, "eigh", None)
-    for operator in ("iso_c", "iso_cts", "tsv_m", "star"):
+    for operator in ("iso_c", "iso_cts", "tsv_m", "star", "wudi"):
         ResidentModel(build_module(parents["base"]), parents, memory=MergeMemory(factors=FactorCache(tmp_path))).become(
             spectral(parents, operator, **{"lambda": 0.3})
         )

@@ -8,24 +8,17 @@ from torch import Tensor
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.least_squares import least_squares
+from tests.search_spaces.operators.with_statistics import gram, normal
 
 TINY = 1e-10  # a ridge that changes nothing
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def gram(read: Tensor) -> Tensor:
-    """E[x xᵀ] of inputs in rows."""
-    return read.mT @ read / read.shape[-2]
 
 
 def stacked_least_squares(parents: list[Tensor], read: list[Tensor], weights: list[float]) -> Tensor:
     """RegMean of (o, n) matrices from the activations themselves."""
     rows = [(weight / len(x)) ** 0.5 * x for weight, x in zip(weights, read, strict=True)]
     wanted = [x @ parent.T for x, parent in zip(rows, parents, strict=True)]
-    return torch.linalg.lstsq(torch.cat(rows), torch.cat(wanted)).solution.T
+    solution: Tensor = torch.linalg.lstsq(torch.cat(rows), torch.cat(wanted)).solution
+    return solution.T
 
 
 @given(
@@ -115,15 +108,6 @@ def test_a_weight_stored_the_other_way_round_is_merged_alike() -> None:
     torch.testing.assert_close(turned, expected.T)
 
 
-def test_of_a_square_weight_one_more_axis_says_that_its_inputs_are_rows() -> None:
-    parents, grams = [normal(7, 7, seed=i) for i in range(2)], [gram(normal(9, 7, seed=i)) for i in range(2)]
-    expected = least_squares(parents, grams, [1.0, 2.0])
-    turned = least_squares([p.T for p in parents], [g[None] for g in grams], [1.0, 2.0])
-    torch.testing.assert_close(turned, expected.T)
-    experts = least_squares([p.T[None] for p in parents], [g[None, None] for g in grams], [1.0, 2.0])
-    torch.testing.assert_close(experts, expected.T[None])
-
-
 @pytest.mark.parametrize("shared", [False, True])
 def test_experts_are_merged_one_by_one(shared: bool) -> None:
     parents = [normal(3, 4, 5, seed=i) for i in range(2)]
@@ -161,3 +145,23 @@ def test_a_convolution_keeps_its_outputs_where_its_parents_agree_on_them(groups:
 def test_a_gram_of_another_size_is_refused() -> None:
     with pytest.raises(SpaceError, match=r"expected a Gram matrix that fits weights of shape \(4, 7\), found \(5, 5\)"):
         least_squares([normal(4, 7), normal(4, 7)], [torch.eye(5)] * 2, [1.0, 1.0])
+
+
+def test_a_tiny_ridge_is_solved_as_well_as_float32_grams_allow() -> None:
+    """Massive activations make the system ill-conditioned; kept products would be rounded too coarsely for it."""
+    parents = [normal(6, 40, seed=i).float() for i in range(2)]
+    read = [normal(200, 40, seed=i) * torch.logspace(2.5, -1, 40, dtype=torch.float64) for i in (7, 8)]
+    grams = [gram(x).float() for x in read]
+    exact = [g.double() for g in grams]
+    eta = 1e-6 * float((exact[0] + exact[1]).diagonal().mean())
+    right = sum(p.double() @ g for p, g in zip(parents, exact, strict=True)) + eta * (parents[0] + parents[1]) / 2
+    expected = torch.linalg.solve(exact[0] + exact[1] + eta * torch.eye(40), right, left=False)
+    torch.testing.assert_close(
+        least_squares(parents, grams, [1.0, 1.0], 1.0, 1e-6).double(), expected, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_system_that_no_ridge_that_small_makes_solvable_is_refused() -> None:
+    indefinite = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    with pytest.raises(SpaceError, match="ridge: expected one at which"):
+        least_squares([normal(3, 2), normal(3, 2, seed=1)], [indefinite] * 2, [1.0, 1.0], 1.0, 1e-3)

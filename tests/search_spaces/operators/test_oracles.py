@@ -24,6 +24,7 @@ NO_MEAN = {
     "nearswap": "moves by t at most",
     "arcee_fusion": "keeps what is important only",
     "composed": "tested as the operators that it composes",
+    "sens_merging": "a sum, unless normalize",
     **dict.fromkeys(("iso_c", "iso_cts", "tsv_m", "r_tsvm", "star", "adarank", "lore", "opcm"), "see test_spectral"),
 }
 # What counts as zero, small or saturated has the weights' own unit.

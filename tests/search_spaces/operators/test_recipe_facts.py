@@ -67,6 +67,7 @@ def rule(operator: str, a: float, b: float, **parameters: object) -> Rule:
         (rule("task_arithmetic", 0.5, 0.2), {"base": 0.3, "a": 0.5, "b": 0.2}),
         (rule("ties", 1.0, 1.0, normalize=True), {"base": 0.0, "a": 0.5, "b": 0.5}),
         (rule("ties", 1.0, 1.0, **{"lambda": 0.4}), {"base": 0.2, "a": 0.4, "b": 0.4}),
+        (rule("task_arithmetic", 0.4, 0.2, centre="mean"), {"a": 0.6, "b": 0.4}),
         (rule("tests.search_spaces.operators.outside:CLIPPED", 0.5, 0.2), {"base": 0.3, "a": 0.5, "b": 0.2}),
         (Rule("passthrough", (Input("a"),)), {"a": 1.0}),
         (rule("linear", 1.0, -1.0), {"a": 0.5, "b": 0.5}),

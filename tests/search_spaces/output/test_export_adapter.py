@@ -127,6 +127,16 @@ def test_a_nonlinear_merge_is_approximated_and_its_error_is_what_is_missing(pair
     assert done.worst[1] >= done.error
 
 
+@pytest.mark.parametrize("own", [{"svc_alpha": 1.0}, {"centre": "mean", "cart_rank_share": 0.1, "lambda": 2.0}])
+def test_calibrated_and_centred_merges_fit_the_ranks_that_add_up(
+    pair: Parents, own: dict[str, Parameter], tmp_path: Path
+) -> None:
+    merge = both("task_arithmetic", pair, (1.0, 1.0), **own)
+    done = export_adapter(merge, pair, tmp_path / "out")
+    assert done.error < 1e-4
+    assert_peft_loads(merge, pair, done.directory, tmp_path / "merged", atol=1e-5)
+
+
 def test_more_rank_misses_less_and_full_rank_nothing(pair: Parents, tmp_path: Path) -> None:
     merge = both("ties", pair, (1.0, 1.0))
     errors = [export_adapter(merge, pair, tmp_path / str(r), rank=r).error for r in (2, 8, 32)]

@@ -50,6 +50,17 @@ SPACES = {
     "linear, weights of either sign": {"operators": ["linear"], "genes": {"weight": (-1.0, 1.0)}},
     "linear with tiny weights": {"operators": ["linear"], "genes": {"weight": (0.0, 1e-4)}},
     "linear that cannot reach 1": {"operators": ["linear"], "genes": {"weight": (-1 / 3, 0.2)}},
+    "a group per tensor": {"groups": Groups(modules=("tensor",), tensors=tuple(NAMES))},
+    "operators with bounds of their own": {
+        "operators": ["task_arithmetic", "regmean", "wudi"],
+        "operator_per": "group",
+        "genes": {"weight": (0.0, 1.5), "regmean": {"weight": (0.1, 10.0)}, "wudi": {"weight": (0.5, 1.5)}},
+    },
+    "one of two operators with bounds of its own between knots": {
+        "operators": ["linear", "regmean"],
+        "groups": Groups(layer_blocks=3, depth="linear"),
+        "genes": {"weight": (-1.0, 1.0), "regmean": {"weight": (0.1, 10.0)}},
+    },
     "a simplex": {"operators": ["linear"], "genes": {}, "weights": "simplex"},
     "a simplex between knots": {
         "operators": ["linear"],
@@ -332,3 +343,60 @@ def test_without_a_base_every_parent_is_merged_and_no_landmark_needs_task_vector
     )
     assert [i.parent for i in space.decode(np.full(space.dim, 0.5)).rules[0].inputs] == ["left", "right"]
     assert [landmark.name for landmark in space.landmarks()] == ["left", "right", "uniform mean"]
+
+
+def test_a_group_per_tensor_gives_each_tensor_the_genes_that_carry_its_name() -> None:
+    names = ("norm.weight", "model.norm.weight", "model.layers.1.norm.weight", "model.layers.11.norm.weight")
+    space = make_space(
+        operators=["task_arithmetic"], genes={"weight": (-1.0, 1.0)}, groups=Groups(modules=("tensor",), tensors=names)
+    )
+    genome = np.random.default_rng(0).random(space.dim)
+    recipe = space.decode(genome)
+    for gene, info in enumerate(space.gene_names()):
+        (given,) = (i for i in rule_for(recipe, str(info.tensor)).inputs if i.parent == info.parent)
+        assert given.parameters["weight"] == pytest.approx(2 * genome[gene] - 1, abs=1e-5)
+        assert str(info) == f"weight, {info.parent}, {info.tensor}"
+
+
+def test_a_recipe_of_blocks_lies_in_the_space_of_tensors() -> None:
+    blocks = make_space(operators=["task_arithmetic"], genes={"weight": (0.0, 1.5)})
+    tensors = make_space(
+        operators=["task_arithmetic"],
+        genes={"weight": (0.0, 1.5)},
+        groups=Groups(modules=("tensor",), tensors=tuple(NAMES)),
+    )
+    recipe = blocks.decode(np.random.default_rng(1).random(blocks.dim))
+    finer = tensors.decode(tensors.encode(recipe))
+    for name in NAMES:
+        assert rule_for(finer, name).inputs == rule_for(recipe, name).inputs
+
+
+def test_operators_share_a_gene_and_read_it_between_bounds_of_their_own() -> None:
+    space = make_space(
+        operators=["task_arithmetic", "regmean"],
+        operator_per="group",
+        groups=Groups(2, ("attention", "other")),
+        genes={"weight": (0.0, 1.5), "regmean": {"weight": (0.1, 10.0)}},
+        statistics={"words": "w", "sums": "s"},
+    )
+    names = [str(info) for info in space.gene_names()]
+    assert sum(name.startswith("weight, words") for name in names) == 3  # one for each group, whatever the operator
+    genome = np.array([0.9 if name.startswith("operator, attention") else 0.25 for name in names])
+    recipe = space.decode(genome)
+    by_operator = {rule.operator: [i.parameters["weight"] for i in rule.inputs] for rule in recipe.rules[:3]}
+    assert by_operator["regmean"] == pytest.approx([0.1 * 100**0.25] * 2, rel=1e-5)
+    assert by_operator["task_arithmetic"] == pytest.approx([0.375] * 2, rel=1e-5)
+    assert recipe.statistics == {"words": "w", "sums": "s"}
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"off_diagonl": (0.0, 1.0)}, r"genes.regmean.off_diagonl: expected one of the genes \['weight'\]"),
+        ({"weight": 1.0}, r"genes.regmean.weight: expected \[low, high\], found 1.0"),
+        ({"weight": (-1.0, 1.0)}, "genes.regmean.weight: expected a number of at least 0"),
+    ],
+)
+def test_bounds_of_one_operator_that_cannot_be_are_told(own: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpaceError, match=words):
+        make_space(operators=["task_arithmetic", "regmean"], genes={"weight": (0.0, 1.5), "regmean": own})

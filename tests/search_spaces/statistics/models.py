@@ -21,15 +21,22 @@ _SMALL = {
     "eos_token_id": 2,
 }
 
+_SMALL_GPT2 = {
+    "vocab_size": 50,
+    "n_embd": 16,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
 
 def make(kind: str, **settings: Any) -> nn.Module:
     """Return a causal language model of a transformers `model_type`, random and in evaluation mode."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    given = {k: v for k, v in _SMALL.items() if kind != "gpt2"} | settings
-    if kind == "gpt2":
-        given |= {"vocab_size": 50, "n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 64}
-        given |= {"bos_token_id": 1, "eos_token_id": 2}
+    given = (_SMALL_GPT2 if kind == "gpt2" else _SMALL) | settings
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **given)).eval()
 
