@@ -110,7 +110,8 @@ def run(
     verified = searched.verify(top=3)
     means = {row.name: row.mean for row in verified.rows}
     means["best parent"] = means[verified.verification.best_parent]
-    landmarks = {each: means[each] for each in LANDMARKS if each in means}
+    landmarks = {row.name: row.mean for row in verified.rows if row.kind != "winner"}
+    landmarks["best parent"] = means["best parent"]
     return Outcome(family.name, name, seed, evaluations, means[f"candidate {verified.winner}"], landmarks)
 
 
