@@ -25,7 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 from experiments.operators.families import FAMILIES, Bench
 from experiments.operators.runs import ALONE, Results, Row, best_alone, default, tuned
 from experiments.operators.settings import SETTINGS
-from experiments.operators.tables import draw, markdown, summary
+from experiments.operators.tables import claims, draw, markdown, summary
 from experiments.printing import guarded, make_console
 
 HERE = Path(__file__).parent
@@ -58,6 +58,7 @@ def main() -> None:
         return
     for family in arguments.families:
         print(f"## {family}\n\n{markdown(list(results), family)}")
+    print(f"## Claims\n\n{claims(list(results), arguments.families)}")
     if arguments.summary:
         arguments.summary.write_text(json.dumps(summary(list(results)), indent=1) + "\n", encoding="utf-8")
     if arguments.png:

@@ -18,7 +18,7 @@ from experiments.operators.families import FAMILIES, Bench, Family
 from experiments.operators.letters import CODES, LETTERS, TURNS
 from experiments.operators.runs import ALONE, Mode, Results, Row, default, tuned
 from experiments.operators.settings import SETTINGS, others_like
-from experiments.operators.tables import differences, draw, markdown, ordered, summary
+from experiments.operators.tables import CLAIMS, claims, differences, draw, markdown, ordered, summary
 from experiments.quickstart.tasks import INSTRUCTIONS, draw_lesson, write_tasks
 from experiments.quickstart.train import train_base
 from search_spaces import OPERATORS
@@ -144,6 +144,12 @@ def test_the_table_links_the_cards_and_shows_failures_seconds_and_intervals() ->
     lines = markdown(ROWS, "quickstart").splitlines()
     assert lines[2] == "| [ties](../../docs/operators.md#ties) | failed | 70.0 | +20.0 |  |  |"
     assert "| 45.0 ± 63.5 | 45.0 ± 63.5 |  | 0.50 | 0.25 |" in lines[3]
+
+
+def test_a_claim_is_a_difference_between_two_rows() -> None:
+    assert {name for _, setting, other, _ in CLAIMS for name in (setting, other)} <= set(SETTINGS)
+    lines = claims(ROWS, ["quickstart", "codes"]).splitlines()
+    assert lines[2:] == ["| TIES over task arithmetic (Yadav et al. 2023), tuned | +20.0 |  |"]
 
 
 def test_the_cards_have_what_was_measured_of_operators() -> None:
