@@ -213,5 +213,5 @@ def test_a_campaign_is_searched_verified_and_gone_on_with(family: Family, tmp_pa
     run = functools.partial(defaults.run, family, name, campaigns[name], 0, directory=tmp_path / "run")
     first, second = run(evaluations=7), run(evaluations=9)
     assert (first.evaluations, second.evaluations) == (7, 9)
-    assert set(first.landmarks) == set(defaults.LANDMARKS)
+    assert set(first.landmarks) >= set(defaults.LANDMARKS)
     assert 0.0 <= second.winner <= 1.0
