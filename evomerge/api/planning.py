@@ -283,7 +283,7 @@ def _read(parts: Parts) -> tuple[Parts, Reading | None]:
     directory = cache_directory("statistics")
     size = sum(file.stat().st_size for digest in found.digests.values() for file in (directory / digest).iterdir())
     read = {name: given.in_words(name, found.owners) for name in found.digests}
-    return replace(parts, statistics=found), Reading(seconds, read, size, given.memory_bytes, directory)
+    return replace(parts, statistics=found), Reading(seconds, read, size, given.memory_bytes(), directory)
 
 
 def _kept(config: CampaignConfig, parts: Parts) -> Kept | None:

@@ -114,6 +114,9 @@ class Session:
         descent = options.descent(self.parts.problem(notes=self.archive))
         for snapshot in descent:
             self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
+        operators = getattr(self.parts.space, "operators", ())
+        if operators != ("task_arithmetic",):
+            self.say(f"warm start: of {', '.join(operators)} the nearest genome: the same weights")
         return descent.best().genome
 
     def run(self) -> Ending:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from evomerge.assembly.statistics import Gathering
     from fitness.reading import PassageReader
     from search_spaces.layers.architecture import Part
+    from search_spaces.parents.checkpoint import Checkpoint
     from search_spaces.statistics.store import Kind
 
 OF_GRADIENTS = frozenset({"fisher", "output_gram", "sensitivity"})
@@ -45,9 +47,9 @@ class Collection:
     def _grams(self, name: str) -> None:
         from search_spaces.statistics.grams import write_grams
 
-        model, stored = self._given.become(name), self._given.parents[name].names
+        (model, reader), stored = self._live(name), self._given.parents[name].names
         with self._store.writing(self._digests[name], "gram", 2 * len(stored)) as file:
-            sharing = write_grams(model, self._readers[name], weights=stored_parts(model, stored), write=file.add)
+            sharing = write_grams(model, reader, weights=stored_parts(model, stored), write=file.add)
             file.shares.update(sharing.shares)
             file.input_first.update(sharing.input_first)
 
@@ -56,9 +58,9 @@ class Collection:
 
         from search_spaces.statistics.gradients import collect_gradients
 
-        model, digest = self._given.become(name), self._digests[name]
+        (model, reader), digest = self._live(name), self._digests[name]
         weights = stored_parts(model, self._given.parents[name].names)
-        found = collect_gradients(model, self._readers[name].losses, weights=weights, outputs="output_gram" in kinds)
+        found = collect_gradients(model, reader.losses, weights=weights, outputs="output_gram" in kinds)
         if "fisher" in kinds:
             self._store.write(digest, "fisher", found.fisher, _own(found.fisher))
         if "output_gram" in kinds:
@@ -90,6 +92,11 @@ class Collection:
             digests=self._digests,
         )
 
+    def _live(self, name: str) -> tuple[nn.Module, PassageReader]:
+        """Return a parent, alive, and its reader: to write, others may have taken its place in the module."""
+        reader = self._readers[name]
+        return self._given.become(name), reader
+
     @cached_property
     def _readers(self) -> dict[str, PassageReader]:
         return {name: self._given.reader(name, self._owners) for name in self._digests}
@@ -106,6 +113,19 @@ class Collection:
             name: sum(float(_distance(said[other][name], said[other][other])) for other in said if other != name)
             for name in self._readers
         }
+
+
+def needed_bytes(parent: Checkpoint, kinds: Sequence[str]) -> int:
+    """Return what collecting some kinds takes at most beside a live model, of one parent at a time."""
+    import torch
+
+    from search_spaces.layers.architecture import module_of
+    from search_spaces.statistics.needs import gram_needs
+
+    with torch.device("meta"):
+        grams = gram_needs(module_of(parent.config)).memory_bytes if any("gram" in kind for kind in kinds) else 0
+    weights = sum(4 * math.prod(parent.shape(name)) for name in parent.names)
+    return max(grams, weights if OF_GRADIENTS & set(kinds) else 0)  # squares of gradients are summed in float32
 
 
 def stored_parts(model: nn.Module, stored: Iterable[str]) -> dict[str, tuple[Part, ...]]:

@@ -92,8 +92,7 @@ def choose_landmarks(
     if known is not None:
         return known
     mean, chosen, notes = _uniform_mean(space), dict[str, Sequence[float]](), list[str]()
-    merges = {parent.name for parent in config.parents if parent.merge_of}
-    merged = [] if mean is None else [i.parent for i in mean.rules[0].inputs if i.parent not in merges]
+    merged = [] if mean is None else [given.parent for given in mean.rules[0].inputs]
     auto = config.landmarks == "auto"
     room = (
         max(0, int(config.budget.evaluations * SHARE) - len(space.landmarks())) if auto else config.budget.evaluations

@@ -95,6 +95,7 @@ def build_space(
             seed=config.seed,
             tokenizer=config.output_tokenizer,
             statistics=statistics or {},
+            merges=tuple(parent.name for parent in config.parents if parent.merge_of),
         )
     )
 

@@ -7,6 +7,7 @@ pass, and is the same in every process.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -14,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from evomerge.assembly.collection import Collection
+from evomerge.assembly.collection import Collection, needed_bytes
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading import PassageReader, Questions, find_owners, write_passages
 from search_spaces.cache_directory import cache_directory, keep_text
+from search_spaces.errors import SpaceError
 from search_spaces.parents.content import content_digest, file_digest
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import OutputTokenizer
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from search_spaces.statistics.store import Kind
 
 # To be raised whenever prompts are read or statistics are computed in another way.
-VERSION = 1
+VERSION = 2
+OWNERS_VERSION = 2  # the same for whose tasks are whose
 
 
 def settings(dtype: str, tokenizer: OutputTokenizer) -> str:
@@ -96,7 +99,7 @@ class Gathering:
 
         Raises:
             FitnessError: prompts cannot be read, or a model's outputs are not finite.
-            SpaceError: statistics cannot be collected of the parents' layers.
+            SpaceError: statistics cannot be collected of the parents' layers, or not be written.
         """
         owners = self._owners(say) if owners is None else owners
         digests = {name: self.digest(name, owners) for name in self.names}
@@ -108,8 +111,18 @@ class Gathering:
         if any(lacking.values()):
             n = sum(len(self.questions.of(name, owners)) for name in self.names if lacking[name])
             say(f"reading {n} prompts with {sum(map(bool, lacking.values()))} parents: statistics for {self.purpose}")
-            Collection(self, digests, owners).collect(lacking)
+            try:
+                Collection(self, digests, owners).collect(lacking)
+            except OSError as error:
+                raise SpaceError(
+                    f"statistics: expected a cache to write to, found: {error}; set EVOMERGE_CACHE to a directory with "
+                    "room for them"
+                ) from error
         return Statistics(digests, dict(owners))
+
+    def memory_bytes(self) -> int:
+        """Return what collecting takes at most beside a live model, by the shapes of one parent's tensors."""
+        return needed_bytes(self.parents[self.names[0]], self.kinds)
 
     def in_words(self, name: str, owners: Mapping[str, str]) -> str:
         """Return what one parent reads."""
@@ -130,12 +143,20 @@ class Gathering:
         asked = [[task, list(map(repr, prompts))] for task, prompts in self.questions.prompts.items()]
         experts = self.experts or self.names
         weights = [[name, content_digest(self.parents[name])] for name in experts]
-        said = [VERSION, weights, self.settings, asked, sorted(self.questions.owners.items()), self.questions.shared]
+        said = [
+            OWNERS_VERSION,
+            weights,
+            self.settings,
+            asked,
+            sorted(self.questions.owners.items()),
+            self.questions.shared,
+        ]
         digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
         kept = cache_directory("statistics") / "owners" / f"{digest}.json"
-        if kept.is_file():
+        with contextlib.suppress(OSError, ValueError):  # none, or a torn one: they are asked again
             return cast("dict[str, str]", json.loads(kept.read_text(encoding="utf-8")))
         say("asking the parents whose tasks are whose")
         found = find_owners(self.questions, experts, self.language_model, self.become)
-        keep_text(kept, json.dumps(found))
+        with contextlib.suppress(OSError):  # it only saves time
+            keep_text(kept, json.dumps(found))
         return found

@@ -129,8 +129,8 @@ def _nearest(space: WeightSpace, recipe: Recipe) -> NDArray[np.float64]:
 def _as(operator: str, rule: Rule) -> Rule:
     """Return the rule with another operator; one that divides by the weights has their sum for its scale."""
     row = find_operator(operator)
-    flag = row.divides_by_weights
-    divides = flag == "always" or (flag != "never" and row.parameters[flag].default is True)
+    normalize = row.parameters.get("normalize")
+    divides = row.divides_by_weights == "always" or (normalize is not None and normalize.default is True)
     total = sum(float(given.parameters["weight"]) for given in rule.inputs)
     inputs = tuple(Input(i.parent, {"weight": float(i.parameters["weight"])}) for i in rule.inputs)
     return Rule(operator, inputs, {"lambda": total} if divides and total > 0 else {}, rule.where)

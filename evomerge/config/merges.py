@@ -71,6 +71,16 @@ def merge_problems(
                 hint = did_you_mean(name, list(parents))
                 problems.append(mismatch(f"one of {', '.join(parents)}", in_words(name), hint, at=[i, "parents", j]))
         if merge.operator is not None:
+            kinds = find_operator(merge.operator).kinds
+            unknown = [key for key in merge.parameters if key not in kinds]
+            problems += [
+                mismatch(
+                    f"one of {', '.join(kinds)}", f"'{key}'", did_you_mean(key, list(kinds)), at=[i, "parameters", key]
+                )
+                for key in unknown
+            ]
+            if unknown:
+                continue
             try:
                 merge.rule(parents)
             except SpaceError as error:

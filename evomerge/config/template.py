@@ -27,17 +27,23 @@ name: {name}  # what the run directory and the report are called
 parents:
 {parents}
 
+# Merges of them that are parents as well: each is carried out once, when the search starts. RegMean fits every layer to
+# what the parents compute on some prompts of the tasks (statistics.prompts, 64 of each); it looks at no right answer.
+# {{name: ..., recipe: merge.yml}} takes a mergekit file. Left out: none.
+merges:
+  - {{name: {merge}, operator: regmean}}
+
 space:
   kind: weights  # the parents' weights are combined tensor by tensor
-  # The merge method: linear, slerp, task_arithmetic, ties, dare_ties, della, ...; docs/operators.md has them all.
-  # A list, such as [linear, ties], lets the search choose one; with operator_per: group, one for each group.
+  # The merge method: linear, slerp, task_arithmetic, ties, wudi, regmean, ...; docs/operators.md has them all.
+  # A list, such as [task_arithmetic, ties], lets the search choose one; with operator_per: group, one for each group.
   operator: {operator}
   # Tensors that share their genes. More groups can merge more finely, and take more evaluations to search.
   groups:
-    layer_blocks: 5  # how many blocks the layers are cut into; they need not divide the depth
-    # Kinds with genes of their own; embeddings, norms and the head are "other". What is not listed stays as it is in
-    # the base; [all] gives each block one set of genes.
-    modules: [attention, mlp, other]
+    layer_blocks: {blocks}  # how many blocks the layers are cut into, which need not divide the depth; left out: 5
+    # Kinds with genes of their own: [attention, mlp, other]; embeddings, norms and the head are "other". What is not
+    # listed stays as it is in the base; [all] gives each block one set of genes. Left out: all three.
+    modules: [all]
     depth: constant  # constant: one value per block; linear: values are interpolated over the layers
   # What is searched, within [low, high]. A number alone freezes a gene.
   genes:
@@ -66,12 +72,16 @@ splits: {{search: 0.5, validation: 0.2, test: 0.3}}
 # allow_benchmark_test_sets: true  # or take other items: arc_easy@validation
 # verification: {{margin: 0.01, masks: 3}}  # a difference that does not matter; other seeds of random masks to try
 
-# nsga2 (or nsga3, sms_emoa, moead, ...) looks for the Pareto front, cma_es (or ga, de, pso, ...) maximises the weighted
-# mean of the objectives, random is a baseline. Further keys go to the library (pymoo, pycma) by its own names. Without
-# this section: cma_es for one objective, else nsga2.
+# Scored first besides the parents, their uniform mean and default TIES: task arithmetic at four scales, RegMean, WUDI,
+# as far as the budget allows (auto); or operators as a list; or none. The search begins at the best of them.
+landmarks: auto
+
+# cma_es (or ga, de, pso, ...) maximises the weighted mean of the objectives, nsga2 (or nsga3, sms_emoa, moead, ...)
+# looks for the Pareto front, random is a baseline. Further keys go to the library (pymoo, pycma) by its own names.
+# Without this section: cma_es for one objective, else nsga2.
 optimiser:
-  kind: nsga2
-  population: 24  # candidates per generation; left out: 24 for nsga2, pycma's own choice for cma_es
+  kind: cma_es
+  # population: 24  # candidates per generation; left out: pycma's own choice for cma_es, 24 for nsga2
   # warm_start: [merge.yml, runs/other]  # begin with these recipes and the fronts of these runs
 
 budget:
@@ -103,9 +113,10 @@ export:
 # lm_eval:
 #   include_path: ./my_tasks  # a directory with task YAML files of your own
 """
+# The small campaign that does best: what experiments/operators and experiments/optimisers measured.
+_OPERATOR, _BLOCKS, _MERGE = "task_arithmetic", 1, "regmean"
 _GENES = {
     "weight": "weight: [0.0, 1.5]  # each parent's share",
-    "density": "density: [0.2, 1.0]  # share of each parent's changes that is kept, in (0, 1]",
     "lambda": "lambda: 1.0  # scales the sum of all changes; [0.5, 1.5] would search it",
 }
 
@@ -128,13 +139,16 @@ def template(parents: Sequence[str | Path], base: str | Path | None = None, *, n
     """
     if isinstance(parents, str) or len(parents) < 2:
         raise ConfigError(None, [ConfigProblem("parents", None, "two models or more", in_words(parents))])
-    operator, genes = ("ties", _GENES) if base else ("linear", {"weight": _GENES["weight"]})
+    operator, genes = (_OPERATOR, _GENES) if base else ("linear", {"weight": _GENES["weight"]})
+    lines = _parents(list(map(str, parents)), {BASE, _MERGE, *RESERVED_NAMES})
     return _TEMPLATE.format(
         schema=SCHEMA_FILE,
         name=write_flow(name),
         base=f"base: {write_flow(str(base))}" if base else "# base: organisation/model",
-        parents="\n".join(f"  - {parent}" for parent in _parents(list(map(str, parents)), {BASE, *RESERVED_NAMES})),
+        parents="\n".join(f"  - {line}" for line in lines),
+        merge=_MERGE,
         operator=operator,
+        blocks=_BLOCKS,
         genes="\n".join(f"    {gene}" for gene in genes.values()),
     )
 

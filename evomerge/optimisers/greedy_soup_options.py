@@ -71,7 +71,8 @@ def _soups(space: SearchSpace[Any]) -> tuple[tuple[str, ...], Callable[[tuple[in
     if not isinstance(space, WeightSpace):
         raise refused
     uniform = next(landmark.recipe for landmark in space.landmarks() if landmark.name == "uniform mean")
-    parents = tuple(i.parent for i in uniform.rules[0].inputs)
+    made = space.decode(space.start()).rules
+    parents = tuple(given.parent for given in max((rule.inputs for rule in made), key=len))
 
     def genome_of(members: tuple[int, ...]) -> NDArray[np.float64]:
         shares = [1.0 / len(members) if i in members else 0.0 for i in range(len(parents))]

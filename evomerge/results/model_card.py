@@ -13,10 +13,9 @@ from evomerge.results.recorded import campaign_settings, estimates, recorded_ver
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.result import Verification
 from fitness.scores import SPLITS, ObjectiveEstimate
-from search_spaces.output.export import RECIPE
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.pieces import Pieces
-from search_spaces.recipes.recipe import Parameter, Recipe, Rule, Where, layer_range
+from search_spaces.recipes.recipe import RECIPE_FILE, Parameter, Recipe, Rule, Where, layer_range
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -114,7 +113,7 @@ def _front_matter(recipe: Recipe, licence: str | None) -> str:
 def _merges_among(recipe: Recipe) -> dict[str, str]:
     """Return parent -> its own recipe as JSON, of parents that were merged by evomerge."""
     used = {*_merged_parents(recipe), recipe.base}
-    files = {name: Path(source.model) / RECIPE for name, source in recipe.parents.items() if name in used}
+    files = {name: Path(source.model) / RECIPE_FILE for name, source in recipe.parents.items() if name in used}
     return {name: file.read_text(encoding="utf-8") for name, file in files.items() if file.is_file()}
 
 

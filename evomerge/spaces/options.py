@@ -32,6 +32,7 @@ class Ingredients:
         seed: of random masks.
         tokenizer: of every candidate.
         statistics: parent -> digest of what it computed on prompts; empty where no operator reads any.
+        merges: names of checkpoints that are merges of others.
     """
 
     parents: Parents
@@ -42,6 +43,7 @@ class Ingredients:
     seed: int
     tokenizer: OutputTokenizer
     statistics: Mapping[str, str] = field(default_factory=dict)
+    merges: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
 # Names of parameters that are filled in; all others are options.
 PROVIDED = frozenset(
-    {"parents", "sources", "base", "merge_base", "dtype", "seed", "tokenizer", "names", "n_layers", "statistics"}
+    {
+        "parents",
+        "sources",
+        "base",
+        "merge_base",
+        "dtype",
+        "seed",
+        "tokenizer",
+        "names",
+        "n_layers",
+        "statistics",
+        "merges",
+    }
 )
 
 

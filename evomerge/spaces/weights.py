@@ -49,7 +49,7 @@ class Weights(SpaceOptions):
     """The parents' weights are combined tensor by tensor; keys of `groups` may stand beside `operator` as well."""
 
     kind: Literal["weights"] = "weights"
-    operator: OperatorNames = ("ties",)
+    operator: OperatorNames = ("task_arithmetic",)
     """The merge method; a list makes the method a gene."""
     operator_per: Literal["model", "group"] = "model"
     """With several operators: one for the whole model, or one for each group."""
@@ -90,7 +90,7 @@ class Weights(SpaceOptions):
         return {**{key: value for key, value in data.items() if key not in beside}, "groups": {**own, **beside}}
 
     @constructed
-    def __init__(self, operator: str | Sequence[str] = "ties", /, **options: Any) -> None:
+    def __init__(self, operator: str | Sequence[str] = "task_arithmetic", /, **options: Any) -> None:
         super().__init__(**{"operator": operator, **options})
 
     @property
@@ -143,4 +143,5 @@ class Weights(SpaceOptions):
             merge_base=given.merge_base,
             weights=self.weights,
             statistics=given.statistics,
+            merges=given.merges,
         )

@@ -112,7 +112,8 @@ def run(
     means["best parent"] = means[verified.verification.best_parent]
     landmarks = {row.name: row.mean for row in verified.rows if row.kind != "winner"}
     landmarks["best parent"] = means["best parent"]
-    return Outcome(family.name, name, seed, evaluations, means[f"candidate {verified.winner}"], landmarks)
+    winner = next(row.mean for row in verified.rows if row.candidate == verified.winner)
+    return Outcome(family.name, name, seed, evaluations, winner, landmarks)
 
 
 def read(path: Path) -> list[Outcome]:

@@ -92,8 +92,8 @@ def default(bench: Bench, setting: Setting, *, timed: bool) -> Row:
         return row
     space = setting.space(bench.family, bench.seed, bench.n_layers, statistics) if _searched(setting) else None
     seconds = bench.seconds(recipe, [recipe] * N_TIMED if space is None else others_like(space, N_TIMED))
-    first, cached = round(seconds.first, 4), round(seconds.cached, 4)
-    return replace(row, first=first, cached=cached, statistics=round(read, 4) if statistics else None)
+    reading = round(read, 4) if statistics else row.statistics
+    return replace(row, first=round(seconds.first, 4), cached=round(seconds.cached, 4), statistics=reading)
 
 
 def tuned(bench: Bench, setting: Setting, evaluations: int) -> Row | None:

@@ -48,7 +48,7 @@ def run(name: str, changes: Mapping[str, Any], seed: int, *, evaluations: int, d
         seed=seed,
         candidates=found.n_candidates,
         hypervolume=_hypervolume(found.front),
-        winner=means[f"candidate {verified.winner}"],
+        winner=next(row.mean for row in verified.rows if row.candidate == verified.winner),
         landmarks={name: means[name] for name in LANDMARKS if name in means},
     )
 

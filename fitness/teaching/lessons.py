@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fitness.engine.language_model import Distributions, NextTokens, NextTokensAlong
+from fitness.engine.model.forward import device_of
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.errors import FitnessError
 from fitness.estimation import Objective
@@ -30,6 +31,7 @@ from fitness.teaching.teachers import keep
 
 _MOST_BYTES = 4 * 2**30  # of what experts say
 _AT_ONCE = 2**28  # bytes of the float32 distributions that an expert answers with at a time
+_CPU_TOKENS, _GPU_TOKENS = 2048, 16384  # SmolLM2-135M keeps some 1.7 MiB for a token
 _CHOSEN_ON = 16  # items of each task on which the expert for it is found
 
 
@@ -44,7 +46,7 @@ class Teaching:
         temperature: T of `kl`, T² KL(softmax(z_expert/T) || softmax(z/T)); DAM's code has 2.
         likeliest: an expert's tokens that are told apart at each place, all others count as one; None: all tokens.
             The divergences are lower bounds then.
-        tokens: of a forward pass, padding included; more are several passes.
+        tokens: of a forward pass, padding included; more are several passes. None: 2,048 on a CPU, 16,384 elsewhere.
         checkpointing: compute each layer's activations twice rather than keep them.
     """
 
@@ -53,7 +55,7 @@ class Teaching:
     held_back: float = 0.2
     temperature: float = 1.0
     likeliest: int | None = None
-    tokens: int = 8192
+    tokens: int | None = None
     checkpointing: bool = False
 
 
@@ -153,12 +155,17 @@ class Lessons:
         if not self._lessons:
             raise FitnessError("lessons: expected answers of the experts before, found none; call learn")
         model.eval()
-        for batch in in_passes({item: self._lessons[item] for item in weight_of}, self._teaching.tokens):
+        for batch in in_passes({item: self._lessons[item] for item in weight_of}, self._tokens(model)):
             lessons = [self._lessons[item] for item in batch]
             windows = [window for lesson in lessons for window in lesson.windows]
             values = self._of_items(logits_of(model, windows, checkpointing=self._teaching.checkpointing), lessons)
             weights = [weight_of[item] for item in batch]
             yield (values * torch.tensor(weights, dtype=values.dtype, device=values.device)).sum()
+
+    def _tokens(self, model: nn.Module) -> int:
+        if self._teaching.tokens is not None:
+            return self._teaching.tokens
+        return _CPU_TOKENS if device_of(model).type == "cpu" else _GPU_TOKENS
 
     def _of_items(self, logits: Tensor, lessons: Sequence[Lesson]) -> Tensor:
         """Return the loss on each item, (n_items,)."""

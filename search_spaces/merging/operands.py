@@ -14,6 +14,7 @@ from search_spaces.merging.plan import TensorPlan
 from search_spaces.operators.kernels.threshold import Trim
 from search_spaces.operators.operator import Operands, T
 from search_spaces.parents.parents import Parents
+from search_spaces.statistics.store import OF_ALL_PARENTS
 
 if TYPE_CHECKING:
     from search_spaces.statistics.store import Kind
@@ -101,6 +102,6 @@ def _names(
 
     def name(i: int, kind: str) -> tuple[str | None, ...]:
         key = memory.statistics.key(digests[i], cast("Kind", kind), plan.sources[i][1], together)
-        return digests[i], kind, together if kind == "merged_gram" else "", key
+        return digests[i], kind, together if kind in OF_ALL_PARENTS else "", key
 
     return tuple(name(i, kind) for i, kind in statistics)

@@ -1,22 +1,15 @@
-"""RegMean: the weights whose outputs are nearest to the parents' on what each of them reads.
-
-The statistic of a linear layer is its input's Gram matrix G = E[x xᵀ], (n, n). It is found by its size where a weight
-(o, n) keeps its inputs: along the last axis (torch.nn.Linear), along the one before (GPT-2's Conv1D, stored (n, o)), or
-over all axes but the first (convolutions: c/groups · kernel = n). Stacks of experts (E, o, n) and groups of
-convolutions have a Gram each, (E, n, n), or share one. Of square weights the last axis is the inputs.
-"""
+"""RegMean: the weights whose outputs are nearest to the parents' on what each of them reads."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from search_spaces.errors import SpaceError
 from search_spaces.operators.averages import normalised
+from search_spaces.operators.gram_layout import Layout
 from search_spaces.operators.kernels.form import Form, Merge, Part
 from search_spaces.operators.operator import Operands
 
@@ -31,7 +24,7 @@ def regmean(operands: Operands) -> Tensor | Merge:
     parents, come back bit for bit. The paper has no ridge; its a is 0.9.
 
     Raises:
-        SpaceError: all weights are 0, a Gram matrix does not fit, or no ridge that small makes the system solvable.
+        SpaceError: all weights are 0, or a Gram matrix does not fit.
 
     Reference: Jin et al. 2023, "Dataless Knowledge Fusion by Merging Weights of Language Models" (arXiv 2212.09849),
     equations 1 and 2.
@@ -62,7 +55,7 @@ def least_squares(
 
     Args:
         tensors: one weight per parent, of one shape and any floating point dtype.
-        grams: their inputs' E[x xᵀ]; see the module on their shapes.
+        grams: their inputs' E[x xᵀ]; `gram_layout` says which shapes fit which weights.
         weights: how much each parent counts, at least 0; those of weight 0 are not read.
         share: a in [0, 1], of the off-diagonal elements that count.
         ridge: ρ above 0, as a share of the mean of the diagonal.
@@ -71,7 +64,7 @@ def least_squares(
         A new float32 tensor of the weights' shape.
 
     Raises:
-        SpaceError: all weights are 0, a Gram does not fit, or the ridge is too small to solve the system.
+        SpaceError: all weights are 0, or a Gram does not fit.
     """
     inputs = [i for i, weight in enumerate(weights) if weight != 0.0]
     tensors, grams = [tensors[i] for i in inputs], [grams[i] for i in inputs]
@@ -83,43 +76,6 @@ def least_squares(
     system = System.of(grams, [weights[i] for i in inputs], share, ridge)
     products = [_product(residual, gram, system.dtype) for residual, gram in zip(residuals, grams[1:], strict=True)]
     return layout.restored(system.step(residuals, products).add_(first))
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a weight is a stack of matrices whose last axis is the inputs."""
-
-    shape: tuple[int, ...]  # of the weight
-    stack: tuple[int, int, int]  # (matrices, o, n)
-    input_first: bool  # whether it is stored (..., n, o)
-
-    @staticmethod
-    def of(shape: tuple[int, ...], gram: tuple[int, ...]) -> Layout:
-        """Return where a weight of a shape keeps the inputs of a Gram of a shape; raise a `SpaceError` if it cannot."""
-        n, grams = gram[-1], math.prod(gram[:-2])
-        o, last = (math.prod(shape[1:-1]), shape[-1]) if len(shape) > 1 else (0, 0)
-        experts = shape[0] if len(shape) == 3 else 1
-        if len(shape) in (2, 3) and grams in (1, experts):
-            if last == n:
-                return Layout(shape, (experts, shape[-2], n), False)
-            if shape[-2] == n:
-                return Layout(shape, (experts, last, n), True)
-        if len(shape) > 2 and o * last == n and shape[0] % grams == 0:
-            return Layout(shape, (grams, shape[0] // grams, n), False)
-        raise SpaceError(
-            f"statistics: expected a Gram matrix that fits weights of shape {shape}, found {gram}; the parent's "
-            "statistics were collected from another model"
-        )
-
-    def rows(self, weight: Tensor) -> Tensor:
-        """Return the weight as (matrices, o, n)."""
-        return (weight.mT if self.input_first else weight).reshape(self.stack)
-
-    def restored(self, rows: Tensor) -> Tensor:
-        """Return (matrices, o, n) in the weight's own shape."""
-        if not self.input_first:
-            return rows.reshape(self.shape)
-        return rows.reshape(*self.shape[:-2], *self.stack[1:]).mT.contiguous()
 
 
 # Gram matrices are float32, and so are products that are kept: rounding moves W, in directions that no parent reads,
@@ -145,7 +101,7 @@ class System:
 
     @staticmethod
     def of(grams: Sequence[Tensor], weights: Sequence[float], share: float, ridge: float) -> System:
-        """Factorise; raise a `SpaceError` where the ridge is too small for that, or all weights are 0."""
+        """Factorise; raise a `SpaceError` where all weights are 0."""
         normalised(weights)
         n = grams[0].shape[-1]
         total = torch.zeros(())
@@ -158,7 +114,7 @@ class System:
         total.mul_(share).diagonal(dim1=-2, dim2=-1).copy_(whole + eta[:, None])
         condition = float((torch.linalg.matrix_norm(total) / eta).max())
         dtype = torch.float32 if condition <= _FLOAT32_UP_TO else torch.float64
-        factor = total.diagonal(dim1=-2, dim2=-1).clone() if share == 0.0 else _factorised(total)
+        factor = total.diagonal(dim1=-2, dim2=-1).clone() if share == 0.0 else _factorised(total, eta)
         return System(tuple(weights), share, factor, powers, eta, dtype)
 
     def step(self, residuals: Sequence[Tensor], products: Sequence[Tensor]) -> Tensor:
@@ -178,14 +134,17 @@ class System:
         return step
 
 
-def _factorised(system: Tensor) -> Tensor:
+def _factorised(system: Tensor, eta: Tensor) -> Tensor:
+    """Return the Cholesky factor; Grams are kept in float32, whose rounding may outweigh a small ridge.
+
+    No eigenvalue of S + ηI is below η: those that rounding put there are lifted back to it.
+    """
     factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(system)
     if bool(failed.any()):
-        raise SpaceError(
-            "ridge: expected one at which the sum of the Gram matrices can be inverted, found too small a one; "
-            "give a larger, such as 1e-4"
-        )
+        values, vectors = torch.linalg.eigh(system)
+        lifted = torch.maximum(values, eta.reshape(-1, 1))
+        factor = torch.linalg.cholesky((vectors * lifted[:, None]) @ vectors.mT)
     return factor
 
 

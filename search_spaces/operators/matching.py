@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from search_spaces.operators.averages import normalised
-from search_spaces.operators.least_squares import Layout, present
+from search_spaces.operators.gram_layout import Layout
+from search_spaces.operators.least_squares import present
 from search_spaces.operators.operator import Operands
 
 # What is left of the equations, as a share of their right side, at which they count as solved.

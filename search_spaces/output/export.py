@@ -20,9 +20,8 @@ from search_spaces.output.output_tokenizer import tokenizer_files
 from search_spaces.output.safetensors_writer import TensorSpec, split_shards, write_shard
 from search_spaces.parents.checkpoint_files import CONFIG, INDEX
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.recipe import RECIPE_FILE, Recipe
 
-RECIPE = "recipe.json"
 MODEL_CARD = "README.md"
 
 
@@ -66,7 +65,7 @@ def export(
     texts = {
         **{name: text for name, text in tokenizer.items() if isinstance(text, str)},
         CONFIG: json.dumps(config, indent=2) + "\n",
-        RECIPE: json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False) + "\n",
+        RECIPE_FILE: json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False) + "\n",
         **({INDEX: _index(shards)} if len(shards) > 1 else {}),
         **({} if model_card is None else {MODEL_CARD: model_card}),
     }

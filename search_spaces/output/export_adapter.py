@@ -22,9 +22,7 @@ from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from search_spaces.parents.lora import LowRankUpdate
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import ParentSource, Recipe
-
-_RECIPE = "recipe.json"
+from search_spaces.recipes.recipe import RECIPE_FILE, ParentSource, Recipe
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def _write(directory: Path, parts: _Parts, base: ParentSource, recipe: Recipe) -
     }
     (directory / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     text = json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False) + "\n"
-    (directory / _RECIPE).write_text(text, encoding="utf-8")
+    (directory / RECIPE_FILE).write_text(text, encoding="utf-8")
 
 
 def _report(target: Path, parts: _Parts) -> AdapterExport:

@@ -23,6 +23,9 @@ ModuleKind = Literal["attention", "mlp", "other"]
 Side = Literal["before", "after"]
 Parameter = float | bool | str
 
+# Beside the weights of an exported merge.
+RECIPE_FILE = "recipe.json"
+
 # What `OutputTokenizer.source` may be besides a parent's name.
 TOKENIZER_SOURCES = ("base", "union")
 

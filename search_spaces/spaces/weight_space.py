@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from search_spaces.errors import SpaceError
-from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.operators.scales import Options, Scale
 from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, matches, spans
@@ -64,6 +63,7 @@ class WeightSpace:
         merge_base: bool = False,
         weights: Literal["free"] | Form = "free",
         statistics: Mapping[str, str] | None = None,
+        merges: Sequence[str] = (),
     ) -> None:
         """Lay the genes out.
 
@@ -88,6 +88,7 @@ class WeightSpace:
                 `genes`' weight are those of the soup's coordinates then.
             statistics: merged parent -> digest of what it computed on prompts; recipes name them where an operator
                 reads them.
+            merges: parents that are merges of the others; the uniform mean and default TIES are without them.
 
         Raises:
             SpaceError: anything unknown, out of range or contradictory; the message names the key.
@@ -113,7 +114,8 @@ class WeightSpace:
         self._frozen = {OPERATOR: operators[0], **varied.frozen}
         keys = [*varied.frozen, *varied.scales]
         weighed = [*keys, *((("weight", parent) for parent in self._merged) if self._soup else ())]
-        self._statistics = dict(statistics or {})
+        self._statistics, self._merges = dict(statistics or {}), tuple(merges)
+        self._readers = frozenset(name for name, operator in known.items() if operator.statistics)
         self._methods = {name: Method.of(operator, weighed, self._merged) for name, operator in known.items()}
         self._weights = () if self._soup else tuple(key for key in keys if key[0] == "weight")  # a soup's sum to 1
         self._farther = {name: self._far_ends(name) for name in known}
@@ -160,7 +162,10 @@ class WeightSpace:
             raise SpaceError(f"genome: expected shape ({len(self._scales)},), found {np.shape(genome)}")
         genes = np.asarray(genome, dtype=np.float64).tolist()
         values = [scale.value(gene) for scale, gene in zip(self._scales, genes, strict=True)]
-        settings = [self._sound(self._setting(values, genes, slots)) for slots in self._slots]
+        made = [{**self._frozen, **{key: values[gene] for key, gene in slots.items()}} for slots in self._slots]
+        if self._own:
+            made = [self._as_read(one, genes, slots) for one, slots in zip(made, self._slots, strict=True)]
+        settings = list(map(self._sound, made))
         rules = [
             self._rule(self._between(settings, span) if span.share else settings[span.left], span.where)
             for span in self._spans
@@ -193,7 +198,8 @@ class WeightSpace:
     def landmarks(self) -> list[Landmark]:
         """Return each parent alone (the base among them, in the order of `parents`), the uniform mean, default TIES."""
         has_base = self._base not in self._merged
-        return weight_landmarks(self._parents, self._merged, self._recipe, has_base=has_base)
+        experts = [name for name in self._merged if name not in self._merges]
+        return weight_landmarks(self._parents, experts or self._merged, self._recipe, has_base=has_base)
 
     def _check(self, operators: Sequence[str]) -> None:
         for operator in operators:
@@ -207,14 +213,12 @@ class WeightSpace:
         """Return a group's values, every searched weight at its bound farther from zero if the weights cancel."""
         return {**values, **self._farther[str(values[OPERATOR])]} if self._cancel(values) else values
 
-    def _setting(
-        self, values: Sequence[Parameter], genes: Sequence[float], slots: Mapping[Key, int]
+    def _as_read(
+        self, setting: dict[Key, Parameter], genes: Sequence[float], slots: Mapping[Key, int]
     ) -> dict[Key, Parameter]:
         """Return a group's values, those of shared genes as its operator reads them."""
-        setting = {**self._frozen, **{key: values[gene] for key, gene in slots.items()}}
-        if own := self._own.get(str(setting[OPERATOR])):
-            setting |= {key: scale.value(genes[slots[key]]) for key, scale in own.items()}
-        return setting
+        own = self._own.get(str(setting[OPERATOR]), {})
+        return {**setting, **{key: scale.value(genes[slots[key]]) for key, scale in own.items()}}
 
     def _scales_of(self, operator: str) -> dict[Key, Scale]:
         return {**self._searched, **self._own.get(operator, {})}
@@ -270,7 +274,8 @@ class WeightSpace:
 
     def _recipe(self, rules: Sequence[Rule]) -> Recipe:
         recipe = Recipe(self._parents, self._base, tuple(rules), self._dtype, self._seed, tokenizer=self._tokenizer)
-        return replace(recipe, statistics=self._statistics) if kinds_read(rules) else recipe
+        reads = any(rule.operator in self._readers for rule in rules)
+        return replace(recipe, statistics=self._statistics) if reads else recipe
 
 
 def _rule_at(recipe: Recipe, group: Group) -> Rule:

@@ -79,7 +79,7 @@ class GramPasses:
         """Give the Gram matrices of this pass, each freed as it is given."""
         for key in list(self._units):
             gram = self._units.pop(key).gram(self._total)
-            if not gram.isfinite().all():
+            if not gram.diagonal(dim1=-2, dim2=-1).isfinite().all():  # x² bounds the rest
                 raise SpaceError(f"{key[0]}: expected finite inputs, found NaN or infinity; see the preflight")
             self._names[key] = self._name(key)
             yield self._names[key], gram
@@ -150,7 +150,7 @@ class GramPasses:
 
     def _leader(self, key: _Key, product: Product) -> _Key:
         """Return whose input this is: of the layer that was given it first."""
-        mark = _mark(product)
+        mark = mark_of(product)
         leader = next((leader for other, _, leader in self._recent if other == mark), None)
         if leader is None:
             self._recent.append((mark, product.source, key))  # held, so that no other tensor takes its place in memory
@@ -182,7 +182,7 @@ class GramPasses:
                     yield part.name, width
 
 
-def _mark(product: Product) -> object:
+def mark_of(product: Product) -> object:
     """Return what is equal for products of one input, as long as that is held."""
     x = product.source
     layout = None if x.is_contiguous() else (tuple(x.shape), x.stride())

@@ -17,10 +17,10 @@ class GramSum:
     """
 
     def __init__(self, n: int, device: torch.device) -> None:
-        """Begin with zero; the sums lie where the inputs do, on the CPU where that knows no float64."""
+        """Begin with nothing; sums lie where the inputs do, on the CPU where that device knows no float64."""
         self.n = n
-        home = torch.device("cpu") if device.type == "mps" else device
-        self._blocks = [torch.zeros(n - j, min(_WIDTH, n - j), dtype=torch.float64, device=home) for j in _starts(n)]
+        self._home = torch.device("cpu") if device.type == "mps" else device
+        self._blocks: list[Tensor] = []  # (n - j, width) of each j, float64; none before the first rows
         self.total = 0.0  # Σ c
 
     def add(self, rows: Tensor, counts: Tensor) -> None:
@@ -31,17 +31,20 @@ class GramSum:
         for part, weights in zip(torch.split(rows, _ROWS), torch.split(counts, _ROWS), strict=True):
             x = part.detach().float()
             weighted = x * weights.to(x.dtype)[:, None]
-            for j, block in zip(_starts(self.n), self._blocks, strict=True):
-                block.add_((weighted[:, j:].T @ x[:, j : j + block.shape[1]]).to(block.device))
+            products = ((weighted[:, j:].T @ x[:, j : j + _WIDTH]).to(self._home) for j in _starts(self.n))
+            if not self._blocks:
+                self._blocks = [product.double() for product in products]
+                continue
+            for block, product in zip(self._blocks, products, strict=True):
+                block.add_(product)
 
     def mean(self, total: float) -> Tensor:
         """Return the sum divided by a number of tokens, (n, n) float32 on the CPU; zeros where there were none."""
-        whole = torch.empty(self.n, self.n)
-        for j, block in zip(_starts(self.n), self._blocks, strict=True):
+        whole = torch.empty(self.n, self.n) if self._blocks else torch.zeros(self.n, self.n)
+        for j, block in zip(_starts(self.n), self._blocks, strict=False):
             end = j + block.shape[1]
-            share = (block / total if total else block).float().cpu()
-            whole[j:, j:end] = share
-            whole[j:end, end:] = share[end - j :].T
+            torch.div(block.cpu(), total or 1.0, out=whole[j:, j:end])
+            whole[j:end, end:] = whole[end:, j:end].T
             square = whole[j:end, j:end].tril()  # both halves of it were summed; their last bits may differ
             whole[j:end, j:end] = square + square.tril(-1).T
         return whole

@@ -24,6 +24,8 @@ _MATRIX_PRODUCTS: dict[Any, tuple[int, int]] = {
     **dict.fromkeys([Tensor.mm, Tensor.bmm, Tensor.matmul, Tensor.__matmul__], (0, 1)),
 }
 _CONVOLUTIONS: dict[Any, int] = {torch.conv1d: 1, torch.conv2d: 2}  # -> number of spatial dimensions
+_SETTINGS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+_CONVOLUTION_ARGUMENTS = ("input", "weight", "bias", *_SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,10 @@ class WeightProducts(TorchFunctionMode):
             if len(args) > weight and (found := self._find(args[weight])):
                 is_linear = function is functional.linear
                 self._tell(self._matrix_product(found, (args[source], args[weight], output), is_linear))
-        elif function in _CONVOLUTIONS and (found := self._find(args[1])):
-            self._tell(_convolution(found[0], args, output, _CONVOLUTIONS[function]))
+        elif function in _CONVOLUTIONS:
+            given = dict(zip(_CONVOLUTION_ARGUMENTS, args, strict=False)) | (kwargs or {})
+            if found := self._find(given["weight"]):
+                self._tell(_convolution(found[0], given, output, _CONVOLUTIONS[function]))
         return output
 
     def _find(self, weight: Any) -> tuple[str, int | None] | None:
@@ -134,14 +138,14 @@ class WeightProducts(TorchFunctionMode):
         return Product(name, expert, source, output, n_stacked, None, as_stored != is_linear)
 
 
-def _convolution(name: str, args: tuple[Any, ...], output: Tensor, n_dimensions: int) -> Product:
-    source, weight, _, *settings = (*args, None)[: max(3, len(args))]
-    window = _window(weight, *settings)
+def _convolution(name: str, given: dict[str, Any], output: Tensor, n_dimensions: int) -> Product:
+    source, weight = given["input"], given["weight"]
+    window = _window(weight, *(given.get(key, default) for key, default in _SETTINGS.items()))
     batched = source if source.dim() == n_dimensions + 2 else source[None]
     return Product(name, None, batched, output, window.groups if window.groups > 1 else None, window)
 
 
-def _window(weight: Tensor, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Window:
+def _window(weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> Window:
     size = tuple(weight.shape[2:])
     strides, dilations = (_each(value, len(size)) for value in (stride, dilation))
     if padding == "same":

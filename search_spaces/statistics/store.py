@@ -44,8 +44,12 @@ class StatisticsStore:
         self._directory = cache_directory("statistics") if directory is None else directory
 
     def holds(self, digest: str, kind: Kind, together: str = "") -> bool:
-        """Return whether there are statistics of a kind; `together` names the parents' set (`OF_ALL_PARENTS`)."""
-        return self._path(digest, kind, together).is_file()
+        """Return whether there are whole statistics of a kind; `together` names the parents' set (`OF_ALL_PARENTS`)."""
+        try:
+            self._opened(digest, kind, together)
+        except SpaceError:  # none, or a torn file, in whose place they are collected again
+            return False
+        return True
 
     def tensor(self, digest: str, kind: Kind, name: str, together: str = "") -> Tensor | None:
         """Return the statistic of one of the parent's tensors, memory-mapped; None where that tensor has none.

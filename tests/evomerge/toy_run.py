@@ -9,6 +9,7 @@ import numpy as np
 from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
+from evomerge.optimisers.after_landmarks import AfterLandmarks
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
 from evomerge.optimisers.gradient.descent import Descent
 from evomerge.optimisers.gradient.descent_search import DescentSearch
@@ -18,6 +19,7 @@ from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
 from evomerge.optimisers.map.nested_pareto import NestedPareto
 from evomerge.optimisers.map.surrogates.predicted_front import FrontSearch
 from evomerge.optimisers.niches.m2n2 import M2N2Search
+from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
@@ -51,6 +53,12 @@ OPTIMISERS = {
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
     "m2n2": lambda: M2N2Search(toy_crossover(), seed=3, population=6),
+    "after_landmarks": lambda: AfterLandmarks(
+        Problem(ToySpace(), 3, {"sums": 1.0, "words": 1.0}, 100),
+        lambda problem: CmaEsSearch(2, weights=problem.weights, seed=3, x0=problem.given[0]),
+        ToySpace().encode,
+        n_landmarks=3,
+    ),
 }
 
 # Optimisers that are killed in slow tests only.

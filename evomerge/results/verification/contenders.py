@@ -8,21 +8,24 @@ import numpy as np
 
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
+from evomerge.campaign.start_points import is_start_point
 from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
-from evomerge.results.recorded import estimates
+from evomerge.results.recorded import campaign_settings, estimates
 from evomerge.results.verification.result import VerificationError
 from fitness.scores import Estimate
 
 
 def contenders(archive: Archive, top: int) -> list[Candidate]:
-    """Return up to `top` proposals to verify: what picks choose on search items, the rest of the front, all others.
+    """Return up to `top` candidates to verify: what picks choose on search items, the rest of the front, all others.
 
-    The front and the others stand in the order of their means. Proposals that miss a constraint on search items are no
-    contenders, unless all do: then by how much they miss it.
+    Proposals contend, and landmarks that are more than what a search is compared with (`is_compared_with`). The front
+    and the others stand in the order of their means. Who misses a constraint on search items is no contender, unless
+    all do: then by how much they miss it.
     """
-    landmarks = {candidate.number for candidate in archive.landmarks()}
-    found = {n: estimate for n, estimate in estimates(archive, "search").items() if n not in landmarks}
+    merges = merges_of(archive)
+    out = {candidate.number for candidate in archive.landmarks() if is_compared_with(candidate, merges)}
+    found = {n: estimate for n, estimate in estimates(archive, "search").items() if n not in out}
     if not found:
         raise VerificationError("expected scored candidates, found none; run the search first")
     constraints = Constraints.of(archive)
@@ -41,6 +44,23 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
         if len(chosen) == top:
             break
     return list(chosen.values())
+
+
+def merges_of(archive: Archive) -> frozenset[str]:
+    """Return the names of parents that are merges of others, carried out before the search."""
+    parents = campaign_settings(archive.campaign).get("parents") or ()
+    return frozenset(p["name"] for p in parents if isinstance(p, Mapping) and p.get("merge_of") and "name" in p)
+
+
+def is_parent(candidate: Candidate, merges: frozenset[str]) -> bool:
+    """Return whether a candidate is a checkpoint alone that was there before any merge."""
+    return candidate.label in candidate.recipe.parents and candidate.label not in merges
+
+
+def is_compared_with(candidate: Candidate, merges: frozenset[str]) -> bool:
+    """Return whether a landmark is a parent, a plain merge, or a start that the search was given."""
+    plain = candidate.label in ("uniform mean", "default TIES")
+    return plain or is_parent(candidate, merges) or is_start_point(candidate.label)
 
 
 def picks(known: Mapping[int, Estimate]) -> dict[str, int]:

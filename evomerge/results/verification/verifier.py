@@ -16,7 +16,7 @@ from evomerge.archive import Archive
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate, Failure
 from evomerge.results.recorded import estimates
-from evomerge.results.verification.contenders import contenders, picks
+from evomerge.results.verification.contenders import contenders, is_parent, merges_of, picks
 from evomerge.results.verification.fresh_masks import fresh_masks, score_each
 from evomerge.results.verification.result import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
 from evomerge.results.verification.standing import standing
@@ -58,6 +58,7 @@ class Verifier:
     ) -> None:
         self._archive, self._pool, self._estimator, self._comparison = archive, pool, estimator, comparison
         self._margin, self._n_masks = margin, n_masks
+        self._merges = merges_of(archive)
 
     def verify(self, top: int, *, validation: bool, watch: Callable[[str], None] | None = None) -> Verification:
         """Choose winners among the `top` contenders and test them; the result is noted in the archive.
@@ -71,11 +72,11 @@ class Verifier:
         say = watch or _LOG.info
         candidates = contenders(self._archive, top)
         landmarks = references(self._archive)
-        parents = [c for c in landmarks if c.label in c.recipe.parents]
+        parents = [c for c in landmarks if is_parent(c, self._merges)]
         chosen = self._choose(candidates, parents, validation=validation, say=say)
         winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]
         say(f"scoring parents, baselines and {len(winners)} winners on test items")
-        scores = self._score([*landmarks, *winners], "test")
+        scores = self._score(list({c.number: c for c in (*landmarks, *winners)}.values()), "test")
         _check(parents, winners, scores)
         winners = [c for c in winners if c.number in scores]
         found = self._verification(landmarks, winners, scores, chosen)
@@ -123,11 +124,14 @@ class Verifier:
         scores: Mapping[int, ItemScores],
         chosen: _Chosen,
     ) -> Verification:
-        others = {str(c.label): c for c in landmarks if c.number in scores}
+        others = {str(c.label): c for c in landmarks if c.number in scores and c.number not in chosen.winners}
         best = scores[others[chosen.best_parent].number]
         described = tuple(self._winner(c, others, scores, chosen, len(winners)) for c in winners)
         return Verification(
-            tuple(self._row(c, scores[c.number], best) for c in (*others.values(), *winners)),
+            (
+                *(self._row(c, self._kind(c), scores, best) for c in others.values()),
+                *(self._row(c, "winner", scores, best) for c in winners),
+            ),
             chosen.best_parent,
             winners[0].number,
             wins=described[0].standing == "better",
@@ -149,7 +153,7 @@ class Verifier:
         searched = estimates(self._archive, "search").get(number)
         stands, words = standing(
             mine,
-            {name: scores[c.number] for name, c in others.items() if _kind(c) == "parent"},
+            {name: scores[c.number] for name, c in others.items() if is_parent(c, self._merges)},
             best_parent=chosen.best_parent,
             comparison=self._comparison,
             n_winners=n_winners,
@@ -162,7 +166,7 @@ class Verifier:
             chosen.winners[number],
             tuple(objective.name for objective in self._comparison.objectives),
             stands,
-            f"Candidate {number} {words}",
+            f"Candidate {number}{f' ({candidate.label})' if candidate.label else ''} {words}",
             tuple(self._compared(mine, others[name], scores) for name in order),
             None if searched is None else _gap(searched.mean, self._comparison.mean(mine)),
             against,
@@ -181,25 +185,28 @@ class Verifier:
     def _compared(self, mine: ItemScores, other: Candidate, scores: Mapping[int, ItemScores]) -> Comparison:
         theirs = scores[other.number]
         means = self._comparison.of_means(mine, theirs)
-        kind: Literal["parent", "baseline"] = "parent" if _kind(other) == "parent" else "baseline"
-        return Comparison(str(other.label), kind, means, self._comparison.of_objectives(mine, theirs))
+        return Comparison(str(other.label), self._kind(other), means, self._comparison.of_objectives(mine, theirs))
 
-    def _row(self, candidate: Candidate, scores: ItemScores, best: ItemScores) -> Row:
-        estimate = self._estimator.estimate(scores)
+    def _kind(self, candidate: Candidate) -> Literal["parent", "baseline"]:
+        return "parent" if is_parent(candidate, self._merges) else "baseline"
+
+    def _row(
+        self,
+        candidate: Candidate,
+        kind: Literal["parent", "baseline", "winner"],
+        scores: Mapping[int, ItemScores],
+        best: ItemScores,
+    ) -> Row:
+        mine = scores[candidate.number]
+        estimate = self._estimator.estimate(mine)
         return Row(
             candidate.label or f"candidate {candidate.number}",
             candidate.number,
-            _kind(candidate),
+            kind,
             estimate.objectives,
             mean=estimate.mean,
-            difference=None if scores is best else self._comparison.of_means(scores, best),
+            difference=None if mine is best else self._comparison.of_means(mine, best),
         )
-
-
-def _kind(candidate: Candidate) -> Literal["parent", "baseline", "winner"]:
-    if candidate.label is None:
-        return "winner"
-    return "parent" if candidate.label in candidate.recipe.parents else "baseline"
 
 
 def _gap(searched: float, tested: Difference) -> Difference:

@@ -15,7 +15,7 @@ _WEIGHT = replace(
 )
 _task_operator = partial(task_operator, spectral=True, in_mergekit=False)
 _ISOTROPIC: dict[str, Any] = {
-    "lambda_gene": (0.2, 3.0),
+    "lambda_gene": (0.5, 4.0),
     "lambda_searched": True,
     "caution": "a flat spectrum changes the length of the task vector, and λ = 1 is the scale of no paper: search λ",
     "cured_by": ("lambda",),
@@ -205,5 +205,31 @@ SPECTRAL: tuple[Operator, ...] = (
         "spectral.interference",
         inputs={"weight": replace(_WEIGHT, gene=(0.5, 1.5), searched=True)},
         own={**_INTERFERENCE, "rank_share": _RANK_SHARE},
+    ),
+    _task_operator(
+        "doge",
+        "spectral.shared_subspace",
+        inputs={"weight": _WEIGHT},
+        own={
+            "eta": Real(
+                meaning="η: scale of the task vectors, made equally long, before they are corrected",
+                default=0.3,
+                low=0.0,
+                open_low=True,
+                gene=(0.1, 1.0),
+                scale="log",
+                searched=True,
+            ),
+            "density": positive_share(
+                meaning="share of each task vector's elements, the largest, that is kept",
+                default=0.3,
+                gene=(0.1, 1.0),
+                scale="quantised",
+            ),
+            "shared": share(
+                meaning="size of the shared subspace, as a share of min(o, n)", default=1 / 6, gene=(0.0, 0.5)
+            ),
+            "iterations": Whole(meaning="most steps of the descent", default=100, low=1),
+        },
     ),
 )

@@ -28,7 +28,8 @@ def wudi(operands: Operands) -> Tensor:
     flow at `time` t, g = 1 - exp(-te) (plain descent takes t = 2·rate·iterations); adam and sgd (momentum .9), the
     published iterations in float32, for comparison: Adam from the sum is WUDI's, whose 300 steps of 1e-5 move no
     element by more than 3e-3. The null space of all δ̃ᵢ keeps τ₀, so that low-rank task vectors, and a parent alone,
-    are safe. Tensors without a spectrum get the mean of wᵢδᵢ; the authors descend on embeddings and head, too.
+    are safe. Tensors without a spectrum get the mean of wᵢδᵢ; the authors descend on embeddings and head, too. Rows are
+    outputs: weights stored the other way round, such as GPT-2's, are solved for their outputs.
 
     Reference: Cheng et al. 2025, "Whoever Started the Interference Should End It" (WUDI, arXiv 2503.08099), equation 8.
     """

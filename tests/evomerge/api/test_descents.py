@@ -41,7 +41,7 @@ def arguments(arguments: dict[str, Any]) -> dict[str, Any]:
         "words": {"tasks": "words.jsonl", "expert": "beta"},
     }
     arguments["parents"] = {Path(parent).name: parent for parent in arguments["parents"]}
-    return {**arguments, "objectives": objectives, "space": None, "evaluations": 30}
+    return {**arguments, "objectives": objectives, "space": None, "evaluations": 30, "landmarks": "none"}
 
 
 @pytest.mark.parametrize(("per", "coefficients"), [("model", 2), ("group", 10), ("tensor", 40)])

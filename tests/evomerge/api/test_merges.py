@@ -32,6 +32,8 @@ def test_a_merge_becomes_a_checkpoint_and_a_parent(searched: Searched, family: F
     for name, tensor in load_file(written(run, "sum") / "model.safetensors").items():
         expected = base[name] + 0.5 * (alpha[name] - base[name]) + 0.5 * (beta[name] - base[name])
         torch.testing.assert_close(tensor, expected, rtol=0.0, atol=1e-6)
+    mean = next(row.recipe for row in run.candidates if row.label == "uniform mean")
+    assert [given.parent for given in mean.rules[0].inputs] == ["alpha", "beta"]
     inputs = {given.parent for given in run.candidates[8].recipe.rules[0].inputs}
     assert inputs == {"alpha", "beta", "sum"}
     assert run.config.parents[2].merge_of == ("alpha", "beta")

@@ -54,3 +54,26 @@ def test_plan_is_silent_about_decompositions_where_no_operator_makes_any(
     assert done.code == 0, done.err
     assert "one candidate" in done.out
     assert "decompositions" not in done.out
+
+
+def test_plan_says_what_parents_read_and_what_that_takes_and_the_search_finds_it(
+    evomerge: Command, campaign_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(plan_command, "GIB", 2**10)
+    monkeypatch.setenv("EVOMERGE_CACHE", str(tmp_path / "cache"))
+    objectives = [
+        {"name": task, "tasks": [f"{task}.jsonl"], "expert": expert}
+        for task, expert in (("sums", "alpha"), ("words", "beta"))
+    ]
+    space = {"operator": "regmean", "groups": {"layer_blocks": 1}}
+    path = campaign_file(space=space, objectives=objectives, statistics={"prompts": 5})
+    done = evomerge("plan", path)
+    assert done.code == 0, done.err
+    files = list((tmp_path / "cache" / "statistics").glob("*/gram.safetensors"))
+    assert len(files) == 2
+    size = sum(file.stat().st_size for file in files) / 2**10
+    assert squeezed(f"{size:.2f} GiB in {tmp_path / 'cache' / 'statistics'}") in squeezed(done.out)
+    assert squeezed("alpha reads 5 prompts of sums") in squeezed(done.out)
+    assert squeezed("beta reads 5 prompts of words") in squeezed(done.out)
+    again = evomerge("plan", path)
+    assert squeezed("statistics collected before") in squeezed(again.out)

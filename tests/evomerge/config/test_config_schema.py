@@ -40,19 +40,21 @@ def with_example_tasks(directory: Path, text: str) -> Path:
     return directory / "campaign.yaml"
 
 
-@pytest.mark.parametrize(("base", "operator"), [("hub/base", "ties"), (None, "linear")])
+@pytest.mark.parametrize(("base", "operator"), [("hub/base", "task_arithmetic"), (None, "linear")])
 def test_the_template_is_a_campaign(tmp_path: Path, base: str | None, operator: str) -> None:
     config = load_campaign(with_example_tasks(tmp_path, template(["hub/a", "hub/b"], base, name="1e3")))
-    assert (config.name, config.space.operator, config.space.groups.layer_blocks) == ("1e3", (operator,), 5)
+    assert (config.name, config.space.operator, config.space.groups.layer_blocks) == ("1e3", (operator,), 1)
     assert [parent.model for parent in config.parents] == ["hub/a", "hub/b"]
+    assert [(merge.name, merge.operator) for merge in config.merges] == [("regmean", "regmean")]
 
 
 def test_the_template_shows_the_defaults(tmp_path: Path) -> None:
     written = load_campaign(with_example_tasks(tmp_path, template(["hub/a", "hub/b"], "hub/base")))
     least = {"base": "hub/base", "parents": ["hub/a", "hub/b"], "name": written.name}
     least["objectives"] = [o.model_dump() for o in written.objectives]
-    optimiser = {"kind": "nsga2", "population": 24}
-    assert type(written).model_validate({**least, "optimiser": optimiser}) == written
+    least["merges"] = [{"name": "regmean", "operator": "regmean"}]
+    least["space"] = {"groups": {"layer_blocks": 1, "modules": ["all"]}}
+    assert type(written).model_validate({**least, "optimiser": "cma_es"}) == written
 
 
 def test_the_template_gives_models_of_one_name_different_names(tmp_path: Path) -> None:

@@ -83,3 +83,14 @@ def test_operators_that_share_a_gene_read_it_between_bounds_that_suit_each() -> 
     assert "regmean" not in em.spaces.Weights(["task_arithmetic", "regmean"], genes={"weight": (0.0, 1.0)}).genes
     own = {"weight": (0.0, 1.0), "regmean": {"weight": (0.5, 2.0)}}
     assert em.spaces.Weights(["task_arithmetic", "regmean"], genes=own).genes["regmean"] == {"weight": (0.5, 2.0)}
+
+
+def test_a_space_says_which_of_its_operators_defaults_are_traps() -> None:
+    assert em.spaces.Weights(["ties", "task_arithmetic", "tsv_m"]).cautions == ()
+    (stock,) = em.spaces.Weights("model_stock").cautions
+    assert stock.startswith("model_stock: it gives nearly the base back")
+    assert em.spaces.Weights(["iso_c", "iso_cts", "pcb"]).cautions == ()  # they search their own scale
+    frozen = em.spaces.Weights(["iso_c", "pcb"], genes={"lambda": 1.0}).cautions
+    assert [line.split(":")[0] for line in frozen] == ["iso_c", "pcb"]
+    assert em.spaces.Weights("iso_c", genes={"lambda": 2.5}).cautions == ()
+    assert em.spaces.Joint(merge=em.spaces.Weights("model_stock")).cautions == (stock,)

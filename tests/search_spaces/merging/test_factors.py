@@ -189,7 +189,7 @@ def test_the_environment_says_where_and_how_much(
         FactorCache()
 
 
-OPERATORS = ("iso_c", "iso_cts", "tsv_m", "r_tsvm", "star", "adarank", "lore", "opcm", "wudi", "optmerge")
+OPERATORS = ("iso_c", "iso_cts", "tsv_m", "r_tsvm", "star", "adarank", "lore", "opcm", "wudi", "optmerge", "doge")
 
 
 def spectral(parents: Parents, operator: str, **parameters: float) -> Recipe:

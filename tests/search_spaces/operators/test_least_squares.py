@@ -161,7 +161,16 @@ def test_a_tiny_ridge_is_solved_as_well_as_float32_grams_allow() -> None:
     )
 
 
-def test_a_system_that_no_ridge_that_small_makes_solvable_is_refused() -> None:
-    indefinite = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
-    with pytest.raises(SpaceError, match="ridge: expected one at which"):
-        least_squares([normal(3, 2), normal(3, 2, seed=1)], [indefinite] * 2, [1.0, 1.0], 1.0, 1e-3)
+def test_eigenvalues_that_rounding_put_below_the_ridge_are_lifted_to_it() -> None:
+    few = [normal(3, 64, seed=seed) * 100 for seed in (5, 6)]  # of rank 3 each, and no more in exact arithmetic
+    grams = [(x.T @ x / 3).half().float() for x in few]  # rounded much more coarsely than float32 does
+    parents = [normal(4, 64), normal(4, 64, seed=1)]
+    total = (grams[0] + grams[1]).double()
+    eta = 1e-9 * float(total.diagonal().mean())
+    values, vectors = torch.linalg.eigh(total + eta * torch.eye(64))
+    assert values.min() < 0.0
+    inverse = vectors / values.clamp(min=eta) @ vectors.T
+    difference = (parents[1] - parents[0]).double()
+    expected = parents[0] + difference @ (grams[1].double() + eta / 2 * torch.eye(64)) @ inverse
+    merged = least_squares(parents, grams, [1.0, 1.0], 1.0, 1e-9)
+    torch.testing.assert_close(merged.double(), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))

@@ -24,6 +24,7 @@ NO_MEAN = {
     "nearswap": "moves by t at most",
     "arcee_fusion": "keeps what is important only",
     "composed": "tested as the operators that it composes",
+    "doge": "keeps what is large, and the scale of what is shared",
     "sens_merging": "a sum, unless normalize",
     **dict.fromkeys(("iso_c", "iso_cts", "tsv_m", "r_tsvm", "star", "adarank", "lore", "opcm"), "see test_spectral"),
 }
