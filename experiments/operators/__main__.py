@@ -25,11 +25,12 @@ from transformers.utils.logging import disable_progress_bar
 from experiments.operators.families import FAMILIES, Bench
 from experiments.operators.runs import ALONE, Results, Row, best_alone, default, tuned
 from experiments.operators.settings import SETTINGS
-from experiments.operators.tables import draw, markdown, summary
+from experiments.operators.tables import claims, draw, markdown, summary
 from experiments.printing import guarded, make_console
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.jsonl"
+TIMED = ("quickstart",)  # families whose merges are timed, with the first seed
 MODES = ("default", "tuned")
 
 
@@ -57,6 +58,7 @@ def main() -> None:
         return
     for family in arguments.families:
         print(f"## {family}\n\n{markdown(list(results), family)}")
+    print(f"## Claims\n\n{claims(list(results), arguments.families)}")
     if arguments.summary:
         arguments.summary.write_text(json.dumps(summary(list(results)), indent=1) + "\n", encoding="utf-8")
     if arguments.png:
@@ -78,7 +80,7 @@ def run(results: Results, family: str, seed: int, mode: str, *, settings: Sequen
         if name == ALONE:
             row = best_alone(bench)
         elif mode == "default":
-            row = default(bench, SETTINGS[name], timed=seed == 0)
+            row = default(bench, SETTINGS[name], timed=seed == 0 and family in TIMED)
         else:
             row = tuned(bench, SETTINGS[name], evaluations)
         if row is not None:

@@ -110,15 +110,10 @@ def run(
     verified = searched.verify(top=3)
     means = {row.name: row.mean for row in verified.rows}
     means["best parent"] = means[verified.verification.best_parent]
-    landmarks = {each: means[each] for each in LANDMARKS if each in means}
-    return Outcome(
-        family.name,
-        name,
-        seed,
-        evaluations,
-        next(row.mean for row in verified.rows if row.candidate == verified.winner),
-        landmarks,
-    )
+    landmarks = {row.name: row.mean for row in verified.rows if row.kind != "winner"}
+    landmarks["best parent"] = means["best parent"]
+    winner = next(row.mean for row in verified.rows if row.candidate == verified.winner)
+    return Outcome(family.name, name, seed, evaluations, winner, landmarks)
 
 
 def read(path: Path) -> list[Outcome]:

@@ -116,13 +116,13 @@ def others_like(space: WeightSpace, n: int) -> list[em.Recipe]:
     return [space.decode(space.start() + shift) for shift in shifts]
 
 
-_LIKE_PAPERS = {"weight": 1.0, "density": 0.3, "normalize": True}
-_ONE_WEIGHT = {"weight": 1.0}
+_ALIKE = {"weight": 1.0, "density": 0.3, "normalize": True}
+_CALIBRATED = {"weight": (0.0, 1.5), "svc_alpha": (0.5, 2.0)}
 CLAIMS: Sequence[Setting] = (
     Setting("ties, density .2", "ties", {"weight": 1.0, "density": 0.2}, {}, "TIES as published"),
-    Setting("ties, density .3", "ties", _LIKE_PAPERS, {"lambda": (0.3, 3.0)}, "DELLA > DARE > TIES"),
-    Setting("dare_ties, density .3", "dare_ties", _LIKE_PAPERS, {"lambda": (0.3, 3.0)}, "DELLA > DARE > TIES"),
-    Setting("della, density .3", "della", _LIKE_PAPERS, {"lambda": (0.3, 3.0)}, "DELLA > DARE > TIES"),
+    Setting("ties, density .3", "ties", _ALIKE, {"lambda": (0.3, 3.0)}, "DELLA > DARE > TIES"),
+    Setting("dare_ties, density .3", "dare_ties", _ALIKE, {"lambda": (0.3, 3.0)}, "DELLA > DARE > TIES"),
+    Setting("della, density .3", "della", _ALIKE, {"lambda": (0.3, 3.0)}, "DELLA > DARE > TIES"),
     Setting("task_arithmetic, one weight", "task_arithmetic", {}, {"weight": 1.0, "lambda": (0.1, 1.5)}, "LiNeS"),
     Setting(
         "task_arithmetic, LiNeS",
@@ -130,6 +130,15 @@ CLAIMS: Sequence[Setting] = (
         {},
         {"weight": 1.0, "lines_alpha": (0.0, 1.5), "lines_beta": (-0.5, 1.5)},
         "LiNeS",
+    ),
+    Setting("task_arithmetic, SVC", "task_arithmetic", {"svc_alpha": 1.0}, _CALIBRATED, "SVC"),
+    Setting("ties, SVC", "ties", {"svc_alpha": 1.0}, {**_CALIBRATED, "density": (0.2, 1.0)}, "SVC"),
+    Setting(
+        "task_arithmetic, CART",
+        "task_arithmetic",
+        {"weight": 1.0, "centre": "mean", "cart_rank_share": 0.16, "lambda": 2.3},
+        {"cart_rank_share": (0.02, 1.0), "lambda": (0.3, 3.0)},
+        "CART",
     ),
 )
 SETTINGS: Mapping[str, Setting] = {s.name: s for s in (*(Setting(name, name) for name in OPERATORS), *CLAIMS)}

@@ -11,6 +11,22 @@ from experiments.operators.runs import ALONE, Row
 from experiments.optimisers.figure import in_words, interval
 from search_spaces import OPERATORS
 
+# What papers claim: a setting, another that it is said to be ahead of, and in which mode they are compared.
+CLAIMS: Sequence[tuple[str, str, str, str]] = (
+    ("DELLA over DARE (Deep et al. 2024), density .3", "della, density .3", "dare_ties, density .3", "default"),
+    ("DARE over TIES (Yu et al. 2024), density .3", "dare_ties, density .3", "ties, density .3", "default"),
+    ("TIES over task arithmetic (Yadav et al. 2023)", "ties", "task_arithmetic", "tuned"),
+    ("LiNeS over one scale (Wang et al. 2025)", "task_arithmetic, LiNeS", "task_arithmetic, one weight", "tuned"),
+    ("TSV-M over task arithmetic (Gargiulo et al. 2025)", "tsv_m", "task_arithmetic", "tuned"),
+    ("Iso-C over task arithmetic (Marczak et al. 2025)", "iso_c", "task_arithmetic", "tuned"),
+    ("Iso-C over TSV-M (Marczak et al. 2025)", "iso_c", "tsv_m", "tuned"),
+    ("STAR over TIES (Lee et al. 2025)", "star", "ties", "tuned"),
+    ("SVC over plain task arithmetic (Li et al. 2026)", "task_arithmetic, SVC", "task_arithmetic", "default"),
+    ("SVC over plain TIES (Li et al. 2026)", "ties, SVC", "ties", "default"),
+    ("WUDI over TSV-M (Cheng et al. 2025)", "wudi", "tsv_m", "default"),
+    ("RegMean++ over RegMean (Nguyen et al. 2025)", "regmean_plus", "regmean", "default"),
+    ("Fisher over the mean (Matena and Raffel 2022)", "fisher", "linear", "default"),
+)
 REFERENCE = "task_arithmetic"  # differences are to it, as it comes or tuned alike, seed by seed
 
 
@@ -36,6 +52,16 @@ def markdown(rows: Sequence[Row], family: str) -> str:
     header = ("operator", "default", "tuned", "over tuned task arithmetic", "seconds, first", "seconds, later")
     lines = [_line(header), _line(("---", *["---:"] * 5))]
     return "\n".join([*lines, *(_line(_cells(rows, family, name)) for name in ordered(rows, family))]) + "\n"
+
+
+def claims(rows: Sequence[Row], families: Sequence[str]) -> str:
+    """Return in Markdown by how many points each claim holds on each family; empty where it was not tried."""
+    lines = [("claim", *families), ("---", *["---:"] * len(families))]
+    for words, setting, other, mode in CLAIMS:
+        found = [differences(rows, family, setting, other, mode) for family in families]
+        if any(found):
+            lines.append((f"{words}, {mode}", *(in_words(each, sign="+") for each in found)))
+    return "".join(f"{_line(line)}\n" for line in lines)
 
 
 def ordered(rows: Sequence[Row], family: str) -> list[str]:
