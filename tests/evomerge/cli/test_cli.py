@@ -295,7 +295,7 @@ def test_sigkill_of_a_search_over_real_models_loses_nothing(
 def test_sigint_finishes_what_runs_saves_and_says_how_to_go_on(
     evomerge: Command, campaign_file: Callable[..., Path]
 ) -> None:
-    path = campaign_file(budget={"evaluations": 100000})
+    path = campaign_file(budget={"evaluations": 100000}, landmarks="none")
     run_dir = path.parent / "run"
     with searching(path, run_dir) as process:
         process.send_signal(signal.SIGINT)
