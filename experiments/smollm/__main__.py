@@ -25,7 +25,7 @@ def main() -> None:
     disable_progress_bar()
     console = make_console()
     train_all(arguments.base, MODELS_DIRECTORY)
-    for kind in ("nsga2", "cma_es", "m2n2"):
+    for kind in ("informed", "nsga2", "cma_es", "m2n2"):
         search_verify_export(HERE / f"campaign_{kind}.yaml", Path("runs") / f"smollm-{kind}", console)
 
 
