@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,19 @@ def test_what_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "digest").iterdir()) == []
     with pytest.raises(SpaceError, match="expected fisher of a parent"):
         store.tensor("digest", "fisher", "a")
+
+
+def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    store = StatisticsStore(tmp_path)
+    left = tmp_path / "digest" / "left.partial"
+    with store.writing("digest", "fisher", 2) as writer:
+        (mine,) = left.parent.glob("*.partial")
+        left.write_bytes(b"half")
+        for file in (mine, left):
+            os.utime(file, (0, 0))
+        store.write("digest", "gram", {"a": torch.zeros(2)}, {"a": "a"})
+        assert list(left.parent.glob("*.partial")) == [mine]
+        writer.add("a", torch.ones(2))
+        writer.shares["a"] = "a"
+    assert store.holds("digest", "fisher")
+    assert store.holds("digest", "gram")
