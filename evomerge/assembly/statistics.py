@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from evomerge.assembly.collection import Collection, needed_bytes
+from fitness.engine.language_model import NextTokens
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading import PassageReader, Questions, find_owners, write_passages
 from search_spaces.cache_directory import cache_directory, keep_text
@@ -28,11 +29,12 @@ from search_spaces.statistics.store import StatisticsStore, together
 if TYPE_CHECKING:
     from torch import nn
 
+    from fitness.screening import Prompt
     from search_spaces.statistics.store import Kind
 
 # To be raised whenever prompts are read or statistics are computed in another way.
-VERSION = 2
-OWNERS_VERSION = 2  # the same for whose tasks are whose
+VERSION = 3
+OWNERS_VERSION = 3  # the same for whose tasks are whose
 
 
 def settings(dtype: str, tokenizer: OutputTokenizer) -> str:
@@ -83,10 +85,15 @@ class Gathering:
 
     def digest(self, name: str, owners: Mapping[str, str]) -> str:
         """Return what names one parent's statistics."""
-        read = list(map(repr, self.questions.of(name, owners)))
+        read = self._asked(self.questions.of(name, owners))
         moments = [file_digest(Path(self.moments[name]))] if name in self.moments else []
         said = [VERSION, content_digest(self.parents[name]), self.settings, read, moments]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    def _asked(self, prompts: Sequence[Prompt]) -> list[tuple[str, list[int]]]:
+        """Return what is read, as text and as tokens: another tokenizer may read other tokens."""
+        texts = [prompt.text if isinstance(prompt, NextTokens) else prompt.prompt for prompt in prompts]
+        return list(zip(map(repr, prompts), map(self.language_model.tokenizer.encode, texts), strict=True))
 
     def gather(
         self, owners: Mapping[str, str] | None = None, *, say: Callable[[str], object] = lambda _: None
@@ -140,7 +147,7 @@ class Gathering:
         """Return whose prompts each task's are; what was measured on this machine before is not measured again."""
         if not self.questions.unowned:
             return dict(self.questions.owners)
-        asked = [[task, list(map(repr, prompts))] for task, prompts in self.questions.prompts.items()]
+        asked = [[task, self._asked(prompts)] for task, prompts in self.questions.prompts.items()]
         experts = self.experts or self.names
         weights = [[name, content_digest(self.parents[name])] for name in experts]
         said = [

@@ -10,7 +10,8 @@ import numpy as np
 from fitness.engine.language_model import Continuation, NextTokens, WholeText, likelihood_of
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading.passages import write_answers
-from fitness.reading.questions import Prompt, Questions
+from fitness.reading.questions import Questions
+from fitness.screening.experts import Prompt
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,7 @@ from fitness.engine.language_model import Completion
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
-from fitness.reading.questions import Prompt
+from fitness.screening.experts import Prompt
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,16 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 from fitness.engine.language_model import Completion, NextTokens
 from fitness.errors import FitnessError
 from fitness.estimation import Objective
+from fitness.screening.experts import Prompt
 from fitness.screening.screening import draw_prompts
 from fitness.tasks.jsonl import lines_of
 from fitness.tasks.suite import TaskSuite
-
-Prompt: TypeAlias = Completion | NextTokens
 
 # That a parent writes after a prompt, at most: enough for an answer, or the first sentence of one.
 ANSWER_TOKENS = 32

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import evomerge as em
 from evomerge.archive import Archive
 from evomerge.assembly import MakeWorker, build_parts, build_worker, with_compute_dtype, with_statistics
+from evomerge.assembly.informed import gathering
 from evomerge.candidate import Candidate
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign
 from evomerge.errors import EvomergeError
@@ -148,6 +149,30 @@ def test_without_an_operator_that_reads_them_nothing_is_collected(
 ) -> None:
     em.search.from_yaml(write(space={"operator": "ties", "layer_blocks": 1}), run_dir=tmp_path / "run", evaluations=7)
     assert not (cache / "statistics").exists()
+
+
+def test_another_tokenizer_beside_the_same_weights_has_statistics_of_its_own(
+    tmp_path: Path, family: Family, cache: Path
+) -> None:
+    del cache
+    write_tasks(tmp_path)
+    base = shutil.copytree(family.base, tmp_path / "base")
+    data = {**campaign_data(family, base=str(base), space=REGMEAN), "statistics": {"prompts": 2}}
+    (tmp_path / "campaign.yaml").write_text(json.dumps(data))
+
+    def digest() -> str:
+        given = gathering(build_parts(campaign(tmp_path / "campaign.yaml")))
+        assert given is not None
+        return given.digest("alpha", {"sums": "alpha", "words": "beta"})
+
+    before = digest()
+    assert digest() == before
+    read = json.loads((base / "tokenizer.json").read_text())
+    vocabulary = read["model"]["vocab"]
+    plain = [token for token in vocabulary if token not in {added["content"] for added in read["added_tokens"]}]
+    vocabulary |= dict(zip(plain, [vocabulary[token] for token in reversed(plain)], strict=True))
+    (base / "tokenizer.json").write_text(json.dumps(read))
+    assert digest() != before
 
 
 def test_a_task_is_read_by_its_expert_and_a_parent_without_one_reads_all(write: Callable[..., Path]) -> None:
