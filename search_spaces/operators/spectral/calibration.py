@@ -86,24 +86,14 @@ def _about_the_mean(operands: Operands) -> Operands:
     for parent in parents[1:]:
         excess.add_(parent - parents[0])
     mean = excess.div_(n).add_(parents[0])  # of equal parents, bit for bit any of them
-    known, keys = operands.factors, tuple(operands.keys)
-
-    def recall(
-        what: str,
-        inputs: Sequence[int],
-        compute: Callable[[], tuple[Tensor, ...]],
-        *,
-        statistics: Sequence[tuple[int, str]] = (),
-    ) -> tuple[Tensor, ...]:
-        assert known is not None
-        return known(f"{what}, of {list(inputs)} about the mean", range(n), compute, statistics=statistics)
-
+    keys = tuple(operands.keys)
     return replace(
         operands,
         tensors=tuple(parents),
         base=mean,
         keys=[("about the mean", keys, key) for key in keys],
-        factors=None if known is None else recall,
+        # The mean follows from all parents, whatever else is computed of some.
+        factors=_recalling(operands.factors, lambda inputs: f"of {list(inputs)} about the mean", range(n)),
     )
 
 
@@ -121,7 +111,17 @@ def _cut(operands: Operands, share: float) -> Operands:
         found = torch.stack([part.product(part.s) for part in parts]).view(origin.shape)
         return found.add_(origin)
 
-    known = operands.factors
+    factors = _recalling(operands.factors, lambda _: f"cut to rank {rank}")
+    # Thresholds of cut task vectors are not remembered: there would be a table of them for every rank.
+    return replace(precise, tensors=tuple(kept(i) for i in inputs), keys=(), memory=None, factors=factors)
+
+
+def _recalling(
+    known: Recall | None, said: Callable[[Sequence[int]], str], read: Sequence[int] | None = None
+) -> Recall | None:
+    """Return a memory of what follows from changed task vectors: named by the change, of all that it `read`."""
+    if known is None:
+        return None
 
     def recall(
         what: str,
@@ -130,9 +130,6 @@ def _cut(operands: Operands, share: float) -> Operands:
         *,
         statistics: Sequence[tuple[int, str]] = (),
     ) -> tuple[Tensor, ...]:
-        assert known is not None
-        return known(f"{what}, cut to rank {rank}", inputs, compute, statistics=statistics)
+        return known(f"{what}, {said(inputs)}", inputs if read is None else read, compute, statistics=statistics)
 
-    factors: Recall | None = None if known is None else recall
-    # Thresholds of cut task vectors are not remembered: there would be a table of them for every rank.
-    return replace(precise, tensors=tuple(kept(i) for i in inputs), keys=(), memory=None, factors=factors)
+    return recall

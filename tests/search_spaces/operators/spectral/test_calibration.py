@@ -128,8 +128,8 @@ def test_what_is_remembered_of_centred_and_cut_parents_is_told_apart() -> None:
     base, *parents = random_tensors(4, (8, 12))
     kept: dict[tuple[object, ...], tuple[Tensor, ...]] = {}
 
-    def remember(what: str, inputs: object, compute: object) -> tuple[Tensor, ...]:
-        key = (what, tuple(inputs))  # type: ignore[arg-type]
+    def remember(what: str, inputs: object, compute: object, *, statistics: object = ()) -> tuple[Tensor, ...]:
+        key = (what, tuple(inputs), statistics)  # type: ignore[arg-type]
         if key not in kept:
             kept[key] = tuple(compute())  # type: ignore[operator]
         return tuple(part.clone() for part in kept[key])
