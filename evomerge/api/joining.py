@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from evomerge.api.merging import asked_in, merge, read_recipe
 from evomerge.assembly import build_parts, with_compute_dtype, with_statistics
 from evomerge.assembly.recipe_statistics import informed_recipe
+from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.config import CampaignConfig, joined_config
 from evomerge.config.merges import MergeConfig
@@ -23,20 +24,23 @@ if TYPE_CHECKING:
     from evomerge.assembly.learnt_merge import LearntMerge
 
 
-def joined(config: CampaignConfig, run_dir: Path, callbacks: Sequence[Callback]) -> CampaignConfig:
+def joined(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
     """Return the campaign with its merges as parents, checkpoints under `parents/` of the run directory.
 
     A directory is named by its merge and the digest of what it follows from: what is there already is not made again.
     """
+    if not config.merges:
+        return config
     found = {}
-    for one in config.merges:
-        digest, write = _merge(config, one, callbacks)
-        target = (run_dir / "parents" / f"{one.name}-{digest[:12]}").absolute()
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            tell_all(callbacks, f"merging {one.name}", config.name)
-            write(target)
-        found[one.name] = str(target)
+    with directory.locked():
+        for one in config.merges:
+            digest, write = _merge(config, one, callbacks)
+            target = (directory.root / "parents" / f"{one.name}-{digest[:12]}").absolute()
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                tell_all(callbacks, f"merging {one.name}", config.name)
+                write(target)
+            found[one.name] = str(target)
     return joined_config(config, found)
 
 

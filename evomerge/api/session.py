@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evomerge import plugins
+from evomerge.api.descents import Descents
 from evomerge.api.doctor import versions
 from evomerge.api.genes import note_genes
 from evomerge.api.joining import joined
@@ -39,11 +40,7 @@ from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
-from evomerge.config.further_landmarks import GRADIENT, name_of
 from evomerge.config.yaml_document import write_yaml
-from evomerge.optimisers import OptimiserError
-from evomerge.optimisers.gradient.options import Descending, Gradient, descent_of
-from evomerge.optimisers.terrain import Notes, NotesApart
 from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
@@ -51,11 +48,6 @@ from evomerge.version import __version__
 from evomerge.workers import WorkerPool
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
-from search_spaces.spaces.space import Landmark
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _LOG = logging.getLogger(__name__)
 
@@ -80,10 +72,11 @@ class Session:
     def campaign(self) -> Campaign[Any]:
         """The search itself, at its beginning or where it was left."""
         parts, config, space = self.parts, self.parts.config, self.parts.space
-        paths, descend = config.optimiser.warm_start, self._descended
-        started = warm_start(paths, space, config.sources, self.archive, descend=descend)
+        descents = Descents(parts, self.archive, self.say)
+        paths = config.optimiser.warm_start
+        started = warm_start(paths, space, config.sources, self.archive, descend=descents.start)
         further = self.further.landmarks(space, parts.statistics.digests)
-        landmarks = (*started.landmarks, *further, *self._descent_landmark())
+        landmarks = (*started.landmarks, *further, *descents.landmarks(self.further))
         for line in started.notes:
             self.say(line)
         own = self.given.optimiser_of(space)
@@ -112,35 +105,6 @@ class Session:
             callbacks=self.callbacks,
         )
 
-    def _descended(self) -> NDArray[np.float64]:
-        """Return where a descent on the space's own groups ends; each of its snapshots is noted."""
-        options = descent_of(self.parts.config.optimiser)
-        assert options is not None
-        return self._end_of(options, self.archive)
-
-    def _descent_landmark(self) -> tuple[Landmark, ...]:
-        """Return the landmark that a descent makes; nobody has to have one that nobody asked for."""
-        if not self.further.descent:
-            return ()
-        try:
-            genome = self._end_of(Gradient(per="group"), NotesApart(self.archive, "landmark"))
-        except (OptimiserError, SpaceError, FitnessError) as error:
-            if self.parts.config.landmarks != "auto" or self.archive.n_candidates:
-                raise
-            self.say(self.further.without_descent(self.archive, str(error)).notes[-1])
-            return ()
-        return (Landmark(name_of(GRADIENT, 1.0), self.parts.space.decode(genome)),)
-
-    def _end_of(self, options: Descending, notes: Notes) -> NDArray[np.float64]:
-        descent = options.descent(self.parts.problem(notes=notes))
-        for snapshot in descent:
-            if not self.archive.n_candidates:  # else all of it was noted, and told, before
-                self.say(f"descent: step {snapshot.step}, loss {snapshot.held_back:.4f} on items held back")
-        operators = getattr(self.parts.space, "operators", ())
-        if operators != ("task_arithmetic",):
-            self.say(f"descent: of {', '.join(operators)} the nearest genome: the same weights")
-        return descent.best().genome
-
     def run(self) -> Ending:
         """Search until a limit."""
         campaign, archive = self.campaign, self.archive
@@ -167,7 +131,7 @@ def run_stages(
     `stages/`, with the whole campaign's file. A stage is over once its winner is exported: what the campaign says of it
     later is not looked at again.
     """
-    config = joined(config, directory.root, callbacks)
+    config = joined(config, directory, callbacks)
     if not config.stages:
         _search(config, directory, given, callbacks)
         return

@@ -74,7 +74,7 @@ class Study:
             problem = ConfigProblem("stages", None, "none in a study", f"{len(config.stages)}", "use evomerge.search")
             raise ConfigError(None, [problem])
         directory = RunDirectory(Path("runs") / config.name if run_dir is None else path_of("run_dir", run_dir))
-        config = joined(config, directory.root, callbacks_of(callbacks))
+        config = joined(config, directory, callbacks_of(callbacks))
         with contextlib.ExitStack() as stack:
             self._session: Session = stack.enter_context(opened(config, directory, given, callbacks_of(callbacks)))
             self._stack = stack.pop_all()

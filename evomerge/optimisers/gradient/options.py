@@ -56,6 +56,12 @@ class Descending(OptimiserOptions):
     """Items of each task in one step; left out: all."""
     patience: FromZero = 2
     """The descent ends once so many snapshots in a row are no better on the items held back; 0: never early."""
+    steps: Count
+    """Of the descent, at most."""
+    every: Count
+    """Steps between two snapshots; each is a candidate."""
+    initial: Real | Literal["auto"]
+    """What every coefficient begins as."""
 
     def searched(self, space: Any) -> Any:
         """Return the section of the space whose genomes are proposed: the campaign's, with one group per tensor, say.
@@ -94,7 +100,7 @@ class Descending(OptimiserOptions):
         """Return the descent on a terrain, which is made when the first step is taken."""
         from evomerge.optimisers.gradient.descent import Descent
 
-        course, length, initial = self.course(seed), self.length, self.start
+        course, length, initial = self.course(seed), self.length, self.initial
         return Descent(lambda: make(course), self.stepper(), length=length, initial=initial, notes=notes)
 
     def build(self, problem: Problem) -> Optimiser[Any]:
@@ -115,12 +121,7 @@ class Descending(OptimiserOptions):
     @property
     def length(self) -> Length:
         """How long the descent is."""
-        raise NotImplementedError
-
-    @property
-    def start(self) -> float | Literal["auto"]:
-        """What every coefficient begins as."""
-        raise NotImplementedError
+        return Length(self.steps, self.every, self.patience)
 
     def stepper(self) -> Stepper:
         """Return how it steps, fresh."""
@@ -161,16 +162,6 @@ class Gradient(Descending):
         """Whether coefficients are clamped on their way into the weights only."""
         return self.preset == "adamerging"
 
-    @property
-    def length(self) -> Length:
-        """How long the descent is."""
-        return Length(self.steps, self.every, self.patience)
-
-    @property
-    def start(self) -> float | Literal["auto"]:
-        """What every coefficient begins as."""
-        return self.initial
-
     def stepper(self) -> Stepper:
         """Return how it steps, fresh."""
         from evomerge.optimisers.gradient.steppers import Adam
@@ -205,16 +196,6 @@ class FrankWolfe(Descending):
     """Coefficient of a parent alone: results are in the hull of the base and of parents that are scaled by it."""
     scale: Annotated[Real, Field(gt=0, le=1)] = 1.0
     """Of the steps 2/(t + 2), t from 0; the released code has 0.03."""
-
-    @property
-    def length(self) -> Length:
-        """How long the descent is."""
-        return Length(self.steps, self.every, self.patience)
-
-    @property
-    def start(self) -> float | Literal["auto"]:
-        """What every coefficient begins as."""
-        return self.initial
 
     def stepper(self) -> Stepper:
         """Return how it steps, fresh."""
