@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
 from fitness.statistics import PairedComparison
+from search_spaces.spaces.space import Landmark
 from tests.evomerge.toy import ToySpace
 
 TASKS = ("sums", "words")
@@ -51,11 +53,14 @@ class CoinWorker:
 COMPARISON = PairedComparison(OBJECTIVES, TASK_OF)
 
 
-def searched(path: Path, worker: CoinWorker, evaluations: int = 30) -> tuple[Archive, Verifier]:
+def searched(
+    path: Path, worker: CoinWorker, evaluations: int = 30, landmarks: Sequence[Landmark] = ()
+) -> tuple[Archive, Verifier]:
     archive = Archive.create(path / "a.sqlite", "")
     pool = InProcessPool(lambda: worker)
     limits = Limits(evaluations)
-    Campaign(archive, ToySpace(), RandomSearch(2, seed=1), estimator=ESTIMATOR, pool=pool, limits=limits).run()
+    optimiser = RandomSearch(2, seed=1)
+    Campaign(archive, ToySpace(), optimiser, estimator=ESTIMATOR, pool=pool, limits=limits, landmarks=landmarks).run()
     worker.seen.clear()
     return archive, Verifier(archive, pool, ESTIMATOR, COMPARISON)
 
@@ -67,6 +72,17 @@ def test_a_real_winner_is_called_one(tmp_path: Path) -> None:
     assert found.verdict.startswith(
         f"Candidate {found.winner} is better than every parent in the mean of the objectives: the "
     )
+
+
+@pytest.mark.parametrize(("name", "wins"), [("RegMean", True), ("default TIES", False), ("warm start 1", False)])
+def test_a_landmark_may_win_unless_it_is_what_searches_are_compared_with(tmp_path: Path, name: str, wins: bool) -> None:
+    best = Landmark(name, ToySpace().decode(np.ones(2)))
+    _, verifier = searched(tmp_path, CoinWorker(gain=0.5), landmarks=[best])
+    found = verifier.verify(3, validation=True)
+    assert (found.winner == 3) == wins
+    (row,) = (row for row in found.rows if row.name == name)
+    assert (row.candidate, row.kind) == (3, "winner" if wins else "baseline")
+    assert found.verdict.startswith(f"Candidate 3 ({name}) is better") == wins
 
 
 def test_luck_on_search_items_is_not_a_winner(tmp_path: Path) -> None:
