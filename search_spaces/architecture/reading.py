@@ -103,7 +103,7 @@ def _weight_of(part: Callable[[], Any] | None, module: nn.Module) -> list[str]:
     except (NotImplementedError, AttributeError):
         return []
     weight = getattr(owner, "weight", None)
-    if weight is None:
+    if weight is None or weight.dim() != 2:  # convolutions take the place of an embedding in towers
         return []
     own = next((f"{name}.weight" for name, submodule in module.named_modules() if submodule is owner), "")
     keys = [key for key, value in module.state_dict(keep_vars=True).items() if value is weight]
@@ -131,7 +131,7 @@ def stacks_of(module: nn.Module, config: Mapping[str, Any] = MappingProxyType({}
         )
         if not said:
             continue
-        name = _stack_name(module, owner, path)
+        name = _stack_name(module, owner, level, path)
         keys = tuple(key for key in _depth_keys(owner) if settings.get(key) == len(layers) and _speaks_of(key, name))
         stack = Stack(name, len(layers), (), level, keys, path, backbone)
         size = sum(parameter.numel() for parameter in layers.parameters())
@@ -139,7 +139,18 @@ def stacks_of(module: nn.Module, config: Mapping[str, Any] = MappingProxyType({}
             found[stack.name, level] = (size, stack)
     stacks = [stack for _, stack in found.values()]
     inner = [s for s in stacks if not any(s is not o and s.path.startswith(f"{o.path}.") for o in stacks)]
-    return sorted(_distinct(inner), key=lambda stack: (_rank(stack), stack.path))
+    decoding = _decoder_layers(module)
+    return list(_distinct(sorted(inner, key=lambda s: (_rank(s), s.path not in decoding, s.path))))
+
+
+def _decoder_layers(module: nn.Module) -> set[str]:
+    """Return the paths of all lists of modules in what transformers calls a model's decoder."""
+    try:
+        decoder = cast(Any, module).get_decoder()
+    except (NotImplementedError, AttributeError):
+        return set()
+    within = {id(part) for part in decoder.modules()} if isinstance(decoder, nn.Module) else set()
+    return {path for path, part in module.named_modules() if id(part) in within}
 
 
 def _speaks_of(key: str, stack: str) -> bool:
@@ -200,16 +211,16 @@ def _levels(config: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
             yield from _levels(below, (*at, key))
 
 
-def _stack_name(module: nn.Module, owner: Any, path: str) -> str:
-    parts = path.split(".")
+def _stack_name(module: nn.Module, owner: Any, level: tuple[str, ...], path: str) -> str:
     root = cast(Any, module).config
+    said = " ".join((type(owner).__name__.lower(), type(owner).model_type, *level))
     for name in ("vision", "audio"):
-        if name in type(owner).__name__.lower() or name in type(owner).model_type:
+        if name in said:
             return name
     if getattr(root, "is_encoder_decoder", False):
-        for name in ("encoder", "decoder"):
-            if name in parts:
-                return name
+        found = next((part for part in path.split(".") if part in ("encoder", "decoder")), None)
+        if found is not None:
+            return found
     reads = getattr(module, "main_input_name", "input_ids") if owner is root else "input_ids"
     return {"pixel_values": "vision", "input_values": "audio", "input_features": "audio"}.get(reads, TEXT)
 

@@ -21,7 +21,7 @@ from search_spaces.recipes.recipe import Recipe
 
 # Lists that are as long as the model is deep only by chance.
 _NOT_PER_LAYER = re.compile(r"token_id|architectures|indices|_ids$|_section$")
-_LISTS_OF_LAYERS = re.compile(r"_only_layers$|^moe_layers$|^dense_layers$|_layer_ids$")
+_LISTS_OF_LAYERS = re.compile(r"_only_layers$|^moe_layers$|^dense_layers$|_layer_ids$|_layer_indices$")
 _COUNTS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers")
 # Key -> the list of layers that can say the same: layer k is in it if k + 1 is no multiple of the period.
 _PERIODS = {"decoder_sparse_step": "mlp_only_layers"}
