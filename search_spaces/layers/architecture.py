@@ -76,9 +76,28 @@ def _settings(config_json: str) -> Mapping[str, Any]:
 def _read_config(config_json: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig
 
+    from huggingface_hub.errors import StrictDataclassError
+
     with TemporaryDirectory() as directory:
-        (Path(directory) / "config.json").write_text(json.dumps(config_json), encoding="utf-8")
-        return AutoConfig.from_pretrained(directory, trust_remote_code=False)
+        file = Path(directory) / "config.json"
+        file.write_text(json.dumps(config_json), encoding="utf-8")
+        try:
+            return AutoConfig.from_pretrained(directory, trust_remote_code=False)
+        except StrictDataclassError as error:
+            file.write_text(json.dumps(_with_whole_numbers(config_json)), encoding="utf-8")
+            try:
+                return AutoConfig.from_pretrained(directory, trust_remote_code=False)
+            except StrictDataclassError:
+                raise ValueError(str(error)) from error
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Return 256 for 256.0, which transformers refuses where it wants a whole number, and so within lists and maps."""
+    if isinstance(value, Mapping):
+        return {key: _with_whole_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _uninitialised(config: Any, dtype: torch.dtype) -> nn.Module:
