@@ -58,7 +58,7 @@ def shortened(text: str, most: int = 240) -> str:
 
 
 def in_brief(error: BaseException, most: int = 240) -> str:
-    """Return another library's message on one short line, with three words of a long list: the nearest to what is asked.
+    """Return another library's message on one short line, with the three nearest words of a long list.
 
     transformers ends messages with the names of the 200 classes that it has.
     """

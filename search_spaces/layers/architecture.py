@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -74,30 +75,33 @@ def _settings(config_json: str) -> Mapping[str, Any]:
 
 
 def _read_config(config_json: Mapping[str, Any]) -> Any:
+    from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldValidationError
     from transformers import AutoConfig
 
-    from huggingface_hub.errors import StrictDataclassError
-
     with TemporaryDirectory() as directory:
-        file = Path(directory) / "config.json"
-        file.write_text(json.dumps(config_json), encoding="utf-8")
-        try:
-            return AutoConfig.from_pretrained(directory, trust_remote_code=False)
-        except StrictDataclassError as error:
-            file.write_text(json.dumps(_with_whole_numbers(config_json)), encoding="utf-8")
+        other: set[str] = set()  # numbers that transformers wants whole, or not, against how they are written
+        while True:
+            text = json.dumps(_with_other_numbers(config_json, other))
+            (Path(directory) / "config.json").write_text(text, encoding="utf-8")
             try:
                 return AutoConfig.from_pretrained(directory, trust_remote_code=False)
-            except StrictDataclassError:
+            except StrictDataclassFieldValidationError as error:
+                if (name := re.search(r"field '(\w+)'", str(error))) is None or name[1] in other:
+                    raise ValueError(str(error)) from error
+                other.add(name[1])
+            except StrictDataclassError as error:
                 raise ValueError(str(error)) from error
 
 
-def _with_whole_numbers(value: Any) -> Any:
-    """Return 256 for 256.0, which transformers refuses where it wants a whole number, and so within lists and maps."""
+def _with_other_numbers(value: Any, names: set[str], *, change: bool = False) -> Any:
+    """Return 256 for 256.0 and 1.0 for 1 under some keys, and so within lists and maps under them."""
     if isinstance(value, Mapping):
-        return {key: _with_whole_numbers(inner) for key, inner in value.items()}
+        return {k: _with_other_numbers(inner, names, change=change or k in names) for k, inner in value.items()}
     if isinstance(value, list):
-        return [_with_whole_numbers(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        return [_with_other_numbers(inner, names, change=change) for inner in value]
+    if not change or isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return float(value) if isinstance(value, int) else int(value) if value.is_integer() else value
 
 
 def _uninitialised(config: Any, dtype: torch.dtype) -> nn.Module:

@@ -36,6 +36,7 @@ QWEN = {
     "max_window_layers": 4,
 }
 GEMMA = {"model_type": "gemma3", "text_config": {"model_type": "gemma3_text", **SIZES, "num_hidden_layers": 6}}
+SHALLOW_GEMMA = {"model_type": "gemma3_text", **SIZES}
 LINEAR = {"rope_type": "linear", "factor": 4.0}
 SCALED = {"rope_theta": 1e4, **LINEAR}
 
@@ -84,6 +85,7 @@ def levels(rows: list[PreflightRow]) -> dict[str, str]:
             {"model_type": "gemma2", **SIZES, "query_pre_attn_scalar": 256},
             {"model_type": "gemma2", **SIZES, "query_pre_attn_scalar": 256.0},
         ),
+        ({"model_type": "falcon_h1", "lm_head_multiplier": 2.0}, {"model_type": "falcon_h1", "lm_head_multiplier": 2}),
         ({"model_type": "mine", "sliding_window": 8, "use_sliding_window": False}, {"model_type": "mine"}),
         ({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.1"}, {"_class_name": "UNet2DConditionModel"}),
     ],
@@ -120,6 +122,11 @@ def test_a_difference_without_effect_has_no_row(compared: Any, base: dict[str, A
             GEMMA,
             {**GEMMA, "vision_config": {"model_type": "siglip_vision_model", "num_attention_heads": 3}},
             {"vision_config.num_attention_heads": "error"},
+        ),
+        (
+            SHALLOW_GEMMA,
+            {**SHALLOW_GEMMA, "rope_theta": 99.0},
+            {"rope_theta.full_attention (of no layer)": "warning"},
         ),
         ({"model_type": "mine", "rope_theta": 1.0}, {"model_type": "mine", "rope_theta": 2.0}, {"rope_theta": "error"}),
     ],
