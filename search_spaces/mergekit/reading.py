@@ -23,7 +23,6 @@ from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics
 from search_spaces.mergekit.rules import rules_of
 from search_spaces.parents.checkpoint import Checkpoint
-from search_spaces.recipes.groups import n_layers
 from search_spaces.recipes.recipe import ExportDtype, ParentSource, Recipe
 
 
@@ -101,7 +100,7 @@ def check_document(
     remarks = Remarks()
     with _told(f"{path}: {key}", remarks, strict):
         document = read_document(data, path.parent, remarks, made)
-        rules_of(document, lambda: 2)
+        rules_of(document, lambda: {"text": 2})
     later = set(map(str, made.values()))
     return [source for source in document.parents.values() if source.model not in later]
 
@@ -134,7 +133,7 @@ def _recipe(document: Document) -> Recipe:
     return Recipe(
         parents=document.parents,
         base=document.donor,
-        rules=tuple(rules_of(document, lambda: n_layers(_donor(document).names))),
+        rules=tuple(rules_of(document, lambda: _donor(document).architecture.depths)),
         dtype=_dtype(document),
         layers=tuple(layers) or None,
         tokenizer=document.tokenizer,
