@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from evomerge.api.arguments import callbacks_of, path_of
 from evomerge.campaign.events import Callback, tell_all
@@ -15,8 +15,10 @@ from search_spaces.errors import SpaceError
 from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from search_spaces.mergekit.requested import RequestedStatistics
+    from search_spaces.mergekit.reading import Reading
     from search_spaces.parents.parents import Parents
+
+Say: TypeAlias = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Merged:
         rank: of an adapter, the largest of its modules'; None for a whole model.
         error: norm of what an adapter misses of the merge's change, as a share of its norm; 0.0: it is exact.
         worst: (tensor, its own share) where an adapter misses most; ("", 0.0) where nothing is missing.
-        notes: what the file says that this merge does not use.
+        notes: what the file says that has no effect, or another one than in mergekit; each begins with the key.
     """
 
     directory: Path
@@ -44,11 +46,15 @@ def merge(
     *,
     as_adapter: bool = False,
     rank: int | None = None,
+    strict: bool = False,
     callbacks: Callback | Sequence[Callback] = (),
 ) -> Merged:
     """Carry out a recipe and write the checkpoint.
 
-    Where its method reads what parents compute on prompts (regmean), the file says what they read, under `statistics`;
+    A mergekit file of several documents (mergekit-multi's form) is several merges, carried out in the order in which
+    they need each other: the result is the one without a `name`, else the one that no other names.
+
+    Where a method reads what parents compute on prompts (regmean), the file says what they read, under `statistics`;
     what was collected before is not collected again.
 
     >>> import evomerge as em
@@ -61,46 +67,59 @@ def merge(
         out: the directory; must not exist, or be empty.
         as_adapter: write a merge of LoRA adapters as one adapter on their base.
         rank: with `as_adapter`: the largest rank of a module; None: the parents' ranks added.
+        strict: make errors of what is a note otherwise: keys in mergekit's file that mergekit ignores, or takes for
+            something else.
         callbacks: told in words what takes time.
 
     Raises:
         SpaceError: the recipe cannot be read or carried out, or its result is no adapter.
         FitnessError: what parents are to read cannot be read.
     """
+    from evomerge.api.several_merges import merge_several
+    from search_spaces.mergekit.reading import Reading, interpreted
+
+    if rank is not None and not as_adapter:
+        raise SpaceError(f"rank: expected none without as_adapter, found {rank}")
+    directory = path_of("out", out)
+    say: Say = partial(tell_all, callbacks_of(callbacks))
+    if isinstance(recipe, Recipe):
+        return carry_out(Reading(recipe), directory, as_adapter=as_adapter, rank=rank, say=say)
+    file = path_of("recipe", recipe)
+    documents = _documents(file)
+    if len(documents) == 1:
+        [one] = documents
+        reading = Reading(one) if isinstance(one, Recipe) else interpreted(one, file, strict=strict)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, say=say)
+    if as_adapter:
+        raise SpaceError(f"{file}: expected one merge with as_adapter, found {len(documents)} documents")
+    return merge_several(file, documents, directory, strict=strict, say=say)
+
+
+def carry_out(
+    reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, say: Say
+) -> Merged:
+    """Write what a recipe describes, after reading what its parents are to read."""
     from evomerge.assembly.recipe_statistics import informed_recipe
     from search_spaces.output.export import export
     from search_spaces.output.export_adapter import export_adapter
     from search_spaces.parents.parents import Parents
 
-    if rank is not None and not as_adapter:
-        raise SpaceError(f"rank: expected none without as_adapter, found {rank}")
-    read = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
-    directory = path_of("out", out)
-    parents = Parents.of(read)
-    _check(read, parents)
-    asked = None if isinstance(recipe, Recipe) else asked_in(recipe)
-    notes = _unused(read, asked)
-    read = informed_recipe(read, parents, asked, say=partial(tell_all, callbacks_of(callbacks)))
+    parents = Parents.of(reading.recipe)
+    _check(reading.recipe, parents)
+    notes = (*reading.remarks, *_unused(reading))
+    recipe = informed_recipe(reading.recipe, parents, reading.requested, say=say)
     if not as_adapter:
-        return Merged(export(read, parents, directory), notes=notes)
-    done = export_adapter(read, parents, directory, rank=rank)
+        return Merged(export(recipe, parents, directory), notes=notes)
+    done = export_adapter(recipe, parents, directory, rank=rank)
     return Merged(done.directory, done.rank, done.error, done.worst, notes)
 
 
-def asked_in(path: str | Path) -> RequestedStatistics | None:
-    """Return what parents are to read by the file of a recipe; None where it says nothing of that."""
-    from search_spaces.mergekit.reading import requested_statistics
-
-    file = path_of("recipe", path)
-    return None if file.suffix == ".json" else requested_statistics(file)
-
-
-def _unused(recipe: Recipe, asked: RequestedStatistics | None) -> tuple[str, ...]:
+def _unused(reading: Reading) -> tuple[str, ...]:
     from search_spaces.operators.recipe_facts import kinds_read
 
-    if asked is None or kinds_read(recipe.rules):
+    if reading.requested is None or kinds_read(reading.recipe.rules):
         return ()
-    operators = ", ".join(dict.fromkeys(rule.operator for rule in recipe.rules))
+    operators = ", ".join(dict.fromkeys(rule.operator for rule in reading.recipe.rules))
     return (f"statistics: nothing was read, as {operators} knows no more than weights; leave the key out",)
 
 
@@ -108,15 +127,33 @@ def read_recipe(path: str | Path) -> Recipe:
     """Return the recipe in a file, ours (.json) or mergekit's.
 
     Raises:
-        SpaceError: there is no such file, or it holds no recipe.
+        SpaceError: there is no such file, or it holds no recipe, or several.
     """
-    from search_spaces.mergekit.reading import read_mergekit
+    return read_with_request(path).recipe
+
+
+def read_with_request(path: str | Path) -> Reading:
+    """Return the recipe in a file, with what parents are to read, and remarks; see `read_recipe`."""
+    from search_spaces.mergekit.reading import Reading, read_with_remarks
 
     file = path_of("recipe", path)
+    return Reading(_ours(file)) if _is_ours(file) else read_with_remarks(file)
+
+
+def _documents(file: Path) -> list[object]:
+    """Return the documents of mergekit's file, or the recipe in one of ours."""
+    from search_spaces.mergekit.reading import read_documents
+
+    return [_ours(file)] if _is_ours(file) else read_documents(file)
+
+
+def _is_ours(file: Path) -> bool:
     if not file.is_file():
         raise SpaceError(f"{file}: expected a recipe (mergekit YAML, or JSON of ours), found no such file")
-    if file.suffix != ".json":
-        return read_mergekit(file)
+    return file.suffix == ".json"
+
+
+def _ours(file: Path) -> Recipe:
     return Recipe.from_json(file.read_text(encoding="utf-8"))
 
 

@@ -20,6 +20,7 @@ class PreflightRow:
     values: Mapping[str, str]  # parent -> what was found there, for display
     level: Level = "ok"  # whether the parents can be merged in spite of their differences
     note: str = ""  # what differs and what to do; empty when nothing does
+    allowed_by: str = ""  # of an error: the key of allow_differences that makes it a warning; empty where none does
 
 
 def same_as_base(label: str, values: Mapping[str, str], base: str, *, otherwise: Level, advice: str) -> PreflightRow:

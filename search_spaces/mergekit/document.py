@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from search_spaces.errors import SpaceError
-from search_spaces.mergekit.models import FoundParents, mapping, read_tokenizer, sequence
-from search_spaces.mergekit.parameters import Setting
+from search_spaces.mergekit.models import FoundParents
+from search_spaces.mergekit.other_files import refuse_other_files
+from search_spaces.mergekit.parameters import Setting, numbers_in, read_setting
+from search_spaces.mergekit.remarks import OTHER_PLACES, TOP, Remarks, keys_and_values, sequence
 from search_spaces.mergekit.requested import KEY, RequestedStatistics, read_requested
+from search_spaces.mergekit.tokenizer import read_tokenizer
 from search_spaces.operators.registry import OPERATORS, Operator, nearest_name
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 
@@ -27,9 +31,8 @@ KEYS = (
     "chat_template",
     KEY,  # ours: mergekit's methods read no more than weights
 )
-# Accepted, and rightly ignored: how mergekit stores masks, and what its task arithmetic declares but never uses.
-WITHOUT_EFFECT: Mapping[str, set[str]] = {"task_arithmetic": {"density", "rescale"}}
-INT8_MASK = "int8_mask"
+DENSITY = "density"
+INT8_MASK = "int8_mask"  # how mergekit stores masks: accepted everywhere, without effect or remark
 
 
 @dataclass(frozen=True)
@@ -68,31 +71,35 @@ class Document:
     requested: RequestedStatistics | None = None  # what parents are to read; None where the file does not say
 
 
-def read_document(data: object, directory: Path) -> Document:
-    """Return what a YAML's plain data say; paths are looked up in the directory first."""
-    top = mapping(data, "the file", KEYS)
+def read_document(
+    data: object, directory: Path, remarks: Remarks, made: Mapping[str, Path] = MappingProxyType({})
+) -> Document:
+    """Return what a YAML's plain data say, and remark on what has no effect.
+
+    Models are names of merges that were `made` before, else paths in the directory, other paths, or hub ids.
+    """
+    refuse_other_files(keys_and_values(data, TOP))
+    top = remarks.mapping(data, TOP, KEYS)
     operator = _operator(top.get("merge_method"))
     if bool(top.get("models")) == bool(top.get("slices")):
         raise SpaceError("models, slices: expected exactly one of the two keys")
-    found = FoundParents(directory)
+    found = FoundParents(directory, remarks, made)
+    reading = _Reading(operator, found, remarks)
     base = found.name(top["base_model"], "base_model") if top.get("base_model") else None
     if top.get("slices"):
-        slices = [
-            _slice(s, f"slices[{i}]", operator, found, base) for i, s in enumerate(sequence(top["slices"], "slices"))
-        ]
+        slices = [reading.slice(s, f"slices[{i}]", base) for i, s in enumerate(sequence(top["slices"], "slices"))]
     else:
-        slices = [_whole_depth(top["models"], operator, found, base)]
+        slices = [reading.whole_depth(top["models"], base)]
     donor = base or slices[0].sources[0].parent
-    tokenizer = read_tokenizer(top, found.name)
     dtype = top.get("out_dtype") or top.get("dtype")
     return Document(
         operator,
         found.sources,
         donor,
         tuple(slices),
-        _parameters(top, "", operator),
-        None if dtype is None else str(dtype),
-        tokenizer,
+        reading.parameters(top, ""),
+        None if dtype is None else str(dtype).removeprefix("torch."),
+        read_tokenizer(top, found.name, remarks),
         None if top.get(KEY) is None else read_requested(top[KEY], found, directory),
     )
 
@@ -105,50 +112,75 @@ def _operator(method: object) -> Operator:
     return OPERATORS[method]
 
 
-def _whole_depth(models: object, operator: Operator, found: FoundParents, base: str | None) -> Slice:
-    sources = []
-    for i, entry in enumerate(sequence(models, "models")):
-        key = f"models[{i}]"
-        model = mapping(entry, key, ("model", "parameters"))
-        parent = found.name(model.get("model"), f"{key}.model")
-        sources.append(Source(key, parent, _parameters(model, f"{key}.", operator, of_parent=True)))
-    # mergekit's rule: the base takes part, listed or not. Methods that it does not have average what is listed.
-    only_listed = bool(operator.statistics) and not operator.needs_base
-    if base is not None and not only_listed and base not in {source.parent for source in sources}:
-        sources.append(Source("base_model", base, {}))
-    return Slice("models", tuple(sources), base, None, {})
+@dataclass(frozen=True)
+class _Reading:
+    """What all parts of one file are read with."""
 
+    operator: Operator
+    found: FoundParents
+    remarks: Remarks
 
-def _slice(entry: object, key: str, operator: Operator, found: FoundParents, base: str | None) -> Slice:
-    data = mapping(entry, key, ("sources", "base_model", "parameters"))
-    sources, lengths = [], set()
-    for i, item in enumerate(sequence(data.get("sources"), f"{key}.sources")):
-        own = f"{key}.sources[{i}]"
-        source = mapping(item, own, ("model", "layer_range", "parameters"))
-        parent = found.name(source.get("model"), f"{own}.model")
-        first, last = _layer_range(source.get("layer_range"), f"{own}.layer_range")
-        lengths.add(last - first)
-        sources.append(Source(own, parent, _parameters(source, f"{own}.", operator, of_parent=True), first))
-    if len(lengths) > 1:
-        raise SpaceError(f"{key}.sources: expected as many layers from each, found {sorted(lengths)}")
-    if len({source.parent for source in sources}) < len(sources):
-        raise SpaceError(f"{key}.sources: expected each model once, found one twice")
-    if data.get("base_model"):
-        base = found.name(data["base_model"], f"{key}.base_model")
-    return Slice(key, tuple(sources), base, lengths.pop(), _parameters(data, f"{key}.", operator))
+    def whole_depth(self, models: object, base: str | None) -> Slice:
+        sources = []
+        for i, entry in enumerate(sequence(models, "models")):
+            key = f"models[{i}]"
+            model, parent = self._model(entry, key)
+            sources.append(Source(key, parent, self.parameters(model, f"{key}.", of_parent=True)))
+        # mergekit's rule: the base takes part, listed or not. Methods that it does not have average what is listed.
+        only_listed = bool(self.operator.statistics) and not self.operator.needs_base
+        if base is not None and not only_listed and base not in {source.parent for source in sources}:
+            sources.append(Source("base_model", base, {}))
+        return Slice("models", tuple(sources), base, None, {})
 
+    def slice(self, entry: object, key: str, base: str | None) -> Slice:
+        data = self.remarks.mapping(entry, key, ("sources", "base_model", "parameters"))
+        sources, lengths = [], set()
+        for i, item in enumerate(sequence(data.get("sources"), f"{key}.sources")):
+            own = f"{key}.sources[{i}]"
+            source, parent = self._model(item, own, "layer_range")
+            first, last = _layer_range(source.get("layer_range"), f"{own}.layer_range")
+            lengths.add(last - first)
+            sources.append(Source(own, parent, self.parameters(source, f"{own}.", of_parent=True), first))
+        if len(lengths) > 1:
+            raise SpaceError(f"{key}.sources: expected as many layers from each, found {sorted(lengths)}")
+        if len({source.parent for source in sources}) < len(sources):
+            raise SpaceError(f"{key}.sources: expected each model once, found one twice")
+        if data.get("base_model"):
+            base = self.found.name(data["base_model"], f"{key}.base_model")
+        return Slice(key, tuple(sources), base, lengths.pop(), self.parameters(data, f"{key}."))
 
-def _parameters(
-    data: Mapping[str, Any], prefix: str, operator: Operator, *, of_parent: bool = False
-) -> Mapping[str, Setting]:
-    known = {*operator.input_parameters, *(() if of_parent else operator.parameters)}
-    ignored = WITHOUT_EFFECT.get(operator.name, set()) | {INT8_MASK}
-    settings = mapping(data.get("parameters") or {}, f"{prefix}parameters", (*known, *ignored))
-    return {name: setting for name, setting in settings.items() if name not in ignored}
+    def _model(self, entry: object, key: str, *further: str) -> tuple[Mapping[str, Any], str]:
+        """Return an entry's known keys, and its parent."""
+        data = self.remarks.mapping(entry, key, ("model", "revision", "parameters", *further))
+        return data, self.found.name(data.get("model"), f"{key}.model", revision=data.get("revision"))
+
+    def parameters(self, data: Mapping[str, Any], prefix: str, *, of_parent: bool = False) -> Mapping[str, Setting]:
+        """Return the settings that the method uses."""
+        operator, key = self.operator, f"{prefix}parameters"
+        known = {**operator.input_parameters, **({} if of_parent else operator.parameters)}
+        given = {name: value for name, value in keys_and_values(data.get("parameters") or {}, key).items()}
+        given.pop(INT8_MASK, None)
+        belongs = dict.fromkeys(
+            operator.parameters, "it counts for all models: it belongs under the file's `parameters`"
+        )
+        elsewhere = {**OTHER_PLACES, **belongs} if of_parent else OTHER_PLACES
+        settings = {}
+        for name, value in self.remarks.mapping(given, key, known, method=operator.name, elsewhere=elsewhere).items():
+            settings[name] = read_setting(value, f"{key}.{name}", self.remarks)
+            if name == DENSITY and any(number > 1.0 for number in numbers_in(settings[name])):
+                self.remarks.add(name, "what is above 1 counts as 1, as in mergekit", key)
+            if operator.in_mergekit and not known[name].in_mergekit and settings[name] != known[name].default:
+                self.remarks.add(name, f"used, but mergekit's {operator.name} has no such parameter", key)
+        return settings
 
 
 def _layer_range(value: object, key: str) -> tuple[int, int]:
-    match value:
+    ends = (
+        [int(v) if isinstance(v, str) and v.strip().isdecimal() else v for v in value]
+        if isinstance(value, list)
+        else []
+    )
+    match ends:
         case [int(first), int(last)] if 0 <= first < last:
             return first, last
     raise SpaceError(f"{key}: expected [first, last) with 0 <= first < last, found {value!r}")

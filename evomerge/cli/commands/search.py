@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evomerge.cli.terminal import make_console, plain_table
+from evomerge.cli.terminal import make_console, plain_table, print_warnings
 
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.", show_default=False)]
 Set = Annotated[
@@ -24,17 +24,26 @@ Optimiser = Annotated[
 
 
 def init(
-    models: Annotated[list[str], typer.Argument(help="Two or more checkpoints: directories or hub ids.")],
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Two or more checkpoints: directories or hub ids.", show_default=False)
+    ] = None,
     base: Annotated[str | None, typer.Option(help="The model that they were fine-tuned from.")] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("campaign.yaml"),
+    from_file: Annotated[
+        Path | None, typer.Option("--from", help="A mergekit-evolve file to make the campaign of.", show_default=False)
+    ] = None,
 ) -> None:
-    """Write a commented campaign file for these models."""
+    """Write a commented campaign file for these models, or the campaign for a mergekit-evolve file."""
     from evomerge.config import template
 
-    template.init(models, base, out=out)
-    make_console().print(
-        f"wrote {out}: put your tasks in it, then\n  evomerge plan {out}\n  evomerge run {out}", highlight=False
-    )
+    template.init(models or (), base, out=out, from_file=from_file)
+    then = f"\n  evomerge plan {out}\n  evomerge run {out}"
+    if from_file is None:
+        make_console().print(f"wrote {out}: put your tasks in it, then{then}", highlight=False)
+        return
+    text = out.read_text(encoding="utf-8")
+    print_warnings(line.removeprefix("# - ") for line in text.splitlines() if line.startswith("# - "))
+    make_console().print(f"wrote {out}; now{then}", highlight=False)
 
 
 def run(
