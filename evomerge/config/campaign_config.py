@@ -75,8 +75,8 @@ class CampaignConfig(BaseModel):
     """Keys of config.json in which the parents may differ: [rope_theta], or [model_type] for llama with mistral, whose
     tensors are the same. The merge takes the base's."""
     trust_remote_code: Flag = False
-    """Whether custom code beside the base (modeling_*.py) is copied into exports, where others may run it: it is never run
-    here. false: exports leave out auto_map, which names it."""
+    """Whether custom code beside the base (modeling_*.py) is copied into exports, where others may run it; it is never
+    run here. false: exports leave out auto_map, which names it."""
     space: SpaceSection = Field(default_factory=Weights, validate_default=True)
     """What can be built of the parents."""
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])

@@ -20,11 +20,11 @@ from search_spaces.parents.checkpoint_files import (
     TOKENIZER,
     LazyTensor,
     find_directory,
-    find_shards,
     open_safetensors,
     read_config,
 )
 from search_spaces.parents.lora import Adapter, match_adapter
+from search_spaces.parents.weight_files import find_shards
 from search_spaces.recipes.recipe import ParentSource
 
 if TYPE_CHECKING:
