@@ -83,20 +83,20 @@ def merge(
     directory = path_of("out", out)
     say: Say = partial(tell_all, callbacks_of(callbacks))
     if isinstance(recipe, Recipe):
-        return carry_out(Reading(recipe), directory, as_adapter=as_adapter, rank=rank, say=say)
+        return carry_out(Reading(recipe), directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
     file = path_of("recipe", recipe)
     documents = _documents(file)
     if len(documents) == 1:
         [one] = documents
         reading = Reading(one) if isinstance(one, Recipe) else interpreted(one, file, strict=strict)
-        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, say=say)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
     if as_adapter:
         raise SpaceError(f"{file}: expected one merge with as_adapter, found {len(documents)} documents")
     return merge_several(file, documents, directory, strict=strict, say=say)
 
 
 def carry_out(
-    reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, say: Say
+    reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, strict: bool, say: Say
 ) -> Merged:
     """Write what a recipe describes, after reading what its parents are to read."""
     from evomerge.assembly.recipe_statistics import informed_recipe
@@ -105,8 +105,7 @@ def carry_out(
     from search_spaces.parents.parents import Parents
 
     parents = Parents.of(reading.recipe)
-    _check(reading.recipe, parents)
-    notes = (*reading.remarks, *_unused(reading))
+    notes = (*reading.remarks, *_checked(reading.recipe, parents, strict=strict), *_unused(reading))
     recipe = informed_recipe(reading.recipe, parents, reading.requested, say=say)
     if not as_adapter:
         return Merged(export(recipe, parents, directory), notes=notes)
@@ -185,10 +184,14 @@ def export_candidate(path: Path, choice: str, out: Path) -> Path:
     return export(candidate.recipe, parents, out, model_card=card, extra_files=extra)
 
 
-def _check(recipe: Recipe, parents: Parents) -> None:
+def _checked(recipe: Recipe, parents: Parents, *, strict: bool) -> list[str]:
+    """Return notes on rules without effect; raise an error for what cannot be merged."""
     from search_spaces.checks.preflight import preflight
-    from search_spaces.layers.sources import check_filters
+    from search_spaces.layers.sources import unmatched_filters
 
-    check_filters(recipe, parents)
+    notes = [f"filter: {part!r} is in no tensor's name: ignored" for part in unmatched_filters(recipe, parents)]
+    if strict and notes:
+        raise SpaceError(f"strict: {notes[0]}")
     stacked = recipe.layers is not None
     preflight(parents, recipe.base, read_weights=False, stacked=stacked).raise_for_errors()
+    return notes

@@ -47,7 +47,7 @@ def merge_several(file: Path, documents: Sequence[object], out: Path, *, strict:
             for number, step in enumerate(order.steps, 1):
                 say(f"merge {number} of {len(order.steps)}: {step.name or step.key}")
                 reading = interpreted(step.data, file, key=step.key, made=order.made, strict=strict)
-                done = carry_out(reading, step.directory, say=say)
+                done = carry_out(reading, step.directory, strict=strict, say=say)
                 notes += [f"{step.key}: {note}" for note in done.notes]
                 if step.kept:
                     _keep_file(file, step.directory)

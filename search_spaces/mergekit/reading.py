@@ -9,6 +9,7 @@ last value, as in mergekit up to 0.1.0 (0.1.1 to 0.1.5 give them its first).
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,12 @@ def read_with_remarks(path: Path, *, strict: bool = False) -> Reading:
 
 
 def read_documents(path: Path) -> list[object]:
-    """Return the plain data of every document in a YAML file that is not empty; one at least."""
+    """Return the plain data of every document in a YAML file that is not empty; one at least.
+
+    Text that is indented as a whole, as cards have it in lists, is moved to the margin.
+    """
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8-sig")))
+        documents = list(yaml.safe_load_all(textwrap.dedent(path.read_text(encoding="utf-8-sig"))))
     except OSError as error:
         raise SpaceError(f"{path}: expected a readable file, found: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

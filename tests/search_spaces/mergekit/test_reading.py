@@ -282,7 +282,7 @@ def test_the_keys_on_the_tokenizer_are_honoured(keys: dict[str, Any], meant: Out
         ({**LINEAR, "merge_method": "unheard"}, "merge_method: .*found 'unheard'"),
         ({**LINEAR, "merge_metod": "x"}, "found 'merge_metod' .did you mean 'merge_method'"),
         ({**LINEAR, "modules": {}}, "found 'modules'"),
-        ({**LINEAR, "chat_template": "alpaca"}, "chat_template: expected auto, chatml, .* or the text of .*'alpaca'"),
+        ({**LINEAR, "chat_template": "vicuna"}, "chat_template: expected auto, chatml, .* or the text of .*'vicuna'"),
         ({**LINEAR, "tokenizer_source": 3}, "tokenizer_source: expected a path or hub id, found 3"),
         ({**LINEAR, "tokenizer_source": "base", "tokenizer": {}}, "expected at most one of the two keys"),
         ({**LINEAR, "tokenizer": {"tokens": {"a": {"source": "hub/a"}}}}, "tokenizer.tokens: expected nothing"),
