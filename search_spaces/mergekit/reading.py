@@ -18,11 +18,12 @@ from typing import cast, get_args
 
 import yaml
 
+from search_spaces.architecture.architecture import Architecture, Stack
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics
-from search_spaces.mergekit.rules import rules_of
+from search_spaces.mergekit.rules import layers_of, left_out, rules_of
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.recipes.recipe import ExportDtype, ParentSource, Recipe
 
@@ -93,7 +94,7 @@ def interpreted(
     remarks = Remarks()
     with _told(f"{path}: {key}" if key else str(path), remarks, strict):
         document = read_document(data, path.parent, remarks, made)
-        recipe = _recipe(document)
+        recipe = _recipe(document, remarks)
     return Reading(recipe, document.requested, remarks.texts)
 
 
@@ -104,7 +105,8 @@ def check_document(
     remarks = Remarks()
     with _told(f"{path}: {key}", remarks, strict):
         document = read_document(data, path.parent, remarks, made)
-        rules_of(document, lambda: {"text": 2})
+        if None in document.modules:
+            rules_of(document, lambda: Architecture((Stack("text", 2),)))
     later = set(map(str, made.values()))
     return [source for source in document.parents.values() if source.model not in later]
 
@@ -128,18 +130,19 @@ def _few(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:most], *([f"and {len(lines) - most} more"] if len(lines) > most else [])])
 
 
-def _recipe(document: Document) -> Recipe:
-    layers = [
-        {source.parent: source.first_layer + i for source in part.sources}
-        for part in document.slices
-        for i in range(part.n_layers or 0)
-    ]
+def _recipe(document: Document, remarks: Remarks) -> Recipe:
+    def architecture() -> Architecture:
+        return _donor(document).architecture
+
+    if None not in document.modules:
+        for stack in left_out(document, architecture()):
+            remarks.add("modules", f"none of them is the {stack} stack: it is {document.donor}'s")
     return Recipe(
         parents=document.parents,
         base=document.donor,
-        rules=tuple(rules_of(document, lambda: _donor(document).architecture.depths)),
+        rules=tuple(rules_of(document, architecture)),
         dtype=_dtype(document),
-        layers=tuple(layers) or None,
+        layers=tuple(layers_of(document, architecture)) or None,
         tokenizer=document.tokenizer,
     )
 
