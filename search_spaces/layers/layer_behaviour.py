@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from search_spaces.architecture.reading import stacks_of
+from search_spaces.architecture.stacks import stacks_of
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import build_module
 from search_spaces.layers.folding import Folding
@@ -23,7 +23,7 @@ from search_spaces.recipes.recipe import Recipe, layer_range
 
 _PLAIN = (bool, int, float, str, type(None))
 # Attributes that say where a layer sits, and what changes nothing in a forward pass.
-_POSITION = {"layer_idx", "layer_id", "layer_num", "layer_number", "training"}
+_POSITION = {"layer_idx", "layer_id", "layer_num", "layer_number", "training", "drop_prob"}
 
 # (module within the layer, attribute, its value)
 Fact = tuple[str, str, Any]
@@ -121,10 +121,22 @@ def check_layers_kept(
 
 def check_config_tells(recipe: Recipe, parents: Parents, config_json: Mapping[str, Any]) -> None:
     """Do nothing if a model built from the output's config has layers that act as those they come from."""
-
     if recipe.layers is not None:
-        made = layers_of(build_module(parents[recipe.base], config_json=config_json))
-        check_layers_kept(recipe, made, behaviours_to_keep(parents, recipe.base))
+        before = build_module(parents[recipe.base])
+        made = build_module(parents[recipe.base], config_json=config_json)
+        check_layers_kept(recipe, layers_of(made), behaviours_to_keep(parents, recipe.base))
+        _check_rest_kept(before, made)
+
+
+def _check_rest_kept(before: nn.Module, made: nn.Module) -> None:
+    """Do nothing if what lies outside of the layers does not depend on their number."""
+    path, after = main_path(before), {key: value.shape for key, value in made.state_dict().items()}
+    for key, value in before.state_dict().items():
+        if layer_of(key, path) is None and after.get(key) != value.shape:
+            raise SpaceError(
+                f"layers: expected {key} to be {tuple(value.shape)} with this many layers, too, found "
+                f"{tuple(after[key]) if key in after else 'none'}; keep the base's depth"
+            )
 
 
 def _facts(name: str, module: nn.Module) -> Iterator[Fact]:

@@ -11,7 +11,7 @@ _MROPE = {"text_config": {"rope_parameters": {"rope_type": "default", "rope_thet
 _CONVOLUTIONS = {"conv_dim": [32] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
 _PER_LAYER = {"vocab_size_per_layer_input": 96, "hidden_size_per_layer_input": 8, "num_kv_shared_layers": 0}
 
-# What tiny configs of a type need beside the usual sizes.
+# What tiny configs of a class or a type need beside the usual sizes.
 _SETTINGS: Mapping[str, Settings] = {
     "bamba": {"mamba_d_head": 16, "attn_layer_indices": [1, 3]},
     "falcon_h1": {"mamba_d_ssm": 64},
@@ -24,7 +24,11 @@ _SETTINGS: Mapping[str, Settings] = {
     },
     "gemma4": {"text_config": {**_PER_LAYER, "global_head_dim": 8}, "vision_config": {"position_embedding_size": 16}},
     "gemma4_text": {**_PER_LAYER, "global_head_dim": 8},
-    "granitemoehybrid": {"shared_intermediate_size": 16, "mamba_d_head": 16},
+    "granitemoehybrid": {
+        "shared_intermediate_size": 16,
+        "mamba_d_head": 16,
+        "layer_types": ["linear_attention", "full_attention"] * 2,
+    },
     "lfm2_moe": {"num_dense_layers": 1, "layer_types": ["conv", "full_attention"] * 2},
     "llama4": {
         "vision_config": {"vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32},
@@ -36,6 +40,9 @@ _SETTINGS: Mapping[str, Settings] = {
     "switch_transformers": {"num_layers": TOWER_DEPTH, "num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 2},
     "t5": {"num_layers": TOWER_DEPTH},
     "umt5": {"num_layers": TOWER_DEPTH},
+    "T5EncoderModel": {"num_layers": DEPTH},
+    "WhisperForAudioClassification": {"encoder_layers": DEPTH},
+    "clip_text_model": {"eos_token_id": 85},  # it reads where that token is; 2 stands for the largest number
     "hubert": _CONVOLUTIONS,
     "wav2vec2": _CONVOLUTIONS,
     "wavlm": _CONVOLUTIONS,
@@ -140,6 +147,7 @@ SwitchTransformersForConditionalGeneration switch_transformers
 BartForConditionalGeneration bart
 MBartForConditionalGeneration mbart
 PegasusForConditionalGeneration pegasus
+T5GemmaForConditionalGeneration t5gemma
 MarianMTModel marian
 M2M100ForConditionalGeneration m2m_100
 WhisperForConditionalGeneration whisper
@@ -165,6 +173,11 @@ Qwen2ForSequenceClassification qwen2
 Gemma2ForSequenceClassification gemma2
 MistralForTokenClassification mistral
 """
+_HEARING = """
+Qwen2AudioForConditionalGeneration qwen2_audio
+VoxtralForConditionalGeneration voxtral
+GlmAsrForConditionalGeneration glmasr
+"""
 _EYES_AND_EARS = """
 ViTForImageClassification vit
 DeiTForImageClassification deit
@@ -181,8 +194,72 @@ WhisperForAudioClassification whisper
 
 # Those that run with `make test`; the others are slow.
 QUICK = frozenset(
-    "LlamaForCausalLM Qwen2ForCausalLM Qwen3MoeForCausalLM GptOssForCausalLM BambaForCausalLM Lfm2ForCausalLM "
-    "Gemma3ForConditionalGeneration Qwen2_5_VLForConditionalGeneration LlavaForConditionalGeneration "
-    "T5ForConditionalGeneration BartForConditionalGeneration BertForSequenceClassification "
-    "LlamaForSequenceClassification ViTForImageClassification".split()
+    {
+        "BambaForCausalLM",
+        "BartForConditionalGeneration",
+        "BertForSequenceClassification",
+        "Gemma3ForConditionalGeneration",
+        "GptOssForCausalLM",
+        "Lfm2ForCausalLM",
+        "LlamaForCausalLM",
+        "LlamaForSequenceClassification",
+        "LlavaForConditionalGeneration",
+        "Qwen2ForCausalLM",
+        "Qwen2_5_VLForConditionalGeneration",
+        "Qwen3MoeForCausalLM",
+        "T5ForConditionalGeneration",
+        "ViTForImageClassification",
+    }
+)
+
+_BOTH = {"decoder": DEPTH, "encoder": TOWER_DEPTH}
+_SEES = {"text": DEPTH, "vision": TOWER_DEPTH}
+# Stacks that are other than those of their section.
+_STACKS: Mapping[str, Mapping[str, int]] = {
+    "AlbertForMaskedLM": {},
+    "Blip2ForConditionalGeneration": {"text": DEPTH, "text_2": DEPTH, "vision": TOWER_DEPTH},
+    "CLIPModel": _SEES,
+    "CLIPTextModelWithProjection": {"text": DEPTH},
+    "HubertForCTC": {"audio": DEPTH},
+    "T5EncoderModel": {"text": DEPTH},
+    "Wav2Vec2ForCTC": {"audio": DEPTH},
+    "WavLMForSequenceClassification": {"audio": DEPTH},
+    "WhisperForAudioClassification": {"encoder": DEPTH},
+}
+# Why layers of some cannot be stacked: part of what is said.
+_NO_SLICES: Mapping[str, str] = {
+    "AlbertForMaskedLM": "expected layers in 'base'",  # one that is run again and again
+    "DiffLlamaForCausalLM": "lambda_init",
+    "EsmForMaskedLM": "esm.contact_head.regression.weight",
+    "Gemma3nForCausalLM": "model.embed_tokens_per_layer.weight",
+    "Gemma4ForConditionalGeneration": "model.language_model.embed_tokens_per_layer.weight",
+    "JambaForCausalLM": "'JambaMambaDecoderLayer' would be 'JambaAttentionDecoderLayer'",
+    "MiniCPM3ForCausalLM": "residual_scale",
+    "MiniMaxForCausalLM": "num_hidden_layers",
+    "RecurrentGemmaForCausalLM": "temporal_block",
+    "SwitchTransformersForConditionalGeneration": "is_sparse",
+}
+# Those that peft adapts no layer of.
+_NOT_ADAPTED = frozenset({"MambaForCausalLM", "Mamba2ForCausalLM", "FalconMambaForCausalLM"})
+
+
+def _families(lines: str, stacks: Mapping[str, int]) -> Iterator[Family]:
+    for line in lines.strip().splitlines():
+        kind, model_type = line.split()
+        yield Family(
+            kind,
+            model_type,
+            _SETTINGS.get(kind, _SETTINGS.get(model_type, {})),
+            _STACKS.get(kind, stacks),
+            _NO_SLICES.get(kind, ""),
+            kind not in _NOT_ADAPTED,
+        )
+
+
+FAMILIES = (
+    *_families(_DECODERS.rstrip() + _EXPERTS.rstrip() + _HYBRIDS.rstrip() + _ENCODERS, {"text": DEPTH}),
+    *_families(_SEEING, _SEES),
+    *_families(_HEARING, {"text": DEPTH, "audio": TOWER_DEPTH}),
+    *_families(_ENCODER_DECODERS, _BOTH),
+    *_families(_EYES_AND_EARS, {"vision": DEPTH}),
 )

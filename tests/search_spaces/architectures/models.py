@@ -55,6 +55,15 @@ def stirred(model: Any) -> Any:
     return model.eval()
 
 
+def embedding_of(model: Any) -> nn.Embedding | None:
+    """Return its token embedding; None if it has none."""
+    try:
+        found = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    return found if isinstance(found, nn.Embedding) else None
+
+
 def between(a: nn.Module, b: nn.Module, share: float) -> nn.Module:
     """Return (1 - share)·a + share·b, as plain torch computes it."""
     made, first, second = copy.deepcopy(a), a.state_dict(), b.state_dict()
@@ -90,7 +99,7 @@ def _inputs(model: Any, ids: Tensor) -> dict[str, Any]:
         return {main: torch.randn((2, config.num_mel_bins, 128), generator=generator)}
     if main == "input_values":
         return {main: torch.randn((2, 800), generator=generator)}
-    both = getattr(config, "text_config", None) is not None and main == "pixel_values" or "clip" in config.model_type
+    both = (getattr(config, "text_config", None) is not None and main == "pixel_values") or "clip" in config.model_type
     given = {"input_ids": ids} if main == "input_ids" or both else {}
     if main == "pixel_values" or both:
         vision = getattr(config, "vision_config", config)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 _NUMBERS = ("layer_idx", "layer_id", "layer_number")
-_LISTS = ("layer_types", "layers_block_type", "mlp_layer_types")
+_LISTS = ("layer_types", "mlp_layer_types")
 _DEPTHS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "decoder_layers", "num_decoder_layers")
 
 
@@ -25,9 +25,12 @@ def main_layers(model: Any) -> nn.ModuleList:
 
 def depth_of(model: Any) -> int:
     """Return how many layers a model's decoder, or its only stack, has."""
-    config = model.config.get_text_config(decoder=True)
-    keys = ("decoder_layers", "num_decoder_layers", "num_hidden_layers")
-    return next(int(getattr(config, key)) for key in keys if getattr(config, key, None) is not None)
+    config = model.config
+    if config.is_encoder_decoder:
+        keys = ("decoder_layers", "num_decoder_layers")
+        said = next((getattr(config, key) for key in keys if hasattr(config, key)), None)
+        return int(config.decoder.num_hidden_layers if said is None else said)
+    return int(config.get_text_config(decoder=True).num_hidden_layers)
 
 
 def stacked(models: Mapping[str, Any], base: str, path: Sequence[tuple[str, int]]) -> Any:
@@ -44,9 +47,11 @@ def stacked(models: Mapping[str, Any], base: str, path: Sequence[tuple[str, int]
                     setattr(part, key, number)
     config = made.config.get_text_config(decoder=True)
     for key in _LISTS:
-        listed = getattr(config, key, None)
+        listed = vars(config).get(key)
         if isinstance(listed, list) and len(listed) == depth:
             setattr(config, key, [listed[i] for _, i in path])
+    if getattr(config, "attn_layer_indices", None):
+        config.attn_layer_indices = [k for k, (_, i) in enumerate(path) if i in config.attn_layer_indices]
     for owner in (config, *made.modules()):
         for key in _DEPTHS:
             if getattr(owner, key, None) == depth:

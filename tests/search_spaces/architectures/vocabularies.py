@@ -31,9 +31,9 @@ def renumbered(model: Any) -> Any:
     Every parameter that a larger vocabulary makes longer has a row for each token.
     """
     config = copy.deepcopy(model.config)
-    for level in (config, config.get_text_config(decoder=True)):
-        for key in level.to_dict():
-            if key.startswith("vocab_size") and getattr(level, key) == TOKENS:
+    for level in (config, *(getattr(config, key) for key in config.sub_configs)):
+        for key in () if level is None else level.to_dict():
+            if "vocab_size" in key and getattr(level, key) == TOKENS:
                 setattr(level, key, TOKENS + ADDED)
     longer = stirred(type(model)(config))
     of = torch.tensor(sorted(MOVED, key=MOVED.__getitem__))  # number -> token
