@@ -94,21 +94,21 @@ def merge(
     permissions = Permissions(tuple(allowed), trust_remote_code)
     if isinstance(recipe, Recipe):
         reading = Reading(recipe, permissions=permissions)
-        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, say=say)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
     file = path_of("recipe", recipe)
     documents = _documents(file)
     if len(documents) == 1:
         [one] = documents
         reading = Reading(one) if isinstance(one, Recipe) else interpreted(one, file, strict=strict)
         reading = replace(reading, permissions=reading.permissions | permissions)
-        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, say=say)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
     if as_adapter:
         raise SpaceError(f"{file}: expected one merge with as_adapter, found {len(documents)} documents")
     return merge_several(file, documents, directory, strict=strict, permissions=permissions, say=say)
 
 
 def carry_out(
-    reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, say: Say
+    reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, strict: bool, say: Say
 ) -> Merged:
     """Write what a recipe describes, after reading what its parents are to read."""
     from evomerge.assembly.recipe_statistics import informed_recipe
@@ -117,7 +117,7 @@ def carry_out(
     from search_spaces.parents.parents import Parents
 
     parents = Parents.of(reading.recipe)
-    notes = [*reading.remarks, *_unused(reading), *_checked(reading, parents)]
+    notes = [*reading.remarks, *_checked(reading, parents, strict=strict), *_unused(reading)]
     recipe = informed_recipe(reading.recipe, parents, reading.requested, say=say)
     if not as_adapter:
         code = reading.permissions.remote_code
@@ -200,13 +200,15 @@ def export_candidate(path: Path, choice: str, out: Path) -> Path:
     return export(candidate.recipe, parents, out, model_card=card, extra_files=extra, remote_code=code)
 
 
-def _checked(reading: Reading, parents: Parents) -> list[str]:
-    """Return what the preflight warns of; raise what it refuses."""
+def _checked(reading: Reading, parents: Parents, *, strict: bool) -> list[str]:
+    """Return rules without effect, and what the preflight warns of; raise what it refuses."""
     from search_spaces.checks.preflight import preflight
-    from search_spaces.layers.sources import check_filters
+    from search_spaces.layers.sources import unmatched_filters
 
     recipe, allowed = reading.recipe, reading.permissions.differences
-    check_filters(recipe, parents)
+    notes = [f"filter: {part!r} is in no tensor's name: ignored" for part in unmatched_filters(recipe, parents)]
+    if strict and notes:
+        raise SpaceError(f"strict: {notes[0]}")
     found = preflight(parents, recipe.base, read_weights=False, stacked=recipe.layers is not None, allowed=allowed)
     found.raise_for_errors()
-    return [f"{row.property}: {row.note}" for row in found.warnings]
+    return [*notes, *(f"{row.property}: {row.note}" for row in found.warnings)]

@@ -52,7 +52,7 @@ def merge_several(
                 say(f"merge {number} of {len(order.steps)}: {step.name or step.key}")
                 reading = interpreted(step.data, file, key=step.key, made=order.made, strict=strict)
                 reading = replace(reading, permissions=reading.permissions | permissions)
-                done = carry_out(reading, step.directory, say=say)
+                done = carry_out(reading, step.directory, strict=strict, say=say)
                 notes += [f"{step.key}: {note}" for note in done.notes]
                 if step.kept:
                     _keep_file(file, step.directory)

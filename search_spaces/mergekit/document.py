@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,7 @@ KEYS = (
     "base_model",
     "models",
     "slices",
+    "modules",
     "parameters",
     "dtype",
     "out_dtype",
@@ -56,7 +57,8 @@ class Slice:
     sources: tuple[Source, ...]  # what is merged; the base is among them
     base: str | None  # its own base_model, else the file's; None if neither is given
     n_layers: int | None  # how many; None for the parents' whole depth
-    parameters: Mapping[str, Setting]
+    # (where they stand, settings), its own before its module's
+    levels: tuple[tuple[str, Mapping[str, Setting]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Document:
     # name -> source, in order of appearance; names are the last parts of paths, made unique
     parents: Mapping[str, ParentSource]
     donor: str  # the parent that gives config and tokenizer: base_model, else the first one
-    slices: tuple[Slice, ...]
+    modules: Mapping[str | None, tuple[Slice, ...]]  # name in mergekit -> its slices; None: the whole model
     parameters: Mapping[str, Setting]
     dtype: str | None  # out_dtype, else dtype; None if neither is given
     tokenizer: OutputTokenizer  # the output's
@@ -85,22 +87,20 @@ def read_document(
     refuse_other_files(keys_and_values(data, TOP))
     top = remarks.mapping(data, TOP, KEYS)
     operator = _operator(top.get("merge_method"))
-    if bool(top.get("models")) == bool(top.get("slices")):
-        raise SpaceError("models, slices: expected exactly one of the two keys")
+    if sum(bool(top.get(key)) for key in ("models", "slices", "modules")) != 1:
+        raise SpaceError("models, slices, modules: expected exactly one of the three keys")
     found = FoundParents(directory, remarks, made)
     reading = _Reading(operator, found, remarks)
     base = found.name(top["base_model"], "base_model") if top.get("base_model") else None
-    if top.get("slices"):
-        slices = [reading.slice(s, f"slices[{i}]", base) for i, s in enumerate(sequence(top["slices"], "slices"))]
-    else:
-        slices = [reading.whole_depth(top["models"], base)]
-    donor = base or slices[0].sources[0].parent
+    modules: Mapping[str | None, tuple[Slice, ...]]
+    modules = reading.modules(top["modules"], base) if top.get("modules") else {None: reading.slices(top, "", base)}
+    donor = base or next(iter(modules.values()))[0].sources[0].parent
     dtype = top.get("out_dtype") or top.get("dtype")
     return Document(
         operator,
         found.sources,
         donor,
-        tuple(slices),
+        modules,
         reading.parameters(top, ""),
         None if dtype is None else str(dtype).removeprefix("torch."),
         read_tokenizer(top, found.name, remarks),
@@ -126,25 +126,48 @@ class _Reading:
     found: FoundParents
     remarks: Remarks
 
-    def whole_depth(self, models: object, base: str | None) -> Slice:
+    def modules(self, value: object, base: str | None) -> dict[str | None, tuple[Slice, ...]]:
+        modules: dict[str | None, tuple[Slice, ...]] = {}
+        for name, entry in keys_and_values(value, "modules").items():
+            key = f"modules.{name}"
+            data = self.remarks.mapping(entry, key, ("models", "slices", "parameters"))
+            if bool(data.get("models")) == bool(data.get("slices")):
+                raise SpaceError(f"{key}: expected exactly one of models and slices")
+            around = (f"{key}.parameters", self.parameters(data, f"{key}."))
+            slices = self.slices(data, f"{key}.", base)
+            modules[str(name)] = tuple(replace(part, levels=(*part.levels, around)) for part in slices)
+        return modules
+
+    def slices(self, data: Mapping[str, Any], prefix: str, base: str | None) -> tuple[Slice, ...]:
+        """Return what stands under `models` or `slices`, one of which there is."""
+        if not data.get("slices"):
+            return (self._whole_depth(data["models"], f"{prefix}models", base),)
+        key = f"{prefix}slices"
+        return tuple(
+            self._slice(entry, f"{key}[{i}]", base, empty=bool(prefix))
+            for i, entry in enumerate(sequence(data["slices"], key))
+        )
+
+    def _whole_depth(self, models: object, prefix: str, base: str | None) -> Slice:
         sources = []
-        for i, entry in enumerate(sequence(models, "models")):
-            key = f"models[{i}]"
+        for i, entry in enumerate(sequence(models, prefix)):
+            key = f"{prefix}[{i}]"
             model, parent = self._model(entry, key)
             sources.append(Source(key, parent, self.parameters(model, f"{key}.", of_parent=True)))
         # mergekit's rule: the base takes part, listed or not. Methods that it does not have average what is listed.
         only_listed = bool(self.operator.statistics) and not self.operator.needs_base
         if base is not None and not only_listed and base not in {source.parent for source in sources}:
             sources.append(Source("base_model", base, {}))
-        return Slice("models", tuple(sources), base, None, {})
+        return Slice(prefix, tuple(sources), base, None)
 
-    def slice(self, entry: object, key: str, base: str | None) -> Slice:
+    def _slice(self, entry: object, key: str, base: str | None, *, empty: bool) -> Slice:
+        """Return a slice; what has no layers, such as a projector, may be `empty`."""
         data = self.remarks.mapping(entry, key, ("sources", "base_model", "parameters"))
         sources, lengths = [], set()
         for i, item in enumerate(sequence(data.get("sources"), f"{key}.sources")):
             own = f"{key}.sources[{i}]"
             source, parent = self._model(item, own, "layer_range")
-            first, last = _layer_range(source.get("layer_range"), f"{own}.layer_range")
+            first, last = _layer_range(source.get("layer_range"), f"{own}.layer_range", empty=empty)
             lengths.add(last - first)
             sources.append(Source(own, parent, self.parameters(source, f"{own}.", of_parent=True), first))
         if len(lengths) > 1:
@@ -153,7 +176,8 @@ class _Reading:
             raise SpaceError(f"{key}.sources: expected each model once, found one twice")
         if data.get("base_model"):
             base = self.found.name(data["base_model"], f"{key}.base_model")
-        return Slice(key, tuple(sources), base, lengths.pop(), self.parameters(data, f"{key}."))
+        levels = ((f"{key}.parameters", self.parameters(data, f"{key}.")),)
+        return Slice(key, tuple(sources), base, lengths.pop(), levels)
 
     def _model(self, entry: object, key: str, *further: str) -> tuple[Mapping[str, Any], str]:
         """Return an entry's known keys, and its parent."""
@@ -180,13 +204,9 @@ class _Reading:
         return settings
 
 
-def _layer_range(value: object, key: str) -> tuple[int, int]:
-    ends = (
-        [int(v) if isinstance(v, str) and v.strip().isdecimal() else v for v in value]
-        if isinstance(value, list)
-        else []
-    )
-    match ends:
-        case [int(first), int(last)] if 0 <= first < last:
+def _layer_range(value: object, key: str, *, empty: bool) -> tuple[int, int]:
+    ends = value if isinstance(value, list) else []
+    match [int(end) if isinstance(end, str) and end.strip().isdecimal() else end for end in ends]:
+        case [int(first), int(last)] if 0 <= first < last or (empty and first == last == 0):
             return first, last
     raise SpaceError(f"{key}: expected [first, last) with 0 <= first < last, found {value!r}")

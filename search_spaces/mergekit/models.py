@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from search_spaces.errors import SpaceError
@@ -75,6 +75,8 @@ class FoundParents:
             raise SpaceError(f"{key}: expected a path or hub id, found {reference!r}")
         if reference in self._made:
             return str(self._made[reference]), None
+        if is_path(reference) and not self._is_there(reference) and last_part(reference) in self._made:
+            return str(self._made[last_part(reference)]), None  # as mergekit-multi writes it into its cards
         for place in (self._directory, Path()):
             if (place / Path(reference).expanduser()).exists():
                 return str(place / Path(reference).expanduser()), None
@@ -85,6 +87,16 @@ class FoundParents:
 
     def _is_there(self, reference: str) -> bool:
         return any((place / Path(reference).expanduser()).exists() for place in (self._directory, Path()))
+
+
+def is_path(reference: str) -> bool:
+    """Return whether text can only be a path, not a hub id."""
+    return reference.startswith((".", "/", "~")) or "\\" in reference or reference.count("/") > 1
+
+
+def last_part(reference: str) -> str:
+    """Return the last part of a path of this or the other operating system."""
+    return PureWindowsPath(reference).name
 
 
 # What holds no model's name, or a word that is also one of ours.
@@ -98,7 +110,8 @@ def references(data: Any) -> list[str]:
     elif isinstance(data, list):
         found = [name for value in data for name in references(value)]
     elif isinstance(data, str):
-        found = [data, *(part.partition("@")[0] for part in data.removeprefix("model:").split("+"))]
+        parts = [part.partition("@")[0] for part in data.removeprefix("model:").split("+")]
+        found = [data, *parts, *(last_part(part) for part in parts if is_path(part))]
     else:
         found = []
     return list(dict.fromkeys(found))

@@ -9,6 +9,7 @@ last value, as in mergekit up to 0.1.0 (0.1.1 to 0.1.5 give them its first).
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import cast, get_args
 
 import yaml
 
+from search_spaces.architecture.architecture import Architecture, Stack
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics
-from search_spaces.mergekit.rules import rules_of
+from search_spaces.mergekit.rules import layers_of, left_out, rules_of
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.recipes.permissions import NOTHING_ALLOWED, Permissions
 from search_spaces.recipes.recipe import ExportDtype, ParentSource, Recipe
@@ -72,9 +74,12 @@ def read_with_remarks(path: Path, *, strict: bool = False) -> Reading:
 
 
 def read_documents(path: Path) -> list[object]:
-    """Return the plain data of every document in a YAML file that is not empty; one at least."""
+    """Return the plain data of every document in a YAML file that is not empty; one at least.
+
+    Text that is indented as a whole, as cards have it in lists, is moved to the margin.
+    """
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8-sig")))
+        documents = list(yaml.safe_load_all(textwrap.dedent(path.read_text(encoding="utf-8-sig"))))
     except OSError as error:
         raise SpaceError(f"{path}: expected a readable file, found: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -92,7 +97,7 @@ def interpreted(
     remarks = Remarks()
     with _told(f"{path}: {key}" if key else str(path), remarks, strict):
         document = read_document(data, path.parent, remarks, made)
-        recipe = _recipe(document)
+        recipe = _recipe(document, remarks)
     return Reading(recipe, document.requested, remarks.texts, document.permissions)
 
 
@@ -103,7 +108,8 @@ def check_document(
     remarks = Remarks()
     with _told(f"{path}: {key}", remarks, strict):
         document = read_document(data, path.parent, remarks, made)
-        rules_of(document, lambda: {"text": 2})
+        if None in document.modules:
+            rules_of(document, lambda: Architecture((Stack("text", 2),)))
     later = set(map(str, made.values()))
     return [source for source in document.parents.values() if source.model not in later]
 
@@ -127,18 +133,19 @@ def _few(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:most], *([f"and {len(lines) - most} more"] if len(lines) > most else [])])
 
 
-def _recipe(document: Document) -> Recipe:
-    layers = [
-        {source.parent: source.first_layer + i for source in part.sources}
-        for part in document.slices
-        for i in range(part.n_layers or 0)
-    ]
+def _recipe(document: Document, remarks: Remarks) -> Recipe:
+    def architecture() -> Architecture:
+        return _donor(document).architecture
+
+    if None not in document.modules:
+        for stack in left_out(document, architecture()):
+            remarks.add("modules", f"none of them is the {stack} stack: it is {document.donor}'s")
     return Recipe(
         parents=document.parents,
         base=document.donor,
-        rules=tuple(rules_of(document, lambda: _donor(document).architecture.depths)),
+        rules=tuple(rules_of(document, architecture)),
         dtype=_dtype(document),
-        layers=tuple(layers) or None,
+        layers=tuple(layers_of(document, architecture)) or None,
         tokenizer=document.tokenizer,
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from search_spaces.architecture.architecture import Architecture
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.document import DENSITY, Document, Slice, Source
 from search_spaces.mergekit.dropped import without_dropped
+from search_spaces.mergekit.modules import BETWEEN, check_kept, keeps_layers, stack_of
 from search_spaces.mergekit.parameters import NameFacts, Setting, decision_list, first_value, varies_over_depth
 from search_spaces.operators.parameters import Flag, Kind, OneOf
 from search_spaces.operators.registry import check_rule
@@ -17,31 +20,72 @@ EVERYWHERE = Where()
 BASE_MEANS_DELTAS = ("nuslerp", "multislerp")  # with a base_model mergekit interpolates their task vectors
 
 
-def rules_of(document: Document, depths: Callable[[], Mapping[str, int]]) -> list[Rule]:
+def rules_of(document: Document, architecture: Callable[[], Architecture]) -> list[Rule]:
     """Return the rules of a configuration.
 
     Depth t runs from 0 to 1 over the layers of a slice (1 if there is only one). What comes before the layers is made
     like the first slice at t = 0, what comes after them like the last slice at t = 1. Filters are matched against the
-    output tensor's name. Without slices every stack has its own depth.
+    output tensor's name. Without slices every stack has its own depth. What none of the `modules` has is the donor's.
 
     Args:
         document: the configuration.
-        depths: stack -> its depth in the donor, the main one first; asked only where it matters.
+        architecture: the donor's; asked only where it matters.
     """
-    slices = document.slices
-    if len(slices) == 1 and slices[0].n_layers is None and not _has_gradient(document, slices[0]):
-        return _rules(document, slices[0], t=0.0)
+    whole = document.modules.get(None)
+    if whole is not None:
+        return _of_stack(document, whole, None, lambda: _stacks(architecture().depths))
+    rules, known = [], architecture()
+    for module, slices in document.modules.items():
+        stack = stack_of(module or "", known)
+        if stack == BETWEEN:
+            rules += _rules(document, slices[0], t=0.0, where=Where(stack=BETWEEN))
+            continue
+        if stack is None:
+            return _of_stack(document, slices, None, lambda: {None: known.depth})
+        check_kept(slices, stack, known)
+        rules += _of_stack(document, slices, stack, partial(dict, {stack: known.depths[stack]}))
+    return [*rules, Rule("passthrough", (Input(document.donor),))]
+
+
+def _of_stack(
+    document: Document, slices: Sequence[Slice], stack: str | None, stacks: Callable[[], Mapping[str | None, int]]
+) -> list[Rule]:
+    """Return the rules of a stack; of all, where `stack` is None: `stacks` are then those that have layers."""
+    if len(slices) == 1 and not _has_gradient(document, slices[0]) and (stack or slices[0].n_layers is None):
+        return _rules(document, slices[0], t=0.0, where=Where(stack=stack))
     rules, start = [], 0
     for part in slices:
-        stacks: Mapping[str | None, int] = {None: part.n_layers} if part.n_layers is not None else _stacks(depths())
-        for stack, n_layers in stacks.items():
+        depths = {stack: part.n_layers} if part.n_layers is not None else stacks()
+        for name, n_layers in depths.items():
             for first, last, t in _stretches(n_layers, _has_gradient(document, part)):
-                where = Where((start + first, start + last), stack=stack)
-                rules += _rules(document, part, t=t, where=where)
+                rules += _rules(document, part, t=t, where=Where((start + first, start + last), stack=name))
         start += part.n_layers or 0
-    before = _rules(document, slices[0], t=0.0, where=Where(side="before"))
-    after = _rules(document, slices[-1], t=1.0, where=Where(side="after"))
+    before = _rules(document, slices[0], t=0.0, where=Where(side="before", stack=stack))
+    after = _rules(document, slices[-1], t=1.0, where=Where(side="after", stack=stack))
     return [*rules, *before, *after]
+
+
+def layers_of(document: Document, architecture: Callable[[], Architecture]) -> list[dict[str, int]]:
+    """Return the output's layers, each parent -> its layer; none where they are the donor's own."""
+    slices = document.modules.get(None)
+    if slices is None:
+        known = architecture()
+        main = (None, *list(known.depths)[:1])
+        slices = next((s for m, s in document.modules.items() if stack_of(m or "", known) in main), ())
+        slices = () if keeps_layers(slices, known.depth) else slices
+    return [
+        {source.parent: source.first_layer + i for source in part.sources}
+        for part in slices
+        for i in range(part.n_layers or 0)
+    ]
+
+
+def left_out(document: Document, architecture: Architecture) -> list[str]:
+    """Return the stacks that none of the document's modules is."""
+    if None in document.modules:
+        return []
+    named = {stack_of(module or "", architecture) for module in document.modules}
+    return [] if None in named else [stack for stack in architecture.depths if stack not in named]
 
 
 def _stacks(depths: Mapping[str, int]) -> dict[str | None, int]:
@@ -60,7 +104,8 @@ def _stretches(n_layers: int, gradient: bool) -> Iterator[tuple[int, int, float]
 
 
 def _has_gradient(document: Document, part: Slice) -> bool:
-    settings = [document.parameters, part.parameters, *(source.parameters for source in part.sources)]
+    around = [settings for _, settings in part.levels]
+    settings = [document.parameters, *around, *(source.parameters for source in part.sources)]
     return any(varies_over_depth(setting) for level in settings for setting in level.values())
 
 
@@ -85,7 +130,7 @@ def _rule(document: Document, part: Slice, t: float, facts: NameFacts) -> Rule:
     only_base = operator.needs_base and [source.parent for source in part.sources] == [part.base]
     if only_base or (operator.name == "slerp" and len(sources) == 1):  # no task vectors, or no arc: the model itself
         return Rule("passthrough", (Input(part.sources[0].parent),))
-    shared = [(f"{part.key}.parameters", part.parameters), ("parameters", document.parameters)]
+    shared = [*part.levels, ("parameters", document.parameters)]
     inputs = tuple(
         Input(
             source.parent,

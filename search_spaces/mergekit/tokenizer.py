@@ -9,7 +9,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.mergekit.remarks import Remarks
 from search_spaces.recipes.recipe import TOKENIZER_SOURCES, OutputTokenizer
 
-# mergekit knows some templates by name; these formats are OpenAI's, Meta's and Mistral's.
+# mergekit knows some templates by name; these formats are OpenAI's, Meta's, Mistral's, Stanford's and LG's.
 _TEMPLATES = {
     "chatml": (
         "{% for message in messages %}"
@@ -27,6 +27,18 @@ _TEMPLATES = {
         "{% if message['role'] == 'system' %}{% set first.text = message['content'] ~ '\n\n' %}"
         "{% elif message['role'] == 'user' %}{{ ' [INST] ' ~ first.text ~ message['content'] ~ ' [/INST]' }}"
         "{% set first.text = '' %}{% else %}{{ ' ' ~ message['content'] ~ eos_token }}{% endif %}{% endfor %}"
+    ),
+    "alpaca": (
+        "{% for message in messages %}{% if message['role'] == 'user' %}{{ '### Instruction:\n' }}"
+        "{% elif message['role'] == 'assistant' %}{{ '### Response:\n' }}{% endif %}"
+        "{{ (message['content'] | trim) ~ '\n\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '### Response:\n' }}{% endif %}"
+    ),
+    "exaone": (
+        "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
+        "{{ '[|system|][|endofturn|]\n' }}{% endif %}{{ '[|' ~ message['role'] ~ '|]' ~ message['content'] }}"
+        "{{ '\n' if message['role'] == 'user' else '[|endofturn|]\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '[|assistant|]' }}{% endif %}"
     ),
 }
 

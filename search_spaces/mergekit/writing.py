@@ -105,7 +105,7 @@ def _plain_decisions(rules: Sequence[Rule]) -> Decisions | None:
     decisions: Decisions = []
     for rule in rules:
         where = rule.where
-        if where.layers or where.module or where.side or len(where.contains or ()) > 1:
+        if where.layers or where.module or where.side or where.stack is not None or len(where.contains or ()) > 1:
             return None
         decisions.append((where.contains[0] if where.contains else None, rule))
         if not where.contains:

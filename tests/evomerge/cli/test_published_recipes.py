@@ -60,6 +60,18 @@ def test_what_has_no_effect_is_a_warning_and_with_strict_an_error(
     check(tmp_path / "out", average(family, base=0.5, alpha=0.5))
 
 
+def test_a_filter_for_other_families_makes_nothing_and_is_told(family: Family, tmp_path: Path) -> None:
+    weight = [{"filter": "block_sparse_moe", "value": 9.0}, {"value": 1.0}]
+    data = linear((family.base, 1.0), (family.experts["alpha"], 1.0), parameters={"weight": weight})
+    for entry in data["models"]:
+        del entry["parameters"]
+    done = em.merge(write(tmp_path, data), tmp_path / "out")
+    assert done.notes == ("filter: 'block_sparse_moe' is in no tensor's name: ignored",)
+    check(done.directory, average(family, base=0.5, alpha=0.5))
+    with pytest.raises(em.EvomergeError, match="strict: filter: 'block_sparse_moe'"):
+        em.merge(tmp_path / "merge.yml", tmp_path / "strict", strict=True)
+
+
 def test_later_documents_merge_what_earlier_ones_made(evomerge: Command, family: Family, tmp_path: Path) -> None:
     alpha, beta = family.experts.values()
     first = linear((family.base, 0.5), (alpha, 0.5), name="first")
@@ -118,6 +130,14 @@ def test_what_needs_one_merge_says_so(family: Family, tmp_path: Path) -> None:
         em.merge(file, tmp_path / "out", as_adapter=True)
     with pytest.raises(em.EvomergeError, match="expected one merge, found 2 documents"):
         em.read_recipe(file)
+
+
+def test_documents_may_be_indented_and_named_by_where_mergekit_put_them(family: Family, tmp_path: Path) -> None:
+    file = write(tmp_path, linear((family.base, 1.0), name="First"))
+    last = linear(("./intermediates/First", 0.5), (family.experts["alpha"], 0.5))
+    text = f"{file.read_text()}---\n{yaml.safe_dump(last)}"
+    file.write_text("".join(f"    {line}\n" for line in text.splitlines()))
+    check(em.merge(file, tmp_path / "out").directory, average(family, base=0.5, alpha=0.5))
 
 
 def test_empty_documents_are_none(family: Family, tmp_path: Path) -> None:

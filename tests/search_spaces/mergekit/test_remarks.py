@@ -198,6 +198,7 @@ def test_a_slice_of_one_model_under_slerp_is_that_model(tmp_path: Path) -> None:
             {"base_model": "hub/a", "gate_mode": "hidden", "experts": []},
             "this is a mergekit-moe file .experts, gate_mode.*",
         ),
+        ({"merge_method": "moe", "experts": []}, "this is a mergekit-moe file"),
         ({"genome": {"models": []}, "tasks": []}, "this is a mergekit-evolve file .*evomerge init --from"),
         ({"layer_slices": []}, "this is a bakllama file"),
     ],
@@ -207,7 +208,7 @@ def test_files_of_other_programs_are_named(data: object, message: str, tmp_path:
         read(tmp_path, data)
 
 
-@pytest.mark.parametrize("name", ["chatml", "llama3", "mistral"])
+@pytest.mark.parametrize("name", ["chatml", "llama3", "mistral", "alpaca", "exaone"])
 def test_chat_templates_by_name_say_what_their_formats_say(name: str, tmp_path: Path) -> None:
     from jinja2 import Template
 
@@ -222,6 +223,10 @@ def test_chat_templates_by_name_say_what_their_formats_say(name: str, tmp_path: 
         "llama3": "<s>"
         + "".join(f"<|start_header_id|>{role}<|end_header_id|>\n\n{content}<|eot_id|>" for role, content in chat)
         + "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        "alpaca": "Be brief.\n\n### Instruction:\nHi\n\n### Response:\nHello\n\n"
+        "### Instruction:\nBye\n\n### Response:\n",
+        "exaone": "[|system|]Be brief.[|endofturn|]\n[|user|]Hi\n[|assistant|]Hello[|endofturn|]\n"
+        "[|user|]Bye\n[|assistant|]",
         "mistral": "<s> [INST] Be brief.\n\nHi [/INST] Hello</s> [INST] Bye [/INST]",
     }
     assert text == turns[name]
