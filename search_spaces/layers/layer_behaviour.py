@@ -103,13 +103,15 @@ def check_layers_kept(
     recipe: Recipe, layers: Sequence[nn.Module], of_parent: Callable[[str], Sequence[Behaviour]]
 ) -> None:
     """Do nothing if every output layer acts as the layer that it comes from; see `behaviours_to_keep`."""
-    wanted = len(recipe.layers or ())
+    if recipe.layers is None:
+        return
+    wanted = len(recipe.layers)
     if len(layers) != wanted:
         raise SpaceError(
             f"layers: expected {wanted}, found {len(layers)} in a model with the output's config.json: it cannot say "
             "how many layers this architecture has; keep its depth"
         )
-    for k, (layer, sources) in enumerate(zip(layers, recipe.layers or (), strict=True)):
+    for k, (layer, sources) in enumerate(zip(layers, recipe.layers, strict=True)):
         name = donor(recipe, k)
         missing = of_parent(name)[sources[name]] - behaviour(layer)
         if missing:

@@ -20,7 +20,7 @@ from search_spaces.output.complete_directory import check_target, complete_or_no
 from search_spaces.output.low_rank import LowRank, decomposed, leaves_unchanged, side_by_side, truncated, updates
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from search_spaces.parents.lora import LowRankUpdate
+from search_spaces.parents.low_rank_update import LowRankUpdate
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import RECIPE_FILE, ParentSource, Recipe
 

@@ -20,7 +20,7 @@ from search_spaces.operators.kernels.form import Merge
 from search_spaces.operators.kernels.threshold import Trim
 from search_spaces.operators.registry import Operands, find_operator
 from search_spaces.parents.checkpoint_files import LazyTensor
-from search_spaces.parents.lora import AdaptedTensor, LowRankUpdate
+from search_spaces.parents.low_rank_update import AdaptedTensor, LowRankUpdate
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Rule
 
