@@ -62,7 +62,8 @@ def _merge(
         return learnt.digest, partial(learnt.write, say=lambda text: tell_all(callbacks, text, one.name))
     recipe = _recipe(config, one, callbacks)
     digest = hashlib.sha256(recipe.to_json().encode()).hexdigest()
-    return digest, lambda target: merge(recipe, target, callbacks=list(callbacks))
+    carry_out = partial(merge, allow_differences=config.allow_differences, trust_remote_code=config.trust_remote_code)
+    return digest, lambda target: carry_out(recipe, target, callbacks=list(callbacks))
 
 
 def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback]) -> Recipe:

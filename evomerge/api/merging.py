@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from evomerge.api.arguments import callbacks_of, path_of
+from evomerge.api.arguments import callbacks_of, path_of, several
 from evomerge.campaign.events import Callback, tell_all
 from search_spaces.errors import SpaceError
+from search_spaces.recipes.permissions import Permissions
 from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Merged:
         rank: of an adapter, the largest of its modules'; None for a whole model.
         error: norm of what an adapter misses of the merge's change, as a share of its norm; 0.0: it is exact.
         worst: (tensor, its own share) where an adapter misses most; ("", 0.0) where nothing is missing.
-        notes: what the file says that has no effect, or another one than in mergekit; each begins with the key.
+        notes: what the file says that has no effect, or another one than in mergekit; where the models differ; and
+            which files were left out. Each begins with the key.
     """
 
     directory: Path
@@ -47,6 +49,8 @@ def merge(
     as_adapter: bool = False,
     rank: int | None = None,
     strict: bool = False,
+    allow_differences: str | Sequence[str] = (),
+    trust_remote_code: bool = False,
     callbacks: Callback | Sequence[Callback] = (),
 ) -> Merged:
     """Carry out a recipe and write the checkpoint.
@@ -69,6 +73,10 @@ def merge(
         rank: with `as_adapter`: the largest rank of a module; None: the parents' ranks added.
         strict: make errors of what is a note otherwise: keys in mergekit's file that mergekit ignores, or takes for
             something else.
+        allow_differences: keys of config.json in which the models may differ: rope_theta, or model_type for llama with
+            mistral; the merge takes the base's. Those that the file names are allowed, too.
+        trust_remote_code: whether code that lies beside the base (modeling_*.py) is copied; it is not run. Else
+            auto_map, which names it, is left out of config.json.
         callbacks: told in words what takes time.
 
     Raises:
@@ -82,17 +90,21 @@ def merge(
         raise SpaceError(f"rank: expected none without as_adapter, found {rank}")
     directory = path_of("out", out)
     say: Say = partial(tell_all, callbacks_of(callbacks))
+    allowed = several("allow_differences", allow_differences, "keys of config.json, as ['rope_theta']")
+    permissions = Permissions(tuple(allowed), trust_remote_code)
     if isinstance(recipe, Recipe):
-        return carry_out(Reading(recipe), directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
+        reading = Reading(recipe, permissions=permissions)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
     file = path_of("recipe", recipe)
     documents = _documents(file)
     if len(documents) == 1:
         [one] = documents
         reading = Reading(one) if isinstance(one, Recipe) else interpreted(one, file, strict=strict)
+        reading = replace(reading, permissions=reading.permissions | permissions)
         return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
     if as_adapter:
         raise SpaceError(f"{file}: expected one merge with as_adapter, found {len(documents)} documents")
-    return merge_several(file, documents, directory, strict=strict, say=say)
+    return merge_several(file, documents, directory, strict=strict, permissions=permissions, say=say)
 
 
 def carry_out(
@@ -105,12 +117,14 @@ def carry_out(
     from search_spaces.parents.parents import Parents
 
     parents = Parents.of(reading.recipe)
-    notes = (*reading.remarks, *_checked(reading.recipe, parents, strict=strict), *_unused(reading))
+    notes = [*reading.remarks, *_checked(reading, parents, strict=strict), *_unused(reading)]
     recipe = informed_recipe(reading.recipe, parents, reading.requested, say=say)
     if not as_adapter:
-        return Merged(export(recipe, parents, directory), notes=notes)
+        code = reading.permissions.remote_code
+        target = export(recipe, parents, directory, remote_code=code, say=notes.append)
+        return Merged(target, notes=tuple(notes))
     done = export_adapter(recipe, parents, directory, rank=rank)
-    return Merged(done.directory, done.rank, done.error, done.worst, notes)
+    return Merged(done.directory, done.rank, done.error, done.worst, tuple(notes))
 
 
 def _unused(reading: Reading) -> tuple[str, ...]:
@@ -159,6 +173,7 @@ def _ours(file: Path) -> Recipe:
 def export_candidate(path: Path, choice: str, out: Path) -> Path:
     """Write one candidate of an archive as a checkpoint, with a card that tells how it was found; see `Run.export`."""
     from evomerge.archive import Archive
+    from evomerge.campaign.run_directory import recorded_config
     from evomerge.results.front import pick
     from evomerge.results.model_card import model_card
     from evomerge.results.verification.result import Verification
@@ -179,19 +194,21 @@ def export_candidate(path: Path, choice: str, out: Path) -> Path:
         except SpaceError:  # not every recipe can be said in mergekit's language
             mergekit = None
         card = model_card(archive, candidate, verification, mergekit_yaml=mergekit)
+        code = recorded_config(archive).trust_remote_code
     extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
     parents = Parents.of(candidate.recipe)
-    return export(candidate.recipe, parents, out, model_card=card, extra_files=extra)
+    return export(candidate.recipe, parents, out, model_card=card, extra_files=extra, remote_code=code)
 
 
-def _checked(recipe: Recipe, parents: Parents, *, strict: bool) -> list[str]:
-    """Return notes on rules without effect; raise an error for what cannot be merged."""
+def _checked(reading: Reading, parents: Parents, *, strict: bool) -> list[str]:
+    """Return rules without effect, and what the preflight warns of; raise what it refuses."""
     from search_spaces.checks.preflight import preflight
     from search_spaces.layers.sources import unmatched_filters
 
+    recipe, allowed = reading.recipe, reading.permissions.differences
     notes = [f"filter: {part!r} is in no tensor's name: ignored" for part in unmatched_filters(recipe, parents)]
     if strict and notes:
         raise SpaceError(f"strict: {notes[0]}")
-    stacked = recipe.layers is not None
-    preflight(parents, recipe.base, read_weights=False, stacked=stacked).raise_for_errors()
-    return notes
+    found = preflight(parents, recipe.base, read_weights=False, stacked=recipe.layers is not None, allowed=allowed)
+    found.raise_for_errors()
+    return [*notes, *(f"{row.property}: {row.note}" for row in found.warnings)]

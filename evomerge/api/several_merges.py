@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from search_spaces.mergekit.reading import check_document, interpreted
 from search_spaces.mergekit.several import in_order
 from search_spaces.output.complete_directory import check_unused, claimed
 from search_spaces.parents.checkpoint import Checkpoint
+from search_spaces.recipes.permissions import Permissions
 from search_spaces.recipes.recipe import RECIPE_FILE
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 COPY = "mergekit_config.yml"
 
 
-def merge_several(file: Path, documents: Sequence[object], out: Path, *, strict: bool, say: Say) -> Merged:
+def merge_several(
+    file: Path, documents: Sequence[object], out: Path, *, strict: bool, permissions: Permissions, say: Say
+) -> Merged:
     """Carry out the merges of a file whose later documents name earlier ones as models.
 
     All are read, and their models opened, before the first is carried out. What is only another merge's parent is
@@ -47,6 +51,7 @@ def merge_several(file: Path, documents: Sequence[object], out: Path, *, strict:
             for number, step in enumerate(order.steps, 1):
                 say(f"merge {number} of {len(order.steps)}: {step.name or step.key}")
                 reading = interpreted(step.data, file, key=step.key, made=order.made, strict=strict)
+                reading = replace(reading, permissions=reading.permissions | permissions)
                 done = carry_out(reading, step.directory, strict=strict, say=say)
                 notes += [f"{step.key}: {note}" for note in done.notes]
                 if step.kept:

@@ -12,10 +12,12 @@ from search_spaces.errors import SpaceError
 from search_spaces.mergekit.models import FoundParents
 from search_spaces.mergekit.other_files import refuse_other_files
 from search_spaces.mergekit.parameters import Setting, numbers_in, read_setting
+from search_spaces.mergekit.permissions import PERMISSIONS, read_permissions
 from search_spaces.mergekit.remarks import OTHER_PLACES, TOP, Remarks, keys_and_values, sequence
 from search_spaces.mergekit.requested import KEY, RequestedStatistics, read_requested
 from search_spaces.mergekit.tokenizer import read_tokenizer
 from search_spaces.operators.registry import OPERATORS, Operator, nearest_name
+from search_spaces.recipes.permissions import NOTHING_ALLOWED, Permissions
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 
 KEYS = (
@@ -31,6 +33,7 @@ KEYS = (
     "tokenizer",
     "chat_template",
     KEY,  # ours: mergekit's methods read no more than weights
+    *PERMISSIONS,  # ours: what mergekit's command line says
 )
 DENSITY = "density"
 INT8_MASK = "int8_mask"  # how mergekit stores masks: accepted everywhere, without effect or remark
@@ -71,6 +74,7 @@ class Document:
     dtype: str | None  # out_dtype, else dtype; None if neither is given
     tokenizer: OutputTokenizer  # the output's
     requested: RequestedStatistics | None = None  # what parents are to read; None where the file does not say
+    permissions: Permissions = NOTHING_ALLOWED  # what the file lets through
 
 
 def read_document(
@@ -101,6 +105,7 @@ def read_document(
         None if dtype is None else str(dtype).removeprefix("torch."),
         read_tokenizer(top, found.name, remarks),
         None if top.get(KEY) is None else read_requested(top[KEY], found, directory),
+        read_permissions(top),
     )
 
 

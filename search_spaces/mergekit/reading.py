@@ -25,6 +25,7 @@ from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics
 from search_spaces.mergekit.rules import layers_of, left_out, rules_of
 from search_spaces.parents.checkpoint import Checkpoint
+from search_spaces.recipes.permissions import NOTHING_ALLOWED, Permissions
 from search_spaces.recipes.recipe import ExportDtype, ParentSource, Recipe
 
 
@@ -36,11 +37,13 @@ class Reading:
         recipe: what is merged.
         requested: what parents are to read; None where the file does not say.
         remarks: what the file says that has no effect, or another one than in mergekit; each begins with its key.
+        permissions: what the file lets through.
     """
 
     recipe: Recipe
     requested: RequestedStatistics | None = None
     remarks: tuple[str, ...] = ()
+    permissions: Permissions = NOTHING_ALLOWED
 
 
 def read_mergekit(path: Path) -> Recipe:
@@ -95,7 +98,7 @@ def interpreted(
     with _told(f"{path}: {key}" if key else str(path), remarks, strict):
         document = read_document(data, path.parent, remarks, made)
         recipe = _recipe(document, remarks)
-    return Reading(recipe, document.requested, remarks.texts)
+    return Reading(recipe, document.requested, remarks.texts, document.permissions)
 
 
 def check_document(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from evomerge.cli.commands.results import AsJson
+from evomerge.cli.commands.search import AllowDifferences, listed
 from evomerge.cli.terminal import make_console, print_note, print_warnings
 from evomerge.errors import require
 
@@ -26,6 +27,10 @@ def merge(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse keys of mergekit's file that have no effect, instead of warning.")
     ] = False,
+    allow_differences: AllowDifferences = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Copy code that lies beside the base; it is not run.")
+    ] = False,
 ) -> None:
     """Carry out one recipe, or several in one file that name each other, without a search."""
     from evomerge.api.merging import merge
@@ -33,7 +38,16 @@ def merge(
     if rank is not None and not as_adapter:
         raise typer.BadParameter("needs --as-adapter", param_hint="--rank")
     console = make_console()
-    done = merge(recipe, out_dir, as_adapter=as_adapter, rank=rank, strict=strict, callbacks=print_note(console))
+    done = merge(
+        recipe,
+        out_dir,
+        as_adapter=as_adapter,
+        rank=rank,
+        strict=strict,
+        allow_differences=listed(allow_differences),
+        trust_remote_code=trust_remote_code,
+        callbacks=print_note(console),
+    )
     print_warnings(done.notes)
     if not as_adapter:
         console.print(f"merged model: {done.directory}", highlight=False)

@@ -21,6 +21,25 @@ Optimiser = Annotated[
         "--optimiser", "--optimizer", metavar="KIND", help="Search with this optimiser, its options left out."
     ),
 ]
+AllowDifferences = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-differences",
+        metavar="KEY",
+        help="Let the models' config.json differ in this key, as rope_theta or model_type; a,b or repeated.",
+    ),
+]
+
+
+def listed(texts: list[str] | None) -> list[str]:
+    """Return the parts of options like `a,b` that may be repeated."""
+    return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
+
+
+def with_differences(overrides: list[str] | None, allow_differences: list[str] | None) -> list[str]:
+    """Return changes to a campaign file with what its models may differ in."""
+    named = listed(allow_differences)
+    return [*(overrides or ()), *([f"allow_differences=[{', '.join(named)}]"] if named else [])]
 
 
 def init(
@@ -56,6 +75,7 @@ def run(
     evaluations: Annotated[int | None, typer.Option(min=1, help="Candidates in all, landmarks included.")] = None,
     overrides: Set = None,
     optimiser: Optimiser = None,
+    allow_differences: AllowDifferences = None,
 ) -> None:
     """Start a search, or resume the one in the run directory.
 
@@ -70,7 +90,8 @@ def run(
     from evomerge.cli.tables import front_table
     from evomerge.results.report.html import where
 
-    config = read_campaign(campaign, overrides or (), optimiser=optimiser, evaluations=evaluations, workers=workers)
+    overrides = with_differences(overrides, allow_differences)
+    config = read_campaign(campaign, overrides, optimiser=optimiser, evaluations=evaluations, workers=workers)
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
     console = make_console()
     with contextlib.closing(SearchProgress(console)) as progress:
