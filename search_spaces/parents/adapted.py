@@ -29,7 +29,7 @@ def adapt(plain: Checkpoint, files: AdapterFiles) -> tuple[Adapter, dict[str, La
         return adapter, tensors, config
     if tensors[embedding].shape != plain.shape(embedding):
         config = with_vocabulary_size(plain, tensors[embedding].shape[0])
-    head = AdapterPlaces(plain.config, plain.names, plain.architecture).own_head
+    head = AdapterPlaces.of(plain).own_head
     if head is None or head in adapter.changed or not plain.tied:
         return adapter, tensors, config
     # The head shares the embedding's module: it follows what is done to that, but not a module put in its place.

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.architecture.architecture import Architecture
-from search_spaces.architecture.reading import meta_module, module_keys
+from search_spaces.architecture.reading import key_finder, meta_module
 from search_spaces.errors import SpaceError
-from search_spaces.parents.regions import Region, regions_in_checkpoints
+from search_spaces.parents.regions import Cuts, Region
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from search_spaces.parents.checkpoint import Checkpoint
 
 
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
@@ -43,7 +45,13 @@ class AdapterPlaces:
 
     config: Mapping[str, Any]
     names: tuple[str, ...]
+    shape_of: Callable[[str], tuple[int, ...]]  # of a tensor of the file
     architecture: Architecture
+
+    @staticmethod
+    def of(checkpoint: Checkpoint) -> AdapterPlaces:
+        """Return a checkpoint's."""
+        return AdapterPlaces(checkpoint.config, checkpoint.names, checkpoint.shape, checkpoint.architecture)
 
     def spots(self, name: str) -> tuple[Spot, ...]:
         """Return where a weight that an adapter calls `name` lies; () if there is no such place."""
@@ -78,6 +86,15 @@ class AdapterPlaces:
             return bool(getattr(owner, "is_transposed", False))
         return {Conv1D: True, Linear: False}.get(type(owner))
 
+    def is_of_layer(self, key: str) -> bool:
+        """Return whether peft adapts a parameter with the layer that it is of, and not by `target_parameters`."""
+        from torch.nn import Embedding, Linear
+        from transformers.pytorch_utils import Conv1D
+
+        if self.architecture.guessed or key not in self._state:
+            return True
+        return isinstance(self._live.get_submodule(key.rpartition(".")[0]), Linear | Embedding | Conv1D)
+
     def targeted(self, module: str, parameters: Sequence[str]) -> list[str]:
         """Return a module's parameters that `target_parameters` names: what peft wraps first is first.
 
@@ -103,15 +120,19 @@ class AdapterPlaces:
 
     def _candidates(self, name: str) -> Iterator[str]:
         yield name
-        yield from module_keys(self._live, (name,)).values()
+        renamed = self._key_of(name)
+        if renamed is not None:
+            yield renamed
         main = self.architecture.main
         if main is None:
             return
         from transformers import PreTrainedModel
 
         # The decoder of its own, as the text-only class names it, bare or with a head; older classes held the latter.
-        for path, model in self._live.named_modules():
-            if path and f"{main.path}.".startswith(f"{path}.") and isinstance(model, PreTrainedModel):
+        parts = main.path.split(".")
+        for path in (".".join(parts[:n]) for n in range(1, len(parts))):
+            model = self._live.get_submodule(path)
+            if isinstance(model, PreTrainedModel):
                 inner = name.removeprefix(f"{path.rpartition('.')[2]}.")
                 yield f"{path}.{inner.removeprefix(f'{model.base_model_prefix}.')}"
                 yield f"{path}.{inner}"
@@ -124,9 +145,10 @@ class AdapterPlaces:
                 return (Spot(key, key),)
             tied = next((other for other in self._files if self._state[other] is self._state[key]), None)
             return () if tied is None else self._spots(name, tied)
-        regions = regions_in_checkpoints(self._live, key) if self._converted else {}
-        if not regions or (len(regions) == 1 and _is_whole(next(iter(regions.values())), self.shape(key))):
-            return tuple(Spot(file, key) for file in files)
+        shape = self.shape(key)
+        regions = self._cuts.regions(key, shape)
+        if not regions or (len(regions) == 1 and _is_whole(next(iter(regions.values())), shape)):
+            return tuple(Spot(file, key, _turned(self.shape_of(file), shape)) for file in files)
         if None in regions.values():
             raise SpaceError(f"{name}: expected a plain part of one of the base's tensors, found a permuted one")
         if len(regions) == 1:
@@ -135,7 +157,9 @@ class AdapterPlaces:
         shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, columns))
         ends = {"." + ".".join(other.split(".")[shared:]): region for other, region in regions.items()}
         own = [region for end, region in ends.items() if f".{name}".endswith(end)]
-        cut = {file: region for file in files for end, region in ends.items() if file.endswith(end)}
+        lengths = {end.count(".") for end in ends}
+        tails = [(file, "." + ".".join(file.split(".")[-n:])) for file in files for n in lengths]
+        cut = {file: ends[tail] for file, tail in tails if tail in ends}
         if own:  # one part, and the file has all of them in one tensor, or this one under another prefix
             mine = [file for file, region in cut.items() if region == own[0]]
             return tuple(Spot(file) for file in mine) if cut else (Spot(files[0], key, within=own[0]),)
@@ -146,17 +170,16 @@ class AdapterPlaces:
         return _module(json.dumps(self.config))
 
     @cached_property
+    def _key_of(self) -> Callable[[str], str | None]:
+        return key_finder(self._live)
+
+    @cached_property
     def _state(self) -> dict[str, Tensor]:
         return dict(self._live.state_dict(keep_vars=True))
 
     @cached_property
-    def _converted(self) -> bool:
-        """Whether checkpoints of this architecture hold some weights in parts, or in another order."""
-        from transformers.conversion_mapping import get_model_conversion_mapping
-        from transformers.core_model_loading import WeightConverter
-
-        live: Any = self._live
-        return any(isinstance(t, WeightConverter) for t in get_model_conversion_mapping(live, add_legacy=False))
+    def _cuts(self) -> Cuts:
+        return Cuts(self._live)
 
     @cached_property
     def _files(self) -> dict[str, list[str]]:
@@ -174,6 +197,12 @@ def _module(config_json: str) -> nn.Module:
 
 def _is_whole(region: Region | None, shape: tuple[int, ...]) -> bool:
     return region is not None and region.is_whole(shape)
+
+
+def _turned(found: tuple[int, ...], shape: tuple[int, ...]) -> Region | None:
+    """Return the region of a tensor whose last two dimensions transformers exchanges where they do not fit."""
+    exchanged = len(shape) > 1 and found != shape and found == (*shape[:-2], shape[-1], shape[-2])
+    return Region(tuple(slice(0, size) for size in shape), transposed=True) if exchanged else None
 
 
 def _alike(name: str, other: str) -> bool:

@@ -45,6 +45,7 @@ class Adapter:
         replaced: checkpoint tensor -> what stands in its place (`modules_to_save`, biases, resized embeddings).
         rows: checkpoint tensor -> rows of its own for some tokens, without the others (`trainable_token_indices`).
         saved: those replaced whose module is in `modules_to_save`.
+        stacks: live module's parameter of three dimensions -> its experts' updates, which are in updates and patches.
     """
 
     files: AdapterFiles
@@ -53,6 +54,7 @@ class Adapter:
     patches: Mapping[str, tuple[Patch, ...]] = field(default_factory=dict)
     rows: Mapping[str, tuple[tuple[int, ...], LazyTensor]] = field(default_factory=dict)
     saved: frozenset[str] = frozenset()
+    stacks: Mapping[str, StackedUpdate] = field(default_factory=dict)
 
     @property
     def changed(self) -> frozenset[str]:
@@ -112,15 +114,16 @@ class _Match:
     replaced: dict[str, LazyTensor] = field(default_factory=dict)
     rows: dict[str, tuple[tuple[int, ...], LazyTensor]] = field(default_factory=dict)
     saved: set[str] = field(default_factory=set)
+    stacks: dict[str, StackedUpdate] = field(default_factory=dict)
 
     @property
     def adapter(self) -> Adapter:
         patches = {name: tuple(found) for name, found in self.patches.items()}
-        return Adapter(self.files, self.updates, self.replaced, patches, self.rows, frozenset(self.saved))
+        return Adapter(self.files, self.updates, self.replaced, patches, self.rows, frozenset(self.saved), self.stacks)
 
     @cached_property
     def places(self) -> AdapterPlaces:
-        return AdapterPlaces(self.base.config, self.base.names, self.base.architecture)
+        return AdapterPlaces.of(self.base)
 
     def add_rows(self, module: str, tensor: LazyTensor) -> None:
         """Take rows for some tokens."""
@@ -184,6 +187,7 @@ class _Match:
                 self.updates[spot.name] = update if spot.region is None else update.within(spot.region)
 
     def _add_stack(self, spot: Spot, stack: StackedUpdate, shape: tuple[int, ...]) -> None:
+        self.stacks[spot.key] = stack
         region = spot.region or Region(tuple(slice(0, size) for size in shape))
         if region.squeezed:
             self.updates[spot.name] = stack.of(region.box[0].start).within(region)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from search_spaces.parents.checkpoint_files import LazyTensor
@@ -69,10 +70,14 @@ class StackedUpdate:
     scale: float
     transposed: bool  # the weight is stored (experts, in, out)
 
+    @cached_property
+    def rank(self) -> int:
+        """Of each expert's update."""
+        return self.down.shape[0] // self.n_experts
+
     def of(self, expert: int) -> LowRankUpdate:
         """Return one expert's."""
-        rank = self.down.shape[0] // self.n_experts
-        down = Region((slice(expert * rank, (expert + 1) * rank), slice(None)))
+        down = Region((slice(expert * self.rank, (expert + 1) * self.rank), slice(None)))
         up = Region((slice(None), slice(expert, None, self.n_experts)))
         return LowRankUpdate(
             CutTensor(self.down, down), CutTensor(self.up, up), self.module, self.scale, self.transposed

@@ -62,34 +62,61 @@ class CutTensor:
         return self.region.of(self.tensor.read())
 
 
-def regions_in_checkpoints(live: nn.Module, key: str) -> dict[str, Region | None]:
-    """Return tensor of a checkpoint -> the region of a live module's weight that it is; None: no region at all.
+class Cuts:
+    """How the checkpoints of a live module cut its weights."""
 
-    Args:
-        live: a module on the meta device.
-        key: one of its parameters.
-    """
-    import torch
-    from transformers.core_model_loading import revert_weight_conversion
+    def __init__(self, live: nn.Module) -> None:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import PrefixChange, WeightConverter
 
-    shape = tuple(live.state_dict()[key].shape)
-    # Experts, and what may be cut into unequal parts, stay as they are: the first dimension.
-    stand_in = shape[:1] + tuple(math.gcd(size, _DIVISIBLE) for size in shape[1:])
-    numbers = torch.arange(math.prod(stand_in)).view(stand_in)
-    try:
-        made: dict[str, Any] = revert_weight_conversion(cast(Any, live), {key: numbers})
-    except UNKNOWN:
-        return {key: None}
-    return {name: _region(numbers, part, shape) for name, part in made.items()}
+        found = get_model_conversion_mapping(cast(Any, live), add_legacy=False)
+        self._conversions = [each for each in found if not isinstance(each, PrefixChange)]
+        self._any = any(isinstance(each, WeightConverter) for each in found)
+        self._config = cast(Any, live).config
+
+    def regions(self, key: str, shape: tuple[int, ...]) -> dict[str, Region | None]:
+        """Return tensor of a checkpoint -> the region of a parameter that it is; None: no region at all.
+
+        Nothing where checkpoints hold all parameters as they are.
+
+        Args:
+            key: the parameter.
+            shape: of it.
+        """
+        import torch
+        from transformers.core_model_loading import revert_weight_conversion
+
+        if not self._any:
+            return {}
+        # Experts, and what may be cut into unequal parts, stay as they are: the first dimension.
+        stand_in = shape[:1] + tuple(math.gcd(size, _DIVISIBLE) for size in shape[1:])
+        numbers = torch.arange(math.prod(stand_in)).view(stand_in)
+        try:
+            made = revert_weight_conversion(
+                cast(Any, _StandIn(self._config, self._conversions, numbers)), {key: numbers}
+            )
+        except UNKNOWN:
+            return {key: None}
+        return {name: _region(numbers, part, shape) for name, part in made.items()}
+
+
+@dataclass(frozen=True)
+class _StandIn:
+    """What transformers asks of a model when it saves it."""
+
+    config: Any
+    _weight_conversions: list[Any]
+    numbers: torch.Tensor
+
+    def get_parameter(self, _: str) -> torch.Tensor:
+        return self.numbers
 
 
 def _region(numbers: torch.Tensor, part: torch.Tensor, shape: tuple[int, ...]) -> Region | None:
-    import torch
-
     if not part.numel():
         return None
-    ends = (torch.unravel_index(part.flatten()[i], numbers.shape) for i in (0, -1))
-    box = tuple(slice(int(first), int(last) + 1) for first, last in zip(*ends, strict=True))
+    ends = (_position(int(part[(i,) * part.dim()]), numbers.stride()) for i in (0, -1))
+    box = tuple(slice(first, last + 1) for first, last in zip(*ends, strict=True))
     squeezed = part.dim() < numbers.dim()
     if squeezed and box[0].stop - box[0].start != 1:
         return None
@@ -99,3 +126,12 @@ def _region(numbers: torch.Tensor, part: torch.Tensor, shape: tuple[int, ...]) -
             scaled = tuple(slice(s.start * n, s.stop * n) for s, n in zip(box, scales, strict=True))
             return Region(scaled, squeezed, transposed)
     return None
+
+
+def _position(number: int, strides: tuple[int, ...]) -> list[int]:
+    """Return where a stand-in has a number."""
+    found = []
+    for stride in strides:
+        at, number = divmod(number, stride)
+        found.append(at)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.recipes.recipe import ParentSource
 from tests.search_spaces.parents.adapters import trained
 
-pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.filterwarnings("ignore::FutureWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("UserWarning", "FutureWarning", "RuntimeWarning")
+]
 
 TEXT = {
     "vocab_size": 61,
@@ -146,3 +149,25 @@ def test_a_longer_embedding_is_told_at_the_config_level_of_the_decoder(base: Pat
     assert ours.shape(ours.embedding) == (64, 16)
     assert ours.config["text_config"]["vocab_size"] == 64
     assert ours.config.get("vocab_size", 64) == 64
+
+
+def test_experts_stored_as_the_hub_has_them_are_adapted_as_those_that_transformers_saves(tmp_path: Path) -> None:
+    """Qwen3-VL's experts lie (in, out) on the hub and (out, in) in what transformers writes; it loads both."""
+    text = {**TEXT, **ROPE, "head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 12}
+    config = transformers.Qwen3VLMoeConfig(text_config=text, vision_config=QWEN)
+    model = transformers.Qwen3VLMoeForConditionalGeneration(config)
+    model.save_pretrained(tmp_path / "saved")
+    hub = shutil.copytree(tmp_path / "saved", tmp_path / "hub")
+    tensors = load_file(hub / "model.safetensors")
+    experts = [name for name in tensors if ".mlp.experts." in name]
+    save_file(tensors | {name: tensors[name].mT.contiguous() for name in experts}, hub / "model.safetensors")
+    targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    adapted = trained(model, target_modules=r".*language_model.*q_proj", target_parameters=targets)
+    adapted.save_pretrained(tmp_path / "adapter")
+    expected = adapted.merge_and_unload().state_dict()
+    saved, other = (
+        Checkpoint.open(ParentSource(str(tmp_path / of), adapter=str(tmp_path / "adapter"))) for of in ("saved", "hub")
+    )
+    for name in experts:
+        torch.testing.assert_close(saved.tensor(name), expected[name], rtol=0, atol=1e-6)
+        torch.testing.assert_close(other.tensor(name).mT, expected[name], rtol=0, atol=1e-6)
