@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 _LIST = re.compile(r"(?:[\w.'\"-]+, ){8,}[\w.'\"-]+")
@@ -55,6 +55,13 @@ def shortened(text: str, most: int = 240) -> str:
         return text
     sentence = max(text.rfind(end, most // 3, most - 4) for end in (". ", "; "))
     return f"{text[:sentence] if sentence > 0 else text[: most - 4].rstrip()} ..."
+
+
+def few_lines(lines: Sequence[str], most: int = 5) -> str:
+    """Return lines; of more than `most` the first ones, and how many more there are."""
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+    return "\n".join(lines)
 
 
 def in_brief(error: BaseException, most: int = 240) -> str:

@@ -52,7 +52,7 @@ class Preflight:
         """
         if not self.errors:
             return
-        lines = [f"{row.property}: {row.note}" for row in self.errors[:_MOST_TOLD]]
+        lines = [f"{row.property}: {shortened(row.note, 400)}" for row in self.errors[:_MOST_TOLD]]
         names = dict.fromkeys(row.property for row in self.errors[_MOST_TOLD:])
         more = f"and {len(self.errors) - _MOST_TOLD} more ({shortened(', '.join(names))})" if names else ""
         keys = dict.fromkeys(row.allowed_by for row in self.errors)

@@ -9,7 +9,7 @@ import evomerge
 import fitness
 import search_spaces
 from evomerge.config.errors import ConfigError
-from evomerge.errors import EvomergeError, exit_code, few_of, in_brief, shortened
+from evomerge.errors import EvomergeError, exit_code, few_lines, few_of, in_brief, shortened
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.results.front import PickError
 from fitness.errors import FitnessError
@@ -67,6 +67,11 @@ def test_a_shortened_text_is_a_beginning_of_it(text: str, most: int) -> None:
     short = shortened(text, most)
     assert len(short) <= most
     assert short == text or text.startswith(short.removesuffix(" ..."))
+
+
+def test_of_many_lines_the_first_are_told() -> None:
+    assert few_lines(["a", "b"]) == "a\nb"
+    assert few_lines(list("abcdefgh")).splitlines() == ["a", "b", "c", "d", "and 4 more"]
 
 
 def test_few_words_are_told_as_they_are_and_of_many_the_nearest() -> None:
