@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, few_of
 from search_spaces.operators.registry import OPERATORS, nearest_name
 
 TOP = "the file"
@@ -68,8 +68,8 @@ class Remarks:
         slip = None if why else meant(name, known)
         if slip is not None and slip not in _ROUNDING:
             raise SpaceError(
-                f"{key}: expected keys among {sorted(known)}, found {name!r} (did you mean {slip!r}?); a slip in a key "
-                "that would change the merge is an error, other unknown keys are warnings"
+                f"{key}: expected keys among {few_of(sorted(known), name)}, found {name!r} (did you mean {slip!r}?); "
+                "a slip in a key that would change the merge is an error, other unknown keys are warnings"
             )
         if slip is not None:
             why = f"no such key (did you mean {slip!r}? Without it the result has the parents' dtype)"
@@ -103,9 +103,8 @@ def only_known(value: object, key: str, known: Collection[str]) -> Mapping[str, 
     data = keys_and_values(value, key)
     for name in data:
         if name not in known:
-            raise SpaceError(
-                f"{key}: expected keys among {sorted(known)}, found {name!r}{nearest_name(str(name), known)}"
-            )
+            expected = f"{key}: expected keys among {few_of(sorted(known), name)}"
+            raise SpaceError(f"{expected}, found {name!r}{nearest_name(str(name), known)}")
     return data
 
 
