@@ -309,6 +309,13 @@ def test_the_keys_on_the_tokenizer_are_honoured(keys: dict[str, Any], meant: Out
         ({**LINEAR, "dtype": "int8"}, "dtype: expected one of .*found 'int8'"),
         ({"merge_method": "passthrough", "models": MODELS, "dtype": "float32"}, "exactly 1 inputs, found 2"),
         (
+            {
+                "merge_method": "passthrough",
+                "slices": [{"sources": [{"model": "hub/a", "layer_range": [0, 3200000]}]}],
+            },
+            r"layer_range: expected \[first, last\) .*found \[0, 3200000\]",
+        ),
+        (
             {"merge_method": "passthrough", "slices": [{"sources": [{"model": "hub/a", "layer_range": [2, 2]}]}]},
             r"slices\[0\].sources\[0\].layer_range: expected \[first, last\)",
         ),
