@@ -45,8 +45,16 @@ def require(library: str, extra: str) -> None:
 
 def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
     """Return a hint that names the nearest known word, or `otherwise` when none is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
+    near = _nearest(str(word), known, n=1)
     return f"did you mean {near[0]!r}?" if near else otherwise
+
+
+def _nearest(word: str, known: Iterable[str], *, n: int, cutoff: float = 0.6) -> list[str]:
+    """Return the words nearest to one; first what begins with it, as cma_es with cma."""
+    words = list(known)
+    begun = sorted((other for other in words if len(word) > 1 and other.startswith(word)), key=len)
+    near = difflib.get_close_matches(word, words, n=n, cutoff=cutoff)
+    return list(dict.fromkeys([*begun, *near]))[:n]
 
 
 def shortened(text: str, most: int = 240) -> str:
@@ -84,5 +92,5 @@ def few_of(words: Iterable[str], asked: object, most: int = 12) -> str:
     known = list(dict.fromkeys(words))
     if len(known) <= most:
         return ", ".join(known)
-    near = difflib.get_close_matches(str(asked), known, n=3, cutoff=0.0)
+    near = _nearest(str(asked), known, n=3, cutoff=0.0)
     return f"{', '.join(near)} or {len(known) - len(near)} more"

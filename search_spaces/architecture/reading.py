@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, cast
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, cast
 
 from search_spaces.architecture.architecture import Architecture, Stack, guess
 from search_spaces.architecture.modules import UNKNOWN, read_config, uninitialised
@@ -16,6 +13,9 @@ from search_spaces.architecture.stacks import stacks_of
 from search_spaces.errors import in_brief
 from search_spaces.recipes.groups import Place
 from search_spaces.recipes.recipe import Side
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # A norm of an embedding that is registered after the layers, but runs before them.
 _BEFORE = ("layernorm_embedding", "layer_norm_embedding")
@@ -36,6 +36,8 @@ def read_architecture(config_json: Mapping[str, Any], shapes: Mapping[str, tuple
 
 def meta_module(config_json: Mapping[str, Any], *, generative: bool = False) -> nn.Module:
     """Return a module on the meta device for what stands in a config.json; see `uninitialised`."""
+    import torch
+
     with torch.device("meta"):
         return uninitialised(read_config(config_json), torch.float32, generative=generative)
 

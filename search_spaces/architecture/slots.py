@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, cast
 
 from search_spaces.architecture.architecture import Stack
 from search_spaces.architecture.parts import Part, checkpoint_parts
 from search_spaces.architecture.reading import meta_module
 from search_spaces.architecture.stacks import stacks_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # (stack, the parameter's name within the stack's own module); ("", its name without the wrapper's prefix) elsewhere.
 Identity = tuple[str, str]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, cast
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, cast
 
 from search_spaces.architecture.architecture import TEXT, Stack
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # What transformers' configurations call a depth.
 DEPTH_KEYS = (
@@ -27,6 +28,8 @@ DEPTH_KEYS = (
 
 def stacks_of(module: nn.Module, config: Mapping[str, Any] = MappingProxyType({})) -> list[Stack]:
     """Return a live module's stacks, the main one first, with the depth's keys of its config.json; no prefixes."""
+    from torch import nn
+
     found: dict[tuple[str, tuple[str, ...]], tuple[int, Stack]] = {}
     for path, layers in module.named_modules():
         if not isinstance(layers, nn.ModuleList) or not len(layers):
@@ -53,10 +56,9 @@ def stacks_of(module: nn.Module, config: Mapping[str, Any] = MappingProxyType({}
 def _decoder_layers(module: nn.Module) -> set[str]:
     """Return the paths of all lists of modules in what transformers calls a model's decoder."""
     try:
-        decoder = cast(Any, module).get_decoder()
-    except (NotImplementedError, AttributeError):
+        within = {id(part) for part in cast(Any, module).get_decoder().modules()}
+    except (NotImplementedError, AttributeError):  # transformers has none, or None
         return set()
-    within = {id(part) for part in decoder.modules()} if isinstance(decoder, nn.Module) else set()
     return {path for path, part in module.named_modules() if id(part) in within}
 
 
