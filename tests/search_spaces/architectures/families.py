@@ -239,8 +239,17 @@ _NO_SLICES: Mapping[str, str] = {
     "RecurrentGemmaForCausalLM": "temporal_block",
     "SwitchTransformersForConditionalGeneration": "is_sparse",
 }
-# Those that peft adapts no layer of.
-_NOT_ADAPTED = frozenset({"MambaForCausalLM", "Mamba2ForCausalLM", "FalconMambaForCausalLM"})
+# Mamba's layers run a fused kernel with this module's weight: peft adapts the others.
+_NOT_ADAPTED = {
+    kind: ("out_proj",)
+    for kind in (
+        "MambaForCausalLM",
+        "Mamba2ForCausalLM",
+        "FalconMambaForCausalLM",
+        "FalconH1ForCausalLM",
+        "NemotronHForCausalLM",
+    )
+}
 
 
 def _families(lines: str, stacks: Mapping[str, int]) -> Iterator[Family]:
@@ -252,7 +261,7 @@ def _families(lines: str, stacks: Mapping[str, int]) -> Iterator[Family]:
             _SETTINGS.get(kind, _SETTINGS.get(model_type, {})),
             _STACKS.get(kind, stacks),
             _NO_SLICES.get(kind, ""),
-            kind not in _NOT_ADAPTED,
+            _NOT_ADAPTED.get(kind, ()),
         )
 
 

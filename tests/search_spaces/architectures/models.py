@@ -29,7 +29,7 @@ class Family:
         settings: what its tiny config needs beside the usual small sizes.
         stacks: stack -> depth, the main one first, said by hand.
         no_slices: a part of the reason why its layers cannot be stacked; "" where they can.
-        adapted: whether peft adapts it.
+        not_adapted: modules that peft refuses to adapt.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Family:
     settings: Settings = field(default_factory=dict)
     stacks: Mapping[str, int] = field(default_factory=lambda: {"text": DEPTH})
     no_slices: str = ""
-    adapted: bool = True
+    not_adapted: tuple[str, ...] = ()
 
 
 def build(family: Family, seed: int) -> Any:
