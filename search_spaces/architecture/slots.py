@@ -12,7 +12,8 @@ from torch import nn
 
 from search_spaces.architecture.architecture import Stack
 from search_spaces.architecture.parts import Part, checkpoint_parts
-from search_spaces.architecture.reading import meta_module, stacks_of
+from search_spaces.architecture.reading import meta_module
+from search_spaces.architecture.stacks import stacks_of
 
 # (stack, the parameter's name within the stack's own module); ("", its name without the wrapper's prefix) elsewhere.
 Identity = tuple[str, str]

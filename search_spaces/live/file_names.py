@@ -7,8 +7,8 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from search_spaces.architecture.parts import Part, checkpoint_parts
-from search_spaces.architecture.reading import stacks_of
 from search_spaces.architecture.slots import Identities, Identity, Slot, slots_of
+from search_spaces.architecture.stacks import stacks_of
 from search_spaces.layers.layer_behaviour import in_layer, layer_of
 from search_spaces.parents.checkpoint import Checkpoint
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +14,13 @@ from search_spaces.architecture.parts import Part
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import build_module
 from search_spaces.layers.layer_behaviour import (
-    Behaviour,
     behaviour,
+    behaviours_to_keep,
     check_layers_kept,
     in_layer,
     layer_of,
     layers_of,
     main_path,
-    peculiarities,
     scale_inputs,
 )
 from search_spaces.layers.output_config import output_config
@@ -153,7 +152,7 @@ class FlowResident:
         known = MergeMemory() if memory is None else memory
         self._bank = ParameterBank(parents, known, merged_bytes=size)
         self.model = module.to_empty(device="meta")  # its memory is free for the bank
-        self._peculiarities: dict[str, list[Behaviour]] = {}
+        self._to_keep = lru_cache(partial(behaviours_to_keep, parents))
 
     def become(self, recipe: Recipe) -> None:
         """Make `model` the recipe's.
@@ -183,17 +182,12 @@ class FlowResident:
         module = build_module(self._parents[recipe.base], compute_dtype=self._dtype, config_json=config)
         weights = self._weight_plans(module, plans, self._parents[recipe.base])
         _replace_weights(module, {key: self._bank.weight(plan) for key, plan in weights.items()})
-        check_layers_kept(recipe, layers_of(module), self._of_parent)
+        check_layers_kept(recipe, layers_of(module), self._to_keep(recipe.base))
         scales = recipe.input_scales
         if scales is not None and set(scales) != {1.0}:
             scale_inputs(module, scales, folding_of(self._parents[recipe.base]))
         _name_layers(module, weights, scales)
         return module.to(self._device)
-
-    def _of_parent(self, name: str) -> list[Behaviour]:
-        if name not in self._peculiarities:
-            self._peculiarities[name] = peculiarities(layers_of(build_module(self._parents[name])))
-        return self._peculiarities[name]
 
     def _weight_plans(
         self, module: nn.Module, plans: Mapping[str, TensorPlan], base: Checkpoint
