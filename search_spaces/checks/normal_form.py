@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from search_spaces.architecture.reading import DEPTH_KEYS
+from search_spaces.architecture.stacks import DEPTH_KEYS
 
 Form = dict[str, Any]
 
