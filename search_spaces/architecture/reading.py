@@ -30,7 +30,8 @@ def read_architecture(config_json: Mapping[str, Any], shapes: Mapping[str, tuple
         return _asked(json.dumps(config_json), tuple(shapes))
     except UNKNOWN as error:
         rows = config_json.get("vocab_size")
-        why = f"transformers knows no {config_json.get('model_type')!r} ({in_brief(error, 160)})"
+        kind = config_json.get("model_type")
+        why = f"transformers knows no {kind!r} ({in_brief(error, 160)})" if kind else "config.json has no model_type"
         return guess(shapes, shapes, rows if isinstance(rows, int) else None, why)
 
 

@@ -125,7 +125,9 @@ def _merged(checkpoint: Checkpoint) -> list[str]:
 
 def tell_guesses(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
     """Return one row if what tensors are is a guess from their names, because transformers cannot be asked."""
-    reasons = {name: checkpoint.architecture.guessed for name, checkpoint in checkpoints.items()}
+    # Diffusers' components are no transformers' models, and nothing is asked of their layers.
+    asked = {name: c for name, c in checkpoints.items() if "_class_name" not in c.config}
+    reasons = {name: checkpoint.architecture.guessed for name, checkpoint in asked.items()}
     first = next((reason for reason in reasons.values() if reason), None)
     if first is None:
         return []

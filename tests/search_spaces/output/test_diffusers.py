@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from search_spaces.checks.preflight import preflight
 from search_spaces.errors import SpaceError
 from search_spaces.output.export import export
 from search_spaces.parents.checkpoint import Checkpoint
@@ -69,6 +70,11 @@ def test_its_config_is_the_base_s_without_keys_of_transformers(tmp_path: Path) -
     recipe = halves(component(tmp_path / "a", 1), component(tmp_path / "b", 2))
     out = export(recipe, Parents.of(recipe), tmp_path / "out")
     assert json.loads((out / "config.json").read_text()) == CONFIG
+
+
+def test_nobody_is_warned_that_its_layers_are_guessed(tmp_path: Path) -> None:
+    recipe = halves(component(tmp_path / "a", 1), component(tmp_path / "b", 2))
+    assert {row.level for row in preflight(Parents.of(recipe), "a").rows} == {"ok"}
 
 
 def test_a_whole_pipeline_is_refused_with_what_to_name(tmp_path: Path) -> None:
