@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import checkpoint_tensors
 from search_spaces.layers.sources import output_names
-from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.materialise import carry_out_all
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
 from search_spaces.parents.parents import Parents
@@ -51,9 +51,9 @@ class ResidentModel:
         plans = plan_tensors(recipe, self._parents, targets)
         for name, weight in targets.items():
             check_fit(plans[name], weight)
-        for name, weight in targets.items():
-            if held.get(name) != (plans[name], weight._version):
-                carry_out(plans[name], self._parents, memory=self._memory, out=weight)
+        changed = [name for name, weight in targets.items() if held.get(name) != (plans[name], weight._version)]
+        weights = [targets[name] for name in changed]
+        carry_out_all([plans[name] for name in changed], self._parents, memory=self._memory, out=weights)
         # Parts of one parameter share a version, which is final only now; a later change by others shows in it.
         self._held = {name: (plans[name], weight._version) for name, weight in targets.items()}
 

@@ -69,14 +69,14 @@ class StoredTensor:
     name: str  # its name in the file
     _file: Any  # safetensors.safe_open
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
-        """Return the shape that the file's header tells."""
+        """The shape that the file's header tells."""
         return tuple(self._file.get_slice(self.name).get_shape())
 
-    @property
+    @cached_property
     def dtype(self) -> torch.dtype:
-        """Return the stored dtype."""
+        """The stored dtype."""
         return stored_dtypes()[self._file.get_slice(self.name).get_dtype()]
 
     def read(self) -> torch.Tensor:

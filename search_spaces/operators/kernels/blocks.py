@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import torch
@@ -41,6 +41,26 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
             numbers = numbers_of(merge, segment, start)
             finite &= compiled.run(merge.form, _read(merge, part), numbers, out[part], eagerly=eagerly)
     return finite
+
+
+def merged_together(merges: Sequence[Merge]) -> Tensor:
+    """Return the merged tensors of k merges that `alike` calls so, of the form's dtype, (k, n); n below a segment's."""
+    form = merges[0].form
+    tensors = [torch.stack(same) for same in zip(*(merge.tensors for merge in merges), strict=True)]
+    bases = [merge.base for merge in merges if merge.base is not None]
+    ranks = zip(*([part.ranks for part in merge.parts if part.ranks is not None] for merge in merges), strict=True)
+    read = Read(tensors, torch.stack(bases) if bases else None, [torch.stack(same, dim=-2) for same in ranks])
+    out = torch.empty(tensors[0].shape, dtype=form.dtype)
+    merge_elements(form, read, _numbers_of_all(merges), out)
+    return out
+
+
+def alike(merge: Merge) -> Hashable:
+    """Return what merges share that can be carried out together; None if this one has to be alone."""
+    if not merge.tensors:
+        return None
+    tensors = (*merge.tensors, *(part.ranks for part in merge.parts), merge.base)
+    return merge.form, len(merge.tensors[0]), *(None if t is None else (t.dtype, t.dim()) for t in tensors)
 
 
 def merged(merge: Merge, shape: Sequence[int]) -> Tensor:
@@ -108,6 +128,19 @@ def numbers_of(merge: Merge, segment: int, start: int) -> Numbers:
         torch.tensor([_integers(p, segment, start) for p in merge.parts], dtype=torch.int32),
         torch.tensor([merge.gain, merge.divisor, merge.selection[0]], dtype=torch.float32),
         torch.tensor(_within(merge.selection[1], start), dtype=torch.int32),
+    )
+
+
+def _numbers_of_all(merges: Sequence[Merge]) -> Numbers:
+    """Return the numbers of k merges, each (k, 1)."""
+    return Numbers(
+        torch.zeros((), dtype=torch.int32),
+        torch.tensor([[_reals(p) for p in m.parts] for m in merges], dtype=torch.float32).permute(1, 2, 0).unsqueeze(-1),
+        torch.tensor([[_integers(p, 0, 0) for p in m.parts] for m in merges], dtype=torch.int32)
+        .permute(1, 2, 0)
+        .unsqueeze(-1),
+        torch.tensor([(m.gain, m.divisor, m.selection[0]) for m in merges], dtype=torch.float32).T.unsqueeze(-1),
+        torch.tensor([_within(m.selection[1], 0) for m in merges], dtype=torch.int32).unsqueeze(-1),
     )
 
 
