@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from evomerge.assembly.statistics import Gathering
     from fitness.reading import PassageReader
-    from search_spaces.layers.architecture import Part
+    from search_spaces.architecture.parts import Part
     from search_spaces.parents.checkpoint import Checkpoint
     from search_spaces.statistics.store import Kind
 
@@ -130,7 +130,7 @@ def needed_bytes(parent: Checkpoint, kinds: Sequence[str]) -> int:
 
 def stored_parts(model: nn.Module, stored: Iterable[str]) -> dict[str, tuple[Part, ...]]:
     """Return parameter -> the tensors in it, as a checkpoint names them: with the wrapper's prefix or without."""
-    from search_spaces.layers.architecture import checkpoint_parts
+    from search_spaces.architecture.parts import checkpoint_parts
 
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     called = {key: name for name in stored for key in (name.removeprefix(prefix), prefix + name, name)}

@@ -126,7 +126,7 @@ class LearntMerge:
         own = space.groups if isinstance(space, Weights) else None
         if own is None or own.modules == ("tensor",):
             return Groups()
-        return Groups(own.layer_blocks, own.modules, own.depth)
+        return Groups(own.layer_blocks, own.modules, own.depth, stack=own.stack)
 
 
 class NotesInFile:

@@ -23,7 +23,6 @@ from fitness.scores import Budget
 from search_spaces.errors import SpaceError
 from search_spaces.merging.factors import limit_from_environment
 from search_spaces.operators.registry import find_operator
-from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import Recipe
 
 SHARE = 0.1  # of the search, for what a landmark takes beside its evaluation
@@ -95,6 +94,7 @@ class Preparation:
         from search_spaces.layers.sources import output_names
 
         base = self._parts.parents[recipe.base]
+        locate = base.architecture.locate
         inside = [name for name in output_names(recipe, self._parts.parents) if locate(name).layer is not None]
         shapes = {name: base.shape(name) for name in inside}
         return {name: (shape[0], shape[1]) for name, shape in shapes.items() if len(shape) == 2}

@@ -77,7 +77,9 @@ def build_terrain(setting: Setting, course: Course) -> Terrain:
         base=config.base_name,
         merged=merged,
         per=course.per,
-        groups=Groups() if own.modules == ("tensor",) else Groups(own.layer_blocks, own.modules, own.depth),
+        groups=Groups()
+        if own.modules == ("tensor",)
+        else Groups(own.layer_blocks, own.modules, own.depth, stack=own.stack),
         bounds=(0.0, 1.0) if course.clamp else None,
         dtype=config.export.dtype,
     )

@@ -118,14 +118,13 @@ class LayerFlow(SpaceOptions):
 
     def build(self, given: Ingredients) -> SearchSpace[Any]:
         """Return the space of paths."""
-        from search_spaces.recipes.groups import n_layers
         from search_spaces.spaces.layer_flow import LayerFlowSpace
 
         self.check_scales(given.parents[given.base])
         return LayerFlowSpace(
             given.sources,
             given.base,
-            depths={name: n_layers(given.parents[name].names) for name in given.sources},
+            depths={name: given.parents[name].architecture.depth for name in given.sources},
             flow=self.flow,
             sources=self.sources or given.names,
             embeddings_from=self.embeddings_from,

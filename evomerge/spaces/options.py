@@ -52,10 +52,13 @@ class Ingredients:
 
     @property
     def n_layers(self) -> int:
-        """The base's number of layers."""
-        from search_spaces.recipes.groups import n_layers
+        """The base's number of layers, of a model with several stacks that of the main one."""
+        return self.parents[self.base].architecture.depth
 
-        return n_layers(self.parents[self.base].names)
+    @property
+    def stacks(self) -> dict[str, int]:
+        """Stack -> its number of layers in the base, the main one first."""
+        return self.parents[self.base].architecture.depths
 
 
 def kinds_of(operators: Sequence[str]) -> tuple[str, ...]:

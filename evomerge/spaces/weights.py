@@ -36,6 +36,9 @@ class GroupOptions(BaseModel):
     it is in the base. `[all]`: one set of genes per block, whatever the module. `[tensor]`: one per tensor."""
     depth: Literal["constant", "linear"] = "constant"
     """constant: a gene holds for its whole block; linear: genes are knots, interpolated over the layers."""
+    stack: Text | None = None
+    """Of a model with several stacks (text, vision, audio; encoder, decoder): the only one that is searched, the others
+    stay as they are in the base. Left out: all are, each block being the same share of each stack's own depth."""
 
     @field_validator("modules")
     @classmethod
@@ -133,7 +136,7 @@ class Weights(SpaceOptions):
             given.base,
             n_layers=given.n_layers,
             operators=self.operator,
-            groups=Groups(own.layer_blocks, own.modules, own.depth, tensors),
+            groups=Groups(own.layer_blocks, own.modules, own.depth, tensors, own.stack),
             genes=self.genes,
             operator_per=self.operator_per,
             whole_model=self.whole_model,
@@ -144,4 +147,5 @@ class Weights(SpaceOptions):
             weights=self.weights,
             statistics=given.statistics,
             merges=given.merges,
+            stacks=given.stacks,
         )

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
 
-from search_spaces.layers.sources import with_layer
 from search_spaces.parents.checkpoint import Checkpoint, head_is_embedding
-from search_spaces.recipes.groups import locate, n_layers
 
 Level = Literal["ok", "warning", "error"]
 
@@ -35,7 +33,7 @@ def same_as_base(label: str, values: Mapping[str, str], base: str, *, otherwise:
 
 def compare_tensors(checkpoints: Mapping[str, Checkpoint], base: str) -> list[PreflightRow]:
     """Return the rows on depth, tensor names, shapes, dtypes and tied embeddings."""
-    depths = {name: str(n_layers(c.names)) for name, c in checkpoints.items()}
+    depths = {name: _in_words(c.architecture.depths) for name, c in checkpoints.items()}
     advice = "only models of one depth merge"
     return [
         same_as_base("layers", depths, base, otherwise="error", advice=advice),
@@ -93,7 +91,11 @@ def _dtypes(checkpoints: Mapping[str, Checkpoint], base: str) -> PreflightRow:
 
 def _heads(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
     values = {n: "tied" if c.tied or head_is_embedding(c) else "separate" for n, c in checkpoints.items()}
-    headless = [n for n, c in checkpoints.items() if c.head is None and c.config.get("tie_word_embeddings") is False]
+    headless = [
+        name
+        for name, c in checkpoints.items()
+        if c.head is None and c.architecture.has_head and c.config.get("tie_word_embeddings") is False
+    ]
     if headless:
         return PreflightRow(
             "output head",
@@ -145,7 +147,7 @@ def compare_layers(checkpoints: Mapping[str, Checkpoint], base: str) -> list[Pre
     A tensor of a layer may have any of the shapes that it has in a layer of the base: not all layers of a model need
     be alike.
     """
-    depths = {name: str(n_layers(checkpoint.names)) for name, checkpoint in checkpoints.items()}
+    depths = {name: str(checkpoint.architecture.depth) for name, checkpoint in checkpoints.items()}
     return [PreflightRow("layers", depths), _shapes_in_any_layer(checkpoints, base)]
 
 
@@ -155,10 +157,11 @@ def _shapes_in_any_layer(checkpoints: Mapping[str, Checkpoint], base: str) -> Pr
     for name, checkpoint in checkpoints.items():
         found = _shapes_of(checkpoint)
         wrong = [tensor for tensor in found if tensor in expected and not found[tensor] <= expected[tensor]]
-        unknown = [tensor for tensor in found.keys() ^ expected.keys() if locate(tensor).layer is not None]
+        inside = {**_inside(checkpoints[base]), **_inside(checkpoint)}
+        unknown = [tensor for tensor in found.keys() ^ expected.keys() if inside[tensor]]
         values[name] = f"{len(wrong) + len(unknown)} differ" if wrong or unknown else "same"
         if wrong:
-            first = min(wrong, key=lambda tensor: (locate(tensor).layer is None, tensor))
+            first = min(wrong, key=lambda tensor: (not inside[tensor], tensor))
             shapes = f"expected {_one_of(expected[first])} for {first} as in {base!r}, found {_one_of(found[first])}"
             notes.append(f"{name!r}: {len(wrong)} tensors differ: {shapes}; only layers of one width can follow others")
         if unknown:
@@ -174,12 +177,22 @@ def _shapes_of(checkpoint: Checkpoint) -> dict[str, set[tuple[int, ...]]]:
     found: dict[str, set[tuple[int, ...]]] = {}
     for name in checkpoint.names:
         shape = checkpoint.shape(name)
-        place = locate(name)
         if name in (checkpoint.embedding, checkpoint.head):
             shape = shape[1:]
-        anywhere = name if place.layer is None else with_layer(name, 0)
-        found.setdefault(anywhere, set()).add(shape)
+        found.setdefault(checkpoint.architecture.anywhere(name), set()).add(shape)
     return found
+
+
+def _inside(checkpoint: Checkpoint) -> dict[str, bool]:
+    """Return whether each tensor, by its name in the first layer, is in a layer."""
+    architecture = checkpoint.architecture
+    return {architecture.anywhere(name): architecture.locate(name).layer is not None for name in checkpoint.names}
+
+
+def _in_words(depths: Mapping[str, int]) -> str:
+    if len(depths) < 2:
+        return str(next(iter(depths.values()), 0))
+    return ", ".join(f"{depth} ({stack})" for stack, depth in depths.items())
 
 
 def _one_of(shapes: set[tuple[int, ...]]) -> str:

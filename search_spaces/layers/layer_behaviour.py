@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from search_spaces.architecture.reading import stacks_of
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import build_module
 from search_spaces.layers.folding import Folding
@@ -30,14 +31,41 @@ Behaviour = frozenset[Fact]
 
 
 def layers_of(module: nn.Module) -> Sequence[nn.Module]:
-    """Return a model's layers, in order; none if its weights' names number none."""
+    """Return the layers of a model's main stack, in order; none if there is no stack."""
+    path = main_path(module)
+    return [] if path is None else list(module.get_submodule(path).children())
+
+
+def main_path(module: nn.Module) -> str | None:
+    """Return where the list of layers of a model's main stack is; None if there is none.
+
+    A model that is none of transformers' has those that the first number among its weights' names counts.
+    """
+    if hasattr(module, "config"):
+        stacks = stacks_of(module)
+        if stacks:
+            return stacks[0].path
     for key in module.state_dict():
         if locate(key).layer is not None:
             parts = key.split(".")
-            path = parts[: next(i for i, part in enumerate(parts) if part.isdecimal())]
-            found = module.get_submodule(".".join(path))
-            return list(found.children())
-    return []
+            return ".".join(parts[: next(i for i, part in enumerate(parts) if part.isdecimal())])
+    return None
+
+
+def layer_of(key: str, path: str | None) -> int | None:
+    """Return the number of the layer that a weight of a live model belongs to; None outside of the layers at `path`."""
+    if path is None or not key.startswith(f"{path}."):
+        return None
+    number = key[len(path) + 1 :].partition(".")[0]
+    return int(number) if number.isdecimal() else None
+
+
+def in_layer(name: str, path: str, layer: int) -> str:
+    """Return a layer's weight's name, or that of a checkpoint's tensor in it, as it is in another layer."""
+    parts = name.split(".")
+    numbers = [i for i, part in enumerate(parts) if part.isdecimal()]
+    at = numbers[sum(part.isdecimal() for part in path.split("."))]
+    return ".".join([*parts[:at], str(layer), *parts[at + 1 :]])
 
 
 def behaviour(layer: nn.Module) -> Behaviour:

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.architecture.reading import DEPTH_KEYS
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import settings
 from search_spaces.layers.sources import donor
+from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import n_layers
 from search_spaces.recipes.recipe import Recipe
-
-DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 # Lists that are as long as the model is deep only by chance.
 _NOT_PER_LAYER = re.compile(r"token_id|architectures|indices|_ids$|_section$")
@@ -141,20 +140,35 @@ def output_config(recipe: Recipe, parents: Parents) -> dict[str, Any]:
     base = parents[recipe.base]
     config = dict(base.config)
     config["torch_dtype" if "torch_dtype" in config else "dtype"] = recipe.dtype
-    config["tie_word_embeddings"] = base.tied
+    if base.architecture.has_head:
+        config["tie_word_embeddings"] = base.tied
     if recipe.layers is None:
         return config
-    return _with_layers(config, recipe, parents)
+    architecture = base.architecture
+    level = architecture.main.level if architecture.main else ()
+    return with_level(config, level, _with_layers(level_of(config, level), recipe, parents))
+
+
+def level_of(config: Mapping[str, Any], level: Sequence[str]) -> dict[str, Any]:
+    """Return the settings at a level of a config; empty where it has no such level."""
+    for key in level:
+        config = config.get(key) or {}
+    return dict(config)
+
+
+def with_level(config: Mapping[str, Any], level: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with other settings at a level."""
+    if not level:
+        return dict(settings)
+    return {**config, level[0]: with_level(config.get(level[0]) or {}, level[1:], settings)}
 
 
 def _with_layers(config: dict[str, Any], recipe: Recipe, parents: Parents) -> dict[str, Any]:
     assert recipe.layers is not None
-    depths = {name: n_layers(parents[name].names) for name in recipe.parents}
+    depths = {name: parents[name].architecture.depth for name in recipe.parents}
     depth = depths[recipe.base]
-    keys = [key for key in DEPTH_KEYS if config.get(key) == depth]
-    if not keys:
-        raise SpaceError(f"config.json of the base: expected one of {DEPTH_KEYS} to be {depth}, found none")
-    known = {name: {**parents[name].config, **settings(parents[name])} for name in recipe.parents}
+    keys = _depth_keys(parents[recipe.base], config, depth)
+    known = {name: _main_settings(parents[name]) for name in recipe.parents}
     donors = [donor(recipe, layer) for layer in range(len(recipe.layers))]
     layers = [
         LayerSource(known[name], sources[name], depths[name])
@@ -162,3 +176,18 @@ def _with_layers(config: dict[str, Any], recipe: Recipe, parents: Parents) -> di
     ]
     own = per_layer_settings(known[recipe.base], depth, layers)
     return {**config, **own, **dict.fromkeys(keys, len(layers))}
+
+
+def _depth_keys(base: Checkpoint, config: Mapping[str, Any], depth: int) -> Sequence[str]:
+    """Return the settings that say the main stack's depth."""
+    main = base.architecture.main
+    keys = (main.depth_keys if main else ()) or [key for key in DEPTH_KEYS if config.get(key) == depth]
+    if not keys:
+        raise SpaceError(f"config.json of the base: expected one of {DEPTH_KEYS[:4]} to be {depth}, found none")
+    return keys
+
+
+def _main_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    main = checkpoint.architecture.main
+    level = main.level if main else ()
+    return {**level_of(checkpoint.config, level), **level_of(settings(checkpoint), level)}

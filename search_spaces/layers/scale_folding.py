@@ -21,8 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from search_spaces.architecture.parts import checkpoint_tensors
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import checkpoint_tensors, module_of, settings
+from search_spaces.layers.architecture import module_of, settings
 from search_spaces.layers.folding import Folding, LayerFolds, Outlets
 from search_spaces.layers.layer_behaviour import has_eps, layers_of, scale_inputs
 from search_spaces.layers.output_config import small_settings

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from search_spaces.architecture.architecture import Architecture
 from search_spaces.errors import SpaceError
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import locate, n_layers
 from search_spaces.recipes.recipe import Recipe
 
 _TIED_HEAD = "lm_head.weight"  # files of tied models lack it; a filter on it is none the less sound
@@ -22,8 +22,15 @@ def output_names(recipe: Recipe, parents: Parents) -> list[str]:
     if recipe.layers is None:
         return names
     _check_layers(recipe, parents)
-    outside = [name for name in names if locate(name).layer is None]
+    places = base.architecture
+    outside = [name for name in names if name not in places.unused and not places.in_main(places.locate(name))]
     return outside + [name for k in range(len(recipe.layers)) for name in _layer_names(recipe, parents, k)]
+
+
+def output_architecture(recipe: Recipe, parents: Parents) -> Architecture:
+    """Return the architecture of the merged model: the base's, in which output layer k is a layer like any other."""
+    architecture = parents[recipe.base].architecture
+    return architecture if recipe.layers is None else architecture.stacked
 
 
 def donor(recipe: Recipe, layer: int | None) -> str:
@@ -38,11 +45,14 @@ def donor(recipe: Recipe, layer: int | None) -> str:
 def source_name(recipe: Recipe, parents: Parents, name: str, parent: str) -> str:
     """Return the name that a parent's checkpoint has for what an output tensor is made from."""
     source = name
-    layer = locate(name).layer
-    if layer is not None and recipe.layers is not None:
-        if parent not in recipe.layers[layer]:
-            raise SpaceError(f"layers: expected a layer of parent {parent!r} for output layer {layer}, found none")
-        source = with_layer(name, recipe.layers[layer][parent])
+    architecture = output_architecture(recipe, parents)
+    place = architecture.locate(name)
+    if place.layer is not None and recipe.layers is not None and architecture.in_main(place):
+        if parent not in recipe.layers[place.layer]:
+            raise SpaceError(
+                f"layers: expected a layer of parent {parent!r} for output layer {place.layer}, found none"
+            )
+        source = architecture.with_layer(name, recipe.layers[place.layer][parent])
     checkpoint = parents[parent]
     if source in checkpoint:
         return source
@@ -57,23 +67,21 @@ def check_filters(recipe: Recipe, parents: Parents) -> None:
             raise SpaceError(f"filter: expected a part of some tensor's name, found {part!r}, which is in none")
 
 
-def with_layer(name: str, layer: int) -> str:
-    """Return a tensor's name in another layer: the first number in it is the layer's."""
-    parts = name.split(".")
-    index = next(i for i, part in enumerate(parts) if part.isdecimal())
-    return ".".join([*parts[:index], str(layer), *parts[index + 1 :]])
-
-
 def _layer_names(recipe: Recipe, parents: Parents, layer: int) -> list[str]:
     name = donor(recipe, layer)
     checkpoint: Checkpoint = parents[name]
     assert recipe.layers is not None
     source = recipe.layers[layer][name]
-    return [with_layer(tensor, layer) for tensor in checkpoint.names if locate(tensor).layer == source]
+    own = checkpoint.architecture
+    return [
+        own.with_layer(tensor, layer)
+        for tensor in checkpoint.names
+        if own.locate(tensor).layer == source and own.in_main(own.locate(tensor))
+    ]
 
 
 def _check_layers(recipe: Recipe, parents: Parents) -> None:
-    depths = {name: n_layers(parents[name].names) for name in recipe.parents}
+    depths = {name: parents[name].architecture.depth for name in recipe.parents}
     for layer, sources in enumerate(recipe.layers or ()):
         for name, source in sources.items():
             if not 0 <= source < depths[name]:

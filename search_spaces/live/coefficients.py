@@ -75,7 +75,7 @@ class CoefficientModel:
         checkpoint = parents[base]
         targets = self._resident.targets(self._recipe([self._copy]))
         floating = {n: checkpoint.shape(n) for n in targets if checkpoint.dtype(n).is_floating_point}
-        self.places = Places.laid_out(per, floating, groups)
+        self.places = Places.laid_out(per, floating, groups, checkpoint.architecture)
         self._covers = len(self.places.of) == len(floating)
         self._targets = {name: targets[name] for name in self.places.of}
         self._values = torch.zeros(self.shape, dtype=torch.float64)

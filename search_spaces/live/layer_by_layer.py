@@ -8,13 +8,12 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
+from search_spaces.architecture.parts import Part, checkpoint_parts
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import Part, checkpoint_parts
-from search_spaces.layers.layer_behaviour import layers_of
+from search_spaces.layers.layer_behaviour import layer_of, layers_of, main_path
 from search_spaces.live.one_layer import OneLayer
 from search_spaces.operators.least_squares import least_squares
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import locate
 from search_spaces.statistics.grams import Grams, Read, collect_grams
 from search_spaces.statistics.store import StatisticsStore, together
 
@@ -87,13 +86,13 @@ class _Merge:
         self._parts = checkpoint_parts(module, self._state)
         self._prefix = f"{getattr(module, 'base_model_prefix', '')}."
         self._parents, self._names = parents, names
-        present = set(parents[names[0]].names)
+        present, path = set(parents[names[0]].names), main_path(module)
         self._weights: dict[int | None, list[tuple[str, Part, str]]] = {}  # layer -> (parameter, part, tensor's name)
         for key, parts in self._parts.items():
             for part in parts:
                 source = self._source(part.name, present)
                 if source is not None:
-                    self._weights.setdefault(locate(key).layer, []).append((key, part, source))
+                    self._weights.setdefault(layer_of(key, path), []).append((key, part, source))
         self.names = [source for some in self._weights.values() for _, _, source in some]
 
     def parts(self, index: int) -> dict[str, list[Part]]:

@@ -10,19 +10,23 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from search_spaces.architecture.parts import Part, checkpoint_parts
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import Part, build_module, checkpoint_parts
+from search_spaces.layers.architecture import build_module
 from search_spaces.layers.layer_behaviour import (
     Behaviour,
     behaviour,
     check_layers_kept,
+    in_layer,
+    layer_of,
     layers_of,
+    main_path,
     peculiarities,
     scale_inputs,
 )
 from search_spaces.layers.output_config import output_config
 from search_spaces.layers.scale_folding import folding_of
-from search_spaces.layers.sources import output_names, with_layer
+from search_spaces.layers.sources import output_names
 from search_spaces.live.resident import check_fit
 from search_spaces.merging.materialise import carry_out
 from search_spaces.merging.memory import MergeMemory
@@ -30,7 +34,6 @@ from search_spaces.merging.plan import TensorPlan, plan_tensors
 from search_spaces.merging.trims import Recent
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import Recipe, Rule
 
 
@@ -46,7 +49,7 @@ class WeightPlan:
     @cached_property
     def content(self) -> Hashable:
         """Equal contents, equal weights, whichever layers of the output they belong to."""
-        parts = tuple((_anywhere(part.name), part.offset, content(plan)) for part, plan in self.parts)
+        parts = tuple((part.offset, content(plan)) for part, plan in self.parts)
         return parts, self.shape, self.dtype, self.device
 
     @property
@@ -94,11 +97,7 @@ def content(plan: TensorPlan) -> Hashable:
     rule = None if plan.rule is None else _frozen(plan.rule)
     seed = 0 if _is_pure(plan) else plan.seed
     made = (rule, plan.pieces, plan.fold, plan.dtype, seed, layer)
-    return _anywhere(plan.name), plan.sources, plan.base, plan.shape, made
-
-
-def _anywhere(name: str) -> str:
-    return name if locate(name).layer is None else with_layer(name, 0)
+    return plan.sources, plan.base, plan.shape, made
 
 
 def _frozen(rule: Rule) -> Hashable:
@@ -217,13 +216,16 @@ class FlowResident:
         return found
 
     def _parts_of(self, module: nn.Module, key: str, weight: Tensor) -> list[Part]:
-        layer = locate(key).layer
-        anywhere = key if layer is None else with_layer(key, 0)
+        path = main_path(module)
+        layer = layer_of(key, path)
+        if layer is None or path is None:
+            return list(checkpoint_parts(module, [key])[key])
+        anywhere = in_layer(key, path, 0)
         if (anywhere, tuple(weight.shape)) not in self._parts:
             parts = checkpoint_parts(module, [key])[key]
             self._parts[anywhere, tuple(weight.shape)] = parts
         parts = self._parts[anywhere, tuple(weight.shape)]
-        return [part if layer is None else replace(part, name=with_layer(part.name, layer)) for part in parts]
+        return [replace(part, name=in_layer(part.name, path, layer)) for part in parts]
 
 
 def _plan_of(name: str, plans: Mapping[str, TensorPlan], prefix: str) -> TensorPlan | None:
@@ -247,12 +249,12 @@ def _replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def _name_layers(module: nn.Module, weights: Mapping[str, WeightPlan], scales: Sequence[float] | None) -> None:
-    layers = layers_of(module)
+    layers, path = layers_of(module), main_path(module)
     held: list[list[object]] = [[] for _ in layers]
     for key, plan in weights.items():
-        index = locate(key).layer
-        if index is not None:
-            held[index].append((with_layer(key, 0), plan.content))
+        index = layer_of(key, path)
+        if index is not None and path is not None:
+            held[index].append((in_layer(key, path, 0), plan.content))
     for layer, contents, scale in zip(layers, held, scales or [1.0] * len(layers), strict=True):
         acts = sorted(behaviour(layer), key=repr)
         digest = hashlib.sha256(repr((acts, contents)).encode()).hexdigest()

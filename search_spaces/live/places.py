@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from search_spaces.architecture.architecture import Architecture
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.groups import Group, Groups, layout, matches, n_layers, spans
+from search_spaces.recipes.groups import Group, Groups, layout, matches, spans
 from search_spaces.recipes.recipe import Where, layer_range
 
 Per = Literal["model", "group", "tensor", "column"]
@@ -44,13 +45,14 @@ class Places:
     count: int
 
     @staticmethod
-    def laid_out(per: Per, shapes: Mapping[str, tuple[int, ...]], groups: Groups) -> Places:
+    def laid_out(per: Per, shapes: Mapping[str, tuple[int, ...]], groups: Groups, architecture: Architecture) -> Places:
         """Lay the places of a model out.
 
         Args:
             per: what has coefficients of its own.
             shapes: floating point tensor -> its shape.
             groups: which tensors share coefficients, for "group"; elsewhere they count for nothing.
+            architecture: the model's.
 
         Raises:
             SpaceError: `per` is none of the four, or no tensor is in a group.
@@ -60,8 +62,9 @@ class Places:
         if per == "column":
             return _by_column(shapes)
         if per == "group":
-            laid = layout(groups, n_layers(shapes))
-            reaches = [Reach(s.where, s.left, s.right, s.share) for s in spans(groups, laid, n_layers(shapes))]
+            depth, stacks = architecture.depth, architecture.depths
+            laid = layout(groups, depth, stacks)
+            reaches = [Reach(s.where, s.left, s.right, s.share) for s in spans(groups, laid, depth, stacks)]
             names = [_group_name(group) for group in laid]
         elif per == "tensor":
             # Longest first: a name may be a part of another's, and the first rule that matches makes a tensor.
@@ -70,20 +73,20 @@ class Places:
             names = list(shapes)
         else:
             reaches, names = [Reach(Where(), 0, 0, 0.0)], ["model"]
-        found = _reached(per, reaches, shapes)
+        found = _reached(per, reaches, shapes, architecture)
         if not found:
             raise SpaceError(f"groups: expected some that hold a tensor, found none in {groups}")
         return Places(per, tuple(reaches), found, tuple(names), len(names))
 
 
 def _reached(
-    per: Per, reaches: Sequence[Reach], shapes: Mapping[str, tuple[int, ...]]
+    per: Per, reaches: Sequence[Reach], shapes: Mapping[str, tuple[int, ...]], architecture: Architecture
 ) -> dict[str, tuple[tuple[int, int, float], ...]]:
     if per == "tensor":
         return {name: ((i, i + 1, 1.0),) for i, name in enumerate(shapes)}
     found = {}
     for name in shapes:
-        reach = next((reach for reach in reaches if matches(reach.where, name)), None)
+        reach = next((r for r in reaches if matches(r.where, name, architecture.locate(name))), None)
         if reach is not None:
             both = ((reach.left, 1.0 - reach.share), (reach.right, reach.share))
             found[name] = tuple((place, place + 1, share) for place, share in both if share)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from search_spaces.architecture.parts import checkpoint_tensors
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import checkpoint_tensors
+from search_spaces.layers.layer_behaviour import layers_of
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import carry_out_all
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import n_layers
 from search_spaces.recipes.recipe import Recipe
 
 
@@ -59,7 +59,7 @@ class ResidentModel:
 
     def targets(self, recipe: Recipe) -> dict[str, Tensor]:
         """Return output tensor -> the weights it goes to, a view; names that the module does not have are left out."""
-        depth = n_layers(self._weights)
+        depth = len(layers_of(self.model))
         if recipe.layers is not None and len(recipe.layers) != depth:
             raise SpaceError(f"layers: expected {depth} as the live model has, found {len(recipe.layers)}")
         targets: dict[str, Tensor] = {}

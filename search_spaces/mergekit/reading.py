@@ -8,6 +8,7 @@ seeded by tensor name, so they are others than mergekit's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -20,9 +21,9 @@ from search_spaces.mergekit.requested import RequestedStatistics
 from search_spaces.operators.parameters import Flag, Kind, OneOf
 from search_spaces.operators.registry import check_rule
 from search_spaces.parents.checkpoint import Checkpoint
-from search_spaces.recipes.groups import n_layers
-from search_spaces.recipes.recipe import ExportDtype, Input, Parameter, Recipe, Rule, Side, Where
+from search_spaces.recipes.recipe import ExportDtype, Input, Parameter, Recipe, Rule, Where
 
+EVERYWHERE = Where()
 BASE_MEANS_DELTAS = ("nuslerp", "multislerp")  # with a base_model mergekit interpolates their task vectors
 
 
@@ -68,7 +69,7 @@ def _recipe(document: Document) -> Recipe:
     return Recipe(
         parents=document.parents,
         base=document.donor,
-        rules=tuple(rules_of(document, lambda: n_layers(_donor(document).names))),
+        rules=tuple(rules_of(document, lambda: _donor(document).architecture.depths)),
         dtype=_dtype(document),
         layers=tuple(layers) or None,
         tokenizer=document.tokenizer,
@@ -89,25 +90,38 @@ def _dtype(document: Document) -> ExportDtype:
     return cast(ExportDtype, dtype)
 
 
-def rules_of(document: Document, depth: Callable[[], int]) -> list[Rule]:
+def rules_of(document: Document, depths: Callable[[], Mapping[str, int]]) -> list[Rule]:
     """Return the rules of a configuration.
 
     Depth t runs from 0 to 1 over the layers of a slice (1 if there is only one). What comes before the layers is made
     like the first slice at t = 0, what comes after them like the last slice at t = 1. Filters are matched against the
-    output tensor's name.
+    output tensor's name. Without slices every stack has its own depth.
+
+    Args:
+        document: the configuration.
+        depths: stack -> its depth in the donor, the main one first; asked only where it matters.
     """
     slices = document.slices
     if len(slices) == 1 and slices[0].n_layers is None and not _has_gradient(document, slices[0]):
         return _rules(document, slices[0], t=0.0)
     rules, start = [], 0
     for part in slices:
-        n_layers = depth() if part.n_layers is None else part.n_layers
-        for first, last, t in _stretches(n_layers, _has_gradient(document, part)):
-            rules += _rules(document, part, t=t, layers=(start + first, start + last))
-        start += n_layers
-    before = _rules(document, slices[0], t=0.0, side="before")
-    after = _rules(document, slices[-1], t=1.0, side="after")
+        stacks: Mapping[str | None, int] = {None: part.n_layers} if part.n_layers is not None else _stacks(depths())
+        for stack, n_layers in stacks.items():
+            for first, last, t in _stretches(n_layers, _has_gradient(document, part)):
+                where = Where((start + first, start + last), stack=stack)
+                rules += _rules(document, part, t=t, where=where)
+        start += part.n_layers or 0
+    before = _rules(document, slices[0], t=0.0, where=Where(side="before"))
+    after = _rules(document, slices[-1], t=1.0, where=Where(side="after"))
     return [*rules, *before, *after]
+
+
+def _stacks(depths: Mapping[str, int]) -> dict[str | None, int]:
+    """Return the stacks to name in rules; where there is one only, layers are its."""
+    if len(depths) < 2:
+        return {None: next(iter(depths.values()), 0)}
+    return {stack: depth for stack, depth in depths.items()}
 
 
 def _stretches(n_layers: int, gradient: bool) -> Iterator[tuple[int, int, float]]:
@@ -123,12 +137,10 @@ def _has_gradient(document: Document, part: Slice) -> bool:
     return any(varies_over_depth(setting) for level in settings for setting in level.values())
 
 
-def _rules(
-    document: Document, part: Slice, *, t: float, layers: tuple[int, int] | None = None, side: Side | None = None
-) -> list[Rule]:
+def _rules(document: Document, part: Slice, *, t: float, where: Where = EVERYWHERE) -> list[Rule]:
     rules = []
     for contains, rule in decision_list(lambda facts: _rule(document, part, t, facts)):
-        rules.append(Rule(rule.operator, rule.inputs, rule.parameters, Where(layers, None, contains or None, side)))
+        rules.append(Rule(rule.operator, rule.inputs, rule.parameters, replace(where, contains=contains or None)))
         try:
             check_rule(rules[-1])
         except SpaceError as error:

@@ -12,7 +12,7 @@ import yaml
 from search_spaces.errors import SpaceError
 from search_spaces.layers.folding import Fold
 from search_spaces.layers.scale_folding import layer_folds
-from search_spaces.layers.sources import output_names
+from search_spaces.layers.sources import output_architecture, output_names
 from search_spaces.mergekit.document import INT8_MASK
 from search_spaces.mergekit.models import tokenizer_keys
 from search_spaces.merging.piecewise import Piece, TensorPieces, flat_layout
@@ -116,9 +116,10 @@ def _plain_decisions(rules: Sequence[Rule]) -> Decisions | None:
 def _runs(recipe: Recipe, rules: Sequence[Rule]) -> list[_Run]:
     parents = Parents.of(recipe)
     folds = layer_folds(recipe, parents)
+    architecture = output_architecture(recipe, parents)
     made: dict[str, Rule] = {}
     for name in output_names(recipe, parents):
-        rule = next((rule for rule in rules if matches(rule.where, name)), None)
+        rule = next((rule for rule in rules if matches(rule.where, name, architecture.locate(name))), None)
         if rule is None:
             raise SpaceError(f"rules: expected one that matches the tensor {name}, found none")
         made[name] = _folded(Rule(rule.operator, rule.inputs, rule.parameters), folds[name])

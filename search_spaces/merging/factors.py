@@ -25,7 +25,6 @@ from torch import Tensor
 
 from search_spaces.cache_directory import cache_directory
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.groups import locate
 
 if TYPE_CHECKING:
     from search_spaces.parents.checkpoint import Checkpoint
@@ -117,6 +116,7 @@ class FactorCache:
 
 def full_bytes(checkpoint: Checkpoint) -> int:
     """Return what the full decompositions of all matrices inside a model's layers take on disk, for each parent."""
+    locate = checkpoint.architecture.locate
     shapes = [checkpoint.shape(name) for name in checkpoint.names if locate(name).layer is not None]
     stacks = [(math.prod(shape[:-2]), *shape[-2:]) for shape in shapes if len(shape) in (2, 3) and min(shape[-2:]) > 1]
     return sum(4 * n * min(rows, columns) * (rows + columns) for n, rows, columns in stacks)

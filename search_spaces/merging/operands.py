@@ -85,6 +85,7 @@ def operands_of(plan: TensorPlan, parents: Parents, memory: MergeMemory, *, stor
         seeds=plan.mask_seed,
         name=plan.name,
         layer=plan.layer,
+        side=plan.side,
         keys=[(*source, *(plan.base or ())) for source in plan.sources],
         memory=memory,
         factors=recall,

@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
 from search_spaces.errors import SpaceError
 from search_spaces.layers.folding import Fold
 from search_spaces.layers.scale_folding import layer_folds
-from search_spaces.layers.sources import donor, source_name
+from search_spaces.layers.sources import donor, output_architecture, source_name
 from search_spaces.merging.piecewise import Piece, TensorPieces
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import locate, matches, n_layers
-from search_spaces.recipes.recipe import Recipe, Rule
+from search_spaces.recipes.groups import Place, matches
+from search_spaces.recipes.recipe import Recipe, Rule, Side
 from search_spaces.statistics.store import together
 
 
@@ -36,6 +35,7 @@ class TensorPlan:
     seed: int  # the recipe's
     # (index of the output layer, number of output layers); None outside the layers
     layer: tuple[int, int] | None = None
+    side: Side | None = None  # outside the layers, before or after them
     fold: Fold | None = None  # what is done to the merged tensor, in float32, so that the layers need no input scales
     pieces: tuple[Piece, ...] | None = None  # what is combined, part by part; None where a rule makes the tensor
     # per input of the rule, the digest of its parent's statistics; then that of all parents' together; empty where the
@@ -66,21 +66,25 @@ class _Planner:
         self._checked: dict[int, Rule] = {}
         self._pieces = None if recipe.pieces is None else TensorPieces(recipe.pieces, parents, recipe.base)
         self._folds = layer_folds(recipe, parents)
+        self._architecture = output_architecture(recipe, parents)
 
     def plan(self, name: str) -> TensorPlan:
         recipe, parents = self._recipe, self._parents
-        origin = donor(recipe, locate(name).layer)
+        place = self._architecture.locate(name)
+        origin = donor(recipe, place.layer if self._architecture.in_main(place) else None)
         original = (origin, source_name(recipe, parents, name, origin))
         stored, shape = parents[origin].dtype(original[1]), parents[origin].shape(original[1])
         if not stored.is_floating_point:
             return TensorPlan(name, None, (), original, shape, stored, recipe.seed)
-        dtype, layer = _dtype(recipe.dtype), self._layer(name)
+        dtype, layer = _dtype(recipe.dtype), self._layer(place)
         if self._pieces is not None:
             sources = self._pieces.sources(name)
             self._check_shapes(name, shape, sources)
             pieces = self._pieces.of(name)
-            return TensorPlan(name, None, sources, None, shape, dtype, recipe.seed, layer, pieces=pieces)
-        rule = self._rule(name)
+            return TensorPlan(name, None, sources, None, shape, dtype, recipe.seed, layer, place.side, pieces=pieces)
+        # Where output layers are other layers, rules speak of them: other stacks are like what comes before them.
+        whole = recipe.layers is None or self._architecture.of_main(place)
+        rule = self._rule(name, place if whole else Place(None, place.module, "before", place.stack))
         sources = tuple((i.parent, source_name(recipe, parents, name, i.parent)) for i in rule.inputs)
         base = None
         if find_operator(rule.operator).reads_base(rule.parameters):
@@ -88,7 +92,7 @@ class _Planner:
         self._check_shapes(name, shape, (*sources, *([base] if base else [])))
         read = self._statistics(rule)
         return TensorPlan(
-            name, rule, sources, base, shape, dtype, recipe.seed, layer, self._folds[name], statistics=read
+            name, rule, sources, base, shape, dtype, recipe.seed, layer, place.side, self._folds[name], statistics=read
         )
 
     def _statistics(self, rule: Rule) -> tuple[str, ...]:
@@ -109,25 +113,22 @@ class _Planner:
             if found != shape:
                 raise SpaceError(f"{name}: expected the shape {shape}, found {found} in {source} of parent {parent!r}")
 
-    def _rule(self, name: str) -> Rule:
+    def _rule(self, name: str, place: Place) -> Rule:
         for i, rule in enumerate(self._recipe.rules):
-            if matches(rule.where, name):
+            if matches(rule.where, name, place):
                 if i not in self._checked:
                     self._checked[i] = check_rule(rule)
                 return self._checked[i]
         raise SpaceError(f"rules: expected one that matches the tensor {name}, found none; add a rule without `where`")
 
-    def _layer(self, name: str) -> tuple[int, int] | None:
-        index = locate(name).layer
-        if index is None:
+    def _layer(self, place: Place) -> tuple[int, int] | None:
+        """Return the layer's number in its stack, and how many there are."""
+        if place.layer is None:
             return None
-        layers = self._recipe.layers
-        return index, _depth(self._parents[self._recipe.base].names) if layers is None else len(layers)
-
-
-@lru_cache(maxsize=64)
-def _depth(names: tuple[str, ...]) -> int:
-    return n_layers(names)
+        architecture, layers = self._architecture, self._recipe.layers
+        if layers is not None and architecture.in_main(place):
+            return place.layer, len(layers)
+        return place.layer, architecture.depths.get(place.stack, architecture.depth)
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from search_spaces.operators.parameters import Bounds, Choices, Kind
-from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import Parameter, Side
 
 if TYPE_CHECKING:  # the registry is read without torch
@@ -74,6 +73,7 @@ class Operands:
         seeds: i -> the seed of the i-th input's random numbers, from (recipe seed, operator, parent, tensor name).
         name: of the output tensor; empty outside a model.
         layer: (index of the output layer, number of output layers); None outside the layers.
+        side: outside the layers, before or after them; None inside.
         keys: the i-th names the i-th tensor and the base, for `memory`.
         memory: what is known of the tensors from earlier candidates; None computes it.
         factors: remembers what the spectral operators derive from the tensors, between candidates; None computes it.
@@ -91,6 +91,7 @@ class Operands:
     seeds: Callable[[int], int]
     name: str = ""
     layer: tuple[int, int] | None = None
+    side: Side | None = None
     keys: Sequence[Hashable] = ()
     memory: Memory | None = None
     factors: Recall | None = None
@@ -105,11 +106,6 @@ class Operands:
     def number(self, name: str) -> float:
         """Return one of the operator's own parameters as a float."""
         return float(self.parameters[name])
-
-    @property
-    def side(self) -> Side | None:
-        """Outside the layers, before or after them; None inside."""
-        return None if self.layer is not None else locate(self.name).side
 
     @property
     def task_origin(self) -> Tensor:

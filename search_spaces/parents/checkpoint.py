@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.architecture.architecture import Architecture
+from search_spaces.architecture.reading import read_architecture
 from search_spaces.errors import SpaceError
 from search_spaces.parents.adapter_files import AdapterFiles, is_adapter, read_adapter
 from search_spaces.parents.checkpoint_files import (
@@ -23,7 +25,6 @@ from search_spaces.parents.checkpoint_files import (
     read_config,
 )
 from search_spaces.parents.lora import Adapter, match_adapter
-from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import ParentSource
 
 if TYPE_CHECKING:
@@ -117,36 +118,32 @@ class Checkpoint:
         return replace(self, config=dict(config), _tensors={**self._tensors, **tensors})
 
     @cached_property
-    def embedding(self) -> str | None:
-        """The name of the token embedding: (vocabulary, width), before the layers; None if none can be told."""
-        tables = self._tables("before")
-        if self.head is not None:
-            return next(name for name in tables if self.shape(name) == self.shape(self.head))
-        rows = self.config.get("vocab_size")
-        named = (name for name in tables if self.shape(name)[0] == rows)
-        return next(named, max(tables, key=lambda name: self.shape(name)[0], default=None))
+    def architecture(self) -> Architecture:
+        """What its tensors are, asked of transformers; of a model type that it does not know, a guess that says so."""
+        return read_architecture(self.config, {name: self.shape(name) for name in self.names})
 
-    @cached_property
+    @property
+    def embedding(self) -> str | None:
+        """The name of the token embedding: (vocabulary, width), before the layers; None if there is none."""
+        return self.architecture.embedding
+
+    @property
     def head(self) -> str | None:
-        """The name of the output head: after the layers, of an embedding's shape; None if the file holds none."""
-        shapes = {self.shape(name) for name in self._tables("before")}
-        return next((name for name in self._tables("after") if self.shape(name) in shapes), None)
+        """The name of the output head over the vocabulary; None if the file holds none."""
+        return self.architecture.head
 
     @cached_property
     def tied(self) -> bool:
         """Whether head and token embedding are one tensor, as transformers decides it.
 
         A head that is in the file and differs from the embedding is untied whatever the config says. Reads both
-        tensors where the config does not say that they are separate.
+        tensors where the config does not say that they are separate. What has no head is not tied.
         """
         if self.head is None or self.embedding is None:
-            return self.head is None
+            return self.head is None and self.architecture.has_head
         if self.config.get("tie_word_embeddings") is False:
             return False
         return self.tensor(self.head).equal(self.tensor(self.embedding))
-
-    def _tables(self, side: str) -> list[str]:
-        return [name for name in self.names if locate(name).side == side and len(self.shape(name)) == 2]
 
 
 def with_own_heads(checkpoints: Mapping[str, Checkpoint]) -> dict[str, Checkpoint]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from search_spaces.architecture.vocabulary import vocabulary_axes, vocabulary_levels
 from search_spaces.errors import SpaceError
 from search_spaces.parents.checkpoint_files import LazyTensor
 from search_spaces.parents.tokenizer_files import read_tokenizer
-from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import OutputTokenizer
 
 if TYPE_CHECKING:
@@ -53,14 +53,17 @@ class Fill:
 class MappedRows:
     """A parent's embedding or head with the rows of the output vocabulary."""
 
-    tensor: LazyTensor  # as the parent has it, (rows, ...)
+    tensor: LazyTensor  # as the parent has it, with a row for each of its tokens along `axis`
     rows: torch.Tensor  # (n_rows,) the parent's row of each output row, -1 where it has none
     fills: tuple[Fill, ...]  # what those rows take instead
+    axis: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return (n_rows, ...)."""
-        return (len(self.rows), *self.tensor.shape[1:])
+        """The parent's, with n_rows along the axis."""
+        shape = list(self.tensor.shape)
+        shape[self.axis] = len(self.rows)
+        return tuple(shape)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -75,14 +78,15 @@ class MappedRows:
         import torch
 
         known = self.rows >= 0
-        result = torch.zeros(self.shape, dtype=self.dtype)
-        result[known] = self.tensor.read()[self.rows[known]].to(result.dtype)
+        made = torch.zeros(self.shape, dtype=self.dtype)
+        result = made.movedim(self.axis, 0)  # (n_rows, ...), a view
+        result[known] = self.tensor.read().movedim(self.axis, 0)[self.rows[known]].to(result.dtype)
         for fill in self.fills:
-            rows = fill.tensor.read()[fill.rows].to(result.dtype)
+            rows = fill.tensor.read().movedim(self.axis, 0)[fill.rows].to(result.dtype)
             if not bool((fill.share == 1).all()):
                 rows *= fill.share.view(-1, *[1] * (rows.dim() - 1))
             result.index_add_(0, fill.to, rows)
-        return result
+        return made
 
 
 def output_vocabulary(checkpoints: Mapping[str, Checkpoint], base: str, tokenizer: OutputTokenizer) -> Vocabulary:
@@ -110,7 +114,7 @@ def with_vocabulary(checkpoints: Mapping[str, Checkpoint], base: str, vocabulary
     special = {key: checkpoints[vocabulary.source].config.get(key) for key in _TOKEN_IDS}
     result = {}
     for name, checkpoint in checkpoints.items():
-        config = {**checkpoint.config, "vocab_size": vocabulary.n_rows}
+        config = with_vocabulary_size(checkpoint, vocabulary.n_rows)
         if name == base and vocabulary.source != base:
             config |= {key: value for key, value in special.items() if value is not None or key in config}
         result[name] = checkpoint.having(_mapped(name, checkpoints, base, vocabulary), config)
@@ -127,11 +131,11 @@ def _mapped(
         return {}
     donors = _donors(name, rows, base, vocabulary, checkpoints)
     mapped: dict[str, LazyTensor] = {}
-    for role, tensor in _tables(checkpoints[name]).items():
+    for role, (tensor, axis) in _tables(checkpoints[name]).items():
         fills = [
             Fill(_table(checkpoints[donor], role), to, found, share) for donor, (to, found, share) in donors.items()
         ]
-        mapped[tensor] = MappedRows(checkpoints[name].lazy(tensor), rows, tuple(fills))
+        mapped[tensor] = MappedRows(checkpoints[name].lazy(tensor), rows, tuple(fills), axis)
     return mapped
 
 
@@ -203,21 +207,47 @@ def _rows(checkpoint: Checkpoint) -> int:
     return checkpoint.shape(checkpoint.embedding)[0]
 
 
-def _tables(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return role -> tensor with one row per token: embedding, head, bias of the head."""
+def with_vocabulary_size(checkpoint: Checkpoint, n_rows: int) -> dict[str, Any]:
+    """Return a checkpoint's config with another size of the vocabulary, wherever it says one."""
+    main = checkpoint.architecture.main
+    config = dict(checkpoint.config)
+    for level in vocabulary_levels(config, main.level if main else ()) or ((),):
+        config = _with_size(config, level, n_rows)
+    return config
+
+
+def _with_size(config: Mapping[str, Any], level: tuple[str, ...], n_rows: int) -> dict[str, Any]:
+    if not level:
+        return {**config, "vocab_size": n_rows}
+    return {**config, level[0]: _with_size(config[level[0]], level[1:], n_rows)}
+
+
+def _tables(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:
+    """Return role -> (tensor, axis) of what has a row for every token: embedding, head, and others by their names."""
     assert checkpoint.embedding is not None
-    tables = {"embedding": checkpoint.embedding}
+    tables = {"embedding": (checkpoint.embedding, 0)}
     if checkpoint.head is not None:
-        tables["head"] = checkpoint.head
-    for name in checkpoint.names:
-        if locate(name).side == "after" and checkpoint.shape(name) == (_rows(checkpoint),):
-            tables["bias"] = name
+        tables["head"] = (checkpoint.head, 0)
+    architecture, n_rows = checkpoint.architecture, _rows(checkpoint)
+    main = architecture.main
+    axes = vocabulary_axes(checkpoint.config, checkpoint.names, main.level if main else ())
+    if axes is None:
+        biases = (n for n in checkpoint.names if architecture.locate(n).side == "after")
+        axes = {name: 0 for name in biases if checkpoint.shape(name) == (n_rows,)}
+    for name, axis in axes.items():
+        if checkpoint.shape(name)[axis] != n_rows:
+            raise SpaceError(
+                f"tokenizer: expected a row for each of {n_rows} tokens in {name} of {checkpoint.directory}, found "
+                f"{checkpoint.shape(name)[axis]}; merge parents whose tokens are the same, without a tokenizer source"
+            )
+        if name not in (checkpoint.embedding, checkpoint.head):
+            tables[name] = (name, axis)
     return tables
 
 
 def _table(checkpoint: Checkpoint, role: str) -> LazyTensor:
     """Return a parent's tensor of a role; a tied parent's head is its embedding."""
     tables = _tables(checkpoint)
-    if role not in tables and role == "bias":
-        raise SpaceError(f"tokenizer: expected a bias of the head in {checkpoint.directory}, found none")
-    return checkpoint.lazy(tables.get(role, tables["embedding"]))
+    if role not in tables and role != "head":
+        raise SpaceError(f"tokenizer: expected a tensor {role} in {checkpoint.directory}, found none")
+    return checkpoint.lazy(tables.get(role, tables["embedding"])[0])

@@ -9,8 +9,8 @@ from __future__ import annotations
 import bisect
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, cast, get_args
 
@@ -35,6 +35,7 @@ class Place:
     layer: int | None  # the index of its block, or None outside the layers
     module: ModuleKind  # attention and mlp exist inside layers only; norms, embeddings and the head are "other"
     side: Side | None = None  # outside the layers, before or after them; None inside
+    stack: str = ""  # the stack that it belongs to; "" where there is one only, or between stacks
 
 
 @lru_cache(maxsize=65536)
@@ -44,10 +45,11 @@ def locate(name: str) -> Place:
     index = next((i for i, part in enumerate(parts) if part.isdecimal()), None)
     if index is None:
         return Place(None, "other", "before" if EMBEDDING.search(name.lower()) else "after")
-    return Place(int(parts[index]), _module_kind(parts[index + 1 :]))
+    return Place(int(parts[index]), module_kind(parts[index + 1 :]))
 
 
-def _module_kind(parts: list[str]) -> ModuleKind:
+def module_kind(parts: list[str]) -> ModuleKind:
+    """Return what kind of module a tensor belongs to, by the parts of its name after the layer's number, lower case."""
     owner = parts[-2] if len(parts) > 1 else parts[-1]  # the module that owns .weight or .bias
     if NORM.search(owner):
         return "other"
@@ -57,14 +59,16 @@ def _module_kind(parts: list[str]) -> ModuleKind:
     return "other"
 
 
-def matches(where: Where, name: str) -> bool:
-    """Return whether a rule's `where` covers an output tensor."""
-    return covers(where, locate(name)) and all(part in name for part in where.contains or ())
+def matches(where: Where, name: str, place: Place) -> bool:
+    """Return whether a rule's `where` covers an output tensor of that name and place."""
+    return covers(where, place) and all(part in name for part in where.contains or ())
 
 
 def covers(where: Where, place: Place) -> bool:
     """Return whether a `where` covers a place, whatever the tensor there is called."""
     if where.layers is not None and (place.layer is None or not where.layers[0] <= place.layer < where.layers[1]):
+        return False
+    if where.stack not in (None, place.stack):
         return False
     return where.module in (None, place.module) and where.side in (None, place.side)
 
@@ -87,12 +91,15 @@ class Groups:
         depth: "constant": a gene holds for its block. "linear": each block is a knot, knots lie on the layers nearest
             to evenly spaced depths from the first layer to the last, and layers between take the straight line.
         tensors: names of the model's tensors, with ("tensor",) only.
+        stack: the only stack whose tensors have genes, of a model that has several; None: all have, and a block is
+            the same share of each one's own depth.
     """
 
     layer_blocks: int = 1
     modules: tuple[str, ...] = ("attention", "mlp", "other")
     depth: Literal["constant", "linear"] = "constant"
     tensors: tuple[str, ...] = ()
+    stack: str | None = None
 
     def __post_init__(self) -> None:
         kinds = get_args(ModuleKind)
@@ -123,6 +130,7 @@ class Group:
     # spans the whole depth
     layers: tuple[int, int] | None
     tensor: str | None = None  # the only one of its group; None where groups hold what lies together
+    stack: str = ""  # whose layers these are, of a model that has several
 
     @property
     def place(self) -> Place:
@@ -130,14 +138,25 @@ class Group:
         if self.tensor is not None:
             return locate(self.tensor)
         if self.layers is None:
-            return Place(None, "other", "after")
-        return Place(self.layers[0], "attention" if self.module == "all" else self.module)
+            return Place(None, "other", "after", self.stack)
+        return Place(self.layers[0], "attention" if self.module == "all" else self.module, None, self.stack)
 
 
-def layout(groups: Groups, n_layers: int) -> list[Group]:
-    """Return the groups of a model, by module in the order of `groups.modules`, then by depth; or tensor by tensor."""
+def layout(groups: Groups, n_layers: int, stacks: Mapping[str, int] | None = None) -> list[Group]:
+    """Return the groups of a model, by module in the order of `groups.modules`, then by depth; or tensor by tensor.
+
+    Args:
+        groups: how tensors share genes.
+        n_layers: depth of the main stack.
+        stacks: every stack's depth, the main one first; None or one: the model has no other.
+
+    Raises:
+        SpaceError: `groups.stack` is none of them, or has fewer layers than there are blocks.
+    """
     if groups.tensors:
         return [_of_tensor(name) for name in groups.tensors]
+    named = _searched(groups, n_layers, stacks)
+    stack, n_layers = next(iter(named.items()))
     if groups.depth == "linear" and groups.layer_blocks > 1:
         ranges = [(knot, knot + 1) for knot in knots(n_layers, groups.layer_blocks)]
     else:
@@ -145,8 +164,19 @@ def layout(groups: Groups, n_layers: int) -> list[Group]:
     found: list[Group] = []
     for module in groups.modules:
         kind = cast(ModuleKind | Literal["all"], module)
-        found += [Group(kind, None)] if kind == "other" else [Group(kind, layers) for layers in ranges]
+        own = stack or ""
+        found += [Group(kind, None, None, own)] if kind == "other" else [Group(kind, r, None, own) for r in ranges]
     return found
+
+
+def _searched(groups: Groups, n_layers: int, stacks: Mapping[str, int] | None) -> dict[str | None, int]:
+    """Return the stacks that have genes, each with its depth; None names the only one there is."""
+    known = stacks or {}
+    if groups.stack is not None and known and groups.stack not in known:
+        raise SpaceError(f"groups.stack: expected one of {list(known)}, found {groups.stack!r}")
+    if len(known) < 2:
+        return {None: n_layers}
+    return {name: depth for name, depth in known.items() if groups.stack in (None, name)}
 
 
 def _of_tensor(name: str) -> Group:
@@ -179,31 +209,45 @@ class Span:
     share: float = 0.0  # how far the tensors lie from the left knot to the right one, in [0, 1)
 
 
-def spans(groups: Groups, laid: Sequence[Group], n_layers: int) -> Iterator[Span]:
+def spans(
+    groups: Groups, laid: Sequence[Group], n_layers: int, stacks: Mapping[str, int] | None = None
+) -> Iterator[Span]:
     """Yield the rules' places, kind of module by kind: one per block, or one per layer where depth is linear.
 
-    Of tensors the longest names come first: a name may be part of another, and the first rule that matches counts.
+    Where a model has several stacks, each has these places, by its own depth; see `layout`. Of tensors the longest
+    names come first: a name may be part of another, and the first rule that matches counts.
     """
     if groups.tensors:
         for i, group in sorted(enumerate(laid), key=lambda numbered: -len(numbered[1].tensor or "")):
             yield Span(Where(contains=(group.tensor or "",)), i, i)
         return
+    searched = _searched(groups, n_layers, stacks)
+    only = groups.stack if len(searched) == 1 and None not in searched else None
     for module in groups.modules:
         own = [i for i, group in enumerate(laid) if group.module == module]
         if module == "other":
-            yield Span(Where(module="other"), own[0], own[0])
+            yield Span(Where(module="other", stack=only), own[0], own[0])
             continue
         kind = None if module == "all" else laid[own[0]].place.module
-        ranges = [laid[i].layers or (0, n_layers) for i in own]
-        if groups.depth == "constant" or len(own) == 1:
-            yield from (Span(Where(layers, kind), i, i) for layers, i in zip(ranges, own, strict=True))
-        else:
-            knots = [first for first, _ in ranges]
-            for layer in range(n_layers):
-                at = min(bisect.bisect_right(knots, layer), len(knots) - 1)
-                share = (layer - knots[at - 1]) / (knots[at] - knots[at - 1])
-                first = own[at - 1] if share < 1.0 else own[at]
-                yield Span(Where((layer, layer + 1), kind), first, own[at], share % 1.0)
+        for stack, depth in searched.items():
+            yield from _by_depth(groups, own, depth, Where(None, kind, stack=stack))
         if module == "all":
-            yield Span(Where(side="before"), own[0], own[0])
-            yield Span(Where(side="after"), own[-1], own[-1])
+            yield Span(Where(side="before", stack=only), own[0], own[0])
+            yield Span(Where(side="after", stack=only), own[-1], own[-1])
+
+
+def _by_depth(groups: Groups, own: Sequence[int], depth: int, where: Where) -> Iterator[Span]:
+    """Yield the places of one kind of module in one stack, given the groups that hold them."""
+    if groups.depth == "constant" or len(own) == 1:
+        edges = [i * depth // len(own) for i in range(len(own) + 1)]
+        for layers, i in zip(itertools.pairwise(edges), own, strict=True):
+            if layers[0] < layers[1]:
+                yield Span(replace(where, layers=layers), i, i)
+        return
+    at_layer = [round(i * (depth - 1) / (len(own) - 1)) for i in range(len(own))]
+    for layer in range(depth):
+        at = min(bisect.bisect_right(at_layer, layer), len(at_layer) - 1)
+        between = at_layer[at] - at_layer[at - 1]
+        share = (layer - at_layer[at - 1]) / between if between else 1.0
+        first = own[at - 1] if share < 1.0 else own[at]
+        yield Span(replace(where, layers=(layer, layer + 1)), first, own[at], share % 1.0)

@@ -87,12 +87,14 @@ class Where:
         module: the module kind found from the tensor's name (`groups.locate`).
         contains: parts of the tensor's name, all of which it has (mergekit's `filter`).
         side: outside the layers, before them (embeddings) or after them (final norm, head); matches no layer's tensor.
+        stack: what belongs to the stack of this name, of a model that has several (`architecture.Stack`).
     """
 
     layers: tuple[int, int] | None = None
     module: ModuleKind | None = None
     contains: tuple[str, ...] | None = None
     side: Side | None = None
+    stack: str | None = None
 
 
 @dataclass(frozen=True)

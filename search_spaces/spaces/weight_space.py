@@ -64,13 +64,14 @@ class WeightSpace:
         weights: Literal["free"] | Form = "free",
         statistics: Mapping[str, str] | None = None,
         merges: Sequence[str] = (),
+        stacks: Mapping[str, int] | None = None,
     ) -> None:
         """Lay the genes out.
 
         Args:
             parents: name -> source, the base included.
             base: the parent that task vectors are taken from, and that donates config and tokenizer.
-            n_layers: depth of every parent.
+            n_layers: depth of every parent, of a model with several stacks that of the main one.
             operators: names of one or more operators; several make the operator a gene.
             groups: which tensors share genes.
             genes: parameter -> (low, high) or a list of choices, or a value that freezes it; or a mapping with one of
@@ -89,6 +90,7 @@ class WeightSpace:
             statistics: merged parent -> digest of what it computed on prompts; recipes name them where an operator
                 reads them.
             merges: parents that are merges of the others; the uniform mean and default TIES are without them.
+            stacks: depth of every stack, the main one first (`Architecture.depths`); None: there is one.
 
         Raises:
             SpaceError: anything unknown, out of range or contradictory; the message names the key.
@@ -106,7 +108,7 @@ class WeightSpace:
         if self._soup:
             self._soup.check(list(known.values()))
         varied = Genes.of(list(known.values()), genes, self._merged, whole_model=whole_model, soup=self._soup)
-        self._groups = tuple(layout(groups, n_layers))
+        self._groups = tuple(layout(groups, n_layers, stacks))
         self._infos, self._scales, self._slots = laid_out(varied, operators, self._groups, operator_per)
         if not self._infos:
             raise SpaceError("genes: expected at least one with bounds, found none: there is nothing to search")
@@ -119,10 +121,10 @@ class WeightSpace:
         self._methods = {name: Method.of(operator, weighed, self._merged) for name, operator in known.items()}
         self._weights = () if self._soup else tuple(key for key in keys if key[0] == "weight")  # a soup's sum to 1
         self._farther = {name: self._far_ends(name) for name in known}
-        self._spans = tuple(spans(groups, self._groups, n_layers))
+        self._spans = tuple(spans(groups, self._groups, n_layers, stacks))
         self._rest = (
             ()
-            if {"all", "tensor"} & set(groups.modules) or len(groups.modules) == 3
+            if groups.stack is None and ({"all", "tensor"} & set(groups.modules) or len(groups.modules) == 3)
             else (Rule("passthrough", (Input(base),)),)
         )
         self._check(list(known))
@@ -282,7 +284,7 @@ def _rule_at(recipe: Recipe, group: Group) -> Rule:
     for rule in recipe.rules:
         if group.tensor is None and rule.where.contains is None and covers(rule.where, group.place):
             return rule
-        if group.tensor is not None and matches(rule.where, group.tensor):
+        if group.tensor is not None and matches(rule.where, group.tensor, group.place):
             return rule
     where = group.tensor or f"{group.module} in layers {group.layers}"
     raise SpaceError(f"rules: expected one for {where}, found none")

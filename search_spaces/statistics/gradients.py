@@ -10,8 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from search_spaces.architecture.parts import Part
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import Part
 from search_spaces.recipes.groups import locate
 from search_spaces.statistics.layer_parameters import experts_one_by_one
 from search_spaces.statistics.output_grams import OutputGrams

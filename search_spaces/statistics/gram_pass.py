@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from search_spaces.architecture.parts import Part
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import Part
 from search_spaces.statistics.gram_sum import GramSum, gram_bytes
 from search_spaces.statistics.layer_parameters import expert_index, layer_parameters, routers, split_experts
 from search_spaces.statistics.products import Product, WeightProducts

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from search_spaces.layers.architecture import Part
+from search_spaces.architecture.parts import Part
 from search_spaces.statistics.gram_pass import GramPasses
 from search_spaces.statistics.layer_parameters import experts_one_by_one
 
@@ -60,7 +60,7 @@ def collect_grams(
     """Return the Gram matrices of a model's layers over prompts, all of them in memory; see `write_grams`.
 
     Example:
-        >>> from search_spaces.layers.architecture import checkpoint_parts
+        >>> from search_spaces.architecture.parts import checkpoint_parts
         >>> model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU())
         >>> def read(model, note):
         ...     note(torch.ones(4))

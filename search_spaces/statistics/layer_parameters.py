@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from search_spaces.layers.architecture import Part
+from search_spaces.architecture.parts import Part
 from search_spaces.statistics.token_counts import expert_path
 
 

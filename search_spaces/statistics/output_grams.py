@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from search_spaces.layers.architecture import Part
+from search_spaces.architecture.parts import Part
 from search_spaces.statistics.gram_sum import GramSum
 from search_spaces.statistics.layer_parameters import expert_index, layer_parameters, split_experts
 from search_spaces.statistics.products import Product, WeightProducts

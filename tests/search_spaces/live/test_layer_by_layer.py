@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from search_spaces.architecture.parts import checkpoint_parts, checkpoint_tensors
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import build_module, checkpoint_parts, checkpoint_tensors
+from search_spaces.layers.architecture import build_module
 from search_spaces.live.layer_by_layer import collect_merged_grams
 from search_spaces.operators.least_squares import least_squares
 from search_spaces.parents.parents import Parents

@@ -15,7 +15,7 @@ from search_spaces.mergekit.reading import read_mergekit
 from search_spaces.mergekit.writing import to_mergekit
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import Groups, matches
+from search_spaces.recipes.groups import Groups, locate, matches
 from search_spaces.recipes.recipe import Input, OutputTokenizer, Parameter, ParentSource, Recipe, Rule, Where
 from search_spaces.spaces.weight_space import WeightSpace
 from tests.conftest import Family
@@ -120,7 +120,7 @@ SLICE: dict[str, Any] = {"sources": [{"model": "hub/a", "layer_range": [0, 2]}]}
 
 
 def rule_for(recipe: Recipe, name: str) -> Rule:
-    return next(rule for rule in recipe.rules if matches(rule.where, name))
+    return next(rule for rule in recipe.rules if matches(rule.where, name, locate(name)))
 
 
 def test_a_scalar_merge_is_one_rule(tmp_path: Path) -> None:

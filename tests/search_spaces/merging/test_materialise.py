@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from search_spaces.errors import SpaceError
-from search_spaces.layers.sources import output_names, source_name, with_layer
+from search_spaces.layers.layer_behaviour import in_layer
+from search_spaces.layers.sources import output_names, source_name
 from search_spaces.merging.materialise import all_finite, merged_tensor
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import plan_tensor
@@ -223,7 +224,10 @@ def test_a_layer_that_does_not_exist_is_named(
 
 
 def test_the_layer_is_the_first_number_in_a_name() -> None:
-    assert with_layer("model.layers.3.mlp.experts.7.w1.weight", 11) == "model.layers.11.mlp.experts.7.w1.weight"
+    assert (
+        in_layer("model.layers.3.mlp.experts.7.w1.weight", "model.layers", 11)
+        == "model.layers.11.mlp.experts.7.w1.weight"
+    )
 
 
 def test_source_names_of_a_plain_recipe_are_the_output_names(parents: Parents) -> None:

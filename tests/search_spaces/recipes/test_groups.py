@@ -106,12 +106,13 @@ def test_the_depth_is_counted_from_names() -> None:
     ],
 )
 def test_where_matches_when_every_condition_holds(where: Where, matched: bool) -> None:
-    assert matches(where, "model.layers.2.self_attn.q_proj.weight") == matched
+    name = "model.layers.2.self_attn.q_proj.weight"
+    assert matches(where, name, locate(name)) == matched
 
 
 def test_a_range_of_layers_matches_nothing_outside_the_layers() -> None:
-    assert not matches(Where(layers=(0, 99)), "model.norm.weight")
-    assert matches(Where(side="after"), "model.norm.weight")
+    assert not matches(Where(layers=(0, 99)), "model.norm.weight", locate("model.norm.weight"))
+    assert matches(Where(side="after"), "model.norm.weight", locate("model.norm.weight"))
 
 
 @given(st.integers(1, 200), st.data())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evomerge.testing.search_space_contract import SearchSpaceContract, immutable_fixtures
 from search_spaces.errors import SpaceError
-from search_spaces.layers.sources import with_layer
+from search_spaces.layers.layer_behaviour import in_layer
 from search_spaces.recipes.groups import Groups, locate, matches
 from search_spaces.recipes.layer_path import MERGED, path_text
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
@@ -54,7 +54,7 @@ def make_space(**overrides: Any) -> JointSpace:
 
 
 def rule_for(recipe: Recipe, name: str) -> tuple[Any, ...]:
-    rule = next(rule for rule in recipe.rules if matches(rule.where, name))
+    rule = next(rule for rule in recipe.rules if matches(rule.where, name, locate(name)))
     return rule.operator, rule.inputs, dict(rule.parameters)
 
 
@@ -89,7 +89,7 @@ class TestJointSpace(SearchSpaceContract):
                     assert rule_for(recipe, name) == ("passthrough", (Input(parent),), {})
                 else:
                     assert sources == dict.fromkeys(PARENTS, next(iter(sources.values())))
-                    assert rule_for(recipe, name) == rule_for(merged, with_layer(name, sources["base"]))
+                    assert rule_for(recipe, name) == rule_for(merged, in_layer(name, "model.layers", sources["base"]))
         for name in OUTSIDE:
             assert locate(name).layer is None
             outside = options.get("embeddings_from", MERGED)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from evomerge.testing.search_space_contract import SearchSpaceContract, immutable_fixtures
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import OPERATORS, check_rule
-from search_spaces.recipes.groups import Groups, matches
+from search_spaces.recipes.groups import Groups, locate, matches
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.spaces.soup_weights import CONTRAST
 from search_spaces.spaces.weight_space import WeightSpace
@@ -42,7 +42,7 @@ def make_space(**overrides: Any) -> WeightSpace:
 
 
 def rule_for(recipe: Recipe, name: str) -> Rule:
-    return next(rule for rule in recipe.rules if matches(rule.where, name))
+    return next(rule for rule in recipe.rules if matches(rule.where, name, locate(name)))
 
 
 SPACES = {

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces.architecture.parts import checkpoint_parts, checkpoint_tensors
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import checkpoint_parts, checkpoint_tensors
 from search_spaces.recipes.groups import locate
 from search_spaces.statistics.gradients import Gradients, collect_gradients
 from tests.search_spaces.statistics.models import make

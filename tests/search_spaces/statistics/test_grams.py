@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces.architecture.parts import checkpoint_parts
 from search_spaces.errors import SpaceError
-from search_spaces.layers.architecture import checkpoint_parts
 from search_spaces.statistics.grams import Grams, collect_grams
 from tests.search_spaces.statistics.models import gram_of, inputs_of, make, reader
 

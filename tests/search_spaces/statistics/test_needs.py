@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from search_spaces.layers.architecture import checkpoint_parts, module_of
+from search_spaces.architecture.parts import checkpoint_parts
+from search_spaces.layers.architecture import module_of
 from search_spaces.statistics.grams import collect_grams
 from search_spaces.statistics.needs import gram_needs
 from tests.search_spaces.statistics.models import make, reader

@@ -1,0 +1,92 @@
+"""Modules of an architecture, made by transformers from what stands in a config.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+
+# What transformers raises for a config that it cannot make a model of.
+UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
+
+# Tried in this order where config.json names no class.
+_AUTO = (
+    "AutoModelForCausalLM",
+    "AutoModelForImageTextToText",
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForMaskedLM",
+    "AutoModel",
+)
+
+
+def read_config(config_json: Mapping[str, Any]) -> Any:
+    """Return transformers' configuration for what stands in a config.json; code that it names is never run."""
+    from transformers import AutoConfig
+
+    with TemporaryDirectory() as directory:
+        (Path(directory) / "config.json").write_text(json.dumps(config_json), encoding="utf-8")
+        return AutoConfig.from_pretrained(directory, trust_remote_code=False)
+
+
+@lru_cache(maxsize=64)
+def settings_of(config_json: str) -> Mapping[str, Any]:
+    """Return a config.json (its text) with what it leaves out: the architecture's defaults.
+
+    A model type that transformers does not know has none: it is returned as it is.
+    """
+    config: dict[str, Any] = json.loads(config_json)
+    try:
+        found: dict[str, Any] = read_config(config).to_dict()
+    except UNKNOWN:
+        return config
+    return found
+
+
+def uninitialised(config: Any, dtype: torch.dtype, *, generative: bool = False) -> nn.Module:
+    """Return a module in eval mode with undefined weights, of the class that the config names.
+
+    The weights are allocated but not initialised, nor touched: until they are written they take no memory.
+
+    Args:
+        config: of transformers.
+        dtype: of the weights.
+        generative: take a class with a head over the vocabulary in place of a bare one, where there is one.
+
+    Raises:
+        one of UNKNOWN: transformers has no such class, or cannot make a module of the config.
+    """
+    from transformers.initialization import no_init_weights
+
+    kind = _class_of(config, generative=generative)
+    with no_init_weights():
+        module = kind._from_config(config, dtype=dtype)
+    module.tie_weights()
+    evaluated: nn.Module = module.eval()
+    return evaluated
+
+
+def _class_of(config: Any, *, generative: bool) -> Any:
+    import transformers
+    from transformers import PreTrainedModel
+
+    named = (config.architectures or [None])[0]
+    kind: Any = getattr(transformers, named, None) if isinstance(named, str) else None
+    fits = isinstance(kind, type) and issubclass(kind, PreTrainedModel)
+    if not fits or not isinstance(config, kind.config_class):
+        kind = None
+    if kind is not None and not (generative and named.endswith("Model")):
+        return kind
+    for auto in _AUTO if kind is None else _AUTO[:3]:
+        mapping = getattr(transformers, auto)._model_mapping
+        if type(config) in mapping:
+            found = mapping[type(config)]
+            return found[0] if isinstance(found, tuple) else found
+    if kind is None:
+        raise ValueError(f"transformers has no model of the type {config.model_type!r}")
+    return kind
