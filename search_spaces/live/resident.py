@@ -35,7 +35,11 @@ class ResidentModel:
         self._parents = parents
         self._memory = MergeMemory() if memory is None else memory
         self._weights = checkpoint_tensors(model)
-        self._parameters = {p.untyped_storage().data_ptr() for p in model.parameters() if p.numel()}
+        self._locations = {key: _location(weight) for key, weight in self._weights.items()}
+        parameters = {p.untyped_storage().data_ptr() for p in model.parameters() if p.numel()}
+        # Weights that have to be written, each by one tensor.
+        self._required = {k: at for k, at in self._locations.items() if at[0] in parameters and self._weights[k].numel()}
+        self._targets: dict[str, dict[str, Tensor]] = {}  # by the base, of recipes without layers of their own
         self._held: dict[str, tuple[TensorPlan, int]] = {}
 
     @torch.no_grad()
@@ -48,7 +52,7 @@ class ResidentModel:
         """
         targets = self.targets(recipe)
         held, self._held = self._held, {}
-        plans = plan_tensors(recipe, self._parents, targets)
+        plans = plan_tensors(recipe, self._parents, targets, origins=self._memory.origins)
         for name, weight in targets.items():
             check_fit(plans[name], weight)
         changed = [name for name, weight in targets.items() if held.get(name) != (plans[name], weight._version)]
@@ -62,31 +66,30 @@ class ResidentModel:
         depth = len(layers_of(self.model))
         if recipe.layers is not None and len(recipe.layers) != depth:
             raise SpaceError(f"layers: expected {depth} as the live model has, found {len(recipe.layers)}")
-        targets: dict[str, Tensor] = {}
-        for name in output_names(recipe, self._parents):
-            weight = self._find(name)
-            if weight is not None:
-                targets[name] = weight
-        self._check_coverage(targets)
-        return targets
+        names = output_names(recipe, self._parents)
+        known = self._targets.get(recipe.base) if recipe.layers is None else None
+        if known is None:
+            keys = {name: key for name in names if (key := self._find(name)) is not None}
+            self._check_coverage(keys)
+            known = {name: self._weights[key] for name, key in keys.items()}
+            if recipe.layers is None:
+                self._targets[recipe.base] = known
+        return dict(known)
 
-    def _find(self, name: str) -> Tensor | None:
-        """Return the weights of a name; checkpoints of a bare base model lack (or have) the wrapper's prefix."""
+    def _find(self, name: str) -> str | None:
+        """Return the weights' key for a name; checkpoints of a bare base model lack (or have) the wrapper's prefix."""
         prefix = f"{getattr(self.model, 'base_model_prefix', '')}."
-        for key in (name, prefix + name, name.removeprefix(prefix)):
-            if key in self._weights:
-                return self._weights[key]
-        return None
+        keys = (name, prefix + name, name.removeprefix(prefix))
+        return next((key for key in keys if key in self._weights), None)
 
-    def _check_coverage(self, targets: dict[str, Tensor]) -> None:
+    def _check_coverage(self, keys: dict[str, str]) -> None:
         written: dict[tuple[int, int], str] = {}
-        for name, weight in targets.items():
-            other = written.setdefault(_location(weight), name)
+        for name, key in keys.items():
+            other = written.setdefault(self._locations[key], name)
             if other != name:
                 raise SpaceError(f"{name}: expected a tensor of its own, but the live model ties it to {other}")
-        for key, weight in self._weights.items():
-            is_parameter = weight.untyped_storage().data_ptr() in self._parameters
-            if is_parameter and weight.numel() and _location(weight) not in written:
+        for key, location in self._required.items():
+            if location not in written:
                 raise SpaceError(
                     f"{key}: the live model has this parameter, but no tensor of the base's checkpoint writes it"
                 )

@@ -90,8 +90,13 @@ def carry_out_all(
         if len(batch) == 1:
             finish(batch[0][0], batch[0][1])
             return
-        for (i, _), row in zip(batch, merged_together([merge for _, merge in batch]), strict=True):
-            finish(i, row.view(plans[i].shape))
+        rows, finite = merged_together([merge for _, merge in batch])
+        for (i, _), row in zip(batch, rows.unbind(), strict=True):
+            made = row.view(plans[i].shape)
+            if not finite:
+                finish(i, made)
+            else:
+                found[i] = made if out is None else out[i].copy_(made)
 
     for i, plan in enumerate(plans):
         made = _made(plan, parents, memory)

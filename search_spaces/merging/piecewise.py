@@ -32,7 +32,7 @@ class TensorPieces:
     """The pieces of a recipe, tensor by tensor; the merged model has the base's tensors."""
 
     def __init__(self, pieces: Pieces, parents: Parents, base: str) -> None:
-        self._pieces, self._parents = pieces, parents
+        self._pieces = pieces
         layout = flat_layout(parents, base)
         if pieces.boundaries[-1] != layout.size:
             raise SpaceError(
@@ -41,14 +41,6 @@ class TensorPieces:
             )
         starts = layout.starts.tolist()
         self._ranges = dict(zip(layout.names, itertools.pairwise(starts), strict=True))
-
-    def sources(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Return (parent, tensor) of every parent."""
-        for parent in self._pieces.parents:
-            if name not in self._parents[parent]:
-                directory = self._parents[parent].directory
-                raise SpaceError(f"parent {parent!r}: expected a tensor {name}, found none in {directory}")
-        return tuple((parent, name) for parent in self._pieces.parents)
 
     def of(self, name: str) -> tuple[Piece, ...]:
         """Return the pieces of a tensor, in order; none of a tensor without elements."""

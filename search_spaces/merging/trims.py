@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bisect
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -51,6 +52,7 @@ _MOST_BETWEEN_STEPS = 200_000
 _LOWER_BITS = 11
 _COUNTED = 16 << 23
 _COUNTED_AT_ONCE = 1 << 17
+_SORTED_UP_TO = 1 << 15
 _SAMPLE = 1 << 12
 _HALF = np.uint64(32)
 _LARGEST = np.uint64((1 << 32) - 1)
@@ -84,30 +86,44 @@ class TrimCache:
 
 
 @dataclass(frozen=True)
-class _Table:
-    """The `Trim` that keeps `kept[i]` elements, at index i."""
+class _Wanted:
+    """How many elements the thresholds of a table keep."""
 
     kept: np.ndarray  # int64, strictly ascending
+    at: Mapping[int, int]  # the same -> their index
+
+
+@lru_cache(maxsize=256)
+def _wanted(steps: Steps, n: int) -> _Wanted:
+    kept = sorted({k for k in steps(n) if 0 < k <= n})
+    return _Wanted(np.asarray(kept, dtype=np.int64), {k: i for i, k in enumerate(kept)})
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The `Trim` that keeps `wanted.kept[i]` elements, at index i."""
+
+    wanted: _Wanted
     magnitudes: np.ndarray  # float32
     last: np.ndarray  # int64
 
     @staticmethod
     def of(magnitudes: Magnitudes, n: int, steps: Steps) -> _Table:
-        kept = np.unique(np.asarray([k for k in steps(n) if 0 < k <= n], dtype=np.int64))
-        partial = kept[kept < n]
-        bits, last = _places(magnitudes, n, partial)
-        everything = [-1.0] * (len(kept) - len(partial)), [-1] * (len(kept) - len(partial))
-        return _Table(kept, np.append(bits.view(np.float32), everything[0]), np.append(last, everything[1]))
+        wanted = _wanted(steps, n)
+        partial = wanted.kept[wanted.kept < n]
+        bits, last = _places(magnitudes, n, partial) if n > _SORTED_UP_TO else _places_sorted(magnitudes, n, partial)
+        everything = [-1.0] * (len(wanted.kept) - len(partial)), [-1] * (len(wanted.kept) - len(partial))
+        return _Table(wanted, np.append(bits.view(np.float32), everything[0]), np.append(last, everything[1]))
 
     def at(self, k: int) -> Trim | None:
-        i = bisect.bisect_left(self.kept, k)
-        return self._trim(i) if i < len(self.kept) and self.kept[i] == k else None
+        i = self.wanted.at.get(k)
+        return None if i is None else self._trim(i)
 
     def between(self, magnitudes: Magnitudes, n: int, k: int) -> Trim:
         """Return the `Trim` for a k that the table does not have, searching the elements between its neighbours."""
-        i = int(np.searchsorted(self.kept, k))
+        i = int(np.searchsorted(self.wanted.kept, k))
         high = self._trim(i - 1).magnitude if i > 0 else float("inf")
-        low = self._trim(i).magnitude if i < len(self.kept) else -1.0
+        low = self._trim(i).magnitude if i < len(self.wanted.kept) else -1.0
         found = trim_within(magnitudes, n, k, (low, high))
         assert found is not None, "a table's neighbours enclose every k between them"
         return found
@@ -152,6 +168,15 @@ def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarra
     held = counts * wanted
     before = held[::-1].cumsum()[::-1] - held
     places = ordered[before[bins] + kept - (from_top - counts)[bins] - 1]
+    return (_LARGEST - (places >> _HALF)).astype(np.uint32), (places & _LARGEST).astype(np.int64)
+
+
+def _places_sorted(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `_places`, of elements that are sorted sooner than counted."""
+    bits = np.asarray(magnitudes(slice(0, n)).numpy().view(np.uint32))
+    keys = ((_LARGEST - bits.astype(np.uint64)) << _HALF) | np.arange(n, dtype=np.uint64)
+    keys.sort()
+    places = keys[kept - 1]
     return (_LARGEST - (places >> _HALF)).astype(np.uint32), (places & _LARGEST).astype(np.int64)
 
 

@@ -106,7 +106,7 @@ def passthrough(operands: Operands) -> Merge:
 
     Reference: frankenmerges, e.g. Kim et al. 2023, "SOLAR" (arXiv 2312.15166).
     """
-    tensors, scale = (operands.tensors[0].reshape(-1),), float(operands.inputs[0]["scale"])
+    tensors, scale = (operands.tensors[0],), float(operands.inputs[0]["scale"])
     return Merge(Form(n_parents=1, dtype=torch.float32, of_deltas=False), tensors, None, (Part(scale),))
 
 
@@ -171,5 +171,5 @@ def averaged(operands: Operands, shares: Sequence[float]) -> Merge:
     rounded = torch.tensor(shares, dtype=torch.float32).tolist()
     used = {first + i: share for i, share in enumerate(rounded) if share != 0.0}
     form = Form(n_parents=len(used), dtype=torch.float32, of_deltas=False)
-    tensors = tuple(operands.tensors[i].reshape(-1) for i in used)
+    tensors = tuple(operands.tensors[i] for i in used)
     return Merge(form, tensors, None, tuple(Part(share) for share in used.values()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +31,7 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
 
     `out` is (n,), contiguous, of a dtype that holds every value of the form's; `block` changes nothing but the time.
     """
-    finite = True
+    merge, finite = merge.flat, True
     for segment, start, stop in segments(out.numel()):
         part = slice(start, stop)
         eagerly = functools.partial(_in_blocks, merge, out, part, segment, block)
@@ -43,16 +43,23 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
     return finite
 
 
-def merged_together(merges: Sequence[Merge]) -> Tensor:
-    """Return the merged tensors of k merges that `alike` calls so, of the form's dtype, (k, n); n below a segment's."""
+def merged_together(merges: Sequence[Merge]) -> tuple[Tensor, bool]:
+    """Return the merged tensors of k merges that `alike` calls so, (k, n) of the form's dtype, and whether all is finite.
+
+    n is at most a segment's.
+    """
+
+    def stacked(tensors: Sequence[Tensor]) -> Tensor:
+        return torch.stack(tensors).view(len(merges), -1)
+
     form = merges[0].form
-    tensors = [torch.stack(same) for same in zip(*(merge.tensors for merge in merges), strict=True)]
+    tensors = [stacked(same) for same in zip(*(merge.tensors for merge in merges), strict=True)]
     bases = [merge.base for merge in merges if merge.base is not None]
     ranks = zip(*([part.ranks for part in merge.parts if part.ranks is not None] for merge in merges), strict=True)
-    read = Read(tensors, torch.stack(bases) if bases else None, [torch.stack(same, dim=-2) for same in ranks])
+    read = Read(tensors, stacked(bases) if bases else None, [torch.stack(same, dim=-2) for same in ranks])
     out = torch.empty(tensors[0].shape, dtype=form.dtype)
-    merge_elements(form, read, _numbers_of_all(merges), out)
-    return out
+    largest = merge_elements(form, read, _numbers_of_all(merges), out)
+    return out, bool(largest.isfinite())
 
 
 def alike(merge: Merge) -> Hashable:
@@ -60,7 +67,7 @@ def alike(merge: Merge) -> Hashable:
     if not merge.tensors:
         return None
     tensors = (*merge.tensors, *(part.ranks for part in merge.parts), merge.base)
-    return merge.form, len(merge.tensors[0]), *(None if t is None else (t.dtype, t.dim()) for t in tensors)
+    return merge.form, merge.tensors[0].shape, *(None if t is None else (t.dtype, t.dim()) for t in tensors)
 
 
 def merged(merge: Merge, shape: Sequence[int]) -> Tensor:
@@ -73,6 +80,7 @@ def merged(merge: Merge, shape: Sequence[int]) -> Tensor:
 @torch.no_grad()
 def merged_deltas(merge: Merge) -> Tensor:
     """Return the merged task vector τ of a merge of such, before the gain: float32 (n,), at once and not in blocks."""
+    merge = merge.flat
     assert merge.base is not None
     merged = torch.empty(merge.base.numel())
     for segment, start, stop in segments(merged.numel()):
@@ -109,8 +117,8 @@ def without_ties(merge: Merge, index: int) -> Merge:
         return (below(magnitude) if index <= last else magnitude), -1
 
     # |x| >= t is |x| > the float32 below t: up to the last tie that is what is kept, and |x| > t after it.
-    parts = tuple(replace(p, low=exact(p.low), high=exact(p.high)) for p in merge.parts)
-    return replace(merge, parts=parts, selection=exact(merge.selection))
+    parts = tuple(p._replace(low=exact(p.low), high=exact(p.high)) for p in merge.parts)
+    return merge._replace(parts=parts, selection=exact(merge.selection))
 
 
 def _read(merge: Merge, part: slice) -> Read:
@@ -135,13 +143,16 @@ def _numbers_of_all(merges: Sequence[Merge]) -> Numbers:
     """Return the numbers of k merges, each (k, 1)."""
     return Numbers(
         torch.zeros((), dtype=torch.int32),
-        torch.tensor([[_reals(p) for p in m.parts] for m in merges], dtype=torch.float32).permute(1, 2, 0).unsqueeze(-1),
-        torch.tensor([[_integers(p, 0, 0) for p in m.parts] for m in merges], dtype=torch.int32)
-        .permute(1, 2, 0)
-        .unsqueeze(-1),
-        torch.tensor([(m.gain, m.divisor, m.selection[0]) for m in merges], dtype=torch.float32).T.unsqueeze(-1),
-        torch.tensor([_within(m.selection[1], 0) for m in merges], dtype=torch.int32).unsqueeze(-1),
+        _columns([[_reals(p) for p in m.parts] for m in merges], np.float32),
+        _columns([[_integers(p, 0, 0) for p in m.parts] for m in merges], np.int32),
+        _columns([(m.gain, m.divisor, m.selection[0]) for m in merges], np.float32),
+        _columns([_within(m.selection[1], 0) for m in merges], np.int32),
     )
+
+
+def _columns(numbers: Sequence[object], dtype: type[np.number]) -> Tensor:
+    """Return numbers (k, ...) as (..., k, 1); of nested lists NumPy makes arrays several times as fast as torch."""
+    return torch.from_numpy(np.moveaxis(np.array(numbers, dtype=dtype), 0, -1)).unsqueeze(-1)
 
 
 def _reals(part: Part) -> list[float]:
