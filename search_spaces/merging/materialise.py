@@ -37,7 +37,7 @@ Made: TypeAlias = "Tensor | Merge | MergeOfPieces"
 # Elements of a tensor whose merge takes less time than calling its kernel; such are merged together, as many as fit the
 # cores' caches.
 _SMALL = 1 << 15
-_TOGETHER = 1 << 18
+_TOGETHER = 1 << 16
 
 
 def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, memory: MergeMemory | None = None) -> Tensor:
@@ -91,8 +91,8 @@ def carry_out_all(
             finish(batch[0][0], batch[0][1])
             return
         rows, finite = merged_together([merge for _, merge in batch])
-        for (i, _), row in zip(batch, rows.unbind(), strict=True):
-            made = row.view(plans[i].shape)
+        made_all = rows.view(len(batch), *plans[batch[0][0]].shape).unbind()
+        for (i, _), made in zip(batch, made_all, strict=True):
             if not finite:
                 finish(i, made)
             else:

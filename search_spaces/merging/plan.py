@@ -22,7 +22,7 @@ from search_spaces.recipes.recipe import Recipe, Rule, Side
 from search_spaces.statistics.store import together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorPlan:
     """Everything that the value of one output tensor depends on, given the parents: equal plans, equal tensors."""
 

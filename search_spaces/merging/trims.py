@@ -78,9 +78,9 @@ class TrimCache:
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:
         """Return what keeps the k largest of n magnitudes, k in [1, n]; see `MergeMemory.trim`."""
-        if key not in self._tables:
-            self._tables[key] = _Table.of(magnitudes, n, steps)
-        table = self._tables[key]
+        table = self._tables.get(key)
+        if table is None:
+            table = self._tables[key] = _Table.of(magnitudes, n, steps)
         found = table.at(k)
         return self._between.get((key, k), lambda: table.between(magnitudes, n, k)) if found is None else found
 
@@ -99,7 +99,7 @@ def _wanted(steps: Steps, n: int) -> _Wanted:
     return _Wanted(np.asarray(kept, dtype=np.int64), {k: i for i, k in enumerate(kept)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Table:
     """The `Trim` that keeps `wanted.kept[i]` elements, at index i."""
 
@@ -129,7 +129,7 @@ class _Table:
         return found
 
     def _trim(self, i: int) -> Trim:
-        return Trim(float(self.magnitudes[i]), int(self.last[i]))
+        return Trim(self.magnitudes.item(i), self.last.item(i))
 
 
 def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

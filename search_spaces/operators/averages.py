@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from search_spaces.errors import SpaceError
@@ -168,7 +169,7 @@ def averaged(operands: Operands, shares: Sequence[float]) -> Merge:
     """Return θ = Σ sᵢθᵢ of the last inputs, one for each share; parents of share 0 are not read."""
     first = len(operands.tensors) - len(shares)
     # Rounded before they are compared: what float32 cannot tell from 0 has no share.
-    rounded = torch.tensor(shares, dtype=torch.float32).tolist()
+    rounded = np.array(shares, dtype=np.float32).tolist()
     used = {first + i: share for i, share in enumerate(rounded) if share != 0.0}
     form = Form(n_parents=len(used), dtype=torch.float32, of_deltas=False)
     tensors = tuple(operands.tensors[i] for i in used)

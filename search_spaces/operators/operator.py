@@ -210,7 +210,7 @@ class Operator:
         if operands.parameters.get("svc_alpha", 0.0) != 0.0:
             return cast("Tensor", _calibration().calibrated(operands, made).mul_(scale).add_(operands.task_origin))
         if self.elementwise:
-            return cast("Merge", made)._replace(gain=scale)
+            return cast("Merge", made) if scale == 1.0 else cast("Merge", made)._replace(gain=scale)
         return cast("Tensor", made).mul_(scale).add_(operands.task_origin)
 
     def merge(self, operands: Operands) -> Tensor:

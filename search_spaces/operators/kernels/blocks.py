@@ -64,10 +64,11 @@ def merged_together(merges: Sequence[Merge]) -> tuple[Tensor, bool]:
 
 def alike(merge: Merge) -> Hashable:
     """Return what merges share that can be carried out together; None if this one has to be alone."""
-    if not merge.tensors:
+    form, tensors, base, parts, *_ = merge
+    if not tensors:
         return None
-    tensors = (*merge.tensors, *(part.ranks for part in merge.parts), merge.base)
-    return merge.form, merge.tensors[0].shape, *(None if t is None else (t.dtype, t.dim()) for t in tensors)
+    ranks = [(p.ranks.dtype, p.ranks.dim()) for p in parts if p.ranks is not None]
+    return form, tensors[0].shape, None if base is None else base.dtype, *[t.dtype for t in tensors], *ranks
 
 
 def merged(merge: Merge, shape: Sequence[int]) -> Tensor:
@@ -152,19 +153,20 @@ def _numbers_of_all(merges: Sequence[Merge]) -> Numbers:
 
 def _columns(numbers: Sequence[object], dtype: type[np.number]) -> Tensor:
     """Return numbers (k, ...) as (..., k, 1); of nested lists NumPy makes arrays several times as fast as torch."""
-    return torch.from_numpy(np.moveaxis(np.array(numbers, dtype=dtype), 0, -1)).unsqueeze(-1)
+    with np.errstate(over="ignore"):  # as torch rounds what is too large to infinity
+        return torch.from_numpy(np.moveaxis(np.array(numbers, dtype=dtype), 0, -1)).unsqueeze(-1)
 
 
 def _reals(part: Part) -> list[float]:
-    slope, intercept = part.chance
+    weight, low, high, (slope, intercept), scale, *_ = part
     # Half of it, exactly: ranks are doubled.
-    return [part.weight, part.low[0], part.high[0], slope / 2.0, intercept, part.scale]
+    return [weight, low[0], high[0], slope / 2.0, intercept, scale]
 
 
 def _integers(part: Part, segment: int, start: int) -> list[int]:
-    lasts = [_within(part.low[1], start), _within(part.high[1], start)]
-    return [*lasts, *words(part.seed, segment), bits_below(part.chance[1])]
+    _, low, high, (_, intercept), _, seed, _ = part
+    return [_within(low[1], start), _within(high[1], start), *words(seed, segment), bits_below(intercept)]
 
 
 def _within(last: int, start: int) -> int:
-    return min(max(last - start, -1), _LARGEST_INDEX)
+    return last if start == 0 and last < _LARGEST_INDEX else min(max(last - start, -1), _LARGEST_INDEX)

@@ -77,4 +77,5 @@ class Merge(NamedTuple):
 
     def rounded_to(self, dtype: torch.dtype) -> Merge:
         """Return the same merge, rounded once to a dtype."""
-        return self._replace(form=self.form._replace(dtype=dtype))
+        form, *rest = self
+        return Merge(form if form.dtype is dtype else form._replace(dtype=dtype), *rest)
