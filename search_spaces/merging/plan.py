@@ -158,12 +158,14 @@ class _Planner:
         return self._made[0]
 
     def _made_by_rule(self, name: str, place: Place) -> _Made:
-        # Where output layers are other layers, rules speak of them: other stacks are like what comes before them.
-        if self._recipe.layers is not None and not self._architecture.of_main(place):
-            place = Place(None, place.module, "before", place.stack)
         rules = self._recipe.rules
         if place not in self._covering:
-            self._covering[place] = [i for i, rule in enumerate(rules) if covers(rule.where, place)]
+            # Where output layers are other layers, rules that name no stack speak of them: other stacks are like what
+            # comes before them.
+            whole = self._recipe.layers is None or self._architecture.of_main(place)
+            moved = place if whole else Place(None, place.module, "before", place.stack)
+            seen = [moved if rule.where.stack is None else place for rule in rules]
+            self._covering[place] = [i for i, rule in enumerate(rules) if covers(rule.where, seen[i])]
         for i in self._covering[place]:
             if all(part in name for part in rules[i].where.contains or ()):
                 return self._made.get(i) or self._made_by(i)
