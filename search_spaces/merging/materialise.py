@@ -6,7 +6,7 @@ that are elementwise go to the kernels, straight from the parents' files into th
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 # A tensor as it is to be written, in the plan's dtype, or what kernels are to do for it.
 Made: TypeAlias = "Tensor | Merge | MergeOfPieces"
 
-# Elements of a tensor whose merge takes less time than calling its kernel; such are merged together, as many as fit the
-# cores' caches.
+# Elements of a tensor whose merge takes less time than calling its kernel. Such are merged together, so few at a time
+# that they fit a core's cache, and that Python's collector of garbage does not look at what is soon gone.
 _SMALL = 1 << 15
 _TOGETHER = 1 << 16
+
+# Elements of tensors that are merged before the first of them is written.
+_IN_MEMORY = 1 << 23
 
 
 def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, memory: MergeMemory | None = None) -> Tensor:
@@ -111,6 +114,20 @@ def carry_out_all(
     for batch in waiting.values():
         finish_together(batch)
     return [found[i] for i in range(len(plans))]
+
+
+def carried_out(plans: Iterable[TensorPlan], parents: Parents, *, memory: MergeMemory) -> Iterator[Tensor]:
+    """Yield the tensors that plans describe, in order; at any time few are in memory. See `carry_out_all`."""
+    run: list[TensorPlan] = []
+    n_elements = 0
+    for plan in plans:
+        size = prod(plan.shape)
+        if run and n_elements + size > _IN_MEMORY:
+            yield from carry_out_all(run, parents, memory=memory)
+            run, n_elements = [], 0
+        run.append(plan)
+        n_elements += size
+    yield from carry_out_all(run, parents, memory=memory)
 
 
 def all_finite(tensor: Tensor) -> bool:
