@@ -10,7 +10,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,12 @@ from torch import Tensor
 import evomerge as em
 from search_spaces import Parents, ResidentModel, build_module
 
-OPERATORS = ("linear", "task_arithmetic", "ties", "dare_ties", "della", "breadcrumbs", "magmax", "sce")
-
 _WIDTH, _EXPERT, _HEADS, _HEAD = 32, 16, 4, 8
 
 
 @dataclass(frozen=True)
 class ManyRow:
-    """One operator, in CPU seconds of all threads."""
+    """One operator, in CPU seconds of this process."""
 
     operator: str
     n_tensors: int
@@ -46,7 +44,7 @@ def parents_of_many(names: tuple[str, ...], *, n_layers: int = 48, n_experts: in
         yield Parents.open({name: em.ParentSource(str(path)) for name, path in written.items()})
 
 
-def many_row(operator: str, parents: Parents, recipes: list[em.Recipe]) -> ManyRow:
+def many_row(operator: str, parents: Parents, recipes: Sequence[em.Recipe]) -> ManyRow:
     """Measure an operator: the first recipe is written, and all of them are candidates one after another."""
     with tempfile.TemporaryDirectory() as directory:
         export_s = cpu_seconds_of(lambda: em.merge(recipes[0], Path(directory, "merged")))
@@ -62,12 +60,11 @@ def cpu_seconds_of(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def many_table(rows: list[ManyRow]) -> str:
+def many_table(rows: Sequence[ManyRow]) -> str:
     """Return the rows as text."""
     head = f"{'operator':18}{'tensors':>9}{'export':>9}{'first':>9}{'later':>9}   CPU seconds"
     return "\n".join(
-        [head]
-        + [f"{r.operator:18}{r.n_tensors:9,}{r.export_s:9.2f}{r.first_s:9.2f}{r.later_s:9.2f}" for r in rows]
+        [head] + [f"{r.operator:18}{r.n_tensors:9,}{r.export_s:9.2f}{r.first_s:9.2f}{r.later_s:9.2f}" for r in rows]
     )
 
 
@@ -90,7 +87,7 @@ def _write(target: Path, model: int, n_layers: int, n_experts: int) -> Path:
     (target / "config.json").write_text(json.dumps({**config.to_dict(), "architectures": ["Qwen3MoeForCausalLM"]}))
     shared, own = torch.Generator().manual_seed(0), torch.Generator().manual_seed(model)
     weights = {}
-    for name, shape in _shapes(n_layers, n_experts):
+    for name, shape in shapes_of(n_layers, n_experts):
         weights[name] = _drawn(shape, 0.02, shared)
         weights[name] += _drawn(shape, 0.002, own) if model else 0.0
     save_file({n: w.to(torch.bfloat16) for n, w in weights.items()}, target / "model.safetensors", {"format": "pt"})
@@ -101,7 +98,8 @@ def _drawn(shape: tuple[int, ...], deviation: float, generator: torch.Generator)
     return torch.empty(shape).normal_(0.0, deviation, generator=generator)
 
 
-def _shapes(n_layers: int, n_experts: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def shapes_of(n_layers: int, n_experts: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the tensors of such a model, and their shapes."""
     heads = _HEADS * _HEAD
     yield "model.embed_tokens.weight", (256, _WIDTH)
     yield "model.norm.weight", (_WIDTH,)

@@ -31,7 +31,7 @@ from search_spaces.live.resident import check_fit
 from search_spaces.merging.materialise import carry_out_all
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
-from search_spaces.merging.trims import Recent
+from search_spaces.merging.recent import Recent
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe, Rule

@@ -37,8 +37,9 @@ class ResidentModel:
         self._weights = checkpoint_tensors(model)
         self._locations = {key: _location(weight) for key, weight in self._weights.items()}
         parameters = {p.untyped_storage().data_ptr() for p in model.parameters() if p.numel()}
+        filled = [key for key, weight in self._weights.items() if weight.numel()]
         # Weights that have to be written, each by one tensor.
-        self._required = {k: at for k, at in self._locations.items() if at[0] in parameters and self._weights[k].numel()}
+        self._required = {key: at for key in filled if (at := self._locations[key])[0] in parameters}
         self._targets: dict[str, dict[str, Tensor]] = {}  # by the base, of recipes without layers of their own
         self._held: dict[str, tuple[TensorPlan, int]] = {}
 

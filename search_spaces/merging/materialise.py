@@ -181,8 +181,10 @@ def _written(plan: TensorPlan, made: Made, memory: MergeMemory, out: Tensor | No
         return (made if out is None else out.copy_(made)), all_finite(made)
     direct = out is not None and out.is_contiguous() and out.device.type == "cpu"
     target = out.detach() if out is not None and direct else torch.empty(plan.shape, dtype=plan.dtype)
-    write = merge_into if isinstance(made, Merge) else merge_pieces_into
-    finite = write(target.view(-1), made, compiled=memory.kernels)
+    if isinstance(made, Merge):
+        finite = merge_into(target.view(-1), made, compiled=memory.kernels)
+    else:
+        finite = merge_pieces_into(target.view(-1), made, compiled=memory.kernels)
     return (target if out is None or direct else out.copy_(target)), finite
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from search_spaces.merging.factors import FactorCache
 from search_spaces.merging.plan import Origins
-from search_spaces.merging.trims import ModelTrims, Recent, TrimCache
+from search_spaces.merging.recent import Recent
+from search_spaces.merging.trims import ModelTrims, TrimCache
 from search_spaces.operators.kernels.compiled import CompiledKernels
 from search_spaces.operators.kernels.ranks import packed_ranks
 from search_spaces.operators.kernels.sparsify import density_steps

@@ -14,7 +14,7 @@ from search_spaces.layers.folding import Fold
 from search_spaces.layers.scale_folding import layer_folds
 from search_spaces.layers.sources import donor, output_architecture, source_name
 from search_spaces.merging.piecewise import Piece, TensorPieces
-from search_spaces.merging.trims import Recent
+from search_spaces.merging.recent import Recent
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import Place, covers

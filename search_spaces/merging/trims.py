@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import bisect
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.merging.recent import Recent
 from search_spaces.operators.kernels.ranks import parallel_map
 from search_spaces.operators.kernels.sparsify import n_kept
 from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_within
 from search_spaces.operators.memory import Steps
 from search_spaces.parents.parents import Parents
-
-V = TypeVar("V")
-
-
-class Recent(Generic[V]):
-    """Values by key, computed when they are first asked for, or again after they had to go."""
-
-    def __init__(self, limit: float, size_of: Callable[[V], int] = lambda _: 1) -> None:
-        """Keep values whose sizes sum to at most `limit`; a larger one is returned but not kept."""
-        self._limit, self._size_of, self._size = limit, size_of, 0
-        self._values: dict[Hashable, V] = {}
-
-    def get(self, key: Hashable, compute: Callable[[], V]) -> V:
-        """Return `compute()`, or what it returned before for the same key."""
-        if key in self._values:
-            value = self._values[key] = self._values.pop(key)  # to the end: used most recently
-            return value
-        value = compute()
-        size = self._size_of(value)
-        if size <= self._limit:
-            self._values[key] = value
-            self._size += size
-            while self._size > self._limit:
-                self._size -= self._size_of(self._values.pop(next(iter(self._values))))
-        return value
-
 
 # Thresholds between the steps, such as those of outliers: some 200 bytes each.
 _MOST_BETWEEN_STEPS = 200_000
@@ -52,10 +25,12 @@ _MOST_BETWEEN_STEPS = 200_000
 _LOWER_BITS = 11
 _COUNTED = 16 << 23
 _COUNTED_AT_ONCE = 1 << 17
-_SORTED_UP_TO = 1 << 15
 _SAMPLE = 1 << 12
 _HALF = np.uint64(32)
 _LARGEST = np.uint64((1 << 32) - 1)
+
+# Fewer elements are sorted in less time than the bins are looked through.
+_SORTED_UP_TO = 1 << 15
 
 # Over a whole model the upper half of the bits is counted first, then the lower half of those in the one bin that
 # holds the threshold: two passes, whatever the model's size.

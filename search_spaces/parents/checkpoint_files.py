@@ -82,7 +82,8 @@ class _MappedFile:
     def __init__(self, path: Path) -> None:
         from safetensors import safe_open
 
-        self._path, self._opened = path, safe_open(path, framework="pt")
+        self._path = path
+        self._opened: Any = safe_open(path, framework="pt")
 
     def header(self) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
         """Yield each tensor's name, its dtype's code, its shape and its first byte's place in the file, by name."""

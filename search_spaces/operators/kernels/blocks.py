@@ -44,12 +44,12 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
 
 
 def merged_together(merges: Sequence[Merge]) -> tuple[Tensor, bool]:
-    """Return the merged tensors of k merges that `alike` calls so, (k, n) of the form's dtype, and whether all is finite.
+    """Return the merged tensors of k merges that are `alike`, (k, n) in the form's dtype, and whether all are finite.
 
     n is at most a segment's.
     """
 
-    def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    def stacked(tensors: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
         return torch.stack(tensors).view(len(merges), -1)
 
     form = merges[0].form

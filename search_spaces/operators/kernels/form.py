@@ -77,5 +77,7 @@ class Merge(NamedTuple):
 
     def rounded_to(self, dtype: torch.dtype) -> Merge:
         """Return the same merge, rounded once to a dtype."""
-        form, *rest = self
-        return Merge(form if form.dtype is dtype else form._replace(dtype=dtype), *rest)
+        if self.form.dtype is dtype:
+            return self
+        # In place of two `_replace`, which take five times as long.
+        return Merge(self.form._replace(dtype=dtype), *self[1:])
