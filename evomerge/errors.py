@@ -68,6 +68,14 @@ def in_brief(error: BaseException, most: int = 240) -> str:
         return shortened(text, most) or type(error).__name__
     words = [word.strip(" '\".") for word in listed[0].split(", ")]
     asked = re.findall(r"[\w-]+(?=['`\"])", text[: listed.start()])
-    near = difflib.get_close_matches(asked[-1] if asked else "", words, n=3, cutoff=0.0)
-    few = f"{', '.join(near)} or one of {len(words) - len(near)} more"
+    few = few_of(words, asked[-1] if asked else "")
     return shortened(text[: listed.start()] + few + text[listed.end() :].rstrip("."), most)
+
+
+def few_of(words: Iterable[str], asked: object, most: int = 12) -> str:
+    """Return words in a row; of more than `most` the three nearest to what is asked, and how many more there are."""
+    known = list(dict.fromkeys(words))
+    if len(known) <= most:
+        return ", ".join(known)
+    near = difflib.get_close_matches(str(asked), known, n=3, cutoff=0.0)
+    return f"{', '.join(near)} or {len(known) - len(near)} more"

@@ -75,6 +75,12 @@ def _asked(config_json: str, names: tuple[str, ...]) -> Architecture:
 
 def module_keys(module: nn.Module, names: tuple[str, ...]) -> dict[str, str]:
     """Return tensor of a checkpoint -> the module's parameter that transformers loads it into; others are left out."""
+    key_of = key_finder(module)
+    return {name: key for name in names if (key := key_of(name)) is not None}
+
+
+def key_finder(module: nn.Module) -> Callable[[str], str | None]:
+    """Return what tells the parameter that transformers loads a checkpoint's tensor into; None: there is none."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
@@ -83,14 +89,12 @@ def module_keys(module: nn.Module, names: tuple[str, ...]) -> dict[str, str]:
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]
     prefix = getattr(module, "base_model_prefix", "") or None
-    found = {}
-    for name in names:
-        key, _ = rename_source_key(name, renamings, converters, prefix, state)
-        if key in state:
-            found[name] = key
-        elif name in state:
-            found[name] = name
-    return found
+
+    def key_of(name: str) -> str | None:
+        key: str = rename_source_key(name, renamings, converters, prefix, state)[0]
+        return key if key in state else name if name in state else None
+
+    return key_of
 
 
 def _weight_of(part: Callable[[], Any] | None, module: nn.Module) -> list[str]:

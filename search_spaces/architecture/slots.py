@@ -55,7 +55,7 @@ def _slots(config_json: str, names: tuple[str, ...]) -> Slots:
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]
     prefix = getattr(module, "base_model_prefix", "") or None
-    names_of = _Names(module, stacks_of(module))
+    names_of = Identities(module, stacks_of(module))
 
     def plain(name: str) -> str:
         renamed: str = apply_renamings(name, renamings)
@@ -79,14 +79,16 @@ def _slots(config_json: str, names: tuple[str, ...]) -> Slots:
     return Slots(found, frozenset(map(names_of.identity, state)))
 
 
-class _Names:
+class Identities:
     """Names of a module's parameters that do not depend on what is wrapped around its stacks."""
 
     def __init__(self, module: nn.Module, stacks: Iterable[Stack]) -> None:
+        """Take the module's stacks (`stacks_of`)."""
         self._prefix = f"{getattr(module, 'base_model_prefix', '')}."
         self._backbones = sorted(((s.backbone, s.name) for s in stacks), key=lambda pair: -len(pair[0]))
 
     def identity(self, key: str) -> Identity:
+        """Return what a parameter is, by its key in the module."""
         for backbone, stack in self._backbones:
             if key.startswith(backbone):
                 return stack, key.removeprefix(backbone)

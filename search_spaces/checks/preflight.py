@@ -12,6 +12,7 @@ from search_spaces.checks.tensors import (
     compare_adapters,
     compare_layers,
     compare_tensors,
+    tell_guesses,
 )
 from search_spaces.checks.tokenizers import compare_tokenizers
 from search_spaces.errors import SpaceError, shortened
@@ -85,6 +86,7 @@ def preflight(
     rows = [
         *compare_configs(checkpoints, base, per_layer=not stacked, allowed=allowed),
         *(compare_layers if stacked else compare_tensors)(checkpoints, base),
+        *tell_guesses(checkpoints),
         *compare_adapters(checkpoints),
         *compare_tokenizers(checkpoints, base, parents.vocabulary),
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, few_of
 from search_spaces.mergekit.models import FoundParents
 from search_spaces.mergekit.other_files import refuse_other_files
 from search_spaces.mergekit.parameters import Setting, numbers_in, read_setting
@@ -111,8 +111,9 @@ def read_document(
 
 def _operator(method: object) -> Operator:
     if not isinstance(method, str) or method not in OPERATORS:
+        known = few_of(OPERATORS, method)
         raise SpaceError(
-            f"merge_method: expected one of {list(OPERATORS)}, found {method!r}{nearest_name(str(method), OPERATORS)}"
+            f"merge_method: expected one of {known}, found {method!r}{nearest_name(str(method), OPERATORS)}"
         )
     return OPERATORS[method]
 

@@ -23,6 +23,7 @@ from search_spaces.parents.model_files import (
 from search_spaces.recipes.recipe import ParentSource
 
 CONFIG = "config.json"
+PIPELINE = "model_index.json"
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER = "tokenizer.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -187,6 +188,10 @@ def read_config(directory: Path) -> dict[str, Any]:
     """Return a checkpoint's config.json."""
     if not has_weights(directory) and any(directory.glob("*.gguf")):
         raise SpaceError(f"{directory}: expected safetensors, found GGUF files: {_full_precision()}")
+    if (directory / PIPELINE).is_file() and not (directory / CONFIG).is_file():
+        raise SpaceError(
+            f"{directory}: expected one model, found a pipeline of diffusers; name a component, as its unet"
+        )
     if not (directory / CONFIG).is_file():
         raise SpaceError(f"{directory}: expected {CONFIG}, found none: is this the directory of a checkpoint?")
     config = read_json(directory / CONFIG)
