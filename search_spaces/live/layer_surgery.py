@@ -28,10 +28,10 @@ from search_spaces.layers.scale_folding import folding_of
 from search_spaces.layers.sources import output_names
 from search_spaces.live.file_names import FileNames
 from search_spaces.live.resident import check_fit
-from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.materialise import carry_out_all
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
-from search_spaces.merging.trims import Recent
+from search_spaces.merging.recent import Recent
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
@@ -83,10 +83,10 @@ class ParameterBank:
 
     def _made(self, plan: WeightPlan) -> Tensor:
         weight = torch.empty(plan.shape, dtype=plan.dtype, device=plan.device)
-        for part, how in plan.parts:
-            target = part.of(weight)
+        targets = [part.of(weight) for part, _ in plan.parts]
+        for (_, how), target in zip(plan.parts, targets, strict=True):
             check_fit(how, target)
-            carry_out(how, self._parents, memory=self._memory, out=target)
+        carry_out_all([how for _, how in plan.parts], self._parents, memory=self._memory, out=targets)
         return weight
 
 

@@ -9,7 +9,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.layers.layer_behaviour import layers_of
 from search_spaces.layers.sources import output_names
 from search_spaces.live.file_names import FileNames
-from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.materialise import carry_out_all
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
 from search_spaces.parents.checkpoint import Checkpoint
@@ -37,6 +37,7 @@ class ResidentModel:
         self._memory = MergeMemory() if memory is None else memory
         self._weights: dict[str, dict[str, Tensor]] = {}  # base -> its checkpoint's tensor -> the weights it goes to
         self._parameters = {p.untyped_storage().data_ptr() for p in model.parameters() if p.numel()}
+        self._targets: dict[str, dict[str, Tensor]] = {}  # base -> what recipes without layers of their own write
         self._held: dict[str, tuple[TensorPlan, int]] = {}
 
     @torch.no_grad()
@@ -49,12 +50,12 @@ class ResidentModel:
         """
         targets = self.targets(recipe)
         held, self._held = self._held, {}
-        plans = plan_tensors(recipe, self._parents, targets)
+        plans = plan_tensors(recipe, self._parents, targets, origins=self._memory.origins)
         for name, weight in targets.items():
             check_fit(plans[name], weight)
-        for name, weight in targets.items():
-            if held.get(name) != (plans[name], weight._version):
-                carry_out(plans[name], self._parents, memory=self._memory, out=weight)
+        changed = [name for name, weight in targets.items() if held.get(name) != (plans[name], weight._version)]
+        weights = [targets[name] for name in changed]
+        carry_out_all([plans[name] for name in changed], self._parents, memory=self._memory, out=weights)
         # Parts of one parameter share a version, which is final only now; a later change by others shows in it.
         self._held = {name: (plans[name], weight._version) for name, weight in targets.items()}
 
@@ -63,6 +64,9 @@ class ResidentModel:
         depth = len(layers_of(self.model))
         if recipe.layers is not None and len(recipe.layers) != depth:
             raise SpaceError(f"layers: expected {depth} as the live model has, found {len(recipe.layers)}")
+        if recipe.layers is None and recipe.base in self._targets:
+            self._parents.check(recipe)
+            return dict(self._targets[recipe.base])
         base = self._parents[recipe.base]
         if recipe.base not in self._weights:
             names, state = FileNames(self.model, base), self.model.state_dict()
@@ -70,7 +74,10 @@ class ResidentModel:
             self._weights[recipe.base] = {part.name: part.of(weight) for part, weight in parts}
         known = self._weights[recipe.base]
         found = {name: known[name] for name in output_names(recipe, self._parents) if name in known}
-        return self._covering(found, base)
+        targets = self._covering(found, base)
+        if recipe.layers is None:
+            self._targets[recipe.base] = targets
+        return dict(targets)
 
     def _covering(self, found: dict[str, Tensor], base: Checkpoint) -> dict[str, Tensor]:
         """Return the targets, one for each weight; raise an error where a weight has none."""
