@@ -97,7 +97,8 @@ def _add(parts: AdapterParts, plan: TensorPlan, parents: Parents, base: Checkpoi
     if found == {} and leaves_unchanged(plan, parents, original):
         return
     if tokens := trained_tokens(plan, parents):
-        add_rows(parts, plan, parents, tokens)
+        if not add_rows(parts, plan, parents, tokens):
+            _save_module(parts, plan, parents, original.read())
         return
     if not found and (len(plan.shape) != 2 or not plan.name.endswith(".weight") or _replaced(plan, parents)):
         _save_module(parts, plan, parents, original.read())

@@ -252,6 +252,23 @@ def test_token_rows_make_the_round_trip(family: Family, tmp_path: Path) -> None:
     assert_peft_loads(merge, parents, done.directory, tmp_path / "merged", atol=1e-6)
 
 
+def test_a_new_embedding_beside_token_rows_makes_the_round_trip(family: Family, tmp_path: Path) -> None:
+    """The head is the base's for one parent and the embedding's for the other: peft has both of them whole."""
+    sources = {"base": ParentSource(str(family.base))}
+    for name, own in (("l1", {"modules_to_save": ["embed_tokens"]}), ("l2", {"trainable_token_indices": [3, 8]})):
+        directory = save_adapter(family.base, tmp_path / name, **own)
+        sources[name] = ParentSource(str(family.base), adapter=str(directory))
+    parents = Parents.open(sources)
+    merge = both("task_arithmetic", parents, (0.5, 0.7))
+    done = export_adapter(merge, parents, tmp_path / "out", rank=8)
+    kind = transformers.AutoModelForCausalLM
+    found = PeftModel.from_pretrained(kind.from_pretrained(family.base), done.directory).eval()
+    expected = kind.from_pretrained(export(merge, parents, tmp_path / "whole"), dtype=torch.float32).eval()
+    tokens = torch.arange(20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(found(tokens).logits, expected(tokens).logits, rtol=0, atol=1e-5)
+
+
 def test_modules_are_named_as_the_live_model_names_them(tmp_path: Path) -> None:
     """The base's file has the prefixes of 2024, and peft reads today's."""
     config = config_of("Gemma3")
