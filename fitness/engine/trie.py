@@ -15,6 +15,7 @@ from fitness.engine.generation.prompt_trie import PromptTrie
 from fitness.engine.language_model import DEFAULT_BUDGET, Answer, LogLikelihood, Request
 from fitness.engine.model.forward import device_of, kind_of
 from fitness.engine.model.memory import Sizes, free_memory, is_out_of_memory
+from fitness.engine.model.text_model import forget_images
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie, layered
 from fitness.engine.scoring.packed import PackedLayout
@@ -90,7 +91,7 @@ class TriePlan:
 
     def answer(self, model: nn.Module) -> list[Answer]:
         """Return one answer per request, in their order (see `Plan.answer`)."""
-        model.eval()
+        forget_images(model.eval())
         return self._combined(self._scores_alone(model), self._in_passes_that_fit(model, self._texts))
 
     def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
@@ -115,7 +116,7 @@ class TriePlan:
         scores: dict[int, list[Answer] | FitnessError] = {}
         sharing: dict[str, dict[int, LayeredModel]] = {}
         for place, model in enumerate(models):
-            model.eval()
+            forget_images(model.eval())
             found = layered(model)
             if found is not None and self._windows and self._is_packed(model):
                 sharing.setdefault(kind_of(model), {})[place] = found

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fitness.engine.model.text_model import text_model
 from fitness.errors import FitnessError
 
 
@@ -46,8 +47,14 @@ def accepts(model: nn.Module, argument: str) -> bool:
 
 
 def without_cache(model: nn.Module) -> dict[str, Any]:
-    """Return the argument that tells the model to keep no keys and values, if it knows one."""
-    return {"use_cache": False} if accepts(model, "use_cache") else {}
+    """Return the argument that tells the model to keep no keys and values, if it or a model inside of it knows one."""
+    inside = text_model(model)
+    knows = accepts(model, "use_cache") or (inside is not model and _passes_on(model) and accepts(inside, "use_cache"))
+    return {"use_cache": False} if knows else {}
+
+
+def _passes_on(model: nn.Module) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(model.forward).parameters.values())
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fitness.engine.model.text_model import text_settings
 from fitness.errors import FitnessError
 
 _DEFAULT_MAX_LENGTH = 2048  # lm-eval's, for models that name no limit
@@ -149,7 +150,7 @@ def _ids(value: int | Sequence[int] | None) -> frozenset[int]:
 
 
 def _max_length(config: Any, tokenizer: Any) -> int:
-    text_config = getattr(config, "text_config", None) or config
+    text_config = text_settings(config)
     for attribute in ("n_positions", "max_position_embeddings", "n_ctx"):
         value = getattr(text_config, attribute, None)
         if value is not None:

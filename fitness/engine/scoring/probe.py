@@ -12,6 +12,7 @@ from torch import nn
 from fitness.engine.language_model import LogLikelihood
 from fitness.engine.model.forward import kind_of
 from fitness.engine.model.memory import Sizes, fitting_sizes
+from fitness.engine.model.text_model import text_settings
 from fitness.engine.scoring.packed import PackedLayout
 from fitness.engine.scoring.readout import Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
@@ -116,7 +117,7 @@ def _scored(inputs: tuple[int, ...]) -> Window:
 
 def _depends_on_length(config: Any) -> bool:
     """Say whether a model may treat long sequences differently: sliding windows, rotary scaling by length."""
-    text_config = getattr(config, "text_config", None) or config
+    text_config = text_settings(config)
     rotary = str(getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None))
     sliding = getattr(text_config, "sliding_window", None) is not None
     return sliding or "dynamic" in rotary or "longrope" in rotary
