@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
-from evomerge.assembly.live_models import base_model, build_space, output_tokenizer
+from evomerge.assembly.live_models import base_model, build_space, check_asked, output_tokenizer
 from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
@@ -190,6 +190,7 @@ def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -
         base=lambda: base_model(config, parents),
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
+    check_asked(parents[config.base_name], (task for group in loaded.values() for task in group))
     test_sets = published_test_sets(loaded)
     check_allowed(test_sets, allowed=config.allow_benchmark_test_sets)
     suite = make_suite(
