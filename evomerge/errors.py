@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 from collections.abc import Iterable
 from typing import ClassVar
+
+_LIST = re.compile(r"(?:[\w.'\"-]+, ){8,}[\w.'\"-]+")
 
 
 class EvomergeError(Exception):
@@ -44,3 +47,27 @@ def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str
     """Return a hint that names the nearest known word, or `otherwise` when none is near."""
     near = difflib.get_close_matches(str(word), list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else otherwise
+
+
+def shortened(text: str, most: int = 240) -> str:
+    """Return a text of at most so many characters: cut behind a sentence where one ends, else within it."""
+    if len(text) <= most:
+        return text
+    sentence = max(text.rfind(end, most // 3, most - 4) for end in (". ", "; "))
+    return f"{text[:sentence] if sentence > 0 else text[: most - 4].rstrip()} ..."
+
+
+def in_brief(error: BaseException, most: int = 240) -> str:
+    """Return another library's message on one short line, with the three nearest words of a long list.
+
+    transformers ends messages with the names of the 200 classes that it has.
+    """
+    text = " ".join(str(error).split())
+    listed = _LIST.search(text)
+    if listed is None:
+        return shortened(text, most) or type(error).__name__
+    words = [word.strip(" '\".") for word in listed[0].split(", ")]
+    asked = re.findall(r"[\w-]+(?=['`\"])", text[: listed.start()])
+    near = difflib.get_close_matches(asked[-1] if asked else "", words, n=3, cutoff=0.0)
+    few = f"{', '.join(near)} or one of {len(words) - len(near)} more"
+    return shortened(text[: listed.start()] + few + text[listed.end() :].rstrip("."), most)

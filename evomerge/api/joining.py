@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evomerge.api.merging import asked_in, merge, read_recipe
+from evomerge.api.merging import merge, read_with_request
 from evomerge.assembly import build_parts, with_compute_dtype, with_statistics
 from evomerge.assembly.recipe_statistics import informed_recipe
 from evomerge.campaign import RunDirectory
@@ -62,15 +62,19 @@ def _merge(
         return learnt.digest, partial(learnt.write, say=lambda text: tell_all(callbacks, text, one.name))
     recipe = _recipe(config, one, callbacks)
     digest = hashlib.sha256(recipe.to_json().encode()).hexdigest()
-    return digest, lambda target: merge(recipe, target, callbacks=list(callbacks))
+    carry_out = partial(merge, allow_differences=config.allow_differences, trust_remote_code=config.trust_remote_code)
+    return digest, lambda target: carry_out(recipe, target, callbacks=list(callbacks))
 
 
 def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback]) -> Recipe:
     """Return what is merged; what its statistics are of, are search items of the campaign."""
     say = partial(tell_all, callbacks)
     if one.recipe is not None:
-        read, asked = read_recipe(one.recipe), asked_in(one.recipe)
-        return informed_recipe(read, Parents.of(read), asked, splits=config.splits, seed=config.seed, say=say)
+        read = read_with_request(one.recipe)
+        for remark in read.remarks:
+            tell_all(callbacks, remark, one.name)
+        parents = Parents.of(read.recipe)
+        return informed_recipe(read.recipe, parents, read.requested, splits=config.splits, seed=config.seed, say=say)
     assert one.operator is not None
     recipe = Recipe(
         config.sources,

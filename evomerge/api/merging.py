@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from evomerge.api.arguments import callbacks_of, path_of
+from evomerge.api.arguments import callbacks_of, path_of, several
 from evomerge.campaign.events import Callback, tell_all
 from search_spaces.errors import SpaceError
+from search_spaces.recipes.permissions import Permissions
 from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
-    from search_spaces.mergekit.requested import RequestedStatistics
+    from search_spaces.mergekit.reading import Reading
     from search_spaces.parents.parents import Parents
+
+Say: TypeAlias = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Merged:
         rank: of an adapter, the largest of its modules'; None for a whole model.
         error: norm of what an adapter misses of the merge's change, as a share of its norm; 0.0: it is exact.
         worst: (tensor, its own share) where an adapter misses most; ("", 0.0) where nothing is missing.
-        notes: what the file says that this merge does not use.
+        notes: what the file says that has no effect, or another one than in mergekit; where the models differ; and
+            which files were left out. Each begins with the key.
     """
 
     directory: Path
@@ -44,11 +48,17 @@ def merge(
     *,
     as_adapter: bool = False,
     rank: int | None = None,
+    strict: bool = False,
+    allow_differences: str | Sequence[str] = (),
+    trust_remote_code: bool = False,
     callbacks: Callback | Sequence[Callback] = (),
 ) -> Merged:
     """Carry out a recipe and write the checkpoint.
 
-    Where its method reads what parents compute on prompts (regmean), the file says what they read, under `statistics`;
+    A mergekit file of several documents (mergekit-multi's form) is several merges, carried out in the order in which
+    they need each other: the result is the one without a `name`, else the one that no other names.
+
+    Where a method reads what parents compute on prompts (regmean), the file says what they read, under `statistics`;
     what was collected before is not collected again.
 
     >>> import evomerge as em
@@ -61,46 +71,68 @@ def merge(
         out: the directory; must not exist, or be empty.
         as_adapter: write a merge of LoRA adapters as one adapter on their base.
         rank: with `as_adapter`: the largest rank of a module; None: the parents' ranks added.
+        strict: make errors of what is a note otherwise: keys in mergekit's file that mergekit ignores, or takes for
+            something else.
+        allow_differences: keys of config.json in which the models may differ: rope_theta, or model_type for llama with
+            mistral; the merge takes the base's. Those that the file names are allowed, too.
+        trust_remote_code: whether code that lies beside the base (modeling_*.py) is copied; it is not run. Else
+            auto_map, which names it, is left out of config.json.
         callbacks: told in words what takes time.
 
     Raises:
         SpaceError: the recipe cannot be read or carried out, or its result is no adapter.
         FitnessError: what parents are to read cannot be read.
     """
+    from evomerge.api.several_merges import merge_several
+    from search_spaces.mergekit.reading import Reading, interpreted
+
+    if rank is not None and not as_adapter:
+        raise SpaceError(f"rank: expected none without as_adapter, found {rank}")
+    directory = path_of("out", out)
+    say: Say = partial(tell_all, callbacks_of(callbacks))
+    allowed = several("allow_differences", allow_differences, "keys of config.json, as ['rope_theta']")
+    permissions = Permissions(tuple(allowed), trust_remote_code)
+    if isinstance(recipe, Recipe):
+        reading = Reading(recipe, permissions=permissions)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
+    file = path_of("recipe", recipe)
+    documents = _documents(file)
+    if len(documents) == 1:
+        [one] = documents
+        reading = Reading(one) if isinstance(one, Recipe) else interpreted(one, file, strict=strict)
+        reading = replace(reading, permissions=reading.permissions | permissions)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
+    if as_adapter:
+        raise SpaceError(f"{file}: expected one merge with as_adapter, found {len(documents)} documents")
+    return merge_several(file, documents, directory, strict=strict, permissions=permissions, say=say)
+
+
+def carry_out(
+    reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, strict: bool, say: Say
+) -> Merged:
+    """Write what a recipe describes, after reading what its parents are to read."""
     from evomerge.assembly.recipe_statistics import informed_recipe
     from search_spaces.output.export import export
     from search_spaces.output.export_adapter import export_adapter
     from search_spaces.parents.parents import Parents
 
-    if rank is not None and not as_adapter:
-        raise SpaceError(f"rank: expected none without as_adapter, found {rank}")
-    read = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
-    directory = path_of("out", out)
-    parents = Parents.of(read)
-    _check(read, parents)
-    asked = None if isinstance(recipe, Recipe) else asked_in(recipe)
-    notes = _unused(read, asked)
-    read = informed_recipe(read, parents, asked, say=partial(tell_all, callbacks_of(callbacks)))
+    parents = Parents.of(reading.recipe)
+    notes = [*reading.remarks, *_checked(reading, parents, strict=strict), *_unused(reading)]
+    recipe = informed_recipe(reading.recipe, parents, reading.requested, say=say)
     if not as_adapter:
-        return Merged(export(read, parents, directory), notes=notes)
-    done = export_adapter(read, parents, directory, rank=rank)
-    return Merged(done.directory, done.rank, done.error, done.worst, notes)
+        code = reading.permissions.remote_code
+        target = export(recipe, parents, directory, remote_code=code, say=notes.append)
+        return Merged(target, notes=tuple(notes))
+    done = export_adapter(recipe, parents, directory, rank=rank)
+    return Merged(done.directory, done.rank, done.error, done.worst, tuple(notes))
 
 
-def asked_in(path: str | Path) -> RequestedStatistics | None:
-    """Return what parents are to read by the file of a recipe; None where it says nothing of that."""
-    from search_spaces.mergekit.reading import requested_statistics
-
-    file = path_of("recipe", path)
-    return None if file.suffix == ".json" else requested_statistics(file)
-
-
-def _unused(recipe: Recipe, asked: RequestedStatistics | None) -> tuple[str, ...]:
+def _unused(reading: Reading) -> tuple[str, ...]:
     from search_spaces.operators.recipe_facts import kinds_read
 
-    if asked is None or kinds_read(recipe.rules):
+    if reading.requested is None or kinds_read(reading.recipe.rules):
         return ()
-    operators = ", ".join(dict.fromkeys(rule.operator for rule in recipe.rules))
+    operators = ", ".join(dict.fromkeys(rule.operator for rule in reading.recipe.rules))
     return (f"statistics: nothing was read, as {operators} knows no more than weights; leave the key out",)
 
 
@@ -108,21 +140,40 @@ def read_recipe(path: str | Path) -> Recipe:
     """Return the recipe in a file, ours (.json) or mergekit's.
 
     Raises:
-        SpaceError: there is no such file, or it holds no recipe.
+        SpaceError: there is no such file, or it holds no recipe, or several.
     """
-    from search_spaces.mergekit.reading import read_mergekit
+    return read_with_request(path).recipe
+
+
+def read_with_request(path: str | Path) -> Reading:
+    """Return the recipe in a file, with what parents are to read, and remarks; see `read_recipe`."""
+    from search_spaces.mergekit.reading import Reading, read_with_remarks
 
     file = path_of("recipe", path)
+    return Reading(_ours(file)) if _is_ours(file) else read_with_remarks(file)
+
+
+def _documents(file: Path) -> list[object]:
+    """Return the documents of mergekit's file, or the recipe in one of ours."""
+    from search_spaces.mergekit.reading import read_documents
+
+    return [_ours(file)] if _is_ours(file) else read_documents(file)
+
+
+def _is_ours(file: Path) -> bool:
     if not file.is_file():
         raise SpaceError(f"{file}: expected a recipe (mergekit YAML, or JSON of ours), found no such file")
-    if file.suffix != ".json":
-        return read_mergekit(file)
+    return file.suffix == ".json"
+
+
+def _ours(file: Path) -> Recipe:
     return Recipe.from_json(file.read_text(encoding="utf-8"))
 
 
 def export_candidate(path: Path, choice: str, out: Path) -> Path:
     """Write one candidate of an archive as a checkpoint, with a card that tells how it was found; see `Run.export`."""
     from evomerge.archive import Archive
+    from evomerge.campaign.run_directory import recorded_config
     from evomerge.results.front import pick
     from evomerge.results.model_card import model_card
     from evomerge.results.verification.result import Verification
@@ -143,15 +194,21 @@ def export_candidate(path: Path, choice: str, out: Path) -> Path:
         except SpaceError:  # not every recipe can be said in mergekit's language
             mergekit = None
         card = model_card(archive, candidate, verification, mergekit_yaml=mergekit)
+        code = recorded_config(archive).trust_remote_code
     extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
     parents = Parents.of(candidate.recipe)
-    return export(candidate.recipe, parents, out, model_card=card, extra_files=extra)
+    return export(candidate.recipe, parents, out, model_card=card, extra_files=extra, remote_code=code)
 
 
-def _check(recipe: Recipe, parents: Parents) -> None:
+def _checked(reading: Reading, parents: Parents, *, strict: bool) -> list[str]:
+    """Return rules without effect, and what the preflight warns of; raise what it refuses."""
     from search_spaces.checks.preflight import preflight
-    from search_spaces.layers.sources import check_filters
+    from search_spaces.layers.sources import unmatched_filters
 
-    check_filters(recipe, parents)
-    stacked = recipe.layers is not None
-    preflight(parents, recipe.base, read_weights=False, stacked=stacked).raise_for_errors()
+    recipe, allowed = reading.recipe, reading.permissions.differences
+    notes = [f"filter: {part!r} is in no tensor's name: ignored" for part in unmatched_filters(recipe, parents)]
+    if strict and notes:
+        raise SpaceError(f"strict: {notes[0]}")
+    found = preflight(parents, recipe.base, read_weights=False, stacked=recipe.layers is not None, allowed=allowed)
+    found.raise_for_errors()
+    return [*notes, *(f"{row.property}: {row.note}" for row in found.warnings)]

@@ -92,11 +92,12 @@ class LearntMerge:
 
         values, files = torch.from_numpy(taken.values), {DESCENT: told}
         model, parents, config = self._model(), self.parts.parents, self.parts.config
+        code = config.trust_remote_code
         if self.options.per == "column":
             form = alone(config, config.base_name)
-            export(form, parents, target, extra_files=files, make=model.columns(values))
+            export(form, parents, target, extra_files=files, make=model.columns(values), remote_code=code)
         else:
-            export(model.recipe(values), parents, target, extra_files=files)
+            export(model.recipe(values), parents, target, extra_files=files, remote_code=code)
 
     def _terrain(self, course: Course) -> Terrain:
         parts = self.parts

@@ -173,8 +173,13 @@ class Parts:
 
     def preflight(self, *, read_weights: bool = True) -> Preflight:
         """Compare the parents with the base; reads every weight once to find NaN."""
-        stacked = self.config.space.stacked
-        return preflight(self.parents, self.config.base_name, read_weights=read_weights, stacked=stacked)
+        return preflight(
+            self.parents,
+            self.config.base_name,
+            read_weights=read_weights,
+            stacked=self.config.space.stacked,
+            allowed=self.config.allow_differences,
+        )
 
 
 def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -> Parts:

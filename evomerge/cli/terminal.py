@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 
 from rich.console import Console
@@ -34,6 +34,13 @@ def plain_table(
 def duration(seconds: float) -> str:
     """Return whole seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))
+
+
+def print_warnings(texts: Iterable[str]) -> None:
+    """Print one line for each on stderr."""
+    console = Console(stderr=True)
+    for text in texts:
+        console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_note(console: Console) -> Callable[[object], None]:

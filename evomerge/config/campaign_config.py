@@ -71,6 +71,12 @@ class CampaignConfig(BaseModel):
     tokenizer: Literal["strict", "base", "union"] = "strict"
     """strict: every parent has the base's tokens. base: the base's tokens, each parent's rows found by token. union:
     the base's tokens and all the others'."""
+    allow_differences: tuple[Text, ...] = ()
+    """Keys of config.json in which the parents may differ: [rope_theta], or [model_type] for llama with mistral, whose
+    tensors are the same. The merge takes the base's."""
+    trust_remote_code: Flag = False
+    """Whether custom code beside the base (modeling_*.py) is copied into exports, where others may run it; it is never
+    run here. false: exports leave out auto_map, which names it."""
     space: SpaceSection = Field(default_factory=Weights, validate_default=True)
     """What can be built of the parents."""
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])

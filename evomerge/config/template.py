@@ -153,25 +153,44 @@ def template(parents: Sequence[str | Path], base: str | Path | None = None, *, n
     )
 
 
-def init(parents: Sequence[str | Path], base: str | Path | None = None, *, out: str | Path = "campaign.yaml") -> Path:
-    """Write the campaign file that `template` returns.
+def init(
+    parents: Sequence[str | Path] = (),
+    base: str | Path | None = None,
+    *,
+    out: str | Path = "campaign.yaml",
+    from_file: str | Path | None = None,
+) -> Path:
+    """Write the campaign file that `template` returns, or the one for a mergekit-evolve file.
 
     Args:
         parents: two or more directories or hub ids.
         base: what they were fine-tuned from.
         out: the file; must not exist.
+        from_file: a mergekit-evolve file, which names the models, in place of `parents` and `base`. What a campaign has
+            no key for stands in comments at the top.
 
     Returns:
         `out`.
 
     Raises:
         FileExistsAlreadyError: there is a file.
+        SpaceError: `from_file` is no mergekit-evolve file.
     """
     file = Path(out)
     if file.exists():
         raise FileExistsAlreadyError(f"{file}: expected no file, found one; choose another with out (--out)")
-    file.write_text(template(parents, base), encoding="utf-8")
+    text = template(parents, base) if from_file is None else _of(from_file, file, parents, base)
+    file.write_text(text, encoding="utf-8")
     return file
+
+
+def _of(from_file: str | Path, out: Path, parents: Sequence[str | Path], base: str | Path | None) -> str:
+    from evomerge.config.evolve import campaign_of_evolve
+
+    if parents or base is not None:
+        found = in_words(list(map(str, parents)) or str(base))
+        raise ConfigError(None, [ConfigProblem("parents", None, "none beside a file, which names them", found)])
+    return campaign_of_evolve(Path(from_file), out.parent).text
 
 
 def _parents(models: Sequence[str], taken: set[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -27,11 +28,33 @@ _AUTO = (
 
 def read_config(config_json: Mapping[str, Any]) -> Any:
     """Return transformers' configuration for what stands in a config.json; code that it names is never run."""
+    from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldValidationError
     from transformers import AutoConfig
 
     with TemporaryDirectory() as directory:
-        (Path(directory) / "config.json").write_text(json.dumps(config_json), encoding="utf-8")
-        return AutoConfig.from_pretrained(directory, trust_remote_code=False)
+        other: set[str] = set()  # numbers that transformers wants whole, or not, against how they are written
+        while True:
+            text = json.dumps(_with_other_numbers(config_json, other))
+            (Path(directory) / "config.json").write_text(text, encoding="utf-8")
+            try:
+                return AutoConfig.from_pretrained(directory, trust_remote_code=False)
+            except StrictDataclassFieldValidationError as error:
+                if (name := re.search(r"field '(\w+)'", str(error))) is None or name[1] in other:
+                    raise ValueError(str(error)) from error
+                other.add(name[1])
+            except StrictDataclassError as error:
+                raise ValueError(str(error)) from error
+
+
+def _with_other_numbers(value: Any, names: set[str], *, change: bool = False) -> Any:
+    """Return 256 for 256.0 and 1.0 for 1 under some keys, and so within lists and maps under them."""
+    if isinstance(value, Mapping):
+        return {k: _with_other_numbers(inner, names, change=change or k in names) for k, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_other_numbers(inner, names, change=change) for inner in value]
+    if not change or isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return float(value) if isinstance(value, int) else int(value) if value.is_integer() else value
 
 
 @lru_cache(maxsize=64)

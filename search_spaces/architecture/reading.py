@@ -13,6 +13,7 @@ from torch import nn
 
 from search_spaces.architecture.architecture import TEXT, Architecture, Stack, guess
 from search_spaces.architecture.modules import UNKNOWN, read_config, uninitialised
+from search_spaces.errors import in_brief
 from search_spaces.recipes.groups import Place
 from search_spaces.recipes.recipe import Side
 
@@ -41,8 +42,7 @@ def read_architecture(config_json: Mapping[str, Any], shapes: Mapping[str, tuple
         return _asked(json.dumps(config_json), tuple(shapes))
     except UNKNOWN as error:
         rows = config_json.get("vocab_size")
-        reason = " ".join(str(error).split("\n")[0].split())[:160]
-        why = f"transformers knows no {config_json.get('model_type')!r} ({reason})"
+        why = f"transformers knows no {config_json.get('model_type')!r} ({in_brief(error, 160)})"
         return guess(shapes, shapes, rows if isinstance(rows, int) else None, why)
 
 

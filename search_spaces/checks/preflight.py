@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from search_spaces.checks.configs import compare_configs
 from search_spaces.checks.tensors import (
     Level,
     PreflightRow,
@@ -12,13 +13,14 @@ from search_spaces.checks.tensors import (
     compare_layers,
     compare_tensors,
 )
-from search_spaces.checks.tokenizers import compare_configs, compare_tokenizers
-from search_spaces.errors import SpaceError
+from search_spaces.checks.tokenizers import compare_tokenizers
+from search_spaces.errors import SpaceError, shortened
 from search_spaces.merging.materialise import all_finite
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
 
 __all__ = ["Level", "Preflight", "PreflightRow", "preflight"]
+_MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,28 @@ class Preflight:
         """Do nothing if the parents can be merged.
 
         Raises:
-            SpaceError: they cannot; one line per error.
+            SpaceError: they cannot; one line per error for the first ones, in five lines at most.
         """
-        if self.errors:
-            lines = [f"{row.property}: {row.note}" for row in self.errors]
-            raise SpaceError("\n".join(["the parents cannot be merged:", *lines]))
+        if not self.errors:
+            return
+        lines = [f"{row.property}: {row.note}" for row in self.errors[:_MOST_TOLD]]
+        names = dict.fromkeys(row.property for row in self.errors[_MOST_TOLD:])
+        more = f"and {len(self.errors) - _MOST_TOLD} more ({shortened(', '.join(names))})" if names else ""
+        keys = dict.fromkeys(row.allowed_by for row in self.errors)
+        keys.pop("", None)
+        hint = f"to merge them as they are: allow_differences: [{', '.join(keys)}]" if keys else ""
+        lines += ["; ".join(filter(None, (more, hint)))] if more or hint else []
+        raise SpaceError("\n".join(["the parents cannot be merged:", *lines]))
 
 
-def preflight(parents: Parents, base: str, *, read_weights: bool = True, stacked: bool = False) -> Preflight:
+def preflight(
+    parents: Parents,
+    base: str,
+    *,
+    read_weights: bool = True,
+    stacked: bool = False,
+    allowed: Collection[str] = (),
+) -> Preflight:
     """Compare every parent with the base.
 
     Args:
@@ -60,13 +76,14 @@ def preflight(parents: Parents, base: str, *, read_weights: bool = True, stacked
         base: the name of the parent that donates config and tokenizer.
         read_weights: whether to read every tensor once and look for NaN and infinity.
         stacked: whether the output takes its layers from several depths, so that the parents' depths may differ.
+        allowed: settings, e.g. rope_theta or model_type, whose differences are warnings: the merge takes the base's.
 
     Raises:
-        SpaceError: there is no such base, or a tokenizer file is not JSON.
+        SpaceError: there is no such base, a tokenizer file is not JSON, or a setting is allowed that no parent has.
     """
     checkpoints = {base: parents[base], **parents.checkpoints}
     rows = [
-        *compare_configs(checkpoints, base, per_layer=not stacked),
+        *compare_configs(checkpoints, base, per_layer=not stacked, allowed=allowed),
         *(compare_layers if stacked else compare_tensors)(checkpoints, base),
         *compare_adapters(checkpoints),
         *compare_tokenizers(checkpoints, base, parents.vocabulary),

@@ -20,6 +20,7 @@ class PreflightRow:
     values: Mapping[str, str]  # parent -> what was found there, for display
     level: Level = "ok"  # whether the parents can be merged in spite of their differences
     note: str = ""  # what differs and what to do; empty when nothing does
+    allowed_by: str = ""  # of an error: the key of allow_differences that makes it a warning; empty where none does
 
 
 def same_as_base(label: str, values: Mapping[str, str], base: str, *, otherwise: Level, advice: str) -> PreflightRow:
@@ -58,6 +59,10 @@ def _names(checkpoints: Mapping[str, Checkpoint], base: str) -> PreflightRow:
         if left_out:
             level = "error" if level == "error" else "warning"
             notes.append(f"{name!r} has {len(left_out)} tensors that the merge leaves out, among them {min(left_out)}")
+        if checkpoint.borrowed:
+            level = "error" if level == "error" else "warning"
+            some = f"{len(checkpoint.borrowed)} tensors, among them {min(checkpoint.borrowed)}"
+            notes.append(f"{name!r} has no place for {some}: they stay as they are in {base!r}")
     return PreflightRow("tensors", {n: str(len(c.names)) for n, c in checkpoints.items()}, level, "; ".join(notes))
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from search_spaces.architecture.modules import UNKNOWN, class_of, read_config, settings_of, uninitialised
 from search_spaces.architecture.reading import meta_module, module_keys
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, in_brief
 from search_spaces.parents.checkpoint import Checkpoint
 
 
@@ -35,7 +35,7 @@ def build_module(
     except UNKNOWN as error:
         raise SpaceError(
             f"{checkpoint.directory}: expected a model that transformers knows, found model_type "
-            f"{checkpoint.config.get('model_type')!r} ({_first_line(error)})"
+            f"{checkpoint.config.get('model_type')!r} ({in_brief(error)})"
         ) from error
     if (checkpoint.directory / "generation_config.json").is_file():
         module.generation_config = GenerationConfig.from_pretrained(checkpoint.directory)
@@ -73,7 +73,7 @@ def module_of(config_json: Mapping[str, Any]) -> nn.Module:
         return uninitialised(read_config(config_json), torch.float32, generative=True)
     except UNKNOWN as error:
         kind = config_json.get("model_type")
-        raise SpaceError(f"config: expected settings of a model, found {kind!r} ({_first_line(error)})") from error
+        raise SpaceError(f"config: expected settings of a model, found {kind!r} ({in_brief(error)})") from error
 
 
 def settings(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -82,9 +82,3 @@ def settings(checkpoint: Checkpoint) -> dict[str, Any]:
     A model type that transformers does not know has none: its config.json is returned as it is.
     """
     return dict(settings_of(json.dumps(checkpoint.config)))
-
-
-def _first_line(error: Exception) -> str:
-    """Transformers goes on with a list of all classes that it has."""
-    line = str(error).strip().split("\n")[0]
-    return line if len(line) <= 160 else f"{line[:157]}..."

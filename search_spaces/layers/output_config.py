@@ -139,6 +139,8 @@ def output_config(recipe: Recipe, parents: Parents) -> dict[str, Any]:
     """Return the base's config with the merge's dtype, tie flag and depth; per-layer settings follow their layers."""
     base = parents[recipe.base]
     config = dict(base.config)
+    if "_class_name" in config and "model_type" not in config:
+        return config  # a component of diffusers says neither
     config["torch_dtype" if "torch_dtype" in config else "dtype"] = recipe.dtype
     if base.architecture.has_head:
         config["tie_word_embeddings"] = base.tied

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search_spaces.architecture.architecture import Architecture
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, did_you_mean
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe
@@ -59,12 +59,24 @@ def source_name(recipe: Recipe, parents: Parents, name: str, parent: str) -> str
     raise SpaceError(f"parent {parent!r}: expected a tensor {source}, found none in {checkpoint.directory}")
 
 
-def check_filters(recipe: Recipe, parents: Parents) -> None:
-    """Do nothing if every part of a name that a rule asks for occurs among the parents' tensors."""
+def unmatched_filters(recipe: Recipe, parents: Parents) -> list[str]:
+    """Return the parts of names that rules ask for and no tensor of the parents has: their rules make nothing.
+
+    Raises:
+        SpaceError: such a part is nearly one that there is.
+    """
     names = {name for checkpoint in parents.checkpoints.values() for name in checkpoint.names} | {_TIED_HEAD}
-    for part in {part for rule in recipe.rules for part in rule.where.contains or ()}:
-        if not any(part in name for name in names):
-            raise SpaceError(f"filter: expected a part of some tensor's name, found {part!r}, which is in none")
+    asked = dict.fromkeys(part for rule in recipe.rules for part in rule.where.contains or ())
+    unmatched = [part for part in asked if not any(part in name for name in names)]
+    if unmatched:
+        known = {part for name in names for part in name.split(".") if not part.isdecimal()}
+        for part in unmatched:
+            hint = did_you_mean(part, known)
+            if hint:
+                raise SpaceError(
+                    f"filter: expected a part of some tensor's name, found {part!r}, which is in none ({hint})"
+                )
+    return unmatched
 
 
 def _layer_names(recipe: Recipe, parents: Parents, layer: int) -> list[str]:

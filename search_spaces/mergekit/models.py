@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from search_spaces.errors import SpaceError
-from search_spaces.operators.registry import nearest_name
-from search_spaces.recipes.recipe import TOKENIZER_SOURCES, OutputTokenizer, ParentSource
-
-
-def mapping(value: object, key: str, known: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return a value that is a mapping with known keys only."""
-    if not isinstance(value, Mapping):
-        raise SpaceError(f"{key}: expected keys and values, found {value!r}")
-    for name in value:
-        if name not in known:
-            raise SpaceError(
-                f"{key}: expected keys among {sorted(known)}, found {name!r}{nearest_name(str(name), known)}"
-            )
-    return value
-
-
-def sequence(value: object, key: str) -> list[object]:
-    """Return a value that is a list of at least one."""
-    if not isinstance(value, list) or not value:
-        raise SpaceError(f"{key}: expected a list of at least one, found {value!r}")
-    return value
+from search_spaces.mergekit.remarks import IGNORED, Remarks, only_known
+from search_spaces.recipes.recipe import ParentSource
 
 
 class FoundParents:
     """Collects the parents that a file mentions, under unique names."""
 
-    def __init__(self, directory: Path) -> None:
-        """Begin with none; paths are looked up in the directory first."""
+    def __init__(self, directory: Path, remarks: Remarks, made: Mapping[str, Path]) -> None:
+        """Begin with none; references are names of merges `made` before, paths in the directory, others, or hub ids."""
         self._directory = directory
+        self._remarks = remarks
+        self._made = made
         self.sources: dict[str, ParentSource] = {}
 
-    def name(self, reference: object, key: str) -> str:
-        """Return the name of a model, a new one at its first appearance."""
+    def name(self, reference: object, key: str, *, revision: object = None) -> str:
+        """Return the name of a model, a new one at its first appearance; `revision` is what stands beside it."""
         source = self._source(reference, key)
+        if revision is not None:
+            source = self._at_revision(source, str(revision), key)
         for name, known in self.sources.items():
             if known == source:
                 return name
@@ -51,9 +37,24 @@ class FoundParents:
         self.sources[name] = source
         return name
 
+    def _at_revision(self, source: ParentSource, revision: str, key: str) -> ParentSource:
+        """Return the model at the revision beside it, which is what was meant; mergekit ignores the key."""
+        place = key.removesuffix(".model")
+        if Path(source.model).is_dir():
+            self._remarks.add("revision", f"a directory has none (model@revision is for the hub); {IGNORED}", place)
+            return source
+        if source.revision not in (None, revision):
+            raise SpaceError(f"{place}: expected one revision, found {source.revision!r} and {revision!r}")
+        written = f"{source.model}@{revision}"
+        why = f"taken, as {written} (mergekit ignores it here and takes the default branch); write model: {written}"
+        self._remarks.add("revision", why, place)
+        return replace(source, revision=revision)
+
     def _source(self, reference: object, key: str) -> ParentSource:
         if isinstance(reference, Mapping):
-            parts = mapping(reference, key, ("model", "lora"))
+            parts = only_known(reference, key, ("model", "lora", "override_architecture"))
+            if parts.get("override_architecture"):
+                self._remarks.add("override_architecture", "ignored: the model's own config says what it is", key)
             model, adapter = parts.get("model"), parts.get("lora")
         elif isinstance(reference, str) and not self._is_there(reference) and "+" in reference:
             model, adapter = reference.split("+", 1)
@@ -67,16 +68,20 @@ class FoundParents:
     def _place(self, reference: object, key: str) -> tuple[str, str | None]:
         """Return (directory or hub id, revision)."""
         if isinstance(reference, Mapping):
-            parts = mapping(reference, key, ("path", "revision"))
+            parts = only_known(reference, key, ("path", "revision"))
             path, revision = self._place(parts.get("path"), key)
             return path, parts.get("revision") or revision
         if not isinstance(reference, str) or not reference:
             raise SpaceError(f"{key}: expected a path or hub id, found {reference!r}")
+        if reference in self._made:
+            return str(self._made[reference]), None
+        if is_path(reference) and not self._is_there(reference) and last_part(reference) in self._made:
+            return str(self._made[last_part(reference)]), None  # as mergekit-multi writes it into its cards
         for place in (self._directory, Path()):
             if (place / Path(reference).expanduser()).exists():
                 return str(place / Path(reference).expanduser()), None
         model, _, revision = reference.partition("@")
-        if revision and self._is_there(model):
+        if revision and (self._is_there(model) or model in self._made):
             return self._place(model, key)[0], revision
         return model, revision or None
 
@@ -84,50 +89,29 @@ class FoundParents:
         return any((place / Path(reference).expanduser()).exists() for place in (self._directory, Path()))
 
 
-# mergekit knows some templates by name; this one is everybody's (OpenAI's ChatML).
-_CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
+def is_path(reference: str) -> bool:
+    """Return whether text can only be a path, not a hub id."""
+    return reference.startswith((".", "/", "~")) or "\\" in reference or reference.count("/") > 1
 
 
-def read_tokenizer(top: Mapping[str, Any], parent_named: Callable[[object, str], str]) -> OutputTokenizer:
-    """Return what a file's top level says on the tokenizer; `parent_named` maps (reference, key) to a parent."""
-    source, multiple = top.get("tokenizer_source"), 1
-    key = "tokenizer_source"
-    if top.get("tokenizer") is not None:
-        if source is not None:
-            raise SpaceError("tokenizer_source, tokenizer: expected at most one of the two keys")
-        data = mapping(top["tokenizer"], "tokenizer", ("source", "pad_to_multiple_of", "tokens"))
-        if data.get("tokens"):
-            raise SpaceError(
-                "tokenizer.tokens: expected nothing: rows of single tokens cannot be chosen here; every token takes "
-                "the base's row, else the mean of the models that have it"
-            )
-        key, source, multiple = "tokenizer.source", data.get("source", "union"), data.get("pad_to_multiple_of") or 1
-    if source is not None and source not in TOKENIZER_SOURCES:
-        source = parent_named(source.removeprefix("model:") if isinstance(source, str) else source, key)
-    return OutputTokenizer(source, multiple, _chat_template(top.get("chat_template")))
+def last_part(reference: str) -> str:
+    """Return the last part of a path of this or the other operating system."""
+    return PureWindowsPath(reference).name
 
 
-def tokenizer_keys(tokenizer: OutputTokenizer, reference: Callable[[str], str]) -> dict[str, Any]:
-    """Return mergekit's keys for a tokenizer, given parent -> how mergekit writes the model."""
-    source = tokenizer.source
-    if source is not None and source not in TOKENIZER_SOURCES:
-        source = reference(source)
-    keys: dict[str, Any] = {}
-    if source is not None and tokenizer.multiple_of > 1:
-        keys["tokenizer"] = {"source": source, "pad_to_multiple_of": tokenizer.multiple_of}
-    elif source is not None:
-        keys["tokenizer_source"] = source
-    return keys | ({"chat_template": tokenizer.chat_template} if tokenizer.chat_template else {})
+# What holds no model's name, or a word that is also one of ours.
+_NO_MODELS = frozenset({"parameters", "merge_method", "dtype", "out_dtype", "chat_template", "layer_range", "revision"})
 
 
-def _chat_template(value: object) -> str | None:
-    if value is None or value == "auto":
-        return value
-    if value == "chatml":
-        return _CHATML
-    if not isinstance(value, str) or "{" not in value:
-        raise SpaceError(f"chat_template: expected auto, chatml or the text of a Jinja template, found {value!r}")
-    return value
+def references(data: Any) -> list[str]:
+    """Return every text of a document that may name a model, each once, without revision and adapter."""
+    if isinstance(data, Mapping):
+        found = [name for key, value in data.items() if key not in _NO_MODELS for name in references(value)]
+    elif isinstance(data, list):
+        found = [name for value in data for name in references(value)]
+    elif isinstance(data, str):
+        parts = [part.partition("@")[0] for part in data.removeprefix("model:").split("+")]
+        found = [data, *parts, *(last_part(part) for part in parts if is_path(part))]
+    else:
+        found = []
+    return list(dict.fromkeys(found))

@@ -7,15 +7,20 @@ counts. Recipes know no tensor names when they are written, so filters become `W
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from search_spaces.errors import SpaceError
+from search_spaces.mergekit.remarks import Remarks
 from search_spaces.recipes.recipe import Parameter
 
 Setting = object  # plain YAML data: a scalar, or a list of numbers or of {filter, value}
 T = TypeVar("T")
+_CHOICE = ("filter", "value")
+# YAML 1.1 reads 1e-3 as text, and people quote numbers.
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,25 @@ def decision_list(decide: Callable[[NameFacts], T], facts: NameFacts = NameFacts
         with_part = NameFacts((*facts.has, undecided.part), facts.lacks)
         without = NameFacts(facts.has, (*facts.lacks, undecided.part))
         return [*decision_list(decide, with_part), *decision_list(decide, without)]
+
+
+def read_setting(value: Setting, key: str, remarks: Remarks) -> Setting:
+    """Return a setting in which numbers that are written as text are numbers; other keys of filters are remarked on."""
+    if isinstance(value, list):
+        return [read_setting(part, key, remarks) for part in value]
+    if isinstance(value, dict) and "value" in value:
+        choice = remarks.mapping(value, key, _CHOICE)
+        return {**choice, "value": read_setting(choice["value"], key, remarks)}
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+
+
+def numbers_in(setting: Setting) -> list[float]:
+    """Return every number of a setting, under whatever filter."""
+    if isinstance(setting, list):
+        return [number for part in setting for number in numbers_in(part)]
+    if isinstance(setting, dict):
+        return numbers_in(setting.get("value"))
+    return [setting] if _is_number(setting) else []
 
 
 def value_at(setting: Setting, t: float, facts: NameFacts, key: str) -> Parameter | None:
@@ -103,14 +127,9 @@ def _has(facts: NameFacts, part: str | None) -> bool:
     raise UndecidedError(part)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_choice(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and "value" in value
-        and set(value) <= {"filter", "value"}
-        and isinstance(value.get("filter"), str | None)
-    )
+    return isinstance(value, dict) and "value" in value and isinstance(value.get("filter"), str | None)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import SpaceError
-from search_spaces.mergekit.models import FoundParents, mapping, sequence
+from search_spaces.mergekit.models import FoundParents
+from search_spaces.mergekit.remarks import only_known, sequence
 from search_spaces.operators.registry import nearest_name
 
 KEY = "statistics"
@@ -38,7 +39,7 @@ class RequestedStatistics:
 
 def read_requested(value: object, parents: FoundParents, directory: Path) -> RequestedStatistics:
     """Return what stands under the key; files that do not exist are refused, relative ones lie in the directory."""
-    data = mapping(value, KEY, _KEYS)
+    data = only_known(value, KEY, _KEYS)
     if data.get("tasks") and data.get("calibration"):
         raise SpaceError(f"{KEY}: expected tasks or calibration, found both; leave one out")
     if not any(data.get(key) for key in ("tasks", "calibration", "moments")):

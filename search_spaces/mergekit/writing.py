@@ -14,7 +14,7 @@ from search_spaces.layers.folding import Fold
 from search_spaces.layers.scale_folding import layer_folds
 from search_spaces.layers.sources import output_architecture, output_names
 from search_spaces.mergekit.document import INT8_MASK
-from search_spaces.mergekit.models import tokenizer_keys
+from search_spaces.mergekit.tokenizer import tokenizer_keys
 from search_spaces.merging.piecewise import Piece, TensorPieces, flat_layout
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, find_operator
@@ -105,7 +105,7 @@ def _plain_decisions(rules: Sequence[Rule]) -> Decisions | None:
     decisions: Decisions = []
     for rule in rules:
         where = rule.where
-        if where.layers or where.module or where.side or len(where.contains or ()) > 1:
+        if where.layers or where.module or where.side or where.stack is not None or len(where.contains or ()) > 1:
             return None
         decisions.append((where.contains[0] if where.contains else None, rule))
         if not where.contains:

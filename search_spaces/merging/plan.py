@@ -82,9 +82,7 @@ class _Planner:
             self._check_shapes(name, shape, sources)
             pieces = self._pieces.of(name)
             return TensorPlan(name, None, sources, None, shape, dtype, recipe.seed, layer, place.side, pieces=pieces)
-        # Where output layers are other layers, rules speak of them: other stacks are like what comes before them.
-        whole = recipe.layers is None or self._architecture.of_main(place)
-        rule = self._rule(name, place if whole else Place(None, place.module, "before", place.stack))
+        rule = self._rule(name, place)
         sources = tuple((i.parent, source_name(recipe, parents, name, i.parent)) for i in rule.inputs)
         base = None
         if find_operator(rule.operator).reads_base(rule.parameters):
@@ -114,8 +112,12 @@ class _Planner:
                 raise SpaceError(f"{name}: expected the shape {shape}, found {found} in {source} of parent {parent!r}")
 
     def _rule(self, name: str, place: Place) -> Rule:
+        # Where output layers are other layers, rules that name no stack speak of them: other stacks are like what comes
+        # before them.
+        whole = self._recipe.layers is None or self._architecture.of_main(place)
+        moved = place if whole else Place(None, place.module, "before", place.stack)
         for i, rule in enumerate(self._recipe.rules):
-            if matches(rule.where, name, place):
+            if matches(rule.where, name, moved if rule.where.stack is None else place):
                 if i not in self._checked:
                     self._checked[i] = check_rule(rule)
                 return self._checked[i]

@@ -21,9 +21,12 @@ def check_target(target: Path, parents: Parents) -> None:
     for name, parent in parents.checkpoints.items():
         if target.is_relative_to(parent.directory) or parent.directory.is_relative_to(target):
             raise SpaceError(f"{target}: expected a directory apart from the parents, found parent {name!r} there")
-    if target.is_dir() and not any(target.iterdir()):
-        return
-    if target.exists():
+    check_unused(target)
+
+
+def check_unused(target: Path) -> None:
+    """Do nothing if there is no directory yet, or an empty one."""
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise SpaceError(f"{target}: expected a new or empty directory, found one in use; name another")
 
 
@@ -44,7 +47,7 @@ def complete_or_nothing(target: Path) -> Iterator[Path]:
     """Yield a hidden directory beside the target, and rename it to the target when the block succeeds."""
     partial = target.with_name(f".{target.name}.partial")
     try:
-        with _claimed(partial):
+        with claimed(partial):
             try:
                 yield partial
                 os.replace(partial, target)
@@ -58,7 +61,7 @@ def complete_or_nothing(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _claimed(directory: Path) -> Iterator[None]:
+def claimed(directory: Path) -> Iterator[None]:
     """Hold a lock on a new, empty directory; what a killed export left in it is removed."""
     directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory, os.O_RDONLY)

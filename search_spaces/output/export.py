@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,10 @@ from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import carry_out
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import plan_tensors
+from search_spaces.output.companion_files import companion_files
 from search_spaces.output.complete_directory import check_room, check_target, complete_or_nothing
-from search_spaces.output.output_tokenizer import tokenizer_files
 from search_spaces.output.safetensors_writer import TensorSpec, split_shards, write_shard
-from search_spaces.parents.checkpoint_files import CONFIG, INDEX
+from search_spaces.parents.model_files import index_of, weights_name
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import RECIPE_FILE, Recipe
 
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODEL_CARD = "README.md"
+_LOG = logging.getLogger(__name__)
 
 
-def export(
+def export(  # noqa: PLR0913 -- what a directory is made of
     recipe: Recipe,
     parents: Parents,
     out_dir: Path,
@@ -38,11 +40,14 @@ def export(
     model_card: str | None = None,
     extra_files: Mapping[str, str] = MappingProxyType({}),
     make: Callable[[str], Tensor | None] | None = None,
+    remote_code: bool = False,
+    say: Callable[[str], object] = _LOG.info,
 ) -> Path:
     """Write the merged model to a new directory that plain transformers loads.
 
     The directory appears under its name only when it is complete. Weights are the values of
-    `merged_tensor`; tokenizer, chat template and generation config are the base's.
+    `merged_tensor`; tokenizer, chat template, generation config, processor, licence and what else belongs to a model
+    are the base's.
 
     Args:
         recipe: the merge; saved beside the weights as recipe.json.
@@ -53,6 +58,8 @@ def export(
         extra_files: file name -> text.
         make: returns the tensor of a name, of the shape and dtype that the recipe has for it, in place of the recipe,
             which is not saved then; None: the recipe makes this one.
+        remote_code: whether to copy code that lies beside the base; it is not run. Else the config does not name it.
+        say: told what was left out, and what beside the weights was not merged.
 
     Returns:
         The directory, absolute.
@@ -66,14 +73,16 @@ def export(
     config = output_config(recipe, parents)
     check_config_tells(recipe, parents, config)
     specs = [TensorSpec(plan.name, plan.shape, plan.dtype) for plan in plans.values()]
-    shards = split_shards(specs, shard_bytes)
-    tokenizer = tokenizer_files(parents, recipe.base, recipe.tokenizer)
-    copied = {name: file for name, file in tokenizer.items() if isinstance(file, Path)}
+    weights = weights_name(parents[recipe.base].directory)
+    shards = split_shards(specs, shard_bytes, weights)
+    beside = companion_files(recipe, parents, config, remote_code=remote_code)
+    for note in beside.notes:
+        say(note)
+    copied = {name: file for name, file in beside.files.items() if isinstance(file, Path)}
     texts = {
-        **{name: text for name, text in tokenizer.items() if isinstance(text, str)},
-        CONFIG: json.dumps(config, indent=2) + "\n",
+        **{name: text for name, text in beside.files.items() if isinstance(text, str)},
         **({} if make else {RECIPE_FILE: json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False) + "\n"}),
-        **({INDEX: _index(shards)} if len(shards) > 1 else {}),
+        **({index_of(weights): _index(shards)} if len(shards) > 1 else {}),
         **({} if model_card is None else {MODEL_CARD: model_card}),
     }
     check_target(target, parents)
@@ -90,7 +99,7 @@ def export(
         for file, members in shards.items():
             write_shard(partial / file, members, tensors)
         for file, path in copied.items():
-            (partial / file).parent.mkdir(exist_ok=True)
+            (partial / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, partial / file)
         for file, text in {**texts, **extra_files}.items():
             (partial / file).write_text(text, encoding="utf-8")

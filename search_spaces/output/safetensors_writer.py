@@ -35,7 +35,7 @@ class TensorSpec:
         return prod(self.shape) * self.dtype.itemsize
 
 
-def split_shards(specs: Sequence[TensorSpec], shard_bytes: int) -> dict[str, list[TensorSpec]]:
+def split_shards(specs: Sequence[TensorSpec], shard_bytes: int, name: str = "model") -> dict[str, list[TensorSpec]]:
     """Return file name -> tensors, in order, none above `shard_bytes` unless a single tensor is."""
     shards: list[list[TensorSpec]] = [[]]
     room = shard_bytes
@@ -46,8 +46,8 @@ def split_shards(specs: Sequence[TensorSpec], shard_bytes: int) -> dict[str, lis
         shards[-1].append(spec)
         room -= spec.n_bytes
     if len(shards) == 1:
-        return {"model.safetensors": shards[0]}
-    return {f"model-{i:05}-of-{len(shards):05}.safetensors": shard for i, shard in enumerate(shards, 1)}
+        return {f"{name}.safetensors": shards[0]}
+    return {f"{name}-{i:05}-of-{len(shards):05}.safetensors": shard for i, shard in enumerate(shards, 1)}
 
 
 def write_shard(path: Path, specs: Sequence[TensorSpec], make: Callable[[Sequence[str]], Iterable[Tensor]]) -> None:

@@ -16,12 +16,11 @@ from search_spaces.errors import SpaceError
 from search_spaces.parents.checkpoint_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
-    INDEX,
-    WEIGHTS,
     LazyTensor,
     open_safetensors,
     read_json,
 )
+from search_spaces.parents.model_files import has_weights
 from search_spaces.recipes.recipe import ParentSource
 
 # Initialisations that leave the base as it is; the others subtract the adapter's start from the base's weights.
@@ -60,8 +59,7 @@ class AdapterFiles:
 
 def is_adapter(directory: Path) -> bool:
     """Return whether a directory holds an adapter and no full weights."""
-    full = (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
-    return (directory / ADAPTER_CONFIG).is_file() and not full
+    return (directory / ADAPTER_CONFIG).is_file() and not has_weights(directory)
 
 
 def read_adapter(directory: Path) -> AdapterFiles:

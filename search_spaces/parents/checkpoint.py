@@ -20,11 +20,11 @@ from search_spaces.parents.checkpoint_files import (
     TOKENIZER,
     LazyTensor,
     find_directory,
-    find_shards,
     open_safetensors,
     read_config,
 )
 from search_spaces.parents.lora import Adapter, match_adapter
+from search_spaces.parents.weight_files import find_shards
 from search_spaces.recipes.recipe import ParentSource
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Checkpoint:
         config: its config.json.
         size_bytes: the bytes of its weight files.
         adapter: the adapter that its tensors include; None if there is none.
+        borrowed: the tensors that are the base's, as its own architecture has none (`alignment`).
     """
 
     source: ParentSource
@@ -49,6 +50,8 @@ class Checkpoint:
     size_bytes: int
     _tensors: Mapping[str, LazyTensor]
     adapter: Adapter | None = None
+    borrowed: tuple[str, ...] = ()
+    _architecture: Architecture | None = None
 
     @staticmethod
     def open(source: ParentSource) -> Checkpoint:
@@ -117,9 +120,17 @@ class Checkpoint:
         """Return the same checkpoint with some tensors replaced and another config."""
         return replace(self, config=dict(config), _tensors={**self._tensors, **tensors})
 
+    def under_names(
+        self, tensors: Mapping[str, LazyTensor], architecture: Architecture, borrowed: tuple[str, ...]
+    ) -> Checkpoint:
+        """Return the same checkpoint with its tensors under other names; see `alignment`."""
+        return replace(self, _tensors=dict(tensors), borrowed=borrowed, _architecture=architecture)
+
     @cached_property
     def architecture(self) -> Architecture:
         """What its tensors are, asked of transformers; of a model type that it does not know, a guess that says so."""
+        if self._architecture is not None:
+            return self._architecture
         return read_architecture(self.config, {name: self.shape(name) for name in self.names})
 
     @property
@@ -170,8 +181,11 @@ def _untied(checkpoint: Checkpoint, head: str) -> Checkpoint:
     said_untied = checkpoint.config.get("tie_word_embeddings") is False  # without a head: the preflight's to refuse
     if not checkpoint.tied or checkpoint.embedding is None or said_untied:
         return checkpoint
-    tensors = {checkpoint.head or head: checkpoint.lazy(checkpoint.embedding)}
-    return checkpoint.having(tensors, {**checkpoint.config, "tie_word_embeddings": False})
+    own = checkpoint.head or head
+    tensors = {own: checkpoint.lazy(checkpoint.embedding)}
+    untied = checkpoint.having(tensors, {**checkpoint.config, "tie_word_embeddings": False})
+    known = checkpoint._architecture
+    return untied if known is None else replace(untied, _architecture=replace(known, head=own))
 
 
 def _with_adapter(plain: Checkpoint, files: AdapterFiles) -> Checkpoint:

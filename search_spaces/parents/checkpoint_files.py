@@ -10,11 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, in_brief
+from search_spaces.parents.model_files import (
+    CODE,
+    COMPANIONS,
+    WEIGHTS_NAMES,
+    has_weights,
+    index_of,
+    module_folders,
+)
 from search_spaces.recipes.recipe import ParentSource
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER = "tokenizer.json"
@@ -27,16 +33,23 @@ TOKENIZER_FILES = (
     "vocab.*",
     "merges.txt",
     "spiece.model",
+    "sentencepiece*.model",
+    "bpe.codes",
+    "*.spm",
+    "target_vocab.json",
+    "tekken.json",
+    "normalizer.json",
     "*.tiktoken",
     "chat_template*",
     "additional_chat_templates/*",
 )
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_WANTED = ("model*.safetensors", INDEX, CONFIG, GENERATION_CONFIG, ADAPTER_CONFIG, ADAPTER_WEIGHTS, *TOKENIZER_FILES)
-_CONVERT = (
-    "convert it once: python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{0}')"
-    ".save_pretrained('{0}-safetensors', safe_serialization=True)\" and copy its tokenizer files"
+_WANTED = (
+    *("model*.safetensors", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model-*.safetensors"),
+    *map(index_of, WEIGHTS_NAMES),
+    *(CONFIG, GENERATION_CONFIG, ADAPTER_CONFIG, ADAPTER_WEIGHTS, CODE),
+    *(*TOKENIZER_FILES, *COMPANIONS),
 )
 
 
@@ -145,8 +158,7 @@ def find_directory(source: ParentSource) -> Path:
 
 def read_config(directory: Path) -> dict[str, Any]:
     """Return a checkpoint's config.json."""
-    has_weights = (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
-    if not has_weights and any(directory.glob("*.gguf")):
+    if not has_weights(directory) and any(directory.glob("*.gguf")):
         raise SpaceError(f"{directory}: expected safetensors, found GGUF files: {_full_precision()}")
     if not (directory / CONFIG).is_file():
         raise SpaceError(f"{directory}: expected {CONFIG}, found none: is this the directory of a checkpoint?")
@@ -156,34 +168,6 @@ def read_config(directory: Path) -> dict[str, Any]:
         method = quantised.get("quant_method", "unnamed") if isinstance(quantised, dict) else "unnamed"
         raise SpaceError(f"{directory}: expected plain weights, found quantised ones ({method}): {_full_precision()}")
     return config
-
-
-def find_shards(directory: Path) -> dict[Path, list[str] | None]:
-    """Return a checkpoint's safetensors files, each with the tensors the index promises (None: no index)."""
-    if (directory / WEIGHTS).is_file():  # transformers, too, prefers the single file where both exist
-        return {directory / WEIGHTS: None}
-    if not (directory / INDEX).is_file():
-        raise SpaceError(_without_weights(directory))
-    weight_map = read_json(directory / INDEX).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise SpaceError(f"{directory / INDEX}: expected a weight_map of tensor names to files, found {weight_map!r}")
-    shards: dict[Path, list[str] | None] = {}
-    for tensor, file in weight_map.items():
-        if not isinstance(file, str) or re.fullmatch(r"[^/\\]+\.safetensors", file) is None:
-            raise SpaceError(
-                f"{directory / INDEX}: expected the name of a safetensors file in the same directory, found {file!r} "
-                f"for {tensor}"
-            )
-        names = shards.setdefault(directory / file, [])
-        if names is not None:
-            names.append(tensor)
-    missing = [shard.name for shard in shards if not shard.is_file()]
-    if missing:
-        raise SpaceError(
-            f"{directory}: expected {len(shards)} shards, {len(missing)} of them missing: {', '.join(missing[:3])}; "
-            "download the checkpoint again"
-        )
-    return shards
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -202,25 +186,14 @@ def _download(source: ParentSource) -> Path:
 
     try:
         found = snapshot_download(source.model, revision=source.revision, allow_patterns=list(_WANTED))
+        if folders := module_folders(Path(found)):
+            inside = [f"{folder}/*" for folder in folders]
+            snapshot_download(source.model, revision=source.revision, allow_patterns=inside)
     except Exception as error:  # the classes depend on the version of the hub's HTTP client
-        reason = " ".join(str(error).split())
         raise SpaceError(
-            f"{source.model}: no such directory, and as a hub id it could not be downloaded: {reason}"
+            f"{source.model}: no such directory, and as a hub id it could not be downloaded: {in_brief(error)}"
         ) from error
     return Path(found)
-
-
-def _without_weights(directory: Path) -> str:
-    if any(directory.glob("*.bin")) or any(directory.glob("*.pt*")):
-        return f"{directory}: expected safetensors, found PyTorch pickles, which can run code: " + _CONVERT.format(
-            directory
-        )
-    if any(directory.glob("model-*.safetensors")):
-        return f"{directory}: expected {INDEX} beside the shards, found none; download the checkpoint again"
-    return (
-        f"{directory}: expected {WEIGHTS} or {INDEX}, found neither; if the model has .bin files only, "
-        + _CONVERT.format(directory)
-    )
 
 
 def _full_precision() -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from search_spaces.cache_directory import cache_directory, keep_text
 from search_spaces.errors import SpaceError
 from search_spaces.parents.checkpoint import Checkpoint
-from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, find_shards
+from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG
+from search_spaces.parents.weight_files import find_shards
 
 
 def content_digest(checkpoint: Checkpoint) -> str:

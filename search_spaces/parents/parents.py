@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search_spaces.errors import SpaceError
+from search_spaces.parents.alignment import aligned
 from search_spaces.parents.checkpoint import Checkpoint, with_own_heads
 from search_spaces.parents.vocabulary import Vocabulary, output_vocabulary, with_vocabulary
 from search_spaces.recipes.recipe import SHARED_VOCABULARY, OutputTokenizer, ParentSource, Recipe
@@ -33,11 +34,12 @@ class Parents:
     def open(
         sources: Mapping[str, ParentSource], *, base: str | None = None, tokenizer: OutputTokenizer = SHARED_VOCABULARY
     ) -> Parents:
-        """Open every parent; all are tied then, or all have a head of their own (`with_own_heads`).
+        """Open every parent, with tensors named as the base's (`aligned`); all are tied then, or all have a head.
 
         Args:
             sources: name -> source.
-            base: the recipes' base; needed only if the tokenizer has a source.
+            base: the recipes' base, whose names the tensors have; None: all have their own files' names, and the
+                tokenizer has no source.
             tokenizer: the output's; with a source, the parents' embeddings and heads are mapped token by token.
 
         Raises:
@@ -52,6 +54,8 @@ class Parents:
                 errors.append(f"parent {name!r}: {error}")
         if errors:
             raise SpaceError("\n".join(errors))
+        if base is not None:
+            opened = aligned(opened, base)
         opened = with_own_heads(opened)
         if tokenizer.source is None:
             return Parents(opened, tokenizer)

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from evomerge.cli.commands.results import AsJson
-from evomerge.cli.terminal import make_console, print_note
+from evomerge.cli.commands.search import AllowDifferences, listed
+from evomerge.cli.terminal import make_console, print_note, print_warnings
 from evomerge.errors import require
 
 
@@ -23,16 +24,31 @@ def merge(
     rank: Annotated[
         int | None, typer.Option(min=1, help="With --as-adapter: the largest rank; left out, the parents' ranks added.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse keys of mergekit's file that have no effect, instead of warning.")
+    ] = False,
+    allow_differences: AllowDifferences = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Copy code that lies beside the base; it is not run.")
+    ] = False,
 ) -> None:
-    """Carry out one recipe, without a search."""
+    """Carry out one recipe, or several in one file that name each other, without a search."""
     from evomerge.api.merging import merge
 
     if rank is not None and not as_adapter:
         raise typer.BadParameter("needs --as-adapter", param_hint="--rank")
     console = make_console()
-    done = merge(recipe, out_dir, as_adapter=as_adapter, rank=rank, callbacks=print_note(console))
-    for note in done.notes:
-        console.print(note, highlight=False)
+    done = merge(
+        recipe,
+        out_dir,
+        as_adapter=as_adapter,
+        rank=rank,
+        strict=strict,
+        allow_differences=listed(allow_differences),
+        trust_remote_code=trust_remote_code,
+        callbacks=print_note(console),
+    )
+    print_warnings(done.notes)
     if not as_adapter:
         console.print(f"merged model: {done.directory}", highlight=False)
         return

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evomerge.cli.commands.search import CampaignFile, Optimiser, Set
+from evomerge.cli.commands.search import AllowDifferences, CampaignFile, Optimiser, Set, with_differences
 from evomerge.cli.terminal import duration, make_console, plain_table
 
 if TYPE_CHECKING:
@@ -20,13 +20,19 @@ GIB = 2**30
 MOST_NAMED = 4  # models that a table names one by one
 
 
-def plan(campaign: CampaignFile, overrides: Set = None, optimiser: Optimiser = None) -> None:
+def plan(
+    campaign: CampaignFile,
+    overrides: Set = None,
+    optimiser: Optimiser = None,
+    allow_differences: AllowDifferences = None,
+) -> None:
     """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk."""
     from evomerge.api.planning import measure, outlines
     from evomerge.api.search import read_campaign
     from evomerge.api.sections import Given
 
-    config, console = read_campaign(campaign, overrides or (), optimiser=optimiser), make_console()
+    changed = with_differences(overrides, allow_differences)
+    config, console = read_campaign(campaign, changed, optimiser=optimiser), make_console()
     for number, (outline, parts) in enumerate(outlines(config, Given()), start=1):
         if outline.stage:
             stage = f"[bold]stage {number} of {len(config.stages)}[/bold]: {outline.stage}"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evomerge.cli.terminal import make_console, plain_table
+from evomerge.cli.terminal import make_console, plain_table, print_warnings
 
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.", show_default=False)]
 Set = Annotated[
@@ -21,20 +21,48 @@ Optimiser = Annotated[
         "--optimiser", "--optimizer", metavar="KIND", help="Search with this optimiser, its options left out."
     ),
 ]
+AllowDifferences = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-differences",
+        metavar="KEY",
+        help="Let the models' config.json differ in this key, as rope_theta or model_type; a,b or repeated.",
+    ),
+]
+
+
+def listed(texts: list[str] | None) -> list[str]:
+    """Return the parts of options like `a,b` that may be repeated."""
+    return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
+
+
+def with_differences(overrides: list[str] | None, allow_differences: list[str] | None) -> list[str]:
+    """Return changes to a campaign file with what its models may differ in."""
+    named = listed(allow_differences)
+    return [*(overrides or ()), *([f"allow_differences=[{', '.join(named)}]"] if named else [])]
 
 
 def init(
-    models: Annotated[list[str], typer.Argument(help="Two or more checkpoints: directories or hub ids.")],
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Two or more checkpoints: directories or hub ids.", show_default=False)
+    ] = None,
     base: Annotated[str | None, typer.Option(help="The model that they were fine-tuned from.")] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("campaign.yaml"),
+    from_file: Annotated[
+        Path | None, typer.Option("--from", help="A mergekit-evolve file to make the campaign of.", show_default=False)
+    ] = None,
 ) -> None:
-    """Write a commented campaign file for these models."""
+    """Write a commented campaign file for these models, or the campaign for a mergekit-evolve file."""
     from evomerge.config import template
 
-    template.init(models, base, out=out)
-    make_console().print(
-        f"wrote {out}: put your tasks in it, then\n  evomerge plan {out}\n  evomerge run {out}", highlight=False
-    )
+    template.init(models or (), base, out=out, from_file=from_file)
+    then = f"\n  evomerge plan {out}\n  evomerge run {out}"
+    if from_file is None:
+        make_console().print(f"wrote {out}: put your tasks in it, then{then}", highlight=False)
+        return
+    text = out.read_text(encoding="utf-8")
+    print_warnings(line.removeprefix("# - ") for line in text.splitlines() if line.startswith("# - "))
+    make_console().print(f"wrote {out}; now{then}", highlight=False)
 
 
 def run(
@@ -47,6 +75,7 @@ def run(
     evaluations: Annotated[int | None, typer.Option(min=1, help="Candidates in all, landmarks included.")] = None,
     overrides: Set = None,
     optimiser: Optimiser = None,
+    allow_differences: AllowDifferences = None,
 ) -> None:
     """Start a search, or resume the one in the run directory.
 
@@ -61,7 +90,8 @@ def run(
     from evomerge.cli.tables import front_table
     from evomerge.results.report.html import where
 
-    config = read_campaign(campaign, overrides or (), optimiser=optimiser, evaluations=evaluations, workers=workers)
+    overrides = with_differences(overrides, allow_differences)
+    config = read_campaign(campaign, overrides, optimiser=optimiser, evaluations=evaluations, workers=workers)
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
     console = make_console()
     with contextlib.closing(SearchProgress(console)) as progress:

@@ -84,4 +84,4 @@ def test_a_method_that_reads_nothing_says_so_and_merges(
     path = file("task_arithmetic", statistics={"tasks": ["sums.jsonl"]}, parameters={"weight": 0.5})
     done = evomerge("merge", path, tmp_path / "out")
     assert done.code == 0, done.err
-    assert "statistics: nothing was read, as task_arithmetic knows no more than weights" in done.out
+    assert "statistics: nothing was read, as task_arithmetic knows no more than weights" in done.err

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from search_spaces.errors import SpaceError
-from search_spaces.mergekit.reading import read_mergekit, requested_statistics
+from search_spaces.mergekit.reading import read_mergekit, read_with_remarks
 from search_spaces.mergekit.requested import RequestedStatistics
 from tests.conftest import Family
 
@@ -41,12 +41,12 @@ def test_tasks_may_name_their_parents_by_name_or_as_the_file_refers_to_them(
     path = file({"tasks": ["arc_easy", {"a.jsonl": "alpha"}, {"b.jsonl": reference}], "prompts": 9})
     a, b = (str(tmp_path / name) for name in ("a.jsonl", "b.jsonl"))
     expected = RequestedStatistics(("arc_easy", a, b), {a: "alpha", b: "beta"}, 9)
-    assert requested_statistics(path) == expected
+    assert read_with_remarks(path).requested == expected
     assert read_mergekit(path).statistics == {}
 
 
 def test_files_are_found_beside_the_recipe(file: Any, tmp_path: Path) -> None:
-    found = requested_statistics(file({"calibration": "a.jsonl", "moments": {"alpha": "b.jsonl"}}))
+    found = read_with_remarks(file({"calibration": "a.jsonl", "moments": {"alpha": "b.jsonl"}})).requested
     assert found == RequestedStatistics(calibration=tmp_path / "a.jsonl", moments={"alpha": tmp_path / "b.jsonl"})
 
 
@@ -72,4 +72,4 @@ def test_a_base_that_is_not_listed_only_donates_the_config(file: Any, family: Fa
 )
 def test_what_cannot_be_honoured_names_its_key(file: Any, statistics: object, message: str) -> None:
     with pytest.raises(SpaceError, match=message):
-        requested_statistics(file(statistics))
+        read_with_remarks(file(statistics))

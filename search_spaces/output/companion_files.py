@@ -1,0 +1,128 @@
+"""The files of a merged model beside weights and config: the base's, and nothing that points to what is not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces.output.output_tokenizer import tokenizer_files
+from search_spaces.parents.checkpoint_files import CONFIG, read_json
+from search_spaces.parents.model_files import CODE, MODULES, companions, module_folders, read_modules
+from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import Recipe
+
+_AUTO_MAP, _TEMPLATE = "auto_map", "chat_template"
+_COPY = "trust_remote_code: true (--trust-remote-code) copies it, without running it"
+
+
+@dataclass(frozen=True)
+class CompanionFiles:
+    """What is written beside the weights.
+
+    Attributes:
+        files: path inside the checkpoint -> the file to copy, or its text.
+        notes: what was left out, and what of it was not merged.
+    """
+
+    files: Mapping[str, Path | str]
+    notes: tuple[str, ...] = ()
+
+
+def companion_files(
+    recipe: Recipe, parents: Parents, config: Mapping[str, Any], *, remote_code: bool = False
+) -> CompanionFiles:
+    """Return the output's config, tokenizer, processor, generation config, licences and further modules.
+
+    They are the base's, but for the tokenizer that the recipe asks for. Code is copied if `remote_code`, and never run;
+    without it `auto_map`, which names classes in it, is left out wherever it would point to a missing file.
+    """
+    base, directory = parents[recipe.base], parents[recipe.base].directory
+    files: dict[str, Path | str] = {str(path.relative_to(directory)): path for path in companions(directory)}
+    files |= tokenizer_files(parents, recipe.base, recipe.tokenizer)
+    files[CONFIG] = json.dumps(dict(config), indent=2) + "\n"
+    if recipe.tokenizer.chat_template is not None:
+        files |= _changed(files, "*processor_config.json", {_TEMPLATE})
+    if remote_code:
+        places = dict.fromkeys((directory, base.tokenizer_directory))
+        files |= {path.name: path for place in places for path in sorted(place.glob(CODE)) if path.is_file()}
+    notes = []
+    for name in [name for name, file in files.items() if _names_code(name, file)]:
+        if lost := _lost_code(_read(files[name]), files):
+            files |= _without_code(name, files)
+            notes.append(f"{name}: auto_map is left out, as its code ({', '.join(lost)}) is not there; {_COPY}")
+    return CompanionFiles(files, (*notes, *_of_modules(directory, files)))
+
+
+def _of_modules(directory: Path, files: Mapping[str, object]) -> list[str]:
+    """Return notes on sentence-transformers' modules: weights of their own, code that is not there."""
+    weighty = [
+        folder
+        for folder in module_folders(directory)
+        if any((directory / folder).rglob("*.safetensors")) or any((directory / folder).rglob("*.bin"))
+    ]
+    kinds = [str(module.get("type", "")) for module in read_modules(directory)]
+    own = [kind for kind in kinds if not kind.startswith("sentence_transformers.") and "--" not in kind]
+    lost = [kind for kind in own if f"{kind.partition('.')[0]}.py" not in files]
+    return [
+        *(f"{folder}: its weights are the base's; modules behind the transformer are not merged" for folder in weighty),
+        *([f"{MODULES}: the code of {', '.join(lost)} is not copied; {_COPY}"] if lost else []),
+    ]
+
+
+def _names_code(name: str, file: Path | str) -> bool:
+    if "/" in name or not name.endswith(".json"):
+        return False
+    text = file if isinstance(file, str) else file.read_text(encoding="utf-8", errors="replace")
+    return f'"{_AUTO_MAP}"' in text
+
+
+def _lost_code(data: object, files: Collection[str]) -> list[str]:
+    """Return the files that `auto_map`, at any depth, names and that are not among some files."""
+    if isinstance(data, list):
+        return [name for value in data for name in _lost_code(value, files)]
+    if not isinstance(data, Mapping):
+        return []
+    named = data.get(_AUTO_MAP)
+    references = [
+        one
+        for value in (named.values() if isinstance(named, Mapping) else [named])
+        for one in (value if isinstance(value, list) else [value])
+    ]
+    # REPOSITORY--MODULE.CLASS lies elsewhere, and stays there.
+    local = [f"{one.partition('.')[0]}.py" for one in references if isinstance(one, str) and "--" not in one]
+    below = [name for key, value in data.items() if key != _AUTO_MAP for name in _lost_code(value, files)]
+    return list(dict.fromkeys(name for name in (*local, *below) if name not in files))
+
+
+def _without_code(name: str, files: Mapping[str, Path | str]) -> dict[str, Path | str]:
+    def without(data: object) -> object:
+        if isinstance(data, list):
+            return [without(value) for value in data]
+        if not isinstance(data, Mapping):
+            return data
+        dropped = _lost_code({_AUTO_MAP: data.get(_AUTO_MAP)}, files)
+        return {key: without(value) for key, value in data.items() if key != _AUTO_MAP or not dropped}
+
+    return {name: _text(without(_read(files[name])))}
+
+
+def _changed(files: Mapping[str, Path | str], pattern: str, dropped: Collection[str]) -> dict[str, Path | str]:
+    """Return the JSON files of a pattern without some keys, as far as they have them."""
+    found: dict[str, Path | str] = {}
+    for name, file in files.items():
+        if Path(name).match(pattern) and "/" not in name:
+            data = _read(file)
+            if isinstance(data, Mapping) and dropped & data.keys():
+                found[name] = _text({key: value for key, value in data.items() if key not in dropped})
+    return found
+
+
+def _read(file: Path | str) -> object:
+    return json.loads(file) if isinstance(file, str) else read_json(file)
+
+
+def _text(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
