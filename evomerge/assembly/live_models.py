@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients, SpaceOptions
 from evomerge.workers.threads import available_cores, threads_per_worker
-from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
-from fitness.errors import FitnessError
-from fitness.protocols import AnyTask, ModelTask
-from search_spaces.output.output_tokenizer import write_tokenizer
-from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, OutputTokenizer, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -121,33 +114,6 @@ def alone(config: CampaignConfig, name: str) -> Recipe:
         seed=config.seed,
         tokenizer=config.output_tokenizer,
     )
-
-
-def output_tokenizer(parents: Parents, base: str, tokenizer: OutputTokenizer) -> Tokenizer:
-    """Return the tokenizer of what is merged, which may be no parent's own."""
-    checkpoint = parents[base]
-    if parents.vocabulary is None and checkpoint.tokenizer_directory == checkpoint.directory:
-        return load_tokenizer(checkpoint.directory)
-    with TemporaryDirectory() as directory:
-        write_tokenizer(parents, base, tokenizer, Path(directory))
-        return load_tokenizer(Path(directory))
-
-
-def check_asked(base: Checkpoint, tasks: Iterable[AnyTask]) -> None:
-    """Do nothing if models of the base's architecture can be asked what the tasks ask.
-
-    Raises:
-        FitnessError: a task asks a language model, and they are none.
-    """
-    from search_spaces.layers.architecture import why_no_text
-
-    asking = next((task.name for task in tasks if not isinstance(task, ModelTask)), None)
-    reason = "" if asking is None else why_no_text(base)
-    if reason:
-        raise FitnessError(
-            f"task {asking!r}: asks a language model, and {reason}; score such models by Python functions "
-            "(python:FILE.py:FUNCTION), which run the model themselves"
-        )
 
 
 def base_model(config: CampaignConfig, parents: Parents) -> nn.Module:

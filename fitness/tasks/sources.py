@@ -37,6 +37,7 @@ class TaskContext:
     tokenizer: Tokenizer | None = None  # of the models to score; None where there is none, or nobody needs it
     # source -> name of the parent that `js_divergence` compares with
     experts: Mapping[str, str] = field(default_factory=dict)
+    processor: Callable[[], object] | None = None  # loads what Python tasks of images are handed, always the same
     base: Callable[[], nn.Module] | None = None  # loads the model on which a Python task learns its item ids
 
     @property
@@ -140,7 +141,8 @@ def _python_task(source: TaskSource, context: TaskContext) -> AnyTask:
     module = Path(source.place).stem if source.is_file else source.place
     tokenizer = None if context.tokenizer is None else context.tokenizer.pretrained
     function = load_function(source.place, source.detail)
-    return PythonTask(f"{module}.{source.detail}", function, tokenizer=tokenizer, base=context.base)
+    name = f"{module}.{source.detail}"
+    return PythonTask(name, function, tokenizer=tokenizer, base=context.base, processor=context.processor)
 
 
 def make_suite(

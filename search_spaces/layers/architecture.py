@@ -20,10 +20,9 @@ def build_module(
 ) -> nn.Module:
     """Return a model of a checkpoint's architecture, in eval mode, with undefined weights.
 
-    A bare backbone gets the head over the vocabulary that its architecture has, if the file holds its weights (tied
-    ones). The weights are allocated but not
-    initialised, nor touched: until they are written they take no memory. Code that the checkpoint brings is never run;
-    `config_json` None is the checkpoint's own.
+    A bare backbone gets the head over the vocabulary that its architecture has, where the file holds its weights (it is
+    tied). The weights are allocated but not initialised, nor touched: until they are written they take no memory. Code
+    that the checkpoint brings is never run; `config_json` None is the checkpoint's own.
     """
     from transformers import GenerationConfig
 
