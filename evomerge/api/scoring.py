@@ -95,8 +95,8 @@ def evaluate(
     require("lm_eval", "lm-eval")
     from evomerge.assembly.live_models import load_checkpoint
     from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
+    from fitness.engine.engines import language_model_for
     from fitness.engine.lm_eval.lm_eval_backend import EngineLM
-    from fitness.engine.trie import TrieLanguageModel
     from fitness.tasks.lm_eval_results import as_rows, as_table, evaluate_all_metrics, with_our_tasks
     from fitness.tasks.sources import TaskContext, load_tasks
     from fitness.tasks.suite import evaluate_tasks
@@ -123,7 +123,7 @@ def evaluate(
             prompts=framing,
             limit=limit,
         )
-    engine = None if tokenizer is None else TrieLanguageModel(tokenizer)
+    engine = None if tokenizer is None else language_model_for(tokenizer)
     scored = evaluate_tasks(module, loaded, language_model=engine, limit=limit)
     results = with_our_tasks(results, scored)
     return Evaluated(os.fspath(model), tuple(as_rows(results)), as_table(results))

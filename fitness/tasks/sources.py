@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fitness.engine.engines import language_model_for
 from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
-from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError, did_you_mean
 from fitness.protocols import AnyTask
 from fitness.scores import Split
@@ -166,7 +166,7 @@ def make_suite(
         FitnessError: see `Splits.draw`, `check_memory` and `TaskSuite.prepare`.
     """
     splits = Splits.draw({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
-    language_model = None if tokenizer is None else TrieLanguageModel(tokenizer, memory=memory)
+    language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]
         check_memory(compared, splits.item_ids, n_tokens=tokenizer.n_tokens)

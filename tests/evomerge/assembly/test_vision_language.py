@@ -1,4 +1,4 @@
-"""Campaigns over vision-language checkpoints: scored with text, towers searched or frozen, exported as what they are."""
+"""Campaigns over vision-language checkpoints: scored with text, towers searched or frozen, exported as they are."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def of_stack(directory: Path, text: bool) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("stack", [None, "text"])
-def test_the_tower_is_searched_or_with_a_stack_of_text_frozen(
-    stack: str | None, models: Path, tmp_path: Path
-) -> None:
+def test_the_tower_is_searched_or_with_a_stack_of_text_frozen(stack: str | None, models: Path, tmp_path: Path) -> None:
     run = searched(models, tmp_path / "run", stack)
     out = run.export(6, tmp_path / "out")  # a candidate that the optimiser proposed
     base, merged = of_stack(models / "base", text=False), of_stack(out, text=False)
@@ -65,7 +63,9 @@ def test_the_tower_is_searched_or_with_a_stack_of_text_frozen(
     assert not any(torch.equal(weights[name], before[name]) for name in weights)
 
 
-def test_an_export_loads_as_the_class_of_the_base_and_is_evaluated_as_its_logits_say(models: Path, tmp_path: Path) -> None:
+def test_an_export_loads_as_the_class_of_the_base_and_is_evaluated_as_its_logits_say(
+    models: Path, tmp_path: Path
+) -> None:
     run = searched(models, tmp_path / "run", None)
     out = run.export(6, tmp_path / "out")
     model, info = transformers.AutoModelForImageTextToText.from_pretrained(out, output_loading_info=True)
