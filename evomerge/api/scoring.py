@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,29 +94,37 @@ def evaluate(
     _check_prompts(prompts)
     require("lm_eval", "lm-eval")
     from evomerge.assembly.live_models import load_checkpoint
+    from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
+    from fitness.engine.engines import language_model_for
     from fitness.engine.lm_eval.lm_eval_backend import EngineLM
-    from fitness.engine.model.tokenizer import load_tokenizer
-    from fitness.engine.trie import TrieLanguageModel
     from fitness.tasks.lm_eval_results import as_rows, as_table, evaluate_all_metrics, with_our_tasks
     from fitness.tasks.sources import TaskContext, load_tasks
     from fitness.tasks.suite import evaluate_tasks
     from fitness.tasks.task_source import TaskSource
+    from search_spaces.recipes.recipe import OutputTokenizer
 
     sources = {text: TaskSource.parse(text) for text in texts}
     theirs = [source for source in sources.values() if source.kind in ("yaml", "lm_eval") and not source.detail]
     ours = [text for text, source in sources.items() if source not in theirs]
     module, parents = load_checkpoint(os.fspath(model))
-    tokenizer = load_tokenizer(parents["model"].directory)
+    check_asked(parents["model"], [source.place for source in theirs])
+    given = parents, "model", OutputTokenizer()
+    tokenizer = tokenizer_if_any(*given)
     framing = Prompts(**(prompts or {}))
-    context = TaskContext(prompts=framing, tokenizer=tokenizer, base=lambda: module)
+    processor = cache(lambda: output_processor(*given))
+    context = TaskContext(prompts=framing, tokenizer=tokenizer, base=lambda: module, processor=processor)
     loaded = [task for group in load_tasks(ours, context).values() for task in group]
-    results = evaluate_all_metrics(
-        [Path(source.place).expanduser() if source.is_file else source.place for source in theirs],
-        EngineLM(module, tokenizer, chat_template_args=framing.template_arguments),
-        prompts=framing,
-        limit=limit,
-    )
-    scored = evaluate_tasks(module, loaded, language_model=TrieLanguageModel(tokenizer), limit=limit)
+    check_asked(parents["model"], asking(loaded))
+    results: dict[str, Any] = {}
+    if theirs:
+        results = evaluate_all_metrics(
+            [Path(source.place).expanduser() if source.is_file else source.place for source in theirs],
+            EngineLM(module, tokenizer, chat_template_args=framing.template_arguments),
+            prompts=framing,
+            limit=limit,
+        )
+    engine = None if tokenizer is None else language_model_for(tokenizer)
+    scored = evaluate_tasks(module, loaded, language_model=engine, limit=limit)
     results = with_our_tasks(results, scored)
     return Evaluated(os.fspath(model), tuple(as_rows(results)), as_table(results))
 

@@ -18,6 +18,7 @@ from evomerge.campaign.run_directory import recorded_config
 from evomerge.errors import EvomergeError
 from evomerge.spaces.options import kinds_of
 from fitness.engine.trie import TrieLanguageModel
+from fitness.errors import FitnessError
 from fitness.reading import Questions, questions_of_file, questions_of_tasks
 from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.statistics.store import StatisticsStore, together
@@ -93,7 +94,8 @@ def gathering(parts: Parts) -> Gathering | None:
     if not kinds:
         return None
     config, engine = parts.config, parts.fitness.language_model
-    assert isinstance(engine, TrieLanguageModel), "a campaign's parents have a tokenizer"
+    if not isinstance(engine, TrieLanguageModel):
+        raise FitnessError(f"{operators[0]}: reads what parents compute on texts, which only decoders of text are for")
 
     @cache  # built when a parent first has to read
     def live() -> tuple[ResidentModel | FlowResident, dict[str, Recipe]]:

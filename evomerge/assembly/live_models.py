@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients, SpaceOptions
 from evomerge.workers.threads import available_cores, threads_per_worker
-from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
-from search_spaces.output.output_tokenizer import write_tokenizer
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, OutputTokenizer, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -118,16 +114,6 @@ def alone(config: CampaignConfig, name: str) -> Recipe:
         seed=config.seed,
         tokenizer=config.output_tokenizer,
     )
-
-
-def output_tokenizer(parents: Parents, base: str, tokenizer: OutputTokenizer) -> Tokenizer:
-    """Return the tokenizer of what is merged, which may be no parent's own."""
-    checkpoint = parents[base]
-    if parents.vocabulary is None and checkpoint.tokenizer_directory == checkpoint.directory:
-        return load_tokenizer(checkpoint.directory)
-    with TemporaryDirectory() as directory:
-        write_tokenizer(parents, base, tokenizer, Path(directory))
-        return load_tokenizer(Path(directory))
 
 
 def base_model(config: CampaignConfig, parents: Parents) -> nn.Module:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
-from evomerge.assembly.live_models import base_model, build_space, output_tokenizer
+from evomerge.assembly.live_models import base_model, build_space
+from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
 from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
 from evomerge.config import CampaignConfig
@@ -185,7 +186,7 @@ class Parts:
 def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -> Parts:
     """Open the parents and load the tasks of a resolved config, whose space may be an object."""
     parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer)
-    tokenizer = output_tokenizer(parents, config.base_name, config.output_tokenizer)
+    tokenizer = tokenizer_if_any(parents, config.base_name, config.output_tokenizer)
     include_path = config.lm_eval.include_path
     context = TaskContext(
         include_path=None if include_path is None else Path(include_path),
@@ -193,8 +194,10 @@ def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -
         tokenizer=tokenizer,
         experts={task: o.expert for o in config.objectives if o.expert is not None for task in o.tasks},
         base=lambda: base_model(config, parents),
+        processor=cache(lambda: output_processor(parents, config.base_name, config.output_tokenizer)),
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
+    check_asked(parents[config.base_name], asking(task for group in loaded.values() for task in group))
     test_sets = published_test_sets(loaded)
     check_allowed(test_sets, allowed=config.allow_benchmark_test_sets)
     suite = make_suite(

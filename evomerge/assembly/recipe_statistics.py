@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
-from evomerge.assembly.live_models import empty_module, output_tokenizer
+from evomerge.assembly.live_models import empty_module
+from evomerge.assembly.preprocessing import output_tokenizer
 from evomerge.assembly.statistics import Gathering, settings
 from evomerge.config.objectives import SplitsConfig
 from fitness.engine.trie import TrieLanguageModel

@@ -15,6 +15,7 @@ from evomerge.config import CampaignConfig
 from evomerge.optimisers import OptimiserError
 from evomerge.optimisers.terrain import Course, Terrain
 from evomerge.spaces import Weights
+from fitness.errors import FitnessError
 from fitness.estimation import Objective
 from fitness.screening.experts import Experts
 from fitness.tasks.suite import TaskSuite
@@ -161,7 +162,8 @@ def taught(setting: Setting, course: Course, module: nn.Module) -> Lessons:
 
     config, suite = setting.config, setting.suite
     engine = suite.language_model
-    assert isinstance(engine, TrieLanguageModel)
+    if not isinstance(engine, TrieLanguageModel):
+        raise FitnessError("gradient: descends on what models write after a text, which only decoders of text do")
     tokens, twice = _pass_size(config, module)
     named = zip(config.objectives, setting.objectives, strict=True)
     lessons = Lessons(

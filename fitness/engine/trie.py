@@ -15,6 +15,7 @@ from fitness.engine.generation.prompt_trie import PromptTrie
 from fitness.engine.language_model import DEFAULT_BUDGET, Answer, LogLikelihood, Request
 from fitness.engine.model.forward import device_of, kind_of
 from fitness.engine.model.memory import Sizes, free_memory, is_out_of_memory
+from fitness.engine.model.text_model import forget_images
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie, layered
 from fitness.engine.scoring.packed import PackedLayout
@@ -90,8 +91,8 @@ class TriePlan:
 
     def answer(self, model: nn.Module) -> list[Answer]:
         """Return one answer per request, in their order (see `Plan.answer`)."""
-        model.eval()
-        return self._combined(self._scores_alone(model), self._in_passes_that_fit(model, self._texts))
+        forget_images(model.eval())
+        return self._combined(self._scores_alone(model), self._sizing.in_passes_that_fit(model, self._texts))
 
     def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
         """Return each model's answers, or what is wrong with it (see `Plan.answer_together`)."""
@@ -100,7 +101,7 @@ class TriePlan:
             if isinstance(scores, FitnessError):
                 answers.append(scores)
                 continue
-            texts = _or_error(lambda m: self._in_passes_that_fit(m, self._texts), model)
+            texts = _or_error(lambda m: self._sizing.in_passes_that_fit(m, self._texts), model)
             answers.append(texts if isinstance(texts, FitnessError) else self._combined(scores, texts))
         return answers
 
@@ -115,7 +116,7 @@ class TriePlan:
         scores: dict[int, list[Answer] | FitnessError] = {}
         sharing: dict[str, dict[int, LayeredModel]] = {}
         for place, model in enumerate(models):
-            model.eval()
+            forget_images(model.eval())
             found = layered(model)
             if found is not None and self._windows and self._is_packed(model):
                 sharing.setdefault(kind_of(model), {})[place] = found
@@ -158,24 +159,13 @@ class TriePlan:
         return []
 
     def _scores_alone(self, model: nn.Module) -> list[Answer]:
-        return self._in_passes_that_fit(model, self._scores)
+        return self._sizing.in_passes_that_fit(model, self._scores)
 
     def _is_packed(self, model: nn.Module) -> bool:
         try:
             return self._mode(model) == "packed"
         except FitnessError:  # run alone, it says so again
             return False
-
-    def _in_passes_that_fit(self, model: nn.Module, attempt: Callable[[nn.Module], A]) -> A:
-        while True:
-            try:
-                return attempt(model)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Outside the handler: its traceback would keep the failed pass's tensors alive.
-            self._sizing.shrink(model)
-            free_memory()
 
     def _texts(self, model: nn.Module) -> list[str]:
         if not self._prompts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -120,6 +120,6 @@ class PassageReader:
                 _run(model, padded.to(device))
 
 
-def _run(model: nn.Module, ids: Tensor, **arguments: Tensor) -> None:
+def _run(model: nn.Module, ids: Tensor, **arguments: Any) -> None:
     nowhere = ids.new_zeros(0)
     logits_at(model, ids, nowhere, **arguments, **without_cache(model))

@@ -5,8 +5,9 @@
     def function(model, tokenizer) -> dict[str, float]: ...
 
 that returns one finite score per item, higher is better. With a keyword `items` it is told which items are wanted and
-returns those. With an attribute `item_ids` it says which there are; else it is called once, on the campaign's base
-model, to find out.
+returns those. With a keyword `processor` it is handed transformers' processor of the models to score, which makes
+inputs of images and text. With an attribute `item_ids` it says which there are; else it is called once, on the
+campaign's base model, to find out.
 """
 
 from __future__ import annotations
@@ -40,17 +41,25 @@ class PythonTask:
         function: see this module's docstring.
         tokenizer: transformers' of the campaign's base, passed on; None where there is none.
         base: loads the base model, only where the function does not say its item ids; None where there is none.
+        processor: loads transformers' processor, only where the function asks for it; None where there is none.
     """
 
     metric = "score"
 
     def __init__(
-        self, name: str, function: Callable[..., Any], *, tokenizer: object, base: Callable[[], nn.Module] | None
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        tokenizer: object,
+        base: Callable[[], nn.Module] | None,
+        processor: Callable[[], object] | None = None,
     ) -> None:
         self.name = name
         self._function = function
         self._tokenizer = tokenizer
-        self._takes_items = _takes_items(function)
+        self._takes_items = _takes(function, "items")
+        self._handed = self._processor(processor) if _takes(function, "processor") else {}
         said = getattr(function, "item_ids", None)
         if said is None:
             if base is None:
@@ -64,13 +73,21 @@ class PythonTask:
         self._check_items(scores, item_ids)
         return [self._score(scores, item) for item in item_ids]
 
+    def _processor(self, load: Callable[[], object] | None) -> dict[str, object]:
+        if load is None:
+            raise FitnessError(f"{self.name}: expected a processor, which the function asks for, found none here")
+        try:
+            return {"processor": load()}
+        except FitnessError as error:
+            raise FitnessError(f"{self.name}: {error}") from error
+
     def _scores(self, model: nn.Module, items: tuple[str, ...] | None = None) -> Mapping[str, Any]:
         import torch
 
         model.eval()
         wanted = {"items": items} if self._takes_items and items is not None else {}
         with self._naming_errors(), torch.no_grad():
-            scores = self._function(model, self._tokenizer, **wanted)
+            scores = self._function(model, self._tokenizer, **self._handed, **wanted)
         if not isinstance(scores, Mapping):
             raise FitnessError(f"{self.name}: expected a dict of item ids and scores, found {type(scores).__name__}")
         return scores
@@ -155,9 +172,9 @@ def _not_imported(source: str, error: Exception, hint: str) -> FitnessError:
     return FitnessError(f"task {source!r}: cannot be imported: {type(error).__name__}: {error}{hint}")
 
 
-def _takes_items(function: Callable[..., Any]) -> bool:
+def _takes(function: Callable[..., Any], name: str) -> bool:
     try:
-        return "items" in inspect.signature(function).parameters
+        return name in inspect.signature(function).parameters
     except ValueError:  # compiled functions need not have a signature
         return False
 

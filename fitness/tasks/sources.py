@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fitness.engine.engines import language_model_for
 from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
-from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError, did_you_mean
 from fitness.protocols import AnyTask
 from fitness.scores import Split
@@ -37,6 +37,7 @@ class TaskContext:
     tokenizer: Tokenizer | None = None  # of the models to score; None where there is none, or nobody needs it
     # source -> name of the parent that `js_divergence` compares with
     experts: Mapping[str, str] = field(default_factory=dict)
+    processor: Callable[[], object] | None = None  # loads what Python tasks of images are handed, always the same
     base: Callable[[], nn.Module] | None = None  # loads the model on which a Python task learns its item ids
 
     @property
@@ -140,7 +141,8 @@ def _python_task(source: TaskSource, context: TaskContext) -> AnyTask:
     module = Path(source.place).stem if source.is_file else source.place
     tokenizer = None if context.tokenizer is None else context.tokenizer.pretrained
     function = load_function(source.place, source.detail)
-    return PythonTask(f"{module}.{source.detail}", function, tokenizer=tokenizer, base=context.base)
+    name = f"{module}.{source.detail}"
+    return PythonTask(name, function, tokenizer=tokenizer, base=context.base, processor=context.processor)
 
 
 def make_suite(
@@ -164,7 +166,7 @@ def make_suite(
         FitnessError: see `Splits.draw`, `check_memory` and `TaskSuite.prepare`.
     """
     splits = Splits.draw({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
-    language_model = None if tokenizer is None else TrieLanguageModel(tokenizer, memory=memory)
+    language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]
         check_memory(compared, splits.item_ids, n_tokens=tokenizer.n_tokens)

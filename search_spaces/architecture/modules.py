@@ -87,7 +87,7 @@ def uninitialised(config: Any, dtype: torch.dtype, *, generative: bool = False) 
     """
     from transformers.initialization import no_init_weights
 
-    kind = _class_of(config, generative=generative)
+    kind = class_of(config, generative=generative)
     with no_init_weights():
         module = kind._from_config(config, dtype=dtype)
     module.tie_weights()
@@ -95,7 +95,16 @@ def uninitialised(config: Any, dtype: torch.dtype, *, generative: bool = False) 
     return evaluated
 
 
-def _class_of(config: Any, *, generative: bool) -> Any:
+def class_of(config: Any, *, generative: bool = False) -> Any:
+    """Return the class of transformers that a config names, or the first that is made of such configs.
+
+    Args:
+        config: of transformers.
+        generative: take a class with a head over the vocabulary in place of a bare one, where there is one.
+
+    Raises:
+        ValueError: transformers has no such class.
+    """
     import transformers
     from transformers import PreTrainedModel
 

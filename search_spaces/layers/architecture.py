@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from search_spaces.architecture.modules import UNKNOWN, read_config, settings_of, uninitialised
+from search_spaces.architecture.modules import UNKNOWN, class_of, read_config, settings_of, uninitialised
+from search_spaces.architecture.reading import meta_module, module_keys
 from search_spaces.errors import SpaceError, in_brief
 from search_spaces.parents.checkpoint import Checkpoint
 
@@ -19,9 +20,9 @@ def build_module(
 ) -> nn.Module:
     """Return a model of a checkpoint's architecture, in eval mode, with undefined weights.
 
-    A bare backbone gets the head over the vocabulary that its architecture has. The weights are allocated but not
-    initialised, nor touched: until they are written they take no memory. Code that the checkpoint brings is never run;
-    `config_json` None is the checkpoint's own.
+    A bare backbone gets the head over the vocabulary that its architecture has, where the file holds its weights (it is
+    tied). The weights are allocated but not initialised, nor touched: until they are written they take no memory. Code
+    that the checkpoint brings is never run; `config_json` None is the checkpoint's own.
     """
     from transformers import GenerationConfig
 
@@ -29,7 +30,7 @@ def build_module(
         config = read_config(checkpoint.config if config_json is None else config_json)
         if checkpoint.architecture.has_head or checkpoint.architecture.guessed:
             config.tie_word_embeddings = checkpoint.tied
-        module = uninitialised(config, compute_dtype, generative=True)
+        module = uninitialised(config, compute_dtype, generative=_has_head_weights(checkpoint))
     except UNKNOWN as error:
         raise SpaceError(
             f"{checkpoint.directory}: expected a model that transformers knows, found model_type "
@@ -38,6 +39,31 @@ def build_module(
     if (checkpoint.directory / "generation_config.json").is_file():
         module.generation_config = GenerationConfig.from_pretrained(checkpoint.directory)
     return module
+
+
+def why_no_text(checkpoint: Checkpoint) -> str:
+    """Return why live models of a checkpoint cannot be asked in text; empty where they can, or nobody knows them."""
+    try:
+        config = read_config(checkpoint.config)
+        kind = class_of(config, generative=_has_head_weights(checkpoint))
+    except UNKNOWN:
+        return ""
+    if not kind.can_generate():
+        return f"{kind.__name__} has no head that predicts the next token"
+    if config.is_encoder_decoder and kind.main_input_name != "input_ids":
+        return f"{kind.__name__} reads {kind.main_input_name}, not text"
+    return ""
+
+
+def _has_head_weights(checkpoint: Checkpoint) -> bool:
+    """Return whether the file of a bare backbone holds all that the class with a head has; true of other classes."""
+    named = (checkpoint.config.get("architectures") or [""])[0]
+    if not named.endswith("Model"):
+        return True
+    module = meta_module({**checkpoint.config, "tie_word_embeddings": checkpoint.tied}, generative=True)
+    state = module.state_dict(keep_vars=True)
+    written = {id(state[key]) for key in module_keys(module, checkpoint.names).values()}
+    return all(id(parameter) in written for parameter in module.parameters())
 
 
 def module_of(config_json: Mapping[str, Any]) -> nn.Module:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces.output.output_tokenizer import tokenizer_files
+from search_spaces.output.output_tokenizer import tokenizer_files, write_tokenizer
 from search_spaces.parents.checkpoint_files import CONFIG, read_json
 from search_spaces.parents.model_files import CODE, MODULES, companions, module_folders, read_modules
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.recipe import OutputTokenizer, Recipe
 
 _AUTO_MAP, _TEMPLATE = "auto_map", "chat_template"
 _COPY = "trust_remote_code: true (--trust-remote-code) copies it, without running it"
@@ -54,6 +54,15 @@ def companion_files(
             files |= _without_code(name, files)
             notes.append(f"{name}: auto_map is left out, as its code ({', '.join(lost)}) is not there; {_COPY}")
     return CompanionFiles(files, (*notes, *_of_modules(directory, files)))
+
+
+def write_companions(parents: Parents, base: str, tokenizer: OutputTokenizer, directory: Path) -> None:
+    """Write the output's tokenizer and processor and the base's config to an existing directory, for loaders."""
+    source = parents[base].directory
+    for path in companions(source):
+        (directory / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path.relative_to(source)).write_bytes(path.read_bytes())
+    write_tokenizer(parents, base, tokenizer, directory)
 
 
 def _of_modules(directory: Path, files: Mapping[str, object]) -> list[str]:

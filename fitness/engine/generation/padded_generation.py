@@ -27,12 +27,13 @@ def padded_completions(model: nn.Module, prompts: Sequence[Prompt], sizes: Sizes
     decodings = [Decoding(prompt, tokenizer) for prompt in prompts]
     in_order = sorted(decodings, key=lambda d: (-len(d.prompt.ids), -d.prompt.max_new_tokens, d.prompt.ids))
     with torch.inference_mode():
-        for batch in _batches(in_order, sizes, one_length=not accepts(model, "position_ids")):
+        for batch in batches(in_order, sizes, one_length=not accepts(model, "position_ids")):
             _complete(model, batch)
     return [decoding.text for decoding in decodings]
 
 
-def _batches(decodings: Sequence[Decoding], sizes: Sizes, *, one_length: bool) -> Iterator[Sequence[Decoding]]:
+def batches(decodings: Sequence[Decoding], sizes: Sizes, *, one_length: bool) -> Iterator[Sequence[Decoding]]:
+    """Yield completions that fit in one pass each; with `one_length` only prompts of one length are together."""
     for _, group in groupby(decodings, key=lambda d: len(d.prompt.ids) if one_length else 0):
         members = list(group)
         costs = [(len(d.prompt.ids) + d.prompt.max_new_tokens, 1) for d in members]

@@ -20,6 +20,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 from torch import nn
 
+from fitness.engine.engines import language_model_for
 from fitness.engine.language_model import (
     Answer,
     Continuation,
@@ -35,7 +36,6 @@ from fitness.engine.lm_eval.lm_eval_generation import MAX_NEW_TOKENS, TOP_K, com
 from fitness.engine.lm_eval.lm_eval_model_args import ModelArguments, load_model
 from fitness.engine.model.chat_template import ChatTemplate
 from fitness.engine.model.tokenizer import Tokenizer, tokenizer_for
-from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
         add_bos_token: bool | None = None,
         prefix_token_id: int | None = None,
         chat_template_args: Mapping[str, Any] | None = None,
-        engine: Callable[[Tokenizer], LanguageModel] = TrieLanguageModel,
+        engine: Callable[[Tokenizer], LanguageModel] = language_model_for,
     ) -> None:
         super().__init__()
         self.model = model
@@ -104,7 +104,7 @@ class EngineLM(LM):  # type: ignore[misc]  # lm_eval has no types
             add_bos_token=arguments.add_bos_token,
             prefix_token_id=arguments.prefix_token_id,
             chat_template_args=arguments.template_arguments,
-            engine=partial(TrieLanguageModel, memory=arguments.memory),
+            engine=partial(language_model_for, memory=arguments.memory),
         )
 
     @property

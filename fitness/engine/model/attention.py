@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from fitness.engine.model.text_model import text_model
 from fitness.errors import FitnessError
 from fitness.typing import Ints
 
@@ -53,21 +54,22 @@ _current: ContextVar[Attend] = ContextVar("attend")
 
 @contextmanager
 def attending(model: nn.Module, attend: Attend) -> Iterator[None]:
-    """Let every attention layer of a transformers model call `attend`, without a mask of its own."""
+    """Let every attention layer that reads text, of a transformers model, call `attend`, without a mask of its own."""
     from transformers import AttentionInterface
 
-    config = getattr(model, "config", None)
-    choosable = getattr(model, "_can_set_attn_implementation", None)
+    text = text_model(model)
+    config = getattr(text, "config", None)
+    choosable = getattr(text, "_can_set_attn_implementation", None)
     if config is None or choosable is None or not choosable():
         raise FitnessError(f"{type(model).__name__} computes attention, if it has any, in a way of its own")
     AttentionInterface.register(_NAME, _attention)
     before = config._attn_implementation
     token = _current.set(attend)
     try:
-        model.set_attn_implementation(_NAME)  # type: ignore[operator]
+        text.set_attn_implementation(_NAME)
         yield
     finally:
-        model.set_attn_implementation(before)  # type: ignore[operator]
+        text.set_attn_implementation(before)
         _current.reset(token)
 
 

@@ -10,11 +10,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from fitness.engine.model.text_model import text_model
 from fitness.errors import FitnessError
 
 
-def logits_at(model: nn.Module, ids: torch.Tensor, positions: torch.Tensor, **arguments: Any) -> torch.Tensor:
+def logits_at(
+    model: nn.Module, ids: torch.Tensor, positions: torch.Tensor, *, ids_are: str = "", **arguments: Any
+) -> torch.Tensor:
     """Return the logits (n_positions, n_vocabulary) at `positions` of the flattened (n_rows * length) token ids.
+
+    The ids are the model's first argument, or the one of a name, and `arguments` stand beside them.
 
     The hidden states are gathered on their way into the output layer, inside the model's own forward pass, so that
     whatever the model does to its logits afterwards (scaling, soft capping) is still done.
@@ -31,7 +36,7 @@ def logits_at(model: nn.Module, ids: torch.Tensor, positions: torch.Tensor, **ar
         return (hidden.reshape(1, -1, hidden.shape[-1])[:, positions.to(hidden.device)], *inputs[1:])
 
     with head.register_forward_pre_hook(gather) if head is not None else nullcontext():
-        output = model(ids, **arguments)
+        output = model(**{ids_are: ids}, **arguments) if ids_are else model(ids, **arguments)
     logits = getattr(output, "logits", output)
     if not isinstance(logits, torch.Tensor):
         raise FitnessError(f"model: expected logits from {type(model).__name__}, found {type(logits).__name__}")
@@ -46,8 +51,14 @@ def accepts(model: nn.Module, argument: str) -> bool:
 
 
 def without_cache(model: nn.Module) -> dict[str, Any]:
-    """Return the argument that tells the model to keep no keys and values, if it knows one."""
-    return {"use_cache": False} if accepts(model, "use_cache") else {}
+    """Return the argument that tells the model to keep no keys and values, if it or a model inside of it knows one."""
+    inside = text_model(model)
+    knows = accepts(model, "use_cache") or (inside is not model and _passes_on(model) and accepts(inside, "use_cache"))
+    return {"use_cache": False} if knows else {}
+
+
+def _passes_on(model: nn.Module) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(model.forward).parameters.values())
 
 
 def device_of(model: nn.Module) -> torch.device:

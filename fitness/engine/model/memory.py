@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.forward import device_of, logits_at, without_cache
+from fitness.engine.model.text_model import is_encoder_decoder
 
 _ROWS, _LENGTH = 16, 16  # of the measured pass; no model takes fewer tokens at once
 _SAMPLE = _ROWS * _LENGTH
@@ -43,9 +45,11 @@ def fitting_sizes(model: nn.Module, *, n_vocabulary: int, budget: int) -> Sizes:
     ids = torch.zeros((_ROWS, _LENGTH), dtype=torch.long, device=device)
     position = torch.zeros(1, dtype=torch.long, device=device)
 
+    written: dict[str, Any] = {"decoder_input_ids": ids} if is_encoder_decoder(model) else {}
+
     def run() -> None:
         with torch.inference_mode():
-            logits_at(model, ids, position, **without_cache(model))
+            logits_at(model, ids, position, **written, **without_cache(model))
 
     run()  # what is allocated once for ever is not the pass's
     per_token = max(_peak_bytes(run, device), _least_bytes(model)) / _SAMPLE

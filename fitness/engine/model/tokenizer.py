@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fitness.engine.model.text_model import text_settings
 from fitness.errors import FitnessError, in_brief
 
 _DEFAULT_MAX_LENGTH = 2048  # lm-eval's, for models that name no limit
@@ -25,6 +26,8 @@ class Tokenizer:
         end_ids: tokens that end a completion.
         add_bos_token: whether texts get the special tokens that the tokenizer adds; None: as it does unasked.
         prefix_id: the token that stands before an empty context; None: begin of text, else end of text.
+        decoder_start: what the decoder of an encoder-decoder begins with: its first token, and before completions one
+            more where the model is told to write it first; empty for models that only decode.
     """
 
     def __init__(
@@ -35,11 +38,13 @@ class Tokenizer:
         end_ids: frozenset[int],
         add_bos_token: bool | None = None,
         prefix_id: int | None = None,
+        decoder_start: tuple[int, ...] = (),
     ) -> None:
         self.pretrained = tokenizer
         self.max_length = max_length
         self.end_ids = end_ids
         self.n_tokens = len(tokenizer)
+        self.decoder_start = decoder_start
         self._prefix_id = prefix_id
         self._special_tokens = {} if add_bos_token is None else {"add_special_tokens": add_bos_token}
 
@@ -60,12 +65,16 @@ class Tokenizer:
         return list(self.pretrained.encode(text, **self._special_tokens))
 
     def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Return the ids of context and continuation, tokenised as one text.
+        """Return the ids of context and continuation, tokenised as one text; those of an encoder-decoder as two.
 
         Spaces at the context's end belong to the continuation. An empty context becomes `prefix_id`.
         """
         stripped = context.rstrip()
-        if stripped == "":
+        if self.decoder_start:
+            spaces = context[len(stripped) :]
+            written = list(self.pretrained.encode(spaces + continuation, add_special_tokens=False))
+            pair = self.encode(stripped) if stripped else [self.prefix_id], written
+        elif stripped == "":
             pair = self._encode_without_context(context + continuation)
         else:
             whole = self.encode(context + continuation)
@@ -138,7 +147,19 @@ def tokenizer_for(
         end_ids=_ids(tokenizer.eos_token_id) | _ids(getattr(generation_config, "eos_token_id", None)),
         add_bos_token=add_bos_token,
         prefix_id=prefix_id,
+        decoder_start=_decoder_start(config, tokenizer, generation_config),
     )
+
+
+def _decoder_start(config: Any, tokenizer: Any, generation_config: Any) -> tuple[int, ...]:
+    if not getattr(config, "is_encoder_decoder", False):
+        return ()
+    said = [getattr(place, "decoder_start_token_id", None) for place in (config, generation_config)]
+    start = next((token for token in (*said, tokenizer.bos_token_id) if token is not None), None)
+    if start is None:
+        raise FitnessError("config.json: expected a decoder_start_token_id of an encoder-decoder, found none")
+    forced = getattr(generation_config, "forced_bos_token_id", None)
+    return (start,) if forced is None else (start, forced)
 
 
 def _ids(value: int | Sequence[int] | None) -> frozenset[int]:
@@ -148,7 +169,7 @@ def _ids(value: int | Sequence[int] | None) -> frozenset[int]:
 
 
 def _max_length(config: Any, tokenizer: Any) -> int:
-    text_config = getattr(config, "text_config", None) or config
+    text_config = text_settings(config)
     for attribute in ("n_positions", "max_position_embeddings", "n_ctx"):
         value = getattr(text_config, attribute, None)
         if value is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import nn
 
 from fitness.engine.language_model import LogLikelihood
 from fitness.engine.model.forward import kind_of
-from fitness.engine.model.memory import Sizes, fitting_sizes
+from fitness.engine.model.memory import Sizes, fitting_sizes, free_memory, is_out_of_memory
+from fitness.engine.model.text_model import text_settings
 from fitness.engine.scoring.packed import PackedLayout
 from fitness.engine.scoring.readout import Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
@@ -20,6 +21,8 @@ from fitness.errors import FitnessError
 from fitness.typing import Floats
 
 log = logging.getLogger(__name__)
+
+A = TypeVar("A")
 
 _N_TOKENS = 256  # of each probed window, unless the model treats long ones differently
 _TOLERANCES = {"torch.float32": 1e-3, "torch.float64": 1e-6}  # nats
@@ -53,6 +56,18 @@ class Sizing:
         if key not in self._fitting:
             self._fitting[key] = self._sizes or fitting_sizes(model, n_vocabulary=self._n_tokens, budget=self._memory)
         return self._fitting[key]
+
+    def in_passes_that_fit(self, model: nn.Module, attempt: Callable[[nn.Module], A]) -> A:
+        """Return what an attempt returns, in ever smaller passes as long as memory runs out."""
+        while True:
+            try:
+                return attempt(model)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler: its traceback would keep the failed pass's tensors alive.
+            self.shrink(model)
+            free_memory()
 
     def shrink(self, model: nn.Module) -> None:
         """Halve the sizes for models of this kind, from now on."""
@@ -116,7 +131,7 @@ def _scored(inputs: tuple[int, ...]) -> Window:
 
 def _depends_on_length(config: Any) -> bool:
     """Say whether a model may treat long sequences differently: sliding windows, rotary scaling by length."""
-    text_config = getattr(config, "text_config", None) or config
+    text_config = text_settings(config)
     rotary = str(getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None))
     sliding = getattr(text_config, "sliding_window", None) is not None
     return sliding or "dynamic" in rotary or "longrope" in rotary

@@ -23,7 +23,9 @@ _SHORTEST_PREFIX = 16  # tokens; less is not worth a forward pass of its own
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
+    """Rows of one forward pass."""
+
     prefix: Tokens  # what stands before every row
     rows: tuple[Tokens, ...]  # token ids after the prefix, longest first
     start: int  # the spots of all its rows, one per token after the prefix
@@ -31,6 +33,7 @@ class _Batch:
 
     @property
     def length(self) -> int:
+        """How long the longest row is, after the prefix."""
         return len(self.rows[0])
 
     def flat_positions(self, spots: Ints) -> Ints:
@@ -52,7 +55,7 @@ class RowLayout:
 
     def __init__(self, windows: Sequence[Window], *, chunk_size: int, most_reads: int, share_prefix: bool) -> None:
         spot_of: dict[Tokens, tuple[int, int]] = {}  # inputs -> first spot, length of the prefix
-        self._batches: list[_Batch] = []
+        self._batches: list[Batch] = []
         n_spots = 0
         n_reads: dict[Tokens, int] = {}
         for window in windows:
@@ -66,7 +69,7 @@ class RowLayout:
                     spot_of[rows[i]] = n_spots, len(prefix)
                     n_spots += costs[i][0]
                 members = tuple(rows[i][len(prefix) :] for i in batch)
-                self._batches.append(_Batch(prefix, members, start, n_spots))
+                self._batches.append(Batch(prefix, members, start, n_spots))
         shifts = [first - n_prefix for first, n_prefix in (spot_of[window.inputs] for window in windows)]
         self.readout = Readout(windows, [np.array(w.places) + shift for w, shift in zip(windows, shifts, strict=True)])
 
@@ -91,7 +94,7 @@ def _cache_of(model: nn.Module, prefix: Tokens) -> Any:
         return model(torch.tensor([prefix], device=device_of(model)), use_cache=True).past_key_values
 
 
-def _arguments(model: nn.Module, cache: Any, batch: _Batch) -> dict[str, Any]:
+def _arguments(model: nn.Module, cache: Any, batch: Batch) -> dict[str, Any]:
     if cache is None:
         return without_cache(model)
     cache = copy.deepcopy(cache)  # a forward pass appends to it

@@ -1,0 +1,1 @@
+"""Models that read a prompt with an encoder and write its answer with a decoder: T5, BART and their kin."""
