@@ -14,6 +14,7 @@ from search_spaces.architecture.architecture import Architecture, Stack
 from search_spaces.architecture.parts import Part
 from search_spaces.architecture.slots import Identity, Slot, Slots, slots_of
 from search_spaces.parents.checkpoint_files import LazyTensor
+from search_spaces.parents.regions import CutTensor, Region
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +118,7 @@ class _Found:
         for name, part in held:
             if part == slot.part or _same_elements(part, slot.part):
                 self.used.add(name)
-                return self._checkpoint.lazy(name)
+                return _turned(self._checkpoint.lazy(name), shape)
         if not held:
             return None
         self.used.update(name for name, _ in held)
@@ -125,6 +126,14 @@ class _Found:
             return PartOf(self._checkpoint.lazy(held[0][0]), slot.part)
         parts = tuple((part, self._checkpoint.lazy(name)) for name, part in held if part is not None)
         return Packed(parts, shape) if slot.part is None and parts else None
+
+
+def _turned(tensor: LazyTensor, shape: tuple[int, ...]) -> LazyTensor:
+    """Return a tensor; packed experts, which some files keep the other way round, as the base has them."""
+    found = tuple(tensor.shape)
+    if len(shape) != 3 or found == shape or found != (*shape[:-2], shape[-1], shape[-2]):
+        return tensor
+    return CutTensor(tensor, Region(tuple(slice(0, size) for size in found), transposed=True))
 
 
 def _same_elements(one: Part | None, other: Part | None) -> bool:

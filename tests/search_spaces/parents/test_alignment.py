@@ -45,7 +45,7 @@ def renamed(directory: Path, to: Callable[[str], str | None]) -> None:
 
 def mixtures() -> list[transformers.PreTrainedModel]:
     config = transformers.Qwen3MoeConfig(
-        **SMALL, num_experts=3, num_experts_per_tok=2, moe_intermediate_size=8, decoder_sparse_step=1
+        **SMALL, num_experts=3, num_experts_per_tok=2, moe_intermediate_size=10, decoder_sparse_step=1
     )
     return [transformers.Qwen3MoeForCausalLM(config) for _ in range(2)]
 
@@ -114,6 +114,20 @@ def test_a_vision_language_models_decoder_is_what_a_text_model_meets_in_it(save:
         assert parents["other"].tensor(name).equal(own[name.replace("model.", "model.language_model.", 1)]), name
     assert parents["other"].borrowed == ()
     preflight(parents, "base").raise_for_errors()
+
+
+def test_packed_experts_that_are_kept_the_other_way_round_are_turned(save: Save) -> None:
+    directories = {
+        n: save(n, m, save_original_format=False) for n, m in zip(("base", "other"), mixtures(), strict=True)
+    }  # type: ignore[call-arg]
+    file = directories["base"] / "model.safetensors"
+    tensors = load_file(file)
+    packed = [name for name, tensor in tensors.items() if tensor.dim() == 3]
+    save_file({n: t.mT.contiguous() if n in packed else t for n, t in tensors.items()}, file)
+    other = opened(**directories)["other"]
+    own = load_file(directories["other"] / "model.safetensors")
+    assert packed
+    assert all(other.tensor(name).equal(own[name].mT) for name in packed)
 
 
 def llama(directory: Path) -> Path:
