@@ -76,6 +76,8 @@ def aligned(checkpoints: Mapping[str, Checkpoint], base: str) -> dict[str, Check
 
 def _aligned(checkpoint: Checkpoint, base: Checkpoint) -> Checkpoint:
     same = checkpoint.names == base.names and not base.architecture.unused
+    packed = [name for name in base.names if len(base.shape(name)) == 3] if same else []
+    same &= all(checkpoint.shape(name) == base.shape(name) for name in packed)
     if same or checkpoint.architecture.guessed or base.architecture.guessed:
         return checkpoint
     own, bases = slots_of(checkpoint.config, checkpoint.names), slots_of(base.config, base.names)
