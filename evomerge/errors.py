@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 _LIST = re.compile(r"(?:[\w.'\"-]+, ){8,}[\w.'\"-]+")
@@ -45,8 +45,16 @@ def require(library: str, extra: str) -> None:
 
 def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
     """Return a hint that names the nearest known word, or `otherwise` when none is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
+    near = _nearest(str(word), known, n=1)
     return f"did you mean {near[0]!r}?" if near else otherwise
+
+
+def _nearest(word: str, known: Iterable[str], *, n: int, cutoff: float = 0.6) -> list[str]:
+    """Return the words nearest to one; first what begins with it, as cma_es with cma."""
+    words = list(known)
+    begun = sorted((other for other in words if len(word) > 1 and other.startswith(word)), key=len)
+    near = difflib.get_close_matches(word, words, n=n, cutoff=cutoff)
+    return list(dict.fromkeys([*begun, *near]))[:n]
 
 
 def shortened(text: str, most: int = 240) -> str:
@@ -55,6 +63,13 @@ def shortened(text: str, most: int = 240) -> str:
         return text
     sentence = max(text.rfind(end, most // 3, most - 4) for end in (". ", "; "))
     return f"{text[:sentence] if sentence > 0 else text[: most - 4].rstrip()} ..."
+
+
+def few_lines(lines: Sequence[str], most: int = 5) -> str:
+    """Return lines; of more than `most` the first ones, and how many more there are."""
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+    return "\n".join(lines)
 
 
 def in_brief(error: BaseException, most: int = 240) -> str:
@@ -68,6 +83,14 @@ def in_brief(error: BaseException, most: int = 240) -> str:
         return shortened(text, most) or type(error).__name__
     words = [word.strip(" '\".") for word in listed[0].split(", ")]
     asked = re.findall(r"[\w-]+(?=['`\"])", text[: listed.start()])
-    near = difflib.get_close_matches(asked[-1] if asked else "", words, n=3, cutoff=0.0)
-    few = f"{', '.join(near)} or one of {len(words) - len(near)} more"
+    few = few_of(words, asked[-1] if asked else "")
     return shortened(text[: listed.start()] + few + text[listed.end() :].rstrip("."), most)
+
+
+def few_of(words: Iterable[str], asked: object, most: int = 12) -> str:
+    """Return words in a row; of more than `most` the three nearest to what is asked, and how many more there are."""
+    known = list(dict.fromkeys(words))
+    if len(known) <= most:
+        return ", ".join(known)
+    near = _nearest(str(asked), known, n=3, cutoff=0.0)
+    return f"{', '.join(near)} or {len(known) - len(near)} more"

@@ -28,7 +28,7 @@ from pydantic import (
     create_model,
 )
 
-from evomerge.errors import EvomergeError
+from evomerge.errors import EvomergeError, few_of
 from evomerge.plugins import PluginError, load_plugin
 from evomerge.wording import in_our_words, in_words, mismatch, refuse, told
 
@@ -98,7 +98,7 @@ class Kinds(Generic[S]):
         kind = given.setdefault("kind", self.default)
         if not isinstance(kind, str) or not kind:
             what = "nothing" if kind == "" else in_words(kind)
-            refuse([mismatch("this key" if kind == "" else f"one of {', '.join(self.names)}", what, at=["kind"])])
+            refuse([mismatch("this key" if kind == "" else f"one of {few_of(self.names, kind)}", what, at=["kind"])])
         try:
             section = self.named(kind)
         except PluginError as error:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from importlib.metadata import entry_points
 from typing import Any
 
-from evomerge.errors import EvomergeError
+from evomerge.errors import EvomergeError, few_of
 from evomerge.wording import did_you_mean, in_words
 
 
@@ -40,7 +40,7 @@ def load_plugin(group: str, name: str, known: Collection[str] = ()) -> Any:
     paths = plugin_paths(group)
     if name not in paths:
         names = [*known, *paths]
-        expected = f"one of {', '.join(names)}" if names else f"module:name, or an entry point of {group}"
+        expected = f"one of {few_of(names, name)}" if names else f"module:name, or an entry point of {group}"
         raise PluginError(expected, in_words(name), did_you_mean(name, names))
     return _imported(paths[name])
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from evomerge.errors import did_you_mean
+from evomerge.errors import did_you_mean, few_of
 
 __all__ = ["MISMATCH", "did_you_mean", "in_our_words", "in_words", "mismatch", "refuse", "told"]
 
@@ -89,7 +89,7 @@ def told(error: ValidationError, model: type[BaseModel]) -> list[Told]:
             known = list(_section_at(model, way).model_fields)
             hint = did_you_mean(key, known)
             meant.add((*way, hint.split("'")[1] if hint else ""))
-            problems.append((detail["loc"], (f"one of {', '.join(known)}", f"'{key}'", hint)))
+            problems.append((detail["loc"], (f"one of {few_of(known, key)}", f"'{key}'", hint)))
     for detail in details:
         if detail["type"] == "missing" and detail["loc"] not in meant:
             *way, key = detail["loc"]
@@ -115,7 +115,7 @@ def _words(detail: ErrorDetails) -> tuple[str, str, str]:
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'|(\d+)", context["expected"])
         names = [text or number for text, number in known]
-        return f"one of {', '.join(names)}", found, did_you_mean(detail["input"], names)
+        return f"one of {few_of(names, detail['input'])}", found, did_you_mean(detail["input"], names)
     if kind in _BOUNDS:
         phrase, name = _BOUNDS[kind]
         return phrase.format(context[name]), found, ""

@@ -19,6 +19,7 @@ import numpy as np
 
 from evomerge.api.arguments import refused, several
 from evomerge.config import CampaignConfig, ConfigError, ConfigProblem, campaign_of
+from evomerge.errors import few_of
 from evomerge.kinds import RECORDED
 from evomerge.optimisers import Optimiser, OptimiserOptions
 from evomerge.spaces import SpaceOptions
@@ -249,7 +250,7 @@ def _in_arguments(problem: ConfigProblem, objectives: Sequence[str]) -> ConfigPr
     """Return a problem with its key as the arguments have it: objectives by name, `evaluations`, `workers`."""
     if problem.key.isidentifier() and problem.key not in _KNOWN:
         hint = did_you_mean(problem.key, _KNOWN)
-        return replace(problem, expected=f"one of {', '.join(_KNOWN)}", hint=hint)
+        return replace(problem, expected=f"one of {few_of(_KNOWN, problem.key)}", hint=hint)
     key = _ARGUMENT.get(problem.key, problem.key)
     if (found := re.match(r"objectives\[(\d+)\](.*)", key)) and int(found[1]) < len(objectives):
         key = f"objectives[{objectives[int(found[1])]!r}]{found[2]}"

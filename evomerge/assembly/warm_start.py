@@ -20,7 +20,7 @@ from evomerge.campaign.start_points import START_POINT
 from evomerge.optimisers.terrain import WARM_START
 from evomerge.results.front import read_front
 from search_spaces.errors import SpaceError
-from search_spaces.mergekit.reading import read_mergekit
+from search_spaces.mergekit.reading import Reading, read_with_remarks
 from search_spaces.recipes.recipe import ParentSource, Recipe
 from search_spaces.spaces.space import Landmark, SearchSpace
 
@@ -69,7 +69,12 @@ def warm_start(
             found.append(descend())
             notes.append("warm start: where a descent ended")
             continue
-        read = _front_of(path, space, sources) if path.is_dir() else [_encoded(_recipe(path), space, sources, path)]
+        if path.is_dir():
+            read = _front_of(path, space, sources)
+        else:
+            given = _reading(path)
+            read = [_encoded(given.recipe, space, sources, path)]
+            notes += [f"warm start: {path}: {remark}" for remark in given.remarks]
         fitting = [genome for genome in read if genome is not None]
         if not fitting:
             raise SpaceError(f"warm_start: {path}: none of the {len(read)} recipes on its front fits this space")
@@ -84,10 +89,12 @@ def _started(genomes: list[NDArray[np.float64]], space: SearchSpace[Any], notes:
     return WarmStart(tuple(genomes), tuple(landmarks), notes)
 
 
-def _recipe(path: Path) -> Recipe:
+def _reading(path: Path) -> Reading:
     if not path.is_file():
         raise SpaceError(f"warm_start: expected a recipe or the directory of a run, found nothing at {path}")
-    return read_mergekit(path) if path.suffix != ".json" else Recipe.from_json(path.read_text(encoding="utf-8"))
+    if path.suffix != ".json":
+        return read_with_remarks(path)
+    return Reading(Recipe.from_json(path.read_text(encoding="utf-8")))
 
 
 def _front_of(

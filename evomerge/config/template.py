@@ -26,6 +26,8 @@ name: {name}  # what the run directory and the report are called
 # tables, or pins a revision on the hub.
 parents:
 {parents}
+# allow_differences: [rope_theta]  # keys of config.json in which they may differ: the base's count
+# trust_remote_code: true  # copy custom code beside the base into exports; it is never run
 
 # Merges of them that are parents as well: each is carried out once, when the search starts. RegMean fits every layer to
 # what the parents compute on some prompts of the tasks (statistics.prompts, 64 of each); it looks at no right answer.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from pydantic_core import InitErrorDetails
 
+from evomerge.errors import few_of
 from evomerge.fields import is_number
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
@@ -35,7 +36,7 @@ def _searchable(name: str) -> str:
     except SpaceError:
         fits = False
     if not fits:
-        refuse([mismatch(f"one of {', '.join(SEARCHED)}", in_words(name), did_you_mean(name, SEARCHED))])
+        refuse([mismatch(f"one of {few_of(SEARCHED, name)}", in_words(name), did_you_mean(name, SEARCHED))])
     return name
 
 
@@ -127,7 +128,7 @@ def _own_problems(row: Operator, gene: Gene) -> list[InitErrorDetails]:
     for name, bounds in gene.items():
         if name not in row.kinds:
             hint = did_you_mean(name, list(row.kinds))
-            problems.append(mismatch(f"one of {', '.join(row.kinds)}", f"'{name}'", hint, at=[row.name, name]))
+            problems.append(mismatch(f"one of {few_of(row.kinds, name)}", f"'{name}'", hint, at=[row.name, name]))
         elif not isinstance(bounds, tuple) or not is_number(bounds[0]):
             problems.append(mismatch("bounds [low, high]", in_words(bounds), at=[row.name, name]))
         else:
@@ -160,7 +161,7 @@ def _gene_problems(name: str, gene: Gene, operators: Sequence[Operator]) -> list
     if not kinds:
         known, anywhere = kinds_of(operators), kinds_of(list(OPERATORS.values()))
         hint = "the operator has no such gene" if name in anywhere else did_you_mean(name, list(known))
-        return [mismatch(f"one of {', '.join(known)}", f"'{name}'", hint, at=[name])]
+        return [mismatch(f"one of {few_of(known, name)}", f"'{name}'", hint, at=[name])]
     if isinstance(gene, Mapping):
         return [p for parent, own in gene.items() for p in _value_problems(own, kinds, [name, parent])]
     return _value_problems(gene, kinds, [name])

@@ -14,7 +14,7 @@ from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
 from fitness.errors import FitnessError
 from fitness.protocols import Fitness
 from fitness.scores import Budget, ItemScores
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, in_brief
 from search_spaces.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, SpaceError | FitnessError) and text:
         return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{type(error).__name__}: {in_brief(error, 480)}" if text else type(error).__name__
 
 
 def _is_out_of_memory(error: Exception) -> bool:

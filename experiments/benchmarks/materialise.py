@@ -1,7 +1,7 @@
 """Materialising a candidate: seconds of `become` with warm caches, against copying as many bytes.
 
 usage: python -m experiments.benchmarks.materialise [--operators NAME ...] [--random 1.1B] [--mergekit PYTHON]
-           [--genomes N] [--threads N] [--json]
+           [--genomes N] [--threads N] [--json] [--many]
 
 Parents are SmolLM2-135M and its three experts (`python -m experiments.smollm train` makes them); --random makes a base
 and three others of that many random bfloat16 weights in a temporary directory. Every row is the median over different
@@ -10,6 +10,7 @@ the same run, of copying half as many bytes as the merge reads and writes: a cop
 Spectral operators: their first layer's matrices with factors on disk, and the seconds of computing them anew.
 Operators on statistics read random Gram matrices of the layers' inputs; their row says how many times as long as task
 arithmetic, in the same run, a candidate takes.
+--many measures CPU seconds on 18,867 small tensors instead (`many_tensors`).
 
 Asked on two cores: averages and task arithmetic at most 3 times the floor; TIES, DARE, DELLA, Breadcrumbs and SCE at
 most 4 times; TIES at least 80 times faster than mergekit's graph (--mergekit: a Python with mergekit 0.1.5). Measured
@@ -41,6 +42,7 @@ import numpy as np
 import torch
 
 import evomerge as em
+from experiments.benchmarks.many_tensors import many_row, many_table, parents_of_many
 from search_spaces import (
     OPERATORS,
     FactorCache,
@@ -259,6 +261,16 @@ def opened_parents(random: str | None) -> Iterator[Parents]:
         yield Parents.open({name: em.ParentSource(str(path)) for name, path in written.items()})
 
 
+def many(operators: Sequence[str], n_genomes: int) -> None:
+    """Measure elementwise operators on very many small tensors, and print a table."""
+    rows = []
+    with parents_of_many(PARENTS) as parents:
+        for operator in operators:
+            if OPERATORS[operator].elementwise and not OPERATORS[operator].statistics:
+                rows.append(many_row(operator, parents, genomes(operator, parents, n_genomes)))
+                print(many_table(rows).splitlines()[-1] if len(rows) > 1 else many_table(rows), flush=True)
+
+
 def main() -> None:
     """Measure the chosen operators and print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -270,8 +282,12 @@ def main() -> None:
     parser.add_argument("--genomes", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--many", action="store_true", help="a model of 18,867 small tensors")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.many:
+        many(options.operators, options.genomes)
+        return
     rows = []
     with opened_parents(options.random) as parents:
         known = MergeMemory(kernels=CompiledKernels("always"))

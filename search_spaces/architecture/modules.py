@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 # What transformers raises for a config that it cannot make a model of.
 UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import SpaceError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def _whole(key: str, tensor: Tensor) -> Part:
 
 def _split(module: Any, key: str, tensor: Tensor) -> tuple[Part, ...]:
     """Let transformers split a tensor of element numbers, and read off which elements each part holds."""
+    import torch
     from transformers.core_model_loading import revert_weight_conversion
 
     numbers = torch.arange(tensor.numel()).view(tensor.shape)
@@ -61,6 +62,8 @@ def _split(module: Any, key: str, tensor: Tensor) -> tuple[Part, ...]:
 
 
 def _part(tensor: Tensor, numbers: Tensor, name: str) -> Part:
+    import torch
+
     first = int(numbers.flatten()[0]) if numbers.numel() else 0
     strides = [
         int(numbers.select(d, 1).flatten()[0]) - first if size > 1 else 1 for d, size in enumerate(numbers.shape)

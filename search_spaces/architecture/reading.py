@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import torch
-from torch import nn
-
-from search_spaces.architecture.architecture import TEXT, Architecture, Stack, guess
+from search_spaces.architecture.architecture import Architecture, Stack, guess
 from search_spaces.architecture.modules import UNKNOWN, read_config, uninitialised
+from search_spaces.architecture.stacks import stacks_of
 from search_spaces.errors import in_brief
 from search_spaces.recipes.groups import Place
 from search_spaces.recipes.recipe import Side
 
-# What transformers' configurations call a depth.
-DEPTH_KEYS = (
-    "num_hidden_layers",
-    "n_layer",
-    "n_layers",
-    "num_layers",
-    "decoder_layers",
-    "encoder_layers",
-    "num_decoder_layers",
-    "num_encoder_layers",
-    "depth",
-)
+if TYPE_CHECKING:
+    from torch import nn
+
 # A norm of an embedding that is registered after the layers, but runs before them.
 _BEFORE = ("layernorm_embedding", "layer_norm_embedding")
 
@@ -42,12 +30,15 @@ def read_architecture(config_json: Mapping[str, Any], shapes: Mapping[str, tuple
         return _asked(json.dumps(config_json), tuple(shapes))
     except UNKNOWN as error:
         rows = config_json.get("vocab_size")
-        why = f"transformers knows no {config_json.get('model_type')!r} ({in_brief(error, 160)})"
+        kind = config_json.get("model_type")
+        why = f"transformers knows no {kind!r} ({in_brief(error, 160)})" if kind else "config.json has no model_type"
         return guess(shapes, shapes, rows if isinstance(rows, int) else None, why)
 
 
 def meta_module(config_json: Mapping[str, Any], *, generative: bool = False) -> nn.Module:
     """Return a module on the meta device for what stands in a config.json; see `uninitialised`."""
+    import torch
+
     with torch.device("meta"):
         return uninitialised(read_config(config_json), torch.float32, generative=generative)
 
@@ -75,6 +66,12 @@ def _asked(config_json: str, names: tuple[str, ...]) -> Architecture:
 
 def module_keys(module: nn.Module, names: tuple[str, ...]) -> dict[str, str]:
     """Return tensor of a checkpoint -> the module's parameter that transformers loads it into; others are left out."""
+    key_of = key_finder(module)
+    return {name: key for name in names if (key := key_of(name)) is not None}
+
+
+def key_finder(module: nn.Module) -> Callable[[str], str | None]:
+    """Return what tells the parameter that transformers loads a checkpoint's tensor into; None: there is none."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
@@ -83,14 +80,12 @@ def module_keys(module: nn.Module, names: tuple[str, ...]) -> dict[str, str]:
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]
     prefix = getattr(module, "base_model_prefix", "") or None
-    found = {}
-    for name in names:
-        key, _ = rename_source_key(name, renamings, converters, prefix, state)
-        if key in state:
-            found[name] = key
-        elif name in state:
-            found[name] = name
-    return found
+
+    def key_of(name: str) -> str | None:
+        key: str = rename_source_key(name, renamings, converters, prefix, state)[0]
+        return key if key in state else name if name in state else None
+
+    return key_of
 
 
 def _weight_of(part: Callable[[], Any] | None, module: nn.Module) -> list[str]:
@@ -103,7 +98,7 @@ def _weight_of(part: Callable[[], Any] | None, module: nn.Module) -> list[str]:
     except (NotImplementedError, AttributeError):
         return []
     weight = getattr(owner, "weight", None)
-    if weight is None:
+    if weight is None or weight.dim() != 2:  # convolutions take the place of an embedding in towers
         return []
     own = next((f"{name}.weight" for name, submodule in module.named_modules() if submodule is owner), "")
     keys = [key for key, value in module.state_dict(keep_vars=True).items() if value is weight]
@@ -116,102 +111,6 @@ def _file_name(weights: Sequence[str], keys: Mapping[str, str]) -> str | None:
     for name, key in keys.items():
         files.setdefault(key, name)
     return next((files[key] for key in weights if key in files), None)
-
-
-def stacks_of(module: nn.Module, config: Mapping[str, Any] = MappingProxyType({})) -> list[Stack]:
-    """Return a live module's stacks, the main one first, with the depth's keys of its config.json; no prefixes."""
-    found: dict[tuple[str, tuple[str, ...]], tuple[int, Stack]] = {}
-    for path, layers in module.named_modules():
-        if not isinstance(layers, nn.ModuleList) or not len(layers):
-            continue
-        owner, backbone = _owner(module, path)
-        level, settings = _level(config, owner, module)
-        said = tuple(
-            key for key in DEPTH_KEYS if getattr(owner, key, None) == len(layers) and key in _depth_keys(owner)
-        )
-        if not said:
-            continue
-        name = _stack_name(module, owner, path)
-        keys = tuple(key for key in _depth_keys(owner) if settings.get(key) == len(layers) and _speaks_of(key, name))
-        stack = Stack(name, len(layers), (), level, keys, path, backbone)
-        size = sum(parameter.numel() for parameter in layers.parameters())
-        if size > found.get((stack.name, level), (0, stack))[0]:
-            found[stack.name, level] = (size, stack)
-    stacks = [stack for _, stack in found.values()]
-    inner = [s for s in stacks if not any(s is not o and s.path.startswith(f"{o.path}.") for o in stacks)]
-    return sorted(_distinct(inner), key=lambda stack: (_rank(stack), stack.path))
-
-
-def _speaks_of(key: str, stack: str) -> bool:
-    """An encoder-decoder's settings have a key for each: `num_layers` is the encoder's beside `num_decoder_layers`."""
-    return ("decoder" in key) == (stack == "decoder") if stack in ("encoder", "decoder") else True
-
-
-def _distinct(stacks: list[Stack]) -> Iterator[Stack]:
-    """Yield stacks with names of their own."""
-    seen: dict[str, int] = {}
-    for stack in stacks:
-        seen[stack.name] = seen.get(stack.name, 0) + 1
-        number = seen[stack.name]
-        name = stack.name if number == 1 else f"{stack.name}_{number}"
-        yield Stack(name, stack.depth, (), stack.level, stack.depth_keys, stack.path, stack.backbone)
-
-
-def _rank(stack: Stack) -> int:
-    order = ("decoder", TEXT, "encoder", "vision", "audio")
-    return order.index(stack.name) if stack.name in order else len(order)
-
-
-def _depth_keys(config: Any) -> tuple[str, ...]:
-    renamed = getattr(type(config), "attribute_map", {})
-    return tuple(dict.fromkeys([*DEPTH_KEYS, *(renamed[key] for key in DEPTH_KEYS if key in renamed)]))
-
-
-def _owner(module: nn.Module, path: str) -> tuple[Any, str]:
-    """Return the config and the prefix of the nearest model around a submodule."""
-    from transformers import PreTrainedModel
-
-    parts = path.split(".")
-    config: Any = None
-    for stop in range(len(parts) - 1, 0, -1):
-        around: Any = module.get_submodule(".".join(parts[:stop]))
-        config = getattr(around, "config", None) if config is None else config
-        if isinstance(around, PreTrainedModel):
-            return config, ".".join(parts[:stop]) + "."
-    return cast(Any, module).config if config is None else config, ""
-
-
-def _level(config: Mapping[str, Any], owner: Any, module: nn.Module) -> tuple[tuple[str, ...], Mapping[str, Any]]:
-    """Return where in config.json a module's settings stand, and these."""
-    for level, found in _levels(cast(Any, module).config, ()):
-        if found is owner or (level and type(found) is type(owner)):
-            settings: Any = config
-            for key in level:
-                settings = settings.get(key) or {}
-            return level, settings
-    return (), config
-
-
-def _levels(config: Any, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    yield at, config
-    for key in getattr(config, "sub_configs", {}):
-        below = getattr(config, key, None)
-        if below is not None and below is not config:
-            yield from _levels(below, (*at, key))
-
-
-def _stack_name(module: nn.Module, owner: Any, path: str) -> str:
-    parts = path.split(".")
-    root = cast(Any, module).config
-    for name in ("vision", "audio"):
-        if name in type(owner).__name__.lower() or name in type(owner).model_type:
-            return name
-    if getattr(root, "is_encoder_decoder", False):
-        for name in ("encoder", "decoder"):
-            if name in parts:
-                return name
-    reads = getattr(module, "main_input_name", "input_ids") if owner is root else "input_ids"
-    return {"pixel_values": "vision", "input_values": "audio", "input_features": "audio"}.get(reads, TEXT)
 
 
 def _with_prefixes(stack: Stack, keys: Mapping[str, str]) -> Stack:

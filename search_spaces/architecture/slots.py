@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, cast
 
 from search_spaces.architecture.architecture import Stack
 from search_spaces.architecture.parts import Part, checkpoint_parts
-from search_spaces.architecture.reading import meta_module, stacks_of
+from search_spaces.architecture.reading import meta_module
+from search_spaces.architecture.stacks import stacks_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # (stack, the parameter's name within the stack's own module); ("", its name without the wrapper's prefix) elsewhere.
 Identity = tuple[str, str]
@@ -55,7 +57,7 @@ def _slots(config_json: str, names: tuple[str, ...]) -> Slots:
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]
     prefix = getattr(module, "base_model_prefix", "") or None
-    names_of = _Names(module, stacks_of(module))
+    names_of = Identities(module, stacks_of(module))
 
     def plain(name: str) -> str:
         renamed: str = apply_renamings(name, renamings)
@@ -79,14 +81,16 @@ def _slots(config_json: str, names: tuple[str, ...]) -> Slots:
     return Slots(found, frozenset(map(names_of.identity, state)))
 
 
-class _Names:
+class Identities:
     """Names of a module's parameters that do not depend on what is wrapped around its stacks."""
 
     def __init__(self, module: nn.Module, stacks: Iterable[Stack]) -> None:
+        """Take the module's stacks (`stacks_of`)."""
         self._prefix = f"{getattr(module, 'base_model_prefix', '')}."
         self._backbones = sorted(((s.backbone, s.name) for s in stacks), key=lambda pair: -len(pair[0]))
 
     def identity(self, key: str) -> Identity:
+        """Return what a parameter is, by its key in the module."""
         for backbone, stack in self._backbones:
             if key.startswith(backbone):
                 return stack, key.removeprefix(backbone)

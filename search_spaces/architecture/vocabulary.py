@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from search_spaces.architecture.modules import UNKNOWN
 from search_spaces.architecture.reading import meta_module, module_keys
@@ -14,21 +14,40 @@ _KEY = "vocab_size"
 _MORE = 64  # tokens, by which a vocabulary is made longer to see what follows it
 
 
-def vocabulary_levels(config_json: Mapping[str, Any], main: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Return the levels of a config that say the vocabulary's size: the top, and that of the main stack.
+def config_with_vocabulary(config_json: Mapping[str, Any], main: tuple[str, ...], size: int) -> dict[str, Any]:
+    """Return a config with another size of the vocabulary, wherever it says the size that the main stack has.
 
     Args:
         config_json: what stands in config.json.
         main: the level of the main stack's settings.
+        size: rows of the embedding.
     """
-    found = []
-    for level in dict.fromkeys(((), main)):
-        settings: Any = config_json
-        for key in level:
-            settings = settings.get(key) or {}
-        if isinstance(settings.get(_KEY), int):
-            found.append(level)
-    return tuple(found)
+    longer: dict[str, Any] = json.loads(json.dumps(config_json))
+    own = next((level[_KEY] for level in (_at(longer, main), longer) if isinstance(level.get(_KEY), int)), None)
+    if own is None:
+        return _set(longer, main, size)
+    for level in _levels(longer):
+        level |= {key: size for key, value in level.items() if _KEY in key and value == own}
+    return longer
+
+
+def _set(config: dict[str, Any], level: tuple[str, ...], size: int) -> dict[str, Any]:
+    if not level:
+        return {**config, _KEY: size}
+    return {**config, level[0]: _set(config.get(level[0]) or {}, level[1:], size)}
+
+
+def _at(config: dict[str, Any], level: tuple[str, ...]) -> dict[str, Any]:
+    for key in level:
+        config = config.get(key) or {}
+    return config
+
+
+def _levels(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield config
+    for value in config.values():
+        if isinstance(value, dict):
+            yield from _levels(value)
 
 
 def vocabulary_axes(
@@ -51,8 +70,10 @@ def vocabulary_axes(
 def _axes(config_json: str, names: tuple[str, ...], main: tuple[str, ...]) -> Mapping[str, int]:
     config = json.loads(config_json)
     module = meta_module(config)
+    into = cast(Any, module).get_input_embeddings().weight
     shapes = {key: value.shape for key, value in module.state_dict().items()}
-    longer = {key: value.shape for key, value in meta_module(_with_more(config, main)).state_dict().items()}
+    more = config_with_vocabulary(config, main, into.shape[0] + _MORE)
+    longer = {key: value.shape for key, value in meta_module(more).state_dict().items()}
     keys = module_keys(module, names)
     found = {}
     for name, key in keys.items():
@@ -60,22 +81,3 @@ def _axes(config_json: str, names: tuple[str, ...], main: tuple[str, ...]) -> Ma
         if changed:
             found[name] = changed[0]
     return found
-
-
-def _with_more(config: dict[str, Any], main: tuple[str, ...]) -> dict[str, Any]:
-    """Return a config with longer vocabularies at the top and at the main stack's level."""
-    longer: dict[str, Any] = json.loads(json.dumps(config))
-    for settings in _settings(longer, main):
-        for key, value in settings.items():
-            if key.startswith(_KEY) and isinstance(value, int):
-                settings[key] = value + _MORE
-    return longer
-
-
-def _settings(config: dict[str, Any], main: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    yield config
-    below: Any = config
-    for key in main:
-        below = below.get(key) or {}
-    if main:
-        yield below

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from search_spaces.architecture.stacks import DEPTH_KEYS
+
 Form = dict[str, Any]
 
 # What changes no output: bookkeeping, training, how something is computed, and what the tensors tell.
@@ -15,7 +17,7 @@ _WITHOUT_EFFECT = re.compile(
     r"|^(transformers|diffusers|unsloth)_|^(torch_)?dtype$|^return_dict|use_cache|^model_type$|pretraining_tp"
     r"|gradient_checkpointing|chunk_size_feed_forward|^mask_(time|feature)|attn_implementation|_jitter|label_smoothing"
     r"|^auto_map$|_kernels$|cache_dtype|momentum|^freeze_|deterministic|associative_scan|nextn|^mtp_|spec_augment"
-    r"|^(vocab_size|tie_word_embeddings|num_hidden_layers|n_layers?|num_layers|num_logits_to_keep)$"
+    r"|^(vocab_size|tie_word_embeddings|num_logits_to_keep)$"
     r"|^(bos|eos|pad|unk)_token_id$"
 )
 _WHOLE = ("id2label", "label2id", "task_specific_params", "rope_scaling")
@@ -55,7 +57,7 @@ def _flat(level: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     }
     for name, value in {**_with_windows(_filled(plain)), **_rope(level)}.items():
         key = str(name)  # numbers name blocks and labels in some
-        if _WITHOUT_EFFECT.search(key):
+        if _WITHOUT_EFFECT.search(key) or key in DEPTH_KEYS or (key == "architectures" and (prefix or not value)):
             continue
         if isinstance(value, Mapping) and key.partition(".")[0] not in _WHOLE:
             yield from _flat(value, f"{prefix}{key}.")

@@ -12,6 +12,7 @@ from search_spaces.checks.tensors import (
     compare_adapters,
     compare_layers,
     compare_tensors,
+    tell_guesses,
 )
 from search_spaces.checks.tokenizers import compare_tokenizers
 from search_spaces.errors import SpaceError, shortened
@@ -51,7 +52,7 @@ class Preflight:
         """
         if not self.errors:
             return
-        lines = [f"{row.property}: {row.note}" for row in self.errors[:_MOST_TOLD]]
+        lines = [f"{row.property}: {shortened(row.note, 400)}" for row in self.errors[:_MOST_TOLD]]
         names = dict.fromkeys(row.property for row in self.errors[_MOST_TOLD:])
         more = f"and {len(self.errors) - _MOST_TOLD} more ({shortened(', '.join(names))})" if names else ""
         keys = dict.fromkeys(row.allowed_by for row in self.errors)
@@ -85,6 +86,7 @@ def preflight(
     rows = [
         *compare_configs(checkpoints, base, per_layer=not stacked, allowed=allowed),
         *(compare_layers if stacked else compare_tensors)(checkpoints, base),
+        *tell_guesses(checkpoints),
         *compare_adapters(checkpoints),
         *compare_tokenizers(checkpoints, base, parents.vocabulary),
     ]

@@ -123,6 +123,19 @@ def _merged(checkpoint: Checkpoint) -> list[str]:
     return [name for name in checkpoint.names if name != head and checkpoint.dtype(name).is_floating_point]
 
 
+def tell_guesses(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
+    """Return one row if what tensors are is a guess from their names, because transformers cannot be asked."""
+    # Diffusers' components are no transformers' models, and nothing is asked of their layers.
+    asked = {name: c for name, c in checkpoints.items() if "_class_name" not in c.config}
+    reasons = {name: checkpoint.architecture.guessed for name, checkpoint in asked.items()}
+    first = next((reason for reason in reasons.values() if reason), None)
+    if first is None:
+        return []
+    values = {name: "guessed" if reason else "known" for name, reason in reasons.items()}
+    note = f"layers, embedding and head are told from the tensors' names: {first}"
+    return [PreflightRow("architecture", values, "warning", note)]
+
+
 def compare_adapters(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
     """Return one row if there are adapters; a model of another name under one is a warning, for copies have any."""
     values, notes = {}, []

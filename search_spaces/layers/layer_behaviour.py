@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from search_spaces.architecture.reading import stacks_of
+from search_spaces.architecture.stacks import stacks_of
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import build_module
 from search_spaces.layers.folding import Folding
@@ -23,7 +23,7 @@ from search_spaces.recipes.recipe import Recipe, layer_range
 
 _PLAIN = (bool, int, float, str, type(None))
 # Attributes that say where a layer sits, and what changes nothing in a forward pass.
-_POSITION = {"layer_idx", "layer_id", "layer_number", "training"}
+_POSITION = {"layer_idx", "layer_id", "layer_num", "layer_number", "training", "drop_prob"}
 
 # (module within the layer, attribute, its value)
 Fact = tuple[str, str, Any]
@@ -76,21 +76,42 @@ def behaviour(layer: nn.Module) -> Behaviour:
     return frozenset(fact for name, module in layer.named_modules() for fact in _facts(name, module))
 
 
-def peculiarities(layers: Sequence[nn.Module]) -> list[Behaviour]:
-    """Return per layer of a model what not all of its layers have in common."""
-    found = [behaviour(layer) for layer in layers]
-    common = frozenset.intersection(*found) if found else frozenset()
-    return [own - common for own in found]
+def behaviours_to_keep(parents: Parents, base: str) -> Callable[[str], list[Behaviour]]:
+    """Return parent -> per layer what it has to do as a layer of a model with the base's config.
+
+    That is what not all layers of the parent have in common, and what all layers of the base have in common, which
+    another depth may change. How else parents differ is the preflight's to say.
+    """
+
+    @lru_cache
+    def found(name: str) -> list[Behaviour]:
+        return [behaviour(layer) for layer in layers_of(build_module(parents[name]))]
+
+    @lru_cache
+    def of_parent(name: str) -> list[Behaviour]:
+        others = _common(found(name)) - _common(found(base))
+        return [own - others for own in found(name)]
+
+    return of_parent
+
+
+def _common(found: Sequence[Behaviour]) -> Behaviour:
+    return frozenset.intersection(*found) if found else frozenset()
 
 
 def check_layers_kept(
     recipe: Recipe, layers: Sequence[nn.Module], of_parent: Callable[[str], Sequence[Behaviour]]
 ) -> None:
-    """Do nothing if every output layer acts as the layer that it comes from.
-
-    What all layers of a parent have in common does not depend on their order: comparing parents is the preflight's.
-    """
-    for k, (layer, sources) in enumerate(zip(layers, recipe.layers or (), strict=recipe.layers is not None)):
+    """Do nothing if every output layer acts as the layer that it comes from; see `behaviours_to_keep`."""
+    if recipe.layers is None:
+        return
+    wanted = len(recipe.layers)
+    if len(layers) != wanted:
+        raise SpaceError(
+            f"layers: expected {wanted}, found {len(layers)} in a model with the output's config.json: it cannot say "
+            "how many layers this architecture has; keep its depth"
+        )
+    for k, (layer, sources) in enumerate(zip(layers, recipe.layers, strict=True)):
         name = donor(recipe, k)
         missing = of_parent(name)[sources[name]] - behaviour(layer)
         if missing:
@@ -102,13 +123,22 @@ def check_layers_kept(
 
 def check_config_tells(recipe: Recipe, parents: Parents, config_json: Mapping[str, Any]) -> None:
     """Do nothing if a model built from the output's config has layers that act as those they come from."""
-
-    @lru_cache
-    def of_parent(name: str) -> list[Behaviour]:
-        return peculiarities(layers_of(build_module(parents[name])))
-
     if recipe.layers is not None:
-        check_layers_kept(recipe, layers_of(build_module(parents[recipe.base], config_json=config_json)), of_parent)
+        before = build_module(parents[recipe.base])
+        made = build_module(parents[recipe.base], config_json=config_json)
+        check_layers_kept(recipe, layers_of(made), behaviours_to_keep(parents, recipe.base))
+        _check_rest_kept(before, made)
+
+
+def _check_rest_kept(before: nn.Module, made: nn.Module) -> None:
+    """Do nothing if what lies outside of the layers does not depend on their number."""
+    path, after = main_path(before), {key: value.shape for key, value in made.state_dict().items()}
+    for key, value in before.state_dict().items():
+        if layer_of(key, path) is None and after.get(key) != value.shape:
+            raise SpaceError(
+                f"layers: expected {key} to be {tuple(value.shape)} with this many layers, too, found "
+                f"{tuple(after[key]) if key in after else 'none'}; keep the base's depth"
+            )
 
 
 def _facts(name: str, module: nn.Module) -> Iterator[Fact]:

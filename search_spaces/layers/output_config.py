@@ -1,7 +1,7 @@
 """The config.json of a merged model, and the settings in it that treat layers differently.
 
-Four forms of these occur: lists with one entry per layer, lists of the layers that something holds for, counts of the
-first layers that it holds for, and periods.
+Five forms of these occur: lists with one entry per layer, lists of the layers that something holds for, counts of the
+first layers that it holds for, the last of these, and periods.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.architecture.reading import DEPTH_KEYS
+from search_spaces.architecture.stacks import DEPTH_KEYS
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import settings
 from search_spaces.layers.sources import donor
@@ -21,8 +21,9 @@ from search_spaces.recipes.recipe import Recipe
 
 # Lists that are as long as the model is deep only by chance.
 _NOT_PER_LAYER = re.compile(r"token_id|architectures|indices|_ids$|_section$")
-_LISTS_OF_LAYERS = re.compile(r"_only_layers$|^moe_layers$|^dense_layers$|_layer_ids$")
-_COUNTS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers")
+_LISTS_OF_LAYERS = re.compile(r"_only_layers$|^moe_layers$|^dense_layers$|_layer_ids$|_layer_indices$")
+_COUNTS = ("first_k_dense_replace", "num_dense_layers", "max_window_layers", "moe_layer_start_index")
+_LAST = ("moe_layer_end_index",)  # the last layer that something holds for
 # Key -> the list of layers that can say the same: layer k is in it if k + 1 is no multiple of the period.
 _PERIODS = {"decoder_sparse_step": "mlp_only_layers"}
 
@@ -50,6 +51,8 @@ def per_layer_settings(base: Mapping[str, Any], depth: int, layers: Sequence[Lay
             found[key] = [_entry(source, key, value) for source in layers]
         elif key in _COUNTS and isinstance(value, int):
             found[key] = sum(source.layer < source.settings.get(key, value) for source in layers)
+        elif key in _LAST and isinstance(value, int) and value >= 0:
+            found[key] = sum(source.layer <= source.settings.get(key, value) for source in layers) - 1
     return {**found, **_without_periods(base, layers, found)}
 
 
@@ -169,7 +172,6 @@ def _with_layers(config: dict[str, Any], recipe: Recipe, parents: Parents) -> di
     assert recipe.layers is not None
     depths = {name: parents[name].architecture.depth for name in recipe.parents}
     depth = depths[recipe.base]
-    keys = _depth_keys(parents[recipe.base], config, depth)
     known = {name: _main_settings(parents[name]) for name in recipe.parents}
     donors = [donor(recipe, layer) for layer in range(len(recipe.layers))]
     layers = [
@@ -177,16 +179,16 @@ def _with_layers(config: dict[str, Any], recipe: Recipe, parents: Parents) -> di
         for name, sources in zip(donors, recipe.layers, strict=True)
     ]
     own = per_layer_settings(known[recipe.base], depth, layers)
+    keys = _depth_keys(parents[recipe.base], config, depth)
+    if not keys and not any(isinstance(value, list) and len(value) == len(layers) for value in own.values()):
+        raise SpaceError(f"config.json of the base: expected one of {DEPTH_KEYS[:4]} to be {depth}, found none")
     return {**config, **own, **dict.fromkeys(keys, len(layers))}
 
 
 def _depth_keys(base: Checkpoint, config: Mapping[str, Any], depth: int) -> Sequence[str]:
-    """Return the settings that say the main stack's depth."""
+    """Return the settings that say the main stack's depth; none where a list of its layers does."""
     main = base.architecture.main
-    keys = (main.depth_keys if main else ()) or [key for key in DEPTH_KEYS if config.get(key) == depth]
-    if not keys:
-        raise SpaceError(f"config.json of the base: expected one of {DEPTH_KEYS[:4]} to be {depth}, found none")
-    return keys
+    return (main.depth_keys if main else ()) or [key for key in DEPTH_KEYS if config.get(key) == depth]
 
 
 def _main_settings(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -97,5 +97,5 @@ def _check_layers(recipe: Recipe, parents: Parents) -> None:
     for layer, sources in enumerate(recipe.layers or ()):
         for name, source in sources.items():
             if not 0 <= source < depths[name]:
-                expected = f"a layer of {name!r} below {depths[name]}"
+                expected = f"a layer of {name!r} below {depths[name]}" if depths[name] else f"layers in {name!r}"
                 raise SpaceError(f"layers: expected {expected}, found {source} for output layer {layer}")

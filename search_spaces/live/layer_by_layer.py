@@ -8,9 +8,10 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor, nn
 
-from search_spaces.architecture.parts import Part, checkpoint_parts
+from search_spaces.architecture.parts import Part
 from search_spaces.errors import SpaceError
 from search_spaces.layers.layer_behaviour import layer_of, layers_of, main_path
+from search_spaces.live.file_names import FileNames
 from search_spaces.live.one_layer import OneLayer
 from search_spaces.operators.least_squares import least_squares
 from search_spaces.parents.parents import Parents
@@ -83,16 +84,14 @@ class _Merge:
 
     def __init__(self, module: nn.Module, parents: Parents, names: tuple[str, ...]) -> None:
         self._state = module.state_dict()
-        self._parts = checkpoint_parts(module, self._state)
-        self._prefix = f"{getattr(module, 'base_model_prefix', '')}."
         self._parents, self._names = parents, names
         present, path = set(parents[names[0]].names), main_path(module)
         self._weights: dict[int | None, list[tuple[str, Part, str]]] = {}  # layer -> (parameter, part, tensor's name)
-        for key, parts in self._parts.items():
-            for part in parts:
-                source = self._source(part.name, present)
-                if source is not None:
-                    self._weights.setdefault(layer_of(key, path), []).append((key, part, source))
+        files = FileNames(module, parents[names[0]])
+        for key, weight in self._state.items():
+            for part in files.of(key, weight):
+                if part.name in present:
+                    self._weights.setdefault(layer_of(key, path), []).append((key, part, part.name))
         self.names = [source for some in self._weights.values() for _, _, source in some]
 
     def parts(self, index: int) -> dict[str, list[Part]]:
@@ -131,11 +130,6 @@ class _Merge:
 
     def _tensors(self, source: str) -> list[Tensor]:
         return [self._parents[name].tensor(source) for name in self._names]
-
-    def _source(self, name: str, present: set[str]) -> str | None:
-        """Return a parent's name for a tensor; checkpoints of a bare base model lack (or have) the wrapper's prefix."""
-        names = (name, self._prefix + name, name.removeprefix(self._prefix))
-        return next((key for key in names if key in present), None)
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

@@ -5,34 +5,35 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 
 import torch
 from torch import Tensor, nn
 
-from search_spaces.architecture.parts import Part, checkpoint_parts
+from search_spaces.architecture.parts import Part
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import build_module
 from search_spaces.layers.layer_behaviour import (
-    Behaviour,
     behaviour,
+    behaviours_to_keep,
     check_layers_kept,
     in_layer,
     layer_of,
     layers_of,
     main_path,
-    peculiarities,
     scale_inputs,
 )
 from search_spaces.layers.output_config import output_config
 from search_spaces.layers.scale_folding import folding_of
 from search_spaces.layers.sources import output_names
+from search_spaces.live.file_names import FileNames
 from search_spaces.live.resident import check_fit
-from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.materialise import carry_out_all
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
-from search_spaces.merging.trims import Recent
+from search_spaces.merging.recent import Recent
 from search_spaces.operators.registry import find_operator
+from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe, Rule
 
@@ -82,10 +83,10 @@ class ParameterBank:
 
     def _made(self, plan: WeightPlan) -> Tensor:
         weight = torch.empty(plan.shape, dtype=plan.dtype, device=plan.device)
-        for part, how in plan.parts:
-            target = part.of(weight)
+        targets = [part.of(weight) for part, _ in plan.parts]
+        for (_, how), target in zip(plan.parts, targets, strict=True):
             check_fit(how, target)
-            carry_out(how, self._parents, memory=self._memory, out=target)
+        carry_out_all([how for _, how in plan.parts], self._parents, memory=self._memory, out=targets)
         return weight
 
 
@@ -151,8 +152,7 @@ class FlowResident:
         known = MergeMemory() if memory is None else memory
         self._bank = ParameterBank(parents, known, merged_bytes=size)
         self.model = module.to_empty(device="meta")  # its memory is free for the bank
-        self._parts: dict[tuple[str, tuple[int, ...]], tuple[Part, ...]] = {}
-        self._peculiarities: dict[str, list[Behaviour]] = {}
+        self._to_keep = lru_cache(partial(behaviours_to_keep, parents))
 
     def become(self, recipe: Recipe) -> None:
         """Make `model` the recipe's.
@@ -180,32 +180,29 @@ class FlowResident:
         plans = plan_tensors(replace(recipe, input_scales=None), self._parents, names)
         config = output_config(recipe, self._parents)
         module = build_module(self._parents[recipe.base], compute_dtype=self._dtype, config_json=config)
-        weights = self._weight_plans(module, plans)
+        weights = self._weight_plans(module, plans, self._parents[recipe.base])
         _replace_weights(module, {key: self._bank.weight(plan) for key, plan in weights.items()})
-        check_layers_kept(recipe, layers_of(module), self._of_parent)
+        check_layers_kept(recipe, layers_of(module), self._to_keep(recipe.base))
         scales = recipe.input_scales
         if scales is not None and set(scales) != {1.0}:
             scale_inputs(module, scales, folding_of(self._parents[recipe.base]))
         _name_layers(module, weights, scales)
         return module.to(self._device)
 
-    def _of_parent(self, name: str) -> list[Behaviour]:
-        if name not in self._peculiarities:
-            self._peculiarities[name] = peculiarities(layers_of(build_module(self._parents[name])))
-        return self._peculiarities[name]
-
-    def _weight_plans(self, module: nn.Module, plans: Mapping[str, TensorPlan]) -> dict[str, WeightPlan]:
+    def _weight_plans(
+        self, module: nn.Module, plans: Mapping[str, TensorPlan], base: Checkpoint
+    ) -> dict[str, WeightPlan]:
         """Return how each of a module's weights is made; buffers that no checkpoint holds have no plan."""
-        prefix = f"{getattr(module, 'base_model_prefix', '')}."
+        names = FileNames(module, base)
         state = module.state_dict(keep_vars=True)
         found: dict[str, WeightPlan] = {}
         makers: dict[int, str] = {}
         for key, weight in state.items():
-            parts = [(part, _plan_of(part.name, plans, prefix)) for part in self._parts_of(module, key, weight)]
+            parts = [(part, plans.get(part.name)) for part in names.of(key, weight)]
             known = tuple((part, plan) for part, plan in parts if plan is not None)
             if known and makers.setdefault(id(weight), key) != key:
                 raise SpaceError(f"{key}: expected a tensor of its own, but the live model ties it to another")
-            if len(known) == len(parts):
+            if known and len(known) == len(parts):
                 found[key] = WeightPlan(known, tuple(weight.shape), weight.dtype, self._device)
         written = {id(state[key]) for key in found}
         for key, parameter in module.named_parameters():
@@ -214,23 +211,6 @@ class FlowResident:
                     f"{key}: the live model has this parameter, but no tensor of the base's checkpoint writes it"
                 )
         return found
-
-    def _parts_of(self, module: nn.Module, key: str, weight: Tensor) -> list[Part]:
-        path = main_path(module)
-        layer = layer_of(key, path)
-        if layer is None or path is None:
-            return list(checkpoint_parts(module, [key])[key])
-        anywhere = in_layer(key, path, 0)
-        if (anywhere, tuple(weight.shape)) not in self._parts:
-            parts = checkpoint_parts(module, [key])[key]
-            self._parts[anywhere, tuple(weight.shape)] = parts
-        parts = self._parts[anywhere, tuple(weight.shape)]
-        return [replace(part, name=in_layer(part.name, path, layer)) for part in parts]
-
-
-def _plan_of(name: str, plans: Mapping[str, TensorPlan], prefix: str) -> TensorPlan | None:
-    """Return the plan for a name; checkpoints of a bare base model lack (or have) the wrapper's prefix."""
-    return next((plans[key] for key in (name, prefix + name, name.removeprefix(prefix)) if key in plans), None)
 
 
 def _replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:

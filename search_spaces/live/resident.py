@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from search_spaces.architecture.parts import checkpoint_tensors
 from search_spaces.errors import SpaceError
 from search_spaces.layers.layer_behaviour import layers_of
 from search_spaces.layers.sources import output_names
-from search_spaces.merging.materialise import carry_out
+from search_spaces.live.file_names import FileNames
+from search_spaces.merging.materialise import carry_out_all
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
+from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe
 
@@ -34,8 +35,9 @@ class ResidentModel:
         self.model = model
         self._parents = parents
         self._memory = MergeMemory() if memory is None else memory
-        self._weights = checkpoint_tensors(model)
+        self._weights: dict[str, dict[str, Tensor]] = {}  # base -> its checkpoint's tensor -> the weights it goes to
         self._parameters = {p.untyped_storage().data_ptr() for p in model.parameters() if p.numel()}
+        self._targets: dict[str, dict[str, Tensor]] = {}  # base -> what recipes without layers of their own write
         self._held: dict[str, tuple[TensorPlan, int]] = {}
 
     @torch.no_grad()
@@ -48,12 +50,12 @@ class ResidentModel:
         """
         targets = self.targets(recipe)
         held, self._held = self._held, {}
-        plans = plan_tensors(recipe, self._parents, targets)
+        plans = plan_tensors(recipe, self._parents, targets, origins=self._memory.origins)
         for name, weight in targets.items():
             check_fit(plans[name], weight)
-        for name, weight in targets.items():
-            if held.get(name) != (plans[name], weight._version):
-                carry_out(plans[name], self._parents, memory=self._memory, out=weight)
+        changed = [name for name, weight in targets.items() if held.get(name) != (plans[name], weight._version)]
+        weights = [targets[name] for name in changed]
+        carry_out_all([plans[name] for name in changed], self._parents, memory=self._memory, out=weights)
         # Parts of one parameter share a version, which is final only now; a later change by others shows in it.
         self._held = {name: (plans[name], weight._version) for name, weight in targets.items()}
 
@@ -62,34 +64,35 @@ class ResidentModel:
         depth = len(layers_of(self.model))
         if recipe.layers is not None and len(recipe.layers) != depth:
             raise SpaceError(f"layers: expected {depth} as the live model has, found {len(recipe.layers)}")
-        targets: dict[str, Tensor] = {}
-        for name in output_names(recipe, self._parents):
-            weight = self._find(name)
-            if weight is not None:
-                targets[name] = weight
-        self._check_coverage(targets)
-        return targets
+        if recipe.layers is None and recipe.base in self._targets:
+            self._parents.check(recipe)
+            return dict(self._targets[recipe.base])
+        base = self._parents[recipe.base]
+        if recipe.base not in self._weights:
+            names, state = FileNames(self.model, base), self.model.state_dict()
+            parts = [(part, weight) for key, weight in state.items() for part in names.of(key, weight)]
+            self._weights[recipe.base] = {part.name: part.of(weight) for part, weight in parts}
+        known = self._weights[recipe.base]
+        found = {name: known[name] for name in output_names(recipe, self._parents) if name in known}
+        targets = self._covering(found, base)
+        if recipe.layers is None:
+            self._targets[recipe.base] = targets
+        return dict(targets)
 
-    def _find(self, name: str) -> Tensor | None:
-        """Return the weights of a name; checkpoints of a bare base model lack (or have) the wrapper's prefix."""
-        prefix = f"{getattr(self.model, 'base_model_prefix', '')}."
-        for key in (name, prefix + name, name.removeprefix(prefix)):
-            if key in self._weights:
-                return self._weights[key]
-        return None
-
-    def _check_coverage(self, targets: dict[str, Tensor]) -> None:
+    def _covering(self, found: dict[str, Tensor], base: Checkpoint) -> dict[str, Tensor]:
+        """Return the targets, one for each weight; raise an error where a weight has none."""
         written: dict[tuple[int, int], str] = {}
-        for name, weight in targets.items():
+        for name, weight in found.items():
             other = written.setdefault(_location(weight), name)
-            if other != name:
+            if other != name and not base.tensor(name).equal(base.tensor(other)):
                 raise SpaceError(f"{name}: expected a tensor of its own, but the live model ties it to {other}")
-        for key, weight in self._weights.items():
+        for key, weight in self.model.state_dict().items():
             is_parameter = weight.untyped_storage().data_ptr() in self._parameters
             if is_parameter and weight.numel() and _location(weight) not in written:
                 raise SpaceError(
                     f"{key}: the live model has this parameter, but no tensor of the base's checkpoint writes it"
                 )
+        return {name: found[name] for name in found if written[_location(found[name])] == name}
 
 
 def check_fit(plan: TensorPlan, weight: Tensor) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, few_of
 from search_spaces.mergekit.models import FoundParents
 from search_spaces.mergekit.other_files import refuse_other_files
 from search_spaces.mergekit.parameters import Setting, numbers_in, read_setting
@@ -36,6 +36,7 @@ KEYS = (
     *PERMISSIONS,  # ours: what mergekit's command line says
 )
 DENSITY = "density"
+_MOST_LAYERS = 100_000  # no model is so deep: a slip, which would be laid out layer by layer
 INT8_MASK = "int8_mask"  # how mergekit stores masks: accepted everywhere, without effect or remark
 
 
@@ -111,8 +112,9 @@ def read_document(
 
 def _operator(method: object) -> Operator:
     if not isinstance(method, str) or method not in OPERATORS:
+        known = few_of(OPERATORS, method)
         raise SpaceError(
-            f"merge_method: expected one of {list(OPERATORS)}, found {method!r}{nearest_name(str(method), OPERATORS)}"
+            f"merge_method: expected one of {known}, found {method!r}{nearest_name(str(method), OPERATORS)}"
         )
     return OPERATORS[method]
 
@@ -206,6 +208,6 @@ class _Reading:
 def _layer_range(value: object, key: str, *, empty: bool) -> tuple[int, int]:
     ends = value if isinstance(value, list) else []
     match [int(end) if isinstance(end, str) and end.strip().isdecimal() else end for end in ends]:
-        case [int(first), int(last)] if 0 <= first < last or (empty and first == last == 0):
+        case [int(first), int(last)] if 0 <= first < last <= _MOST_LAYERS or (empty and first == last == 0):
             return first, last
     raise SpaceError(f"{key}: expected [first, last) with 0 <= first < last, found {value!r}")

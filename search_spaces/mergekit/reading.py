@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from typing import cast, get_args
 import yaml
 
 from search_spaces.architecture.architecture import Architecture, Stack
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, few_lines
 from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics
@@ -122,15 +122,9 @@ def _told(where: str, remarks: Remarks, strict: bool) -> Iterator[None]:
     except RecursionError as error:
         raise SpaceError(f"{where}: expected YAML, found: an anchor that contains itself") from error
     except SpaceError as error:
-        raise SpaceError(f"{where}: {_few([str(error), *remarks.texts])}") from error
+        raise SpaceError(f"{where}: {few_lines([str(error), *remarks.texts])}") from error
     if strict and remarks.texts:
-        raise SpaceError(f"{where}: {_few([f'strict: {text}' for text in remarks.texts])}")
-
-
-def _few(lines: Sequence[str]) -> str:
-    """Return lines, at most four and how many more there are."""
-    most = 4
-    return "\n".join([*lines[:most], *([f"and {len(lines) - most} more"] if len(lines) > most else [])])
+        raise SpaceError(f"{where}: {few_lines([f'strict: {text}' for text in remarks.texts])}")
 
 
 def _recipe(document: Document, remarks: Remarks) -> Recipe:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, few_of
 from search_spaces.operators.registry import OPERATORS, nearest_name
 
 TOP = "the file"
@@ -59,30 +59,36 @@ class Remarks:
             SpaceError: the value is no mapping, or has a slip of a known key that would change the merge.
         """
         data = keys_and_values(value, key)
-        for name in data:
+        for name in map(str, data):
             if name not in known:
-                self._unknown(str(name), key, known, _reason(str(name), method, elsewhere))
+                self._unknown(name, key, known, _reason(name, data, known, method, elsewhere))
         return {name: given for name, given in data.items() if name in known}
 
     def _unknown(self, name: str, key: str, known: Collection[str], why: str) -> None:
         slip = None if why else meant(name, known)
         if slip is not None and slip not in _ROUNDING:
             raise SpaceError(
-                f"{key}: expected keys among {sorted(known)}, found {name!r} (did you mean {slip!r}?); a slip in a key "
-                "that would change the merge is an error, other unknown keys are warnings"
+                f"{key}: expected keys among {few_of(sorted(known), name)}, found {name!r} (did you mean {slip!r}?); "
+                "a slip in a key that would change the merge is an error, other unknown keys are warnings"
             )
         if slip is not None:
             why = f"no such key (did you mean {slip!r}? Without it the result has the parents' dtype)"
         self.add(name, f"{IGNORED}: {why or 'no such key' + nearest_name(name, known)}", "" if key == TOP else key)
 
 
-def _reason(name: str, method: str, elsewhere: Mapping[str, str]) -> str:
-    """Return why a key that means something in mergekit's files has no effect here; empty: it means nothing."""
+def _reason(
+    name: str, data: Mapping[Any, Any], known: Collection[str], method: str, elsewhere: Mapping[str, str]
+) -> str:
+    """Return why a key has no effect here that means something elsewhere, or is a slip of one that stands beside it.
+
+    Empty: it means nothing, or is a slip of a key that is not there.
+    """
     if name in elsewhere:
         return elsewhere[name]
-    if name not in _PARAMETERS:
-        return ""
-    return f"{method} does not use it" if method else "it belongs under `parameters`"
+    if name in _PARAMETERS:
+        return f"{method} does not use it" if method else "it belongs under `parameters`"
+    slip = meant(name, known)
+    return f"no such key; {slip!r} beside it counts" if slip in data else ""
 
 
 def keys_and_values(value: object, key: str) -> Mapping[Any, Any]:
@@ -97,9 +103,8 @@ def only_known(value: object, key: str, known: Collection[str]) -> Mapping[str, 
     data = keys_and_values(value, key)
     for name in data:
         if name not in known:
-            raise SpaceError(
-                f"{key}: expected keys among {sorted(known)}, found {name!r}{nearest_name(str(name), known)}"
-            )
+            expected = f"{key}: expected keys among {few_of(sorted(known), name)}"
+            raise SpaceError(f"{expected}, found {name!r}{nearest_name(str(name), known)}")
     return data
 
 
@@ -112,11 +117,12 @@ def sequence(value: object, key: str) -> list[object]:
 
 def meant(name: str, known: Iterable[str]) -> str | None:
     """Return the known key that a name is a slip of: another case, or one (from six letters on: two) typing slips."""
+    near = []
     for other in known:
-        most = 0 if len(other) < 4 else 1 if len(other) < 6 else 2
-        if name != other and _slips(name.lower(), other.lower()) <= most:
-            return other
-    return None
+        slips, most = _slips(name.lower(), other.lower()), 0 if len(other) < 4 else 1 if len(other) < 6 else 2
+        if name != other and slips <= most:
+            near.append((slips, other))
+    return min(near)[1] if near else None
 
 
 def _slips(one: str, two: str) -> int:

@@ -86,8 +86,10 @@ def _whole(value: object) -> Any:
 
 
 def _chat_template(value: object) -> str | None:
-    if value is None or value == "auto":
-        return value
+    if not value:
+        return None
+    if value == "auto":
+        return "auto"
     if isinstance(value, str) and value in _TEMPLATES:
         return _TEMPLATES[value]
     if not isinstance(value, str) or "{" not in value:

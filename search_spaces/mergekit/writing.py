@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
+from search_spaces.architecture.architecture import Architecture
 from search_spaces.errors import SpaceError
-from search_spaces.layers.folding import Fold
-from search_spaces.layers.scale_folding import layer_folds
-from search_spaces.layers.sources import output_architecture, output_names
+from search_spaces.layers.sources import output_architecture
 from search_spaces.mergekit.document import INT8_MASK
+from search_spaces.mergekit.modules import BETWEEN
+from search_spaces.mergekit.runs import Decisions, Run, decisions_of, made_rules, runs_of, same_parents
 from search_spaces.mergekit.tokenizer import tokenizer_keys
 from search_spaces.merging.piecewise import Piece, TensorPieces, flat_layout
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.groups import locate, matches
 from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule, Where
 
 DELTAS = "deltas"  # said by giving a base_model
-Decisions = list[tuple[str | None, Rule]]  # (filter; None matches the rest, rule), first match first
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Consecutive output layers that are made alike from consecutive layers of each parent."""
-
-    first: int
-    last: int
-    sources: Mapping[str, int]  # parent -> its layer in the run's first layer
-    # tensor name -> rule, of all its layers; in the first and last run also what lies before or after
-    rules: Mapping[str, Rule]
+_MODULES = {"text": "text_decoder", "vision": "vision_tower", "audio": "audio_tower"}
 
 
 def to_mergekit(recipe: Recipe) -> str:
@@ -55,17 +44,49 @@ def to_mergekit(recipe: Recipe) -> str:
     if needs_base or operator == "slerp":
         data["base_model"] = _model(recipe, recipe.base if needs_base else rules[0].inputs[0].parent)
     everywhere = _plain_decisions(rules) if recipe.layers is None else None
-    runs = [] if everywhere else _runs(recipe, rules)
-    if len(runs) == 1 and recipe.layers is None:
-        everywhere = _decisions(runs[0].rules)
     if everywhere:
-        data["models"] = [_source(recipe, everywhere, i) for i in range(len(everywhere[0][1].inputs))]
-        own = _own_parameters(everywhere)
-        data |= {"parameters": own} if own else {}
+        data |= _models(recipe, everywhere)
     else:
-        data["slices"] = [_slice(recipe, run, data.get("base_model")) for run in runs]
+        data |= _by_place(recipe, rules, data.get("base_model"))
     data |= {"dtype": "float32", "out_dtype": recipe.dtype}
     return yaml.safe_dump(data | tokenizer_keys(recipe.tokenizer, lambda p: _model(recipe, p)), sort_keys=False)
+
+
+def _by_place(recipe: Recipe, rules: Sequence[Rule], base_model: str | None) -> dict[str, Any]:
+    """Return models with filters where names alone tell the rules apart, else slices, of several stacks in modules."""
+    parents = Parents.of(recipe)
+    made, architecture = made_rules(recipe, rules, parents), output_architecture(recipe, parents)
+    stacks = list(architecture.depths)
+    if len(stacks) < 2:
+        return _part(recipe, made, architecture, base_model)
+    between = "shared" if "encoder" in stacks and "decoder" in stacks else "multi_modal_projector"
+    modules = {}
+    for stack in [*stacks, BETWEEN]:
+        own = {name: rule for name, rule in made.items() if architecture.locate(name).stack == stack}
+        if own:
+            of_stack = recipe if stack == stacks[0] else replace(recipe, layers=None)
+            name = between if stack == BETWEEN else _MODULES.get(stack, stack)
+            modules[name] = _part(of_stack, own, architecture, base_model)
+    if same_parents(list(made.values())) and not any("slices" in module for module in modules.values()):
+        with contextlib.suppress(SpaceError):
+            return _models(recipe, decisions_of(made, architecture))
+    return {"modules": modules}
+
+
+def _part(
+    recipe: Recipe, made: Mapping[str, Rule], architecture: Architecture, base_model: str | None
+) -> dict[str, Any]:
+    """Return the models or the slices of one stack, given the rules of its tensors."""
+    runs = runs_of(recipe, made, architecture)
+    if recipe.layers is None and len(runs) < 2:
+        return _models(recipe, decisions_of(made, architecture))
+    return {"slices": [_slice(recipe, run, architecture, base_model) for run in runs]}
+
+
+def _models(recipe: Recipe, decisions: Decisions) -> dict[str, Any]:
+    own = _own_parameters(decisions)
+    models = [_source(recipe, decisions, i) for i in range(len(decisions[0][1].inputs))]
+    return {"models": models, **({"parameters": own} if own else {})}
 
 
 def _as_mergekit(rule: Rule, recipe: Recipe) -> Rule:
@@ -76,6 +97,8 @@ def _as_mergekit(rule: Rule, recipe: Recipe) -> Rule:
         # mergekit has one method per file; task vectors of weight 0 leave the base itself.
         unweighted = tuple(Input(i.parent, {"weight": 0.0}) for i in main.inputs)
         rule = Rule(main.operator, unweighted, main.parameters, rule.where)
+    elif alone and main.operator == "linear":  # in a module of its own
+        rule = Rule("linear", (Input(recipe.base, {"weight": 1.0}),), main.parameters, rule.where)
     if rule.operator != main.operator:
         found = sorted({r.operator for r in recipe.rules})
         raise SpaceError(f"operator: mergekit has one merge_method per file, found {found}")
@@ -109,106 +132,12 @@ def _plain_decisions(rules: Sequence[Rule]) -> Decisions | None:
             return None
         decisions.append((where.contains[0] if where.contains else None, rule))
         if not where.contains:
-            return decisions if _same_parents([rule for _, rule in decisions]) else None
+            return decisions if same_parents([rule for _, rule in decisions]) else None
     return None
 
 
-def _runs(recipe: Recipe, rules: Sequence[Rule]) -> list[_Run]:
-    parents = Parents.of(recipe)
-    folds = layer_folds(recipe, parents)
-    architecture = output_architecture(recipe, parents)
-    made: dict[str, Rule] = {}
-    for name in output_names(recipe, parents):
-        rule = next((rule for rule in rules if matches(rule.where, name, architecture.locate(name))), None)
-        if rule is None:
-            raise SpaceError(f"rules: expected one that matches the tensor {name}, found none")
-        made[name] = _folded(Rule(rule.operator, rule.inputs, rule.parameters), folds[name])
-    runs: list[_Run] = []
-    for layer, own in _by_layer(made):
-        layers = recipe.layers[layer] if recipe.layers else dict.fromkeys(recipe.parents, layer)
-        if runs and _continues(runs[-1], layers, own):
-            runs[-1] = replace(runs[-1], last=layer + 1, rules={**runs[-1].rules, **own})
-        else:
-            runs.append(_Run(layer, layer + 1, dict(layers), own))
-    for at, side in ((0, "before"), (-1, "after")):
-        outside = {name: rule for name, rule in made.items() if locate(name).side == side}
-        runs[at] = replace(runs[at], rules={**runs[at].rules, **outside})
-    for run in runs:
-        if not _same_parents(list(run.rules.values())):
-            raise SpaceError(
-                f"rules: mergekit merges the same models throughout a slice, found others in layers {run.first} to "
-                f"{run.last - 1} or beside them"
-            )
-    return runs
-
-
-def _folded(rule: Rule, fold: Fold | None) -> Rule:
-    if fold is None:
-        return rule
-    if rule.operator != "passthrough" or fold.zero:
-        raise SpaceError(
-            "input_scales: mergekit scales tensors of a passthrough merge only, and around 0; found "
-            f"{rule.operator}, around {fold.zero:g}; leave them out, or use the recipe itself"
-        )
-    [source] = rule.inputs
-    scale = float(source.parameters.get("scale", 1.0)) * fold.factor
-    return replace(rule, inputs=(replace(source, parameters={**source.parameters, "scale": scale}),))
-
-
-def _by_layer(made: Mapping[str, Rule]) -> Iterator[tuple[int, dict[str, Rule]]]:
-    layers: dict[int, dict[str, Rule]] = {}
-    for name, rule in made.items():
-        layer = locate(name).layer
-        if layer is not None:
-            layers.setdefault(layer, {})[name] = rule
-    yield from sorted(layers.items())
-
-
-def _continues(run: _Run, layers: Mapping[str, int], own: Mapping[str, Rule]) -> bool:
-    shift = run.last - run.first
-    before = {_within_layer(name): rule for name, rule in run.rules.items() if locate(name).layer == run.first}
-    return before == {_within_layer(name): rule for name, rule in own.items()} and run.sources == {
-        parent: layer - shift for parent, layer in layers.items()
-    }
-
-
-def _within_layer(name: str) -> str:
-    """Return what follows the layer's number in a name, the whole name outside layers."""
-    place = locate(name)
-    return name if place.layer is None else name.split(f".{place.layer}.", 1)[1]
-
-
-def _same_parents(rules: Sequence[Rule]) -> bool:
-    return len({tuple(i.parent for i in rule.inputs) for rule in rules}) == 1
-
-
-def _decisions(rules: Mapping[str, Rule]) -> Decisions:
-    """Return filters that tell the names' rules apart; the most frequent rule takes what no filter matches."""
-    keys = {name: repr(rule) for name, rule in rules.items()}
-    usual = Counter(keys.values()).most_common(1)[0][0]
-    decisions: Decisions = []
-    left = [name for name in rules if keys[name] != usual]
-    while left:
-        part, covered = max(
-            ((part, [n for n in left if part in n]) for part in _parts(left[0], keys)), key=lambda found: len(found[1])
-        )
-        decisions.append((part, rules[left[0]]))
-        left = [name for name in left if name not in covered]
-    return [*decisions, (None, next(rule for name, rule in rules.items() if keys[name] == usual))]
-
-
-def _parts(name: str, keys: Mapping[str, str]) -> list[str]:
-    """Return the parts of a name that occur only in names of the same rule."""
-    within = _within_layer(name)  # a layer's number tells nothing: a run has several
-    parts = [part for part in [*within.split("."), within, name] if not part.isdecimal()]
-    sound = [part for part in parts if all(keys[other] == keys[name] for other in keys if part in other)]
-    if not sound:
-        raise SpaceError(f"filter: mergekit cannot tell {name} from longer names that contain it")
-    return sound
-
-
-def _slice(recipe: Recipe, run: _Run, base_model: str | None) -> dict[str, Any]:
-    decisions = _decisions(run.rules)
+def _slice(recipe: Recipe, run: Run, architecture: Architecture, base_model: str | None) -> dict[str, Any]:
+    decisions = decisions_of(run.rules, architecture)
     sources = [_source(recipe, decisions, i) for i in range(len(decisions[0][1].inputs))]
     parents = [i.parent for i in decisions[0][1].inputs]
     if base_model is not None and decisions[0][1].operator != "slerp":

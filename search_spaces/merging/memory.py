@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from search_spaces.merging.factors import FactorCache
-from search_spaces.merging.trims import ModelTrims, Recent, TrimCache
+from search_spaces.merging.plan import Origins
+from search_spaces.merging.recent import Recent
+from search_spaces.merging.trims import ModelTrims, TrimCache
 from search_spaces.operators.kernels.compiled import CompiledKernels
 from search_spaces.operators.kernels.ranks import packed_ranks
 from search_spaces.operators.kernels.sparsify import density_steps
@@ -42,6 +44,7 @@ class MergeMemory:
         model_trims: thresholds over whole models.
         kernels: compiled as they are needed.
         statistics: what parents computed on prompts, on disk.
+        origins: which tensors are merged.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class MergeMemory:
         self.model_trims = ModelTrims()
         self.kernels = CompiledKernels() if kernels is None else kernels
         self.statistics = StatisticsStore() if statistics is None else statistics
+        self.origins = Origins()
         self._trims = TrimCache() if repeated else None
         self._ranks: Recent[Tensor] = Recent(_RANK_BYTES if repeated else 0, lambda ranks: ranks.nbytes)
         self._recent: Recent[Any] = Recent(_RECENT_BYTES, lambda value: value.nbytes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, cast, overload
 
 import torch
@@ -24,18 +23,23 @@ class _LazyTensors(Sequence[Tensor]):
     """Tensors that are read when they are asked for, once: a merge need not read parents that it leaves out."""
 
     def __init__(self, read: Callable[[int], Tensor], n: int) -> None:
-        self._read, self._n = lru_cache(maxsize=None)(read), n
+        self._read = read
+        self._found: list[Tensor | None] = [None] * n
 
     def __len__(self) -> int:
-        return self._n
+        return len(self._found)
 
     @overload
     def __getitem__(self, i: int) -> Tensor: ...
     @overload
     def __getitem__(self, i: slice) -> Sequence[Tensor]: ...
     def __getitem__(self, i: int | slice) -> Tensor | Sequence[Tensor]:
-        found = range(self._n)[i]  # negative ones count from the end
-        return self._read(found) if isinstance(found, int) else [self._read(one) for one in found]
+        if isinstance(i, slice):
+            return [self[one] for one in range(len(self))[i]]
+        found = self._found[i]
+        if found is None:
+            found = self._found[i] = self._read(i % len(self))
+        return found
 
 
 def operands_of(plan: TensorPlan, parents: Parents, memory: MergeMemory, *, stored: bool, turned: bool) -> Operands:

@@ -32,7 +32,7 @@ class TensorPieces:
     """The pieces of a recipe, tensor by tensor; the merged model has the base's tensors."""
 
     def __init__(self, pieces: Pieces, parents: Parents, base: str) -> None:
-        self._pieces, self._parents = pieces, parents
+        self._pieces = pieces
         layout = flat_layout(parents, base)
         if pieces.boundaries[-1] != layout.size:
             raise SpaceError(
@@ -41,14 +41,6 @@ class TensorPieces:
             )
         starts = layout.starts.tolist()
         self._ranges = dict(zip(layout.names, itertools.pairwise(starts), strict=True))
-
-    def sources(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Return (parent, tensor) of every parent."""
-        for parent in self._pieces.parents:
-            if name not in self._parents[parent]:
-                directory = self._parents[parent].directory
-                raise SpaceError(f"parent {parent!r}: expected a tensor {name}, found none in {directory}")
-        return tuple((parent, name) for parent in self._pieces.parents)
 
     def of(self, name: str) -> tuple[Piece, ...]:
         """Return the pieces of a tensor, in order; none of a tensor without elements."""
@@ -76,22 +68,30 @@ def flat_layout(parents: Parents, base: str) -> FlatLayout:
     return FlatLayout.of_checkpoint(sizes)
 
 
-def merge_pieces(
-    out: Tensor,
-    pieces: Sequence[Piece],
-    tensors: Sequence[Tensor],
-    dtype: torch.dtype,
-    compiled: CompiledKernels | None = None,
-) -> bool:
-    """Write Σ_k c_k θ_k piece by piece, in float32 and rounded once; return whether every element is finite.
+@dataclass(frozen=True)
+class MergeOfPieces:
+    """What kernels are to do for a tensor of several pieces."""
+
+    pieces: tuple[tuple[slice, Merge], ...]  # the elements of the flat tensor, and how they are made
+
+
+def merge_of_pieces(pieces: Sequence[Piece], tensors: Sequence[Tensor], dtype: torch.dtype) -> Merge | MergeOfPieces:
+    """Return what makes Σ_k c_k θ_k piece by piece, in float32 and rounded once.
 
     A parent whose coefficient is 0 is not read, so a piece that is one parent alone has its very bits.
     """
-    finite = True
+    found = []
     for piece in pieces:
         part = slice(piece.start, piece.stop)
-        used = [(tensor[part], c) for tensor, c in zip(tensors, piece.coefficients, strict=True) if c != 0.0]
+        used = [(t.reshape(-1)[part], c) for t, c in zip(tensors, piece.coefficients, strict=True) if c != 0.0]
         form = Form(n_parents=len(used), dtype=dtype, of_deltas=False)
-        merge = Merge(form, tuple(tensor for tensor, _ in used), None, tuple(Part(c) for _, c in used))
-        finite &= merge_into(out[part], merge, compiled=compiled)
+        found.append((part, Merge(form, tuple(t for t, _ in used), None, tuple(Part(c) for _, c in used))))
+    return found[0][1] if len(found) == 1 else MergeOfPieces(tuple(found))
+
+
+def merge_pieces_into(out: Tensor, merge: MergeOfPieces, *, compiled: CompiledKernels | None = None) -> bool:
+    """Carry out a merge of pieces, `out` flat; return whether every element is finite."""
+    finite = True
+    for part, piece in merge.pieces:
+        finite &= merge_into(out[part], piece, compiled=compiled)
     return finite

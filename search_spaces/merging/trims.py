@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import bisect
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.merging.recent import Recent
 from search_spaces.operators.kernels.ranks import parallel_map
 from search_spaces.operators.kernels.sparsify import n_kept
 from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_within
 from search_spaces.operators.memory import Steps
 from search_spaces.parents.parents import Parents
-
-V = TypeVar("V")
-
-
-class Recent(Generic[V]):
-    """Values by key, computed when they are first asked for, or again after they had to go."""
-
-    def __init__(self, limit: float, size_of: Callable[[V], int] = lambda _: 1) -> None:
-        """Keep values whose sizes sum to at most `limit`; a larger one is returned but not kept."""
-        self._limit, self._size_of, self._size = limit, size_of, 0
-        self._values: dict[Hashable, V] = {}
-
-    def get(self, key: Hashable, compute: Callable[[], V]) -> V:
-        """Return `compute()`, or what it returned before for the same key."""
-        if key in self._values:
-            value = self._values[key] = self._values.pop(key)  # to the end: used most recently
-            return value
-        value = compute()
-        size = self._size_of(value)
-        if size <= self._limit:
-            self._values[key] = value
-            self._size += size
-            while self._size > self._limit:
-                self._size -= self._size_of(self._values.pop(next(iter(self._values))))
-        return value
-
 
 # Thresholds between the steps, such as those of outliers: some 200 bytes each.
 _MOST_BETWEEN_STEPS = 200_000
@@ -55,6 +29,9 @@ _SAMPLE = 1 << 12
 _HALF = np.uint64(32)
 _LARGEST = np.uint64((1 << 32) - 1)
 
+# Fewer elements are sorted in less time than the bins are looked through.
+_SORTED_UP_TO = 1 << 15
+
 # Over a whole model the upper half of the bits is counted first, then the lower half of those in the one bin that
 # holds the threshold: two passes, whatever the model's size.
 _LOWER_HALF = 16
@@ -64,7 +41,7 @@ _BINS = 1 << _LOWER_HALF
 class TrimCache:
     """`threshold.trim_to`, remembered: 256 thresholds or a few times as many for each tensor, and some between them.
 
-    A threshold takes 20 bytes.
+    A threshold takes 8 bytes.
 
     One cache serves one set of opened parents. A key stands for the magnitudes; the caller promises that equal keys
     mean equal magnitudes. A threshold between the table's is found by one pass over the magnitudes.
@@ -76,44 +53,61 @@ class TrimCache:
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:
         """Return what keeps the k largest of n magnitudes, k in [1, n]; see `MergeMemory.trim`."""
-        if key not in self._tables:
-            self._tables[key] = _Table.of(magnitudes, n, steps)
-        table = self._tables[key]
+        table = self._tables.get(key)
+        if table is None:
+            table = self._tables[key] = _Table.of(magnitudes, n, steps)
         found = table.at(k)
         return self._between.get((key, k), lambda: table.between(magnitudes, n, k)) if found is None else found
 
 
 @dataclass(frozen=True)
-class _Table:
-    """The `Trim` that keeps `kept[i]` elements, at index i."""
+class _Wanted:
+    """How many elements the thresholds of a table keep."""
 
     kept: np.ndarray  # int64, strictly ascending
+    at: Mapping[int, int]  # the same -> their index
+
+
+@lru_cache(maxsize=256)
+def _wanted(steps: Steps, n: int) -> _Wanted:
+    kept = sorted({k for k in steps(n) if 0 < k <= n})
+    return _Wanted(np.asarray(kept, dtype=np.int64), {k: i for i, k in enumerate(kept)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The `Trim` that keeps `wanted.kept[i]` elements, at index i."""
+
+    wanted: _Wanted
     magnitudes: np.ndarray  # float32
-    last: np.ndarray  # int64
+    last: np.ndarray  # int32, or int64 of larger tensors
 
     @staticmethod
     def of(magnitudes: Magnitudes, n: int, steps: Steps) -> _Table:
-        kept = np.unique(np.asarray([k for k in steps(n) if 0 < k <= n], dtype=np.int64))
-        partial = kept[kept < n]
-        bits, last = _places(magnitudes, n, partial)
-        everything = [-1.0] * (len(kept) - len(partial)), [-1] * (len(kept) - len(partial))
-        return _Table(kept, np.append(bits.view(np.float32), everything[0]), np.append(last, everything[1]))
+        wanted = _wanted(steps, n)
+        partial = wanted.kept[: np.searchsorted(wanted.kept, n)]
+        bits, places = (_places if n > _SORTED_UP_TO else _places_sorted)(magnitudes, n, partial)
+        # What keeps everything stands at the end.
+        kept = np.full(len(wanted.kept), -1.0, dtype=np.float32)
+        last = np.full(len(wanted.kept), -1, dtype=np.int32 if n < 1 << 31 else np.int64)
+        kept[: len(partial)], last[: len(partial)] = bits.view(np.float32), places
+        return _Table(wanted, kept, last)
 
     def at(self, k: int) -> Trim | None:
-        i = bisect.bisect_left(self.kept, k)
-        return self._trim(i) if i < len(self.kept) and self.kept[i] == k else None
+        i = self.wanted.at.get(k)
+        return None if i is None else self._trim(i)
 
     def between(self, magnitudes: Magnitudes, n: int, k: int) -> Trim:
         """Return the `Trim` for a k that the table does not have, searching the elements between its neighbours."""
-        i = int(np.searchsorted(self.kept, k))
+        i = int(np.searchsorted(self.wanted.kept, k))
         high = self._trim(i - 1).magnitude if i > 0 else float("inf")
-        low = self._trim(i).magnitude if i < len(self.kept) else -1.0
+        low = self._trim(i).magnitude if i < len(self.wanted.kept) else -1.0
         found = trim_within(magnitudes, n, k, (low, high))
         assert found is not None, "a table's neighbours enclose every k between them"
         return found
 
     def _trim(self, i: int) -> Trim:
-        return Trim(float(self.magnitudes[i]), int(self.last[i]))
+        return Trim(self.magnitudes.item(i), self.last.item(i))
 
 
 def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,6 +146,15 @@ def _places(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarra
     held = counts * wanted
     before = held[::-1].cumsum()[::-1] - held
     places = ordered[before[bins] + kept - (from_top - counts)[bins] - 1]
+    return (_LARGEST - (places >> _HALF)).astype(np.uint32), (places & _LARGEST).astype(np.int64)
+
+
+def _places_sorted(magnitudes: Magnitudes, n: int, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `_places`, of elements that are sorted sooner than counted."""
+    bits = np.asarray(magnitudes(slice(0, n)).numpy().view(np.uint32))
+    keys = ((_LARGEST - bits.astype(np.uint64)) << _HALF) | np.arange(n, dtype=np.uint64)
+    keys.sort()
+    places = keys[kept - 1]
     return (_LARGEST - (places >> _HALF)).astype(np.uint32), (places & _LARGEST).astype(np.int64)
 
 

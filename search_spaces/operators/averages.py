@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from search_spaces.errors import SpaceError
@@ -106,7 +107,7 @@ def passthrough(operands: Operands) -> Merge:
 
     Reference: frankenmerges, e.g. Kim et al. 2023, "SOLAR" (arXiv 2312.15166).
     """
-    tensors, scale = (operands.tensors[0].reshape(-1),), float(operands.inputs[0]["scale"])
+    tensors, scale = (operands.tensors[0],), float(operands.inputs[0]["scale"])
     return Merge(Form(n_parents=1, dtype=torch.float32, of_deltas=False), tensors, None, (Part(scale),))
 
 
@@ -168,8 +169,8 @@ def averaged(operands: Operands, shares: Sequence[float]) -> Merge:
     """Return θ = Σ sᵢθᵢ of the last inputs, one for each share; parents of share 0 are not read."""
     first = len(operands.tensors) - len(shares)
     # Rounded before they are compared: what float32 cannot tell from 0 has no share.
-    rounded = torch.tensor(shares, dtype=torch.float32).tolist()
+    rounded = np.array(shares, dtype=np.float32).tolist()
     used = {first + i: share for i, share in enumerate(rounded) if share != 0.0}
     form = Form(n_parents=len(used), dtype=torch.float32, of_deltas=False)
-    tensors = tuple(operands.tensors[i].reshape(-1) for i in used)
+    tensors = tuple(operands.tensors[i] for i in used)
     return Merge(form, tensors, None, tuple(Part(share) for share in used.values()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from search_spaces.operators.parameters import Bounds, Choices, Kind
@@ -177,8 +178,7 @@ class Operator:
         """The method itself; see `method`."""
         if self.method is not None:
             return self.method
-        home = importlib.import_module(f"{__package__}.{self.module}")
-        return cast("Method", getattr(home, self.name))
+        return _function(self.module, self.name)
 
     def reads_base(self, parameters: Mapping[str, Parameter]) -> bool:
         """Return whether `Operands.base` must be given for a checked rule's parameters."""
@@ -210,7 +210,7 @@ class Operator:
         if operands.parameters.get("svc_alpha", 0.0) != 0.0:
             return cast("Tensor", _calibration().calibrated(operands, made).mul_(scale).add_(operands.task_origin))
         if self.elementwise:
-            return replace(cast("Merge", made), gain=scale)
+            return cast("Merge", made) if scale == 1.0 else cast("Merge", made)._replace(gain=scale)
         return cast("Tensor", made).mul_(scale).add_(operands.task_origin)
 
     def merge(self, operands: Operands) -> Tensor:
@@ -223,6 +223,12 @@ class Operator:
         return made if isinstance(made, Tensor) else merged(made, operands.tensors[0].shape)
 
 
+@lru_cache(maxsize=1024)
+def _function(module: str, name: str) -> Method:
+    return cast("Method", getattr(importlib.import_module(f"{__package__}.{module}"), name))
+
+
+@lru_cache(maxsize=1)
 def _calibration() -> Any:
     """Return the module of what composes with every operator on task vectors; it works with torch and on operands."""
     return importlib.import_module(f"{__package__}.spectral.calibration")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
-from search_spaces.errors import SpaceError, did_you_mean
+from search_spaces.errors import SpaceError, did_you_mean, few_of
 from search_spaces.operators.catalogue.averages import AVERAGES, SPHERICAL
 from search_spaces.operators.catalogue.selections import SELECTIONS
 from search_spaces.operators.catalogue.spectral import SPECTRAL
@@ -84,7 +84,7 @@ def _found_outside(name: str) -> Operator:
     module, _, attribute = path.partition(":")
     if not attribute:
         known = [*OPERATORS, *_REGISTERED, *plugged]
-        expected = f"one of {known} or a dotpath package.module:OPERATOR"
+        expected = f"one of {few_of(known, name)}, or a dotpath package.module:OPERATOR"
         raise SpaceError(f"operator: expected {expected}, found {name!r}{nearest_name(name, known)}")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -124,9 +124,8 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
 def _filled(given: Mapping[str, Parameter], known: Mapping[str, Kind], context: str) -> dict[str, Parameter]:
     for name in given:
         if name not in known:
-            raise SpaceError(
-                f"{context}: expected parameters among {sorted(known)}, found {name!r}{nearest_name(name, known)}"
-            )
+            expected = f"{context}: expected parameters among {few_of(sorted(known), name)}"
+            raise SpaceError(f"{expected}, found {name!r}{nearest_name(name, known)}")
     filled = {}
     for name, kind in known.items():
         value = given.get(name, kind.default)

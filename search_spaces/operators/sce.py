@@ -70,7 +70,7 @@ def _key(vectors: TaskVectors) -> tuple[Hashable, ...]:
 
 
 def _variance(vectors: TaskVectors, part: slice) -> Tensor:
-    origin, parents = vectors.base[part], [tensor[part] for tensor in vectors.tensors]
+    origin, parents = vectors.flat_base[part], [tensor[part] for tensor in vectors.flat]
     spread = torch.empty(origin.numel())
     for here in _blocks(origin.numel()):
         own = origin[here].to(torch.float32)
@@ -97,8 +97,8 @@ def _energies(
 
     def energies(part: slice) -> list[float]:
         kept = None if selection is None or spread is None else _kept(spread(part), selection, part.start)
-        origin = vectors.base[part].to(torch.float32)
-        deltas = (tensor[part].to(torch.float32) - origin for tensor in vectors.tensors)
+        origin = vectors.flat_base[part].to(torch.float32)
+        deltas = (tensor[part].to(torch.float32) - origin for tensor in vectors.flat)
         return [energy(d if kept is None else d.mul_(kept), u) for d, u in zip(deltas, units, strict=True)]
 
     # Sums of whole numbers of units are exact: the order of the blocks changes nothing.
@@ -119,9 +119,9 @@ def _energies_of_steps(selections: list[Trim], vectors: TaskVectors) -> tuple[fl
     sums = np.zeros((len(selections) + 1, len(units)))
     for part in _blocks(vectors.n):
         first = _first_selection(_variance(vectors, part).numpy(), part.start, selections)
-        origin = vectors.base[part].to(torch.float32)
+        origin = vectors.flat_base[part].to(torch.float32)
         # sums[j, i]: Σ δᵢ² over what selection j adds to those before it, in units; the last row is never selected.
-        for i, tensor in enumerate(vectors.tensors):
+        for i, tensor in enumerate(vectors.flat):
             weights = squares(tensor[part].to(torch.float32) - origin, units[i]).numpy()
             sums[:, i] += np.bincount(first, weights=weights, minlength=len(sums))
     return tuple((sums[:-1].cumsum(axis=0) * np.array(units)).ravel().tolist())

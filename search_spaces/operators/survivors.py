@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ class TaskVectors:
     """δᵢ = θᵢ - θ₀ of an operator's inputs, and what is known of them.
 
     Attributes:
-        tensors: the parents, (n,) each, as stored.
+        tensors: the parents, as stored.
         base: likewise.
         n: how many elements the tensor has.
         memory: of what depends on these tensors alone.
@@ -37,11 +36,21 @@ class TaskVectors:
 
     def __init__(self, operands: Operands) -> None:
         self._operands = operands
-        self._shape = tuple(operands.task_origin.shape)
-        self.tensors = tuple(tensor.reshape(-1) for tensor in operands.tensors)
-        self.base = operands.task_origin.reshape(-1)
+        self.tensors = tuple(operands.tensors)
+        self.base = operands.task_origin
+        self._shape = self.base.shape
         self.n = self.base.numel()
         self.memory: Memory = NoMemory() if operands.memory is None else operands.memory
+
+    @cached_property
+    def flat(self) -> tuple[Tensor, ...]:
+        """The parents, (n,) each."""
+        return tuple(tensor.reshape(-1) for tensor in self.tensors)
+
+    @cached_property
+    def flat_base(self) -> Tensor:
+        """The base, (n,)."""
+        return self.base.reshape(-1)
 
     def key(self, i: int) -> Hashable:
         """Return what names the i-th task vector; the same for all where nothing is remembered."""
@@ -49,47 +58,51 @@ class TaskVectors:
 
     def magnitudes(self, i: int) -> Magnitudes:
         """Return what computes parts of the i-th task vector's magnitudes."""
-        return magnitudes_of(self.tensors[i], self.base)
+
+        def magnitudes(part: slice) -> Tensor:
+            return magnitudes_of(self.flat[i], self.flat_base)(part)
+
+        return magnitudes
 
     def part(self, i: int, surviving: Survivors) -> Part:
         """Return the numbers of the i-th task vector under a way to sparsify, scaled as `rescale` says."""
         values = self._operands.inputs[i]
-        part = Part(float(values["weight"]))
+        weight = float(values["weight"])
         if surviving == "all":
-            return part
+            return Part(weight)
         density = float(values["density"])
         if surviving in ("band", "chosen"):
-            return self._scaled(i, self._within_band(i, part, surviving), surviving)
+            return self._scaled(i, self._within_band(i, Part(weight), surviving), surviving)
         if density == 1.0 or (surviving != "largest" and self.n < sparsify.FEWEST_TO_DROP_FROM):
-            return replace(part, ranks=self._ranks(i)) if surviving == "ranked" else part
+            return Part(weight, ranks=self._ranks(i) if surviving == "ranked" else None)
         if surviving == "largest":
-            return self._scaled(i, replace(part, low=self._trim(i, density)), surviving)
+            return self._scaled(i, Part(weight, low=self._trim(i, density)), surviving)
         # p = slope·rank + intercept is the chance of being kept: the same for all (random), or by rank.
-        part = replace(part, chance=(0.0, density), seed=self._operands.seeds(i))
+        part = Part(weight, chance=(0.0, density), seed=self._operands.seeds(i))
         if surviving == "ranked":
             chance = sparsify.chance_line(row_width(self._shape), density, float(values["epsilon"]))
-            part = replace(part, chance=chance, ranks=self._ranks(i))
+            part = part._replace(chance=chance, ranks=self._ranks(i))
         return self._scaled(i, part, surviving)
 
     def trimmed_again(self, i: int, part: Part, form: Form, share: float) -> Part:
         """Return a part that keeps, of what survives by `form` and is scaled, the share of largest magnitude."""
-        alone = replace(form, n_parents=1, consensus="sum", divisor="none", zero_sign="plus", trimmed_again=False)
-        left = merged_deltas(Merge(alone, self.tensors[i : i + 1], self.base, (replace(part, weight=1.0),)))
-        return replace(part, low=trim_to(left.abs_(), sparsify.n_kept(self.n, share)))
+        alone = form._replace(n_parents=1, consensus="sum", divisor="none", zero_sign="plus", trimmed_again=False)
+        left = merged_deltas(Merge(alone, self.tensors[i : i + 1], self.base, (part._replace(weight=1.0),)))
+        return part._replace(low=trim_to(left.abs_(), sparsify.n_kept(self.n, share)))
 
     def _within_band(self, i: int, part: Part, surviving: Survivors) -> Part:
         """Return a part that drops the largest and the smallest magnitudes, of the tensor or (chosen) of each row."""
         density, gamma = (float(self._operands.inputs[i][name]) for name in ("density", "gamma"))
         if surviving == "chosen":
-            return replace(part, ranks=self._row_mask(i, density, gamma))
+            return part._replace(ranks=self._row_mask(i, density, gamma))
         # Of elements in descending order, the first `top` go, the next k stay: two thresholds.
         k, top = sparsify.band(self.n, density, gamma)
         steps = partial(sparsify.band_steps, gamma=gamma)
-        return replace(part, low=self._nth(i, top + k, steps), high=self._nth(i, top, steps))
+        return part._replace(low=self._nth(i, top + k, steps), high=self._nth(i, top, steps))
 
     def _row_mask(self, i: int, density: float, gamma: float) -> Tensor:
         """Return 1 where a row keeps an element, else 0: uint8 (n,). Rows lie along the last dimension."""
-        width = max(1, self._shape[-1] if self._shape else 1)
+        width = max(1, self._shape[-1] if len(self._shape) else 1)
         k, top = sparsify.band(width, density, gamma)
         order = self.magnitudes(i)(slice(0, self.n)).view(-1, width).sort(dim=1, descending=True, stable=True).indices
         return torch.zeros(order.shape, dtype=torch.uint8).scatter_(1, order[:, top : top + k], 1).view(-1)
@@ -111,13 +124,15 @@ class TaskVectors:
     def _scaled(self, i: int, part: Part, surviving: Survivors) -> Part:
         """Return a part whose survivors are multiplied by 1/density, or by what restores the L1 norm."""
         rescale = self._operands.parameters.get("rescale", "none")
+        if rescale == "none":
+            return part
         if rescale != "l1":
-            return replace(part, scale=1.0 / float(self._operands.inputs[i]["density"]))
+            return part._replace(scale=1.0 / float(self._operands.inputs[i]["density"]))
         # Of a mask there is one for each density and gamma, which the key does not tell: nothing is remembered.
         compute = partial(l1_norms, self.magnitudes(i), self.n, part, surviving)
         key = ("l1", surviving, self.key(i), part.low, part.high, part.chance, part.seed)
         norms = compute() if surviving == "chosen" else self.memory.numbers(key, compute)
-        return replace(part, scale=sparsify.l1_gain(*norms))
+        return part._replace(scale=sparsify.l1_gain(*norms))
 
 
 def l1_norms(magnitudes: Magnitudes, n: int, part: Part, surviving: Survivors) -> tuple[float, float]:

@@ -7,7 +7,6 @@ points of it. All of them are elementwise: they return what the kernels are to d
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal, cast
 
 import torch
@@ -126,7 +125,7 @@ def magmax(operands: Operands) -> Merge:
     Reference: Marczak et al. 2024, "MagMax" (arXiv 2407.06322), equation 3.
     """
     merge = pipeline(operands, "all", "largest")
-    return replace(merge, form=replace(merge.form, unweighted=bool(operands.parameters["priority_only"])))
+    return merge._replace(form=merge.form._replace(unweighted=bool(operands.parameters["priority_only"])))
 
 
 def pipeline(operands: Operands, surviving: Survivors, consensus: Consensus) -> Merge:
@@ -153,10 +152,10 @@ def pipeline(operands: Operands, surviving: Survivors, consensus: Consensus) -> 
     second = float(chosen.get("second_trim", 1.0))
     if second != 1.0:
         parts = [vectors.trimmed_again(i, part, form, second) for i, part in enumerate(parts)]
-        form = replace(form, trimmed_again=True)
+        form = form._replace(trimmed_again=True)
     merge = Merge(form, vectors.tensors, vectors.base, tuple(parts), divisor=number)
     if consensus == "sign" and chosen.get("zero_sign") == "majority" and _most_are_negative(merge):
-        return replace(merge, form=replace(form, zero_sign="minus"))
+        return merge._replace(form=form._replace(zero_sign="minus"))
     return merge
 
 
@@ -182,5 +181,5 @@ def _divisor(
 
 def _most_are_negative(merge: Merge) -> bool:
     """Return whether more of the tensor's elements elect minus than plus."""
-    form = replace(merge.form, consensus="balance", divisor="none")
-    return float(torch.sum(torch.sign(merged_deltas(replace(merge, form=form))), dtype=torch.float64)) < 0.0
+    form = merge.form._replace(consensus="balance", divisor="none")
+    return float(torch.sum(torch.sign(merged_deltas(merge._replace(form=form))), dtype=torch.float64)) < 0.0

@@ -14,7 +14,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.layers.layer_behaviour import check_config_tells
 from search_spaces.layers.output_config import output_config
 from search_spaces.layers.sources import output_names
-from search_spaces.merging.materialise import carry_out
+from search_spaces.merging.materialise import carried_out, carry_out
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import plan_tensors
 from search_spaces.output.companion_files import companion_files
@@ -91,8 +91,11 @@ def export(  # noqa: PLR0913 -- what a directory is made of
     memory = MergeMemory(repeated=False)
 
     def tensors(names: Sequence[str]) -> Iterator[Tensor]:
+        if make is None:
+            yield from carried_out([plans[name] for name in names], parents, memory=memory)
+            return
         for name in names:
-            made = None if make is None else make(name)
+            made = make(name)
             yield carry_out(plans[name], parents, memory=memory) if made is None else made
 
     with complete_or_nothing(target) as partial:

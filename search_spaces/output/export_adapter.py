@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from torch import Tensor
 from search_spaces.errors import SpaceError
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import carry_out
-from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensor
+from search_spaces.output.adapter_parts import AdapterParts, add_rows, add_stacks, trained_tokens
 from search_spaces.output.complete_directory import check_target, complete_or_nothing
 from search_spaces.output.low_rank import LowRank, decomposed, leaves_unchanged, side_by_side, truncated, updates
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from search_spaces.parents.lora import LowRankUpdate
+from search_spaces.parents.low_rank_update import LowRankUpdate
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import RECIPE_FILE, ParentSource, Recipe
 
@@ -35,16 +35,6 @@ class AdapterExport:
     # the parents' factors were put side by side
     error: float
     worst: tuple[str, float]  # (tensor, its own share) where most is missing; ("", 0.0) where nothing is
-
-
-@dataclass
-class _Parts:
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    ranks: dict[str, int] = field(default_factory=dict)  # module -> rank
-    saved_modules: set[str] = field(default_factory=set)
-    errors: dict[str, tuple[float, float]] = field(default_factory=dict)  # tensor -> (error, norm)
-    fan_in_fan_out: bool = False
-    memory: MergeMemory = field(default_factory=lambda: MergeMemory(repeated=False))
 
 
 def export_adapter(recipe: Recipe, parents: Parents, out_dir: Path, *, rank: int | None = None) -> AdapterExport:
@@ -68,11 +58,16 @@ def export_adapter(recipe: Recipe, parents: Parents, out_dir: Path, *, rank: int
     target = Path(out_dir).expanduser().resolve()
     check_target(target, parents)
     source, base = _common_base(parents)
-    parts = _Parts()
+    parts = AdapterParts(base)
+    stacked = {key for c in parents.checkpoints.values() if c.adapter is not None for key in c.adapter.stacks}
+    stacks: dict[str, list[TensorPlan]] = {key: [] for key in sorted(stacked)}
     for name in output_names(recipe, parents):
         plan = plan_tensor(recipe, parents, name)
-        if plan.rule is not None:
+        if plan.rule is not None and (key := base.architecture.keys.get(name, "")) in stacks:
+            stacks[key].append(plan)
+        elif plan.rule is not None:
             _add(parts, plan, parents, base, rank)
+    add_stacks(parts, {key: plans for key, plans in stacks.items() if plans}, parents, rank)
     if not parts.tensors:
         raise SpaceError("--as-adapter: expected a merge that differs from the base, found none")
     with complete_or_nothing(target) as partial:
@@ -93,13 +88,17 @@ def _common_base(parents: Parents) -> tuple[ParentSource, Checkpoint]:
     return source, Checkpoint.open(source)
 
 
-def _add(parts: _Parts, plan: TensorPlan, parents: Parents, base: Checkpoint, rank: int | None) -> None:
+def _add(parts: AdapterParts, plan: TensorPlan, parents: Parents, base: Checkpoint, rank: int | None) -> None:
     # A tied base has no head of its own, but the merge of an adapted one has.
     original = base.lazy(plan.name if plan.name in base or base.embedding is None else base.embedding)
     if tuple(original.shape) != plan.shape:
         raise SpaceError(f"{plan.name}: expected {original.shape} as in {base.directory}, found {plan.shape}")
     found = updates(plan, parents, original)
     if found == {} and leaves_unchanged(plan, parents, original):
+        return
+    if tokens := trained_tokens(plan, parents):
+        if not add_rows(parts, plan, parents, tokens):
+            _save_module(parts, plan, parents, original.read())
         return
     if not found and (len(plan.shape) != 2 or not plan.name.endswith(".weight") or _replaced(plan, parents)):
         _save_module(parts, plan, parents, original.read())
@@ -124,29 +123,33 @@ def _replaced(plan: TensorPlan, parents: Parents) -> bool:
     return any(adapter is not None and source in adapter.replaced for adapter, source in adapters)
 
 
-def _save_module(parts: _Parts, plan: TensorPlan, parents: Parents, original: Tensor) -> None:
+def _save_module(parts: AdapterParts, plan: TensorPlan, parents: Parents, original: Tensor) -> None:
     merged = carry_out(plan, parents)
     if merged.to(torch.float32).equal(original.to(torch.float32)):
         return
-    parts.tensors[f"base_model.model.{plan.name}"] = merged
-    parts.saved_modules.add(plan.name.rsplit(".", 1)[0])
+    key = parts.key(plan.name)
+    parts.tensors[f"base_model.model.{key}"] = merged
+    parts.saved_modules.add(key.rsplit(".", 1)[0])
 
 
 def _add_factors(
-    parts: _Parts, name: str, change: LowRank, update: LowRankUpdate | None, *, of_embedding: bool
+    parts: AdapterParts, name: str, change: LowRank, update: LowRankUpdate | None, *, of_embedding: bool
 ) -> None:
-    module = name.removesuffix(".weight") if update is None else update.module
+    guessed = parts.base.architecture.guessed
+    module = update.module if update is not None and guessed else parts.key(name).removesuffix(".weight")
     transposed = of_embedding or (update is not None and update.transposed)
     up, down = (change.right.T, change.left.T) if transposed else (change.left, change.right)
     kind, suffix = ("lora_embedding", "") if of_embedding else ("lora", ".weight")
     parts.tensors[f"base_model.model.{module}.{kind}_A{suffix}"] = down.contiguous()
     parts.tensors[f"base_model.model.{module}.{kind}_B{suffix}"] = up.contiguous()
-    parts.ranks[module] = down.shape[0]
+    alone = not parts.places.is_of_layer(f"{module}.weight")
+    parts.parameters |= {f"{module}.weight"} if alone else set()
+    parts.ranks[f"{module}.weight" if alone else module] = down.shape[0]
     parts.errors[name] = (change.error, change.norm)
     parts.fan_in_fan_out |= transposed and not of_embedding
 
 
-def _write(directory: Path, parts: _Parts, base: ParentSource, recipe: Recipe) -> None:
+def _write(directory: Path, parts: AdapterParts, base: ParentSource, recipe: Recipe) -> None:
     from safetensors.torch import save_file
 
     save_file(parts.tensors, directory / ADAPTER_WEIGHTS, metadata={"format": "pt"})
@@ -161,7 +164,9 @@ def _write(directory: Path, parts: _Parts, base: ParentSource, recipe: Recipe) -
         "lora_alpha": usual,  # scales are in the factors
         "rank_pattern": others,
         "alpha_pattern": others,
-        "target_modules": sorted(parts.ranks),
+        "target_modules": sorted(parts.ranks.keys() - parts.parameters),
+        "target_parameters": sorted(parts.parameters) or None,
+        "trainable_token_indices": parts.tokens or None,
         "modules_to_save": sorted(parts.saved_modules) or None,
         "fan_in_fan_out": parts.fan_in_fan_out,
         "lora_dropout": 0.0,
@@ -173,7 +178,7 @@ def _write(directory: Path, parts: _Parts, base: ParentSource, recipe: Recipe) -
     (directory / RECIPE_FILE).write_text(text, encoding="utf-8")
 
 
-def _report(target: Path, parts: _Parts) -> AdapterExport:
+def _report(target: Path, parts: AdapterParts) -> AdapterExport:
     norm = math.sqrt(sum(norm**2 for _, norm in parts.errors.values()))
     error = math.sqrt(sum(error**2 for error, _ in parts.errors.values()))
     shares = {name: error / norm for name, (error, norm) in parts.errors.items()}

@@ -20,7 +20,7 @@ from search_spaces.operators.kernels.form import Merge
 from search_spaces.operators.kernels.threshold import Trim
 from search_spaces.operators.registry import Operands, find_operator
 from search_spaces.parents.checkpoint_files import LazyTensor
-from search_spaces.parents.lora import AdaptedTensor, LowRankUpdate
+from search_spaces.parents.low_rank_update import AdaptedTensor, LowRankUpdate
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Rule
 
@@ -64,18 +64,24 @@ def leaves_unchanged(plan: TensorPlan, parents: Parents, base: LazyTensor) -> bo
     return float(change.norm()) <= _SUM_TOLERANCE * float(original.norm())
 
 
-def side_by_side(plan: TensorPlan, found: dict[str, LowRankUpdate]) -> LowRank | None:
-    """Return the change without error; None if the operator is not a weighted sum whose weights add to 1."""
+def weighted_sum(plan: TensorPlan) -> dict[str, float] | None:
+    """Return parent -> its weight where a merge is a weighted sum whose weights add to 1; None otherwise."""
     assert plan.rule is not None
     shares = _shares(plan, plan.rule)
-    if shares is None or abs(sum(shares.values()) - 1.0) > _SUM_TOLERANCE:
+    return None if shares is None or abs(sum(shares.values()) - 1.0) > _SUM_TOLERANCE else shares
+
+
+def side_by_side(plan: TensorPlan, found: dict[str, LowRankUpdate]) -> LowRank | None:
+    """Return the change without error; None if the operator is not a weighted sum whose weights add to 1."""
+    shares = weighted_sum(plan)
+    if shares is None:
         return None
     pairs = [(share, *found[parent].factors()) for parent, share in shares.items() if parent in found and share]
     if not pairs:
         return LowRank(torch.zeros(plan.shape[0], 0), torch.zeros(0, plan.shape[1]), 0.0, 0.0)
     left = torch.cat([share * left for share, left, _ in pairs], dim=1)
     right = torch.cat([right for _, _, right in pairs])
-    return LowRank(left, right, _product_norm(left, right), 0.0)
+    return LowRank(left, right, product_norm(left, right), 0.0)
 
 
 def truncated(change: LowRank, rank: int) -> LowRank:
@@ -127,7 +133,7 @@ def _shares(plan: TensorPlan, rule: Rule) -> dict[str, float] | None:
     return shares
 
 
-def _product_norm(left: Tensor, right: Tensor) -> float:
+def product_norm(left: Tensor, right: Tensor) -> float:
     """Return ‖left right‖ without forming it: tr(LᵀL · RRᵀ) = ‖LR‖²."""
     squared = ((left.T @ left).double() * (right @ right.T).double().T).sum()
     return float(squared.clamp(min=0.0).sqrt())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import SpaceError
+from search_spaces.parents.adapter_config import check_config
 from search_spaces.parents.checkpoint_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -23,9 +24,6 @@ from search_spaces.parents.checkpoint_files import (
 from search_spaces.parents.model_files import has_weights
 from search_spaces.recipes.recipe import ParentSource
 
-# Initialisations that leave the base as it is; the others subtract the adapter's start from the base's weights.
-_BASE_UNTOUCHED = (True, False, None, "gaussian", "eva", "orthogonal")
-_MERGE_FIRST = "save peft's merge_and_unload() of it and name that directory"
 _PREFIX = "base_model.model."
 
 
@@ -51,10 +49,29 @@ class AdapterFiles:
 
     def scale(self, module: str, rank: int) -> float:
         """Return what BA is multiplied by: α/r, or α/√r with rsLoRA (Kalajdzievski 2023, arXiv 2312.03732)."""
-        patterns: Mapping[str, float] = self.config.get("alpha_pattern") or {}
-        alpha = next((a for p, a in patterns.items() if re.fullmatch(rf"(.*\.)?({p})", module)), None)
-        alpha = float(self.config.get("lora_alpha", 8) if alpha is None else alpha)
+        patterns: Mapping[str, Any] = self.config.get("alpha_pattern") or {}
+        try:
+            alpha = next((a for p, a in patterns.items() if re.fullmatch(rf"(.*\.)?({p})", module)), None)
+            alpha = float(self.config.get("lora_alpha", 8) if alpha is None else alpha)
+        except (re.error, TypeError, ValueError, AttributeError) as error:
+            raise SpaceError(
+                f"{self.directory / ADAPTER_CONFIG}: lora_alpha, alpha_pattern: expected numbers, by patterns of "
+                f"modules, found what cannot be read: {error}"
+            ) from error
         return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
+
+    def tokens(self, module: str, n_rows: int) -> tuple[int, ...]:
+        """Return which tokens a module's `trainable_tokens_delta` of so many rows is for."""
+        said = self.config.get("trainable_token_indices")
+        if isinstance(said, dict):
+            own = [tokens for name, tokens in said.items() if f".{module}".endswith(f".{name}")]
+            said = (own or list(said.values()) or [None])[0]  # a head's that is tied are the embedding's
+        if not isinstance(said, list) or len(said) != n_rows or not all(isinstance(token, int) for token in said):
+            raise SpaceError(
+                f"{self.directory / ADAPTER_CONFIG}: trainable_token_indices: expected the {n_rows} tokens whose rows "
+                f"the adapter has for {module}, found {str(said)[:60]}"
+            )
+        return tuple(said)
 
 
 def is_adapter(directory: Path) -> bool:
@@ -65,7 +82,7 @@ def is_adapter(directory: Path) -> bool:
 def read_adapter(directory: Path) -> AdapterFiles:
     """Read an adapter's config and the header of its weights."""
     config = read_json(directory / ADAPTER_CONFIG)
-    _check_kind(directory / ADAPTER_CONFIG, config)
+    check_config(directory / ADAPTER_CONFIG, config)
     weights = directory / ADAPTER_WEIGHTS
     if not weights.is_file():
         raise SpaceError(
@@ -76,25 +93,3 @@ def read_adapter(directory: Path) -> AdapterFiles:
     if not tensors:
         raise SpaceError(f"{weights}: expected the tensors of an adapter, found none")
     return AdapterFiles(directory, config, tensors)
-
-
-def _check_kind(path: Path, config: Mapping[str, Any]) -> None:
-    if str(config.get("peft_type")).upper() != "LORA":
-        raise SpaceError(f"{path}: peft_type: expected LORA, found {config.get('peft_type')!r}; {_MERGE_FIRST}")
-    reasons = {
-        "use_dora": "DoRA renormalises every column of the merged weight, which no task vector s·BA can",
-        "use_qalora": "QALoRA pools its inputs",
-        "lora_bias": "biases on lora_B are not supported",
-        "trainable_token_indices": "separately trained tokens are not supported",
-        "target_parameters": "adapters of bare parameters (fused experts) are not supported",
-        "layer_replication": "it changes the number of layers",
-    }
-    for key, reason in reasons.items():
-        if config.get(key):
-            raise SpaceError(f"{path}: {key}: expected it to be off: {reason}; {_MERGE_FIRST}")
-    start = config.get("init_lora_weights")
-    if start not in _BASE_UNTOUCHED:
-        raise SpaceError(
-            f"{path}: init_lora_weights: expected one that leaves the base's weights as they are, found {start!r}; "
-            "save the adapter with peft's path_initial_model_for_weight_conversion, or " + _MERGE_FIRST
-        )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.architecture.architecture import Architecture
 from search_spaces.architecture.reading import read_architecture
 from search_spaces.errors import SpaceError
+from search_spaces.parents.adapted import adapt
 from search_spaces.parents.adapter_files import AdapterFiles, is_adapter, read_adapter
 from search_spaces.parents.checkpoint_files import (
     ADAPTER_WEIGHTS,
@@ -23,7 +24,7 @@ from search_spaces.parents.checkpoint_files import (
     open_safetensors,
     read_config,
 )
-from search_spaces.parents.lora import Adapter, match_adapter
+from search_spaces.parents.lora import Adapter
 from search_spaces.parents.weight_files import find_shards
 from search_spaces.recipes.recipe import ParentSource
 
@@ -189,11 +190,6 @@ def _untied(checkpoint: Checkpoint, head: str) -> Checkpoint:
 
 
 def _with_adapter(plain: Checkpoint, files: AdapterFiles) -> Checkpoint:
-    tensors = {name: plain.lazy(name) for name in plain.names}
-    adapter = match_adapter(files, tensors, plain.embedding)
-    adapted = adapter.applied(tensors, plain.embedding)
-    config = dict(plain.config)
-    if plain.embedding is not None and plain.embedding in adapter.replaced and "vocab_size" in config:
-        config["vocab_size"] = adapted[plain.embedding].shape[0]
+    adapter, tensors, config = adapt(plain, files)
     size = plain.size_bytes + (files.directory / ADAPTER_WEIGHTS).stat().st_size
-    return replace(plain, config=config, size_bytes=size, _tensors=adapted, adapter=adapter)
+    return replace(plain, config=config, size_bytes=size, _tensors=tensors, adapter=adapter)

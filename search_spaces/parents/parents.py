@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, few_lines
 from search_spaces.parents.alignment import aligned
 from search_spaces.parents.checkpoint import Checkpoint, with_own_heads
 from search_spaces.parents.vocabulary import Vocabulary, output_vocabulary, with_vocabulary
@@ -43,8 +43,8 @@ class Parents:
             tokenizer: the output's; with a source, the parents' embeddings and heads are mapped token by token.
 
         Raises:
-            SpaceError: at least one parent cannot be opened; the message has one line for each that cannot. Or the
-                tokens of a parent cannot be read.
+            SpaceError: at least one parent cannot be opened; the message has a line for each of the first that cannot.
+                Or the tokens of a parent cannot be read.
         """
         opened, errors = {}, []
         for name, source in sources.items():
@@ -53,7 +53,7 @@ class Parents:
             except SpaceError as error:
                 errors.append(f"parent {name!r}: {error}")
         if errors:
-            raise SpaceError("\n".join(errors))
+            raise SpaceError(few_lines(errors))
         if base is not None:
             opened = aligned(opened, base)
         opened = with_own_heads(opened)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.architecture.vocabulary import vocabulary_axes, vocabulary_levels
+from search_spaces.architecture.vocabulary import config_with_vocabulary, vocabulary_axes
 from search_spaces.errors import SpaceError
 from search_spaces.parents.checkpoint_files import LazyTensor
 from search_spaces.parents.tokenizer_files import read_tokenizer
@@ -210,16 +210,7 @@ def _rows(checkpoint: Checkpoint) -> int:
 def with_vocabulary_size(checkpoint: Checkpoint, n_rows: int) -> dict[str, Any]:
     """Return a checkpoint's config with another size of the vocabulary, wherever it says one."""
     main = checkpoint.architecture.main
-    config = dict(checkpoint.config)
-    for level in vocabulary_levels(config, main.level if main else ()) or ((),):
-        config = _with_size(config, level, n_rows)
-    return config
-
-
-def _with_size(config: Mapping[str, Any], level: tuple[str, ...], n_rows: int) -> dict[str, Any]:
-    if not level:
-        return {**config, "vocab_size": n_rows}
-    return {**config, level[0]: _with_size(config[level[0]], level[1:], n_rows)}
+    return config_with_vocabulary(checkpoint.config, main.level if main else (), n_rows)
 
 
 def _tables(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, few_of
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Gene, Key, Kind
 from search_spaces.operators.registry import nearest_name
@@ -90,7 +90,7 @@ class Genes:
         for name in (*genes, *whole_model):
             if name not in kinds and name not in rows:
                 raise SpaceError(
-                    f"genes: expected some of {sorted(kinds)} for {', '.join(o.name for o in operators)}, "
+                    f"genes: expected some of {few_of(sorted(kinds), name)} for {few_of([*rows], name)}, "
                     f"found {name!r}{nearest_name(name, kinds)}"
                 )
         model: dict[Key, Scale] = {}

@@ -29,7 +29,7 @@ def check_yaml(block: Block, folder: Path) -> None:
     """Read a recipe of mergekit, or a campaign file, or a part of one."""
     from evomerge.config import load_campaign
 
-    found = yaml.safe_load(block.text)
+    found = next(yaml.safe_load_all(block.text))
     if "merge_method" in found:
         return
     file = folder / "checked.yaml"

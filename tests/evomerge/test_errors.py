@@ -2,12 +2,14 @@ import importlib
 import pkgutil
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import evomerge
 import fitness
 import search_spaces
 from evomerge.config.errors import ConfigError
-from evomerge.errors import EvomergeError, exit_code
+from evomerge.errors import EvomergeError, exit_code, few_lines, few_of, in_brief, shortened
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.results.front import PickError
 from fitness.errors import FitnessError
@@ -38,3 +40,40 @@ def test_wrong_usage_exits_with_2_failed_work_with_1_and_a_defect_shows_its_trac
 @pytest.mark.parametrize("error", [ConfigError, FitnessError, OptimiserError, PickError, SpaceError])
 def test_callers_that_catch_value_errors_still_do(error: type[Exception]) -> None:
     assert issubclass(error, ValueError)
+
+
+def test_of_a_list_of_all_classes_the_nearest_three_are_told() -> None:
+    from transformers import AutoModelForCausalLM, ViTConfig
+
+    with pytest.raises(ValueError, match="Unrecognized configuration class") as raised:
+        AutoModelForCausalLM.from_config(ViTConfig())
+    found = in_brief(raised.value, 320)
+    assert len(str(raised.value)) > 3000
+    assert len(found) <= 320
+    assert "AutoModelForCausalLM" in found
+    assert found.endswith(" more")
+    names = found.rpartition(" or ")[0].rpartition("one of ")[2].split(", ")
+    assert len(names) == 3
+    assert all(name.endswith("Config") for name in names)
+
+
+def test_another_library_s_message_is_one_line() -> None:
+    assert in_brief(ValueError("expected\n  this,\nfound that")) == "expected this, found that"
+    assert in_brief(KeyError()) == "KeyError"
+
+
+@given(st.text(min_size=1, max_size=400), st.integers(20, 300))
+def test_a_shortened_text_is_a_beginning_of_it(text: str, most: int) -> None:
+    short = shortened(text, most)
+    assert len(short) <= most
+    assert short == text or text.startswith(short.removesuffix(" ..."))
+
+
+def test_of_many_lines_the_first_are_told() -> None:
+    assert few_lines(["a", "b"]) == "a\nb"
+    assert few_lines(list("abcdefgh")).splitlines() == ["a", "b", "c", "d", "and 4 more"]
+
+
+def test_few_words_are_told_as_they_are_and_of_many_the_nearest() -> None:
+    assert few_of(["a", "b"], "c") == "a, b"
+    assert few_of(map(str, range(100)), "77").startswith("77, ")

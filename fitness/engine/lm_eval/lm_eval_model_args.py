@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fitness.engine.language_model import DEFAULT_BUDGET
-from fitness.errors import FitnessError, did_you_mean
+from fitness.errors import FitnessError, did_you_mean, in_brief
 
 _DECIDED_BY_THE_ENGINE = {"batch_size", "max_batch_size", "logits_cache"}
 _BITS = {None: 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
@@ -90,8 +90,9 @@ def load_model(arguments: ModelArguments) -> tuple[nn.Module, Any]:
             arguments.pretrained, dtype=arguments.dtype or ("float32" if device == "cpu" else "auto"), **where
         ).to(device)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise FitnessError(f"{arguments.pretrained}: expected a checkpoint to load, found: {reason}") from error
+        raise FitnessError(
+            f"{arguments.pretrained}: expected a checkpoint to load, found: {in_brief(error)}"
+        ) from error
     model.eval()
     return model, tokenizer
 

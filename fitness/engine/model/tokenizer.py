@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fitness.engine.model.text_model import text_settings
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, in_brief
 
 _DEFAULT_MAX_LENGTH = 2048  # lm-eval's, for models that name no limit
 _UNLIMITED = 10**18  # tokenizers without a limit say int(1e30)
@@ -119,8 +119,7 @@ def load_tokenizer(directory: str | Path, *, max_length: int | None = None) -> T
         tokenizer = AutoTokenizer.from_pretrained(directory)
         config = AutoConfig.from_pretrained(directory)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise FitnessError(f"{directory}: expected a checkpoint with a tokenizer, found: {reason}") from error
+        raise FitnessError(f"{directory}: expected a checkpoint with a tokenizer, found: {in_brief(error)}") from error
     try:
         generation_config = GenerationConfig.from_pretrained(directory)
     except OSError:  # a base model need not have a generation_config.json

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +31,7 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
 
     `out` is (n,), contiguous, of a dtype that holds every value of the form's; `block` changes nothing but the time.
     """
-    finite = True
+    merge, finite = merge.flat, True
     for segment, start, stop in segments(out.numel()):
         part = slice(start, stop)
         eagerly = functools.partial(_in_blocks, merge, out, part, segment, block)
@@ -41,6 +41,34 @@ def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = 
             numbers = numbers_of(merge, segment, start)
             finite &= compiled.run(merge.form, _read(merge, part), numbers, out[part], eagerly=eagerly)
     return finite
+
+
+def merged_together(merges: Sequence[Merge]) -> tuple[Tensor, bool]:
+    """Return the merged tensors of k merges that are `alike`, (k, n) in the form's dtype, and whether all are finite.
+
+    n is at most a segment's.
+    """
+
+    def stacked(tensors: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+        return torch.stack(tensors).view(len(merges), -1)
+
+    form = merges[0].form
+    tensors = [stacked(same) for same in zip(*(merge.tensors for merge in merges), strict=True)]
+    bases = [merge.base for merge in merges if merge.base is not None]
+    ranks = zip(*([part.ranks for part in merge.parts if part.ranks is not None] for merge in merges), strict=True)
+    read = Read(tensors, stacked(bases) if bases else None, [torch.stack(same, dim=-2) for same in ranks])
+    out = torch.empty(tensors[0].shape, dtype=form.dtype)
+    largest = merge_elements(form, read, _numbers_of_all(merges), out)
+    return out, bool(largest.isfinite())
+
+
+def alike(merge: Merge) -> Hashable:
+    """Return what merges share that can be carried out together; None if this one has to be alone."""
+    form, tensors, base, parts, *_ = merge
+    if not tensors:
+        return None
+    ranks = [(p.ranks.dtype, p.ranks.dim()) for p in parts if p.ranks is not None]
+    return form, tensors[0].shape, None if base is None else base.dtype, *[t.dtype for t in tensors], *ranks
 
 
 def merged(merge: Merge, shape: Sequence[int]) -> Tensor:
@@ -53,6 +81,7 @@ def merged(merge: Merge, shape: Sequence[int]) -> Tensor:
 @torch.no_grad()
 def merged_deltas(merge: Merge) -> Tensor:
     """Return the merged task vector τ of a merge of such, before the gain: float32 (n,), at once and not in blocks."""
+    merge = merge.flat
     assert merge.base is not None
     merged = torch.empty(merge.base.numel())
     for segment, start, stop in segments(merged.numel()):
@@ -89,8 +118,8 @@ def without_ties(merge: Merge, index: int) -> Merge:
         return (below(magnitude) if index <= last else magnitude), -1
 
     # |x| >= t is |x| > the float32 below t: up to the last tie that is what is kept, and |x| > t after it.
-    parts = tuple(replace(p, low=exact(p.low), high=exact(p.high)) for p in merge.parts)
-    return replace(merge, parts=parts, selection=exact(merge.selection))
+    parts = tuple(p._replace(low=exact(p.low), high=exact(p.high)) for p in merge.parts)
+    return merge._replace(parts=parts, selection=exact(merge.selection))
 
 
 def _read(merge: Merge, part: slice) -> Read:
@@ -111,16 +140,33 @@ def numbers_of(merge: Merge, segment: int, start: int) -> Numbers:
     )
 
 
+def _numbers_of_all(merges: Sequence[Merge]) -> Numbers:
+    """Return the numbers of k merges, each (k, 1)."""
+    return Numbers(
+        torch.zeros((), dtype=torch.int32),
+        _columns([[_reals(p) for p in m.parts] for m in merges], np.float32),
+        _columns([[_integers(p, 0, 0) for p in m.parts] for m in merges], np.int32),
+        _columns([(m.gain, m.divisor, m.selection[0]) for m in merges], np.float32),
+        _columns([_within(m.selection[1], 0) for m in merges], np.int32),
+    )
+
+
+def _columns(numbers: Sequence[object], dtype: type[np.number]) -> Tensor:
+    """Return numbers (k, ...) as (..., k, 1); of nested lists NumPy makes arrays several times as fast as torch."""
+    with np.errstate(over="ignore"):  # as torch rounds what is too large to infinity
+        return torch.from_numpy(np.moveaxis(np.array(numbers, dtype=dtype), 0, -1)).unsqueeze(-1)
+
+
 def _reals(part: Part) -> list[float]:
-    slope, intercept = part.chance
+    weight, low, high, (slope, intercept), scale, *_ = part
     # Half of it, exactly: ranks are doubled.
-    return [part.weight, part.low[0], part.high[0], slope / 2.0, intercept, part.scale]
+    return [weight, low[0], high[0], slope / 2.0, intercept, scale]
 
 
 def _integers(part: Part, segment: int, start: int) -> list[int]:
-    lasts = [_within(part.low[1], start), _within(part.high[1], start)]
-    return [*lasts, *words(part.seed, segment), bits_below(part.chance[1])]
+    _, low, high, (_, intercept), _, seed, _ = part
+    return [_within(low[1], start), _within(high[1], start), *words(seed, segment), bits_below(intercept)]
 
 
 def _within(last: int, start: int) -> int:
-    return min(max(last - start, -1), _LARGEST_INDEX)
+    return last if start == 0 and last < _LARGEST_INDEX else min(max(last - start, -1), _LARGEST_INDEX)

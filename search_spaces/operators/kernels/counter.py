@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ def segments(n: int) -> Iterator[tuple[int, int, int]]:
         yield number, start, min(start + SEGMENT, n)
 
 
+@lru_cache(maxsize=4096)
 def words(seed: int, segment: int) -> tuple[int, int]:
     """Return a seed's two words for one segment, as signed 32-bit integers."""
     # The output function of splitmix64 (Steele et al. 2014): seeds that are near each other get words that are not.
@@ -55,6 +57,7 @@ def uniform_at(bits: Tensor) -> Tensor:
     return (bits | 0x3F800000).view(torch.float32) - 1.0
 
 
+@lru_cache(maxsize=4096)
 def bits_below(chance: float) -> int:
     """Return b such that `bits_at` < b exactly where `uniform_at` < chance in float32."""
     return math.ceil(torch.tensor(chance, dtype=torch.float32).item() * 2.0**23)

@@ -3,6 +3,9 @@
 It is the definition of the operators that have such a form. Every float32 operation is rounded by itself, in this
 order. Masks multiply, so that NaN stays NaN and zero keeps its sign. They are 0 or 1 in float32, compared in place:
 torch makes bools, and multiplies by them, ten times as slowly.
+
+All tensors of (n,) may be of (k, n) instead, k tensors at once, with the same bits: numbers have (k, 1) in the place of
+() then. Ranks of (2, n) become (2, k, n).
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor, *, tie
     """
     values = [tensor.to(torch.float32) for tensor in read.tensors]
     if read.base is None:
-        merged = _weighted_sum(values, numbers, out.numel())
+        merged = _weighted_sum(values, numbers, out.shape)
     else:
         origin = read.base.to(torch.float32)
         # θ = θ₀ + gain·τ(θ₁ - θ₀, θ₂ - θ₀, ...)
@@ -64,7 +67,7 @@ def merge_elements(form: Form, read: Read, numbers: Numbers, out: Tensor, *, tie
 def task_vector(form: Form, deltas: list[Tensor], ranks: list[Tensor], numbers: Numbers, *, ties: bool) -> Tensor:
     """Return the merged task vector τ, float32 (n,); overwrites the task vectors, float32 (n,) each."""
     drawn = form.survivors in ("random", "ranked")
-    index = torch.arange(deltas[0].numel(), dtype=torch.int32) + numbers.start if drawn or ties else None
+    index = torch.arange(deltas[0].shape[-1], dtype=torch.int32) + numbers.start if drawn or ties else None
     if form.consensus == "sce":
         return _sce(form, deltas, index if ties else None, numbers)
     rows = [Row(numbers.reals[i], numbers.integers[i], ranks[i] if ranks else None) for i in range(len(deltas))]
@@ -78,9 +81,9 @@ def task_vector(form: Form, deltas: list[Tensor], ranks: list[Tensor], numbers: 
     return {"sum": _total, "sign": _agreeing, "largest": _largest}[form.consensus](form, votes, numbers)
 
 
-def _weighted_sum(values: list[Tensor], numbers: Numbers, n: int) -> Tensor:
+def _weighted_sum(values: list[Tensor], numbers: Numbers, shape: torch.Size) -> Tensor:
     if not values:
-        return torch.zeros(n)
+        return torch.zeros(shape)
     total = values[0] * numbers.reals[0, WEIGHT]
     for i, value in enumerate(values[1:], 1):
         total = total.add_(value * numbers.reals[i, WEIGHT])  # apart, so that products are rounded by themselves

@@ -59,8 +59,18 @@ def trim_of(magnitudes: Magnitudes, n: int, k: int) -> Trim:
         return _EVERYTHING
     if k == 0:
         return Trim(math.inf, -1)
-    found = trim_within(magnitudes, n, k, _guess(magnitudes, n, k)) if n > _SAMPLED_FROM else None
+    found = trim_within(magnitudes, n, k, _guess(magnitudes, n, k)) if n > _SAMPLED_FROM else _of_few(magnitudes, n, k)
     return found or trim_within(magnitudes, n, k, (-1.0, math.inf)) or _EVERYTHING
+
+
+def _of_few(magnitudes: Magnitudes, n: int, k: int) -> Trim | None:
+    """Return `trim_of` of magnitudes that are looked at together; None if some are no numbers."""
+    values = magnitudes(slice(0, n)).numpy()
+    threshold = np.partition(values, n - k)[n - k]
+    if np.isnan(values.max()):
+        return None
+    n_ties = k - int(np.count_nonzero(values > threshold))
+    return Trim(float(threshold), int(np.flatnonzero(values == threshold)[n_ties - 1]))
 
 
 def trim_within(magnitudes: Magnitudes, n: int, k: int, bounds: tuple[float, float]) -> Trim | None:

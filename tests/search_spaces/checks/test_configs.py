@@ -87,6 +87,11 @@ def levels(rows: list[PreflightRow]) -> dict[str, str]:
         ),
         ({"model_type": "falcon_h1", "lm_head_multiplier": 2.0}, {"model_type": "falcon_h1", "lm_head_multiplier": 2}),
         ({"model_type": "mine", "sliding_window": 8, "use_sliding_window": False}, {"model_type": "mine"}),
+        (
+            {"model_type": "t5", "num_decoder_layers": 2},
+            {"model_type": "t5", "num_decoder_layers": 3},
+        ),  # a row of its own
+        ({**LLAMA, "architectures": ["LlamaForCausalLM"]}, LLAMA),
         ({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.1"}, {"_class_name": "UNet2DConditionModel"}),
     ],
 )
@@ -103,6 +108,11 @@ def test_a_difference_without_effect_has_no_row(compared: Any, base: dict[str, A
         (LLAMA, {**LLAMA, "num_key_value_heads": 4}, {"num_key_value_heads": "error"}),
         (LLAMA, {**LLAMA, "hidden_act": "gelu"}, {"hidden_act": "error"}),
         (LLAMA, {**LLAMA, "max_position_embeddings": 256}, {"max_position_embeddings": "warning"}),
+        (
+            {**LLAMA, "architectures": ["LlamaForCausalLM"]},
+            {**LLAMA, "architectures": ["LlamaModel"]},
+            {"architectures": "warning"},
+        ),
         (
             {**QWEN, "use_sliding_window": True, "max_window_layers": 0},
             {**QWEN, "use_sliding_window": True, "max_window_layers": 2},

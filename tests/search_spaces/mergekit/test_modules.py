@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -15,6 +16,10 @@ from safetensors.torch import load_file
 import evomerge as em
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.reading import Reading, read_with_remarks
+from search_spaces.mergekit.writing import to_mergekit
+from search_spaces.recipes.groups import Groups
+from search_spaces.recipes.recipe import ParentSource
+from search_spaces.spaces.weight_space import WeightSpace
 from tests.search_spaces.architecture.test_reading import gemma3
 from tests.search_spaces.mergekit.test_reading import GOLDEN, merged
 
@@ -155,6 +160,41 @@ def test_an_encoder_decoder_has_modules_named_like_its_stacks(tmp_path: Path) ->
     for name, tensor in ours.items():
         if name.startswith(("encoder.", "decoder.")):
             assert tensor.equal(files["a" if name.startswith("encoder.") else "b"][name]), name
+
+
+@pytest.mark.parametrize(
+    ("stack", "keys"),
+    [("text", ["modules"]), ("vision", ["modules"]), (None, ["models"])],
+)
+@pytest.mark.parametrize("operator", ["task_arithmetic", "linear"])
+def test_what_a_search_of_one_stack_finds_is_written_as_modules(
+    stack: str | None, keys: list[str], operator: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    parents = {name: ParentSource(str(path)) for name, path in models.items()}
+    kinds = ("attention", "mlp") if stack and operator == "task_arithmetic" else ("all",)
+    groups = Groups(layer_blocks=2 if stack else 1, modules=kinds, stack=stack)
+    space = WeightSpace(
+        parents, "a", n_layers=3, operators=[operator], groups=groups, genes={}, dtype="float32",
+        stacks={"text": 3, "vision": 2},
+    )  # fmt: skip
+    recipe = space.decode(np.linspace(0.1, 0.9, space.dim))
+    text = to_mergekit(recipe)
+    assert [key for key in ("models", "slices", "modules") if key in yaml.safe_load(text)] == keys
+    (tmp_path / "merge.yml").write_text(text)
+    again = merged(read_with_remarks(tmp_path / "merge.yml").recipe)
+    assert all(torch.equal(again[name], tensor) for name, tensor in merged(recipe).items())
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_modules_that_are_written_read_back_as_the_same_merge(cut: bool, read: Any, tmp_path: Path) -> None:
+    text = sliced(("a", 0, 2), ("b", 1, 3)) if cut else both(3)
+    recipe = read({"text_decoder": text, "vision_tower": both(2), "multi_modal_projector": listed(c=1.0)}).recipe
+    written = yaml.safe_load(to_mergekit(recipe))
+    assert list(written["modules"]) == ["text_decoder", "vision_tower", "multi_modal_projector"]
+    (tmp_path / "again.yml").write_text(yaml.safe_dump(written))
+    again, ours = merged(read_with_remarks(tmp_path / "again.yml").recipe), merged(recipe)
+    assert all(again[name].equal(tensor) for name, tensor in ours.items())
+    assert len(again) == len(ours)
 
 
 @pytest.mark.parametrize(

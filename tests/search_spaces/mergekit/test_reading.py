@@ -280,7 +280,7 @@ def test_the_keys_on_the_tokenizer_are_honoured(keys: dict[str, Any], meant: Out
         ({"models": MODELS}, "merge_method: expected one of .*found None"),
         ({**LINEAR, "merge_method": "tise"}, "merge_method: .*did you mean 'ties'"),
         ({**LINEAR, "merge_method": "unheard"}, "merge_method: .*found 'unheard'"),
-        ({**LINEAR, "merge_metod": "x"}, "found 'merge_metod' .did you mean 'merge_method'"),
+        ({"merge_metod": "linear", "models": MODELS}, "found 'merge_metod' .did you mean 'merge_method'"),
         ({"merge_method": "linear", "modules": {"default": {}}}, "modules.default: expected exactly one of models and"),
         ({**LINEAR, "chat_template": "vicuna"}, "chat_template: expected auto, chatml, .* or the text of .*'vicuna'"),
         ({**LINEAR, "tokenizer_source": 3}, "tokenizer_source: expected a path or hub id, found 3"),
@@ -308,6 +308,13 @@ def test_the_keys_on_the_tokenizer_are_honoured(keys: dict[str, Any], meant: Out
         ({**LINEAR, "merge_method": "ties"}, "base_model: expected one for ties, found none"),
         ({**LINEAR, "dtype": "int8"}, "dtype: expected one of .*found 'int8'"),
         ({"merge_method": "passthrough", "models": MODELS, "dtype": "float32"}, "exactly 1 inputs, found 2"),
+        (
+            {
+                "merge_method": "passthrough",
+                "slices": [{"sources": [{"model": "hub/a", "layer_range": [0, 3200000]}]}],
+            },
+            r"layer_range: expected \[first, last\) .*found \[0, 3200000\]",
+        ),
         (
             {"merge_method": "passthrough", "slices": [{"sources": [{"model": "hub/a", "layer_range": [2, 2]}]}]},
             r"slices\[0\].sources\[0\].layer_range: expected \[first, last\)",

@@ -33,11 +33,16 @@ def with_parameters(data: dict[str, Any], **parameters: object) -> dict[str, Any
     [
         (LINEAR, {**LINEAR, "architecture": "LlamaForCausalLM"}, "architecture: ignored, as by mergekit: no such key"),
         (LINEAR, {**LINEAR, "select_topk": 0.1}, "select_topk: ignored, .*: it belongs under `parameters`"),
-        (LINEAR, {**LINEAR, "dype": "bfloat16"}, "dype: ignored, .*did you mean 'dtype'.*the parents' dtype"),
+        (
+            LINEAR,
+            {**LINEAR, "dype": "bfloat16"},
+            "dype: ignored, .*: no such key; 'dtype' beside it counts",
+        ),
         (LINEAR, with_parameters(LINEAR, density=0.5), r"parameters.density: .*: linear does not use it"),
         (LINEAR, with_parameters(LINEAR, dtype="bfloat16"), r"parameters.dtype: .*at the top of the file"),
         (LINEAR, {**LINEAR, "models": [{**A, "layer_range": [0, 9]}, B]}, r"models\[0\].layer_range: .*`slices` only"),
         (LINEAR, {**LINEAR, "models": [{**A, "weight": 9}, B]}, r"models\[0\].weight: .*belongs under `parameters`"),
+        (LINEAR, {**LINEAR, "MODELS": MODELS, "x-common": 1}, "MODELS: ignored"),
         (LINEAR, {**LINEAR, "tokenizer": None, "tokenizer_config": 1}, "tokenizer_config: ignored"),
         (TIES, {**TIES, "models": [{"model": "hub/base", "parameters": {"weight": 0.7}}, *MODELS]}, ""),
         (TIES, with_parameters(TIES, int8_mask=True), ""),
@@ -59,6 +64,13 @@ def test_what_mergekit_ignores_changes_nothing_and_is_told(
     if remark:
         with pytest.raises(SpaceError, match=f"strict: {remark}"):
             read(tmp_path, published, strict=True)
+
+
+def test_a_slip_that_costs_no_more_than_rounding_is_told(tmp_path: Path) -> None:
+    data = {"merge_method": "passthrough", "models": [{"model": str(GOLDEN / "models/base")}], "dype": "bfloat16"}
+    found = read(tmp_path, data)
+    assert found.recipe.dtype == "float32"
+    assert "did you mean 'dtype'? Without it the result has the parents' dtype" in found.remarks[0]
 
 
 def test_keys_without_effect_at_many_places_are_one_line(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from evomerge.testing.operator_contract import OperatorContract, operands_for
 from search_spaces.operators import operator
 from search_spaces.operators.registry import OPERATORS, Operator
+from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import Input, Parameter, Rule
 from tests.search_spaces.operators.merging import example, merge, operands
 
@@ -97,4 +98,4 @@ def test_lines_scales_the_merged_task_vector_over_the_depth(
 ) -> None:
     lines: dict[str, Parameter] = {"lines_alpha": 0.5, "lines_beta": 1.2, "lines_head": head}
     made = operands_for(OPERATORS["ties"], **{"lambda": 1.0, **lines})
-    assert operator.gain(replace(made, name=name, layer=layer)) == pytest.approx(gain)
+    assert operator.gain(replace(made, name=name, layer=layer, side=locate(name).side)) == pytest.approx(gain)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
+from peft import PeftModel
 from safetensors.torch import load_file
 
 from search_spaces.errors import SpaceError
@@ -18,8 +20,12 @@ from tests.conftest import Family
 from tests.search_spaces.layers.test_architecture import save_family
 from tests.search_spaces.merging.recipes import recipe
 from tests.search_spaces.parents.adapters import materialised, save_adapter
+from tests.search_spaces.parents.test_adapted_models import MODELS
+from tests.search_spaces.parents.test_adapter_places import config_of
 
-pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.filterwarnings("ignore::FutureWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("UserWarning", "FutureWarning", "RuntimeWarning")
+]
 
 
 def adapters(base: Path, root: Path, **settings: object) -> Parents:
@@ -203,3 +209,74 @@ def test_another_operator_over_weights_that_no_adapter_touches_leaves_them_alone
     merge = recipe(pair, Rule("slerp", (Input("l1"), Input("l2")), {"t": 0.5}))
     done = export_adapter(merge, pair, tmp_path / "out")
     assert not [name for name in load_file(done.directory / "adapter_model.safetensors") if "k_proj" in name]
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+@pytest.mark.parametrize("apart", [True, False], ids=["experts apart", "packed"])
+def test_adapters_of_fused_experts_make_the_round_trip(apart: bool, rank: int | None, tmp_path: Path) -> None:
+    model = transformers.AutoModelForCausalLM.from_config(MODELS["Mixtral"]())
+    model.save_pretrained(tmp_path / "base", save_original_format=apart)
+    both_of = {"target_parameters": ["experts.gate_up_proj", "experts.down_proj", "gate.weight"]}
+    parents = adapters(tmp_path / "base", tmp_path, target_modules=["q_proj"], **both_of)
+    merge = both("task_arithmetic", parents, (0.7, -0.4))
+    done = export_adapter(merge, parents, tmp_path / "out", rank=rank)
+    assert done.rank == (rank or 5)
+    peft_s = PeftModel.from_pretrained(
+        type(model).from_pretrained(tmp_path / "base"), done.directory
+    ).merge_and_unload()
+    whole = type(model).from_pretrained(export(merge, parents, tmp_path / "whole"), dtype=torch.float32)
+    weights = whole.state_dict()
+    off = max(float((weights[name] - found).norm() / found.norm()) for name, found in peft_s.state_dict().items())
+    assert (off < 1e-5) == (rank is None)
+    assert off < 0.5
+
+
+def test_an_operator_that_is_no_weighted_sum_is_refused_for_fused_experts(tmp_path: Path) -> None:
+    model = transformers.AutoModelForCausalLM.from_config(MODELS["Mixtral"]())
+    model.save_pretrained(tmp_path / "base")
+    parents = adapters(tmp_path / "base", tmp_path, target_modules=[], target_parameters=["experts.down_proj"])
+    with pytest.raises(SpaceError, match=r"experts.down_proj: expected a weighted sum .* merge it as a whole model"):
+        export_adapter(both("ties", parents, (0.5, 0.5)), parents, tmp_path / "out")
+
+
+def test_token_rows_make_the_round_trip(family: Family, tmp_path: Path) -> None:
+    sources = {"base": ParentSource(str(family.base))}
+    for seed, tokens in ((1, [5, 3]), (2, [3, 8])):
+        directory = save_adapter(family.base, tmp_path / f"a{seed}", seed=seed, r=2, trainable_token_indices=tokens)
+        sources[f"l{seed}"] = ParentSource(str(family.base), adapter=str(directory))
+    parents = Parents.open(sources)
+    merge = both("task_arithmetic", parents, (0.5, 0.7))
+    done = export_adapter(merge, parents, tmp_path / "out")
+    config = json.loads((done.directory / "adapter_config.json").read_text())
+    assert config["trainable_token_indices"] == {"model.embed_tokens": [3, 5, 8]}
+    assert_peft_loads(merge, parents, done.directory, tmp_path / "merged", atol=1e-6)
+
+
+def test_a_new_embedding_beside_token_rows_makes_the_round_trip(family: Family, tmp_path: Path) -> None:
+    """The head is the base's for one parent and the embedding's for the other: peft has both of them whole."""
+    sources = {"base": ParentSource(str(family.base))}
+    for name, own in (("l1", {"modules_to_save": ["embed_tokens"]}), ("l2", {"trainable_token_indices": [3, 8]})):
+        directory = save_adapter(family.base, tmp_path / name, **own)
+        sources[name] = ParentSource(str(family.base), adapter=str(directory))
+    parents = Parents.open(sources)
+    merge = both("task_arithmetic", parents, (0.5, 0.7))
+    done = export_adapter(merge, parents, tmp_path / "out", rank=8)
+    kind = transformers.AutoModelForCausalLM
+    found = PeftModel.from_pretrained(kind.from_pretrained(family.base), done.directory).eval()
+    expected = kind.from_pretrained(export(merge, parents, tmp_path / "whole"), dtype=torch.float32).eval()
+    tokens = torch.arange(20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(found(tokens).logits, expected(tokens).logits, rtol=0, atol=1e-5)
+
+
+def test_modules_are_named_as_the_live_model_names_them(tmp_path: Path) -> None:
+    """The base's file has the prefixes of 2024, and peft reads today's."""
+    config = config_of("Gemma3")
+    transformers.Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path / "base")
+    assert any(name.startswith("language_model.model.") for name in load_file(tmp_path / "base" / "model.safetensors"))
+    parents = adapters(
+        tmp_path / "base", tmp_path, target_modules=r".*language_model.*q_proj", modules_to_save=["norm"]
+    )
+    merge = both("task_arithmetic", parents, (0.5, 0.5))
+    done = export_adapter(merge, parents, tmp_path / "out")
+    assert_peft_loads(merge, parents, done.directory, tmp_path / "merged", atol=1e-6)

@@ -148,7 +148,9 @@ def edited(adapter: Path, target: Path, **settings: object) -> Path:
         ({"use_dora": True}, "use_dora: expected it to be off: DoRA renormalises"),
         ({"peft_type": "IA3"}, "peft_type: expected LORA, found 'IA3'"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights: .*found 'pissa'"),
-        ({"trainable_token_indices": [3]}, "trainable_token_indices: expected it to be off"),
+        ({"trainable_token_indices": [3]}, "trainable_token_indices: expected rows of these tokens, found none"),
+        ({"alora_invocation_tokens": [5, 6]}, "alora_invocation_tokens: .*acts only after these tokens"),
+        ({"alpha_pattern": {"(": 3}}, "alpha_pattern: expected numbers, by patterns of modules"),
         ({"base_model_name_or_path": None}, "expected base_model_name_or_path, found none; name the base"),
     ],
 )

@@ -108,6 +108,15 @@ def test_a_hub_id_is_read_from_the_local_cache(family: Family, tmp_path: Path, m
     assert found.names == checkpoint(family.base).names
 
 
+def test_a_file_whose_tensors_are_not_aligned_is_read_too(damaged: Path) -> None:
+    file = damaged / "model.safetensors"
+    content, tensors = file.read_bytes(), {name: tensor.clone() for name, tensor in load_file(file).items()}
+    length = int.from_bytes(content[:8], "little")
+    file.write_bytes((length + 1).to_bytes(8, "little") + content[8 : 8 + length] + b" " + content[8 + length :])
+    read = checkpoint(damaged)
+    assert all(read.tensor(name).equal(tensor) for name, tensor in tensors.items())
+
+
 def test_a_directory_without_config_is_named(damaged: Path) -> None:
     (damaged / "config.json").unlink()
     with pytest.raises(SpaceError, match=r"damaged: expected config\.json, found none"):

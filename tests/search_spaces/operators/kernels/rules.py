@@ -65,7 +65,7 @@ def operands_of(plan: TensorPlan, parents: Parents) -> Operands:
     """The whole tensors in float32, nothing remembered."""
     assert plan.rule is not None
     tensors = tuple(parents[parent].tensor(name).float() for parent, name in plan.sources)
-    base = None if plan.base is None else parents["base"].tensor(NAME).float()
+    base = None if plan.base is None else parents["base"].tensor(plan.base[1]).float()
     return Operands(
         tensors,
         base,
@@ -90,7 +90,7 @@ def merge_of(plan: TensorPlan, parents: Parents) -> Merge | None:
     stored = replace(
         operands_of(plan, parents),
         tensors=tuple(parents[parent].tensor(name) for parent, name in plan.sources),
-        base=None if plan.base is None else parents["base"].tensor(NAME),
+        base=None if plan.base is None else parents["base"].tensor(plan.base[1]),
     )
     made = find_operator(plan.rule.operator).apply(stored)
     return made.rounded_to(plan.dtype) if isinstance(made, Merge) else None
