@@ -42,7 +42,7 @@ def learn(
         logits = model(**given, logits_to_keep=1).logits[:, -1]
         loss = torch.nn.functional.cross_entropy(logits, targets[question][chosen])
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
 
