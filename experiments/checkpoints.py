@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, ProcessorMixin
 
 
 def is_finished(directory: Path) -> bool:
@@ -12,8 +12,10 @@ def is_finished(directory: Path) -> bool:
     return (directory / "config.json").is_file()
 
 
-def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
-    """Write safetensors, config and tokenizer beside `directory`, then rename them into place at once.
+def save_checkpoint(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | ProcessorMixin, directory: Path
+) -> None:
+    """Write safetensors, config and tokenizer (or processor) beside `directory`, then rename them into place at once.
 
     Raises:
         FileExistsError: `directory` already exists (a finished checkpoint is never overwritten).
