@@ -60,7 +60,7 @@ def _has_head_weights(checkpoint: Checkpoint) -> bool:
     named = (checkpoint.config.get("architectures") or [""])[0]
     if not named.endswith("Model"):
         return True
-    module = meta_module({**checkpoint.config, "tie_word_embeddings": checkpoint.tied}, generative=True)
+    module = meta_module(checkpoint.config, generative=True)
     state = module.state_dict(keep_vars=True)
     written = {id(state[key]) for key in module_keys(module, checkpoint.names).values()}
     return all(id(parameter) in written for parameter in module.parameters())

@@ -94,8 +94,8 @@ def carry_out_all(
             finish(batch[0][0], batch[0][1])
             return
         rows, finite = merged_together([merge for _, merge in batch])
-        made_all = rows.view(len(batch), *plans[batch[0][0]].shape).unbind()
-        for (i, _), made in zip(batch, made_all, strict=True):
+        for (i, _), row in zip(batch, rows.unbind(), strict=True):
+            made = row.view(plans[i].shape)
             if not finite:
                 finish(i, made)
             else:

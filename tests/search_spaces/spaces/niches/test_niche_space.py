@@ -21,7 +21,7 @@ from search_spaces.live import resident as resident_module
 from search_spaces.live.resident import ResidentModel
 from search_spaces.mergekit.reading import read_mergekit
 from search_spaces.mergekit.writing import to_mergekit
-from search_spaces.merging.materialise import carry_out, merged_tensor
+from search_spaces.merging.materialise import carry_out_all, merged_tensor
 from search_spaces.merging.piecewise import flat_layout
 from search_spaces.output.export_adapter import export_adapter
 from search_spaces.parents.parents import Parents
@@ -97,11 +97,11 @@ def test_the_live_model_writes_again_only_tensors_whose_pieces_changed(
     layout = flat_layout(parents, "base")
     live, written = ResidentModel(build_module(parents["base"]), parents), []
 
-    def counting(plan: Any, *arguments: Any, **options: Any) -> Tensor:
-        written.append(plan.name)
-        return carry_out(plan, *arguments, **options)
+    def counting(plans: Any, *arguments: Any, **options: Any) -> list[Tensor]:
+        written.extend(plan.name for plan in plans)
+        return carry_out_all(plans, *arguments, **options)
 
-    monkeypatch.setattr(resident_module, "carry_out", counting)
+    monkeypatch.setattr(resident_module, "carry_out_all", counting)
     first, last = int(layout.starts[3]) + 2, int(layout.starts[5])
     live.become(at(parents, first, last, rows=[[1, 0], [0.5, 0.5], [0, 1]]))
     assert sorted(written) == sorted(layout.names)
