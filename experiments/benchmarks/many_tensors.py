@@ -2,6 +2,8 @@
 
 The parents have the names of Qwen3-30B-A3B, 48 layers of 128 experts, 18,867 tensors, with random weights of small
 widths. Asked of TIES: at most 10 CPU seconds to write a merge, or for a first candidate; at most 2 for each later one.
+Measured on one thread of a crowded machine (2026-11-30): TIES 8.6 s to write, 9.6 s for the first candidate, 1.7 s for
+later ones; linear 3.8, 1.2 and 1.0; DARE-TIES 5.0, 1.8 and 1.6 (the parents' files and names were read by TIES).
 """
 
 from __future__ import annotations

@@ -68,10 +68,10 @@ def _part(tensor: Tensor, numbers: Tensor, name: str) -> Part:
     strides = [
         int(numbers.select(d, 1).flatten()[0]) - first if size > 1 else 1 for d, size in enumerate(numbers.shape)
     ]
-    try:
-        elements = torch.arange(tensor.numel()).as_strided(numbers.shape, strides, first)
-    except RuntimeError:  # a negative stride, or beyond the end
-        elements = torch.empty(0)
-    if not tensor.is_contiguous() or not elements.equal(numbers):
+    elements = torch.tensor(first)
+    for size, stride in zip(numbers.shape, strides, strict=True):
+        elements = elements.unsqueeze(-1) + torch.arange(size) * stride
+    plain = tensor.is_contiguous() and all(stride >= 0 for stride in strides)
+    if not plain or not elements.equal(numbers):
         raise SpaceError(f"{name}: expected a plain part of one of the model's parameters, found a permuted one")
     return Part(name, tuple(numbers.shape), tuple(strides), first)
