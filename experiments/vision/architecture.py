@@ -39,7 +39,7 @@ def make_processor() -> Any:
 
 
 def make_model(processor: Any, seed: int = 0) -> Any:
-    """Return a model with random weights, some 0.2 million."""
+    """Return a model with random weights, some 0.1 million."""
     tokens = processor.tokenizer
     torch.manual_seed(seed)
     text = transformers.LlamaConfig(
