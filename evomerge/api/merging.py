@@ -187,8 +187,7 @@ def export_candidate(path: Path, choice: str, out: Path) -> Path:
             from evomerge.assembly.informed import restore_statistics
 
             restore_statistics(archive, candidate.recipe)
-        noted = archive.noted("verification")
-        verification = None if noted is None else Verification.from_json(noted)
+        verification = archive.parsed("verification", Verification.from_json, damaged="skip")
         try:
             mergekit = to_mergekit(candidate.recipe)
         except SpaceError:  # not every recipe can be said in mergekit's language

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from evomerge.api.arguments import callbacks_of, path_of, whole
 from evomerge.api.tables import Candidates, Front, Items, reading
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
-from evomerge.archive import Archive
+from evomerge.archive import Archive, Damage
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
 from evomerge.campaign.progress import ENDING
@@ -60,6 +60,21 @@ class Run:
         """The campaign, every default written out."""
         with self.archive() as archive:
             return recorded_config(archive)
+
+    @property
+    def name(self) -> str:
+        """What the campaign is called, also where the rest of its record cannot be read."""
+        from evomerge.results.recorded import campaign_name
+
+        with self.archive() as archive:
+            return campaign_name(archive)
+
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """The rows of the archive that are not what was committed; every row is looked at."""
+        with self.archive() as archive:
+            archive.find_damage()
+            return archive.damage
 
     @property
     def n_candidates(self) -> int:
@@ -163,6 +178,28 @@ class Run:
         page = self._directory.report if path is None else Path(path)
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)
+
+    def copy_archive(self, out: str | Path) -> Path:
+        """Copy the archive into a directory, whole, also while the search runs; see `evomerge.load` to look at it.
+
+        >>> import evomerge as em
+        >>> path = em.load("runs/mine").copy_archive("backup")
+        >>> em.load("backup").n_candidates == em.load("runs/mine").n_candidates
+        True
+
+        Args:
+            out: the directory; it must have no archive yet.
+
+        Returns:
+            Where the copy is.
+
+        Raises:
+            ArchiveError: there is one already, or it cannot be written.
+        """
+        copy = RunDirectory(path_of("out", out)).archive
+        with self.archive() as archive:
+            archive.copy(copy)
+        return copy
 
     def resume(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evomerge.api.texts import frame, held_out_cells, objective_columns, table_html
 from evomerge.archive import Archive
+from evomerge.archive.watching import watched
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.run_directory import recorded_config
@@ -94,7 +95,7 @@ def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] =
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         config = recorded_config(archive)
         parts = with_noted_statistics(build_parts(config), archive, say=partial(tell_all, callbacks))
-        with contextlib.closing(build_pool(parts, directory.root)) as pool:
+        with contextlib.closing(build_pool(parts, directory.root)) as pool, watched(archive):
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)
             found = verifier.verify(
@@ -108,10 +109,8 @@ def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] =
 
 def noted_verification(archive: Archive) -> VerificationReport | None:
     """Return what was verified last; None before."""
-    noted = archive.noted("verification")
-    return (
-        None if noted is None else VerificationReport(Verification.from_json(noted), tuple(noted_constraints(archive)))
-    )
+    noted = archive.parsed("verification", Verification.from_json)
+    return None if noted is None else VerificationReport(noted, tuple(noted_constraints(archive)))
 
 
 def _row_as_dict(row: Row) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _inflated(blob: bytes) -> bytes:
     inflater = zlib.decompressobj()
     found = inflater.decompress(blob, _LARGEST)
     if not inflater.eof:
-        raise ValueError("it is cut off" if inflater.needs_input else f"it has more than {_LARGEST} bytes")
+        raise ValueError(f"it has more than {_LARGEST} bytes" if inflater.unconsumed_tail else "it is cut off")
     return found
 
 

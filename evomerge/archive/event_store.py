@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -149,6 +149,11 @@ class Archive:
             return self._reader.unpacked(row)
         raise ArchiveError(f"candidate: expected a number below {self.n_candidates}, found {number}")
 
+    def candidates_of(self, numbers: Iterable[int]) -> dict[int, Candidate]:
+        """Return number -> candidate of those that are whole."""
+        found = self._rows.whole(partial(self.candidate, number) for number in numbers)
+        return {candidate.number: candidate for candidate in found}
+
     def candidates(self) -> list[Candidate]:
         """Return every candidate that was asked, in order."""
         return self._reader.candidates("1")
@@ -206,20 +211,18 @@ class Archive:
         self._rows.refuse_damage()
 
     @property
-    def n_without_digests(self) -> int:
-        """How many events have no digest, being an older version's: damage of them is found only where it shows."""
-        until = "" if self._writer.seal is None else f" WHERE seq < {self._writer.sealed_from}"
-        ((count,),) = self._rows.query(f"SELECT count(*) FROM events{until}")
-        return int(count)
+    def has_digests(self) -> bool:
+        """Whether events have digests; those of an older version have none, and damage is found only where it shows."""
+        return self._writer.seal is not None
 
     @property
     def unsettled(self) -> bool:
         """Whether commits lie beside the archive's file only, in SQLite's log."""
         return self._writer.unsettled
 
-    def checkpoint(self) -> None:
-        """Write what lies in SQLite's log into the archive's file."""
-        self._writer.checkpoint()
+    def checkpoint(self, connection: sqlite3.Connection | None = None) -> None:
+        """Write what lies in SQLite's log into the archive's file; another thread needs a connection of its own."""
+        self._writer.checkpoint(connection)
 
     def check_presence(self) -> None:
         """Raise an ArchiveError where the archive was deleted, moved or replaced since it was opened."""

@@ -28,9 +28,7 @@ class Reader:
         seal: returns what makes its digests, None where it has none; and the first event that has some.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, path: Path, seal: Callable[[], tuple[Seal | None, int]]
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, seal: Callable[[], tuple[Seal | None, int]]) -> None:
         self.rows, self.item_sets = Rows(connection, path), ItemSets(connection)
         self._seal = seal
         self._searched = False

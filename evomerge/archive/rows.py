@@ -1,4 +1,4 @@
-"""The rows of an archive as they lie there: the one place where what SQLite and decoding raise becomes an ArchiveError."""
+"""The rows of an archive: the one place where what SQLite and decoding raise becomes an ArchiveError."""
 
 from __future__ import annotations
 

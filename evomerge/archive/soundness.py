@@ -89,13 +89,12 @@ def _is_sealed(event: object, sealed_from: int) -> bool:
 
 def _find_strays(rows: Rows) -> None:
     """Note rows whose event or candidate is gone, and events that are missing."""
-    for event, position, candidate in rows.query(
-        "SELECT event, position, candidate FROM outcomes WHERE candidate NOT IN (SELECT number FROM candidates)"
-    ):
-        rows.note(Damage("outcomes", outcome_key(event, position), f"its candidate {candidate} is missing"))
-    for event, position in rows.query("SELECT event, position FROM outcomes WHERE event NOT IN (SELECT seq FROM events)"):
+    no_event, no_candidate = "event NOT IN (SELECT seq FROM events)", "candidate NOT IN (SELECT number FROM candidates)"
+    for *key, candidate in rows.query(f"SELECT event, position, candidate FROM outcomes WHERE {no_candidate}"):
+        rows.note(Damage("outcomes", outcome_key(*key), f"its candidate {candidate} is missing"))
+    for event, position in rows.query(f"SELECT event, position FROM outcomes WHERE {no_event}"):
         rows.note(Damage("outcomes", outcome_key(event, position), f"its event {event} is missing"))
-    for number, event in rows.query("SELECT number, event FROM candidates WHERE event NOT IN (SELECT seq FROM events)"):
+    for number, event in rows.query(f"SELECT number, event FROM candidates WHERE {no_event}"):
         rows.note(Damage("candidates", number, f"its event {event} is missing"))
     ((n_missing,),) = rows.query("SELECT coalesce(max(seq), 0) - count(*) FROM events")
     if n_missing:

@@ -71,11 +71,16 @@ class Writer:
         if time.monotonic() - self._checkpointed >= CHECKPOINT_EVERY_S:
             self.checkpoint()
 
-    def checkpoint(self) -> None:
-        """Write what lies in the log into the archive itself; where that fails, it stays in the log, which is safe."""
+    def checkpoint(self, connection: sqlite3.Connection | None = None) -> None:
+        """Write what lies in the log into the archive itself; where that fails, it stays in the log, which is safe.
+
+        Args:
+            connection: another thread's own; None: this one.
+        """
         self._checkpointed = time.monotonic()
         with contextlib.suppress(sqlite3.Error):
-            busy, n_frames, n_written = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            found = (connection or self._connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            busy, n_frames, n_written = found
             self.unsettled = bool(busy) or n_frames != n_written
 
     def asked(self, candidates: Sequence[Candidate], requested: int | None) -> None:
@@ -112,9 +117,7 @@ class Writer:
         objectives = None if estimate is None else codec.pack_estimate(estimate)
         return (item_set, codec.pack_scores(done.scores.values), objectives, None, None, None, None)
 
-    def _event(
-        self, connection: sqlite3.Connection, kind: str, requested: int | None, n_rows: int
-    ) -> tuple[Seal, int]:
+    def _event(self, connection: sqlite3.Connection, kind: str, requested: int | None, n_rows: int) -> tuple[Seal, int]:
         """Insert an event; its number is the next one, so that another process that writes is noticed."""
         if self.seal is None:
             upgrade(connection)
@@ -125,11 +128,15 @@ class Writer:
         self._last += 1
         row = (self._last, time.time(), kind, requested)
         digest = self.seal.of((*row, n_rows))
-        connection.execute("INSERT INTO events (seq, at, kind, requested, digest) VALUES (?, ?, ?, ?, ?)", (*row, digest))
+        connection.execute(
+            "INSERT INTO events (seq, at, kind, requested, digest) VALUES (?, ?, ?, ?, ?)", (*row, digest)
+        )
         return self.seal, self._last
 
     def _read_seal(self) -> None:
-        found = dict(self._connection.execute("SELECT key, value FROM campaign WHERE key IN (?, ?)", (RUN_ID, SEALED_FROM)))
+        found = dict(
+            self._connection.execute("SELECT key, value FROM campaign WHERE key IN (?, ?)", (RUN_ID, SEALED_FROM))
+        )
         self.seal = Seal(str(found.get(RUN_ID, "")))
         first = str(found.get(SEALED_FROM, ""))
         self.sealed_from = int(first) if first.isdecimal() else 1

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from evomerge.cli.commands import models, plan, reduce, results, search
+from evomerge.cli.commands import archive, models, plan, reduce, results, search
 from evomerge.version import __version__
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ app.command()(results.pareto)
 app.command()(results.export)
 app.command()(results.verify)
 app.command()(results.report)
+app.add_typer(archive.app)
 app.command()(models.merge)
 app.command(name="eval")(models.evaluate)
 app.command(name="lm-eval", add_help_option=False, context_settings=_OF_LM_EVAL)(models.lm_eval)

@@ -2,30 +2,64 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from evomerge.archive import Archive
+from evomerge.archive import Archive, ArchiveError
+from evomerge.campaign.run_directory import recorded_campaign
+from evomerge.errors import few_lines
+from evomerge.version import __version__
 from fitness.scores import Estimate, Split
+
+_MOST_NAMED = 3  # damaged rows
 
 
 def campaign_settings(text: str) -> Mapping[str, Any]:
     """Return the campaign file as a mapping; empty when it is none, for a report must not depend on it."""
     try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            return {}  # none of ours has aliases; a few of them may stand for gigabytes of text
         found = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except Exception:
         return {}
     return found if isinstance(found, dict) else {}
 
 
+def campaign_name(archive: Archive) -> str:
+    """Return what the campaign is called, also where the rest of its record cannot be read."""
+    name = campaign_settings(archive.campaign).get("name")
+    return name if isinstance(name, str) and name else "campaign"
+
+
 def recorded_versions(archive: Archive) -> Mapping[str, str]:
     """Return program -> version, as the campaign recorded them."""
-    more = campaign_settings(archive.noted("versions") or "")  # JSON is YAML
-    return {"evomerge": archive.noted("evomerge") or "unknown", **{str(k): str(v) for k, v in more.items()}}
+    found = {"evomerge": archive.noted("evomerge") or "unknown"}
+    more = archive.parsed("versions", lambda text: dict(json.loads(text)), damaged="skip") or {}
+    return {**found, **{str(k): v for k, v in more.items() if isinstance(v, str)}}
 
 
 def estimates(archive: Archive, split: Split) -> dict[int, Estimate]:
     """Return the newest estimate of everything that was scored on a split, by candidate."""
     return {record.number: record.estimate for record in archive.records(split) if record.estimate is not None}
+
+
+def remarks(archive: Archive) -> tuple[str, ...]:
+    """Return lines about what could not be read of an archive; ask once everything else was read."""
+    lines = []
+    try:
+        if unknown := recorded_campaign(archive).unknown:
+            lines.append(
+                f"the campaign has keys that evomerge {__version__} does not know, and what they say is left out: "
+                f"{', '.join(unknown)} (evomerge {archive.noted('evomerge')} wrote the archive)"
+            )
+    except ArchiveError as error:
+        lines.append(str(error))
+    if damage := archive.damage:
+        rows = "1 row is" if len(damage) == 1 else f"{len(damage)} rows are"
+        named = [str(one) for one in damage]
+        shown = few_lines(named, _MOST_NAMED + 1).replace("\n", "; ")
+        lines.append(f"{archive.path}: {rows} damaged and left out: {shown}")
+    return tuple(lines)

@@ -28,7 +28,7 @@ def pareto(run_dir: RunDir, as_json: AsJson = False) -> None:
         print(json.dumps(run.front.to_dict(), indent=2))
         return
     front = run.front.all
-    console.print(f"{run.config.name}: {front.evaluations} evaluations, {front.failures} failures", highlight=False)
+    console.print(f"{run.name}: {front.evaluations} evaluations, {front.failures} failures", highlight=False)
     for line in front.notes:
         console.print(line, highlight=False)
     console.print(front_table(front) if front.points else "nothing is scored yet")
@@ -84,9 +84,15 @@ def verify(
         console.print(line, highlight=False)
 
 
-def report(run_dir: RunDir) -> None:
+def report(
+    run_dir: RunDir,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page; default: report.html in the run directory, which must be writable then."),
+    ] = None,
+) -> None:
     """Write report.html, one self-contained page, and its figures as PNG; also while the search runs."""
     from evomerge.api.run import load
     from evomerge.results.report.html import where
 
-    make_console().print(where(load(run_dir).report()), highlight=False)
+    make_console().print(where(load(run_dir).report(out)), highlight=False)

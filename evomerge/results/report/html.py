@@ -47,7 +47,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
         "predicted": predicted_figures(contents, prediction),
     }
     page = _page(contents, details(archive, contents), figures, prediction, read_screen_agreement(archive))
-    out_file.parent.mkdir(parents=True, exist_ok=True)
+    _check_place(out_file)
     partial = out_file.with_name(f".{out_file.name}.{os.getpid()}.partial")
     try:
         partial.write_text(page, encoding="utf-8")
@@ -57,6 +57,17 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     if png_dir is not None and can_draw():
         save_pngs(figures, png_dir)
     return out_file
+
+
+def _check_place(page: Path) -> None:
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(
+            f"{page}: cannot write the report ({error.strerror}); name another place with --out"
+        ) from error
+    if not os.access(page.parent, os.W_OK):
+        raise ReportError(f"{page}: cannot write the report (permission denied); name another place with --out")
 
 
 def _page(

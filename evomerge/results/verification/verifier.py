@@ -176,8 +176,8 @@ class Verifier:
         )
 
     def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:
-        noted = self._archive.noted("verification")
-        before = None if noted is None else Verification.from_json(noted).winner_of(candidate.number)
+        noted = self._archive.parsed("verification", Verification.from_json, damaged="skip")
+        before = None if noted is None else noted.winner_of(candidate.number)
         if before is not None and before.masks is not None and len(before.masks.seeds) == self._n_masks:
             return before.masks
         return fresh_masks(candidate, own, self._pool, self._estimator, n_masks=self._n_masks)
