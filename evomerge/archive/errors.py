@@ -44,6 +44,10 @@ _OF_ITS_PLACE = {
 }
 
 
+# What calls of sqlite3 raise; the latter where a damaged file makes SQLite quote bytes that are no text.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeError)
+
+
 class ArchiveError(EvomergeError, RuntimeError):
     """The archive cannot be read or written; what was committed before is intact."""
 
@@ -74,7 +78,7 @@ class DamagedRowError(ArchiveError):
         self.damage = damage
 
 
-def sqlite_error(path: Path, doing: str, error: sqlite3.Error) -> ArchiveError:
+def sqlite_error(path: Path, doing: str, error: Exception) -> ArchiveError:
     """Return what to raise where SQLite could not do something ("read", "write") with an archive."""
     code = _primary_code(error)
     if code == sqlite3.SQLITE_IOERR and _is_full(path):
@@ -87,12 +91,12 @@ def sqlite_error(path: Path, doing: str, error: sqlite3.Error) -> ArchiveError:
     return ArchiveError(f"{what}: {meaning} ({error}){saved}; {advice}")
 
 
-def is_of_its_place(error: sqlite3.Error) -> bool:
+def is_of_its_place(error: Exception) -> bool:
     """Return whether an archive may be readable all the same, from a place that cannot be written to."""
     return _primary_code(error) in _OF_ITS_PLACE
 
 
-def _primary_code(error: sqlite3.Error) -> int:
+def _primary_code(error: Exception) -> int:
     code = getattr(error, "sqlite_errorcode", None)  # errors of the module itself have none
     return 0 if code is None else int(code) & 0xFF
 

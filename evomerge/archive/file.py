@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from evomerge.archive.errors import ArchiveError, is_of_its_place, sqlite_error
+from evomerge.archive.errors import SQLITE_ERRORS, ArchiveError, is_of_its_place, sqlite_error
+from evomerge.archive.foreign_log import refuse_foreign_log
 from evomerge.archive.schema import SCHEMA_VERSION
 
 _BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside its file
@@ -35,7 +36,7 @@ def connect(path: Path, options: str) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         connection.close()
         raise
     return connection
@@ -65,13 +66,14 @@ def remove_what_is_left(path: Path) -> None:
 def open_to_write(path: Path) -> Opened:
     """Open an archive that is there; ArchiveError where there is none, or one of a newer evomerge."""
     _expect_file(path)
+    refuse_foreign_log(path)
     try:
         connection = connect(path, "mode=rw")
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise sqlite_error(path, "open", error) from error
     try:
         return Opened(connection, _version(connection, path), connection.close)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         connection.close()
         raise _unusable(path, error) from error
     except ArchiveError:
@@ -84,12 +86,12 @@ def open_to_read(path: Path) -> Opened:
     _expect_file(path)
     try:
         return _opened(path, path, "mode=ro")
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         if not is_of_its_place(error):
             raise _unusable(path, error) from error
         try:
             return _opened_in_its_place(path)
-        except sqlite3.Error as again:
+        except SQLITE_ERRORS as again:
             raise _unusable(path, again) from again
         except OSError as again:
             raise ArchiveError(
@@ -136,7 +138,7 @@ def _opened(path: Path, file: Path, options: str) -> Opened:
     connection = connect(file, options)
     try:
         return Opened(connection, _version(connection, path), connection.close)
-    except (sqlite3.Error, ArchiveError):
+    except (*SQLITE_ERRORS, ArchiveError):
         connection.close()
         raise
 
@@ -166,7 +168,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> ArchiveError:
+def _unusable(path: Path, error: Exception) -> ArchiveError:
     if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_ERROR, None):  # no such table: another program's
         return ArchiveError(f"{path}: expected an evomerge archive, found something else ({error})")
     return sqlite_error(path, "open", error)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evomerge.archive.errors import ArchiveError, Damage, DamagedRowError, sqlite_error
+from evomerge.archive.errors import SQLITE_ERRORS, ArchiveError, Damage, DamagedRowError, sqlite_error
 from evomerge.errors import in_brief
 
 T = TypeVar("T")
@@ -32,9 +32,9 @@ class Rows:
         """Return the rows of a query."""
         try:
             return self._connection.execute(sql, values).fetchall()
-        except (sqlite3.Error, OverflowError) as error:
-            if not isinstance(error, sqlite3.Error):
-                return []  # a number that no row can have
+        except OverflowError:
+            return []  # a number that no row can have
+        except SQLITE_ERRORS as error:
             raise sqlite_error(self._path, "read", error) from error
 
     def decoded(self, table: str, key: object, what: str, decode: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+from collections.abc import Mapping
 
 # 1 knew no candidates that were stopped; 2 no digests.
 SCHEMA_VERSION = 3
@@ -48,6 +49,12 @@ def upgrade(connection: sqlite3.Connection) -> None:
     ((last,),) = connection.execute("SELECT coalesce(max(seq), 0) FROM events")
     facts = {"schema_version": str(SCHEMA_VERSION), RUN_ID: uuid.uuid4().hex, SEALED_FROM: str(last + 1)}
     _note(connection, facts)
+
+
+def sealed_from(facts: Mapping[str, str]) -> int:
+    """Return the first event with digests, of what an archive of today notes."""
+    first = str(facts.get(SEALED_FROM, ""))
+    return int(first) if first.isdecimal() and len(first) < 19 else 1
 
 
 def _note(connection: sqlite3.Connection, facts: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ OUTCOME_COLUMNS = (
     "event, position, candidate, split, seconds, item_set, scores, objectives, stage, reason, attempts, traceback"
 )
 _BLOCK = 2000  # events that are read at once
+_NEWEST = 100
 _OTHER = "its digest tells that it is not what was committed"
 
 
@@ -31,6 +32,12 @@ def find_damage(rows: Rows, seal: Seal | None, sealed_from: int) -> None:
         for first, last in _blocks(rows):
             _check_block(rows, seal, sealed_from, (first, last))
     _find_strays(rows)
+
+
+def check_newest(rows: Rows, seal: Seal, sealed_from: int) -> None:
+    """Do the same for the newest events alone."""
+    *_, block = (0, 0), *_blocks(rows)
+    _check_block(rows, seal, sealed_from, (max(block[0], block[1] - _NEWEST), block[1]))
 
 
 def outcome_key(event: object, position: object) -> str:

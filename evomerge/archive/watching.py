@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 
-from evomerge.archive.errors import ArchiveError
+from evomerge.archive.errors import SQLITE_ERRORS, ArchiveError
 from evomerge.archive.event_store import Archive
 from evomerge.archive.file import connect
 
@@ -37,14 +36,14 @@ def watched(archive: Archive, lost: Callable[[], object] | None = None) -> Itera
 
 def _watch(archive: Archive, lost: Callable[[], object] | None, over: threading.Event) -> None:
     n_calls = 0
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(archive.path, "mode=rw")) as own:
-        while n_calls < 2 and not over.wait(EVERY_S):
-            try:
-                archive.check_presence()
-            except ArchiveError:
-                n_calls += 1
-                if lost is not None:
-                    lost()
-                continue
-            if archive.unsettled:
+    while n_calls < 2 and not over.wait(EVERY_S):
+        try:
+            archive.check_presence()
+        except ArchiveError:
+            n_calls += 1
+            if lost is not None:
+                lost()
+            continue
+        if archive.unsettled:  # connections belong to threads
+            with contextlib.suppress(*SQLITE_ERRORS), contextlib.closing(connect(archive.path, "mode=rw")) as own:
                 archive.checkpoint(own)

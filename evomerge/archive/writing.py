@@ -12,7 +12,7 @@ from evomerge.archive import codec
 from evomerge.archive.digests import Seal
 from evomerge.archive.errors import sqlite_error
 from evomerge.archive.presence import Presence
-from evomerge.archive.schema import FIRST_WITH_DIGESTS, RUN_ID, SEALED_FROM, upgrade
+from evomerge.archive.schema import FIRST_WITH_DIGESTS, RUN_ID, SEALED_FROM, sealed_from, upgrade
 from evomerge.candidate import Candidate, Done, Failure
 from fitness.scores import Estimate
 
@@ -138,5 +138,4 @@ class Writer:
             self._connection.execute("SELECT key, value FROM campaign WHERE key IN (?, ?)", (RUN_ID, SEALED_FROM))
         )
         self.seal = Seal(str(found.get(RUN_ID, "")))
-        first = str(found.get(SEALED_FROM, ""))
-        self.sealed_from = int(first) if first.isdecimal() else 1
+        self.sealed_from = sealed_from(found)

@@ -60,10 +60,7 @@ def _is_unknown(way: Sequence[str | int], found: str) -> bool:
 def _remove(data: Any, way: Sequence[str | int]) -> bool:
     """Remove a key; False where there is none."""
     for part in way[:-1]:
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int):
-            data = data[part]
-        else:
+        if part not in data if isinstance(data, dict) else not isinstance(data, list):
             return False
+        data = data[part]
     return isinstance(data, dict) and data.pop(way[-1], data) is not data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -48,18 +48,24 @@ def estimates(archive: Archive, split: Split) -> dict[int, Estimate]:
 
 def remarks(archive: Archive) -> tuple[str, ...]:
     """Return lines about what could not be read of an archive; ask once everything else was read."""
-    lines = []
-    try:
-        if unknown := recorded_campaign(archive).unknown:
-            lines.append(
-                f"the campaign has keys that evomerge {__version__} does not know, and what they say is left out: "
-                f"{', '.join(unknown)} (evomerge {archive.noted('evomerge')} wrote the archive)"
-            )
-    except ArchiveError as error:
-        lines.append(str(error))
+    lines = [*_about_the_campaign(archive)]
     if damage := archive.damage:
         rows = "1 row is" if len(damage) == 1 else f"{len(damage)} rows are"
-        named = [str(one) for one in damage]
-        shown = few_lines(named, _MOST_NAMED + 1).replace("\n", "; ")
+        shown = few_lines(list(map(str, damage)), _MOST_NAMED + 1).replace("\n", "; ")
         lines.append(f"{archive.path}: {rows} damaged and left out: {shown}")
     return tuple(lines)
+
+
+def _about_the_campaign(archive: Archive) -> Iterator[str]:
+    if "parents:" not in archive.campaign:
+        return  # of a program that drives a Campaign by itself
+    try:
+        unknown = recorded_campaign(archive).unknown
+    except ArchiveError as error:
+        yield str(error)
+        return
+    if unknown:
+        yield (
+            f"the campaign has keys that evomerge {__version__} does not know, and what they say is left out: "
+            f"{', '.join(unknown)} (evomerge {archive.noted('evomerge')} wrote the archive)"
+        )
