@@ -30,8 +30,9 @@ def to_mergekit(recipe: Recipe, parents: Parents | None = None) -> str:
     """Return a mergekit configuration for the same merge.
 
     Rules for layers or kinds of modules are written as slices and filters, for which the parents are opened (their
-    headers only, unless they are given) to learn the tensors' names. Parents that are not merged have no place in mergekit's file: for linear
-    and passthrough merges a base of that sort is left out, and mergekit takes the config from the first model.
+    headers only, unless they are given) to learn the tensors' names. Parents that are not merged have no place in
+    mergekit's file: for linear and passthrough merges a base of that sort is left out, and mergekit takes the config
+    from the first model.
 
     Raises:
         SpaceError: mergekit has no way to say it (the message gives the reason), or a parent cannot be opened.
