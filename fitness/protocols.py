@@ -81,10 +81,10 @@ class ScorableTask(NamedTask, Protocol):
 
 
 @runtime_checkable
-class KnownContent(NamedTask, Protocol):
+class TellingTask(NamedTask, Protocol):
     """A task that tells what its items say, so that a change of them is noticed."""
 
-    def content(self, item_id: str) -> str:
+    def item_text(self, item_id: str) -> str:
         """Return all that an item says, its right answer included."""
         ...
 

@@ -5,8 +5,10 @@ Scores of other weights, tokens or items must not stand in one front: whoever op
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +32,8 @@ class Inputs(BaseModel):
     """Name -> file -> SHA-256 of its content (`file_digests`)."""
     tasks: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
     """Name -> item -> digest of what it says; empty where only its id is known (`TaskSuite.item_digests`)."""
+    splits: Mapping[str, str] = Field(default_factory=dict)
+    """Split -> digest of its items, in their order."""
     commits: Mapping[str, tuple[str | None, str | None]] = Field(default_factory=dict)
     """Name -> the hub's commits of model and adapter, of parents that are from there."""
     places: Mapping[str, ParentSource] = Field(default_factory=dict)
@@ -45,6 +49,7 @@ class Inputs(BaseModel):
         return Inputs(
             parents={name: file_digests(checkpoint) for name, checkpoint in checkpoints.items()},
             tasks={} if suite is None else suite.item_digests(),
+            splits={} if suite is None else {split: _digest(ids) for split, ids in suite.splits.items.items()},
             commits={name: both for name, both in commits.items() if any(both)},
         )
 
@@ -68,7 +73,10 @@ class Inputs(BaseModel):
 
     def changes(self, now: Inputs) -> list[str]:
         """Return in words what is not as it was, each parent and each task at most once."""
-        return [*self.changed_parents(now), *self._changed_tasks(now)]
+        changed = [*self.changed_parents(now), *self._changed_tasks(now)]
+        if not changed and self.splits and self.splits != now.splits:
+            return ["splits: other items, or in another order, though each task has the items that it had"]
+        return changed
 
     def changed_parents(self, now: Inputs) -> Iterator[str]:
         """Yield in words each parent with files that are not as they were."""
@@ -88,6 +96,10 @@ class Inputs(BaseModel):
                 words = ", ".join(f"{counts[way]} {way}" for way in ("added", "removed", "changed") if counts[way])
                 n, rest = words.split(" ", 1)
                 yield f"task {name!r}: {n} {'item' if n == '1' else 'items'} {rest}"
+
+
+def _digest(items: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(items).encode()).hexdigest()
 
 
 def _commits(checkpoint: Checkpoint) -> tuple[str | None, str | None]:

@@ -42,7 +42,7 @@ def _at(source: ParentSource, name: str, text: str) -> ParentSource:
             problem = ConfigProblem(f"parent {name}", None, "the directory of a checkpoint", f"none at {directory}")
             raise ConfigError(None, [problem])
     if plus:
-        return ParentSource(*(part for directory in directories for part in (str(directory), None)))
+        return ParentSource(str(directories[0]), adapter=str(directories[1]))
     [directory] = directories
     if source.adapter is not None and is_adapter(directory):
         return replace(source, adapter=str(directory), adapter_revision=None)

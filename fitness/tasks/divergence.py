@@ -49,7 +49,7 @@ class DivergenceTask:
         self._prompts = dict(prompts)
         self._learnt: dict[str, list[NDArray[np.float16]]] = {}
 
-    def content(self, item_id: str) -> str:
+    def item_text(self, item_id: str) -> str:
         """Return where the item compares, as text."""
         return repr(self._prompts[item_id])
 

@@ -159,7 +159,7 @@ class Task:
         """Return an item."""
         return self._by_id[item_id]
 
-    def content(self, item_id: str) -> str:
+    def item_text(self, item_id: str) -> str:
         """Return all that an item says but for its id, its right answer included."""
         said = asdict(self._by_id[item_id])
         return json.dumps({key: value for key, value in said.items() if key != "id" and value is not None})

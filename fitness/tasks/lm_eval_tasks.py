@@ -131,7 +131,7 @@ class LMEvalTask:
             self._measure = choose_measure(task, str(task.task_name), instances, metric)
         self.metric = self._measure.metric
 
-    def content(self, item_id: str) -> str:
+    def item_text(self, item_id: str) -> str:
         """Return the document, right answers included, and what is asked about it."""
         return f"{self._documents[item_id]} {self._requests[item_id]}"
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fitness.engine.language_model import Continuation, LanguageModel, Request
 from fitness.errors import FitnessError
-from fitness.protocols import AnyTask, KnownContent
+from fitness.protocols import AnyTask, TellingTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 from fitness.tasks.item_scorer import ItemScorer
@@ -65,7 +65,7 @@ class TaskSuite:
         """Return task -> item id within it -> 16 hex digits that name what it says; empty where only ids are known."""
         return {
             task.name: {
-                item: _named(task.content(item)) if isinstance(task, KnownContent) else "" for item in task.item_ids
+                item: _named(task.item_text(item)) if isinstance(task, TellingTask) else "" for item in task.item_ids
             }
             for task in self._tasks
         }
