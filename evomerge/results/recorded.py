@@ -20,10 +20,11 @@ _MOST_NAMED = 3  # damaged rows
 def campaign_settings(text: str) -> Mapping[str, Any]:
     """Return the campaign file as a mapping; empty when it is none, for a report must not depend on it."""
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            return {}  # none of ours has aliases; a few of them may stand for gigabytes of text
+        # A record has no aliases: those of a crafted one can stand for more than any memory holds.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            return {}
         found = yaml.safe_load(text)
-    except Exception:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -38,7 +39,7 @@ def recorded_versions(archive: Archive) -> Mapping[str, str]:
     """Return program -> version, as the campaign recorded them."""
     found = {"evomerge": archive.noted("evomerge") or "unknown"}
     more = archive.parsed("versions", lambda text: dict(json.loads(text)), damaged="skip") or {}
-    return {**found, **{str(k): v for k, v in more.items() if isinstance(v, str)}}
+    return {**found, **{k: str(v) for k, v in more.items() if isinstance(v, str | int | float)}}
 
 
 def estimates(archive: Archive, split: Split) -> dict[int, Estimate]:

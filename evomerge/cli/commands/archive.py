@@ -25,7 +25,7 @@ def copy(
     from evomerge.api.run import load
 
     path = load(run_dir).copy_archive(out)
-    make_console().print(f"archive: {path}", highlight=False, markup=False)
+    make_console().print(f"archive: {path}", whole=True)
 
 
 @app.command()
@@ -36,7 +36,7 @@ def check(run_dir: RunDir) -> None:
     run, console = load(run_dir), make_console()
     damage = run.damage
     for one in damage:
-        console.print(str(one), highlight=False, markup=False)
+        console.print(str(one))
     if damage:
         raise typer.Exit(1)
-    console.print(f"whole: {run.n_candidates} candidates", highlight=False)
+    console.print(f"whole: {run.n_candidates} candidates")
