@@ -186,6 +186,7 @@ def export_candidate(
     from evomerge.campaign.run_directory import recorded_config
     from evomerge.results.front import pick
     from evomerge.results.model_card import model_card
+    from evomerge.results.recorded import remarks
     from evomerge.results.verification.result import Verification
     from search_spaces.mergekit.writing import to_mergekit
     from search_spaces.output.export import export
@@ -194,6 +195,8 @@ def export_candidate(
         candidate = pick(archive, choice)
         recipe = candidate.recipe
         say = partial(tell_all, callbacks)
+        for line in remarks(archive):
+            say(line)
         parents, places = candidates_parents(path, recipe, moved_sources(moved, recipe.parents), say)
         if recipe.statistics:
             from evomerge.assembly.informed import restore_statistics

@@ -17,6 +17,7 @@ from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import moved_sources, places_of
 from evomerge.campaign.run_directory import recorded_config
+from evomerge.results.recorded import remarks
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
 from evomerge.results.verification.verifier import Verifier
@@ -104,6 +105,9 @@ def verify(
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         config, say = recorded_config(archive), partial(tell_all, callbacks)
+        archive.find_damage()
+        for line in remarks(archive):
+            say(line)
         elsewhere = moved_sources(moved, config.sources)
         parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
         check_inputs(archive, parts, directory.root, say)
