@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from evomerge.api.arguments import callbacks_of, directories, path_of, whole
 from evomerge.api.tables import Candidates, Front, Items, reading
+from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
@@ -228,7 +229,10 @@ class Run:
 
     def _repr_html_(self) -> str:
         name, n = self.config.name, self.n_candidates
-        return f"<p><b>{name}</b>: {n} candidates in {self.directory}</p>" + self.front._repr_html_()
+        return (
+            f"<p><b>{in_html(name)}</b>: {n} candidates in {in_html(str(self.directory))}</p>"
+            + self.front._repr_html_()
+        )
 
 
 def load(directory: str | Path) -> Run:

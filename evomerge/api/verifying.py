@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from evomerge.api.texts import frame, held_out_cells, objective_columns, table_html
+from evomerge.api.texts import frame, held_out_cells, in_html, objective_columns, table_html
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
@@ -87,7 +87,7 @@ class VerificationReport:
         }
 
     def _repr_html_(self) -> str:
-        return table_html(*held_out_cells(self.verification)) + f"<p>{self.verdict}</p>"
+        return table_html(*held_out_cells(self.verification)) + f"<p>{in_html(self.verdict)}</p>"
 
 
 def verify(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -77,13 +78,14 @@ def init(
     from evomerge.config import template
 
     template.init(models or (), base, out=out, from_file=from_file)
-    then = f"\n  evomerge plan {out}\n  evomerge run {out}"
+    said = shlex.quote(str(out))
+    then = f"\n  evomerge plan {said}\n  evomerge run {said}"
     if from_file is None:
-        make_console().print(f"wrote {out}: put your tasks in it, then{then}", highlight=False)
+        make_console().print(f"wrote {out}: put your tasks in it, then{then}", whole=True)
         return
     text = out.read_text(encoding="utf-8")
     print_warnings(line.removeprefix("# - ") for line in text.splitlines() if line.startswith("# - "))
-    make_console().print(f"wrote {out}; now{then}", highlight=False)
+    make_console().print(f"wrote {out}; now{then}", whole=True)
 
 
 def run(
@@ -128,10 +130,10 @@ def run(
     found = Run(directory)
     front = found.front.all
     for line in front.notes:
-        console.print(line, highlight=False)
+        console.print(line)
     if front.points:
-        console.print(front_table(front))
-    console.print(f"{where(found.report())}\nnext: evomerge verify {directory}", highlight=False)
+        console.show(front_table(front))
+    console.print(f"{where(found.report())}\nnext: evomerge verify {shlex.quote(str(directory))}", whole=True)
 
 
 def doctor() -> None:
@@ -140,6 +142,6 @@ def doctor() -> None:
 
     findings = doctor()
     rows = [(f.subject, f.status, f.found, f.advice) for f in findings]
-    make_console().print(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
+    make_console().show(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
     if any(f.status == "missing" for f in findings):
         raise typer.Exit(1)
