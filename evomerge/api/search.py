@@ -11,6 +11,7 @@ from evomerge.api.run import Run, recorded_campaign
 from evomerge.api.sections import Given, Model, Models, Objectives, campaign
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
+from evomerge.campaign.trust import check_campaign_file
 from evomerge.config import CampaignConfig, load_campaign, overridden
 from evomerge.config.overrides import Overrides, parsed
 
@@ -94,6 +95,7 @@ class Search:
         workers: int | None = None,
         run_dir: str | Path | None = None,
         callbacks: Callback | Sequence[Callback] = (),
+        trust_tasks: bool = False,
     ) -> Run:
         """Do what `evomerge run` does.
 
@@ -110,16 +112,18 @@ class Search:
             workers: how many; None: as the file says.
             run_dir: where everything is kept; None: runs/NAME, or the directory that is gone on with.
             callbacks: see `evomerge.search`.
+            trust_tasks: whether code that a run directory names, which somebody else began, may be run.
 
         Returns:
             The run, ended; of a campaign with stages, that of the last one.
 
         Raises:
             ConfigError: everything that is wrong with the file, at once, with its lines.
+            UntrustedCodeError: somebody else began the run, and it names code.
             EvomergeError: see `evomerge.search`.
         """
         file = path_of("path", path)
-        config = read_campaign(file, set, evaluations=evaluations, workers=workers)
+        config = read_campaign(file, set, evaluations=evaluations, workers=workers, trust_tasks=trust_tasks)
         return _searched(config, file if run_dir is None and file.is_dir() else run_dir, Given(), callbacks)
 
 
@@ -130,12 +134,21 @@ def read_campaign(
     optimiser: str | None = None,
     evaluations: int | None = None,
     workers: int | None = None,
+    trust_tasks: bool = False,
 ) -> CampaignConfig:
-    """Return the resolved campaign of a file, or of a run directory, with what was said beside it."""
+    """Return the resolved campaign of a file, or of a run directory, with what was said beside it.
+
+    Raises:
+        UntrustedCodeError: it is of a run that somebody else began, names code, and is not trusted.
+    """
     if optimiser is not None:
         said = [(key, value) for key, value, _ in parsed(overrides)]
         overrides = {"optimiser": {"kind": optimiser}, **dict(said)}
-    config = recorded_campaign(path, overrides) if path.is_dir() else load_campaign(path, overrides=overrides)
+    if path.is_dir():
+        config = recorded_campaign(path, overrides, trust_tasks=trust_tasks)
+    else:
+        check_campaign_file(path, trust=trust_tasks)
+        config = load_campaign(path, overrides=overrides)
     return overridden(config, evaluations=evaluations, workers=workers)
 
 

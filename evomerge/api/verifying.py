@@ -13,6 +13,7 @@ from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.trust import check_archive
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
 from evomerge.results.verification.verifier import Verifier
@@ -87,12 +88,15 @@ class VerificationReport:
         return table_html(*held_out_cells(self.verification)) + f"<p>{in_html(self.verdict)}</p>"
 
 
-def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] = ()) -> VerificationReport:
+def verify(
+    directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] = (), trust_tasks: bool = False
+) -> VerificationReport:
     """Score the best candidates, the parents and the baselines on held-out items."""
     from evomerge.assembly import build_parts, build_pool, with_noted_statistics
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
-        config = recorded_config(archive)
+        check_archive(archive, directory.root, trust=trust_tasks)
+        config = recorded_config(archive, trust=trust_tasks)
         parts = with_noted_statistics(build_parts(config), archive, say=partial(tell_all, callbacks))
         with contextlib.closing(build_pool(parts, directory.root)) as pool:
             own = config.verification

@@ -17,7 +17,6 @@ import typer
 from evomerge.cli.commands import models, plan, reduce, results, search
 from evomerge.cli.terminal import Terminal
 from evomerge.version import __version__
-from evomerge.visible import VisibleFormatter
 
 app = typer.Typer(
     name="evomerge",
@@ -69,11 +68,15 @@ def main() -> None:
 def _show_notes() -> None:
     """Print what the rooms below have to say while they work: how a model must be run, that kernels are compiled."""
     for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
-        notes = logging.StreamHandler()
-        notes.setFormatter(VisibleFormatter("note: %(message)s"))
-        notes.setLevel(level)
-        logging.getLogger(room).addHandler(notes)
-        logging.getLogger(room).setLevel(logging.INFO)
+        logger = logging.getLogger(room)
+        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+            logger.addHandler(_Notes(level))
+        logger.setLevel(logging.INFO)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        Terminal(stderr=True).print(f"note: {record.getMessage()}", whole=True)
 
 
 def guarded(work: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from evomerge.cli.commands.search import CampaignFile
+from evomerge.cli.commands.search import CampaignFile, Trust
 from evomerge.cli.terminal import (
     SECONDS_BETWEEN_LINES,
     Terminal,
@@ -44,6 +44,7 @@ def reduce(
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers; more than one makes a Ray pool.")] = None,
+    trust_tasks: Trust = False,
 ) -> None:
     """Make a small benchmark of a campaign's search items, and report whether it is better than random items.
 
@@ -57,7 +58,7 @@ def reduce(
 
     if anchors is not None and anchors not in METHODS:
         raise typer.BadParameter(f"expected one of {', '.join(METHODS)}, found {anchors!r}", param_hint="--anchors")
-    config, console = read_campaign(campaign, workers=workers), make_console()
+    config, console = read_campaign(campaign, workers=workers, trust_tasks=trust_tasks), make_console()
     made = reduce(
         config,
         out,

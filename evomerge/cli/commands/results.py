@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from evomerge.cli.commands.search import Trust
 from evomerge.cli.terminal import make_console, print_note
 
 RunDir = Annotated[Path, typer.Argument(help="The directory of a run.", show_default=False)]
@@ -28,7 +29,7 @@ def pareto(run_dir: RunDir, as_json: AsJson = False) -> None:
         print(json.dumps(run.front.to_dict(), indent=2))
         return
     front = run.front.all
-    console.print(f"{run.config.name}: {front.evaluations} evaluations, {front.failures} failures")
+    console.print(f"{run.name}: {front.evaluations} evaluations, {front.failures} failures")
     for line in front.notes:
         console.print(line)
     if front.points:
@@ -66,6 +67,8 @@ def verify(
     run_dir: RunDir,
     top: Annotated[int, typer.Option(min=1, help="How many candidates validation items choose from.")] = 5,
     as_json: AsJson = False,
+    *,
+    trust_tasks: Trust = False,
 ) -> None:
     """Score the best candidates, every parent and the baselines on held-out items.
 
@@ -77,7 +80,7 @@ def verify(
     from evomerge.results.report.html import where
 
     run, console = load(run_dir), make_console()
-    found = run.verify(top, callbacks=[] if as_json else [print_note(console)])
+    found = run.verify(top, callbacks=[] if as_json else [print_note(console)], trust_tasks=trust_tasks)
     page = run.report()
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))

@@ -32,6 +32,14 @@ AllowDifferences = Annotated[
 ]
 
 
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-tasks", help="Run the code that a run names (Python tasks, lm-eval YAML), though others began it."
+    ),
+]
+
+
 def listed(texts: list[str] | None) -> list[str]:
     """Return the parts of options like `a,b` that may be repeated."""
     return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
@@ -78,6 +86,7 @@ def run(
     overrides: Set = None,
     optimiser: Optimiser = None,
     allow_differences: AllowDifferences = None,
+    trust_tasks: Trust = False,
 ) -> None:
     """Start a search, or resume the one in the run directory.
 
@@ -93,7 +102,9 @@ def run(
     from evomerge.results.report.html import where
 
     overrides = with_differences(overrides, allow_differences)
-    config = read_campaign(campaign, overrides, optimiser=optimiser, evaluations=evaluations, workers=workers)
+    config = read_campaign(
+        campaign, overrides, optimiser=optimiser, evaluations=evaluations, workers=workers, trust_tasks=trust_tasks
+    )
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
     console = make_console()
     with contextlib.closing(SearchProgress(console)) as progress:
