@@ -18,6 +18,14 @@ from evomerge.cli.commands import models, plan, reduce, results, search
 from evomerge.cli.terminal import Terminal
 from evomerge.version import __version__
 
+# Of libraries that are imported later: nothing is reported to anybody, and no native code comes from the hub.
+_SILENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "USE_HUB_KERNELS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
 app = typer.Typer(
     name="evomerge",
     help="Evolutionary search for the best merge of language models.",
@@ -61,6 +69,8 @@ app.command()(search.doctor)
 def main() -> None:
     """Run the command line."""
     sys.path.append(os.getcwd())  # plug-ins beside the campaign, as `python -m` finds them; installed ones come first
+    for name, value in _SILENT.items():
+        os.environ.setdefault(name, value)
     _show_notes()
     guarded(app)
 
