@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from evomerge.api.arguments import callbacks_of, path_of, whole
+from evomerge.api.arguments import callbacks_of, directories, path_of, whole
 from evomerge.api.tables import Candidates, Front, Items, reading
 from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
@@ -114,7 +115,12 @@ class Run:
             return noted_verification(archive)
 
     def verify(
-        self, top: int = 5, *, callbacks: Callback | Sequence[Callback] = (), trust_tasks: bool = False
+        self,
+        top: int = 5,
+        *,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
+        callbacks: Callback | Sequence[Callback] = (),
+        trust_tasks: bool = False,
     ) -> VerificationReport:
         """Score the best candidates, every parent and the baselines on held-out items.
 
@@ -128,17 +134,26 @@ class Run:
 
         Args:
             top: how many candidates validation items choose from, at least 1.
+            parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: told each step in words.
             trust_tasks: whether code that the run names may be run where somebody else began it; asked once.
 
         Raises:
             UntrustedCodeError: somebody else began it, and it names code.
             VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
+            RunDirectoryError: a parent or a task is not what the search began with, or a parent is not there.
         """
-        calls = callbacks_of(callbacks)
-        return verify(self._directory, top=whole("top", top), callbacks=calls, trust_tasks=trust_tasks)
+        told, moved = callbacks_of(callbacks), directories("parents", parents)
+        return verify(self._directory, top=whole("top", top), callbacks=told, moved=moved, trust_tasks=trust_tasks)
 
-    def export(self, pick: str | int, out: str | Path) -> Path:
+    def export(
+        self,
+        pick: str | int,
+        out: str | Path,
+        *,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
+        callbacks: Callback | Sequence[Callback] = (),
+    ) -> Path:
         """Write a candidate as an ordinary Hugging Face checkpoint with a model card.
 
         >>> import evomerge as em
@@ -149,6 +164,8 @@ class Run:
         Args:
             pick: `winner` (what `verify` chose), `knee`, `best`, `best:OBJECTIVE`, or a candidate's number.
             out: the directory; must not exist.
+            parents: name -> directory, of parents that moved since; their files must be the same.
+            callbacks: told in words what one should know.
 
         Returns:
             `out`, absolute.
@@ -157,10 +174,12 @@ class Run:
             PickError: nothing answers to the pick.
             ArchiveError: there is no candidate of this number.
             SpaceError: the parents cannot be read, or `out` exists.
+            RunDirectoryError: a parent is not what the search began with, or is not there.
         """
         from evomerge.api.merging import export_candidate
 
-        return export_candidate(self._directory.archive, str(pick), Path(out))
+        told, moved = callbacks_of(callbacks), directories("parents", parents)
+        return export_candidate(self._directory.archive, str(pick), Path(out), moved=moved, callbacks=told)
 
     def report(self, path: str | Path | None = None, *, figures: bool = True) -> Path:
         """Write its report, one self-contained HTML page; also while the search runs.
@@ -181,7 +200,7 @@ class Run:
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)
 
-    def resume(
+    def resume(  # noqa: PLR0913 -- each is one thing to say
         self,
         evaluations: int | None = None,
         *,
@@ -190,6 +209,7 @@ class Run:
         space: Any = None,
         optimiser: Any = None,
         optimizer: Any = None,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
         trust_tasks: bool = False,
     ) -> Run:
@@ -202,6 +222,7 @@ class Run:
             space: the object that it began with, where it began with one.
             optimiser: the same, fresh: it is told again what it was told.
             optimizer: another spelling of it.
+            parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: are called with every event.
             trust_tasks: whether code that the run names may be run where somebody else began it.
 
@@ -211,7 +232,8 @@ class Run:
         Raises:
             ConfigError: an object is missing or not the one that it began with, or a key is wrong.
             UntrustedCodeError: somebody else began it, and it names code.
-            RunDirectoryError: a change would change what is scored already, or another process holds the run.
+            RunDirectoryError: a change would change what is scored already, a parent or a task is not what the search
+                began with, or another process holds the run.
             SearchInterruptedError: Ctrl-C; everything is saved.
         """
         from evomerge.api.sections import Given, one_spelling
@@ -219,7 +241,8 @@ class Run:
 
         config = recorded_campaign(self.directory, set, trust_tasks=trust_tasks)
         config = overridden(config, evaluations=evaluations, workers=workers)
-        run_stages(config, self._directory, Given(space, one_spelling(optimiser, optimizer)), callbacks_of(callbacks))
+        own, moved = Given(space, one_spelling(optimiser, optimizer)), directories("parents", parents)
+        run_stages(config, self._directory, own, callbacks_of(callbacks), moved)
         return self
 
     def _repr_html_(self) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from evomerge.api.arguments import callbacks_of, path_of
+from evomerge.api.arguments import callbacks_of, directories, path_of
 from evomerge.api.run import Run, recorded_campaign
 from evomerge.api.sections import Given, Model, Models, Objectives, campaign
 from evomerge.campaign import RunDirectory
@@ -94,6 +95,7 @@ class Search:
         evaluations: int | None = None,
         workers: int | None = None,
         run_dir: str | Path | None = None,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
         trust_tasks: bool = False,
     ) -> Run:
@@ -111,6 +113,8 @@ class Search:
             evaluations: candidates in all, in every stage; None: as the file says.
             workers: how many; None: as the file says.
             run_dir: where everything is kept; None: runs/NAME, or the directory that is gone on with.
+            parents: name -> directory, of parents that are not where the file says; to go on with a search, their files
+                must be the same.
             callbacks: see `evomerge.search`.
             trust_tasks: whether code that a run directory names, which somebody else began, may be run.
 
@@ -123,8 +127,16 @@ class Search:
             EvomergeError: see `evomerge.search`.
         """
         file = path_of("path", path)
-        config = read_campaign(file, set, evaluations=evaluations, workers=workers, trust_tasks=trust_tasks)
-        return _searched(config, file if run_dir is None and file.is_dir() else run_dir, Given(), callbacks)
+        moved = directories("parents", parents)
+        config = read_campaign(
+            file,
+            set,
+            evaluations=evaluations,
+            workers=workers,
+            models_must_exist=not moved,
+            trust_tasks=trust_tasks,
+        )
+        return _searched(config, file if run_dir is None and file.is_dir() else run_dir, Given(), callbacks, moved)
 
 
 def read_campaign(
@@ -134,6 +146,7 @@ def read_campaign(
     optimiser: str | None = None,
     evaluations: int | None = None,
     workers: int | None = None,
+    models_must_exist: bool = True,
     trust_tasks: bool = False,
 ) -> CampaignConfig:
     """Return the resolved campaign of a file, or of a run directory, with what was said beside it.
@@ -148,17 +161,21 @@ def read_campaign(
         config = recorded_campaign(path, overrides, trust_tasks=trust_tasks)
     else:
         check_campaign_file(path, trust=trust_tasks)
-        config = load_campaign(path, overrides=overrides)
+        config = load_campaign(path, overrides=overrides, models_must_exist=models_must_exist)
     return overridden(config, evaluations=evaluations, workers=workers)
 
 
 def _searched(
-    config: CampaignConfig, run_dir: str | Path | None, given: Given, callbacks: Callback | Sequence[Callback]
+    config: CampaignConfig,
+    run_dir: str | Path | None,
+    given: Given,
+    callbacks: Callback | Sequence[Callback],
+    moved: Mapping[str, str] = MappingProxyType({}),
 ) -> Run:
     directory = RunDirectory(Path("runs") / config.name if run_dir is None else path_of("run_dir", run_dir))
     from evomerge.api.session import run_stages
 
-    run_stages(config, directory, given, callbacks_of(callbacks))
+    run_stages(config, directory, given, callbacks_of(callbacks), moved)
     return Run(directory.root)
 
 

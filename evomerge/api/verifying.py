@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.texts import frame, held_out_cells, in_html, objective_columns, table_html
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.inputs import Inputs
+from evomerge.campaign.places import moved_sources, places_of
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.campaign.trust import check_archive
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
@@ -89,15 +92,25 @@ class VerificationReport:
 
 
 def verify(
-    directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] = (), trust_tasks: bool = False
+    directory: RunDirectory,
+    *,
+    top: int,
+    callbacks: Sequence[Callback] = (),
+    moved: Mapping[str, str] = MappingProxyType({}),
+    trust_tasks: bool = False,
 ) -> VerificationReport:
     """Score the best candidates, the parents and the baselines on held-out items."""
+    from evomerge.api.inputs import check_inputs, note_inputs
     from evomerge.assembly import build_parts, build_pool, with_noted_statistics
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         check_archive(archive, directory.root, trust=trust_tasks)
-        config = recorded_config(archive, trust=trust_tasks)
-        parts = with_noted_statistics(build_parts(config), archive, say=partial(tell_all, callbacks))
+        config, say = recorded_config(archive, trust=trust_tasks), partial(tell_all, callbacks)
+        elsewhere = moved_sources(moved, config.sources)
+        parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
+        check_inputs(archive, parts, directory.root, say)
+        note_inputs(archive, parts, directory.root)
+        parts = with_noted_statistics(parts, archive, say=say)
         with contextlib.closing(build_pool(parts, directory.root)) as pool:
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)

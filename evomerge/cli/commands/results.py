@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evomerge.cli.commands.search import Trust
+from evomerge.cli.commands.search import MovedParents, Trust, moved_parents
 from evomerge.cli.terminal import make_console, print_note
 
 RunDir = Annotated[Path, typer.Argument(help="The directory of a run.", show_default=False)]
@@ -48,6 +48,7 @@ def export(
             " best:OBJECTIVE; winner: what `verify` picked; or a candidate's NUMBER."
         ),
     ] = "knee",
+    parent: MovedParents = None,
 ) -> None:
     """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
     from evomerge.api.run import load
@@ -58,7 +59,8 @@ def export(
     with run.archive() as archive:
         number = picked(archive, pick).number
         violation = Constraints.of(archive).violation_of(archive, number)
-    console.print(f"candidate {number} is in {run.export(number, out)}", whole=True)
+    exported = run.export(number, out, parents=moved_parents(parent), callbacks=print_note(console))
+    console.print(f"candidate {number} is in {exported}", whole=True)
     if violation:
         console.print(f"note: it misses constraints by {violation:.3f} on search items")
 
@@ -67,6 +69,7 @@ def verify(
     run_dir: RunDir,
     top: Annotated[int, typer.Option(min=1, help="How many candidates validation items choose from.")] = 5,
     as_json: AsJson = False,
+    parent: MovedParents = None,
     *,
     trust_tasks: Trust = False,
 ) -> None:
@@ -80,7 +83,8 @@ def verify(
     from evomerge.results.report.html import where
 
     run, console = load(run_dir), make_console()
-    found = run.verify(top, callbacks=[] if as_json else [print_note(console)], trust_tasks=trust_tasks)
+    said = [] if as_json else [print_note(console)]
+    found = run.verify(top, parents=moved_parents(parent), callbacks=said, trust_tasks=trust_tasks)
     page = run.report()
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))

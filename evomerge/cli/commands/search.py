@@ -32,12 +32,31 @@ AllowDifferences = Annotated[
 ]
 
 
+MovedParents = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parent",
+        metavar="NAME=DIR",
+        help="Where a parent's directory lies now, if it moved: its files must be the same; may be repeated.",
+    ),
+]
 Trust = Annotated[
     bool,
     typer.Option(
         "--trust-tasks", help="Run the code that a run names (Python tasks, lm-eval YAML), though others began it."
     ),
 ]
+
+
+def moved_parents(texts: list[str] | None) -> dict[str, str]:
+    """Return name -> directory of options like `words=/models/words`."""
+    moved = {}
+    for text in texts or ():
+        name, equals, directory = text.partition("=")
+        if not (name and equals and directory):
+            raise typer.BadParameter(f"expected NAME=DIR, found {text!r}", param_hint="--parent")
+        moved[name] = directory
+    return moved
 
 
 def listed(texts: list[str] | None) -> list[str]:
@@ -75,7 +94,7 @@ def init(
     make_console().print(f"wrote {out}; now{then}", whole=True)
 
 
-def run(
+def run(  # noqa: PLR0913 -- each is an option
     campaign: Annotated[
         Path, typer.Argument(metavar="CAMPAIGN.yaml|RUN_DIR", help="A campaign file, or a run to go on with.")
     ],
@@ -86,6 +105,7 @@ def run(
     overrides: Set = None,
     optimiser: Optimiser = None,
     allow_differences: AllowDifferences = None,
+    parent: MovedParents = None,
     trust_tasks: Trust = False,
 ) -> None:
     """Start a search, or resume the one in the run directory.
@@ -101,14 +121,20 @@ def run(
     from evomerge.cli.tables import front_table
     from evomerge.results.report.html import where
 
-    overrides = with_differences(overrides, allow_differences)
+    overrides, moved = with_differences(overrides, allow_differences), moved_parents(parent)
     config = read_campaign(
-        campaign, overrides, optimiser=optimiser, evaluations=evaluations, workers=workers, trust_tasks=trust_tasks
+        campaign,
+        overrides,
+        optimiser=optimiser,
+        evaluations=evaluations,
+        workers=workers,
+        models_must_exist=not moved,
+        trust_tasks=trust_tasks,
     )
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
     console = make_console()
     with contextlib.closing(SearchProgress(console)) as progress:
-        run_stages(config, RunDirectory(directory), Given(), [progress.watch])
+        run_stages(config, RunDirectory(directory), Given(), [progress.watch], moved)
     found = Run(directory)
     front = found.front.all
     for line in front.notes:
