@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evomerge.archive import Archive, ArchiveError
+from evomerge.campaign.origin import NOTE
+from evomerge.campaign.trust import check_code, recorded_code
 from evomerge.config import CampaignConfig, ConfigError
 from evomerge.config.recorded import RecordedCampaign, read_recorded
 from evomerge.errors import EvomergeError
@@ -120,17 +122,20 @@ class RunDirectory:
         os.pwrite(lock, str(os.getpid()).encode(), 0)
 
 
-def recorded_config(archive: Archive) -> CampaignConfig:
+def recorded_config(archive: Archive, *, trust: bool = False) -> CampaignConfig:
     """Return the resolved config that an archive records, whether or not its inputs are still there.
 
     Raises:
+        UntrustedCodeError: it names plug-ins by dotted paths, which would be imported, and the user did not begin it.
         ArchiveError: this version cannot read it.
     """
+    plugins = [one for one in recorded_code(archive) if one.is_plugin]
+    check_code(plugins, archive.noted(NOTE), "the archive", trust=trust)
     return recorded_campaign(archive).config
 
 
 def recorded_campaign(archive: Archive) -> RecordedCampaign:
-    """Return the same, with the keys that this version does not know; raises like `recorded_config`."""
+    """Return the same, with the keys that this version does not know; plug-ins that it names are imported."""
     try:
         found = archive.parsed("campaign", read_recorded)
     except ArchiveError as error:

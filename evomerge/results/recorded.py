@@ -10,6 +10,7 @@ import yaml
 
 from evomerge.archive import Archive, ArchiveError
 from evomerge.campaign.run_directory import recorded_campaign
+from evomerge.campaign.trust import recorded_code
 from evomerge.errors import few_lines
 from evomerge.version import __version__
 from fitness.scores import Estimate, Split
@@ -61,6 +62,8 @@ def _about_the_campaign(archive: Archive) -> Iterator[str]:
     if "parents:" not in archive.campaign:
         return  # of a program that drives a Campaign by itself
     try:
+        if any(one.is_plugin for one in recorded_code(archive)):
+            return  # who looks at results imports nothing that they name
         unknown = recorded_campaign(archive).unknown
     except ArchiveError as error:
         yield str(error)
