@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -53,8 +54,13 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     try:
         partial.write_text(page, encoding="utf-8")
         partial.replace(out_file)
+    except OSError as error:
+        raise ReportError(
+            f"{out_file}: cannot write the report ({error.strerror}); name another place with --out"
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     if png_dir is not None and can_draw():
         save_pngs(figures, png_dir)
     return out_file

@@ -235,3 +235,13 @@ def test_an_older_archive_gets_digests_with_its_next_event(tmp_path: Path) -> No
     archive = Archive.read(path)
     archive.find_damage()
     assert [one.row for one in archive.damage] == [5]
+
+
+def test_looking_at_an_archive_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    filled(path).close()
+    for _ in range(2):
+        reader = Archive.read(path)
+        assert reader.n_candidates == 5
+        reader.close()
+        assert [file.name for file in tmp_path.iterdir()] == ["a.sqlite"]
