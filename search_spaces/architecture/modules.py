@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from search_spaces.architecture.stacks import DEPTH_KEYS
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 # What transformers raises for a config that it cannot make a model of.
-UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
+UNKNOWN = (
+    *(ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, OSError),
+    *(ArithmeticError, AssertionError, MemoryError),
+)
+
+_DEPTHS = ("depths", "layers_block_type", "n_blocks", "num_layers_per_block", "num_hidden_groups")
+# No model is so deep, and a config of more layers takes for ever to become one.
+_MOST_LAYERS = 10_000
+# A layer has some tensors, and a module without any has few of its kind beside it: more is a config that is wrong.
+_MODULES_PER_TENSOR, _FEW_TENSORS = 50, 100
 
 # Tried in this order where config.json names no class.
 _AUTO = (
@@ -27,11 +40,16 @@ _AUTO = (
 )
 
 
+class NoModelError(ValueError):
+    """transformers knows a config, but has no model of it."""
+
+
 def read_config(config_json: Mapping[str, Any]) -> Any:
     """Return transformers' configuration for what stands in a config.json; code that it names is never run."""
     from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldValidationError
     from transformers import AutoConfig
 
+    check_depths(config_json, _MOST_LAYERS)
     with TemporaryDirectory() as directory:
         other: set[str] = set()  # numbers that transformers wants whole, or not, against how they are written
         while True:
@@ -45,6 +63,51 @@ def read_config(config_json: Mapping[str, Any]) -> Any:
                 other.add(name[1])
             except StrictDataclassError as error:
                 raise ValueError(str(error)) from error
+
+
+def check_depths(config_json: Any, most: int, key: object = "") -> None:
+    """Do nothing if no setting of a config asks for more layers than `most`; nothing is made of the config.
+
+    Raises:
+        ValueError: one does.
+    """
+    if isinstance(config_json, Mapping):
+        for inner, value in config_json.items():
+            check_depths(value, most, inner)
+    elif isinstance(config_json, list):
+        for value in config_json:
+            check_depths(value, most, key)
+    elif key in DEPTH_KEYS or key in _DEPTHS:
+        if isinstance(config_json, int | float) and not config_json <= most:
+            raise ValueError(f"{key}: expected at most {most:,} layers, found {config_json:,}")
+
+
+def is_known(config_json: Mapping[str, Any]) -> bool:
+    """Return whether transformers has such models, and no code beside the checkpoint makes them in its place."""
+    from transformers import CONFIG_MAPPING
+
+    kind = config_json.get("model_type")
+    return isinstance(kind, str) and kind in CONFIG_MAPPING and "auto_map" not in config_json
+
+
+@contextmanager
+def few_modules(n_tensors: int) -> Iterator[None]:
+    """Raise a ValueError when this thread makes many more modules than a checkpoint of so many tensors can fill."""
+    from torch.nn.modules.module import register_module_module_registration_hook
+
+    most, made, thread = _MODULES_PER_TENSOR * max(n_tensors, _FEW_TENSORS), 0, threading.get_ident()
+
+    def count(*_: object) -> None:
+        nonlocal made
+        made += threading.get_ident() == thread
+        if made > most:
+            raise ValueError(f"it asks for more than {most:,} modules, but the files have {n_tensors:,} tensors")
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _with_other_numbers(value: Any, names: set[str], *, change: bool = False) -> Any:
@@ -103,7 +166,7 @@ def class_of(config: Any, *, generative: bool = False) -> Any:
         generative: take a class with a head over the vocabulary in place of a bare one, where there is one.
 
     Raises:
-        ValueError: transformers has no such class.
+        NoModelError: transformers has no such class.
     """
     import transformers
     from transformers import PreTrainedModel
@@ -121,5 +184,5 @@ def class_of(config: Any, *, generative: bool = False) -> Any:
             found = mapping[type(config)]
             return found[0] if isinstance(found, tuple) else found
     if kind is None:
-        raise ValueError(f"transformers has no model of the type {config.model_type!r}")
+        raise NoModelError(f"transformers has no model of the type {config.model_type!r}")
     return kind
