@@ -57,7 +57,9 @@ def needs_of(module: nn.Module, targets: Mapping[str, Target]) -> Needs:
     state: Mapping[str, Any] = module.state_dict(keep_vars=True)
     known = {name: target for name, target in targets.items() if target.key in state}
     filled = {key for target in known.values() for key in (target.key, *(target.others or ()))} & state.keys()
-    learnt = (key for key, value in state.items() if isinstance(value, torch.nn.Parameter) and value.is_floating_point())
+    learnt = (
+        key for key, value in state.items() if isinstance(value, torch.nn.Parameter) and value.is_floating_point()
+    )
     parameters = frozenset(learnt)
     unused = {name: target.key for name, target in targets.items() if name not in known}
     return Needs(

@@ -96,7 +96,9 @@ class Checkpoint:
         """
         if self.flaws and not (own_code and self.brings_code):
             raise SpaceError(
-                few_lines([f"{self.directory}: expected a whole checkpoint:", *(shortened(flaw) for flaw in self.flaws)])
+                few_lines(
+                    [f"{self.directory}: expected a whole checkpoint:", *(shortened(flaw) for flaw in self.flaws)]
+                )
                 + "; download it again, or mend its config.json"
             )
 
