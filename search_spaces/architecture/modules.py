@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.architecture.stacks import DEPTH_KEYS
+from search_spaces.architecture.bounds import MOST_LAYERS, check_depths
 
 if TYPE_CHECKING:
     import torch
@@ -23,12 +21,6 @@ UNKNOWN = (
     *(ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, OSError),
     *(ArithmeticError, AssertionError, MemoryError),
 )
-
-_DEPTHS = ("depths", "layers_block_type", "n_blocks", "num_layers_per_block", "num_hidden_groups")
-# No model is so deep, and a config of more layers takes for ever to become one.
-_MOST_LAYERS = 10_000
-# A layer has some tensors, and a module without any has few of its kind beside it: more is a config that is wrong.
-_MODULES_PER_TENSOR, _FEW_TENSORS = 50, 100
 
 # What a config.json may say of who computes attention and experts, at any depth: it can name a repository of the hub
 # with native code. Who computes is for the program to say.
@@ -56,7 +48,7 @@ def read_config(config_json: Mapping[str, Any]) -> Any:
     from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldValidationError
     from transformers import AutoConfig
 
-    check_depths(config_json, _MOST_LAYERS)
+    check_depths(config_json, MOST_LAYERS)
     with TemporaryDirectory() as directory:
         other: set[str] = set()  # numbers that transformers wants whole, or not, against how they are written
         while True:
@@ -72,24 +64,6 @@ def read_config(config_json: Mapping[str, Any]) -> Any:
                 raise ValueError(str(error)) from error
 
 
-<<<<<<< HEAD
-def check_depths(config_json: Any, most: int, key: object = "") -> None:
-    """Do nothing if no setting of a config asks for more layers than `most`; nothing is made of the config.
-
-    Raises:
-        ValueError: one does.
-    """
-    if isinstance(config_json, Mapping):
-        for inner, value in config_json.items():
-            check_depths(value, most, inner)
-    elif isinstance(config_json, list):
-        for value in config_json:
-            check_depths(value, most, key)
-    elif key in DEPTH_KEYS or key in _DEPTHS:
-        if isinstance(config_json, int | float) and not config_json <= most:
-            raise ValueError(f"{key}: expected at most {most:,} layers, found {config_json:,}")
-
-
 def is_known(config_json: Mapping[str, Any]) -> bool:
     """Return whether transformers has such models, and no code beside the checkpoint makes them in its place."""
     from transformers import CONFIG_MAPPING
@@ -98,30 +72,10 @@ def is_known(config_json: Mapping[str, Any]) -> bool:
     return isinstance(kind, str) and kind in CONFIG_MAPPING and "auto_map" not in config_json
 
 
-@contextmanager
-def few_modules(n_tensors: int) -> Iterator[None]:
-    """Raise a ValueError when this thread makes many more modules than a checkpoint of so many tensors can fill."""
-    from torch.nn.modules.module import register_module_module_registration_hook
-
-    most, made, thread = _MODULES_PER_TENSOR * max(n_tensors, _FEW_TENSORS), 0, threading.get_ident()
-
-    def count(*_: object) -> None:
-        nonlocal made
-        made += threading.get_ident() == thread
-        if made > most:
-            raise ValueError(f"it asks for more than {most:,} modules, but the files have {n_tensors:,} tensors")
-
-    hook = register_module_module_registration_hook(count)
-    try:
-        yield
-    finally:
-        hook.remove()
-=======
 def _without_implementations(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _without_implementations(v) for k, v in value.items() if not _IMPLEMENTATION.match(str(k))}
     return [_without_implementations(inner) for inner in value] if isinstance(value, list) else value
->>>>>>> main
 
 
 def _with_other_numbers(value: Any, names: set[str], *, change: bool = False) -> Any:

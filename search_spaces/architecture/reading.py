@@ -8,11 +8,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from search_spaces.architecture.architecture import Architecture, Stack, guess
+from search_spaces.architecture.bounds import check_depths, few_modules
 from search_spaces.architecture.modules import (
     UNKNOWN,
     NoModelError,
-    check_depths,
-    few_modules,
     is_known,
     read_config,
     uninitialised,
