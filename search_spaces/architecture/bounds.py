@@ -28,9 +28,8 @@ def check_depths(config_json: Any, most: int, key: object = "") -> None:
     elif isinstance(config_json, list):
         for value in config_json:
             check_depths(value, most, key)
-    elif key in DEPTH_KEYS or key in _DEPTHS:
-        if isinstance(config_json, int | float) and not config_json <= most:
-            raise ValueError(f"{key}: expected at most {most:,} layers, found {config_json:,}")
+    elif (key in DEPTH_KEYS or key in _DEPTHS) and isinstance(config_json, int | float) and not config_json <= most:
+        raise ValueError(f"{key}: expected at most {most:,} layers, found {config_json:,}")
 
 
 @contextmanager

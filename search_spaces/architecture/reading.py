@@ -83,11 +83,12 @@ def _asked(config_json: str, names: tuple[str, ...]) -> Architecture:
         module: Any = meta_module(config)
     target_of = target_finder(module)
     targets = {name: target_of(name) for name in names}
-    needs = needs_of(module, targets)
+    out_of = _weight_of(getattr(module, "get_output_embeddings", None), module)
+    # Without a word on it a head that no file has is the embedding.
+    needs = needs_of(module, targets, optional=() if config.get("tie_word_embeddings") is False else out_of)
     keys = needs.targets
     stacks = [_with_prefixes(stack, keys) for stack in stacks_of(module, config)]
     into = _weight_of(getattr(module, "get_input_embeddings", None), module)
-    out_of = _weight_of(getattr(module, "get_output_embeddings", None), module)
     embedding, head = _file_name(into, keys), _file_name(out_of[:1], keys)
     own = {name for name in (embedding, head) if name is not None}
     return Architecture(

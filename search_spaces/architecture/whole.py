@@ -50,8 +50,8 @@ class Needs:
     beyond: Mapping[str, tuple[int, int]]
 
 
-def needs_of(module: nn.Module, targets: Mapping[str, Target]) -> Needs:
-    """Return what a module needs, given where transformers puts every tensor of a checkpoint."""
+def needs_of(module: nn.Module, targets: Mapping[str, Target], *, optional: Collection[str] = ()) -> Needs:
+    """Return what a module needs, given where transformers puts a checkpoint's tensors and what may be missing."""
     import torch
 
     state: Mapping[str, Any] = module.state_dict(keep_vars=True)
@@ -69,7 +69,7 @@ def needs_of(module: nn.Module, targets: Mapping[str, Target]) -> Needs:
         packed=frozenset(target.key for target in known.values() if target.others is not None),
         cut=frozenset(target.key for target in known.values() if target.others),
         parameters=parameters,
-        missing=tuple(_missing(module, state, filled, parameters)),
+        missing=tuple(key for key in _missing(module, state, filled, parameters) if key not in optional),
         beyond=_beyond(module, unused),
     )
 

@@ -63,8 +63,8 @@ class Checkpoint:
         """Open a directory or hub id; every file's header is checked against its length.
 
         Raises:
-            SpaceError: the source is missing, damaged, quantised or not in safetensors form, no model can be made of its
-                config.json, or it has an adapter that does not fit it or is more than a LoRA.
+            SpaceError: the source is missing, damaged, quantised or not in safetensors form, no model can be made of
+                its config.json, or it has an adapter that does not fit it or is more than a LoRA.
         """
         directory = find_directory(source)
         if is_adapter(directory):

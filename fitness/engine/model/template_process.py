@@ -81,7 +81,8 @@ class TemplateProcess:
             if self._process.poll() is not None:
                 self._end()
                 self._start()
-            assert self._process.stdin is not None and self._process.stdout is not None
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
             line = b""
             try:
                 self._process.stdin.write(request + b"\n")

@@ -67,7 +67,10 @@ def test_a_missing_layer_is_told_with_its_first_tensor() -> None:
         ({"num_hidden_layers": 2}, "asks for 2 of model.layers, the files have 4"),
         ({"num_hidden_layers": 0}, "asks for 0 of model.layers, the files have 4"),
         ({"num_hidden_layers": 6}, "needs model.layers.4.input_layernorm.weight and 17 more tensors"),
-        ({"vocab_size": 98}, "expected (98, 32) for model.embed_tokens.weight and 1 others by config.json, found (99, 32)"),
+        (
+            {"vocab_size": 98},
+            "expected (98, 32) for model.embed_tokens.weight and 1 others by config.json, found (99, 32)",
+        ),
         ({"num_key_value_heads": 4}, "expected (32, 32) for model.layers.0.self_attn.k_proj.weight"),
     ],
 )
@@ -127,7 +130,9 @@ def test_whole_numbers_in_the_place_of_weights_are_told() -> None:
 
 def test_whole_numbers_in_a_buffer_are_as_they_are_saved() -> None:
     said, shapes = saved(transformers.BertConfig(num_hidden_layers=1, **SMALL), "BertModel")
-    assert flaws(said, {**shapes, "embeddings.position_ids": (1, 512)}, whole_numbers=("embeddings.position_ids",)) == ()
+    assert (
+        flaws(said, {**shapes, "embeddings.position_ids": (1, 512)}, whole_numbers=("embeddings.position_ids",)) == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,3 +178,10 @@ def test_a_missing_expert_is_told() -> None:
     assert flaws(said, shapes) == ()
     del shapes["model.layers.1.block_sparse_moe.experts.2.w2.weight"]
     assert "by config.json, found" in str(flaws(said, shapes))
+
+
+@pytest.mark.parametrize(("said_of_ties", "n_flaws"), [({}, 0), ({"tie_word_embeddings": False}, 1)])
+def test_a_head_that_no_file_has_is_the_embedding_unless_config_json_says_no(said_of_ties: Said, n_flaws: int) -> None:
+    said, shapes = llama()
+    del said["tie_word_embeddings"], shapes["lm_head.weight"]
+    assert len(flaws({**said, **said_of_ties}, shapes)) == n_flaws
