@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from evomerge.campaign.events import Callback, emit, tell_all
 from evomerge.config import CampaignConfig
 from evomerge.config.overrides import Overrides
 from evomerge.responses import collect_responses, kept_rows, read_matrix, respondents
+from evomerge.whole_file import prepared_file
 from fitness.estimation import TaskLayout
 from fitness.reduction.anchors import Method
 from fitness.reduction.calibration import Calibration
@@ -116,12 +116,14 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
 
     Raises:
         SearchInterruptedError: Ctrl-C; the rows so far are kept.
+        OutputError: `out` cannot be written; told before anything is scored.
         Exception: every error of the rooms below.
     """
     whole("models", models, at_least=10)
     if items is not None:
         whole("items", items)
     file, callbacks = path_of("out", out), callbacks_of(callbacks)
+    write = prepared_file(file)
     if not isinstance(campaign, CampaignConfig):
         campaign = read_campaign(path_of("campaign", campaign), set, workers=workers)
     if campaign.stages:
@@ -151,9 +153,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         seed=config.seed,
         say=lambda line: tell_all(callbacks, line),
     )
-    unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(benchmark.to_json() + "\n", encoding="utf-8")
-    os.replace(unfinished, file)
+    write(benchmark.to_json() + "\n")
     return ReductionReport(file, benchmark, time.monotonic() - began)
 
 

@@ -48,6 +48,7 @@ from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.version import __version__
+from evomerge.whole_file import prepared_file
 from evomerge.workers import WorkerPool
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
@@ -148,7 +149,7 @@ def run_stages(
     winners: dict[str, str] = {}
     directory.stages.mkdir(parents=True, exist_ok=True)
     said = {key: value for key, value in config.model_dump().items() if key not in OWN_SECTIONS}
-    (directory.stages / "campaign.yaml").write_text(write_yaml(said))
+    prepared_file(directory.stages / "campaign.yaml")(write_yaml(said))
     for index, stage in enumerate(config.stages[:-1]):
         own = RunDirectory(directory.stages / f"{index + 1}-{stage.name}")
         winner = (own.exports / "winner").absolute()
@@ -185,7 +186,7 @@ def opened(
         config, places = reopened(config, directory, moved)
         config = _settled(config, directory, places)
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
-            directory.campaign.write_text(dump_campaign(config))
+            prepared_file(directory.campaign)(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
             parts = build_parts(config, given.space_of(config), places)
             known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))
