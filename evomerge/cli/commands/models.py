@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from evomerge.cli.commands.results import AsJson
-from evomerge.cli.commands.search import AllowDifferences, listed
+from evomerge.cli.commands.search import AllowDifferences, Trust, listed
 from evomerge.cli.terminal import make_console, print_note, print_warnings
 from evomerge.errors import require
 from evomerge.whole_file import prepared_file
@@ -80,6 +80,7 @@ def evaluate(  # noqa: PLR0913
     fewshot_as_multiturn: Annotated[
         bool, typer.Option(help="With a chat template: examples are turns of the chat.")
     ] = True,
+    trust_tasks: Trust = False,
     out: Annotated[Path | None, typer.Option(help="A file for what --json prints.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,7 +95,7 @@ def evaluate(  # noqa: PLR0913
     }
     asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
     write = None if out is None else prepared_file(out)
-    scores = evaluate(model, asked, limit=limit, prompts=prompts)
+    scores = evaluate(model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks)
     document = json.dumps(scores.to_dict(), indent=2, default=str)
     if as_json:
         print(document)

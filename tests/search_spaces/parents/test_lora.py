@@ -151,7 +151,7 @@ def edited(adapter: Path, target: Path, **settings: object) -> Path:
         ({"trainable_token_indices": [3]}, "trainable_token_indices: expected rows of these tokens, found none"),
         ({"alora_invocation_tokens": [5, 6]}, "alora_invocation_tokens: .*acts only after these tokens"),
         ({"alpha_pattern": {"(": 3}}, "alpha_pattern: expected numbers, by patterns of modules"),
-        ({"alpha_pattern": {"((.|.)+)+!": 3}}, "alpha_pattern: .*one that takes for ever on "),
+        ({"alpha_pattern": {"((.|.)+)+[!?]": 3}}, "alpha_pattern: .*one that takes for ever on "),
         ({"alpha_pattern": {"(" * 5000 + ")" * 5000: 3}}, "alpha_pattern: expected numbers, by patterns of modules"),
         ({"alpha_pattern": ["q_proj"]}, "alpha_pattern: expected numbers, by patterns of modules, found"),
         ({"alpha_pattern": {"q_proj": "3"}}, "alpha_pattern: expected numbers, by patterns of modules, found"),
