@@ -16,6 +16,7 @@ from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.config import CampaignConfig, joined_config
 from evomerge.config.merges import MergeConfig
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe
@@ -32,7 +33,7 @@ def joined(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[
     if not config.merges:
         return config
     found = {}
-    with directory.locked():
+    with directory.locked(), sharing_cores(config.workers.count, config.workers.cpus):
         for one in config.merges:
             digest, write = _merge(config, one, callbacks)
             target = (directory.root / "parents" / f"{one.name}-{digest[:12]}").absolute()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from evomerge.api.arguments import callbacks_of, path_of, several
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.permissions import Permissions
 from search_spaces.recipes.recipe import Recipe
@@ -107,6 +108,7 @@ def merge(
     return merge_several(file, documents, directory, strict=strict, permissions=permissions, say=say)
 
 
+@sharing_cores()
 def carry_out(
     reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, strict: bool, say: Say
 ) -> Merged:
@@ -170,6 +172,7 @@ def _ours(file: Path) -> Recipe:
     return Recipe.from_json(file.read_text(encoding="utf-8"))
 
 
+@sharing_cores()
 def export_candidate(path: Path, choice: str, out: Path) -> Path:
     """Write one candidate of an archive as a checkpoint, with a card that tells how it was found; see `Run.export`."""
     from evomerge.archive import Archive

@@ -26,6 +26,7 @@ from evomerge.config.overrides import Overrides
 from evomerge.optimisers.gradient.options import Descending
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.checks.preflight import Preflight
 from search_spaces.spaces.genes import GeneInfo
 
@@ -213,7 +214,8 @@ def outlines(config: CampaignConfig, given: Given) -> Iterator[tuple[Plan, Parts
 
 
 def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Parts]:
-    config = with_compute_dtype(config)
+    with sharing_cores(config.workers.count, config.workers.cpus):
+        config = with_compute_dtype(config)
     parts = build_parts(config, given.space_of(config))
     found = parts.preflight()
     items = parts.fitness.splits.items
@@ -240,6 +242,11 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
 
 def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
+    with sharing_cores(parts.config.workers.count, parts.config.workers.cpus):
+        return _measured(parts, given)
+
+
+def _measured(parts: Parts, given: Given) -> Cost:
     parts, reading = _read(parts)
     config, space, worker = parts.config, parts.space, build_worker(parts)
     own, descent = given.optimiser_of(space), descent_cost(parts)

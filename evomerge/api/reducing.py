@@ -22,6 +22,7 @@ from evomerge.campaign.events import Callback, emit, tell_all
 from evomerge.config import CampaignConfig
 from evomerge.config.overrides import Overrides
 from evomerge.responses import collect_responses, kept_rows, read_matrix, respondents
+from evomerge.workers.sharing import sharing_cores
 from fitness.estimation import TaskLayout
 from fitness.reduction.anchors import Method
 from fitness.reduction.calibration import Calibration
@@ -126,9 +127,10 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         campaign = read_campaign(path_of("campaign", campaign), set, workers=workers)
     if campaign.stages:
         raise SpaceError("reduce: expected a campaign of one stage, found several: reduce for each stage's space alone")
-    config = with_compute_dtype(campaign.model_copy(update={"reduced": None}))
-    tell_all(callbacks, "reading parents and tasks", config.name)
-    parts = with_statistics(build_parts(config), say=partial(tell_all, callbacks))
+    with sharing_cores(campaign.workers.count, campaign.workers.cpus):
+        config = with_compute_dtype(campaign.model_copy(update={"reduced": None}))
+        tell_all(callbacks, "reading parents and tasks", config.name)
+        parts = with_statistics(build_parts(config), say=partial(tell_all, callbacks))
     search_items = parts.fitness.splits.items["search"]
     content = parts.fitness.content_digest(search_items)
     tasks = _task_items(parts, search_items)
@@ -178,7 +180,8 @@ def _collected(
     def watch(done: int, total: int) -> None:
         emit([ModelsScored(done, total)], callbacks)
 
-    with directory.locked(), contextlib.closing(build_pool(parts, directory.root)) as pool:
+    sharing = sharing_cores(parts.config.workers.count, parts.config.workers.cpus)
+    with directory.locked(), sharing, contextlib.closing(build_pool(parts, directory.root)) as pool:
         try:
             return collect_responses(candidates, pool, directory.root, items=items, content=content, watch=watch)
         except KeyboardInterrupt:

@@ -46,6 +46,7 @@ from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.version import __version__
 from evomerge.workers import WorkerPool
+from evomerge.workers.sharing import sharing_cores
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
 
@@ -165,7 +166,7 @@ def opened(
     """Open a search, new or of an earlier session; everything is closed at the end."""
     given.check(config, str(directory.root))
     callbacks = (*callbacks, *plugins.callbacks())
-    with directory.locked():
+    with directory.locked(), sharing_cores(config.workers.count, config.workers.cpus):
         config = _settled(config, directory)
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
             directory.campaign.write_text(dump_campaign(config))

@@ -16,6 +16,7 @@ from evomerge.campaign.run_directory import recorded_config
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
 from evomerge.results.verification.verifier import Verifier
+from evomerge.workers.sharing import sharing_cores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +94,10 @@ def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] =
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         config = recorded_config(archive)
-        parts = with_noted_statistics(build_parts(config), archive, say=partial(tell_all, callbacks))
-        with contextlib.closing(build_pool(parts, directory.root)) as pool:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(sharing_cores(config.workers.count, config.workers.cpus))
+            parts = with_noted_statistics(build_parts(config), archive, say=partial(tell_all, callbacks))
+            pool = stack.enter_context(contextlib.closing(build_pool(parts, directory.root)))
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)
             found = verifier.verify(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients, SpaceOptions
-from evomerge.workers.threads import available_cores, threads_per_worker
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.spaces.space import SearchSpace
@@ -31,7 +30,6 @@ def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
         return config
     dtype = config.export.dtype
     if not _on_gpu(config):
-        torch.set_num_threads(threads_per_worker(config.workers.count, config.workers.cpus, available_cores()))
         base = Parents.open({BASE: config.sources[config.base_name]})[BASE]
         shapes = [base.shape(name) for name in base.names]
         # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
