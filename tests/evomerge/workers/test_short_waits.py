@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from evomerge.workers.short_waits import loaded_libraries
+from evomerge.workers.short_waits import ShortWaits, idle_threads, loaded_libraries
 from evomerge.workers.threads import allowed_cpus
 
 # Two threads meet again and again; in between they have nothing to do for longer than one ever spins.
@@ -50,6 +51,19 @@ def test_threads_that_wait_sleep_as_long_as_there_are_idle_ones_and_spin_before_
     assert asleep < spinning / 2
     assert asleep < after / 2
     assert threads == 1
+
+
+def test_how_threads_wait_changes_no_bit():
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    rows, weights = torch.randn(7, 576), torch.randn(1536, 576)  # whose product has other bits on one thread
+    spinning = torch.nn.functional.linear(rows, weights), torch.randn(1 << 20).cumsum(0)
+    torch.manual_seed(0)
+    with ShortWaits(loaded_libraries(), idle_threads(2, len(allowed_cpus()))):
+        rows, weights = torch.randn(7, 576), torch.randn(1536, 576)
+        asleep = torch.nn.functional.linear(rows, weights), torch.randn(1 << 20).cumsum(0)
+        assert torch.get_num_threads() == 2
+    assert all(map(torch.equal, spinning, asleep))
 
 
 def test_a_system_that_does_not_tell_what_is_loaded_has_no_libraries(tmp_path: Path):
