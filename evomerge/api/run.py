@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from evomerge.api.arguments import callbacks_of, path_of, whole
+from evomerge.api.arguments import callbacks_of, directories, path_of, whole
 from evomerge.api.tables import Candidates, Front, Items, reading
+from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
+from evomerge.campaign.origin import NOTE
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.trust import check_archive, check_code, check_staged
 from evomerge.config import CampaignConfig, load_campaign, overridden
+from evomerge.config.code import named_code
 from evomerge.config.overrides import Overrides
+from evomerge.config.yaml_document import read_yaml
+from evomerge.results.recorded import campaign_name
 
 if TYPE_CHECKING:
     from evomerge.campaign import Ending
@@ -62,6 +69,12 @@ class Run:
             return recorded_config(archive)
 
     @property
+    def name(self) -> str:
+        """What the campaign is called."""
+        with self.archive() as archive:
+            return campaign_name(archive)
+
+    @property
     def n_candidates(self) -> int:
         """How many candidates were asked, landmarks included."""
         with self.archive() as archive:
@@ -101,7 +114,14 @@ class Run:
         with self.archive() as archive:
             return noted_verification(archive)
 
-    def verify(self, top: int = 5, *, callbacks: Callback | Sequence[Callback] = ()) -> VerificationReport:
+    def verify(
+        self,
+        top: int = 5,
+        *,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
+        callbacks: Callback | Sequence[Callback] = (),
+        trust_tasks: bool = False,
+    ) -> VerificationReport:
         """Score the best candidates, every parent and the baselines on held-out items.
 
         Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
@@ -114,14 +134,26 @@ class Run:
 
         Args:
             top: how many candidates validation items choose from, at least 1.
+            parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: told each step in words.
+            trust_tasks: whether code that the run names may be run where somebody else began it; asked once.
 
         Raises:
+            UntrustedCodeError: somebody else began it, and it names code.
             VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
+            RunDirectoryError: a parent or a task is not what the search began with, or a parent is not there.
         """
-        return verify(self._directory, top=whole("top", top), callbacks=callbacks_of(callbacks))
+        told, moved = callbacks_of(callbacks), directories("parents", parents)
+        return verify(self._directory, top=whole("top", top), callbacks=told, moved=moved, trust_tasks=trust_tasks)
 
-    def export(self, pick: str | int, out: str | Path) -> Path:
+    def export(
+        self,
+        pick: str | int,
+        out: str | Path,
+        *,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
+        callbacks: Callback | Sequence[Callback] = (),
+    ) -> Path:
         """Write a candidate as an ordinary Hugging Face checkpoint with a model card.
 
         >>> import evomerge as em
@@ -132,6 +164,8 @@ class Run:
         Args:
             pick: `winner` (what `verify` chose), `knee`, `best`, `best:OBJECTIVE`, or a candidate's number.
             out: the directory; must not exist.
+            parents: name -> directory, of parents that moved since; their files must be the same.
+            callbacks: told in words what one should know.
 
         Returns:
             `out`, absolute.
@@ -140,10 +174,12 @@ class Run:
             PickError: nothing answers to the pick.
             ArchiveError: there is no candidate of this number.
             SpaceError: the parents cannot be read, or `out` exists.
+            RunDirectoryError: a parent is not what the search began with, or is not there.
         """
         from evomerge.api.merging import export_candidate
 
-        return export_candidate(self._directory.archive, str(pick), Path(out))
+        told, moved = callbacks_of(callbacks), directories("parents", parents)
+        return export_candidate(self._directory.archive, str(pick), Path(out), moved=moved, callbacks=told)
 
     def report(self, path: str | Path | None = None, *, figures: bool = True) -> Path:
         """Write its report, one self-contained HTML page; also while the search runs.
@@ -164,7 +200,7 @@ class Run:
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)
 
-    def resume(
+    def resume(  # noqa: PLR0913 -- each is one thing to say
         self,
         evaluations: int | None = None,
         *,
@@ -173,7 +209,9 @@ class Run:
         space: Any = None,
         optimiser: Any = None,
         optimizer: Any = None,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
+        trust_tasks: bool = False,
     ) -> Run:
         """Go on with the search.
 
@@ -184,26 +222,35 @@ class Run:
             space: the object that it began with, where it began with one.
             optimiser: the same, fresh: it is told again what it was told.
             optimizer: another spelling of it.
+            parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: are called with every event.
+            trust_tasks: whether code that the run names may be run where somebody else began it.
 
         Returns:
             The same run.
 
         Raises:
             ConfigError: an object is missing or not the one that it began with, or a key is wrong.
-            RunDirectoryError: a change would change what is scored already, or another process holds the run.
+            UntrustedCodeError: somebody else began it, and it names code.
+            RunDirectoryError: a change would change what is scored already, a parent or a task is not what the search
+                began with, or another process holds the run.
             SearchInterruptedError: Ctrl-C; everything is saved.
         """
         from evomerge.api.sections import Given, one_spelling
         from evomerge.api.session import run_stages
 
-        config = overridden(recorded_campaign(self.directory, set), evaluations=evaluations, workers=workers)
-        run_stages(config, self._directory, Given(space, one_spelling(optimiser, optimizer)), callbacks_of(callbacks))
+        config = recorded_campaign(self.directory, set, trust_tasks=trust_tasks)
+        config = overridden(config, evaluations=evaluations, workers=workers)
+        own, moved = Given(space, one_spelling(optimiser, optimizer)), directories("parents", parents)
+        run_stages(config, self._directory, own, callbacks_of(callbacks), moved)
         return self
 
     def _repr_html_(self) -> str:
-        name, n = self.config.name, self.n_candidates
-        return f"<p><b>{name}</b>: {n} candidates in {self.directory}</p>" + self.front._repr_html_()
+        name, n = self.name, self.n_candidates
+        return (
+            f"<p><b>{in_html(name)}</b>: {n} candidates in {in_html(str(self.directory))}</p>"
+            + self.front._repr_html_()
+        )
 
 
 def load(directory: str | Path) -> Run:
@@ -221,13 +268,20 @@ def load(directory: str | Path) -> Run:
         return run
 
 
-def recorded_campaign(directory: Path, overrides: Overrides = ()) -> CampaignConfig:
-    """Return the campaign that a run directory records, all stages of it."""
+def recorded_campaign(directory: Path, overrides: Overrides = (), *, trust_tasks: bool = False) -> CampaignConfig:
+    """Return the campaign that a run directory records, all stages of it.
+
+    Raises:
+        UntrustedCodeError: somebody else began the run, it names code, and is not trusted.
+    """
     run, staged = RunDirectory(directory), RunDirectory(directory).stages / "campaign.yaml"
     load_record = partial(load_campaign, overrides=overrides, files_must_exist=False)
     if staged.is_file():
+        check_staged(staged, trust=trust_tasks)
         return load_record(staged)
     with reading(run.archive) as archive:
+        check_archive(archive, directory, trust=trust_tasks)
         if not run.campaign.is_file() or not overrides:
-            return recorded_config(archive)
+            return recorded_config(archive, trust=trust_tasks)
+        check_code(named_code(read_yaml(run.campaign).data), archive.noted(NOTE), run.campaign, trust=trust_tasks)
     return load_record(run.campaign)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients, SpaceOptions
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.spaces.space import SearchSpace
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from search_spaces.live.resident import ResidentModel
 
 
-def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
+def with_compute_dtype(
+    config: CampaignConfig, places: Mapping[str, ParentSource] = MappingProxyType({})
+) -> CampaignConfig:
     """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in."""
     import torch
 
@@ -30,10 +34,12 @@ def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
         return config
     dtype = config.export.dtype
     if not _on_gpu(config):
-        base = Parents.open({BASE: config.sources[config.base_name]})[BASE]
+        source = config.sources[config.base_name]
+        base = Parents.open({BASE: places.get(config.base_name, source)})[BASE]
         shapes = [base.shape(name) for name in base.names]
         # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
-        fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32
+        with sharing_cores(config.workers.count, config.workers.cpus):
+            fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32
         dtype = "float32" if fast == torch.float32 else "bfloat16"
     return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": dtype})})
 

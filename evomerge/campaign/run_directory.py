@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evomerge.archive import Archive
+from evomerge.campaign.origin import NOTE
+from evomerge.campaign.trust import check_code, recorded_code
 from evomerge.config import CampaignConfig, read_campaign
 from evomerge.errors import EvomergeError
+from evomerge.visible import VisibleFormatter
 
 
 class RunDirectoryError(EvomergeError, RuntimeError):
@@ -25,7 +28,7 @@ class _RunLog(logging.FileHandler):
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         thread = threading.get_ident()
         self.addFilter(lambda record: record.thread == thread)
         self.levels_before: dict[str, int] = {}
@@ -79,6 +82,11 @@ class RunDirectory:
         """The runs of a campaign's stages, but for the last; with the campaign file of them all."""
         return self.root / "stages"
 
+    @property
+    def stage_archives(self) -> list[Path]:
+        """The event stores of the stages that have one, but for the last stage's."""
+        return sorted(self.stages.glob("*/archive.sqlite"))
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Make the directory, hold it for this process, and log to `log.txt` what this thread has to say.
@@ -109,6 +117,12 @@ class RunDirectory:
         os.pwrite(lock, str(os.getpid()).encode(), 0)
 
 
-def recorded_config(archive: Archive) -> CampaignConfig:
-    """Return the resolved config that an archive records, whether or not its inputs are still there."""
+def recorded_config(archive: Archive, *, trust: bool = False) -> CampaignConfig:
+    """Return the resolved config that an archive records, whether or not its inputs are still there.
+
+    Raises:
+        UntrustedCodeError: it names plug-ins by dotted paths, which would be imported, and the user did not begin it.
+    """
+    plugins = [one for one in recorded_code(archive) if one.is_plugin]
+    check_code(plugins, archive.noted(NOTE), "the archive", trust=trust)
     return read_campaign(archive.campaign)

@@ -9,7 +9,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import hashlib
 import io
+import logging
+import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +23,15 @@ from fitness.engine.language_model import Answer, Request
 from fitness.errors import FitnessError, require
 from fitness.tasks.benchmark_split import PublishedTestSet, draw_from, published_test_set
 from fitness.tasks.divergence import DivergenceTask
+from fitness.tasks.lm_eval_code import code_of
 from fitness.tasks.lm_eval_metrics import choose_measure
 from fitness.tasks.lm_eval_requests import compared, n_repeats, request_of
 from fitness.tasks.prompts import Prompts, RenderChat
 from fitness.tasks.task_source import JS_DIVERGENCE
 
+# `datasets`, until its version 4, asks whether a data set's script may be run; no script is.
+os.environ.setdefault("HF_DATASETS_TRUST_REMOTE_CODE", "0")
+log = logging.getLogger(__name__)
 _FEWSHOT_SEED = 1234  # lm-eval's default, so that few-shot examples are the usual ones
 
 
@@ -60,6 +68,7 @@ def load_definitions(source: str | Path, *, include_path: Path | None = None) ->
         near = difflib.get_close_matches(source, manager.all_tasks, 3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `lm-eval ls tasks` lists them"
         raise FitnessError(f"task {source!r}: expected the name of an lm-eval task, found none of this name{hint}")
+    _say_code(manager, source)
     with lm_eval_errors(str(source)), no_progress_bars():
         loaded: dict[str, Any] = manager.load(name)
     if not loaded["tasks"]:
@@ -97,6 +106,22 @@ def _find(source: str | Path, include_path: Path | None) -> tuple[Any, str]:
     return manager, str(source)
 
 
+def _say_code(manager: Any, source: str | Path) -> None:
+    """Say which functions are about to be imported, but for those of lm-eval's own tasks."""
+    import lm_eval
+
+    own = Path(lm_eval.__file__).parent
+
+    def file_of(name: str) -> Path | None:
+        entry = manager.task_index.get(name)
+        path = None if entry is None else entry.yaml_path
+        return None if path is None or Path(path).is_relative_to(own) else Path(path)
+
+    file = source if isinstance(source, Path) else file_of(source)
+    if file is not None and (code := code_of(file, file_of)):
+        log.warning("%s runs code: %s", file, ", ".join(code))
+
+
 @functools.cache
 def _index_with_defaults(include_path: Path | None) -> Any:
     """Return a TaskManager of lm-eval's own tasks and a folder's; reading the former takes some 13 s, so it is kept."""
@@ -124,9 +149,14 @@ class LMEvalTask:
             item: [request_of(i, repeat, name) for i in of_item for repeat in range(n_repeats(i))]
             for item, of_item in instances.items()
         }
+        self._documents = {item: _digest(of_item[0].doc) for item, of_item in instances.items()}
         with lm_eval_errors(name):
             self._measure = choose_measure(task, str(task.task_name), instances, metric)
         self.metric = self._measure.metric
+
+    def item_text(self, item_id: str) -> str:
+        """Return the document, right answers included, and what is asked about it."""
+        return f"{self._documents[item_id]} {self._requests[item_id]}"
 
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return the document's requests."""
@@ -136,6 +166,12 @@ class LMEvalTask:
         """Return the document's metric, negated where lower is better."""
         with lm_eval_errors(f"{self.name}/{item_id}"):
             return self._measure.score(item_id, answers)
+
+
+def _digest(document: object) -> str:
+    """Return 64 hex digits that name a document, in every process the same ones."""
+    text = re.sub(" at 0x[0-9a-f]+", "", repr(document))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def prepare(task: Any, prompts: Prompts) -> None:
