@@ -51,6 +51,7 @@ from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.version import __version__
 from evomerge.whole_file import prepared_file
 from evomerge.workers import WorkerPool
+from evomerge.workers.sharing import sharing_cores
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
 
@@ -184,7 +185,7 @@ def opened(
     """Open a search, new or of an earlier session, with its parents where they lie now; at the end all is closed."""
     given.check(config, str(directory.root))
     callbacks = (*callbacks, *plugins.callbacks())
-    with directory.locked():
+    with directory.locked(), sharing_cores(config.workers.count, config.workers.cpus):
         config, places = reopened(config, directory, moved)
         config = _settled(config, directory, places)
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
