@@ -22,6 +22,7 @@ from evomerge.api.joining import joined
 from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
 from evomerge.archive import Archive
+from evomerge.archive.watching import watched
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
 from evomerge.assembly.further_landmarks import FurtherLandmarks, choose_landmarks
 from evomerge.assembly.preparation import Preparation
@@ -39,7 +40,7 @@ from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.past import InCube
 from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
-from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.run_directory import recorded_config, refuse_unknown_keys
 from evomerge.campaign.trust import code_texts, note_origin, recorded_code, sign_staged
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
@@ -117,9 +118,14 @@ class Session:
         name, n_before = self.parts.config.name, archive.n_candidates
         archive.note(ENDING, "")  # until it ends
         _LOG.info("evomerge %s: %s, %d candidates so far", __version__, name, n_before)
-        with _draining(campaign.drain):
-            ending = campaign.run()
-        archive.note(ENDING, ending)
+        lost = _interrupt if threading.current_thread() is threading.main_thread() else None
+        try:
+            with _draining(campaign.drain), watched(archive, lost):
+                ending = campaign.run()
+                archive.note(ENDING, ending)
+        except KeyboardInterrupt:
+            archive.check_presence()  # it may have been `_interrupt` that stopped it
+            raise
         _LOG.info("ended: %s, %d candidates", ending, archive.n_candidates)
         if ending == "interrupted":
             raise SearchInterruptedError(
@@ -237,7 +243,10 @@ def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: 
         archive.note("versions", json.dumps(versions()))
         return archive
     archive = Archive.open(directory.archive)
-    changes = past_changing(_recorded(archive, config), config)
+    archive.refuse_damage()
+    recorded = _recorded(archive, config)
+    refuse_unknown_keys(archive)
+    changes = past_changing(recorded, config)
     if changes and archive.n_candidates:
         archive.close()
         raise RunDirectoryError(
@@ -248,6 +257,8 @@ def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: 
         archive.note("campaign", text)
     note_origin(archive, code_texts(config))
     tell_all(callbacks, f"resuming {directory.root}: {archive.n_candidates} candidates so far")
+    if not archive.has_digests:
+        tell_all(callbacks, "an older evomerge wrote the archive: what is told from here on has digests", "note")
     return archive
 
 
@@ -277,6 +288,11 @@ def _search_items(parts: Parts) -> str:
     n_all, chosen = len(parts.fitness.splits.items["search"]), parts.search_budget.items
     some = chosen is not None and len(chosen) < n_all
     return f"{len(chosen or ())} of {n_all} search items" if some else f"{n_all} search items"
+
+
+def _interrupt() -> None:
+    """Stop what the main thread does as Ctrl-C does it: first gently, then at once."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from evomerge.cli.commands import models, plan, reduce, results, search
+from evomerge.cli.commands import archive, models, plan, reduce, results, search
 from evomerge.cli.terminal import Terminal
 from evomerge.version import __version__
 
@@ -60,6 +60,7 @@ app.command()(results.pareto)
 app.command()(results.export)
 app.command()(results.verify)
 app.command()(results.report)
+app.add_typer(archive.app)
 app.command()(models.merge)
 app.command(name="eval")(models.evaluate)
 app.command(name="lm-eval", add_help_option=False, context_settings=_OF_LM_EVAL)(models.lm_eval)

@@ -112,9 +112,15 @@ def verify(
     console.print(where(page), whole=True)
 
 
-def report(run_dir: RunDir) -> None:
+def report(
+    run_dir: RunDir,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page; default: report.html in the run directory, which must be writable then."),
+    ] = None,
+) -> None:
     """Write report.html, one self-contained page, and its figures as PNG; also while the search runs."""
     from evomerge.api.run import load
     from evomerge.results.report.html import where
 
-    make_console().print(where(load(run_dir).report()), whole=True)
+    make_console().print(where(load(run_dir).report(out)), whole=True)
