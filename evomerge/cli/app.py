@@ -6,10 +6,11 @@ What each command does is in `evomerge.cli.commands`; what it needs is imported 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
@@ -61,18 +62,26 @@ app.command()(search.doctor)
 def main() -> None:
     """Run the command line."""
     sys.path.append(os.getcwd())  # plug-ins beside the campaign, as `python -m` finds them; installed ones come first
-    _show_notes()
-    guarded(app)
+    with contextlib.ExitStack() as until_done:
+        for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
+            until_done.enter_context(_notes_of(room, level))
+        guarded(app)
 
 
-def _show_notes() -> None:
-    """Print what the rooms below have to say while they work: how a model must be run, that kernels are compiled."""
-    for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
-        notes = logging.StreamHandler()
-        notes.setFormatter(logging.Formatter("note: %(message)s"))
-        notes.setLevel(level)
-        logging.getLogger(room).addHandler(notes)
-        logging.getLogger(room).setLevel(logging.INFO)
+@contextlib.contextmanager
+def _notes_of(room: str, level: int) -> Iterator[None]:
+    """Print what a room below has to say while it works: how a model must be run, that kernels are compiled."""
+    notes, logger = logging.StreamHandler(), logging.getLogger(room)
+    notes.setFormatter(logging.Formatter("note: %(message)s"))
+    notes.setLevel(level)
+    logger.addHandler(notes)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(notes)
+        logger.setLevel(before)
 
 
 def guarded(work: Callable[[], object]) -> None:

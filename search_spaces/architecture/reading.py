@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from search_spaces.architecture.architecture import Architecture, Stack, guess
 from search_spaces.architecture.modules import UNKNOWN, read_config, uninitialised
-from search_spaces.architecture.stacks import stacks_of
+from search_spaces.architecture.stacks import level_around, stacks_of
 from search_spaces.errors import in_brief
 from search_spaces.recipes.groups import Place
 from search_spaces.recipes.recipe import Side
@@ -58,6 +58,7 @@ def _asked(config_json: str, names: tuple[str, ...]) -> Architecture:
         embedding=embedding,
         head=head,
         has_head=bool(out_of),
+        head_level=level_around(module, out_of[0], config) if out_of else (),
         keys=keys,
         outside=_outside(module, stacks, keys, own),
         unused=frozenset(names) - keys.keys(),

@@ -101,6 +101,12 @@ def _owner(module: nn.Module, path: str) -> tuple[Any, str]:
     return cast(Any, module).config if config is None else config, ""
 
 
+def level_around(module: nn.Module, path: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return where in config.json the settings of the nearest model around a submodule or parameter stand."""
+    owner, _ = _owner(module, path)
+    return _level(config, owner, module, path)[0]
+
+
 def _level(
     config: Mapping[str, Any], owner: Any, module: nn.Module, path: str
 ) -> tuple[tuple[str, ...], Mapping[str, Any]]:

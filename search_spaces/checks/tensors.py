@@ -99,7 +99,7 @@ def _heads(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
     headless = [
         name
         for name, c in checkpoints.items()
-        if c.head is None and c.architecture.has_head and c.config.get("tie_word_embeddings") is False
+        if c.head is None and c.architecture.has_head and c.said_tied is False
     ]
     if headless:
         return PreflightRow(

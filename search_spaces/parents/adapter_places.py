@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.architecture.architecture import Architecture
 from search_spaces.architecture.reading import key_finder, meta_module
+from search_spaces.architecture.regions import Cuts, Region
 from search_spaces.errors import SpaceError
-from search_spaces.parents.regions import Cuts, Region
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from search_spaces.architecture.regions import Region
 from search_spaces.errors import SpaceError
 from search_spaces.parents.adapter_config import MERGE_FIRST
 from search_spaces.parents.adapter_files import AdapterFiles
 from search_spaces.parents.adapter_places import AdapterPlaces, Spot
 from search_spaces.parents.checkpoint_files import LazyTensor
+from search_spaces.parents.cut_tensor import CutTensor
 from search_spaces.parents.low_rank_update import (
     AdaptedTensor,
     LowRankUpdate,
@@ -21,7 +23,6 @@ from search_spaces.parents.low_rank_update import (
     StackedUpdate,
     TokenRows,
 )
-from search_spaces.parents.regions import CutTensor, Region
 
 if TYPE_CHECKING:
     from search_spaces.parents.checkpoint import Checkpoint

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from search_spaces.architecture.regions import Region
 from search_spaces.parents.checkpoint_files import LazyTensor
-from search_spaces.parents.regions import CutTensor, Region
+from search_spaces.parents.cut_tensor import CutTensor
 
 if TYPE_CHECKING:
     import torch
