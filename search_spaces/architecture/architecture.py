@@ -17,7 +17,8 @@ class Stack:
     """Layers that follow each other.
 
     Attributes:
-        name: "text", "vision", "audio"; of an encoder-decoder "encoder" and "decoder".
+        name: "text", "vision", "audio"; of an encoder-decoder "encoder" and "decoder". A second one of a name is called
+            as its settings are: "qformer".
         depth: how many layers there are.
         prefixes: what names of its layers' tensors begin with in the checkpoint, up to the layer's number.
         level: the keys that lead to its settings in config.json; () is the top.

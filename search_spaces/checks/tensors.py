@@ -97,9 +97,7 @@ def _dtypes(checkpoints: Mapping[str, Checkpoint], base: str) -> PreflightRow:
 def _heads(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
     values = {n: "tied" if c.tied or head_is_embedding(c) else "separate" for n, c in checkpoints.items()}
     headless = [
-        name
-        for name, c in checkpoints.items()
-        if c.head is None and c.architecture.has_head and c.said_tied is False
+        name for name, c in checkpoints.items() if c.head is None and c.architecture.has_head and c.said_tied is False
     ]
     if headless:
         return PreflightRow(

@@ -131,9 +131,7 @@ class Checkpoint:
         See `alignment`.
         """
         borrowed = tuple(name for name, tensor in tensors.items() if name in like and tensor is like.lazy(name))
-        return replace(
-            self, _tensors=dict(tensors), borrowed=borrowed, _architecture=architecture, _naming=like.naming
-        )
+        return replace(self, _tensors=dict(tensors), borrowed=borrowed, _architecture=architecture, _naming=like.naming)
 
     @property
     def naming(self) -> Mapping[str, Any]:
