@@ -30,7 +30,6 @@ import argparse
 import json
 import re
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +42,7 @@ import torch
 
 import evomerge as em
 from experiments.benchmarks.many_tensors import many_row, many_table, parents_of_many
+from experiments.benchmarks.mergekit_peer import peer_seconds
 from search_spaces import (
     OPERATORS,
     FactorCache,
@@ -54,7 +54,6 @@ from search_spaces import (
     build_module,
     n_layers,
     output_names,
-    to_mergekit,
 )
 from search_spaces.merging.materialise import carry_out
 from search_spaces.merging.plan import plan_tensors
@@ -203,26 +202,6 @@ def copy_seconds(n_bytes: int) -> float:
         target[:rest].copy_(source[:rest])
 
     return seconds_of(copy)
-
-
-def peer_seconds(recipe: em.Recipe, python: Path) -> float:
-    """Return the seconds of mergekit's graph for a recipe."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(to_mergekit(_unscaled(recipe)))
-        file.flush()
-        script = Path(__file__).with_name("mergekit_graph.py")
-        command = [str(python), str(script), file.name, str(torch.get_num_threads())]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-
-
-def _unscaled(recipe: em.Recipe) -> em.Recipe:
-    """Return a recipe that does not rescale by the density, which mergekit's DARE cannot: a factor less of its work."""
-
-    def without(rule: em.Rule) -> em.Rule:
-        known = "rescale" in OPERATORS[rule.operator].parameters
-        return replace(rule, parameters={**rule.parameters, "rescale": "none"}) if known else rule
-
-    return replace(recipe, rules=tuple(map(without, recipe.rules)))
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -19,7 +19,6 @@ from search_spaces.parents.low_rank_update import (
     AdaptedTensor,
     LowRankUpdate,
     Patch,
-    PatchedTensor,
     StackedUpdate,
     TokenRows,
 )
@@ -73,8 +72,9 @@ class Adapter:
         def before(name: str) -> LazyTensor:
             return plain[name if name in plain else embedding or name]
 
-        result |= {name: AdaptedTensor(before(name), update) for name, update in self.updates.items()}
-        result |= {name: PatchedTensor(before(name), patches) for name, patches in self.patches.items()}
+        changes = {name: (Patch(None, update),) for name, update in self.updates.items()}
+        for name, patches in {**changes, **self.patches}.items():
+            result[name] = AdaptedTensor(before(name), patches)
         return result | {name: TokenRows(before(name), *rows) for name, rows in self.rows.items()}
 
 
