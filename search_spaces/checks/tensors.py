@@ -95,7 +95,10 @@ def _dtypes(checkpoints: Mapping[str, Checkpoint], base: str) -> PreflightRow:
 
 
 def _heads(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
-    values = {n: "tied" if c.tied or head_is_embedding(c) else "separate" for n, c in checkpoints.items()}
+    values = {
+        n: "none" if not c.architecture.has_head else "tied" if c.tied or head_is_embedding(c) else "separate"
+        for n, c in checkpoints.items()
+    }
     headless = [
         name for name, c in checkpoints.items() if c.head is None and c.architecture.has_head and c.said_tied is False
     ]
@@ -107,7 +110,7 @@ def _heads(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
             f"{headless[0]!r}: config.json says tie_word_embeddings: false, but there is no head among its tensors; "
             "set it to true if the model works that way",
         )
-    if len(set(values.values())) > 1:
+    if len({*values.values()} - {"none"}) > 1:
         note = "the output has a head of its own; where it is tied, the embedding is merged as the head"
         return PreflightRow("output head", values, "warning", note)
     if any(c.head is not None and c.tied for c in checkpoints.values()):
