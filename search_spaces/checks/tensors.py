@@ -139,17 +139,21 @@ def tell_guesses(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
 
 def compare_adapters(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
     """Return one row if there are adapters; a model of another name under one is a warning, for copies have any."""
-    values, notes = {}, []
+    values, notes, unused = {}, [], []
     for name, checkpoint in checkpoints.items():
         if checkpoint.adapter is None:
             values[name] = "none"
+            if (checkpoint.directory / ADAPTER_CONFIG).is_file():
+                here = checkpoint.source.model
+                unused.append(f"{name!r} has an adapter beside its weights that is not used; {here}+{here} puts it on them")
             continue
         trained_on = str(checkpoint.adapter.files.config.get("base_model_name_or_path") or "not said")
         values[name] = f"LoRA for {trained_on}"
         if checkpoint.source.adapter is not None and not _same(trained_on, checkpoint):
             notes.append(f"{name!r} puts an adapter for {trained_on} on {checkpoint.source.model}")
-    if not any(checkpoint.adapter for checkpoint in checkpoints.values()):
+    if not unused and not any(checkpoint.adapter for checkpoint in checkpoints.values()):
         return []
+    notes += unused
     return [PreflightRow("adapter", values, "warning" if notes else "ok", "; ".join(notes))]
 
 
