@@ -58,10 +58,10 @@ def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str
 
 def _nearest(word: str, known: Iterable[str], *, n: int, cutoff: float = 0.6) -> list[str]:
     """Return the words nearest to one; first what begins with it, as cma_es with cma."""
-    words = list(known)
+    words, word = {other.lower(): other for other in known}, word.lower()
     begun = sorted((other for other in words if len(word) > 1 and other.startswith(word)), key=len)
     near = difflib.get_close_matches(word, words, n=n, cutoff=cutoff)
-    return list(dict.fromkeys([*begun, *near]))[:n]
+    return [words[other] for other in dict.fromkeys([*begun, *near])][:n]
 
 
 def shortened(text: str, most: int = 240) -> str:

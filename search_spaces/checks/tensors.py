@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from search_spaces.parents.checkpoint import Checkpoint, head_is_embedding
+from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG
 
 Level = Literal["ok", "warning", "error"]
 
@@ -145,7 +146,9 @@ def compare_adapters(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow
             values[name] = "none"
             if (checkpoint.directory / ADAPTER_CONFIG).is_file():
                 here = checkpoint.source.model
-                unused.append(f"{name!r} has an adapter beside its weights that is not used; {here}+{here} puts it on them")
+                unused.append(
+                    f"{name!r} has an adapter beside its weights that is not used; {here}+{here} puts it on them"
+                )
             continue
         trained_on = str(checkpoint.adapter.files.config.get("base_model_name_or_path") or "not said")
         values[name] = f"LoRA for {trained_on}"
