@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from evomerge.cli.commands import models, plan, reduce, results, search
+from evomerge.cli.terminal import Terminal
 from evomerge.version import __version__
+from evomerge.visible import VisibleFormatter
 
 app = typer.Typer(
     name="evomerge",
@@ -72,7 +73,7 @@ def main() -> None:
 def _notes_of(room: str, level: int) -> Iterator[None]:
     """Print what a room below has to say while it works: how a model must be run, that kernels are compiled."""
     notes, logger = logging.StreamHandler(), logging.getLogger(room)
-    notes.setFormatter(logging.Formatter("note: %(message)s"))
+    notes.setFormatter(VisibleFormatter("note: %(message)s"))
     notes.setLevel(level)
     logger.addHandler(notes)
     before = logger.level
@@ -94,7 +95,7 @@ def guarded(work: Callable[[], object]) -> None:
         code = exit_code(error)
         if code is None:
             raise
-        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        Terminal(stderr=True).print(str(error), style="red", whole=True)
         sys.exit(code)
 
 

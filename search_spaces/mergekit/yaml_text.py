@@ -21,9 +21,9 @@ def load_documents(text: str) -> list[object]:
         while loader.check_node():
             root = loader.get_node()
             for key, first, again in _repeated(root):
+                lines = f"lines {first.start_mark.line + 1} and {again.start_mark.line + 1}"
                 raise SpaceError(
-                    f"{key.value}: expected once, found on line {first.start_mark.line + 1} and, with another value, on "
-                    f"line {again.start_mark.line + 1}; remove one (mergekit takes the last)"
+                    f"{key.value}: expected once, found on {lines} with two values; remove one (mergekit takes the last)"
                 )
             documents.append(loader.construct_document(root))
     finally:

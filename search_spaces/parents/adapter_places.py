@@ -1,8 +1,8 @@
 """Where an adapter's weights belong in a checkpoint: found through the live module that transformers makes of it.
 
 An adapter names the modules of the class that it was trained on: today's, an older one with other prefixes, the
-text-only class beside a vision-language checkpoint, or the other way round. Each is led to today's module, and from there to the tensors of the
-file, which may hold a module's weight in parts (one per expert, for example).
+text-only class beside a vision-language checkpoint, or the other way round. Each is led to today's module, and from
+there to the tensors of the file, which may hold a module's weight in parts (one per expert, for example).
 """
 
 from __future__ import annotations
