@@ -20,7 +20,7 @@ def load_documents(text: str) -> list[object]:
     try:
         while loader.check_node():
             root = loader.get_node()
-            for key, first, again in _repeated(root):
+            for key, first, again in () if root is None else _repeated(root):
                 lines = f"lines {first.start_mark.line + 1} and {again.start_mark.line + 1}"
                 raise SpaceError(
                     f"{key.value}: expected once, found on {lines} with two values; remove one (mergekit takes the last)"
@@ -33,7 +33,7 @@ def load_documents(text: str) -> list[object]:
 
 def _repeated(root: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node, yaml.Node]]:
     """Yield the key and both values of what stands twice in a mapping, with two values."""
-    waiting, known = [root], set()
+    waiting, known = [root], set[int]()
     while waiting:
         node = waiting.pop()
         if id(node) in known:
