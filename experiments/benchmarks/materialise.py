@@ -31,8 +31,7 @@ import json
 import re
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,6 +40,7 @@ import numpy as np
 import torch
 
 import evomerge as em
+from experiments.benchmarks.copying import copy_seconds, seconds_of, traffic
 from experiments.benchmarks.many_tensors import many_row, many_table, parents_of_many
 from experiments.benchmarks.mergekit_peer import peer_seconds
 from search_spaces import (
@@ -178,37 +178,6 @@ def genomes(operator: str, parents: Parents, n: int) -> list[em.Recipe]:
     )
     rng = np.random.default_rng(0)
     return [space.decode(rng.random(space.dim)) for _ in range(n + 1)]
-
-
-def traffic(recipe: em.Recipe, parents: Parents, model: ResidentModel) -> int:
-    """Return the bytes that a merge reads from the parents and writes to the live model."""
-    read, written = 0, 0
-    for name, plan in plan_tensors(recipe, parents, output_names(recipe, parents)).items():
-        sources = {*plan.sources, *([plan.base] if plan.base else [])}
-        read += sum(parents[parent].tensor(source).nbytes for parent, source in sources)
-        written += parents["base"].tensor(name).numel() * next(model.model.parameters()).element_size()
-    return read + written
-
-
-def copy_seconds(n_bytes: int) -> float:
-    """Return how long copying takes that reads and writes `n_bytes` together, in turns of up to 256 MiB."""
-    half = n_bytes // 2
-    source, target = (torch.ones(min(half, 1 << 28), dtype=torch.uint8) for _ in range(2))
-
-    def copy() -> None:
-        for _ in range(half // len(source)):
-            target.copy_(source)
-        rest = half % len(source)
-        target[:rest].copy_(source[:rest])
-
-    return seconds_of(copy)
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Return how long a call takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def table(rows: Sequence[Row]) -> str:

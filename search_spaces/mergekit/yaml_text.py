@@ -23,7 +23,7 @@ def load_documents(text: str) -> list[object]:
             for key, first, again in () if root is None else _repeated(root):
                 lines = f"lines {first.start_mark.line + 1} and {again.start_mark.line + 1}"
                 raise SpaceError(
-                    f"{key.value}: expected once, found on {lines} with two values; remove one (mergekit takes the last)"
+                    f"{key.value}: expected once, found on {lines} with two values; remove one: mergekit takes the last"
                 )
             documents.append(loader.construct_document(root))
     finally:
