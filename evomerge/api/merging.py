@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from evomerge.api.arguments import callbacks_of, path_of, several
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.places import moved_sources
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.permissions import Permissions
 from search_spaces.recipes.recipe import Recipe
@@ -109,6 +110,7 @@ def merge(
     return merge_several(file, documents, directory, strict=strict, permissions=permissions, say=say)
 
 
+@sharing_cores()
 def carry_out(
     reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, strict: bool, say: Say
 ) -> Merged:
@@ -172,6 +174,7 @@ def _ours(file: Path) -> Recipe:
     return Recipe.from_json(file.read_text(encoding="utf-8"))
 
 
+@sharing_cores()
 def export_candidate(
     path: Path,
     choice: str,

@@ -50,7 +50,9 @@ from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.version import __version__
+from evomerge.whole_file import prepared_file
 from evomerge.workers import WorkerPool
+from evomerge.workers.sharing import sharing_cores
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
 
@@ -155,7 +157,7 @@ def run_stages(
     winners: dict[str, str] = {}
     directory.stages.mkdir(parents=True, exist_ok=True)
     said = {key: value for key, value in config.model_dump().items() if key not in OWN_SECTIONS}
-    (directory.stages / "campaign.yaml").write_text(write_yaml(said))
+    prepared_file(directory.stages / "campaign.yaml")(write_yaml(said))
     sign_staged(directory.stages / "campaign.yaml")
     for index, stage in enumerate(config.stages[:-1]):
         own = RunDirectory(directory.stages / f"{index + 1}-{stage.name}")
@@ -189,11 +191,11 @@ def opened(
     """Open a search, new or of an earlier session, with its parents where they lie now; at the end all is closed."""
     given.check(config, str(directory.root))
     callbacks = (*callbacks, *plugins.callbacks())
-    with directory.locked():
+    with directory.locked(), sharing_cores(config.workers.count, config.workers.cpus):
         config, places = reopened(config, directory, moved)
         config = _settled(config, directory, places)
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
-            directory.campaign.write_text(dump_campaign(config))
+            prepared_file(directory.campaign)(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
             parts = build_parts(config, given.space_of(config), places)
             known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))

@@ -22,6 +22,7 @@ from evomerge.results.recorded import remarks
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
 from evomerge.results.verification.verifier import Verifier
+from evomerge.workers.sharing import sharing_cores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +117,8 @@ def verify(
         check_inputs(archive, parts, directory.root, say)
         note_inputs(archive, parts, directory.root)
         parts = with_noted_statistics(parts, archive, say=say)
-        with contextlib.closing(build_pool(parts, directory.root)) as pool, watched(archive):
+        sharing = sharing_cores(config.workers.count, config.workers.cpus)
+        with sharing, contextlib.closing(build_pool(parts, directory.root)) as pool, watched(archive):
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)
             found = verifier.verify(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from evomerge.results.report.progress_figures import item_figures, progress_figu
 from evomerge.results.report.verdict import headline, held_out_table
 from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
 from evomerge.visible import visible, visible_data
+from evomerge.whole_file import prepared_file
 
 
 class ReportError(EvomergeError, ValueError):
@@ -38,6 +38,8 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     """
     if out_file.is_dir():
         raise ReportError(f"{out_file}: expected a file for the report, found a directory; name a page in it")
+    _check_place(out_file)
+    write = prepared_file(out_file)
     contents, prediction = read_contents(archive), read_prediction(archive)
     figures = {
         "pareto": front_figures(contents),
@@ -49,18 +51,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
         "predicted": predicted_figures(contents, prediction),
     }
     page = _page(contents, details(archive, contents), figures, prediction, read_screen_agreement(archive))
-    _check_place(out_file)
-    partial = out_file.with_name(f".{out_file.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(out_file)
-    except OSError as error:
-        raise ReportError(
-            f"{out_file}: cannot write the report ({error.strerror}); name another place with --out"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    write(page)
     if png_dir is not None and can_draw():
         save_pngs(figures, png_dir)
     return out_file
