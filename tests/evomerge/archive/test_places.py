@@ -142,6 +142,19 @@ def test_the_loss_of_an_archive_is_noticed_between_commits(tmp_path: Path) -> No
     assert calls
 
 
+def test_another_archive_that_is_written_over_the_file_is_noticed(tmp_path: Path) -> None:
+    archive = filled(tmp_path / "a.sqlite")
+    archive.checkpoint()
+    for _ in range(3):
+        archive.check_presence(inside=True)
+    filled(tmp_path / "other.sqlite").close()
+    (tmp_path / "a.sqlite").write_bytes((tmp_path / "other.sqlite").read_bytes())  # the same inode
+    archive.check_presence(inside=True)  # once may be chance
+    with pytest.raises(ArchiveError, match="was replaced by another file") as caught:
+        archive.check_presence(inside=True)
+    assert "saved" not in str(caught.value)
+
+
 def test_two_writers_end_with_a_message_for_people_and_lose_nothing(tmp_path: Path) -> None:
     first = filled(tmp_path / "a.sqlite")
     second = Archive.open(tmp_path / "a.sqlite")
