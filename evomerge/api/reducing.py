@@ -99,6 +99,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     workers: int | None = None,
     set: Overrides = (),
     callbacks: Callback | Sequence[Callback] = (),
+    trust_tasks: bool = False,
 ) -> ReductionReport:
     """Make a small benchmark of a campaign's search items, and say whether it is better than random items.
 
@@ -115,6 +116,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         workers: how many; None: as the campaign says.
         set: keys to change in the campaign file.
         callbacks: told each step in words, and how many models are scored.
+        trust_tasks: whether code that a run directory names, which somebody else began, may be run.
 
     Raises:
         SearchInterruptedError: Ctrl-C; the rows so far are kept.
@@ -129,7 +131,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     if not isinstance(campaign, CampaignConfig):
         path = path_of("campaign", campaign)
         run = RunDirectory(path) if path.is_dir() else None
-        campaign = read_campaign(path, set, workers=workers)
+        campaign = read_campaign(path, set, workers=workers, trust_tasks=trust_tasks)
     if campaign.stages:
         raise SpaceError("reduce: expected a campaign of one stage, found several: reduce for each stage's space alone")
     parts = with_statistics(_parts(campaign.model_copy(update={"reduced": None}), run, callbacks), say=say)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from evomerge.cli.commands.search import CampaignFile
+from evomerge.cli.commands.search import CampaignFile, Trust
 from evomerge.cli.terminal import (
     SECONDS_BETWEEN_LINES,
     Terminal,
@@ -44,6 +44,7 @@ def reduce(
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers; more than one makes a Ray pool.")] = None,
+    trust_tasks: Trust = False,
 ) -> None:
     """Make a small benchmark of a campaign's search items, and report whether it is better than random items.
 
@@ -66,6 +67,7 @@ def reduce(
         anchors=anchors,
         workers=workers,
         callbacks=[print_note(console), _Watch(console)],
+        trust_tasks=trust_tasks,
     )
     console.show(calibration_table(made.calibration))
     console.print(f"{made.verdict}\n({duration(made.seconds)})")
