@@ -17,7 +17,7 @@ import yaml
 import evomerge as em
 from evomerge.archive import Archive
 from evomerge.campaign.origin import NOTE, is_ours, signed
-from evomerge.campaign.trust import UntrustedCodeError
+from evomerge.campaign.trust import UntrustedCodeError, foreign_run
 from evomerge.config.code import named_code
 from tests.conftest import Family
 from tests.evomerge.conftest import Outcome, campaign_data, write_tasks
@@ -269,6 +269,16 @@ def test_operators_by_their_dotpath_are_not_imported_for_a_strangers_recipe(
     done = evomerge("run", path, "--run-dir", tmp_path / "own")
     assert (done.code, "fits this space" in done.err) == (1, True)
     assert not (tmp_path / "RAN").exists()
+
+
+def test_another_programs_archive_makes_no_run_of_a_directory(begun: Path, tmp_path: Path) -> None:
+    (tmp_path / "archive.sqlite").write_text("notes of a beekeeper")
+    (tmp_path / "below").mkdir()
+    assert foreign_run(tmp_path / "below" / "t.py") is None
+    assert foreign_run(begun / "run" / "stages" / "t.py") is None
+    shutil.copytree(begun / "run", tmp_path / "below" / "run")
+    change(tmp_path / "below" / "run", ("DELETE FROM campaign WHERE key = ?", (NOTE,)))
+    assert foreign_run(tmp_path / "below" / "run" / "deep" / "t.py") == tmp_path / "below" / "run"
 
 
 def test_every_kind_of_code_that_a_campaign_can_name_is_found() -> None:
