@@ -27,6 +27,16 @@ def names(directory: Path) -> set[str]:
     return {name for name in found if not name.endswith(("-wal", "-shm"))}
 
 
+def told(run_dir: Path) -> tuple[object, ...]:
+    """Return what `contents` does, for runs in different places: a stage's winner is a parent that lies in the run."""
+    asked, *others = contents(run_dir / "archive.sqlite")
+    archive = Archive.read(run_dir / "archive.sqlite")
+    recipes = [c.recipe.to_json().replace(str(run_dir), "RUN") for c in archive.candidates()]
+    archive.close()
+    assert isinstance(asked, list)
+    return [(number, label, proposal, genome) for number, label, proposal, _, genome in asked], recipes, *others
+
+
 def noted(run_dir: Path) -> str | None:
     """Return what a run's archive says of its verification."""
     archive = Archive.read(run_dir / "archive.sqlite")
@@ -77,7 +87,7 @@ def check_equal(place: Place, name: str, run_dir: Path) -> None:
     """Hold a run that was harmed and then ended against the one that nothing disturbed."""
     whole, _ = whole_run(place, name)
     assert names(run_dir) == names(whole), f"other files: {sorted(names(run_dir) ^ names(whole))}"
-    assert contents(run_dir / "archive.sqlite") == contents(whole / "archive.sqlite"), "another archive"
+    assert told(run_dir) == told(whole), "another archive"
 
 
 def kills_of_run(place: Place, chance: random.Random) -> None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.soak import commands, surroundings, toys
+from tests.soak import clusters, commands, surroundings, toys
 from tests.soak.place import Place
 
 
@@ -28,6 +28,7 @@ FAULTS = {
     "signals to `export`": Fault(commands.harmed_export),
     "signals to `merge`": Fault(commands.harmed_merge),
     "a full disk under `run` and `verify`": Fault(surroundings.full_disk),
+    "SIGKILL of driver, raylet, actors of a toy campaign under Ray": Fault(clusters.kills_under_ray, 0.5),
     "64 open files": Fault(surroundings.few_open_files, 0.5),
     "little memory": Fault(surroundings.little_memory, 0.5),
     "no home": Fault(surroundings.no_home, 0.5),
