@@ -30,7 +30,7 @@ def exit_code(error: Exception) -> int | None:
 
 
 def no_memory(error: BaseException) -> str | None:
-    """Return what to say where the system refused memory, in the words of Python, the loader, torch or the C library."""
+    """Return what to say where the system refused memory, in words of Python, the loader, torch or the C library."""
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in chain:
