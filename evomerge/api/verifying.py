@@ -16,6 +16,7 @@ from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import moved_sources, places_of
 from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.trust import check_archive
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
 from evomerge.results.verification.verifier import Verifier
@@ -96,13 +97,15 @@ def verify(
     top: int,
     callbacks: Sequence[Callback] = (),
     moved: Mapping[str, str] = MappingProxyType({}),
+    trust_tasks: bool = False,
 ) -> VerificationReport:
     """Score the best candidates, the parents and the baselines on held-out items."""
     from evomerge.api.inputs import check_inputs, note_inputs
     from evomerge.assembly import build_parts, build_pool, with_noted_statistics
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
-        config, say = recorded_config(archive), partial(tell_all, callbacks)
+        check_archive(archive, directory.root, trust=trust_tasks)
+        config, say = recorded_config(archive, trust=trust_tasks), partial(tell_all, callbacks)
         elsewhere = moved_sources(moved, config.sources)
         parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
         check_inputs(archive, parts, directory.root, say)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evomerge.archive import Archive
+from evomerge.campaign.origin import NOTE
+from evomerge.campaign.trust import check_code, recorded_code
 from evomerge.config import CampaignConfig, read_campaign
 from evomerge.errors import EvomergeError
 from evomerge.visible import VisibleFormatter
@@ -115,6 +117,12 @@ class RunDirectory:
         os.pwrite(lock, str(os.getpid()).encode(), 0)
 
 
-def recorded_config(archive: Archive) -> CampaignConfig:
-    """Return the resolved config that an archive records, whether or not its inputs are still there."""
+def recorded_config(archive: Archive, *, trust: bool = False) -> CampaignConfig:
+    """Return the resolved config that an archive records, whether or not its inputs are still there.
+
+    Raises:
+        UntrustedCodeError: it names plug-ins by dotted paths, which would be imported, and the user did not begin it.
+    """
+    plugins = [one for one in recorded_code(archive) if one.is_plugin]
+    check_code(plugins, archive.noted(NOTE), "the archive", trust=trust)
     return read_campaign(archive.campaign)

@@ -24,6 +24,11 @@ def campaign_settings(text: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def campaign_name(archive: Archive) -> str:
+    """Return what a campaign is called."""
+    return str(campaign_settings(archive.campaign).get("name") or "campaign")
+
+
 def recorded_versions(archive: Archive) -> Mapping[str, str]:
     """Return program -> version, as the campaign recorded them."""
     try:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from evomerge.cli.commands.results import AsJson
-from evomerge.cli.commands.search import AllowDifferences, listed
+from evomerge.cli.commands.search import AllowDifferences, Trust, listed
 from evomerge.cli.terminal import make_console, print_note, print_warnings
 from evomerge.errors import require
 
@@ -79,6 +79,7 @@ def evaluate(  # noqa: PLR0913
     fewshot_as_multiturn: Annotated[
         bool, typer.Option(help="With a chat template: examples are turns of the chat.")
     ] = True,
+    trust_tasks: Trust = False,
     out: Annotated[Path | None, typer.Option(help="A file for what --json prints.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +93,7 @@ def evaluate(  # noqa: PLR0913
         "num_fewshot": num_fewshot,
     }
     asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
-    scores = evaluate(model, asked, limit=limit, prompts=prompts)
+    scores = evaluate(model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks)
     document = json.dumps(scores.to_dict(), indent=2, default=str)
     if out is not None:
         out.write_text(document + "\n", encoding="utf-8")

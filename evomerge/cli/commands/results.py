@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evomerge.cli.commands.search import MovedParents, moved_parents
+from evomerge.cli.commands.search import MovedParents, Trust, moved_parents
 from evomerge.cli.terminal import make_console, print_note
 
 RunDir = Annotated[Path, typer.Argument(help="The directory of a run.", show_default=False)]
@@ -29,7 +29,7 @@ def pareto(run_dir: RunDir, as_json: AsJson = False) -> None:
         print(json.dumps(run.front.to_dict(), indent=2))
         return
     front = run.front.all
-    console.print(f"{run.config.name}: {front.evaluations} evaluations, {front.failures} failures")
+    console.print(f"{run.name}: {front.evaluations} evaluations, {front.failures} failures")
     for line in front.notes:
         console.print(line)
     if front.points:
@@ -70,6 +70,8 @@ def verify(
     top: Annotated[int, typer.Option(min=1, help="How many candidates validation items choose from.")] = 5,
     as_json: AsJson = False,
     parent: MovedParents = None,
+    *,
+    trust_tasks: Trust = False,
 ) -> None:
     """Score the best candidates, every parent and the baselines on held-out items.
 
@@ -82,7 +84,7 @@ def verify(
 
     run, console = load(run_dir), make_console()
     said = [] if as_json else [print_note(console)]
-    found = run.verify(top, parents=moved_parents(parent), callbacks=said)
+    found = run.verify(top, parents=moved_parents(parent), callbacks=said, trust_tasks=trust_tasks)
     page = run.report()
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
