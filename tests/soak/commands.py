@@ -14,7 +14,7 @@ from evomerge.archive import Archive
 from tests.evomerge.killing import contents
 from tests.soak.campaigns import CAMPAIGNS, command, inputs
 from tests.soak.children import Child
-from tests.soak.place import Place
+from tests.soak.place import Place, own_home
 
 POLITE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Done, failed with a message, Ctrl-C, and the signals themselves where no search was there yet to drain.
@@ -64,7 +64,7 @@ def run_line(place: Place, name: str, run_dir: Path) -> tuple[str, ...]:
 @functools.cache
 def _timed(undisturbed: Path, name: str, *line: str) -> float:
     began = time.monotonic()
-    child = Child(undisturbed / f"{name}.log", command, *line)
+    child = Child(undisturbed / f"{name}.log", command, *line, environment=own_home(undisturbed))
     assert child.wait() == 0, child.said[-1500:]
     return time.monotonic() - began
 

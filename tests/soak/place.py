@@ -14,6 +14,11 @@ from tests.soak.children import Child
 from tests.soak.tally import Tally
 
 
+def own_home(directory: Path) -> dict[str, str | None]:
+    """Return the environment in which nothing of the user's own is read or written."""
+    return {"EVOMERGE_STATE": str(directory / "state"), "EVOMERGE_CACHE": str(directory / "cache")}
+
+
 @dataclass
 class Place:
     """A fresh directory, the undisturbed runs to compare with, and the count of what was sent."""
@@ -35,7 +40,8 @@ class Place:
     ) -> Child:
         """Start a process; its output is in `N.log`."""
         log = self.directory / f"{len(self.children)}.log"
-        self.children.append(Child(log, work, *arguments, environment=environment, before=before))
+        given = {**own_home(self.undisturbed), **(environment or {})}
+        self.children.append(Child(log, work, *arguments, environment=given, before=before))
         return self.children[-1]
 
     @property
