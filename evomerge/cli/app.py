@@ -109,13 +109,14 @@ def guarded(work: Callable[[], object]) -> None:
     try:
         work()
     except Exception as error:
-        from evomerge.errors import exit_code
+        from evomerge.errors import exit_code, no_memory
 
         code = exit_code(error)
-        if code is None:
+        told = no_memory(error) if code is None else str(error)
+        if told is None:
             raise
-        Terminal(stderr=True).print(str(error), style="red", whole=True)
-        sys.exit(code)
+        Terminal(stderr=True).print(told, style="red", whole=True)
+        sys.exit(code or 1)
 
 
 if __name__ == "__main__":
