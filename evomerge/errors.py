@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 _LINE = 1000  # characters of one line of a message: with long paths in it, a few on a screen
+_NO_MEMORY = re.compile(r"failed to map segment|(can't|cannot) allocate memory", re.IGNORECASE)
 _LIST = re.compile(r"(?:[\w.'\"-]+, ){8,}[\w.'\"-]+")
 
 
@@ -33,6 +34,22 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, EvomergeError):
         return error.exit_code
     return 1 if isinstance(error, OSError) else None
+
+
+def no_memory(error: BaseException) -> str | None:
+    """Return what to say where the system refused memory, in words of Python, the loader, torch or the C library."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    for one in chain:
+        if isinstance(one, MemoryError) or _NO_MEMORY.search(str(one)):
+            return (
+                f"the system gives no more memory ({in_brief(one)}): close other programs, raise the limit "
+                "(`ulimit -v`, the container's), or take smaller models"
+            )
+    return None
 
 
 class MissingExtraError(EvomergeError, ImportError):

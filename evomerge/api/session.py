@@ -297,10 +297,10 @@ def _interrupt() -> None:
 
 @contextlib.contextmanager
 def _draining(drain: Callable[[], None]) -> Iterator[None]:
-    """Make the first SIGINT or SIGTERM finish what is running; the second ends the process at once.
+    """Make the first SIGINT, SIGTERM or SIGHUP finish what is running; the second ends the process at once.
 
-    Signals are the main thread's: a search in another one runs without. The handler runs inside whatever runs, so that
-    it only notes what the search then says.
+    Signals are the main thread's: a search in another one runs without. What is ignored stays so, as SIGHUP under
+    nohup. The handler runs inside whatever runs, so that it only notes what the search then says.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -310,7 +310,8 @@ def _draining(drain: Callable[[], None]) -> Iterator[None]:
         drain()
         signal.signal(number, previous[signal.Signals(number)])
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    ending = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handle) for number in ending}
     try:
         yield
     finally:
