@@ -101,6 +101,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOMERGE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EVOMERGE_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -26,6 +26,7 @@ from evomerge.config.overrides import Overrides
 from evomerge.optimisers.gradient.options import Descending
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.checks.preflight import Preflight
 from search_spaces.spaces.genes import GeneInfo
 
@@ -159,6 +160,7 @@ def plan(
     campaign: str | Path | CampaignConfig | None = None,
     *,
     set: Overrides = (),
+    trust_tasks: bool = False,
     **arguments: Any,
 ) -> tuple[Plan, ...]:
     """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk.
@@ -171,6 +173,7 @@ def plan(
     Args:
         campaign: a campaign file, or a resolved config; None: `arguments` say it all.
         set: keys to change in the file, see `evomerge.search.from_yaml`.
+        trust_tasks: whether code that a run directory names, which somebody else began, may be run.
         arguments: those of `evomerge.search`; beside a campaign file only optimiser (a kind), evaluations and workers.
 
     Returns:
@@ -194,7 +197,7 @@ def plan(
         for argument in arguments.keys() - {"optimiser", "evaluations", "workers"}:
             raise refused(argument, "no such argument beside a campaign", arguments[argument], "use set={KEY: VALUE}")
         if not isinstance(campaign, CampaignConfig):
-            campaign = read_campaign(path_of("campaign", campaign), set, **arguments)
+            campaign = read_campaign(path_of("campaign", campaign), set, trust_tasks=trust_tasks, **arguments)
         config = campaign
     plans = []
     for outline, parts in outlines(config, given):
@@ -240,6 +243,11 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
 
 def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
+    with sharing_cores(parts.config.workers.count, parts.config.workers.cpus):
+        return _measured(parts, given)
+
+
+def _measured(parts: Parts, given: Given) -> Cost:
     parts, reading = _read(parts)
     config, space, worker = parts.config, parts.space, build_worker(parts)
     own, descent = given.optimiser_of(space), descent_cost(parts)

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from evomerge.api.arguments import refused, whole
 from evomerge.api.sections import tasks_of
 from evomerge.api.texts import frame, in_html
+from evomerge.campaign.trust import check_files
+from evomerge.config.code import task_code
 from evomerge.errors import did_you_mean, require
+from evomerge.workers.sharing import sharing_cores
 from fitness.tasks.prompts import Prompts
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ def evaluate(
     *,
     limit: int | None = None,
     prompts: Mapping[str, Any] | None = None,
+    trust_tasks: bool = False,
 ) -> Evaluated:
     """Score one checkpoint on whole tasks, with every metric of lm-eval's tasks.
 
@@ -79,10 +83,12 @@ def evaluate(
         limit: only the first items of each task, at least 1; None: all.
         prompts: how questions become prompts, the keys as in a campaign file: apply_chat_template, system_instruction,
             fewshot_as_multiturn, num_fewshot, chat_template_args.
+        trust_tasks: whether tasks that lie in the run directory of somebody else may be run.
 
     Raises:
         SpaceError: the model cannot be read.
         ConfigError: an argument is of the wrong kind.
+        UntrustedCodeError: a task with code lies in a run directory that somebody else began.
         FitnessError: a task cannot be read, or the engine cannot take a request.
     """
     if not isinstance(model, str | os.PathLike):
@@ -91,7 +97,13 @@ def evaluate(
     if limit is not None:
         whole("limit", limit)
     _check_prompts(prompts)
+    check_files([code for text in texts for code in task_code(text, "tasks")], trust=trust_tasks)
     require("lm_eval", "lm-eval")
+    return _scored(os.fspath(model), texts, limit, Prompts(**(prompts or {})))
+
+
+@sharing_cores()
+def _scored(model: str, texts: Sequence[str], limit: int | None, framing: Prompts) -> Evaluated:
     from evomerge.assembly.live_models import load_checkpoint
     from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
     from fitness.engine.engines import language_model_for
@@ -105,11 +117,10 @@ def evaluate(
     sources = {text: TaskSource.parse(text) for text in texts}
     theirs = [source for source in sources.values() if source.kind in ("yaml", "lm_eval") and not source.detail]
     ours = [text for text, source in sources.items() if source not in theirs]
-    module, parents = load_checkpoint(os.fspath(model))
+    module, parents = load_checkpoint(model)
     check_asked(parents["model"], [source.place for source in theirs])
     given = parents, "model", OutputTokenizer()
     tokenizer = tokenizer_if_any(*given)
-    framing = Prompts(**(prompts or {}))
     processor = cache(lambda: output_processor(*given))
     context = TaskContext(prompts=framing, tokenizer=tokenizer, base=lambda: module, processor=processor)
     loaded = [task for group in load_tasks(ours, context).values() for task in group]
@@ -125,7 +136,7 @@ def evaluate(
     engine = None if tokenizer is None else language_model_for(tokenizer)
     scored = evaluate_tasks(module, loaded, language_model=engine, limit=limit)
     results = with_our_tasks(results, scored)
-    return Evaluated(os.fspath(model), tuple(as_rows(results)), as_table(results))
+    return Evaluated(model, tuple(as_rows(results)), as_table(results))
 
 
 def _check_prompts(prompts: Any) -> None:

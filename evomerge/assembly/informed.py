@@ -15,6 +15,7 @@ from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts, build_parts
 from evomerge.assembly.statistics import Gathering, Statistics, settings
 from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.trust import check_archive
 from evomerge.errors import EvomergeError
 from evomerge.spaces.options import kinds_of
 from fitness.engine.trie import TrieLanguageModel
@@ -75,8 +76,7 @@ def with_landmarks_operators(parts: Parts, archive: Archive) -> Parts:
 
 def noted_statistics(archive: Archive) -> Statistics | None:
     """Return what a search began with; None where it reads none."""
-    noted = json.loads(archive.noted(NOTE) or "null")
-    return None if noted is None else Statistics(noted["digests"], noted["owners"])
+    return archive.parsed(NOTE, _statistics)
 
 
 def restore_statistics(archive: Archive, recipe: Recipe, places: Mapping[str, ParentSource]) -> None:
@@ -84,6 +84,7 @@ def restore_statistics(archive: Archive, recipe: Recipe, places: Mapping[str, Pa
     store, whole = StatisticsStore(), together(recipe.statistics.values())
     kinds, noted = cast("tuple[Kind, ...]", kinds_read(recipe.rules)), noted_statistics(archive)
     if noted is not None and not all(store.holds(d, k, whole) for d in recipe.statistics.values() for k in kinds):
+        check_archive(archive, "the archive")  # its tasks are loaded, for what is read are their prompts
         parts = build_parts(recorded_config(archive), places=places)
         with_statistics(with_landmarks_operators(parts, archive), noted.owners)
 
@@ -129,3 +130,8 @@ def _questions(parts: Parts) -> Questions:
     merged = {parent.name for parent in parts.config.parents}
     owners = {task: o.expert for o, objective in named if o.expert in merged for task in objective.tasks}
     return questions_of_tasks(parts.fitness, section.prompts, owners)
+
+
+def _statistics(text: str) -> Statistics:
+    noted = json.loads(text)
+    return Statistics(dict(noted["digests"]), dict(noted["owners"]))

@@ -15,10 +15,17 @@ from typing import Annotated
 
 import typer
 
-from evomerge.cli.commands import models, plan, reduce, results, search
+from evomerge.cli.commands import archive, models, plan, reduce, results, search
 from evomerge.cli.terminal import Terminal
 from evomerge.version import __version__
-from evomerge.visible import VisibleFormatter
+
+# Of libraries that are imported later: nothing is reported to anybody, and no native code comes from the hub.
+_SILENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "USE_HUB_KERNELS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 app = typer.Typer(
     name="evomerge",
@@ -54,6 +61,7 @@ app.command()(results.pareto)
 app.command()(results.export)
 app.command()(results.verify)
 app.command()(results.report)
+app.add_typer(archive.app)
 app.command()(models.merge)
 app.command(name="eval")(models.evaluate)
 app.command(name="lm-eval", add_help_option=False, context_settings=_OF_LM_EVAL)(models.lm_eval)
@@ -63,6 +71,8 @@ app.command()(search.doctor)
 def main() -> None:
     """Run the command line."""
     sys.path.append(os.getcwd())  # plug-ins beside the campaign, as `python -m` finds them; installed ones come first
+    for name, value in _SILENT.items():
+        os.environ.setdefault(name, value)
     with contextlib.ExitStack() as until_done:
         for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
             until_done.enter_context(_notes_of(room, level))
@@ -72,17 +82,20 @@ def main() -> None:
 @contextlib.contextmanager
 def _notes_of(room: str, level: int) -> Iterator[None]:
     """Print what a room below has to say while it works: how a model must be run, that kernels are compiled."""
-    notes, logger = logging.StreamHandler(), logging.getLogger(room)
-    notes.setFormatter(VisibleFormatter("note: %(message)s"))
-    notes.setLevel(level)
-    logger.addHandler(notes)
+    notes, logger = _Notes(level), logging.getLogger(room)
     before = logger.level
+    logger.addHandler(notes)
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(notes)
         logger.setLevel(before)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        Terminal(stderr=True).print(f"note: {record.getMessage()}", whole=True)
 
 
 def guarded(work: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from search_spaces.architecture.whole import Needs
 from search_spaces.recipes.groups import Place, locate, module_kind
 from search_spaces.recipes.recipe import Side
 
@@ -49,6 +50,7 @@ class Architecture:
         keys: tensor -> the live module's parameter that it is, or is a part of; unused ones have none.
         outside: tensor outside of all layers -> its place.
         unused: tensors that the architecture's module does not have.
+        needs: what its module needs of the tensors; None where the module is not known.
         guessed: why all this is a guess from names; "" where transformers was asked.
     """
 
@@ -60,6 +62,7 @@ class Architecture:
     keys: Mapping[str, str] = field(default_factory=dict)
     outside: Mapping[str, Place] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
+    needs: Needs | None = None
     guessed: str = ""
 
     @property

@@ -13,6 +13,7 @@ from search_spaces.checks.tensors import (
     compare_adapters,
     compare_layers,
     compare_tensors,
+    tell_flaws,
     tell_guesses,
 )
 from search_spaces.checks.tokenizers import compare_tokenizers
@@ -86,6 +87,7 @@ def preflight(
     """
     checkpoints = {base: parents[base], **parents.checkpoints}
     rows = [
+        *tell_flaws(checkpoints),
         *compare_configs(checkpoints, base, per_layer=not stacked, allowed=allowed),
         *(compare_layers if stacked else compare_tensors)(checkpoints, base),
         *tell_guesses(checkpoints),

@@ -125,6 +125,19 @@ def _merged(checkpoint: Checkpoint) -> list[str]:
     return [name for name in checkpoint.names if name != head and checkpoint.dtype(name).is_floating_point]
 
 
+def tell_flaws(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
+    """Return one row if the files of a checkpoint are not what its module needs; code of its own may need others."""
+    flawed = {name: checkpoint for name, checkpoint in checkpoints.items() if checkpoint.flaws}
+    if not flawed:
+        return []
+    values = {name: "flawed" if name in flawed else "whole" for name in checkpoints}
+    surely = [name for name, checkpoint in flawed.items() if not checkpoint.brings_code]
+    level: Level = "error" if surely else "warning"
+    notes = [f"{name!r}: {'; '.join(flawed[name].flaws)}" for name in surely or flawed]
+    advice = "download the checkpoint again, or mend its config.json"
+    return [PreflightRow("checkpoint", values, level, "; ".join([*notes, advice if surely else "its code may differ"]))]
+
+
 def tell_guesses(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
     """Return one row if what tensors are is a guess from their names, because transformers cannot be asked."""
     # Diffusers' components are no transformers' models, and nothing is asked of their layers.
@@ -134,7 +147,7 @@ def tell_guesses(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
     if first is None:
         return []
     values = {name: "guessed" if reason else "known" for name, reason in reasons.items()}
-    note = f"layers, embedding and head are told from the tensors' names: {first}"
+    note = f"layers, embedding and head are told from the tensors' names, and none missing can be told: {first}"
     return [PreflightRow("architecture", values, "warning", note)]
 
 

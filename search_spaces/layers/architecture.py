@@ -40,7 +40,11 @@ def build_module(
             f"{checkpoint.config.get('model_type')!r} ({in_brief(error)})"
         ) from error
     if (checkpoint.directory / "generation_config.json").is_file():
-        module.generation_config = GenerationConfig.from_pretrained(checkpoint.directory)
+        try:
+            module.generation_config = GenerationConfig.from_pretrained(checkpoint.directory)
+        except Exception as error:  # whatever transformers makes of it
+            file = checkpoint.directory / "generation_config.json"
+            raise SpaceError(f"{file}: expected settings, found what cannot be read ({in_brief(error)})") from error
     return module
 
 

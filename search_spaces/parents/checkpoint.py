@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.architecture.architecture import Architecture
 from search_spaces.architecture.levels import says_tied, with_tie
 from search_spaces.architecture.reading import read_architecture
-from search_spaces.errors import SpaceError
+from search_spaces.architecture.whole import flaws_of
+from search_spaces.errors import SpaceError, few_lines, shortened
 from search_spaces.parents.adapted import adapt
 from search_spaces.parents.adapter_files import AdapterFiles, is_adapter, read_adapter
 from search_spaces.parents.checkpoint_files import (
     ADAPTER_WEIGHTS,
+    CONFIG,
     TOKENIZER,
     LazyTensor,
     find_directory,
@@ -44,6 +46,7 @@ class Checkpoint:
         size_bytes: the bytes of its weight files.
         adapter: the adapter that its tensors include; None if there is none.
         borrowed: the tensors that are the base's, as its own architecture has none (`alignment`).
+        flaws: in words, what its files lack of what its module needs, or contradict; without the adapter.
     """
 
     source: ParentSource
@@ -53,6 +56,7 @@ class Checkpoint:
     _tensors: Mapping[str, LazyTensor]
     adapter: Adapter | None = None
     borrowed: tuple[str, ...] = ()
+    flaws: tuple[str, ...] = ()
     _architecture: Architecture | None = None
     _naming: Mapping[str, Any] | None = None
 
@@ -61,8 +65,8 @@ class Checkpoint:
         """Open a directory or hub id; every file's header is checked against its length.
 
         Raises:
-            SpaceError: the source is missing, damaged, quantised or not in safetensors form, or has an adapter that
-                does not fit it or is more than a LoRA.
+            SpaceError: the source is missing, damaged, quantised or not in safetensors form, no model can be made of
+                its config.json, or it has an adapter that does not fit it or is more than a LoRA.
         """
         directory = find_directory(source)
         if is_adapter(directory):
@@ -83,7 +87,22 @@ class Checkpoint:
             if missing:
                 raise SpaceError(f"{path}: expected the tensor {missing[0]} as the index says, found none")
             tensors |= held if promised is None else {name: held[name] for name in promised}
-        return Checkpoint(source, directory, config, sum(p.stat().st_size for p in shards), tensors)
+        plain = Checkpoint(source, directory, config, sum(p.stat().st_size for p in shards), tensors)
+        return replace(plain, flaws=plain.flaws_of(plain.architecture))
+
+    def check_whole(self, *, own_code: bool = True) -> None:
+        """Do nothing if its files are what its module needs; with `own_code`, code that it brings may need others.
+
+        Raises:
+            SpaceError: they are not.
+        """
+        if self.flaws and not (own_code and self.brings_code):
+            raise SpaceError(
+                few_lines(
+                    [f"{self.directory}: expected a whole checkpoint:", *(shortened(flaw) for flaw in self.flaws)]
+                )
+                + "; download it again, or mend its config.json"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,7 +162,24 @@ class Checkpoint:
         """What its tensors are, asked of transformers; of a model type that it does not know, a guess that says so."""
         if self._architecture is not None:
             return self._architecture
-        return read_architecture(self.config, {name: self.shape(name) for name in self.names})
+        try:
+            return read_architecture(self.config, self._shapes)
+        except SpaceError as error:
+            raise SpaceError(f"{self.directory / CONFIG}: {error}") from error
+
+    @property
+    def brings_code(self) -> bool:
+        """Whether code of its own, which is never run, may make another module of it than transformers does."""
+        return "auto_map" in self.config
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: self.shape(name) for name in self.names}
+
+    def flaws_of(self, architecture: Architecture) -> tuple[str, ...]:
+        """Return what its tensors lack of what an architecture needs, or contradict, in words."""
+        whole_numbers = [name for name in self.names if not self.dtype(name).is_floating_point]
+        return flaws_of(architecture.needs, self._shapes, set(whole_numbers))
 
     @property
     def embedding(self) -> str | None:

@@ -175,6 +175,7 @@ class _Match:
                 f"factors (rank, in) and (out, rank) of {module}",
                 f"{down.shape} and {up.shape}; adapters of convolutions are not supported",
             )
+        self.files.check_rank(module, down.shape[0] // n_experts)
         scale = self.files.scale(named if targets else module, down.shape[0] // n_experts)
         transposed = self._transposed(named, spots[0], (up.shape[0], down.shape[1]), of_embedding=of_embedding)
         for spot in spots:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evomerge.cli.commands.search import AllowDifferences, CampaignFile, Optimiser, Set, with_differences
+from evomerge.cli.commands.search import AllowDifferences, CampaignFile, Optimiser, Set, Trust, with_differences
 from evomerge.cli.terminal import Terminal, duration, make_console, plain_table
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def plan(
     overrides: Set = None,
     optimiser: Optimiser = None,
     allow_differences: AllowDifferences = None,
+    *,
+    trust_tasks: Trust = False,
 ) -> None:
     """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk."""
     from evomerge.api.planning import measure, outlines
@@ -30,7 +32,7 @@ def plan(
     from evomerge.api.sections import Given
 
     changed = with_differences(overrides, allow_differences)
-    config, console = read_campaign(campaign, changed, optimiser=optimiser), make_console()
+    config, console = read_campaign(campaign, changed, optimiser=optimiser, trust_tasks=trust_tasks), make_console()
     for number, (outline, parts) in enumerate(outlines(config, Given()), start=1):
         if outline.stage:
             console.print(outline.stage, subject=f"stage {number} of {len(config.stages)}")

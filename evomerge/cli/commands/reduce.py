@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from evomerge.cli.commands.search import CampaignFile
+from evomerge.cli.commands.search import CampaignFile, Trust
 from evomerge.cli.terminal import (
     SECONDS_BETWEEN_LINES,
     Terminal,
@@ -44,6 +44,7 @@ def reduce(
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers; more than one makes a Ray pool.")] = None,
+    trust_tasks: Trust = False,
 ) -> None:
     """Make a small benchmark of a campaign's search items, and report whether it is better than random items.
 
@@ -52,20 +53,21 @@ def reduce(
     column per item (`task/item`), or with the columns model, item and score.
     """
     from evomerge.api.reducing import reduce
-    from evomerge.api.search import read_campaign
     from fitness.reduction.anchors import METHODS
 
     if anchors is not None and anchors not in METHODS:
         raise typer.BadParameter(f"expected one of {', '.join(METHODS)}, found {anchors!r}", param_hint="--anchors")
-    config, console = read_campaign(campaign, workers=workers), make_console()
+    console = make_console()
     made = reduce(
-        config,
+        campaign,
         out,
         models=models,
         items=items,
         matrix=matrix,
         anchors=anchors,
+        workers=workers,
         callbacks=[print_note(console), _Watch(console)],
+        trust_tasks=trust_tasks,
     )
     console.show(calibration_table(made.calibration))
     console.print(f"{made.verdict}\n({duration(made.seconds)})")

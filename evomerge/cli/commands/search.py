@@ -40,6 +40,12 @@ MovedParents = Annotated[
         help="Where a parent's directory lies now, if it moved: its files must be the same; may be repeated.",
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-tasks", help="Run the code that a run names (Python tasks, lm-eval YAML), though others began it."
+    ),
+]
 
 
 def moved_parents(texts: list[str] | None) -> dict[str, str]:
@@ -88,7 +94,7 @@ def init(
     make_console().print(f"wrote {out}; now{then}", whole=True)
 
 
-def run(
+def run(  # noqa: PLR0913 -- each is an option
     campaign: Annotated[
         Path, typer.Argument(metavar="CAMPAIGN.yaml|RUN_DIR", help="A campaign file, or a run to go on with.")
     ],
@@ -100,6 +106,7 @@ def run(
     optimiser: Optimiser = None,
     allow_differences: AllowDifferences = None,
     parent: MovedParents = None,
+    trust_tasks: Trust = False,
 ) -> None:
     """Start a search, or resume the one in the run directory.
 
@@ -122,6 +129,7 @@ def run(
         evaluations=evaluations,
         workers=workers,
         models_must_exist=not moved,
+        trust_tasks=trust_tasks,
     )
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
     console = make_console()
