@@ -24,6 +24,7 @@ from evomerge.config import CampaignConfig
 from evomerge.config.overrides import Overrides
 from evomerge.responses import collect_responses, kept_rows, read_matrix, respondents
 from evomerge.whole_file import prepared_file
+from evomerge.workers.sharing import sharing_cores
 from fitness.estimation import TaskLayout
 from fitness.reduction.anchors import Method
 from fitness.reduction.calibration import Calibration
@@ -197,7 +198,8 @@ def _collected(parts: Parts, directory: RunDirectory, n_models: int, callbacks: 
     with directory.locked():
         rows = any(directory.root.glob("*.parquet"))
         keep_or_check(directory.root / "inputs.json", parts, rows=rows, say=partial(tell_all, callbacks))
-        with contextlib.closing(build_pool(parts, directory.root)) as pool:
+        sharing = sharing_cores(parts.config.workers.count, parts.config.workers.cpus)
+        with sharing, contextlib.closing(build_pool(parts, directory.root)) as pool:
             try:
                 return collect_responses(candidates, pool, directory.root, items=items, content=content, watch=watch)
             except KeyboardInterrupt:

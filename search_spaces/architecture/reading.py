@@ -16,7 +16,7 @@ from search_spaces.architecture.modules import (
     read_config,
     uninitialised,
 )
-from search_spaces.architecture.stacks import stacks_of
+from search_spaces.architecture.stacks import level_around, stacks_of
 from search_spaces.architecture.whole import Target, needs_of
 from search_spaces.errors import SpaceError, in_brief
 from search_spaces.recipes.groups import Place
@@ -96,6 +96,7 @@ def _asked(config_json: str, names: tuple[str, ...]) -> Architecture:
         embedding=embedding,
         head=head,
         has_head=bool(out_of),
+        head_level=level_around(module, out_of[0], config) if out_of else (),
         keys=keys,
         outside=_outside(module, stacks, keys, own),
         unused=frozenset(names) - keys.keys(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from search_spaces.checks.companions import compare_companions
 from search_spaces.checks.configs import compare_configs
 from search_spaces.checks.tensors import (
     Level,
@@ -91,6 +92,7 @@ def preflight(
         *(compare_layers if stacked else compare_tensors)(checkpoints, base),
         *tell_guesses(checkpoints),
         *compare_adapters(checkpoints),
+        *compare_companions(checkpoints, base),
         *compare_tokenizers(checkpoints, base, parents.vocabulary),
     ]
     if read_weights:

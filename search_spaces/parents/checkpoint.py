@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.architecture.architecture import Architecture
+from search_spaces.architecture.levels import says_tied, with_tie
 from search_spaces.architecture.reading import read_architecture
 from search_spaces.architecture.whole import flaws_of
 from search_spaces.errors import SpaceError, few_lines, shortened
@@ -57,6 +58,7 @@ class Checkpoint:
     borrowed: tuple[str, ...] = ()
     flaws: tuple[str, ...] = ()
     _architecture: Architecture | None = None
+    _naming: Mapping[str, Any] | None = None
 
     @staticmethod
     def open(source: ParentSource) -> Checkpoint:
@@ -141,10 +143,19 @@ class Checkpoint:
         return replace(self, config=dict(config), _tensors={**self._tensors, **tensors})
 
     def under_names(
-        self, tensors: Mapping[str, LazyTensor], architecture: Architecture, borrowed: tuple[str, ...]
+        self, tensors: Mapping[str, LazyTensor], like: Checkpoint, architecture: Architecture
     ) -> Checkpoint:
-        """Return the same checkpoint with its tensors under other names; see `alignment`."""
-        return replace(self, _tensors=dict(tensors), borrowed=borrowed, _architecture=architecture)
+        """Return the same checkpoint with tensors under another's names; what is the other's is borrowed.
+
+        See `alignment`.
+        """
+        borrowed = tuple(name for name, tensor in tensors.items() if name in like and tensor is like.lazy(name))
+        return replace(self, _tensors=dict(tensors), borrowed=borrowed, _architecture=architecture, _naming=like.naming)
+
+    @property
+    def naming(self) -> Mapping[str, Any]:
+        """The config.json of the checkpoint whose files name tensors as this one does: its own, or the base's."""
+        return self.config if self._naming is None else self._naming
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -180,6 +191,11 @@ class Checkpoint:
         """The name of the output head over the vocabulary; None if the file holds none."""
         return self.architecture.head
 
+    @property
+    def said_tied(self) -> bool | None:
+        """What its config says of head and token embedding; None where it says nothing."""
+        return says_tied(self.config, self.architecture.head_level)
+
     @cached_property
     def tied(self) -> bool:
         """Whether head and token embedding are one tensor, as transformers decides it.
@@ -189,7 +205,7 @@ class Checkpoint:
         """
         if self.head is None or self.embedding is None:
             return self.head is None and self.architecture.has_head
-        if self.config.get("tie_word_embeddings") is False:
+        if self.said_tied is False:
             return False
         return self.tensor(self.head).equal(self.tensor(self.embedding))
 
@@ -215,12 +231,13 @@ def head_is_embedding(checkpoint: Checkpoint) -> bool:
 
 
 def _untied(checkpoint: Checkpoint, head: str) -> Checkpoint:
-    said_untied = checkpoint.config.get("tie_word_embeddings") is False  # without a head: the preflight's to refuse
-    if not checkpoint.tied or checkpoint.embedding is None or said_untied:
+    # One that says that it is untied but has no head is the preflight's to refuse.
+    if not checkpoint.tied or checkpoint.embedding is None or checkpoint.said_tied is False:
         return checkpoint
     own = checkpoint.head or head
     tensors = {own: checkpoint.lazy(checkpoint.embedding)}
-    untied = checkpoint.having(tensors, {**checkpoint.config, "tie_word_embeddings": False})
+    config = with_tie(checkpoint.config, checkpoint.architecture.head_level, tied=False)
+    untied = checkpoint.having(tensors, config)
     known = checkpoint._architecture
     return untied if known is None else replace(untied, _architecture=replace(known, head=own))
 

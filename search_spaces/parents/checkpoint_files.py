@@ -195,6 +195,12 @@ def read_config(directory: Path) -> dict[str, Any]:
             f"{directory}: expected one model, found a pipeline of diffusers; name a component, as its unet"
         )
     if not (directory / CONFIG).is_file():
+        inside = next((f for f in module_folders(directory) if (directory / f / CONFIG).is_file()), None)
+        if inside is not None and has_weights(directory / inside):
+            raise SpaceError(
+                f"{directory}: expected a model, found one of sentence-transformers whose transformer is in {inside}; "
+                f"name {directory / inside}, and put the result in that folder of a copy"
+            )
         raise SpaceError(f"{directory}: expected {CONFIG}, found none: is this the directory of a checkpoint?")
     config = read_json(directory / CONFIG)
     quantised = config.get("quantization_config") or config.get("compression_config")

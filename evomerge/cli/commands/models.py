@@ -112,9 +112,11 @@ def lm_eval(context: typer.Context) -> None:
     --tasks TASK`.
     """
     require("lm_eval", "lm-eval")
+    from evomerge.workers.sharing import sharing_cores
     from fitness.engine.lm_eval.lm_eval_backend import run_command_line
 
-    run_command_line(context.args)
+    with sharing_cores():
+        run_command_line(context.args)
 
 
 def _split(tasks: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomerge.cli.commands.search import MovedParents, Trust, moved_parents
-from evomerge.cli.terminal import Terminal, make_console, print_note
+from evomerge.cli.terminal import Terminal, beside_us, make_console, print_note
 from evomerge.whole_file import prepared_file
 
 if TYPE_CHECKING:
@@ -70,10 +70,13 @@ def export(
     """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
     from evomerge.api.run import load
     from evomerge.campaign.constraints import Constraints
+    from evomerge.campaign.origin import NOTE, is_ours
     from evomerge.results.front import pick as picked
 
     run, console = load(run_dir), make_console()
     with run.archive() as archive:
+        if is_ours(archive.noted(NOTE)):  # recipes may name operators beside the campaign
+            beside_us()
         number = picked(archive, pick).number
         violation = Constraints.of(archive).violation_of(archive, number)
     exported = run.export(number, out, parents=moved_parents(parent), callbacks=print_note(console))
@@ -112,9 +115,15 @@ def verify(
     console.print(where(page), whole=True)
 
 
-def report(run_dir: RunDir) -> None:
+def report(
+    run_dir: RunDir,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page; default: report.html in the run directory, which must be writable then."),
+    ] = None,
+) -> None:
     """Write report.html, one self-contained page, and its figures as PNG; also while the search runs."""
     from evomerge.api.run import load
     from evomerge.results.report.html import where
 
-    make_console().print(where(load(run_dir).report()), whole=True)
+    make_console().print(where(load(run_dir).report(out)), whole=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,7 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     """
     if out_file.is_dir():
         raise ReportError(f"{out_file}: expected a file for the report, found a directory; name a page in it")
-    out_file.parent.mkdir(parents=True, exist_ok=True)
+    _check_place(out_file)
     write = prepared_file(out_file)
     contents, prediction = read_contents(archive), read_prediction(archive)
     figures = {
@@ -54,6 +55,17 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     if png_dir is not None and can_draw():
         save_pngs(figures, png_dir)
     return out_file
+
+
+def _check_place(page: Path) -> None:
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(
+            f"{page}: cannot write the report ({error.strerror}); name another place with --out"
+        ) from error
+    if not os.access(page.parent, os.W_OK):
+        raise ReportError(f"{page}: cannot write the report (permission denied); name another place with --out")
 
 
 def _page(
