@@ -135,6 +135,7 @@ def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
 
     source = ParentSource(model)
     parents = Parents.open({"model": source})
+    parents["model"].check_whole(own_code=False)
     resident = ResidentModel(empty_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
     resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
     return resident.model, parents
