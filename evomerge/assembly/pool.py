@@ -16,7 +16,6 @@ from evomerge.config import dump_campaign, read_campaign
 from evomerge.errors import few_lines, require
 from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
 from evomerge.workers.protocol import WorkerSetupError
-from evomerge.workers.threads import available_cores, threads_per_worker
 from evomerge.workers.worker import ScoreTogether, ScreeningWorker
 from fitness.scores import Budget
 from fitness.screening import Screening
@@ -102,7 +101,6 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
 
     workers = parts.config.workers
     if workers.backend == "in_process":
-        torch.set_num_threads(threads_per_worker(1, workers.cpus, available_cores()))
         together = workers.together or parts.config.space.together
         return InProcessPool(lambda: build_worker(parts), together=together)
     require("ray", "ray")

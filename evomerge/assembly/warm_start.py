@@ -56,9 +56,8 @@ def warm_start(
     A mergekit YAML or a recipe of ours (.json) is one start point: the nearest genome of the space. A run directory
     gives those recipes of its front that this space can express. `gradient` is the genome that `descend` returns.
     """
-    noted = archive.noted(NOTE)
-    if noted is not None:
-        genomes = [np.array(genome, dtype=np.float64) for genome in json.loads(noted)]
+    genomes = archive.parsed(NOTE, lambda text: [np.array(genome, dtype=np.float64) for genome in json.loads(text)])
+    if genomes is not None:
         return _started(genomes, space, ())
     if not paths:
         return WarmStart((), ())

@@ -30,7 +30,7 @@ class UntrustedCodeError(EvomergeError, RuntimeError):
 
 def recorded_code(archive: Archive) -> tuple[NamedCode, ...]:
     """Return the code that an archive's campaign names."""
-    return named_code(parse_yaml(archive.campaign).data)
+    return archive.parsed("campaign", lambda text: named_code(parse_yaml(text).data)) or ()
 
 
 def code_texts(config: CampaignConfig) -> list[str]:

@@ -1,20 +1,21 @@
 """The command line: `evomerge --help`.
 
-Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, with every error at once.
+Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, all at once.
 What each command does is in `evomerge.cli.commands`; what it needs is imported when it is called: `--help` is quick.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
 
-from evomerge.cli.commands import models, plan, reduce, results, search
+from evomerge.cli.commands import archive, models, plan, reduce, results, search
 from evomerge.cli.terminal import Terminal
 from evomerge.version import __version__
 
@@ -60,6 +61,7 @@ app.command()(results.pareto)
 app.command()(results.export)
 app.command()(results.verify)
 app.command()(results.report)
+app.add_typer(archive.app)
 app.command()(models.merge)
 app.command(name="eval")(models.evaluate)
 app.command(name="lm-eval", add_help_option=False, context_settings=_OF_LM_EVAL)(models.lm_eval)
@@ -71,17 +73,24 @@ def main() -> None:
     sys.path.append(os.getcwd())  # plug-ins beside the campaign, as `python -m` finds them; installed ones come first
     for name, value in _SILENT.items():
         os.environ.setdefault(name, value)
-    _show_notes()
-    guarded(app)
+    with contextlib.ExitStack() as until_done:
+        for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
+            until_done.enter_context(_notes_of(room, level))
+        guarded(app)
 
 
-def _show_notes() -> None:
-    """Print what the rooms below have to say while they work: how a model must be run, that kernels are compiled."""
-    for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
-        logger = logging.getLogger(room)
-        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
-            logger.addHandler(_Notes(level))
-        logger.setLevel(logging.INFO)
+@contextlib.contextmanager
+def _notes_of(room: str, level: int) -> Iterator[None]:
+    """Print what a room below has to say while it works: how a model must be run, that kernels are compiled."""
+    notes, logger = _Notes(level), logging.getLogger(room)
+    before = logger.level
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(notes)
+        logger.setLevel(before)
 
 
 class _Notes(logging.Handler):

@@ -9,6 +9,7 @@ from evomerge.config import BASE, RESERVED_NAMES, ConfigError, ConfigProblem
 from evomerge.config.schema import SCHEMA_FILE
 from evomerge.config.yaml_document import write_flow
 from evomerge.errors import EvomergeError
+from evomerge.whole_file import prepared_file
 from evomerge.wording import in_words
 
 _TEMPLATE = """\
@@ -176,13 +177,14 @@ def init(
 
     Raises:
         FileExistsAlreadyError: there is a file.
+        OutputError: it cannot be written.
         SpaceError: `from_file` is no mergekit-evolve file.
     """
     file = Path(out)
     if file.exists():
         raise FileExistsAlreadyError(f"{file}: expected no file, found one; choose another with out (--out)")
-    text = template(parents, base) if from_file is None else _of(from_file, file, parents, base)
-    file.write_text(text, encoding="utf-8")
+    write = prepared_file(file)
+    write(template(parents, base) if from_file is None else _of(from_file, file, parents, base))
     return file
 
 

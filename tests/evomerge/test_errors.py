@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import evomerge
 import fitness
 import search_spaces
-from evomerge.config.errors import ConfigError
+from evomerge.config.errors import ConfigError, ConfigProblem
 from evomerge.errors import EvomergeError, exit_code, few_lines, few_of, in_brief, shortened
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.results.front import PickError
@@ -77,3 +77,14 @@ def test_of_many_lines_the_first_are_told() -> None:
 def test_few_words_are_told_as_they_are_and_of_many_the_nearest() -> None:
     assert few_of(["a", "b"], "c") == "a, b"
     assert few_of(map(str, range(100)), "77").startswith("77, ")
+
+
+def test_no_message_is_longer_than_five_lines_whoever_wrote_it() -> None:
+    problems = [ConfigProblem(f"key{i}", i, "none", "found " * 500) for i in range(9)]
+    config = ConfigError(None, problems)
+    for error in (config, SpaceError("\n".join(map(str, problems)))):
+        told = str(error).splitlines()
+        assert [line[:4] for line in told] == ["key0", "key1", "key2", "key3", "and "]
+        assert told[-1] == "and 5 more"
+        assert max(map(len, told)) <= 1000
+    assert config.problems == problems

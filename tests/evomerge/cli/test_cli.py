@@ -90,7 +90,7 @@ def test_export_takes_every_kind_of_pick(evomerge: Command, finished: Path, tmp_
 
 @pytest.mark.parametrize(
     ("choice", "code", "message"),
-    [("kne", 2, "expected knee, best"), ("best:sum", 2, "'sums', 'words'"), ("999", 1, "number below 12")],
+    [("kne", 2, "expected knee, best"), ("best:sum", 2, "'sums', 'words'"), ("999", 2, "number, below 12")],
 )
 def test_a_pick_that_names_nothing_is_refused(
     evomerge: Command, finished: Path, tmp_path: Path, choice: str, code: int, message: str
