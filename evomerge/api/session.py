@@ -44,6 +44,7 @@ from evomerge.config.yaml_document import write_yaml
 from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
+from evomerge.results.verification.searched_items import note_contents
 from evomerge.version import __version__
 from evomerge.workers import WorkerPool
 from fitness.errors import FitnessError
@@ -131,7 +132,7 @@ def run_stages(
     `stages/`, with the whole campaign's file. A stage is over once its winner is exported: what the campaign says of it
     later is not looked at again.
     """
-    config = joined(config, directory, callbacks)
+    config = joined(split_as_begun(config, directory, callbacks), directory, callbacks)
     if not config.stages:
         _search(config, directory, given, callbacks)
         return
@@ -151,6 +152,18 @@ def run_stages(
         winners[stage.name] = str(winner)
     tell_all(callbacks, config.stages[-1].name, "last stage")
     _search(stage_config(config, len(config.stages) - 1, winners), directory, given, callbacks)
+
+
+def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
+    """Return the config with the rule by which the items of a search were split when it, or its first stage, began."""
+    for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
+        if config.splits.drawn == "by_content" and path.exists():
+            with contextlib.closing(Archive.read(path)) as archive:
+                if recorded_config(archive).splits.drawn == "by_place":
+                    tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
+                    splits = config.splits.model_copy(update={"drawn": "by_place"})
+                    return config.model_copy(update={"splits": splits})
+    return config
 
 
 def _search(config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback]) -> None:
@@ -229,6 +242,7 @@ def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: 
 def _note(parts: Parts, archive: Archive) -> None:
     """Record what readers of the archive need to know of the parts, and find what must be unchanged unchanged."""
     note_used(archive, parts.test_sets)
+    note_contents(archive, parts.fitness)
     note_search_items(archive, len(parts.fitness.splits.items["search"]))
     note_genes(archive, parts.space.gene_names())
     digest, noted = "" if parts.reduced is None else parts.reduced.digest, archive.noted("reduced")

@@ -16,7 +16,7 @@ from evomerge.api.arguments import callbacks_of, path_of
 from evomerge.api.joining import joined
 from evomerge.api.run import Run
 from evomerge.api.sections import Model, Models, Objectives, campaign
-from evomerge.api.session import Session, opened
+from evomerge.api.session import Session, opened, split_as_begun
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
 from evomerge.candidate import Candidate, Done, Failure, Scored
@@ -74,6 +74,7 @@ class Study:
             problem = ConfigProblem("stages", None, "none in a study", f"{len(config.stages)}", "use evomerge.search")
             raise ConfigError(None, [problem])
         directory = RunDirectory(Path("runs") / config.name if run_dir is None else path_of("run_dir", run_dir))
+        config = split_as_begun(config, directory, callbacks_of(callbacks))
         config = joined(config, directory, callbacks_of(callbacks))
         with contextlib.ExitStack() as stack:
             self._session: Session = stack.enter_context(opened(config, directory, given, callbacks_of(callbacks)))

@@ -15,6 +15,7 @@ from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
+from evomerge.results.verification.searched_items import check_held_out
 from evomerge.results.verification.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] =
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         config = recorded_config(archive)
-        parts = with_noted_statistics(build_parts(config), archive, say=partial(tell_all, callbacks))
+        parts = build_parts(config)
+        if said := check_held_out(archive, parts.fitness):
+            tell_all(callbacks, said, "note items")
+        parts = with_noted_statistics(parts, archive, say=partial(tell_all, callbacks))
         with contextlib.closing(build_pool(parts, directory.root)) as pool:
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)

@@ -213,7 +213,7 @@ class CampaignConfig(BaseModel):
     @field_validator("splits")
     @classmethod
     def _sum_to_at_most_one(cls, splits: SplitsConfig) -> SplitsConfig:
-        shares = splits.model_dump()
+        shares = splits.shares
         total = sum(shares.values())
         if total > 1 + 1e-9:
             found = f"{total:g} ({' + '.join(f'{name} {share:g}' for name, share in shares.items())})"

@@ -14,6 +14,8 @@ from pydantic_core import InitErrorDetails
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
+from fitness.scores import Split
+from fitness.splits import Drawn
 from fitness.tasks import task_source
 
 _WRITTEN = re.compile(
@@ -92,7 +94,7 @@ class ObjectiveConfig(BaseModel):
 
 
 class SplitsConfig(BaseModel):
-    """Shares of each task's items; what they leave over is not used."""
+    """Shares of the items, about: each item's split is drawn. What they leave over is not used."""
 
     model_config = SECTION
 
@@ -102,6 +104,14 @@ class SplitsConfig(BaseModel):
     """Items that choose among the candidates that the search found."""
     test: Share = 0.3
     """Items that nothing sees before the final table."""
+    drawn: Drawn = "by_content"
+    """by_content: an item's split depends on what it asks and the seed: equal items are in one split, an added one
+    moves no other. by_place: on the task's name and the items' order, as searches of older versions began and go on."""
+
+    @property
+    def shares(self) -> dict[Split, float]:
+        """Split -> its share."""
+        return {"search": self.search, "validation": self.validation, "test": self.test}
 
 
 class VerificationConfig(BaseModel):

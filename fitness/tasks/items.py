@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from fitness.engine.language_model import (
     likelihood_of,
 )
 from fitness.tasks.choice_metrics import CHOICE_METRICS, ScoredChoices, shown
+from fitness.tasks.contents import content
 from fitness.tasks.divergence import TEXT_POSITIONS
 
 
@@ -38,6 +39,11 @@ class MultipleChoice:
     def requests(self) -> list[Request]:
         """Return one request per choice."""
         return [Continuation(self.question, self._delimiter(choice) + choice) for choice in self.choices]
+
+    @property
+    def content(self) -> str:
+        """What is asked, the right answer aside."""
+        return content("choice", self.question, self.choices)
 
     def compared(self) -> NextTokens:
         """Return where an expert is compared with: at the question's end, before any space."""
@@ -73,6 +79,11 @@ class ExactMatch:
         """
         return [Completion(self.prompt, stop=("\n",), max_new_tokens=len(self.answer.strip().encode()) + 8)]
 
+    @property
+    def content(self) -> str:
+        """What is asked, the right answer aside."""
+        return content("prompt", self.prompt)
+
     def answered(self) -> Continuation:
         """Return the right answer after the prompt."""
         return Continuation(self.prompt, _space(self.prompt, self.answer) + self.answer)
@@ -107,6 +118,11 @@ class Text:
         """Return the one request."""
         return [WholeText(self.text)]
 
+    @property
+    def content(self) -> str:
+        """The text."""
+        return content("text", self.text)
+
     def compared(self) -> NextTokens:
         """Return where an expert is compared with: at places all over the text."""
         return NextTokens(self.text, TEXT_POSITIONS)
@@ -138,10 +154,14 @@ class Task:
     name: str  # unique within a campaign; the first part of its items' ids, `task/item`
     items: tuple[Item, ...]  # at least one, ids unique
     measure: str = ""  # one of the items' metrics; empty: the first of them
+    # item id -> what it asks before a prompt is made of it; empty: the items as they are
+    contents: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _by_id: dict[str, Item] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_id", {item.id: item for item in self.items})
+        if not self.contents:
+            object.__setattr__(self, "contents", {item.id: item.content for item in self.items})
         object.__setattr__(self, "measure", self.measure or self.items[0].metrics[0])
 
     @property

@@ -20,7 +20,7 @@ from fitness.errors import FitnessError, require
 from fitness.tasks.benchmark_split import PublishedTestSet, draw_from, published_test_set
 from fitness.tasks.divergence import DivergenceTask
 from fitness.tasks.lm_eval_metrics import choose_measure
-from fitness.tasks.lm_eval_requests import compared, n_repeats, request_of
+from fitness.tasks.lm_eval_requests import compared, content_of, n_repeats, request_of
 from fitness.tasks.prompts import Prompts, RenderChat
 from fitness.tasks.task_source import JS_DIVERGENCE
 
@@ -79,7 +79,8 @@ def _make_task(task: Any, metric: str | None, options: LMEvalOptions) -> LMEvalT
         return LMEvalTask(task, instances, name=name, metric=metric, published=published)
     assert options.expert is not None
     prompts = {item: compared(of_item) for item, of_item in instances.items()}
-    return DivergenceTask(name, prompts, expert=options.expert, published=published)
+    contents = {item: content_of(task, of_item[0].doc) for item, of_item in instances.items()}
+    return DivergenceTask(name, prompts, expert=options.expert, published=published, contents=contents)
 
 
 def _find(source: str | Path, include_path: Path | None) -> tuple[Any, str]:
@@ -120,6 +121,7 @@ class LMEvalTask:
         self.name = name  # lm-eval's, and `:METRIC` where one was asked for
         self.item_ids = tuple(instances)
         self.published = published
+        self.contents = {item: content_of(task, of_item[0].doc) for item, of_item in instances.items()}
         self._requests = {
             item: [request_of(i, repeat, name) for i in of_item for repeat in range(n_repeats(i))]
             for item, of_item in instances.items()
