@@ -121,7 +121,7 @@ class VerificationConfig(BaseModel):
 
     margin: Annotated[Real, Field(ge=0)] = 0.01
     """A difference in an objective that does not matter: a winner that is worse by less counts as just as good."""
-    masks: Annotated[Whole, Field(ge=0)] = 3
+    masks: Annotated[Whole, Field(ge=0, le=1000)] = 3
     """Other seeds that a winner with random masks (DARE, DELLA) is scored with on validation items; 0 for none."""
 
 
@@ -167,7 +167,7 @@ class PromptsConfig(BaseModel):
     """The chat's system message; without a chat template the text in front of every prompt."""
     fewshot_as_multiturn: Annotated[bool, Strict()] = True
     """With a chat template: few-shot examples are turns of the chat; false: all are one message."""
-    num_fewshot: Annotated[Whole, Field(ge=0)] | None = None
+    num_fewshot: Annotated[Whole, Field(ge=0, le=10_000)] | None = None
     """Few-shot examples of lm-eval tasks; left out: each task's own number. Tasks that say 0 keep it."""
 
     @field_validator("apply_chat_template", mode="before")

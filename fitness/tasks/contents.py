@@ -19,11 +19,11 @@ _MAX_NAMED = 3
 
 
 @runtime_checkable
-class HasContents(Protocol):
+class SaysWhatItAsks(Protocol):
     """A task that says what its items ask."""
 
     @property
-    def contents(self) -> Mapping[str, str]:
+    def asks(self) -> Mapping[str, str]:
         """Item id within the task -> what it asks: equal texts are equal items."""
         ...
 
@@ -35,8 +35,8 @@ def content(kind: str, text: str, choices: Iterable[str] = ()) -> str:
 
 def contents_of(task: AnyTask) -> Mapping[str, str]:
     """Return item id -> what it asks; of a task that runs the model itself nothing but the id is known."""
-    if isinstance(task, HasContents):
-        return task.contents
+    if isinstance(task, SaysWhatItAsks):
+        return task.asks
     if isinstance(task, ModelTask):
         return {item: content("id", item) for item in task.item_ids}
     return {item: content("requests", repr(tuple(task.requests(item)))) for item in task.item_ids}

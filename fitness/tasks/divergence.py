@@ -26,7 +26,7 @@ class DivergenceTask:
 
     An item's score is minus the mean Jensen-Shannon divergence at the item's positions, in [-log 2, 0]; DivMerge
     (arXiv 2509.02108) minimises the sum of these divergences over the tasks. `published` is the benchmark's test set
-    that the prompts are from; None where they are from none. `contents` are what the items ask (`tasks.contents`).
+    that the prompts are from; None where they are from none. `asks`: what items ask (see `contents`).
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class DivergenceTask:
         *,
         expert: str,
         published: PublishedTestSet | None = None,
-        contents: Mapping[str, str] | None = None,
+        asks: Mapping[str, str] | None = None,
     ) -> None:
         for item, requests in prompts.items():
             if not all(request.text for request in requests):
@@ -49,7 +49,7 @@ class DivergenceTask:
         self.expert = expert
         self.published = published
         self._prompts = dict(prompts)
-        self.contents = {item: content("requests", repr(p)) for item, p in prompts.items()} | dict(contents or {})
+        self.asks = {item: content("requests", repr(p)) for item, p in prompts.items()} | dict(asks or {})
         self._learnt: dict[str, list[NDArray[np.float16]]] = {}
 
     def requests(self, item_id: str) -> Sequence[Request]:

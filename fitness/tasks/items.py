@@ -41,7 +41,7 @@ class MultipleChoice:
         return [Continuation(self.question, self._delimiter(choice) + choice) for choice in self.choices]
 
     @property
-    def content(self) -> str:
+    def asks(self) -> str:
         """What is asked, the right answer aside."""
         return content("choice", self.question, self.choices)
 
@@ -80,7 +80,7 @@ class ExactMatch:
         return [Completion(self.prompt, stop=("\n",), max_new_tokens=len(self.answer.strip().encode()) + 8)]
 
     @property
-    def content(self) -> str:
+    def asks(self) -> str:
         """What is asked, the right answer aside."""
         return content("prompt", self.prompt)
 
@@ -119,7 +119,7 @@ class Text:
         return [WholeText(self.text)]
 
     @property
-    def content(self) -> str:
+    def asks(self) -> str:
         """The text."""
         return content("text", self.text)
 
@@ -155,13 +155,13 @@ class Task:
     items: tuple[Item, ...]  # at least one, ids unique
     measure: str = ""  # one of the items' metrics; empty: the first of them
     # item id -> what it asks before a prompt is made of it; empty: the items as they are
-    contents: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    asks: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _by_id: dict[str, Item] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_id", {item.id: item for item in self.items})
-        if not self.contents:
-            object.__setattr__(self, "contents", {item.id: item.content for item in self.items})
+        if not self.asks:
+            object.__setattr__(self, "asks", {item.id: item.asks for item in self.items})
         object.__setattr__(self, "measure", self.measure or self.items[0].metrics[0])
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, shortened
 
 MAX_DEPTH = 64  # brackets inside each other
 MAX_DIGITS = 100  # of a number
@@ -70,12 +70,12 @@ def text_of(value: object, key: str, *, empty: bool = False) -> str:
 
 def found(value: object) -> str:
     """Return a value as a message quotes it: its type and its beginning."""
-    return f"{type(value).__name__} {shortened(json.dumps(value))}"
+    return f"{type(value).__name__} {quoted(json.dumps(value))}"
 
 
-def shortened(text: str) -> str:
+def quoted(text: str) -> str:
     """Return a text as a message quotes it."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
+    return shortened(text, _SHOWN)
 
 
 def _depth(text: str) -> int:
@@ -103,7 +103,7 @@ def _once(pairs: Sequence[tuple[str, object]]) -> Fields:
     if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise LineError(f"expected each key once, found {shortened(repr(twice))} twice in one object")
+        raise LineError(f"expected each key once, found {quoted(repr(twice))} twice in one object")
     return fields
 
 

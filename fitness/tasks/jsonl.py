@@ -13,7 +13,7 @@ from pathlib import Path
 from fitness.errors import FitnessError, did_you_mean
 from fitness.tasks.contents import id_by_content
 from fitness.tasks.items import ExactMatch, Item, MultipleChoice, Task, Text
-from fitness.tasks.json_lines import Fields, LineError, found, lines_of, object_in, shortened, text_of
+from fitness.tasks.json_lines import Fields, LineError, found, lines_of, object_in, quoted, text_of
 
 _LOG = logging.getLogger(__name__)
 _MAX_ERRORS = 20
@@ -53,7 +53,7 @@ def _read(path: Path, *, numbered: bool) -> tuple[list[Item], list[tuple[int, st
         try:
             fields = object_in(text)
             item = _maker(fields)(fields, "")
-            default = str(number) if numbered else id_by_content(item.content, equal)
+            default = str(number) if numbered else id_by_content(item.asks, equal)
             item = replace(item, id=_id(fields["id"]) if "id" in fields else default)
             if items and type(item) is not type(items[0]):
                 raise LineError(
@@ -107,7 +107,7 @@ def _gold(fields: Fields, choices: Sequence[str]) -> int:
         if choices.count(gold) == 1:
             return choices.index(gold)
         times = f"{choices.count(gold)} times"
-        raise LineError(f"answer: expected the text of exactly one choice, found {shortened(repr(gold))}, {times}")
+        raise LineError(f"answer: expected the text of exactly one choice, found {quoted(repr(gold))}, {times}")
     missing = "gold" if gold is None else key
     raise LineError(f"{missing}: expected the index of the right choice, {_missing_or(fields, key)}")
 
@@ -120,14 +120,14 @@ def _check_agrees(gold: int, answer: object, choices: Sequence[str]) -> None:
     if isinstance(answer, int) and not isinstance(answer, bool):
         named.add(answer)
     if named and gold not in named:
-        right = shortened(repr(choices[gold]))
+        right = quoted(repr(choices[gold]))
         raise LineError(f"answer: expected what gold {gold} says, {right}, found {found(answer)}: leave one out")
 
 
 def _exact_match(fields: Fields, item_id: str) -> ExactMatch:
     answer = _string(fields, "answer")
     if not answer.strip() or "\n" in answer.strip():
-        raise LineError(f"answer: expected one line of text, found {shortened(repr(answer))}")
+        raise LineError(f"answer: expected one line of text, found {quoted(repr(answer))}")
     gold = fields.get("gold", answer)
     if isinstance(gold, str) and gold.strip() != answer.strip():
         raise LineError(f"gold: expected what answer says, found {found(gold)}: leave one out")
@@ -163,7 +163,7 @@ def _describe(item: Item) -> str:
 def _check_answers_differ(path: Path, items: Sequence[Item]) -> None:
     answers = {_answer(item) for item in items}
     if len(items) > 1 and len(answers) == 1:
-        only = shortened(repr(answers.pop()))
+        only = quoted(repr(answers.pop()))
         raise FitnessError(
             f"{path}: expected answers that differ between items, found {only} for all {len(items)}: "
             "a model that always says so would be perfect"

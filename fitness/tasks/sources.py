@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fitness.engine.engines import language_model_for
 from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
-from fitness.errors import FitnessError, did_you_mean
+from fitness.errors import FitnessError, did_you_mean, shortened
 from fitness.protocols import AnyTask
 from fitness.scores import Split
 from fitness.splits import Drawn, Splits
@@ -115,10 +115,10 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
     options = LMEvalOptions(context.include_path, context.prompts, context.render, expert, source.split)
     if source.kind == "yaml":
         return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
-    if file.exists() or os.sep in source.place:
+    if os.path.exists(file) or os.sep in source.place:
         raise FitnessError(
-            f"task {text!r}: expected a file ending in .jsonl or .yaml, or the name of an lm-eval task, found "
-            + (f"{file}" if file.exists() else "no such file")
+            f"task {shortened(text)!r}: expected a file ending in .jsonl or .yaml, or the name of an lm-eval task, found "
+            + (f"{file}" if os.path.exists(file) else "no such file")
         )
     return load_lm_eval_tasks(source.place, metric=source.detail or None, options=options)
 
@@ -133,12 +133,12 @@ def _jsonl_task(file: Path, metric: str, context: TaskContext, expert: str | Non
     name = f"{file.stem}:{metric}" if metric else file.stem
     if metric == JS_DIVERGENCE:
         assert expert is not None
-        return DivergenceTask(name, {i.id: (i.compared(),) for i in items}, expert=expert, contents=read.contents)
+        return DivergenceTask(name, {i.id: (i.compared(),) for i in items}, expert=expert, asks=read.asks)
     known = (*items[0].metrics, JS_DIVERGENCE)
     if metric and metric not in known:
         hint = did_you_mean(metric, known, "choose one of them")
         raise FitnessError(f"{file}, metric {metric!r}: expected one of {', '.join(known)}, found another; {hint}")
-    return Task(name, items, metric, read.contents)
+    return Task(name, items, metric, read.asks)
 
 
 def _python_task(source: TaskSource, context: TaskContext) -> AnyTask:

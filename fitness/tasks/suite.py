@@ -62,7 +62,7 @@ class TaskSuite:
         return {item: task.name for item, task in self._scorer.task_of.items()}
 
     @cached_property
-    def content_digests(self) -> dict[str, str]:
+    def asked_digests(self) -> dict[str, str]:
         """Item id -> digest of what it asks, prompts and right answer aside; none of items that run the model."""
         asking = {task.name: task for task in self._scorer.task_of.values() if not isinstance(task, ModelTask)}
         return {

@@ -20,6 +20,7 @@ import yaml
 
 from search_spaces.architecture.architecture import Architecture, Stack
 from search_spaces.errors import SpaceError, few_lines
+from search_spaces.mergekit.bounded_yaml import BoundedLoader
 from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics
@@ -79,10 +80,10 @@ def read_documents(path: Path) -> list[object]:
     Text that is indented as a whole, as cards have it in lists, is moved to the margin.
     """
     try:
-        documents = list(yaml.safe_load_all(textwrap.dedent(path.read_text(encoding="utf-8-sig"))))
+        documents = list(yaml.load_all(textwrap.dedent(path.read_text(encoding="utf-8-sig")), BoundedLoader))
     except OSError as error:
         raise SpaceError(f"{path}: expected a readable file, found: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise SpaceError(f"{path}: expected YAML, found: {' '.join(str(error).split())}") from error
     return [document for document in documents if document is not None] or [None]
 

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from fitness.errors import FitnessError
@@ -67,9 +67,8 @@ def test_a_split_depends_on_content_and_seed_alone_and_an_added_item_moves_nothi
     other.setdefault("copy", {}).update({f"{i}": content for i, content in enumerate(contents)})
     try:
         before, after = (by_content(draw(tasks, shares, seed), tasks) for tasks in (one, other))
-    except FitnessError as error:
-        assert "expected an item in each of search, validation, test" in str(error)
-        return
+    except FitnessError:  # the small tasks have no item in some split
+        reject()
     assert all(len(splits) == 1 for splits in after.values())
     assert {content: after[content] for content in contents} == before
 

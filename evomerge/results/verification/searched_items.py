@@ -16,7 +16,7 @@ _HELD_OUT: tuple[Split, ...] = ("validation", "test")
 def note_contents(archive: Archive, suite: TaskSuite) -> None:
     """Record at the start of a search what its search items ask; of one that began without, nothing is known."""
     if archive.noted(NOTE) is None and not archive.n_candidates:
-        digests = suite.content_digests
+        digests = suite.asked_digests
         archive.note(NOTE, json.dumps({i: digests[i] for i in suite.splits.items["search"] if i in digests}))
 
 
@@ -28,7 +28,7 @@ def check_held_out(archive: Archive, suite: TaskSuite) -> str:
     """
     of_sets = {id(items): items for _, items in archive.answered("search")}  # the archive has each set once
     answered = {item for items in of_sets.values() for item in items}
-    noted, now = json.loads(archive.noted(NOTE) or "{}"), suite.content_digests
+    noted, now = json.loads(archive.noted(NOTE) or "{}"), suite.asked_digests
     searched = {noted[item] for item in answered if item in noted}
     alike = {now[item] for item in answered if item in now}  # as the files are today
     said = ""

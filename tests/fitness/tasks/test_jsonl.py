@@ -57,8 +57,8 @@ def test_a_default_id_depends_on_what_is_asked_and_a_line_put_before_the_others_
 
 
 def test_equal_items_are_numbered_and_only_what_is_asked_makes_them_equal(tmp_path):
-    lines = [{"prompt": "1+1=", "answer": "2"}, {"prompt": " 1+1= ", "answer": "two"}, {"prompt": "1+2=", "answer": "3"}]
-    one, two, three = load(tmp_path, *lines).item_ids
+    asked = ["1+1=", " 1+1= ", "1+2="]
+    one, two, three = load(tmp_path, *({"prompt": p, "answer": f"{i}"} for i, p in enumerate(asked))).item_ids
     assert two == f"{one}-2"
     assert three not in (one, two)
 
@@ -112,7 +112,10 @@ def test_an_answer_beside_gold_that_says_the_same_or_nothing_of_choices_is_left_
         ({**OTHER, "id": "\x1b[2J"}, "none of them a control character"),
         ({**OTHER, "id": "a" * 201}, "one line of at most 200 characters"),
         ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "id": "\\ud800"}', "id: .*half a surrogate pair"),
-        ('{"question": "b?", "choices": ["x", "y"], "gold": ' + "9" * 5000 + "}", "at most 100 digits, found one of 5000"),
+        (
+            '{"question": "b?", "choices": ["x", "y"], "gold": ' + "9" * 5000 + "}",
+            "at most 100 digits, found one of 5000",
+        ),
         ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "id": ' + "9" * 5000 + "}", "at most 100 digits"),
         ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "x": 1.' + "9" * 5000 + "}", "at most 100 digits"),
         ('{"question": "b?", "choices": ["x", "y"], "gold": NaN}', "expected finite numbers, found NaN"),
