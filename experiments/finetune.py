@@ -83,8 +83,8 @@ def train_expert(
     if is_finished(directory):
         return
     torch.manual_seed(schedule.seed)
-    model = AutoModelForCausalLM.from_pretrained(base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, trust_remote_code=False, attn_implementation=None)
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     model.get_input_embeddings().requires_grad_(not freeze_embeddings)
     if rank is None:
         finetune(model, tokenizer, draw, schedule, label=directory.name)

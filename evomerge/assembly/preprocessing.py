@@ -7,11 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
+from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer, why_not_loaded
 from fitness.errors import FitnessError
 from fitness.protocols import AnyTask, ModelTask
-from search_spaces.errors import in_brief
-from search_spaces.output.companion_files import write_companions
+from search_spaces.output.companion_files import names_code, write_companions
 from search_spaces.output.output_tokenizer import tokenizer_files, write_tokenizer
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.checkpoint_files import GENERATION_CONFIG
@@ -43,7 +42,7 @@ def output_processor(parents: Parents, base: str, tokenizer: OutputTokenizer) ->
     Raises:
         FitnessError: the base has none that transformers can load.
     """
-    if _is_as_it_lies(parents, base):
+    if _is_as_it_lies(parents, base) and not names_code(parents[base].directory):
         return _load_processor(parents[base].directory, parents[base].directory)
     with TemporaryDirectory() as directory:
         write_companions(parents, base, tokenizer, Path(directory))
@@ -79,9 +78,9 @@ def _load_processor(directory: Path, base: Path) -> Any:
     from transformers import AutoProcessor
 
     try:
-        return AutoProcessor.from_pretrained(directory)
+        return AutoProcessor.from_pretrained(directory, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise FitnessError(
             f"{base}: expected a processor, as a Python task asks for one, found none that transformers loads "
-            f"({in_brief(error)}); save it there with processor.save_pretrained"
+            f"({why_not_loaded(error)}); save it there with processor.save_pretrained"
         ) from error

@@ -15,6 +15,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,19 +98,30 @@ def check_room(nodes: Sequence[Mapping[str, float]], count: int, *, cpus: float,
         )
 
 
-def await_workers(ready: Sequence[Any], timeout_s: float) -> None:
-    """Wait until every new actor says that its worker is built; WorkerSetupError where one does not."""
-    try:
-        ray.get(list(ready), timeout=timeout_s)
-    except GetTimeoutError as error:
-        raise WorkerSetupError(
-            f"workers: {len(ready)} workers were not built within {timeout_s:g} s; free in the cluster: "
-            f"{_amounts(ray.available_resources())}"
-        ) from error
-    except RayTaskError as error:
-        raise WorkerSetupError(f"workers: a worker could not be built: {reason(error.cause or error)}") from error
-    except RayError as error:
-        raise WorkerSetupError(f"workers: a worker's process died while it was built: {plain(error)}") from error
+def await_workers(ready: Sequence[Any], timeout_s: float) -> dict[Any, RayError]:
+    """Wait until every new actor says that its worker is built.
+
+    Returns:
+        What was waited for -> why its process died, of those that died.
+
+    Raises:
+        WorkerSetupError: a worker raised, or was not built in time.
+    """
+    end = time.monotonic() + timeout_s
+    lost: dict[Any, RayError] = {}
+    for one in ready:
+        try:
+            ray.get(one, timeout=max(0.0, end - time.monotonic()))
+        except GetTimeoutError as error:
+            raise WorkerSetupError(
+                f"workers: {len(ready)} workers were not built within {timeout_s:g} s; free in the cluster: "
+                f"{_amounts(ray.available_resources())}"
+            ) from error
+        except RayTaskError as error:
+            raise WorkerSetupError(f"workers: a worker could not be built: {reason(error.cause or error)}") from error
+        except RayError as error:
+            lost[one] = error
+    return lost
 
 
 def plain(error: RayError) -> str:

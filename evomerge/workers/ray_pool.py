@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
-from evomerge.workers.protocol import CandidateWorker
+from evomerge.workers.protocol import CandidateWorker, WorkerSetupError
 from evomerge.workers.ray_cluster import RayError, RayTaskError, await_workers, check_room, connect, plain, ray
 from evomerge.workers.threads import THREAD_VARIABLES, available_cores, threads_per_worker
 from evomerge.workers.worker import reason
 from fitness.scores import Budget, ItemScores
 
 log = logging.getLogger(__name__)
+
+# On a busy machine Ray ends an actor before it began when it once fails to reach the driver that asked for it.
+_START_ATTEMPTS = 3
 
 
 class RayPool:
@@ -187,7 +190,20 @@ class RayPool:
             slot = Slot()
             self._start(slot)
             self._slots.append(slot)
-        await_workers([slot.awaited for slot in self._slots], self._start_timeout_s)
+        waiting = self._slots
+        for left in reversed(range(_START_ATTEMPTS)):
+            lost = await_workers([slot.awaited for slot in waiting], self._start_timeout_s)
+            waiting = [slot for slot in waiting if slot.awaited in lost]
+            if not waiting:
+                break
+            error = lost[waiting[0].awaited]
+            if not left:
+                raise WorkerSetupError(
+                    f"workers: a worker's process died while it was built: {plain(error)}"
+                ) from error
+            log.warning("%d of %d workers died while they were built and are started again", len(waiting), count)
+            for slot in waiting:
+                self._start(slot)
         for slot in self._slots:
             slot.starting = False
 

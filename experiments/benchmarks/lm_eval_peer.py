@@ -19,7 +19,7 @@ class Peer:
     """Answers requests with lm-eval, all requests of a kind in one call, as its evaluator does."""
 
     def __init__(self, model: nn.Module, tokenizer: Any, *, batch_size: int) -> None:
-        self._lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+        self._lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, trust_remote_code=False)
 
     def answer(self, requests: Sequence[Request]) -> list[float | str]:
         """Return a log-likelihood or a text per request, in their order."""

@@ -135,7 +135,11 @@ def _load(directory: Path, dtype: str, peer_batch_size: int) -> tuple[nn.Module,
     from transformers import AutoModelForCausalLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype).to(device).eval()
+    model = (
+        AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, trust_remote_code=False, attn_implementation=None)
+        .to(device)
+        .eval()
+    )
     tokenizer = load_tokenizer(directory)
     return model, tokenizer, Peer(model, tokenizer.pretrained, batch_size=peer_batch_size)
 

@@ -16,8 +16,8 @@ SHOWN_LETTERS = "hfckgm"  # held out from training, see tests/experiments
 
 def answers(directory: Path) -> dict[str, str]:
     """Return the model's greedy answer to one prompt of each instruction."""
-    tokenizer = AutoTokenizer.from_pretrained(directory)
-    model = AutoModelForCausalLM.from_pretrained(directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(directory, trust_remote_code=False, attn_implementation=None)
     found = {}
     for name in INSTRUCTIONS:
         inputs = tokenizer(prompt(name, SHOWN_LETTERS), return_tensors="pt", return_token_type_ids=False)

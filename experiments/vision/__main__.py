@@ -34,8 +34,10 @@ def main() -> None:
     console.print("[bold]2. Search, verify on held-out images, export the winner[/bold]")
     winner = search_verify_export(CAMPAIGN, run_dir, console)
     console.print(f"[bold]3. The winner answers[/bold], loaded from {winner} with plain transformers")
-    model = transformers.AutoModelForImageTextToText.from_pretrained(winner).eval()
-    processor = transformers.AutoProcessor.from_pretrained(winner)
+    model = transformers.AutoModelForImageTextToText.from_pretrained(
+        winner, trust_remote_code=False, attn_implementation=None
+    ).eval()
+    processor = transformers.AutoProcessor.from_pretrained(winner, trust_remote_code=False)
     for task in (names, parity):
         right = np.mean(list(task(model, processor.tokenizer, processor, ITEMS).values()))
         console.print(f"{task.__name__}: {right:.3f} of {len(ITEMS)} images")

@@ -63,7 +63,9 @@ def train_all(directory: Path = MODELS_DIRECTORY, *, steps: tuple[int, int] = (B
         _save(base, processor, directory / "base")
     for seed, question in enumerate(QUESTIONS, start=2):
         if not is_finished(directory / question):
-            expert = LlavaForConditionalGeneration.from_pretrained(directory / "base")
+            expert = LlavaForConditionalGeneration.from_pretrained(
+                directory / "base", trust_remote_code=False, attn_implementation=None
+            )
             learn(expert, processor, (question,), steps=steps[1], rate=1e-3, seed=seed)
             _save(expert, processor, directory / question)
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # What transformers raises for a config that it cannot make a model of.
 UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 
+# What a config.json may say of who computes attention and experts, at any depth: it can name a repository of the hub
+# with native code. Who computes is for the program to say.
+_IMPLEMENTATION = re.compile(r"^_?(attn|experts)_implementation(_internal|_autoset)?$|^(use_kernels|kernel_config)$")
+
 # Tried in this order where config.json names no class.
 _AUTO = (
     "AutoModelForCausalLM",
@@ -28,14 +32,17 @@ _AUTO = (
 
 
 def read_config(config_json: Mapping[str, Any]) -> Any:
-    """Return transformers' configuration for what stands in a config.json; code that it names is never run."""
+    """Return transformers' configuration for what stands in a config.json.
+
+    Code and kernels that it names are never loaded.
+    """
     from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldValidationError
     from transformers import AutoConfig
 
     with TemporaryDirectory() as directory:
         other: set[str] = set()  # numbers that transformers wants whole, or not, against how they are written
         while True:
-            text = json.dumps(_with_other_numbers(config_json, other))
+            text = json.dumps(_with_other_numbers(_without_implementations(config_json), other))
             (Path(directory) / "config.json").write_text(text, encoding="utf-8")
             try:
                 return AutoConfig.from_pretrained(directory, trust_remote_code=False)
@@ -45,6 +52,12 @@ def read_config(config_json: Mapping[str, Any]) -> Any:
                 other.add(name[1])
             except StrictDataclassError as error:
                 raise ValueError(str(error)) from error
+
+
+def _without_implementations(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _without_implementations(v) for k, v in value.items() if not _IMPLEMENTATION.match(str(k))}
+    return [_without_implementations(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _with_other_numbers(value: Any, names: set[str], *, change: bool = False) -> Any:
@@ -88,8 +101,10 @@ def uninitialised(config: Any, dtype: torch.dtype, *, generative: bool = False) 
     from transformers.initialization import no_init_weights
 
     kind = class_of(config, generative=generative)
+    # None is transformers' own choice (sdpa, else eager); eager alone can return what `output_attentions` asks for.
+    attention = "eager" if getattr(config, "_attn_implementation", None) == "eager" else None
     with no_init_weights():
-        module = kind._from_config(config, dtype=dtype)
+        module = kind._from_config(config, dtype=dtype, attn_implementation=attention)
     module.tie_weights()
     evaluated: nn.Module = module.eval()
     return evaluated

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import OutputTokenizer, Recipe
 
 _AUTO_MAP, _TEMPLATE = "auto_map", "chat_template"
+_LARGE = ("tokenizer.json", "vocab.json", "model.safetensors.index.json")  # lists, which name no code
 _COPY = "trust_remote_code: true (--trust-remote-code) copies it, without running it"
 
 
@@ -51,18 +52,31 @@ def companion_files(
     notes = []
     for name in [name for name, file in files.items() if _names_code(name, file)]:
         if lost := _lost_code(_read(files[name]), files):
-            files |= _without_code(name, files)
+            kept = _without_code(_read(files[name]), lambda named: bool(_lost_code({_AUTO_MAP: named}, files)))
+            files[name] = _text(kept)
             notes.append(f"{name}: auto_map is left out, as its code ({', '.join(lost)}) is not there; {_COPY}")
     return CompanionFiles(files, (*notes, *_of_modules(directory, files)))
 
 
 def write_companions(parents: Parents, base: str, tokenizer: OutputTokenizer, directory: Path) -> None:
-    """Write the output's tokenizer and processor and the base's config to an existing directory, for loaders."""
+    """Write the output's tokenizer and processor and the base's config to an existing directory, for loaders.
+
+    `auto_map` is left out, for code of a checkpoint's is not run: not every loader of transformers hands on that it is
+    told so, and such a one would ask.
+    """
     source = parents[base].directory
     for path in companions(source):
         (directory / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
         (directory / path.relative_to(source)).write_bytes(path.read_bytes())
     write_tokenizer(parents, base, tokenizer, directory)
+    files: dict[str, Path | str] = {path.name: path for path in directory.glob("*.json")}
+    for name in [name for name, file in files.items() if _names_code(name, file)]:
+        (directory / name).write_text(_text(_without_code(_read(files[name]), lambda _: True)), encoding="utf-8")
+
+
+def names_code(directory: Path) -> bool:
+    """Return whether a JSON file of a checkpoint names code of its own."""
+    return any(_names_code(path.name, path) for path in directory.glob("*.json") if path.is_file())
 
 
 def _of_modules(directory: Path, files: Mapping[str, object]) -> list[str]:
@@ -82,10 +96,21 @@ def _of_modules(directory: Path, files: Mapping[str, object]) -> list[str]:
 
 
 def _names_code(name: str, file: Path | str) -> bool:
-    if "/" in name or not name.endswith(".json"):
+    if "/" in name or not name.endswith(".json") or name in _LARGE:
         return False
     text = file if isinstance(file, str) else file.read_text(encoding="utf-8", errors="replace")
-    return f'"{_AUTO_MAP}"' in text
+    if _AUTO_MAP not in text and "\\u" not in text:  # JSON may write a letter in another way
+        return False
+    try:
+        return _has_auto_map(json.loads(text))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _has_auto_map(data: object) -> bool:
+    if isinstance(data, Mapping):
+        return _AUTO_MAP in data or any(map(_has_auto_map, data.values()))
+    return isinstance(data, list) and any(map(_has_auto_map, data))
 
 
 def _lost_code(data: object, files: Collection[str]) -> list[str]:
@@ -106,16 +131,13 @@ def _lost_code(data: object, files: Collection[str]) -> list[str]:
     return list(dict.fromkeys(name for name in (*local, *below) if name not in files))
 
 
-def _without_code(name: str, files: Mapping[str, Path | str]) -> dict[str, Path | str]:
-    def without(data: object) -> object:
-        if isinstance(data, list):
-            return [without(value) for value in data]
-        if not isinstance(data, Mapping):
-            return data
-        dropped = _lost_code({_AUTO_MAP: data.get(_AUTO_MAP)}, files)
-        return {key: without(value) for key, value in data.items() if key != _AUTO_MAP or not dropped}
-
-    return {name: _text(without(_read(files[name])))}
+def _without_code(data: object, drops: Callable[[object], bool]) -> object:
+    """Return JSON data without every `auto_map` that `drops` says so of."""
+    if isinstance(data, list):
+        return [_without_code(value, drops) for value in data]
+    if not isinstance(data, Mapping):
+        return data
+    return {key: _without_code(value, drops) for key, value in data.items() if key != _AUTO_MAP or not drops(value)}
 
 
 def _changed(files: Mapping[str, Path | str], pattern: str, dropped: Collection[str]) -> dict[str, Path | str]:

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from fitness.engine.language_model import DEFAULT_BUDGET
-from fitness.errors import FitnessError, did_you_mean, in_brief
+from fitness.engine.model.tokenizer import why_not_loaded
+from fitness.errors import FitnessError, did_you_mean
 
 _DECIDED_BY_THE_ENGINE = {"batch_size", "max_batch_size", "logits_cache"}
 _BITS = {None: 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
@@ -74,7 +75,7 @@ class ModelArguments:
 
 def load_model(arguments: ModelArguments) -> tuple[nn.Module, Any]:
     """Return the model, in evaluation mode on its device, and its transformers tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     device = _device(arguments.device)
     where = {"revision": str(arguments.revision), "subfolder": arguments.subfolder}
@@ -83,15 +84,25 @@ def load_model(arguments: ModelArguments) -> tuple[nn.Module, Any]:
         tokenizer = AutoTokenizer.from_pretrained(
             arguments.tokenizer or arguments.pretrained,
             use_fast=arguments.use_fast_tokenizer,
+            trust_remote_code=False,
             **where,
             **options,
         )
+        config = AutoConfig.from_pretrained(arguments.pretrained, trust_remote_code=False, **where)
+        # Who computes attention (None: sdpa, else eager) and experts is not config.json's to say: it may name a
+        # repository of the hub with native code.
+        config._experts_implementation = None
         model = AutoModelForCausalLM.from_pretrained(
-            arguments.pretrained, dtype=arguments.dtype or ("float32" if device == "cpu" else "auto"), **where
+            arguments.pretrained,
+            config=config,
+            dtype=arguments.dtype or ("float32" if device == "cpu" else "auto"),
+            trust_remote_code=False,
+            attn_implementation=None,
+            **where,
         ).to(device)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise FitnessError(
-            f"{arguments.pretrained}: expected a checkpoint to load, found: {in_brief(error)}"
+            f"{arguments.pretrained}: expected a checkpoint to load, found: {why_not_loaded(error)}"
         ) from error
     model.eval()
     return model, tokenizer

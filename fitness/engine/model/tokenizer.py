@@ -116,15 +116,27 @@ def load_tokenizer(directory: str | Path, *, max_length: int | None = None) -> T
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(directory)
-        config = AutoConfig.from_pretrained(directory)
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise FitnessError(f"{directory}: expected a checkpoint with a tokenizer, found: {in_brief(error)}") from error
+        raise FitnessError(
+            f"{directory}: expected a checkpoint with a tokenizer, found: {why_not_loaded(error)}"
+        ) from error
     try:
         generation_config = GenerationConfig.from_pretrained(directory)
     except OSError:  # a base model need not have a generation_config.json
         generation_config = None
     return tokenizer_for(config, tokenizer, generation_config, max_length=max_length)
+
+
+def why_not_loaded(error: Exception) -> str:
+    """Return the reason why transformers loads nothing; its advice to trust a checkpoint's code is no way out here."""
+    if "trust_remote_code" in str(error):
+        return (
+            "one that needs code of its own (auto_map in its JSON files), which evomerge never runs; "
+            "save it with a class that transformers has"
+        )
+    return in_brief(error)
 
 
 def tokenizer_for(

@@ -184,6 +184,20 @@ def test_a_worker_that_dies_while_it_is_built_is_an_error_at_the_start(make_ray_
         make_ray_pool(lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
+def test_a_worker_whose_process_is_lost_while_it_is_built_is_built_again(make_ray_pool, tmp_path_factory):
+    lost = tmp_path_factory.mktemp("lost") / "once"
+
+    def make_worker_after_a_loss():
+        if not lost.exists():
+            lost.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return make_scoring_worker()
+
+    pool = make_ray_pool(make_worker_after_a_loss)
+    assert lost.exists()
+    assert isinstance(score_all(pool, [make_candidate(0)])[0], Scored)
+
+
 def test_a_worker_that_is_not_built_in_time_is_an_error_at_the_start(make_ray_pool):
     with pytest.raises(WorkerSetupError, match=r"not built within 0\.5 s; free in the cluster: \d"):
         make_ray_pool(lambda: time.sleep(3600), start_timeout_s=0.5)
