@@ -16,7 +16,7 @@ MOST = 10**6  # of anything that is counted, unless it says otherwise: what is a
 Whole: TypeAlias = Annotated[int, Strict(), Field(le=MOST)]
 Count: TypeAlias = Annotated[Whole, Field(ge=1)]
 FromZero: TypeAlias = Annotated[Whole, Field(ge=0)]
-Seed: TypeAlias = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
+Seed: TypeAlias = Annotated[int, Strict(), Field(ge=0, lt=2**64)]
 Evaluations: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=10 * MOST)]
 Layers: TypeAlias = Annotated[Whole, Field(ge=0, le=10_000)]
 Real: TypeAlias = Annotated[float, Strict(), Field(allow_inf_nan=False)]

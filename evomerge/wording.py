@@ -126,7 +126,7 @@ def _words(detail: ErrorDetails) -> tuple[str, str, str]:
     if kind in _BOUNDS:
         phrase, name = _BOUNDS[kind]
         bound = context[name]
-        return phrase.format(f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"), found, ""
+        return phrase.format(f"{bound:,.0f}" if bound == int(bound) else f"{bound:g}"), found, ""
     return _TYPES.get(kind, detail["msg"]), found, ""
 
 

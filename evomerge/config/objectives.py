@@ -14,8 +14,6 @@ from pydantic_core import InitErrorDetails
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
-from fitness.scores import Split
-from fitness.splits import Drawn
 from fitness.tasks import task_source
 
 _WRITTEN = re.compile(
@@ -104,12 +102,12 @@ class SplitsConfig(BaseModel):
     """Items that choose among the candidates that the search found."""
     test: Share = 0.3
     """Items that nothing sees before the final table."""
-    drawn: Drawn = "by_content"
+    drawn: Literal["by_content", "by_place"] = "by_content"
     """by_content: an item's split depends on what it asks and the seed: equal items are in one split, an added one
     moves no other. by_place: on the task's name and the items' order, as searches of older versions began and go on."""
 
     @property
-    def shares(self) -> dict[Split, float]:
+    def shares(self) -> dict[Literal["search", "validation", "test"], float]:
         """Split -> its share."""
         return {"search": self.search, "validation": self.validation, "test": self.test}
 

@@ -3,8 +3,8 @@
 Models may be directories or hub ids: a text is a path when it begins like one (`./`, `../`, `/`, `~`) or when something
 of that name exists beside the campaign file. What a task's text means is `fitness.tasks.task_source`'s to say.
 
-What leads nowhere may be too long for any file system, or hold what no path may: `os.path`'s functions say that there is
-nothing, where pathlib's raise.
+What leads nowhere may be too long for any file system, or hold what no path may: `os.path`'s functions say that there
+is nothing, where pathlib's raise.
 
 Validated with the context {"directory": Path}, the campaign file's, a path is checked to exist and made absolute;
 without it a text stays as it is.
@@ -92,7 +92,7 @@ def _existing_directory(text: str, info: ValidationInfo) -> str:
         return text
     path = absolute_path(text, directory)
     if not os.path.isdir(path):
-        refuse([mismatch("a directory", _nothing_at(path))])
+        refuse([mismatch("a directory", f"none at {shortened(str(path))}")])
     return str(path)
 
 

@@ -116,10 +116,9 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
     if source.kind == "yaml":
         return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
     if os.path.exists(file) or os.sep in source.place:
-        raise FitnessError(
-            f"task {shortened(text)!r}: expected a file ending in .jsonl or .yaml, or the name of an lm-eval task, found "
-            + (f"{file}" if os.path.exists(file) else "no such file")
-        )
+        expected = "a file ending in .jsonl or .yaml, or the name of an lm-eval task"
+        found = shortened(str(file)) if os.path.exists(file) else "no such file"
+        raise FitnessError(f"task {shortened(text)!r}: expected {expected}, found {found}")
     return load_lm_eval_tasks(source.place, metric=source.detail or None, options=options)
 
 
