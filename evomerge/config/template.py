@@ -69,8 +69,8 @@ objectives:
 #   fewshot_as_multiturn: true  # examples as turns of the chat
 #   num_fewshot: 5  # of lm-eval tasks
 
-# Shares of each task's items: the optimiser sees the search items, validation items choose among what it found,
-# and test items are seen by nothing before the final table.
+# Shares of the items, about: the optimiser sees the search items, validation items choose among what it found, and
+# test items are seen by nothing before the final table. Each item's split is drawn by what it asks, and the seed.
 splits: {{search: 0.5, validation: 0.2, test: 0.3}}
 # allow_benchmark_test_sets: true  # or take other items: arc_easy@validation
 # verification: {{margin: 0.01, masks: 3}}  # a difference that does not matter; other seeds of random masks to try

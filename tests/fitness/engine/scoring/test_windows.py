@@ -38,8 +38,8 @@ def test_requests_that_lose_their_beginning_are_counted_and_told_once_by_an_engi
     long = [NextTokens("c" * (limit + 7)), Continuation("a" * limit, "bb"), Completion("a" * limit, (), 5)]
     engine.plan([*long, *long, NextTokens("a")])
     assert caplog.messages == [
-        f"3 of 4 requests are longer than the {limit} tokens that the model takes: their beginnings are truncated, by up "
-        "to 7 tokens (max_position_embeddings of config.json says how many it takes)"
+        f"3 of 4 requests are longer than the {limit} tokens that the model takes: their beginnings are truncated, "
+        "by up to 7 tokens (max_position_embeddings of config.json says how many it takes)"
     ]
     engine.plan(long)
     assert len(caplog.messages) == 1
