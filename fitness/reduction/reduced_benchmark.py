@@ -69,7 +69,7 @@ class ReducedBenchmark:
             raise FitnessError(
                 f"reduced: expected the {len(self.items)} search items that it was made from, found {len(items)}, "
                 f"{len(only)} of them others{example}: the campaign's tasks, splits or seed are not the same; undo "
-                "that, or run `evomerge reduce` again"
+                "that, or run `evomerge reduce` again (files of versions that split by lines: splits.drawn: by_place)"
             )
         if content != self.content:
             raise FitnessError(
