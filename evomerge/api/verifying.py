@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.texts import frame, held_out_cells, objective_columns, table_html
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.inputs import Inputs
+from evomerge.campaign.places import moved_sources, places_of
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
@@ -88,16 +91,26 @@ class VerificationReport:
         return table_html(*held_out_cells(self.verification)) + f"<p>{self.verdict}</p>"
 
 
-def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] = ()) -> VerificationReport:
+def verify(
+    directory: RunDirectory,
+    *,
+    top: int,
+    callbacks: Sequence[Callback] = (),
+    moved: Mapping[str, str] = MappingProxyType({}),
+) -> VerificationReport:
     """Score the best candidates, the parents and the baselines on held-out items."""
+    from evomerge.api.inputs import check_inputs, note_inputs
     from evomerge.assembly import build_parts, build_pool, with_noted_statistics
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
-        config = recorded_config(archive)
-        parts = build_parts(config)
+        config, say = recorded_config(archive), partial(tell_all, callbacks)
+        elsewhere = moved_sources(moved, config.sources)
+        parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
+        check_inputs(archive, parts, directory.root, say)
+        note_inputs(archive, parts, directory.root)
         if said := check_held_out(archive, parts.fitness):
-            tell_all(callbacks, said, "note items")
-        parts = with_noted_statistics(parts, archive, say=partial(tell_all, callbacks))
+            say(said, "note items")
+        parts = with_noted_statistics(parts, archive, say=say)
         with contextlib.closing(build_pool(parts, directory.root)) as pool:
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)

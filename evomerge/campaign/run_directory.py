@@ -79,6 +79,11 @@ class RunDirectory:
         """The runs of a campaign's stages, but for the last; with the campaign file of them all."""
         return self.root / "stages"
 
+    @property
+    def stage_archives(self) -> list[Path]:
+        """The event stores of the stages that have one, but for the last stage's."""
+        return sorted(self.stages.glob("*/archive.sqlite"))
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Make the directory, hold it for this process, and log to `log.txt` what this thread has to say.

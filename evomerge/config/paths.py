@@ -7,7 +7,7 @@ What leads nowhere may be too long for any file system, or hold what no path may
 is nothing, where pathlib's raise.
 
 Validated with the context {"directory": Path}, the campaign file's, a path is checked to exist and made absolute;
-without it a text stays as it is.
+without it a text stays as it is. {"models_must_exist": False} leaves out the check for models.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def _existing_model(text: str, info: ValidationInfo) -> str:
     path = absolute_path(text, directory)
     if not (os.path.exists(path) or text in (".", "..") or text.startswith(("./", "../", "/", "~"))):
         return text
+    if not os.path.exists(path) and not (info.context or {}).get("models_must_exist", True):
+        return str(path)
     if not os.path.exists(path):
         refuse([mismatch("a checkpoint directory", _nothing_at(path), _near(path))])
     if not any(os.path.isfile(path / name) for name in _PARENT_FILES):

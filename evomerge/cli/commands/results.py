@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from evomerge.cli.commands.search import MovedParents, moved_parents
 from evomerge.cli.terminal import make_console, print_note
 
 RunDir = Annotated[Path, typer.Argument(help="The directory of a run.", show_default=False)]
@@ -44,6 +45,7 @@ def export(
             " best:OBJECTIVE; winner: what `verify` picked; or a candidate's NUMBER."
         ),
     ] = "knee",
+    parent: MovedParents = None,
 ) -> None:
     """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
     from evomerge.api.run import load
@@ -54,7 +56,8 @@ def export(
     with run.archive() as archive:
         number = picked(archive, pick).number
         violation = Constraints.of(archive).violation_of(archive, number)
-    console.print(f"candidate {number} is in {run.export(number, out)}", highlight=False)
+    exported = run.export(number, out, parents=moved_parents(parent), callbacks=print_note(console))
+    console.print(f"candidate {number} is in {exported}", highlight=False)
     if violation:
         console.print(f"note: it misses constraints by {violation:.3f} on search items", highlight=False)
 
@@ -63,6 +66,7 @@ def verify(
     run_dir: RunDir,
     top: Annotated[int, typer.Option(min=1, help="How many candidates validation items choose from.")] = 5,
     as_json: AsJson = False,
+    parent: MovedParents = None,
 ) -> None:
     """Score the best candidates, every parent and the baselines on held-out items.
 
@@ -74,7 +78,8 @@ def verify(
     from evomerge.results.report.html import where
 
     run, console = load(run_dir), make_console()
-    found = run.verify(top, callbacks=[] if as_json else [print_note(console)])
+    said = [] if as_json else [print_note(console)]
+    found = run.verify(top, parents=moved_parents(parent), callbacks=said)
     page = run.report()
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))

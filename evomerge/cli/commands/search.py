@@ -31,6 +31,27 @@ AllowDifferences = Annotated[
 ]
 
 
+MovedParents = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parent",
+        metavar="NAME=DIR",
+        help="Where a parent's directory lies now, if it moved: its files must be the same; may be repeated.",
+    ),
+]
+
+
+def moved_parents(texts: list[str] | None) -> dict[str, str]:
+    """Return name -> directory of options like `words=/models/words`."""
+    moved = {}
+    for text in texts or ():
+        name, equals, directory = text.partition("=")
+        if not (name and equals and directory):
+            raise typer.BadParameter(f"expected NAME=DIR, found {text!r}", param_hint="--parent")
+        moved[name] = directory
+    return moved
+
+
 def listed(texts: list[str] | None) -> list[str]:
     """Return the parts of options like `a,b` that may be repeated."""
     return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
@@ -76,6 +97,7 @@ def run(
     overrides: Set = None,
     optimiser: Optimiser = None,
     allow_differences: AllowDifferences = None,
+    parent: MovedParents = None,
 ) -> None:
     """Start a search, or resume the one in the run directory.
 
@@ -90,12 +112,19 @@ def run(
     from evomerge.cli.tables import front_table
     from evomerge.results.report.html import where
 
-    overrides = with_differences(overrides, allow_differences)
-    config = read_campaign(campaign, overrides, optimiser=optimiser, evaluations=evaluations, workers=workers)
+    overrides, moved = with_differences(overrides, allow_differences), moved_parents(parent)
+    config = read_campaign(
+        campaign,
+        overrides,
+        optimiser=optimiser,
+        evaluations=evaluations,
+        workers=workers,
+        models_must_exist=not moved,
+    )
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
     console = make_console()
     with contextlib.closing(SearchProgress(console)) as progress:
-        run_stages(config, RunDirectory(directory), Given(), [progress.watch])
+        run_stages(config, RunDirectory(directory), Given(), [progress.watch], moved)
     found = Run(directory)
     front = found.front.all
     for line in front.notes:
