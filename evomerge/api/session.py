@@ -39,7 +39,7 @@ from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.past import InCube
 from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
-from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.run_directory import recorded_config, split_as_begun
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
@@ -162,18 +162,6 @@ def run_stages(
         winners[stage.name] = str(winner)
     tell_all(callbacks, config.stages[-1].name, "last stage")
     _search(stage_config(config, len(config.stages) - 1, winners), directory, given, callbacks, elsewhere)
-
-
-def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
-    """Return the config with the rule by which the items of a search were split when it, or its first stage, began."""
-    for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
-        if config.splits.drawn == "by_content" and path.exists():
-            with contextlib.closing(Archive.read(path)) as archive:
-                if recorded_config(archive).splits.drawn == "by_place":
-                    tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
-                    splits = config.splits.model_copy(update={"drawn": "by_place"})
-                    return config.model_copy(update={"splits": splits})
-    return config
 
 
 def _search(

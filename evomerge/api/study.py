@@ -16,9 +16,10 @@ from evomerge.api.arguments import callbacks_of, path_of
 from evomerge.api.joining import joined
 from evomerge.api.run import Run
 from evomerge.api.sections import Model, Models, Objectives, campaign
-from evomerge.api.session import Session, opened, split_as_begun
+from evomerge.api.session import Session, opened
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
+from evomerge.campaign.run_directory import split_as_begun
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.config import ConfigError, ConfigProblem
 from evomerge.errors import EvomergeError

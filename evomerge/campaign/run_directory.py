@@ -7,11 +7,12 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evomerge.archive import Archive
+from evomerge.campaign.events import Callback, tell_all
 from evomerge.config import CampaignConfig, read_campaign
 from evomerge.errors import EvomergeError
 
@@ -117,3 +118,15 @@ class RunDirectory:
 def recorded_config(archive: Archive) -> CampaignConfig:
     """Return the resolved config that an archive records, whether or not its inputs are still there."""
     return read_campaign(archive.campaign)
+
+
+def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
+    """Return the config with the rule by which the items of a search were split when it, or its first stage, began."""
+    for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
+        if config.splits.drawn == "by_content" and path.exists():
+            with contextlib.closing(Archive.read(path)) as archive:
+                if recorded_config(archive).splits.drawn == "by_place":
+                    tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
+                    splits = config.splits.model_copy(update={"drawn": "by_place"})
+                    return config.model_copy(update={"splits": splits})
+    return config
