@@ -80,12 +80,12 @@ def guarded(work: Callable[[], object]) -> None:
     try:
         work()
     except Exception as error:
-        from evomerge.errors import exit_code
+        from evomerge.errors import exit_code, message_of
 
         code = exit_code(error)
         if code is None:
             raise
-        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(message_of(error), style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(code)
 
 
