@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+# On a busy machine an example takes as long as it takes.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -96,6 +101,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOMERGE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EVOMERGE_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -15,6 +15,8 @@ from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig
 from evomerge.config.changes import with_sources_of
 from evomerge.errors import few_lines
+from fitness.errors import FitnessError
+from search_spaces.cache_directory import keep_text
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import ParentSource, Recipe
 
@@ -52,10 +54,17 @@ def reopened(
     return config, places_of(config.sources, noted, told, directory.root)
 
 
-def check_inputs(archive: Archive, parts: Parts, root: Path, say: Say) -> bool:
+def check_inputs(archive: Archive, parts: Parts, root: Path, say: Say, *, recorded_next: bool = True) -> bool:
     """Return whether a search's parents and tasks are known to be what it began with.
 
     They are not where it only begins, or where an older version began it, which is told.
+
+    Args:
+        archive: of the search.
+        parts: its parts, as they are now.
+        root: the run directory.
+        say: told what moved, or is not known.
+        recorded_next: whether the caller records what they are.
 
     Raises:
         RunDirectoryError: one is not what it was.
@@ -63,17 +72,45 @@ def check_inputs(archive: Archive, parts: Parts, root: Path, say: Say) -> bool:
     noted = Inputs.noted(archive)
     if noted is None or not archive.n_candidates:
         if archive.n_candidates:
-            say(f"{UNKNOWN}. They are recorded now")
+            say(f"{UNKNOWN}{'. They are recorded now' if recorded_next else ''}")
         return False
     _refuse(noted.changes(parts.inputs), root)
     _tell_moved(parts.places, parts.config.sources, noted, say)
     return True
 
 
+def keep_or_check(file: Path, parts: Parts, *, rows: bool, say: Say) -> None:
+    """Record what scores beside a file are of, or check that it is what was recorded before the first of them.
+
+    Args:
+        file: JSON, of `Inputs`.
+        parts: whose models and items are scored.
+        rows: whether there are scores already.
+        say: told of scores without a record.
+
+    Raises:
+        FitnessError: a parent or a task is not what it was.
+    """
+    if rows and file.is_file():
+        changes = Inputs.read(file.read_text(encoding="utf-8"), str(file)).changes(parts.inputs)
+        if changes:
+            raise FitnessError(
+                f"{file.parent}: expected the parents and tasks that its rows are scores of, found others:\n"
+                f"{few_lines([f'  {change}' for change in changes], 3)}\n"
+                "put them back, remove the directory, or choose another --out"
+            )
+        return
+    if rows:
+        say(f"{file.parent}: an older version did not record what its rows are scores of. It is recorded now")
+    keep_text(file, parts.inputs.model_dump_json())
+
+
 def note_inputs(archive: Archive, parts: Parts, root: Path) -> None:
     """Record what a search begins with, or where its parents lie by now."""
     noted = Inputs.noted(archive) if archive.n_candidates else None
-    _note(archive, noted or parts.inputs, noted, _moved(parts.places, parts.config.sources), root)
+    now = _at(noted or parts.inputs, _moved(parts.places, parts.config.sources), root)
+    if now != noted:
+        now.note(archive)
 
 
 def candidates_parents(path: Path, recipe: Recipe, moved: Sources, say: Say) -> tuple[Parents, Sources]:
@@ -93,15 +130,15 @@ def candidates_parents(path: Path, recipe: Recipe, moved: Sources, say: Say) -> 
     of_recipe = noted.model_copy(update={"parents": {n: f for n, f in noted.parents.items() if n in recipe.parents}})
     _refuse(list(of_recipe.changed_parents(Inputs.of(parents))), root)
     _tell_moved(places, recipe.parents, noted, say)
-    with contextlib.suppress(ArchiveError), contextlib.closing(Archive.open(path)) as archive:
-        _note(archive, noted, noted, {**noted.places, **_moved(places, recipe.parents)}, root)
+    now = _at(noted, {**noted.places, **_moved(places, recipe.parents)}, root)
+    if now != noted:
+        with contextlib.suppress(ArchiveError), contextlib.closing(Archive.open(path)) as archive:
+            now.note(archive)  # where one may write
     return parents, places
 
 
-def _note(archive: Archive, inputs: Inputs, noted: Inputs | None, moved: Sources, root: Path) -> None:
-    inputs = inputs.model_copy(update={"places": dict(moved), "root": str(root.absolute())})
-    if inputs != noted:
-        inputs.note(archive)
+def _at(inputs: Inputs, moved: Sources, root: Path) -> Inputs:
+    return inputs.model_copy(update={"places": dict(moved), "root": str(root.absolute())})
 
 
 def _moved(places: Sources, sources: Sources) -> dict[str, ParentSource]:

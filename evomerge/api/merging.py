@@ -183,14 +183,18 @@ def export_candidate(
     """Write one candidate of an archive as a checkpoint, with a card that tells how it was found; see `Run.export`."""
     from evomerge.api.inputs import candidates_parents
     from evomerge.archive import Archive
-    from evomerge.campaign.run_directory import recorded_config
+    from evomerge.campaign.origin import NOTE, is_ours
     from evomerge.results.front import pick
     from evomerge.results.model_card import model_card
+    from evomerge.results.recorded import campaign_settings
     from evomerge.results.verification.result import Verification
     from search_spaces.mergekit.writing import to_mergekit
+    from search_spaces.operators.registry import operators_by_dotpath
     from search_spaces.output.export import export
 
-    with contextlib.closing(Archive.read(path)) as archive:
+    with contextlib.closing(Archive.read(path)) as archive, contextlib.ExitStack() as context:
+        if not is_ours(archive.noted(NOTE)):  # a dotpath of a recipe's would import what its author likes
+            context.enter_context(operators_by_dotpath(()))
         candidate = pick(archive, choice)
         recipe = candidate.recipe
         say = partial(tell_all, callbacks)
@@ -206,9 +210,9 @@ def export_candidate(
         except SpaceError:  # not every recipe can be said in mergekit's language
             mergekit = None
         card = model_card(archive, candidate, verification, mergekit_yaml=mergekit)
-        code = recorded_config(archive).trust_remote_code
-    extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
-    return export(recipe, parents, out, model_card=card, extra_files=extra, remote_code=code)
+        code = campaign_settings(archive.campaign).get("trust_remote_code") is True
+        extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
+        return export(recipe, parents, out, model_card=card, extra_files=extra, remote_code=code)
 
 
 def _checked(reading: Reading, parents: Parents, *, strict: bool) -> list[str]:

@@ -159,6 +159,7 @@ def plan(
     campaign: str | Path | CampaignConfig | None = None,
     *,
     set: Overrides = (),
+    trust_tasks: bool = False,
     **arguments: Any,
 ) -> tuple[Plan, ...]:
     """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk.
@@ -171,6 +172,7 @@ def plan(
     Args:
         campaign: a campaign file, or a resolved config; None: `arguments` say it all.
         set: keys to change in the file, see `evomerge.search.from_yaml`.
+        trust_tasks: whether code that a run directory names, which somebody else began, may be run.
         arguments: those of `evomerge.search`; beside a campaign file only optimiser (a kind), evaluations and workers.
 
     Returns:
@@ -194,7 +196,7 @@ def plan(
         for argument in arguments.keys() - {"optimiser", "evaluations", "workers"}:
             raise refused(argument, "no such argument beside a campaign", arguments[argument], "use set={KEY: VALUE}")
         if not isinstance(campaign, CampaignConfig):
-            campaign = read_campaign(path_of("campaign", campaign), set, **arguments)
+            campaign = read_campaign(path_of("campaign", campaign), set, trust_tasks=trust_tasks, **arguments)
         config = campaign
     plans = []
     for outline, parts in outlines(config, given):

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evomerge.api.arguments import callbacks_of, path_of, whole
+from evomerge.api.inputs import check_inputs, keep_or_check, reopened
 from evomerge.api.search import read_campaign
 from evomerge.api.texts import frame
+from evomerge.archive import Archive
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_statistics
 from evomerge.campaign import RunDirectory, SearchInterruptedError
 from evomerge.campaign.events import Callback, emit, tell_all
@@ -97,6 +99,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     workers: int | None = None,
     set: Overrides = (),
     callbacks: Callback | Sequence[Callback] = (),
+    trust_tasks: bool = False,
 ) -> ReductionReport:
     """Make a small benchmark of a campaign's search items, and say whether it is better than random items.
 
@@ -104,7 +107,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     so the same call goes on where it was stopped.
 
     Args:
-        campaign: a campaign file, or a resolved config.
+        campaign: a campaign file, the directory of a run, or a resolved config.
         out: the JSON file; rows are kept beside it, in a directory of its name with `.responses` at the end.
         models: to score, landmarks included, at least 10.
         items: per candidate; None: 30 per task, at most half of them.
@@ -113,31 +116,34 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         workers: how many; None: as the campaign says.
         set: keys to change in the campaign file.
         callbacks: told each step in words, and how many models are scored.
+        trust_tasks: whether code that a run directory names, which somebody else began, may be run.
 
     Raises:
         SearchInterruptedError: Ctrl-C; the rows so far are kept.
+        FitnessError: rows that are kept are scores of other parents or items.
         Exception: every error of the rooms below.
     """
     whole("models", models, at_least=10)
     if items is not None:
         whole("items", items)
     file, callbacks = path_of("out", out), callbacks_of(callbacks)
+    run, say = None, partial(tell_all, callbacks)
     if not isinstance(campaign, CampaignConfig):
-        campaign = read_campaign(path_of("campaign", campaign), set, workers=workers)
+        path = path_of("campaign", campaign)
+        run = RunDirectory(path) if path.is_dir() else None
+        campaign = read_campaign(path, set, workers=workers, trust_tasks=trust_tasks)
     if campaign.stages:
         raise SpaceError("reduce: expected a campaign of one stage, found several: reduce for each stage's space alone")
-    config = with_compute_dtype(campaign.model_copy(update={"reduced": None}))
-    tell_all(callbacks, "reading parents and tasks", config.name)
-    parts = with_statistics(build_parts(config), say=partial(tell_all, callbacks))
-    search_items = parts.fitness.splits.items["search"]
-    content = parts.fitness.content_digest(search_items)
+    parts = with_statistics(_parts(campaign.model_copy(update={"reduced": None}), run, callbacks), say=say)
+    config, search_items = parts.config, parts.fitness.splits.items["search"]
+    answers = parts.fitness.answers_digest(search_items)
     tasks = _task_items(parts, search_items)
     n_tasks = len(tasks.names)
     n_items = items or max(n_tasks, min(ITEMS_PER_TASK * n_tasks, len(search_items) // 2))
     tasks.sizes(n_items)  # a number out of range shows before anything is scored
     if matrix is None:
         directory = RunDirectory(file.with_suffix(".responses"))
-        responses = _collected(parts, directory, models, content, callbacks)
+        responses = _collected(parts, directory, models, callbacks)
     else:
         responses = read_matrix(Path(matrix)).with_items(search_items)
     began = time.monotonic()
@@ -146,15 +152,26 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         tasks,
         endpoints=list(config.sources),
         n_items=n_items,
-        content=content,
+        content=answers,
         method=anchors,
         seed=config.seed,
-        say=lambda line: tell_all(callbacks, line),
+        say=say,
     )
     unfinished = file.with_name(file.name + ".unfinished")
     unfinished.write_text(benchmark.to_json() + "\n", encoding="utf-8")
     os.replace(unfinished, file)
     return ReductionReport(file, benchmark, time.monotonic() - began)
+
+
+def _parts(config: CampaignConfig, run: RunDirectory | None, callbacks: Sequence[Callback]) -> Parts:
+    """Return what a campaign is made of; of a run, what it was when that began."""
+    config, places = (config, {}) if run is None else reopened(config, run, {})
+    tell_all(callbacks, "reading parents and tasks", config.name)
+    parts = build_parts(with_compute_dtype(config, places), places=places)
+    if run is not None:
+        with contextlib.closing(Archive.read(run.archive)) as archive:
+            check_inputs(archive, parts, run.root, partial(tell_all, callbacks), recorded_next=False)
+    return parts
 
 
 def _task_items(parts: Parts, items: tuple[str, ...]) -> TaskItems:
@@ -169,20 +186,23 @@ def _task_items(parts: Parts, items: tuple[str, ...]) -> TaskItems:
     )
 
 
-def _collected(
-    parts: Parts, directory: RunDirectory, n_models: int, content: str, callbacks: Sequence[Callback]
-) -> ResponseMatrix:
+def _collected(parts: Parts, directory: RunDirectory, n_models: int, callbacks: Sequence[Callback]) -> ResponseMatrix:
     items = parts.fitness.splits.items["search"]
+    content = parts.fitness.content_digest(items)
     candidates = respondents(parts.space, n_models, parts.config.seed)
 
     def watch(done: int, total: int) -> None:
         emit([ModelsScored(done, total)], callbacks)
 
-    with directory.locked(), contextlib.closing(build_pool(parts, directory.root)) as pool:
-        try:
-            return collect_responses(candidates, pool, directory.root, items=items, content=content, watch=watch)
-        except KeyboardInterrupt:
-            n = len(kept_rows(directory.root))
-            raise SearchInterruptedError(
-                f"stopped; {n} of {len(candidates)} rows are kept in {directory.root}. To go on: the same command again"
-            ) from None
+    with directory.locked():
+        rows = any(directory.root.glob("*.parquet"))
+        keep_or_check(directory.root / "inputs.json", parts, rows=rows, say=partial(tell_all, callbacks))
+        with contextlib.closing(build_pool(parts, directory.root)) as pool:
+            try:
+                return collect_responses(candidates, pool, directory.root, items=items, content=content, watch=watch)
+            except KeyboardInterrupt:
+                n = len(kept_rows(directory.root))
+                raise SearchInterruptedError(
+                    f"stopped; {n} of {len(candidates)} rows are kept in {directory.root}. To go on: the same command "
+                    "again"
+                ) from None

@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 from evomerge.api.arguments import callbacks_of, directories, path_of, whole
 from evomerge.api.tables import Candidates, Front, Items, reading
+from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
+from evomerge.campaign.origin import NOTE
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.trust import check_archive, check_code, check_staged
 from evomerge.config import CampaignConfig, load_campaign, overridden
+from evomerge.config.code import named_code
 from evomerge.config.overrides import Overrides
+from evomerge.config.yaml_document import read_yaml
+from evomerge.results.recorded import campaign_name
 
 if TYPE_CHECKING:
     from evomerge.campaign import Ending
@@ -61,6 +67,12 @@ class Run:
         """The campaign, every default written out."""
         with self.archive() as archive:
             return recorded_config(archive)
+
+    @property
+    def name(self) -> str:
+        """What the campaign is called."""
+        with self.archive() as archive:
+            return campaign_name(archive)
 
     @property
     def n_candidates(self) -> int:
@@ -108,6 +120,7 @@ class Run:
         *,
         parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
+        trust_tasks: bool = False,
     ) -> VerificationReport:
         """Score the best candidates, every parent and the baselines on held-out items.
 
@@ -123,13 +136,15 @@ class Run:
             top: how many candidates validation items choose from, at least 1.
             parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: told each step in words.
+            trust_tasks: whether code that the run names may be run where somebody else began it; asked once.
 
         Raises:
+            UntrustedCodeError: somebody else began it, and it names code.
             VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
             RunDirectoryError: a parent or a task is not what the search began with, or a parent is not there.
         """
         told, moved = callbacks_of(callbacks), directories("parents", parents)
-        return verify(self._directory, top=whole("top", top), callbacks=told, moved=moved)
+        return verify(self._directory, top=whole("top", top), callbacks=told, moved=moved, trust_tasks=trust_tasks)
 
     def export(
         self,
@@ -185,7 +200,7 @@ class Run:
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)
 
-    def resume(
+    def resume(  # noqa: PLR0913 -- each is one thing to say
         self,
         evaluations: int | None = None,
         *,
@@ -196,6 +211,7 @@ class Run:
         optimizer: Any = None,
         parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
+        trust_tasks: bool = False,
     ) -> Run:
         """Go on with the search.
 
@@ -208,12 +224,14 @@ class Run:
             optimizer: another spelling of it.
             parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: are called with every event.
+            trust_tasks: whether code that the run names may be run where somebody else began it.
 
         Returns:
             The same run.
 
         Raises:
             ConfigError: an object is missing or not the one that it began with, or a key is wrong.
+            UntrustedCodeError: somebody else began it, and it names code.
             RunDirectoryError: a change would change what is scored already, a parent or a task is not what the search
                 began with, or another process holds the run.
             SearchInterruptedError: Ctrl-C; everything is saved.
@@ -221,14 +239,18 @@ class Run:
         from evomerge.api.sections import Given, one_spelling
         from evomerge.api.session import run_stages
 
-        config = overridden(recorded_campaign(self.directory, set), evaluations=evaluations, workers=workers)
+        config = recorded_campaign(self.directory, set, trust_tasks=trust_tasks)
+        config = overridden(config, evaluations=evaluations, workers=workers)
         own, moved = Given(space, one_spelling(optimiser, optimizer)), directories("parents", parents)
         run_stages(config, self._directory, own, callbacks_of(callbacks), moved)
         return self
 
     def _repr_html_(self) -> str:
-        name, n = self.config.name, self.n_candidates
-        return f"<p><b>{name}</b>: {n} candidates in {self.directory}</p>" + self.front._repr_html_()
+        name, n = self.name, self.n_candidates
+        return (
+            f"<p><b>{in_html(name)}</b>: {n} candidates in {in_html(str(self.directory))}</p>"
+            + self.front._repr_html_()
+        )
 
 
 def load(directory: str | Path) -> Run:
@@ -246,13 +268,20 @@ def load(directory: str | Path) -> Run:
         return run
 
 
-def recorded_campaign(directory: Path, overrides: Overrides = ()) -> CampaignConfig:
-    """Return the campaign that a run directory records, all stages of it."""
+def recorded_campaign(directory: Path, overrides: Overrides = (), *, trust_tasks: bool = False) -> CampaignConfig:
+    """Return the campaign that a run directory records, all stages of it.
+
+    Raises:
+        UntrustedCodeError: somebody else began the run, it names code, and is not trusted.
+    """
     run, staged = RunDirectory(directory), RunDirectory(directory).stages / "campaign.yaml"
     load_record = partial(load_campaign, overrides=overrides, files_must_exist=False)
     if staged.is_file():
+        check_staged(staged, trust=trust_tasks)
         return load_record(staged)
     with reading(run.archive) as archive:
+        check_archive(archive, directory, trust=trust_tasks)
         if not run.campaign.is_file() or not overrides:
-            return recorded_config(archive)
+            return recorded_config(archive, trust=trust_tasks)
+        check_code(named_code(read_yaml(run.campaign).data), archive.noted(NOTE), run.campaign, trust=trust_tasks)
     return load_record(run.campaign)

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.arguments import refused, whole
 from evomerge.api.sections import tasks_of
-from evomerge.api.texts import frame
+from evomerge.api.texts import frame, in_html
+from evomerge.campaign.trust import check_files
+from evomerge.config.code import task_code
 from evomerge.errors import did_you_mean, require
 from fitness.tasks.prompts import Prompts
 
@@ -56,7 +57,7 @@ class Evaluated:
         return {"model": self.model, "tasks": [dict(row) for row in self.rows]}
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.table)}</pre>"
+        return f"<pre>{in_html(self.table)}</pre>"
 
 
 def evaluate(
@@ -65,6 +66,7 @@ def evaluate(
     *,
     limit: int | None = None,
     prompts: Mapping[str, Any] | None = None,
+    trust_tasks: bool = False,
 ) -> Evaluated:
     """Score one checkpoint on whole tasks, with every metric of lm-eval's tasks.
 
@@ -80,10 +82,12 @@ def evaluate(
         limit: only the first items of each task, at least 1; None: all.
         prompts: how questions become prompts, the keys as in a campaign file: apply_chat_template, system_instruction,
             fewshot_as_multiturn, num_fewshot, chat_template_args.
+        trust_tasks: whether tasks that lie in the run directory of somebody else may be run.
 
     Raises:
         SpaceError: the model cannot be read.
         ConfigError: an argument is of the wrong kind.
+        UntrustedCodeError: a task with code lies in a run directory that somebody else began.
         FitnessError: a task cannot be read, or the engine cannot take a request.
     """
     if not isinstance(model, str | os.PathLike):
@@ -92,6 +96,7 @@ def evaluate(
     if limit is not None:
         whole("limit", limit)
     _check_prompts(prompts)
+    check_files([code for text in texts for code in task_code(text, "tasks")], trust=trust_tasks)
     require("lm_eval", "lm-eval")
     from evomerge.assembly.live_models import load_checkpoint
     from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any

@@ -12,6 +12,7 @@ from evomerge.api.run import Run, recorded_campaign
 from evomerge.api.sections import Given, Model, Models, Objectives, campaign
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
+from evomerge.campaign.trust import check_campaign_file
 from evomerge.config import CampaignConfig, load_campaign, overridden
 from evomerge.config.overrides import Overrides, parsed
 
@@ -96,6 +97,7 @@ class Search:
         run_dir: str | Path | None = None,
         parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
+        trust_tasks: bool = False,
     ) -> Run:
         """Do what `evomerge run` does.
 
@@ -114,17 +116,26 @@ class Search:
             parents: name -> directory, of parents that are not where the file says; to go on with a search, their files
                 must be the same.
             callbacks: see `evomerge.search`.
+            trust_tasks: whether code that a run directory names, which somebody else began, may be run.
 
         Returns:
             The run, ended; of a campaign with stages, that of the last one.
 
         Raises:
             ConfigError: everything that is wrong with the file, at once, with its lines.
+            UntrustedCodeError: somebody else began the run, and it names code.
             EvomergeError: see `evomerge.search`.
         """
         file = path_of("path", path)
         moved = directories("parents", parents)
-        config = read_campaign(file, set, evaluations=evaluations, workers=workers, models_must_exist=not moved)
+        config = read_campaign(
+            file,
+            set,
+            evaluations=evaluations,
+            workers=workers,
+            models_must_exist=not moved,
+            trust_tasks=trust_tasks,
+        )
         return _searched(config, file if run_dir is None and file.is_dir() else run_dir, Given(), callbacks, moved)
 
 
@@ -136,14 +147,20 @@ def read_campaign(
     evaluations: int | None = None,
     workers: int | None = None,
     models_must_exist: bool = True,
+    trust_tasks: bool = False,
 ) -> CampaignConfig:
-    """Return the resolved campaign of a file, or of a run directory, with what was said beside it."""
+    """Return the resolved campaign of a file, or of a run directory, with what was said beside it.
+
+    Raises:
+        UntrustedCodeError: it is of a run that somebody else began, names code, and is not trusted.
+    """
     if optimiser is not None:
         said = [(key, value) for key, value, _ in parsed(overrides)]
         overrides = {"optimiser": {"kind": optimiser}, **dict(said)}
     if path.is_dir():
-        config = recorded_campaign(path, overrides)
+        config = recorded_campaign(path, overrides, trust_tasks=trust_tasks)
     else:
+        check_campaign_file(path, trust=trust_tasks)
         config = load_campaign(path, overrides=overrides, models_must_exist=models_must_exist)
     return overridden(config, evaluations=evaluations, workers=workers)
 

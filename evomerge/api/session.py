@@ -40,6 +40,7 @@ from evomerge.campaign.past import InCube
 from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config, split_as_begun
+from evomerge.campaign.trust import code_texts, note_origin, recorded_code, sign_staged
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
@@ -150,6 +151,7 @@ def run_stages(
     directory.stages.mkdir(parents=True, exist_ok=True)
     said = {key: value for key, value in config.model_dump().items() if key not in OWN_SECTIONS}
     (directory.stages / "campaign.yaml").write_text(write_yaml(said))
+    sign_staged(directory.stages / "campaign.yaml")
     for index, stage in enumerate(config.stages[:-1]):
         own = RunDirectory(directory.stages / f"{index + 1}-{stage.name}")
         winner = (own.exports / "winner").absolute()
@@ -222,7 +224,7 @@ def _settled(config: CampaignConfig, directory: RunDirectory, places: Sources) -
     if config.engine.dtype != "auto" or not directory.archive.exists():
         return with_compute_dtype(config, places)
     with contextlib.closing(Archive.open(directory.archive)) as archive:
-        engine = config.engine.model_copy(update={"dtype": recorded_config(archive).engine.dtype})
+        engine = config.engine.model_copy(update={"dtype": _recorded(archive, config).engine.dtype})
     return config.model_copy(update={"engine": engine})
 
 
@@ -230,10 +232,11 @@ def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: 
     text = dump_campaign(config)
     if not directory.archive.exists():
         archive = Archive.create(directory.archive, text)
+        note_origin(archive, code_texts(config))
         archive.note("versions", json.dumps(versions()))
         return archive
     archive = Archive.open(directory.archive)
-    changes = past_changing(recorded_config(archive), config)
+    changes = past_changing(_recorded(archive, config), config)
     if changes and archive.n_candidates:
         archive.close()
         raise RunDirectoryError(
@@ -242,8 +245,15 @@ def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: 
         )
     if archive.campaign != text:
         archive.note("campaign", text)
+    note_origin(archive, code_texts(config))
     tell_all(callbacks, f"resuming {directory.root}: {archive.n_candidates} candidates so far")
     return archive
+
+
+def _recorded(archive: Archive, config: CampaignConfig) -> CampaignConfig:
+    """Return the config that an archive records, whose code the user's own campaign may name as well."""
+    named = {one.text for one in recorded_code(archive)}
+    return recorded_config(archive, trust=named <= set(code_texts(config)))
 
 
 def _note(parts: Parts, archive: Archive) -> None:

@@ -15,9 +15,9 @@ from evomerge.api.arguments import refused
 from evomerge.api.genes import NotedGenes
 from evomerge.api.texts import distinct, frame, front_cells, objective_columns, table_html
 from evomerge.archive import Archive, Record
-from evomerge.campaign.run_directory import recorded_config
 from evomerge.candidate import Candidate
 from evomerge.results.front import CampaignFront, FrontPoint, front_as_json, read_front
+from evomerge.results.recorded import campaign_name
 from fitness.scores import Estimate, ItemScores, Split
 from search_spaces.recipes.recipe import Parameter, Recipe
 
@@ -95,7 +95,7 @@ class Front:
     def to_dict(self) -> dict[str, Any]:
         """Return what `evomerge pareto --json` prints."""
         with reading(self._path) as archive:
-            return front_as_json(archive, recorded_config(archive).name)
+            return front_as_json(archive, campaign_name(archive))
 
     def _repr_html_(self) -> str:
         picture = _figure_html(self._path) if self.points else ""

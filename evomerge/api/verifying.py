@@ -9,13 +9,14 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from evomerge.api.texts import frame, held_out_cells, objective_columns, table_html
+from evomerge.api.texts import frame, held_out_cells, in_html, objective_columns, table_html
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import moved_sources, places_of
 from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.trust import check_archive
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
 from evomerge.results.verification.searched_items import check_held_out
@@ -88,7 +89,7 @@ class VerificationReport:
         }
 
     def _repr_html_(self) -> str:
-        return table_html(*held_out_cells(self.verification)) + f"<p>{self.verdict}</p>"
+        return table_html(*held_out_cells(self.verification)) + f"<p>{in_html(self.verdict)}</p>"
 
 
 def verify(
@@ -97,13 +98,15 @@ def verify(
     top: int,
     callbacks: Sequence[Callback] = (),
     moved: Mapping[str, str] = MappingProxyType({}),
+    trust_tasks: bool = False,
 ) -> VerificationReport:
     """Score the best candidates, the parents and the baselines on held-out items."""
     from evomerge.api.inputs import check_inputs, note_inputs
     from evomerge.assembly import build_parts, build_pool, with_noted_statistics
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
-        config, say = recorded_config(archive), partial(tell_all, callbacks)
+        check_archive(archive, directory.root, trust=trust_tasks)
+        config, say = recorded_config(archive, trust=trust_tasks), partial(tell_all, callbacks)
         elsewhere = moved_sources(moved, config.sources)
         parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
         check_inputs(archive, parts, directory.root, say)

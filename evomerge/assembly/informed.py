@@ -15,6 +15,7 @@ from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts, build_parts
 from evomerge.assembly.statistics import Gathering, Statistics, settings
 from evomerge.campaign.run_directory import recorded_config
+from evomerge.campaign.trust import check_archive
 from evomerge.errors import EvomergeError
 from evomerge.spaces.options import kinds_of
 from fitness.engine.trie import TrieLanguageModel
@@ -84,6 +85,7 @@ def restore_statistics(archive: Archive, recipe: Recipe, places: Mapping[str, Pa
     store, whole = StatisticsStore(), together(recipe.statistics.values())
     kinds, noted = cast("tuple[Kind, ...]", kinds_read(recipe.rules)), noted_statistics(archive)
     if noted is not None and not all(store.holds(d, k, whole) for d in recipe.statistics.values() for k in kinds):
+        check_archive(archive, "the archive")  # its tasks are loaded, for what is read are their prompts
         parts = build_parts(recorded_config(archive), places=places)
         with_statistics(with_landmarks_operators(parts, archive), noted.owners)
 

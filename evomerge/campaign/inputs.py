@@ -57,13 +57,18 @@ class Inputs(BaseModel):
     def noted(archive: Archive) -> Inputs | None:
         """Return what an archive's campaign began with; None: the version that began it did not record it."""
         text = archive.noted(NOTE)
+        return None if text is None else Inputs.read(text, NOTE)
+
+    @staticmethod
+    def read(text: str, place: str) -> Inputs:
+        """Return what was recorded; ArchiveError, which names the place, where it is damaged."""
         try:
-            return None if text is None else Inputs.model_validate_json(text)
+            return Inputs.model_validate_json(text)
         except ValidationError as error:
             problem = error.errors()[0]
             key = ".".join(map(str, problem["loc"]))
             raise ArchiveError(
-                f"{NOTE}: expected digests of the campaign's parents and tasks, found a damaged record ({key}: "
+                f"{place}: expected digests of the campaign's parents and tasks, found a damaged record ({key}: "
                 f"{problem['msg']})"
             ) from error
 

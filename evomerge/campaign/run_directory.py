@@ -10,11 +10,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evomerge.archive import Archive
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.origin import NOTE
+from evomerge.campaign.trust import check_code, recorded_code
 from evomerge.config import CampaignConfig, read_campaign
+from evomerge.config.yaml_document import parse_yaml
 from evomerge.errors import EvomergeError
+from evomerge.visible import VisibleFormatter
 
 
 class RunDirectoryError(EvomergeError, RuntimeError):
@@ -26,7 +31,7 @@ class _RunLog(logging.FileHandler):
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         thread = threading.get_ident()
         self.addFilter(lambda record: record.thread == thread)
         self.levels_before: dict[str, int] = {}
@@ -115,8 +120,14 @@ class RunDirectory:
         os.pwrite(lock, str(os.getpid()).encode(), 0)
 
 
-def recorded_config(archive: Archive) -> CampaignConfig:
-    """Return the resolved config that an archive records, whether or not its inputs are still there."""
+def recorded_config(archive: Archive, *, trust: bool = False) -> CampaignConfig:
+    """Return the resolved config that an archive records, whether or not its inputs are still there.
+
+    Raises:
+        UntrustedCodeError: it names plug-ins by dotted paths, which would be imported, and the user did not begin it.
+    """
+    plugins = [one for one in recorded_code(archive) if one.is_plugin]
+    check_code(plugins, archive.noted(NOTE), "the archive", trust=trust)
     return read_campaign(archive.campaign)
 
 
@@ -125,8 +136,11 @@ def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: S
     for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
         if config.splits.drawn == "by_content" and path.exists():
             with contextlib.closing(Archive.read(path)) as archive:
-                if recorded_config(archive).splits.drawn == "by_place":
-                    tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
-                    splits = config.splits.model_copy(update={"drawn": "by_place"})
-                    return config.model_copy(update={"splits": splits})
+                begun: Any = parse_yaml(
+                    archive.campaign
+                ).data  # no more: the record may name plug-ins
+            if begun.get("splits", {}).get("drawn", "by_place") == "by_place":
+                tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
+                splits = config.splits.model_copy(update={"drawn": "by_place"})
+                return config.model_copy(update={"splits": splits})
     return config

@@ -13,10 +13,18 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from evomerge.cli.commands import models, plan, reduce, results, search
+from evomerge.cli.terminal import Terminal
 from evomerge.version import __version__
+
+# Of libraries that are imported later: nothing is reported to anybody, and no native code comes from the hub.
+_SILENT = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "USE_HUB_KERNELS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 app = typer.Typer(
     name="evomerge",
@@ -61,6 +69,8 @@ app.command()(search.doctor)
 def main() -> None:
     """Run the command line."""
     sys.path.append(os.getcwd())  # plug-ins beside the campaign, as `python -m` finds them; installed ones come first
+    for name, value in _SILENT.items():
+        os.environ.setdefault(name, value)
     _show_notes()
     guarded(app)
 
@@ -68,11 +78,15 @@ def main() -> None:
 def _show_notes() -> None:
     """Print what the rooms below have to say while they work: how a model must be run, that kernels are compiled."""
     for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
-        notes = logging.StreamHandler()
-        notes.setFormatter(logging.Formatter("note: %(message)s"))
-        notes.setLevel(level)
-        logging.getLogger(room).addHandler(notes)
-        logging.getLogger(room).setLevel(logging.INFO)
+        logger = logging.getLogger(room)
+        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+            logger.addHandler(_Notes(level))
+        logger.setLevel(logging.INFO)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        Terminal(stderr=True).print(f"note: {record.getMessage()}", whole=True)
 
 
 def guarded(work: Callable[[], object]) -> None:
@@ -85,7 +99,7 @@ def guarded(work: Callable[[], object]) -> None:
         code = exit_code(error)
         if code is None:
             raise
-        Console(stderr=True).print(message_of(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        Terminal(stderr=True).print(message_of(error), style="red", whole=True)
         sys.exit(code)
 
 

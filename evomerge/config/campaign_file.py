@@ -17,6 +17,7 @@ from evomerge.config.campaign_config import CampaignConfig
 from evomerge.config.errors import ConfigError, ConfigProblem
 from evomerge.config.overrides import Overrides, parsed, with_overrides
 from evomerge.config.sections import ParentConfig
+from evomerge.config.steering import steering_problems
 from evomerge.config.yaml_document import Document, parse_yaml, read_yaml, write_yaml
 from evomerge.wording import in_words, told
 
@@ -71,7 +72,7 @@ def campaign_of(data: Mapping[str, Any], directory: Path | None = None) -> Campa
 
 
 def _checked(document: Document, directory: Path | None, *, models_must_exist: bool = True) -> CampaignConfig:
-    problems, cause = list(document.duplicates), None
+    problems, cause = [*document.duplicates, *steering_problems(document)], None
     context = None if directory is None else {"directory": directory, "models_must_exist": models_must_exist}
     try:
         config = CampaignConfig.model_validate(document.data, context=context)

@@ -73,8 +73,8 @@ class ReducedBenchmark:
             )
         if content != self.content:
             raise FitnessError(
-                "reduced: expected the questions that it was made from, found others under the same ids: a task file, "
-                "the prompts or the tokenizer changed; undo that, or run `evomerge reduce` again"
+                "reduced: expected the questions and answers that it was made from, found others under the same ids: a "
+                "task file, the prompts or the tokenizer changed; undo that, or run `evomerge reduce` again"
             )
 
     def to_json(self) -> str:

@@ -11,6 +11,7 @@ import difflib
 import functools
 import hashlib
 import io
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -22,11 +23,15 @@ from fitness.engine.language_model import Answer, Request
 from fitness.errors import FitnessError, require, shortened
 from fitness.tasks.benchmark_split import PublishedTestSet, draw_from, published_test_set
 from fitness.tasks.divergence import DivergenceTask
+from fitness.tasks.lm_eval_code import code_of
 from fitness.tasks.lm_eval_metrics import choose_measure
 from fitness.tasks.lm_eval_requests import compared, content_of, n_repeats, request_of
 from fitness.tasks.prompts import Prompts, RenderChat
 from fitness.tasks.task_source import JS_DIVERGENCE
 
+# `datasets`, until its version 4, asks whether a data set's script may be run; no script is.
+os.environ.setdefault("HF_DATASETS_TRUST_REMOTE_CODE", "0")
+log = logging.getLogger(__name__)
 _FEWSHOT_SEED = 1234  # lm-eval's default, so that few-shot examples are the usual ones
 
 
@@ -62,9 +67,9 @@ def load_definitions(source: str | Path, *, include_path: Path | None = None) ->
     if isinstance(source, str) and source not in manager.all_tasks:
         near = difflib.get_close_matches(source, manager.all_tasks, 3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `lm-eval ls tasks` lists them"
-        raise FitnessError(
-            f"task {shortened(source)!r}: expected the name of an lm-eval task, found none of this name{hint}"
-        )
+        found = f"none of this name{hint}"
+        raise FitnessError(f"task {shortened(source)!r}: expected the name of an lm-eval task, found {found}")
+    _say_code(manager, source)
     with lm_eval_errors(str(source)), no_progress_bars():
         loaded: dict[str, Any] = manager.load(name)
     if not loaded["tasks"]:
@@ -101,6 +106,22 @@ def _find(source: str | Path, include_path: Path | None) -> tuple[Any, str]:
         if path is not None and path.resolve() == source.resolve():
             return _index_with_defaults(folder), group
     return manager, str(source)
+
+
+def _say_code(manager: Any, source: str | Path) -> None:
+    """Say which functions are about to be imported, but for those of lm-eval's own tasks."""
+    import lm_eval
+
+    own = Path(lm_eval.__file__).parent
+
+    def file_of(name: str) -> Path | None:
+        entry = manager.task_index.get(name)
+        path = None if entry is None else entry.yaml_path
+        return None if path is None or Path(path).is_relative_to(own) else Path(path)
+
+    file = source if isinstance(source, Path) else file_of(source)
+    if file is not None and (code := code_of(file, file_of)):
+        log.warning("%s runs code: %s", file, ", ".join(code))
 
 
 @functools.cache

@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import logging
 import math
 import os
 import sys
@@ -30,6 +31,7 @@ from fitness.errors import FitnessError, shortened
 if TYPE_CHECKING:
     from torch import nn
 
+log = logging.getLogger(__name__)
 _MAX_NAMED = 3
 IMPORTED_FILE = "evomerge_task_"  # what names of modules begin with that were imported by their path
 
@@ -134,6 +136,7 @@ def load_function(place: str, function: str) -> Callable[..., Any]:
     source = f"python:{place}:{function}"
     if not place or not function.isidentifier():
         raise FitnessError(f"task {source!r}: expected python:MODULE:FUNCTION or python:FILE.py:FUNCTION")
+    log.warning("runs code: %s of %s", function, place)
     module = _import_file(Path(place), source) if place.endswith(".py") else _import_module(place, source)
     found = getattr(module, function, None)
     if not callable(found):

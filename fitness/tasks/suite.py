@@ -85,8 +85,17 @@ class TaskSuite:
             for task in self._tasks
         }
 
+    def answers_digest(self, items: Sequence[str]) -> str:
+        """Return 64 hex digits that name all that these items say, their ids and right answers included."""
+        says = {
+            f"{task}/{item}": digest
+            for task, of_task in self.item_digests().items()
+            for item, digest in of_task.items()
+        }
+        return hashlib.sha256(repr([(item, says[item]) for item in items]).encode()).hexdigest()
+
     def content_digest(self, items: Sequence[str]) -> str:
-        """Return 64 hex digits that name what these items ask, their ids included."""
+        """Return 64 hex digits that name what these items ask, their ids included, not what is right."""
         digest = hashlib.sha256()
         for item in items:
             digest.update(repr((item, self._scorer.requests(item))).encode())

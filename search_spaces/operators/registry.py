@@ -7,8 +7,10 @@ tests/search_spaces/operators/test_registry.py run on it from then on. An operat
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -24,7 +26,17 @@ from search_spaces.operators.operator import Operands, Operator, Recall
 from search_spaces.operators.parameters import Kind
 from search_spaces.recipes.recipe import Input, Parameter, Rule
 
-__all__ = ["OPERATORS", "Operands", "Operator", "Recall", "check_rule", "find_operator", "nearest_name", "register"]
+__all__ = [
+    "OPERATORS",
+    "Operands",
+    "Operator",
+    "Recall",
+    "check_rule",
+    "find_operator",
+    "nearest_name",
+    "operators_by_dotpath",
+    "register",
+]
 
 ENTRY_POINTS = "evomerge.operators"
 
@@ -45,6 +57,8 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
 
 # What `register` was given; names are added, and never change what they mean.
 _REGISTERED: dict[str, Operator] = {}
+# Dotpaths that may be imported; None: all of them.
+_ALLOWED: ContextVar[frozenset[str] | None] = ContextVar("allowed", default=None)
 
 
 def register(operator: Operator) -> Operator:
@@ -74,7 +88,32 @@ def find_operator(name: str) -> Operator:
     """
     if name in OPERATORS:
         return OPERATORS[name]
-    return _REGISTERED[name] if name in _REGISTERED else _found_outside(name)
+    if name in _REGISTERED:
+        return _REGISTERED[name]
+    _check_allowed(name)
+    return _found_outside(name)
+
+
+@contextlib.contextmanager
+def operators_by_dotpath(allowed: Collection[str] | None) -> Iterator[None]:
+    """Let `find_operator` import these dotpaths only while the context lasts; None: every one, as without it.
+
+    A recipe that came from elsewhere can name any module.
+    """
+    token = _ALLOWED.set(None if allowed is None else frozenset(allowed))
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
+
+
+def _check_allowed(name: str) -> None:
+    allowed = _ALLOWED.get()
+    if allowed is not None and ":" in name and name not in allowed:
+        raise SpaceError(
+            f"operator: {name} names code, and this recipe is of a run of somebody else's, or of an older evomerge; "
+            "look at the code; if you trust it, `evomerge verify RUN_DIR --trust-tasks` says so once"
+        )
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from evomerge.cli.commands.results import AsJson
-from evomerge.cli.commands.search import AllowDifferences, listed
+from evomerge.cli.commands.search import AllowDifferences, Trust, listed
 from evomerge.cli.terminal import make_console, print_note, print_warnings
 from evomerge.errors import require
 
@@ -50,13 +50,13 @@ def merge(
     )
     print_warnings(done.notes)
     if not as_adapter:
-        console.print(f"merged model: {done.directory}", highlight=False)
+        console.print(f"merged model: {done.directory}", whole=True)
         return
     loss = "exact: the parents' ranks add up"
     if done.error > 0.0:
         name, share = done.worst
         loss = f"reconstruction error {done.error:.2%} of the change's norm, {share:.2%} in {name}"
-    console.print(f"merged adapter: {done.directory} (rank {done.rank}, {loss})", highlight=False)
+    console.print(f"merged adapter: {done.directory} (rank {done.rank}, {loss})", whole=True)
 
 
 def evaluate(  # noqa: PLR0913
@@ -79,6 +79,7 @@ def evaluate(  # noqa: PLR0913
     fewshot_as_multiturn: Annotated[
         bool, typer.Option(help="With a chat template: examples are turns of the chat.")
     ] = True,
+    trust_tasks: Trust = False,
     out: Annotated[Path | None, typer.Option(help="A file for what --json prints.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,14 +93,14 @@ def evaluate(  # noqa: PLR0913
         "num_fewshot": num_fewshot,
     }
     asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
-    scores = evaluate(model, asked, limit=limit, prompts=prompts)
+    scores = evaluate(model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks)
     document = json.dumps(scores.to_dict(), indent=2, default=str)
     if out is not None:
         out.write_text(document + "\n", encoding="utf-8")
     if as_json:
         print(document)
     else:
-        make_console().print(scores.table, highlight=False, markup=False, soft_wrap=True)
+        make_console().print(scores.table, whole=True)
 
 
 def lm_eval(context: typer.Context) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,12 @@ MovedParents = Annotated[
         "--parent",
         metavar="NAME=DIR",
         help="Where a parent's directory lies now, if it moved: its files must be the same; may be repeated.",
+    ),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-tasks", help="Run the code that a run names (Python tasks, lm-eval YAML), though others began it."
     ),
 ]
 
@@ -77,16 +84,17 @@ def init(
     from evomerge.config import template
 
     template.init(models or (), base, out=out, from_file=from_file)
-    then = f"\n  evomerge plan {out}\n  evomerge run {out}"
+    said = shlex.quote(str(out))
+    then = f"\n  evomerge plan {said}\n  evomerge run {said}"
     if from_file is None:
-        make_console().print(f"wrote {out}: put your tasks in it, then{then}", highlight=False)
+        make_console().print(f"wrote {out}: put your tasks in it, then{then}", whole=True)
         return
     text = out.read_text(encoding="utf-8")
     print_warnings(line.removeprefix("# - ") for line in text.splitlines() if line.startswith("# - "))
-    make_console().print(f"wrote {out}; now{then}", highlight=False)
+    make_console().print(f"wrote {out}; now{then}", whole=True)
 
 
-def run(
+def run(  # noqa: PLR0913 -- each is an option
     campaign: Annotated[
         Path, typer.Argument(metavar="CAMPAIGN.yaml|RUN_DIR", help="A campaign file, or a run to go on with.")
     ],
@@ -98,6 +106,7 @@ def run(
     optimiser: Optimiser = None,
     allow_differences: AllowDifferences = None,
     parent: MovedParents = None,
+    trust_tasks: Trust = False,
 ) -> None:
     """Start a search, or resume the one in the run directory.
 
@@ -120,6 +129,7 @@ def run(
         evaluations=evaluations,
         workers=workers,
         models_must_exist=not moved,
+        trust_tasks=trust_tasks,
     )
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
     console = make_console()
@@ -128,10 +138,10 @@ def run(
     found = Run(directory)
     front = found.front.all
     for line in front.notes:
-        console.print(line, highlight=False)
+        console.print(line)
     if front.points:
-        console.print(front_table(front))
-    console.print(f"{where(found.report())}\nnext: evomerge verify {directory}", highlight=False)
+        console.show(front_table(front))
+    console.print(f"{where(found.report())}\nnext: evomerge verify {shlex.quote(str(directory))}", whole=True)
 
 
 def doctor() -> None:
@@ -140,6 +150,6 @@ def doctor() -> None:
 
     findings = doctor()
     rows = [(f.subject, f.status, f.found, f.advice) for f in findings]
-    make_console().print(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
+    make_console().show(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
     if any(f.status == "missing" for f in findings):
         raise typer.Exit(1)

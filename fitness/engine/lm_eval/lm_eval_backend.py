@@ -6,12 +6,15 @@ Follows `lm_eval.models.huggingface.HFLM` (0.4.13) in everything that a score de
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+# `datasets`, until its version 4, asks whether a data set's script may be run; no script is.
+os.environ.setdefault("HF_DATASETS_TRUST_REMOTE_CODE", "0")
 import lm_eval.models  # noqa: F401  # lm-eval registers its own models only while none is registered
 import torch
 from lm_eval.__main__ import cli_evaluate

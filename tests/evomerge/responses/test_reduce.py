@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,22 @@ def test_a_run_refuses_a_reduced_benchmark_that_changed_after_it_began(reduced, 
     done = evomerge("run", file, "--run-dir", tmp_path / "run", "--evaluations", 6)
     assert done.code == 1
     assert "as it was when this search began, found another" in done.err
+
+
+def test_right_answers_that_changed_are_refused_by_who_goes_on_and_by_who_uses_the_file(
+    reduced, evomerge, merges, tmp_path
+):
+    copy = Path(shutil.copytree(reduced, tmp_path / "copy"))
+    lines = [json.loads(line) for line in (copy / "sums.jsonl").read_text().splitlines()]
+    changed = [json.dumps({**line, "gold": (line["gold"] + 1) % 3}) for line in lines]
+    (copy / "sums.jsonl").write_text("\n".join(changed))
+    done = evomerge("reduce", copy / "campaign.yaml", "--out", copy / "benchmark.json", "--models", 21, "--items", 12)
+    assert done.code == 1
+    assert "task 'sums': 40 items changed" in done.err
+    assert "remove the directory, or choose another --out" in done.err
+    done = evomerge("run", campaign(copy, merges, reduced="benchmark.json"), "--run-dir", tmp_path / "run")
+    assert done.code == 1
+    assert "expected the questions and answers that it was made from" in done.err
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,24 @@ def test_a_worker_that_cannot_be_built_is_an_error_at_the_start_which_names_the_
     )
 
 
+def test_a_machine_with_other_inputs_ends_the_search_when_its_worker_is_built_and_fails_no_candidate(
+    make_ray_pool, tmp_path_factory
+):
+    changed = tmp_path_factory.mktemp("changed") / "model.safetensors"
+
+    def make_worker_of_a_parent():
+        if changed.exists():
+            raise WorkerSetupError("workers: parent 'alpha': model.safetensors changed")
+        return make_scoring_worker()
+
+    pool = make_ray_pool(make_worker_of_a_parent)
+    pool.submit(make_candidate(0, "kills its process", where=changed), BUDGET)  # and makes the file before
+    with pytest.raises(WorkerSetupError, match=r"^workers: parent 'alpha': model\.safetensors changed$"):
+        pool.wait()
+    with pytest.raises(WorkerSetupError, match=r"^workers: parent 'alpha': model\.safetensors changed$"):
+        make_ray_pool(make_worker_of_a_parent)
+
+
 def test_a_worker_that_dies_while_it_is_built_is_an_error_at_the_start(make_ray_pool):
     with pytest.raises(WorkerSetupError, match="died while it was built"):
         make_ray_pool(lambda: os.kill(os.getpid(), signal.SIGKILL))
