@@ -136,9 +136,7 @@ def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: S
     for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
         if config.splits.drawn == "by_content" and path.exists():
             with contextlib.closing(Archive.read(path)) as archive:
-                begun: Any = parse_yaml(
-                    archive.campaign
-                ).data  # no more: the record may name plug-ins
+                begun: Any = parse_yaml(archive.campaign).data  # no more: the record may name plug-ins
             if begun.get("splits", {}).get("drawn", "by_place") == "by_place":
                 tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
                 splits = config.splits.model_copy(update={"drawn": "by_place"})
