@@ -20,7 +20,7 @@ from pydantic_core import InitErrorDetails
 
 from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, SpaceSection
 from evomerge.config.paths import ModelSource
-from evomerge.fields import SECTION, Count, Evaluations, PositiveReal, Real, Text
+from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from fitness.engine.language_model import DEFAULT_BUDGET
 from search_spaces.recipes.recipe import ExportDtype, ParentSource
@@ -98,7 +98,7 @@ class WorkersConfig(BaseModel):
 
     backend: Literal["in_process", "ray"] = "in_process"
     """in_process: one worker, no processes; ray: a pool of workers on one machine or a cluster."""
-    count: Annotated[Count, Field(le=10_000)] = 1
+    count: Annotated[Count, Field(le=MOST_WORKERS)] = 1
     """Workers; each holds one model."""
     together: Count | None = None
     """in_process only: most candidates that are scored together, so that layers they share are run once. Left out: 16

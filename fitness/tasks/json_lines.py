@@ -16,7 +16,7 @@ _SHOWN = 60  # characters of a value that a message quotes
 Fields = dict[str, Any]
 
 
-class LineError(ValueError):
+class LineError(FitnessError):
     """What is wrong with one line."""
 
 

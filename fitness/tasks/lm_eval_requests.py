@@ -72,12 +72,16 @@ def content_of(task: Any, doc: Any) -> str:
     """
     try:
         question, kind = task.doc_to_text(doc), str(task.config.output_type)
-        choices = task.doc_to_choice(doc) if task.config.doc_to_choice is not None else []
-        scored = task.doc_to_target(doc) if kind.startswith("loglikelihood") else ""
-        if isinstance(question, str) and isinstance(scored, str) and (question + scored or choices):
-            return content(kind, question, [*map(str, choices), *([scored] if scored else [])])
-        if choices:  # the question is in the choices, and what stands in its place is the right answer (Winogrande)
-            return content(kind, "", map(str, choices))
+        if kind == "multiple_choice":
+            # without text the question is in the choices, and a number in its place is the right answer (Winogrande)
+            return content("choice", question if isinstance(question, str) else "", map(str, task.doc_to_choice(doc)))
+        if kind == "generate_until" and isinstance(question, str) and question.strip():
+            return content("prompt", question)
+        scored = task.doc_to_target(doc)
+        if kind == "loglikelihood_rolling" and isinstance(scored, str) and scored.strip():
+            return content("text", scored)
+        if kind == "loglikelihood" and isinstance(question, str) and isinstance(scored, str):
+            return content(kind, question, [scored])
     except Exception as error:  # definitions hold code of their own; the document itself says enough
         _LOG.info("what a document asks is not known from its task (%s): the whole of it counts", error)
     return content("document", json.dumps(doc, sort_keys=True, default=repr))

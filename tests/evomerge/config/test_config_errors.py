@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from evomerge.config import CampaignConfig, ConfigError, load_campaign
+from evomerge.config.campaign_file import campaign_of, overridden
 from evomerge.config.yaml_document import read_yaml
 from evomerge.optimisers.registry import OPTIMISERS
 from evomerge.spaces import Weights
@@ -269,6 +270,15 @@ def test_values_of_the_core_schema_may_carry_their_tags_and_nest_as_deep_as_anyb
 )
 def test_numbers_that_nobody_can_mean_are_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
     assert told in refused_text(tmp_path, GOOD.replace(old, new))
+
+
+def test_numbers_beside_the_file_have_the_same_bounds() -> None:
+    config = campaign_of({"parents": ["hub/a", "hub/b"], "objectives": [{"name": "a", "tasks": ["gsm8k"]}]})
+    for key, value in (("evaluations", 10**21), ("workers", 10**5)):
+        with pytest.raises(ConfigError, match=rf"{key}: expected a number of at most 10,000(,000)?, found {value}"):
+            overridden(config, **{key: value})
+    with pytest.raises(ConfigError, match=r"evaluations: .*found a number of about 400 digits"):
+        overridden(config, evaluations=10**400)
 
 
 def test_a_task_of_a_very_long_path_is_one_short_message(tmp_path: Path) -> None:

@@ -128,6 +128,14 @@ def test_lm_evals_documents_are_split_by_what_they_ask_whatever_their_number_and
     assert equal_items(lm_eval_tasks) == ["tasks 'plain' and 'shots': 30 equal items: they ask the same in both"]
 
 
+def test_a_task_file_and_an_lm_eval_task_of_the_same_questions_are_split_alike(lm_eval_tasks, tmp_path, tokenizer):
+    write_jsonl(tmp_path / "lines.jsonl", arithmetic(30))
+    (own,) = tasks_in(tmp_path, "lines.jsonl")
+    plain, _ = lm_eval_tasks
+    assert splits_of([own], tokenizer) == splits_of([plain], tokenizer)
+    assert equal_items([own, plain]) == ["tasks 'lines' and 'plain': 30 equal items: they ask the same in both"]
+
+
 def test_a_file_and_a_file_that_was_moved_are_split_alike(tmp_path, tokenizer):
     write_jsonl(tmp_path / "a.jsonl", arithmetic(40))
     (tmp_path / "deeper").mkdir()
