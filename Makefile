@@ -71,6 +71,7 @@ benchmark: setup .venv-girth/.installed  ## speed of the driver, layer flow, mer
 	$(BIN)/python -m experiments.benchmarks.materialise
 	$(BIN)/python -m experiments.benchmarks.single_merge
 	$(BIN)/python -m experiments.benchmarks.scoring
+	$(BIN)/python -m experiments.benchmarks.busy
 	$(BIN)/python -m experiments.benchmarks.gradient
 	$(BIN)/python -m experiments.benchmarks.irt --peer .venv-girth/bin/python
 

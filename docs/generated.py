@@ -29,7 +29,7 @@ _COMMANDS_HEAD = """\
 
 `evomerge COMMAND --help` says the same; `evomerge --version` prints the version, `evomerge --install-completion`
 lets the shell complete commands and options. Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong
-usage or campaign file, with every error at once. What `--json` prints is for programs.
+usage or campaign file, with its first errors at once. What `--json` prints is for programs.
 
 This page is made of the commands.
 """

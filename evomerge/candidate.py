@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +29,29 @@ class Candidate:
     label: str | None = None
     proposal: int | None = None
     genome: Any = None
+
+    @staticmethod
+    def recorded(number: int, unpack: Callable[[], Recipe], digest: bytes | None, **of_row: Any) -> Candidate:
+        """Return a candidate of an archive: its recipe is unpacked when it is first asked for.
+
+        Unpacking those of a long past takes a minute, and a resumed search needs their digests only.
+        """
+        candidate: Candidate = object.__new__(Candidate)
+        vars(candidate).update(number=number, _unpack=unpack, _digest=digest, **of_row)
+        return candidate
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "recipe" or "_unpack" not in vars(self):  # a recipe that is there is found before this is called
+            raise AttributeError(name)
+        recipe = vars(self)["_unpack"]()
+        vars(self)["recipe"] = recipe
+        return recipe
+
+    @property
+    def recipe_digest(self) -> str:
+        """The recipe's digest, also of one that is not unpacked."""
+        known: bytes | None = vars(self).get("_digest")
+        return self.recipe.digest if known is None else known.hex()
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,25 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+_LINE = 1000  # characters of one line of a message: with long paths in it, a few on a screen
+_NO_MEMORY = re.compile(r"failed to map segment|(can't|cannot) allocate memory", re.IGNORECASE)
 _LIST = re.compile(r"(?:[\w.'\"-]+, ){8,}[\w.'\"-]+")
 
 
 class EvomergeError(Exception):
     """Something expected went wrong; the message says what was expected, what was found, and what to do.
 
+    Its text has at most five lines, whoever wrote it.
+
     Attributes:
         exit_code: what the command line ends with: 1 the work failed, 2 wrong usage or config.
     """
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """Return the message; of more than five lines the first ones, and how many more there are."""
+        return few_lines([shortened(line, _LINE) for line in super().__str__().splitlines()])
 
 
 def exit_code(error: Exception) -> int | None:
@@ -37,6 +45,22 @@ def message_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename and not isinstance(error, EvomergeError):
         return f"{shortened(str(error.filename))}: {error.strerror}"
     return str(error)
+
+
+def no_memory(error: BaseException) -> str | None:
+    """Return what to say where the system refused memory, in words of Python, the loader, torch or the C library."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    for one in chain:
+        if isinstance(one, MemoryError) or _NO_MEMORY.search(str(one)):
+            return (
+                f"the system gives no more memory ({in_brief(one)}): close other programs, raise the limit "
+                "(`ulimit -v`, the container's), or take smaller models"
+            )
+    return None
 
 
 class MissingExtraError(EvomergeError, ImportError):
@@ -62,10 +86,10 @@ def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str
 
 def _nearest(word: str, known: Iterable[str], *, n: int, cutoff: float = 0.6) -> list[str]:
     """Return the words nearest to one; first what begins with it, as cma_es with cma."""
-    words = list(known)
+    words, word = {other.lower(): other for other in known}, word.lower()
     begun = sorted((other for other in words if len(word) > 1 and other.startswith(word)), key=len)
     near = difflib.get_close_matches(word, words, n=n, cutoff=cutoff)
-    return list(dict.fromkeys([*begun, *near]))[:n]
+    return [words[other] for other in dict.fromkeys([*begun, *near])][:n]
 
 
 def shortened(text: str, most: int = 240) -> str:

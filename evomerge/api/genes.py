@@ -32,8 +32,7 @@ class NotedGenes:
     @staticmethod
     def read(archive: Archive) -> NotedGenes:
         """Return what `note_genes` recorded."""
-        names, noted = json.loads(archive.noted(NOTE) or "[[], []]")
-        return NotedGenes(tuple(names), tuple(None if scale is None else _scale(*scale) for scale in noted))
+        return archive.parsed(NOTE, _noted_genes, damaged="skip") or NotedGenes((), ())
 
     def values(self, genome: object) -> dict[str, Parameter]:
         """Return name -> value of a cube vector; its numbers as `gene 0`, ... where nothing fits; nothing of others."""
@@ -54,3 +53,8 @@ def _scale(kind: str, noted: dict[str, object]) -> Scale:
     known = {name: tuple(value) if isinstance(value, list) else value for name, value in noted.items()}
     made: Scale = _SCALES[kind](**known)  # type: ignore[arg-type]
     return made
+
+
+def _noted_genes(text: str) -> NotedGenes:
+    names, noted = json.loads(text)
+    return NotedGenes(tuple(map(str, names)), tuple(None if scale is None else _scale(*scale) for scale in noted))

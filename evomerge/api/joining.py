@@ -19,6 +19,7 @@ from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.places import Sources
 from evomerge.config import CampaignConfig, joined_config
 from evomerge.config.merges import MergeConfig
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Recipe
@@ -40,7 +41,7 @@ def joined(
     if not config.merges:
         return config
     found = {}
-    with directory.locked():
+    with directory.locked(), sharing_cores(config.workers.count, config.workers.cpus):
         config, places = reopened(config, directory, moved)
         for one in config.merges:
             digest, write = _merge(config, one, callbacks, places)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from evomerge.api.arguments import callbacks_of, path_of, several
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.places import moved_sources
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.permissions import Permissions
 from search_spaces.recipes.recipe import Recipe
@@ -109,6 +110,7 @@ def merge(
     return merge_several(file, documents, directory, strict=strict, permissions=permissions, say=say)
 
 
+@sharing_cores()
 def carry_out(
     reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, strict: bool, say: Say
 ) -> Merged:
@@ -172,6 +174,7 @@ def _ours(file: Path) -> Recipe:
     return Recipe.from_json(file.read_text(encoding="utf-8"))
 
 
+@sharing_cores()
 def export_candidate(
     path: Path,
     choice: str,
@@ -186,7 +189,7 @@ def export_candidate(
     from evomerge.campaign.origin import NOTE, is_ours
     from evomerge.results.front import pick
     from evomerge.results.model_card import model_card
-    from evomerge.results.recorded import campaign_settings
+    from evomerge.results.recorded import campaign_settings, remarks
     from evomerge.results.verification.result import Verification
     from search_spaces.mergekit.writing import to_mergekit
     from search_spaces.operators.registry import operators_by_dotpath
@@ -198,13 +201,14 @@ def export_candidate(
         candidate = pick(archive, choice)
         recipe = candidate.recipe
         say = partial(tell_all, callbacks)
+        for line in remarks(archive):
+            say(line)
         parents, places = candidates_parents(path, recipe, moved_sources(moved, recipe.parents), say)
         if recipe.statistics:
             from evomerge.assembly.informed import restore_statistics
 
             restore_statistics(archive, recipe, places)
-        noted = archive.noted("verification")
-        verification = None if noted is None else Verification.from_json(noted)
+        verification = archive.parsed("verification", Verification.from_json, damaged="skip")
         try:
             mergekit = to_mergekit(recipe, parents)
         except SpaceError:  # not every recipe can be said in mergekit's language

@@ -26,6 +26,7 @@ from evomerge.config.overrides import Overrides
 from evomerge.optimisers.gradient.options import Descending
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.checks.preflight import Preflight
 from search_spaces.spaces.genes import GeneInfo
 
@@ -242,6 +243,11 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
 
 def measure(parts: Parts, given: Given) -> Cost:
     """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
+    with sharing_cores(parts.config.workers.count, parts.config.workers.cpus):
+        return _measured(parts, given)
+
+
+def _measured(parts: Parts, given: Given) -> Cost:
     parts, reading = _read(parts)
     config, space, worker = parts.config, parts.space, build_worker(parts)
     own, descent = given.optimiser_of(space), descent_cost(parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from evomerge.campaign.events import Callback, emit, tell_all
 from evomerge.config import CampaignConfig
 from evomerge.config.overrides import Overrides
 from evomerge.responses import collect_responses, kept_rows, read_matrix, respondents
+from evomerge.whole_file import prepared_file
+from evomerge.workers.sharing import sharing_cores
 from fitness.estimation import TaskLayout
 from fitness.reduction.anchors import Method
 from fitness.reduction.calibration import Calibration
@@ -120,6 +121,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
 
     Raises:
         SearchInterruptedError: Ctrl-C; the rows so far are kept.
+        OutputError: `out` cannot be written; told before anything is scored.
         FitnessError: rows that are kept are scores of other parents or items.
         Exception: every error of the rooms below.
     """
@@ -127,6 +129,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     if items is not None:
         whole("items", items)
     file, callbacks = path_of("out", out), callbacks_of(callbacks)
+    write = prepared_file(file)
     run, say = None, partial(tell_all, callbacks)
     if not isinstance(campaign, CampaignConfig):
         path = path_of("campaign", campaign)
@@ -157,9 +160,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         seed=config.seed,
         say=say,
     )
-    unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(benchmark.to_json() + "\n", encoding="utf-8")
-    os.replace(unfinished, file)
+    write(benchmark.to_json() + "\n")
     return ReductionReport(file, benchmark, time.monotonic() - began)
 
 
@@ -197,7 +198,8 @@ def _collected(parts: Parts, directory: RunDirectory, n_models: int, callbacks: 
     with directory.locked():
         rows = any(directory.root.glob("*.parquet"))
         keep_or_check(directory.root / "inputs.json", parts, rows=rows, say=partial(tell_all, callbacks))
-        with contextlib.closing(build_pool(parts, directory.root)) as pool:
+        sharing = sharing_cores(parts.config.workers.count, parts.config.workers.cpus)
+        with sharing, contextlib.closing(build_pool(parts, directory.root)) as pool:
             try:
                 return collect_responses(candidates, pool, directory.root, items=items, content=content, watch=watch)
             except KeyboardInterrupt:

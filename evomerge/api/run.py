@@ -13,7 +13,7 @@ from evomerge.api.arguments import callbacks_of, directories, path_of, whole
 from evomerge.api.tables import Candidates, Front, Items, reading
 from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
-from evomerge.archive import Archive
+from evomerge.archive import Archive, Damage
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
 from evomerge.campaign.origin import NOTE
@@ -70,9 +70,16 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the campaign is called."""
+        """What the campaign is called, also where the rest of its record cannot be read."""
         with self.archive() as archive:
             return campaign_name(archive)
+
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """The rows of the archive that are not what was committed; every row is looked at."""
+        with self.archive() as archive:
+            archive.find_damage()
+            return archive.damage
 
     @property
     def n_candidates(self) -> int:
@@ -199,6 +206,28 @@ class Run:
         page = self._directory.report if path is None else Path(path)
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)
+
+    def copy_archive(self, out: str | Path) -> Path:
+        """Copy the archive into a directory, whole, also while the search runs; see `evomerge.load` to look at it.
+
+        >>> import evomerge as em
+        >>> path = em.load("runs/mine").copy_archive("backup")
+        >>> em.load("backup").n_candidates == em.load("runs/mine").n_candidates
+        True
+
+        Args:
+            out: the directory; it must have no archive yet.
+
+        Returns:
+            Where the copy is.
+
+        Raises:
+            ArchiveError: there is one already, or it cannot be written.
+        """
+        copy = RunDirectory(path_of("out", out)).archive
+        with self.archive() as archive:
+            archive.copy(copy)
+        return copy
 
     def resume(  # noqa: PLR0913 -- each is one thing to say
         self,

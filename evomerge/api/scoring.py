@@ -15,6 +15,7 @@ from evomerge.api.texts import frame, in_html
 from evomerge.campaign.trust import check_files
 from evomerge.config.code import task_code
 from evomerge.errors import did_you_mean, require
+from evomerge.workers.sharing import sharing_cores
 from fitness.tasks.prompts import Prompts
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ def evaluate(
     _check_prompts(prompts)
     check_files([code for text in texts for code in task_code(text, "tasks")], trust=trust_tasks)
     require("lm_eval", "lm-eval")
+    return _scored(os.fspath(model), texts, limit, Prompts(**(prompts or {})))
+
+
+@sharing_cores()
+def _scored(model: str, texts: Sequence[str], limit: int | None, framing: Prompts) -> Evaluated:
     from evomerge.assembly.live_models import load_checkpoint
     from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
     from fitness.engine.engines import language_model_for
@@ -111,11 +117,10 @@ def evaluate(
     sources = {text: TaskSource.parse(text) for text in texts}
     theirs = [source for source in sources.values() if source.kind in ("yaml", "lm_eval") and not source.detail]
     ours = [text for text, source in sources.items() if source not in theirs]
-    module, parents = load_checkpoint(os.fspath(model))
+    module, parents = load_checkpoint(model)
     check_asked(parents["model"], [source.place for source in theirs])
     given = parents, "model", OutputTokenizer()
     tokenizer = tokenizer_if_any(*given)
-    framing = Prompts(**(prompts or {}))
     processor = cache(lambda: output_processor(*given))
     context = TaskContext(prompts=framing, tokenizer=tokenizer, base=lambda: module, processor=processor)
     loaded = [task for group in load_tasks(ours, context).values() for task in group]
@@ -131,7 +136,7 @@ def evaluate(
     engine = None if tokenizer is None else language_model_for(tokenizer)
     scored = evaluate_tasks(module, loaded, language_model=engine, limit=limit)
     results = with_our_tasks(results, scored)
-    return Evaluated(os.fspath(model), tuple(as_rows(results)), as_table(results))
+    return Evaluated(model, tuple(as_rows(results)), as_table(results))
 
 
 def _check_prompts(prompts: Any) -> None:

@@ -22,6 +22,7 @@ from evomerge.api.joining import joined
 from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
 from evomerge.archive import Archive
+from evomerge.archive.watching import watched
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
 from evomerge.assembly.further_landmarks import FurtherLandmarks, choose_landmarks
 from evomerge.assembly.preparation import Preparation
@@ -39,7 +40,7 @@ from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.past import InCube
 from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
-from evomerge.campaign.run_directory import recorded_config, split_as_begun
+from evomerge.campaign.run_directory import recorded_config, refuse_unknown_keys, split_as_begun
 from evomerge.campaign.trust import code_texts, note_origin, recorded_code, sign_staged
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
@@ -50,7 +51,9 @@ from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.results.verification.searched_items import note_contents
 from evomerge.version import __version__
+from evomerge.whole_file import prepared_file
 from evomerge.workers import WorkerPool
+from evomerge.workers.sharing import sharing_cores
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
 
@@ -116,9 +119,14 @@ class Session:
         name, n_before = self.parts.config.name, archive.n_candidates
         archive.note(ENDING, "")  # until it ends
         _LOG.info("evomerge %s: %s, %d candidates so far", __version__, name, n_before)
-        with _draining(campaign.drain):
-            ending = campaign.run()
-        archive.note(ENDING, ending)
+        lost = _interrupt if threading.current_thread() is threading.main_thread() else None
+        try:
+            with _draining(campaign.drain), watched(archive, lost):
+                ending = campaign.run()
+                archive.note(ENDING, ending)
+        except KeyboardInterrupt:
+            archive.check_presence()  # it may have been `_interrupt` that stopped it
+            raise
         _LOG.info("ended: %s, %d candidates", ending, archive.n_candidates)
         if ending == "interrupted":
             raise SearchInterruptedError(
@@ -150,7 +158,7 @@ def run_stages(
     winners: dict[str, str] = {}
     directory.stages.mkdir(parents=True, exist_ok=True)
     said = {key: value for key, value in config.model_dump().items() if key not in OWN_SECTIONS}
-    (directory.stages / "campaign.yaml").write_text(write_yaml(said))
+    prepared_file(directory.stages / "campaign.yaml")(write_yaml(said))
     sign_staged(directory.stages / "campaign.yaml")
     for index, stage in enumerate(config.stages[:-1]):
         own = RunDirectory(directory.stages / f"{index + 1}-{stage.name}")
@@ -184,11 +192,11 @@ def opened(
     """Open a search, new or of an earlier session, with its parents where they lie now; at the end all is closed."""
     given.check(config, str(directory.root))
     callbacks = (*callbacks, *plugins.callbacks())
-    with directory.locked():
+    with directory.locked(), sharing_cores(config.workers.count, config.workers.cpus):
         config, places = reopened(config, directory, moved)
         config = _settled(config, directory, places)
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
-            directory.campaign.write_text(dump_campaign(config))
+            prepared_file(directory.campaign)(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
             parts = build_parts(config, given.space_of(config), places)
             known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))
@@ -236,7 +244,10 @@ def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: 
         archive.note("versions", json.dumps(versions()))
         return archive
     archive = Archive.open(directory.archive)
-    changes = past_changing(_recorded(archive, config), config)
+    archive.refuse_damage()
+    recorded = _recorded(archive, config)
+    refuse_unknown_keys(archive)
+    changes = past_changing(recorded, config)
     if changes and archive.n_candidates:
         archive.close()
         raise RunDirectoryError(
@@ -247,6 +258,8 @@ def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: 
         archive.note("campaign", text)
     note_origin(archive, code_texts(config))
     tell_all(callbacks, f"resuming {directory.root}: {archive.n_candidates} candidates so far")
+    if not archive.has_digests:
+        tell_all(callbacks, "an older evomerge wrote the archive: what is told from here on has digests", "note")
     return archive
 
 
@@ -279,12 +292,17 @@ def _search_items(parts: Parts) -> str:
     return f"{len(chosen or ())} of {n_all} search items" if some else f"{n_all} search items"
 
 
+def _interrupt() -> None:
+    """Stop what the main thread does as Ctrl-C does it: first gently, then at once."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 @contextlib.contextmanager
 def _draining(drain: Callable[[], None]) -> Iterator[None]:
-    """Make the first SIGINT or SIGTERM finish what is running; the second ends the process at once.
+    """Make the first SIGINT, SIGTERM or SIGHUP finish what is running; the second ends the process at once.
 
-    Signals are the main thread's: a search in another one runs without. The handler runs inside whatever runs, so that
-    it only notes what the search then says.
+    Signals are the main thread's: a search in another one runs without. What is ignored stays so, as SIGHUP under
+    nohup. The handler runs inside whatever runs, so that it only notes what the search then says.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -294,7 +312,8 @@ def _draining(drain: Callable[[], None]) -> Iterator[None]:
         drain()
         signal.signal(number, previous[signal.Signals(number)])
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    ending = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handle) for number in ending}
     try:
         yield
     finally:

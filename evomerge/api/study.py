@@ -17,6 +17,7 @@ from evomerge.api.joining import joined
 from evomerge.api.run import Run
 from evomerge.api.sections import Model, Models, Objectives, campaign
 from evomerge.api.session import Session, opened
+from evomerge.archive.watching import watched
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
 from evomerge.campaign.run_directory import split_as_begun
@@ -79,6 +80,7 @@ class Study:
         config = joined(config, directory, callbacks_of(callbacks))
         with contextlib.ExitStack() as stack:
             self._session: Session = stack.enter_context(opened(config, directory, given, callbacks_of(callbacks)))
+            stack.enter_context(watched(self._session.archive))
             self._stack = stack.pop_all()
         self._open = True
 

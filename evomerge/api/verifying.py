@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from evomerge.api.texts import frame, held_out_cells, in_html, objective_columns, table_html
 from evomerge.archive import Archive
+from evomerge.archive.watching import watched
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import moved_sources, places_of
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.campaign.trust import check_archive
+from evomerge.results.recorded import remarks
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
 from evomerge.results.verification.searched_items import check_held_out
 from evomerge.results.verification.verifier import Verifier
+from evomerge.workers.sharing import sharing_cores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +110,9 @@ def verify(
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
         check_archive(archive, directory.root, trust=trust_tasks)
         config, say = recorded_config(archive, trust=trust_tasks), partial(tell_all, callbacks)
+        archive.find_damage()
+        for line in remarks(archive):
+            say(line)
         elsewhere = moved_sources(moved, config.sources)
         parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
         check_inputs(archive, parts, directory.root, say)
@@ -114,7 +120,8 @@ def verify(
         if said := check_held_out(archive, parts.fitness):
             say(said, "note items")
         parts = with_noted_statistics(parts, archive, say=say)
-        with contextlib.closing(build_pool(parts, directory.root)) as pool:
+        sharing = sharing_cores(config.workers.count, config.workers.cpus)
+        with sharing, contextlib.closing(build_pool(parts, directory.root)) as pool, watched(archive):
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)
             found = verifier.verify(
@@ -128,10 +135,8 @@ def verify(
 
 def noted_verification(archive: Archive) -> VerificationReport | None:
     """Return what was verified last; None before."""
-    noted = archive.noted("verification")
-    return (
-        None if noted is None else VerificationReport(Verification.from_json(noted), tuple(noted_constraints(archive)))
-    )
+    noted = archive.parsed("verification", Verification.from_json)
+    return None if noted is None else VerificationReport(noted, tuple(noted_constraints(archive)))
 
 
 def _row_as_dict(row: Row) -> dict[str, Any]:

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.candidate import Candidate, Stage
-from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split, Stopped, item_set_digest
+from fitness.scores import Estimate, ItemScores, Kind, ObjectiveEstimate, Split, Stopped, item_set_digest
 from search_spaces.recipes.recipe import Recipe
 
 # The first byte of a packed score vector tells its form.
 _BITS, _FLOAT32, _FLOAT64 = b"b", b"f", b"d"
+# No packed row grows larger: an archive may come from anywhere, and a few bytes may inflate to fill the memory.
+_LARGEST = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,10 @@ def unpack_scores(blob: bytes, n_items: int) -> NDArray[np.float64]:
     """Return the (n_items,) scores that `pack_scores` was given."""
     form, body = blob[:1], blob[1:]
     if form == _BITS:
+        if len(body) != -(-n_items // 8):
+            raise ValueError(f"expected the bits of {n_items} scores, found {len(body)} bytes")
         return np.unpackbits(np.frombuffer(body, np.uint8), count=n_items).astype(np.float64)
-    return np.frombuffer(body, "<f4" if form == _FLOAT32 else "<f8").astype(np.float64)
+    return np.frombuffer(body, {_FLOAT32: "<f4", _FLOAT64: "<f8"}[form]).astype(np.float64)
 
 
 def pack_recipe(recipe: Recipe) -> bytes:
@@ -84,9 +88,17 @@ def pack_recipe(recipe: Recipe) -> bytes:
     return zlib.compress(recipe.to_json().encode(), 1)
 
 
+def _inflated(blob: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    found = inflater.decompress(blob, _LARGEST)
+    if not inflater.eof:
+        raise ValueError(f"it has more than {_LARGEST} bytes" if inflater.unconsumed_tail else "it is cut off")
+    return found
+
+
 def unpack_recipe(blob: bytes) -> Recipe:
     """Return the recipe that `pack_recipe` was given."""
-    return Recipe.from_json(zlib.decompress(blob).decode())
+    return Recipe.from_json(_inflated(blob).decode())
 
 
 def pack_genome(genome: object) -> bytes | None:
@@ -122,20 +134,22 @@ def unpack_estimate(text: str, split: Split) -> Estimate:
     objectives: dict[str, list[Any]] = packed["objectives"] if is_stopped else packed
     return Estimate(
         split,
-        tuple(ObjectiveEstimate(name, *numbers) for name, numbers in objectives.items()),
+        tuple(_objective(name, *numbers) for name, numbers in objectives.items()),
         Stopped(*packed["stopped"]) if is_stopped else None,
     )
 
 
-def unpack_candidate(row: tuple[Any, ...]) -> Candidate:
-    """Return the candidate of a row: number, recipe, label, proposal, genome."""
-    number, recipe, label, proposal, genome = row
-    return Candidate(number, unpack_recipe(recipe), label, proposal, unpack_genome(genome))
+def _objective(name: str, value: float, stderr: float, n_items: int, kind: Kind = "full") -> ObjectiveEstimate:
+    if not all(isinstance(number, int | float) for number in (value, stderr, n_items)):  # fronts compute with them
+        raise TypeError(f"objective {name}: expected numbers, found {value!r}, {stderr!r}, {n_items!r}")
+    return ObjectiveEstimate(name, value, stderr, n_items, kind)
 
 
 def unpack_record(row: tuple[Any, ...]) -> Record:
     """Return the outcome of a row, its scores left out."""
     number, split, at, seconds, objectives, *failure = row
+    if not (isinstance(at, float) and isinstance(seconds, float)):
+        raise TypeError(f"expected a time and seconds, found {at!r}, {seconds!r}")
     estimate = None if objectives is None else unpack_estimate(objectives, split)
     return Record(number, split, at, seconds, estimate, *failure)
 
@@ -165,9 +179,14 @@ class ItemSets:
     def item_ids(self, number: int) -> tuple[str, ...]:
         """Return the ids of a set that is stored."""
         if number not in self._item_ids:
-            query = "SELECT item_ids FROM item_sets WHERE id = ?"
-            (packed,) = self._connection.execute(query, (number,)).fetchone()
-            self._item_ids[number] = tuple(json.loads(zlib.decompress(packed)))
+            query = "SELECT item_ids, digest FROM item_sets WHERE id = ?"
+            found = self._connection.execute(query, (number,)).fetchone()
+            if found is None:
+                raise ValueError(f"its set of items, {number}, is missing")
+            ids = tuple(json.loads(_inflated(found[0])))
+            if item_set_digest(ids) != found[1]:
+                raise ValueError(f"its set of items, {number}, is not what was committed")
+            self._item_ids[number] = ids
         return self._item_ids[number]
 
     def forget_new(self) -> None:

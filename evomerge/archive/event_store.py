@@ -4,67 +4,79 @@ It is an event store. `asked` (candidates, before they are submitted) and `told`
 from them) are committed in the order in which they happen, so that a campaign resumes by replaying them into a fresh
 optimiser. Only the driver writes; anyone may read while the search runs (`Archive.read`). A told event touches a
 constant number of rows, so it costs the same at the millionth candidate as at the first.
+
+Whoever looks at results gets what is whole: damaged rows are left out and named (`Archive.damage`). `history` refuses
+them: a search does not go on from a past that is not its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
-from evomerge.archive import codec
 from evomerge.archive.codec import Asked, Record, Told
-from evomerge.archive.file import SCHEMA_VERSION, TABLES, ArchiveError, connect, connect_existing
-from evomerge.candidate import Candidate, Done, Failure
+from evomerge.archive.copying import copy_archive
+from evomerge.archive.errors import ArchiveError, Damage, DamagedRowError, sqlite_error
+from evomerge.archive.file import Opened, connect, open_to_read, open_to_write, remove_what_is_left
+from evomerge.archive.history import read_history
+from evomerge.archive.reader import Reader
+from evomerge.archive.schema import create_tables
+from evomerge.archive.writing import Writer
+from evomerge.candidate import Candidate, Done
 from evomerge.version import __version__
 from fitness.scores import Estimate, ItemScores, Split
 
-_CANDIDATES = "SELECT number, recipe, label, proposal, genome FROM candidates"
-_RECORD = "SELECT candidate, split, at, seconds, objectives, stage, reason, attempts, traceback"
-_RECORDS = f"{_RECORD} FROM outcomes JOIN events ON event = seq"
-_RECORDS_WITH_SCORES = f"{_RECORD}, item_set, scores FROM outcomes JOIN events ON event = seq"
+T = TypeVar("T")
 
 
 class Archive:
     """One campaign's event store."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        """Wrap an open connection; use `create`, `open` or `read`."""
-        self._connection = connection
-        self._path = path
-        self._item_sets = codec.ItemSets(connection)
+    def __init__(self, opened: Opened, path: Path) -> None:
+        """Wrap what was opened; use `create`, `open` or `read`."""
+        self._connection, self._close, self._path = opened.connection, opened.close, path
+        self._reader = Reader(opened.connection, path, lambda: (self._writer.seal, self._writer.sealed_from))
+        self._rows = self._reader.rows
+        self._writer = Writer(opened.connection, path, opened.version, self._reader.item_sets)
 
     @staticmethod
     def create(path: Path, campaign: str) -> Archive:
-        """Make a new archive that records the campaign file's text."""
+        """Make a new archive that records the campaign file's text; what an older one left there is removed."""
         if path.exists():
             raise ArchiveError(f"{path}: expected no archive, found one; open it instead")
         # Under another name until it is whole: a kill in between leaves no archive that cannot be opened.
         unfinished = path.with_name(f".{path.name}.new")
         unfinished.unlink(missing_ok=True)
-        archive = Archive(connect(unfinished, "rwc"), unfinished)
-        with archive.transaction() as connection:
-            for statement in TABLES:
-                connection.execute(statement)
-            rows = {"schema_version": str(SCHEMA_VERSION), "campaign": campaign, "evomerge": __version__}
-            connection.executemany("INSERT INTO campaign VALUES (?, ?)", rows.items())
-        archive.close()
+        remove_what_is_left(unfinished)
+        try:
+            with contextlib.closing(connect(unfinished, "mode=rwc")) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                create_tables(connection, campaign, __version__)
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise sqlite_error(path, "make", error) from error
+        remove_what_is_left(path)
         unfinished.rename(path)
         return Archive.open(path)
 
     @staticmethod
     def open(path: Path) -> Archive:
         """Open an existing archive for reading and writing; ArchiveError where there is none, or a newer one."""
-        return Archive(connect_existing(path, "rw"), path)
+        return Archive(open_to_write(path), path)
 
     @staticmethod
     def read(path: Path) -> Archive:
         """Open an archive read-only, also while a search writes to it; raises like `open`."""
-        return Archive(connect_existing(path, "ro"), path)
+        return Archive(open_to_read(path), path)
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._path
 
     @property
     def campaign(self) -> str:
@@ -78,21 +90,27 @@ class Archive:
 
     def noted(self, key: str) -> str | None:
         """Return what `note` recorded last, or None."""
-        for (value,) in self._rows("SELECT value FROM campaign WHERE key = ?", key):
+        for (value,) in self._rows.query("SELECT value FROM campaign WHERE key = ?", key):
             return str(value)
         return None
 
+    def parsed(self, key: str, decode: Callable[[str], T], *, damaged: Literal["raise", "skip"] = "raise") -> T | None:
+        """Return what a decoder makes of a note; None where there is none, or a damaged one is to be skipped.
+
+        Raises:
+            ArchiveError: it cannot be decoded.
+        """
+        noted = self.noted(key)
+        if noted is None:
+            return None
+        make = partial(self._rows.decoded, "campaign", key, "it", partial(decode, noted))
+        if damaged == "raise":
+            return make()
+        return next(iter(self._rows.whole([make])), None)
+
     def asked(self, candidates: Sequence[Candidate], requested: int | None) -> None:
         """Commit new candidates before they are submitted."""
-        with self.transaction() as connection:
-            event = _event(connection, "asked", requested)
-            connection.executemany(
-                "INSERT INTO candidates (number, event, recipe, label, proposal, genome) VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (c.number, event, codec.pack_recipe(c.recipe), c.label, c.proposal, codec.pack_genome(c.genome))
-                    for c in candidates
-                ],
-            )
+        self._writer.asked(candidates, requested)
 
     def told(
         self,
@@ -106,145 +124,116 @@ class Archive:
         `history` leaves out what is `verified`, `held` (of a candidate that is not told yet), `screened` (the same, on
         the screen) or `rescored` (by older versions: a larger estimate).
         """
-        with self.transaction() as connection:
-            event = _event(connection, kind, None)
-            connection.executemany(
-                f"INSERT INTO outcomes VALUES ({', '.join('?' * 12)})",
-                [
-                    (event, i, done.candidate.number, split, done.seconds, *self._outcome(done, estimate))
-                    for i, (done, estimate) in enumerate(outcomes)
-                ],
-            )
+        self._writer.told(outcomes, split, kind)
+
+    def transaction(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """Commit what happens inside as a whole; inside another transaction, with that one."""
+        return self._writer.transaction()
 
     def history(self) -> Iterator[Asked | Told]:
-        """Yield what a replay needs, in the order in which it was committed."""
-        events = "SELECT seq, kind, requested FROM events WHERE kind IN ('asked', 'told') ORDER BY seq"
-        for seq, kind, requested in self._rows(events):
-            if kind == "asked":
-                rows = self._rows(f"{_CANDIDATES} WHERE event = ? ORDER BY number", seq)
-                yield Asked(tuple(map(codec.unpack_candidate, rows)), requested)
-            else:
-                rows = self._rows(f"{_RECORDS_WITH_SCORES} WHERE event = ? ORDER BY position", seq)
-                yield Told(tuple(self._told_record(row) for row in rows))
+        """Yield what a replay needs, in the order in which it was committed; raise where a row is damaged."""
+        self.refuse_damage()
+        yield from read_history(self._reader)
 
     def has(self, kind: str) -> bool:
         """Return whether events of a kind were committed; an older version knew `retold`: measured on other items."""
-        return any(self._rows("SELECT 1 FROM events WHERE kind = ? LIMIT 1", kind))
+        return bool(self._rows.query("SELECT 1 FROM events WHERE kind = ? LIMIT 1", kind))
 
     def candidate(self, number: int) -> Candidate:
-        """Return one candidate."""
-        for row in self._rows(f"{_CANDIDATES} WHERE number = ?", number):
-            return codec.unpack_candidate(row)
+        """Return one candidate; ArchiveError where there is none, or its row is damaged."""
+        self._reader.find_damage()
+        damage = self._rows.damage.get(("candidates", number))
+        if damage is not None:
+            raise DamagedRowError(self._path, damage)
+        for row in self._reader.candidate_rows("number = ?", number):
+            return self._reader.unpacked(row)
         raise ArchiveError(f"candidate: expected a number below {self.n_candidates}, found {number}")
+
+    def candidates_of(self, numbers: Iterable[int]) -> dict[int, Candidate]:
+        """Return number -> candidate of those that are whole."""
+        found = self._rows.whole(partial(self.candidate, number) for number in numbers)
+        return {candidate.number: candidate for candidate in found}
 
     def candidates(self) -> list[Candidate]:
         """Return every candidate that was asked, in order."""
-        return [codec.unpack_candidate(row) for row in self._rows(f"{_CANDIDATES} ORDER BY number")]
+        return self._reader.candidates("1")
 
     def landmarks(self) -> list[Candidate]:
         """Return the candidates that no optimiser proposed, in order."""
-        return [
-            codec.unpack_candidate(row) for row in self._rows(f"{_CANDIDATES} WHERE proposal IS NULL ORDER BY number")
-        ]
+        return self._reader.candidates("proposal IS NULL")
 
     def records(self, split: Split = "search") -> list[Record]:
         """Return every outcome on a split, in the order of their commits; see `rescored` for larger estimates."""
-        query = f"{_RECORDS} WHERE split = ? AND kind IN ('told', 'verified') ORDER BY event, position"
-        return [codec.unpack_record(row) for row in self._rows(query, split)]
+        return self._reader.records("split = ? AND kind IN ('told', 'verified')", split, scores=False)
 
     def held(self) -> dict[int, Record]:
         """Return candidate -> the newest scores with which it waited to be told, also of those that were told since."""
-        return self._newest("held")
+        return {record.number: record for record in self._reader.records("kind = 'held'", scores=True)}
 
     def screened(self) -> dict[int, Record]:
         """Return candidate -> its scores on the screen, of those that have some."""
-        return self._newest("screened")
+        return {record.number: record for record in self._reader.records("kind = 'screened'", scores=True)}
 
     def rescored(self) -> dict[int, Estimate]:
         """Return candidate -> newest estimate on more search items than it was told with, of those that have one."""
-        rows = self._rows(f"{_RECORDS} WHERE kind = 'rescored' ORDER BY event, position")
-        records = map(codec.unpack_record, rows)
+        records = self._reader.records("kind = 'rescored'", scores=False)
         return {record.number: record.estimate for record in records if record.estimate is not None}
 
     def scores(self, number: int, split: Split) -> ItemScores | None:
         """Return a candidate's newest item scores on a split, the largest set; None when it was not scored there."""
-        query = (
-            "SELECT item_set, scores FROM outcomes JOIN events ON event = seq WHERE candidate = ? AND split = ?"
-            " AND scores IS NOT NULL AND kind NOT IN ('held', 'retold') ORDER BY event DESC LIMIT 1"
-        )
-        for item_set, scores in self._rows(query, number, split):
-            return self._unpacked(item_set, scores)
-        return None
+        return self._reader.scores(number, split)
 
     def answered(self, split: Split) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Yield (candidate, ids of the items that it was scored on) of every outcome on a split, in their order."""
-        query = "SELECT candidate, item_set FROM outcomes WHERE split = ? AND item_set IS NOT NULL"
-        for number, item_set in self._rows(f"{query} ORDER BY event, position", split):
-            yield number, self._item_sets.item_ids(item_set)
+        return self._reader.answered(split)
 
     def worked(self) -> list[tuple[float, float]]:
         """Return when scores of the search, or of its screen, were committed, and how many seconds they had taken."""
-        query = (
-            "SELECT at, sum(seconds) FROM outcomes JOIN events ON event = seq WHERE split IN ('search', 'screen')"
-            " GROUP BY seq ORDER BY seq"
-        )
-        return [(float(at), float(seconds)) for at, seconds in self._rows(query)]
+        return self._reader.worked()
 
     @property
     def n_candidates(self) -> int:
         """How many candidates were asked."""
-        ((count,),) = self._rows("SELECT coalesce(max(number) + 1, 0) FROM candidates")
-        return int(count)
+        return self._reader.n_candidates()
+
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """The rows that are not what was committed, as far as they were looked at."""
+        return tuple(self._rows.damage.values())
+
+    def find_damage(self) -> None:
+        """Look at every row; see `damage`."""
+        self._reader.find_damage()
+
+    def refuse_damage(self) -> None:
+        """Raise where a row is damaged, naming the first and how many there are."""
+        self._reader.find_damage()
+        self._rows.refuse_damage()
+
+    @property
+    def has_digests(self) -> bool:
+        """Whether events have digests; those of an older version have none, and damage is found only where it shows."""
+        return self._writer.seal is not None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether commits lie beside the archive's file only, in SQLite's log."""
+        return self._writer.unsettled
+
+    def checkpoint(self, connection: sqlite3.Connection | None = None) -> None:
+        """Write what lies in SQLite's log into the archive's file; another thread needs a connection of its own."""
+        self._writer.checkpoint(connection)
+
+    def check_presence(self) -> None:
+        """Raise an ArchiveError where the archive was deleted, moved or replaced since it was opened."""
+        self._writer.check_presence()
+
+    def copy(self, out: Path) -> None:
+        """Write a whole copy, also while a search writes to the archive; `out` must not exist."""
+        copy_archive(self._connection, self._path, out)
 
     def close(self) -> None:
-        """Close the file; a second call does nothing."""
-        self._connection.close()
-
-    def _newest(self, kind: str) -> dict[int, Record]:
-        rows = self._rows(f"{_RECORDS_WITH_SCORES} WHERE kind = ? ORDER BY event, position", kind)
-        return {record.number: record for record in map(self._told_record, rows)}
-
-    def _told_record(self, row: tuple[Any, ...]) -> Record:
-        *row_of_record, item_set, scores = row
-        record = codec.unpack_record(tuple(row_of_record))
-        return record if scores is None else replace(record, scores=self._unpacked(item_set, scores))
-
-    def _unpacked(self, item_set: int, scores: bytes) -> ItemScores:
-        ids = self._item_sets.item_ids(item_set)
-        return ItemScores(ids, codec.unpack_scores(scores, len(ids)))
-
-    def _outcome(self, done: Done, estimate: Estimate | None) -> tuple[Any, ...]:
-        if isinstance(done, Failure):
-            return (None, None, None, done.stage, done.reason, done.attempts, done.traceback)
-        item_set = self._item_sets.number(done.scores.item_ids)
-        objectives = None if estimate is None else codec.pack_estimate(estimate)
-        return (item_set, codec.pack_scores(done.scores.values), objectives, None, None, None, None)
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what happens inside as a whole; inside another transaction, with that one."""
-        if self._connection.in_transaction:
-            yield self._connection
-            return
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            self._item_sets.forget_new()
-            if not isinstance(error, sqlite3.Error):
-                raise
-            raise ArchiveError(f"{self._path}: cannot write ({error}); everything told before is saved") from error
-
-    def _rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
-        try:
-            yield from self._connection.execute(query, values)
-        except sqlite3.Error as error:
-            raise ArchiveError(f"{self._path}: cannot read ({error})") from error
-
-
-def _event(connection: sqlite3.Connection, kind: str, requested: int | None) -> int:
-    row = (time.time(), kind, requested)
-    return int(connection.execute("INSERT INTO events (at, kind, requested) VALUES (?, ?, ?)", row).lastrowid or 0)
+        """Close the file, everything in it; a second call does nothing."""
+        if self._writer.unsettled:
+            self._writer.checkpoint()
+        self._close()

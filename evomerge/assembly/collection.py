@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,9 +46,9 @@ class Collection:
     def _grams(self, name: str) -> None:
         from search_spaces.statistics.grams import write_grams
 
-        (model, reader), stored = self._live(name), self._given.parents[name].names
-        with self._store.writing(self._digests[name], "gram", 2 * len(stored)) as file:
-            sharing = write_grams(model, reader, weights=stored_parts(model, stored), write=file.add)
+        (model, reader), parent = self._live(name), self._given.parents[name]
+        with self._store.writing(self._digests[name], "gram", 2 * len(parent.names)) as file:
+            sharing = write_grams(model, reader, weights=stored_parts(model, parent), write=file.add)
             file.shares.update(sharing.shares)
             file.input_first.update(sharing.input_first)
 
@@ -59,7 +58,7 @@ class Collection:
         from search_spaces.statistics.gradients import collect_gradients
 
         (model, reader), digest = self._live(name), self._digests[name]
-        weights = stored_parts(model, self._given.parents[name].names)
+        weights = stored_parts(model, self._given.parents[name])
         found = collect_gradients(model, reader.losses, weights=weights, outputs="output_gram" in kinds)
         if "fisher" in kinds:
             self._store.write(digest, "fisher", found.fisher, _own(found.fisher))
@@ -128,16 +127,12 @@ def needed_bytes(parent: Checkpoint, kinds: Sequence[str]) -> int:
     return max(grams, weights if OF_GRADIENTS & set(kinds) else 0)  # squares of gradients are summed in float32
 
 
-def stored_parts(model: nn.Module, stored: Iterable[str]) -> dict[str, tuple[Part, ...]]:
-    """Return parameter -> the tensors in it, as a checkpoint names them: with the wrapper's prefix or without."""
-    from search_spaces.architecture.parts import checkpoint_parts
+def stored_parts(model: nn.Module, parent: Checkpoint) -> dict[str, tuple[Part, ...]]:
+    """Return parameter -> the tensors in it, as an opened parent names them."""
+    from search_spaces.live.file_names import FileNames
 
-    prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    called = {key: name for name in stored for key in (name.removeprefix(prefix), prefix + name, name)}
-    return {
-        weight: tuple(replace(part, name=called.get(part.name, part.name)) for part in parts)
-        for weight, parts in checkpoint_parts(model, model.state_dict()).items()
-    }
+    names = FileNames(model, parent)
+    return {key: names.of(key, weight) for key, weight in model.state_dict().items()}
 
 
 def _own(tensors: Mapping[str, object]) -> dict[str, str]:

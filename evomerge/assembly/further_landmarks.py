@@ -49,9 +49,9 @@ class FurtherLandmarks:
     @staticmethod
     def of(archive: Archive) -> FurtherLandmarks | None:
         """Return what an archive records; None where nothing was chosen yet."""
-        noted = archive.noted(NOTE)
+        noted = archive.parsed(NOTE, lambda text: FurtherLandmarks(**json.loads(text)))
         if noted is not None:
-            return FurtherLandmarks(**json.loads(noted))
+            return noted
         return FurtherLandmarks({}) if archive.n_candidates else None
 
     @property

@@ -76,8 +76,7 @@ def with_landmarks_operators(parts: Parts, archive: Archive) -> Parts:
 
 def noted_statistics(archive: Archive) -> Statistics | None:
     """Return what a search began with; None where it reads none."""
-    noted = json.loads(archive.noted(NOTE) or "null")
-    return None if noted is None else Statistics(noted["digests"], noted["owners"])
+    return archive.parsed(NOTE, _statistics)
 
 
 def restore_statistics(archive: Archive, recipe: Recipe, places: Mapping[str, ParentSource]) -> None:
@@ -131,3 +130,8 @@ def _questions(parts: Parts) -> Questions:
     merged = {parent.name for parent in parts.config.parents}
     owners = {task: o.expert for o, objective in named if o.expert in merged for task in objective.tasks}
     return questions_of_tasks(parts.fitness, section.prompts, owners)
+
+
+def _statistics(text: str) -> Statistics:
+    noted = json.loads(text)
+    return Statistics(dict(noted["digests"]), dict(noted["owners"]))

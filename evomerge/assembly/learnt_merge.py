@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ from evomerge.optimisers.terrain import Course, Terrain
 from evomerge.results.model_card import DESCENT
 from evomerge.spaces import Weights
 from evomerge.version import __version__
+from evomerge.whole_file import prepared_file
 from search_spaces.live.coefficients import CoefficientModel
 from search_spaces.output.export import export
 from search_spaces.recipes.groups import Groups
@@ -144,9 +144,7 @@ class NotesInFile:
     def note(self, key: str, value: str) -> None:
         """Keep a fact, replacing an earlier one."""
         assert key == NOTE
-        written = self.file.with_name(f"{self.file.name}.new")
-        written.write_text(value, encoding="utf-8")
-        os.replace(written, self.file)
+        prepared_file(self.file)(value)
 
 
 def _no_genome(_: NDArray[np.float64]) -> NDArray[np.float64]:

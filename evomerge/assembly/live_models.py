@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evomerge.config import BASE, CampaignConfig
 from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients, SpaceOptions
-from evomerge.workers.threads import available_cores, threads_per_worker
+from evomerge.workers.sharing import sharing_cores
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
 from search_spaces.spaces.space import SearchSpace
@@ -34,12 +34,12 @@ def with_compute_dtype(
         return config
     dtype = config.export.dtype
     if not _on_gpu(config):
-        torch.set_num_threads(threads_per_worker(config.workers.count, config.workers.cpus, available_cores()))
         source = config.sources[config.base_name]
         base = Parents.open({BASE: places.get(config.base_name, source)})[BASE]
         shapes = [base.shape(name) for name in base.names]
         # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
-        fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32
+        with sharing_cores(config.workers.count, config.workers.cpus):
+            fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32
         dtype = "float32" if fast == torch.float32 else "bfloat16"
     return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": dtype})})
 
@@ -135,6 +135,7 @@ def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
 
     source = ParentSource(model)
     parents = Parents.open({"model": source})
+    parents["model"].check_whole(own_code=False)
     resident = ResidentModel(empty_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
     resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
     return resident.model, parents

@@ -12,11 +12,11 @@ from evomerge.assembly.informed import with_statistics
 from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts, build_parts
 from evomerge.campaign.inputs import Inputs
+from evomerge.campaign.places import places_of
 from evomerge.config import dump_campaign, read_campaign
 from evomerge.errors import few_lines, require
 from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
 from evomerge.workers.protocol import WorkerSetupError
-from evomerge.workers.threads import available_cores, threads_per_worker
 from evomerge.workers.worker import ScoreTogether, ScreeningWorker
 from fitness.scores import Budget
 from fitness.screening import Screening
@@ -102,7 +102,6 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
 
     workers = parts.config.workers
     if workers.backend == "in_process":
-        torch.set_num_threads(threads_per_worker(1, workers.cpus, available_cores()))
         together = workers.together or parts.config.space.together
         return InProcessPool(lambda: build_worker(parts), together=together)
     require("ray", "ray")
@@ -114,7 +113,7 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
             parts.given,
             parts.statistics.owners,
             parts.also_read,
-            parts.places,
+            places_of(parts.config.sources, parts.inputs, parts.places, run_dir),  # the driver's commits on every node
             parts.inputs,
         ),
         count=workers.count,

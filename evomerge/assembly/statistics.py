@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from evomerge.assembly.collection import Collection, needed_bytes
+from evomerge.workers.sharing import sharing_cores
 from fitness.engine.language_model import NextTokens
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading import PassageReader, Questions, find_owners, write_passages
@@ -95,6 +96,7 @@ class Gathering:
         texts = [prompt.text if isinstance(prompt, NextTokens) else prompt.prompt for prompt in prompts]
         return list(zip(map(repr, prompts), map(self.language_model.tokenizer.encode, texts), strict=True))
 
+    @sharing_cores()
     def gather(
         self, owners: Mapping[str, str] | None = None, *, say: Callable[[str], object] = lambda _: None
     ) -> Statistics:

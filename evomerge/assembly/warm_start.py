@@ -21,6 +21,7 @@ from evomerge.optimisers.terrain import WARM_START
 from evomerge.results.front import read_front
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.reading import Reading, read_with_remarks
+from search_spaces.operators.registry import operators_by_dotpath
 from search_spaces.recipes.recipe import ParentSource, Recipe
 from search_spaces.spaces.space import Landmark, SearchSpace
 
@@ -56,9 +57,8 @@ def warm_start(
     A mergekit YAML or a recipe of ours (.json) is one start point: the nearest genome of the space. A run directory
     gives those recipes of its front that this space can express. `gradient` is the genome that `descend` returns.
     """
-    noted = archive.noted(NOTE)
-    if noted is not None:
-        genomes = [np.array(genome, dtype=np.float64) for genome in json.loads(noted)]
+    genomes = archive.parsed(NOTE, lambda text: [np.array(genome, dtype=np.float64) for genome in json.loads(text)])
+    if genomes is not None:
         return _started(genomes, space, ())
     if not paths:
         return WarmStart((), ())
@@ -69,12 +69,14 @@ def warm_start(
             found.append(descend())
             notes.append("warm start: where a descent ended")
             continue
-        if path.is_dir():
-            read = _front_of(path, space, sources)
-        else:
-            given = _reading(path)
-            read = [_encoded(given.recipe, space, sources, path)]
-            notes += [f"warm start: {path}: {remark}" for remark in given.remarks]
+        # The space expresses its own operators only: nobody else's dotpaths have to be imported.
+        with operators_by_dotpath(getattr(space, "operators", ())):
+            if path.is_dir():
+                read = _front_of(path, space, sources)
+            else:
+                given = _reading(path)
+                read = [_encoded(given.recipe, space, sources, path)]
+                notes += [f"warm start: {path}: {remark}" for remark in given.remarks]
         fitting = [genome for genome in read if genome is not None]
         if not fitting:
             raise SpaceError(f"warm_start: {path}: none of the {len(read)} recipes on its front fits this space")

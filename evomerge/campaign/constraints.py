@@ -14,7 +14,7 @@ from dataclasses import astuple, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evomerge.archive import Archive
+from evomerge.archive import Archive, ArchiveError
 from evomerge.campaign.progress import rank
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.config.objectives import Bound
@@ -42,13 +42,25 @@ class Constraints:
     @staticmethod
     def of(archive: Archive) -> Constraints:
         """Return an archive's constraints with everything that its landmarks say; empty where it has none."""
-        constraints = Constraints([Bound(*fields) for fields in json.loads(archive.noted(NOTE) or "[]")])
+        constraints = Constraints(archive.parsed(NOTE, _noted_bounds) or ())
         if constraints.bounds:
             labels = {candidate.number: candidate.label for candidate in archive.landmarks()}
             for record in archive.records("search"):
-                if record.number in labels and record.estimate is not None:
-                    constraints.learn(labels[record.number], record.estimate)
+                if record.estimate is not None:
+                    constraints.expect(record.estimate, archive)
+                    if record.number in labels:
+                        constraints.learn(labels[record.number], record.estimate)
         return constraints
+
+    def expect(self, estimate: Estimate, archive: Archive) -> None:
+        """Raise an ArchiveError where a bound is on an objective that candidates of an archive do not have."""
+        names = [objective.name for objective in estimate.objectives]
+        for bound in self.bounds:
+            if bound.objective not in names:
+                raise ArchiveError(
+                    f"{archive.path}: table campaign, row {NOTE}: expected bounds on {', '.join(names)}, "
+                    f"found one on {bound.objective}; put a backup of the archive in its place"
+                )
 
     def note(self, archive: Archive) -> None:
         """Record the bounds, for those who read the archive."""
@@ -131,3 +143,10 @@ class Constraints:
             return bound.offset
         values = {objective.name: objective.value for objective in self._known[bound.landmark].objectives}
         return values[bound.objective] + bound.offset
+
+
+def _noted_bounds(text: str) -> list[Bound]:
+    bounds = [Bound(str(objective), float(offset), landmark) for objective, offset, landmark in json.loads(text)]
+    if not all(isinstance(bound.landmark, str | None) for bound in bounds):
+        raise TypeError("expected the names of landmarks")
+    return bounds

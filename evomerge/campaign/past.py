@@ -210,11 +210,11 @@ class ScoreCache:
 
     def remember(self, evaluation: Evaluation) -> None:
         """Take in who was scored; failures may be tried again."""
-        self._number_of.setdefault(evaluation.candidate.recipe.digest, evaluation.candidate.number)
+        self._number_of.setdefault(evaluation.candidate.recipe_digest, evaluation.candidate.number)
 
     def recall(self, candidate: Candidate, budget: Budget) -> Scored | None:
         """Return a candidate with the scores that its recipe had, in no time; None where they are not all known."""
-        number = self._number_of.get(candidate.recipe.digest)
+        number = self._number_of.get(candidate.recipe_digest)
         known = None if number is None else self._archive.scores(number, "search")
         if known is None:
             return None

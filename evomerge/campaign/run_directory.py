@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evomerge.archive import Archive
+from evomerge.archive import Archive, ArchiveError
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.origin import NOTE
 from evomerge.campaign.trust import check_code, recorded_code
-from evomerge.config import CampaignConfig, read_campaign
+from evomerge.config import CampaignConfig, ConfigError
+from evomerge.config.recorded import RecordedCampaign, read_recorded
 from evomerge.config.yaml_document import parse_yaml
 from evomerge.errors import EvomergeError
+from evomerge.version import __version__
 from evomerge.visible import VisibleFormatter
 
 
@@ -35,6 +37,9 @@ class _RunLog(logging.FileHandler):
         thread = threading.get_ident()
         self.addFilter(lambda record: record.thread == thread)
         self.levels_before: dict[str, int] = {}
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (the name is logging's)
+        """Print nothing where a line cannot be written, as on a full disk: the archive will say so."""
 
     @contextlib.contextmanager
     def attached(self) -> Iterator[None]:
@@ -125,10 +130,37 @@ def recorded_config(archive: Archive, *, trust: bool = False) -> CampaignConfig:
 
     Raises:
         UntrustedCodeError: it names plug-ins by dotted paths, which would be imported, and the user did not begin it.
+        ArchiveError: this version cannot read it.
     """
     plugins = [one for one in recorded_code(archive) if one.is_plugin]
     check_code(plugins, archive.noted(NOTE), "the archive", trust=trust)
-    return read_campaign(archive.campaign)
+    return recorded_campaign(archive).config
+
+
+def recorded_campaign(archive: Archive) -> RecordedCampaign:
+    """Return the same, with the keys that this version does not know; plug-ins that it names are imported."""
+    try:
+        found = archive.parsed("campaign", read_recorded)
+    except ArchiveError as error:
+        if isinstance(error.__cause__, ConfigError):  # whole, but of another version
+            problems = "; ".join(map(str, error.__cause__.problems[:3]))
+            raise ArchiveError(
+                f"{archive.path}: evomerge {__version__} cannot read its campaign ({problems}); "
+                f"evomerge {archive.noted('evomerge')} wrote it: use that version"
+            ) from error
+        raise
+    if found is None:
+        raise ArchiveError(f"{archive.path}: table campaign, row campaign: it is missing; put a backup in its place")
+    return found
+
+
+def refuse_unknown_keys(archive: Archive) -> None:
+    """Raise where a search would go on without keys that its campaign has."""
+    if unknown := recorded_campaign(archive).unknown:
+        raise RunDirectoryError(
+            f"{archive.path}: this campaign has keys that evomerge {__version__} does not know: {', '.join(unknown)}; "
+            f"evomerge {archive.noted('evomerge')} wrote it: go on with that version or a newer one"
+        )
 
 
 def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
@@ -136,8 +168,8 @@ def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: S
     for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
         if config.splits.drawn == "by_content" and path.exists():
             with contextlib.closing(Archive.read(path)) as archive:
-                begun: Any = parse_yaml(archive.campaign).data  # no more: the record may name plug-ins
-            if begun.get("splits", {}).get("drawn", "by_place") == "by_place":
+                begun: Any = archive.parsed("campaign", parse_yaml)  # no more: the record may name plug-ins
+            if begun is not None and begun.data.get("splits", {}).get("drawn", "by_place") == "by_place":
                 tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
                 splits = config.splits.model_copy(update={"drawn": "by_place"})
                 return config.model_copy(update={"splits": splits})

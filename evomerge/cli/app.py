@@ -1,21 +1,22 @@
 """The command line: `evomerge --help`.
 
-Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, with every error at once.
+Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, all at once.
 What each command does is in `evomerge.cli.commands`; what it needs is imported when it is called: `--help` is quick.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
 
-from evomerge.cli.commands import models, plan, reduce, results, search
-from evomerge.cli.terminal import Terminal
+from evomerge.cli.commands import archive, models, plan, reduce, results, search
+from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
 # Of libraries that are imported later: nothing is reported to anybody, and no native code comes from the hub.
@@ -25,6 +26,9 @@ _SILENT = {
     "USE_HUB_KERNELS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+
+# These import nothing that a file names: modules beside a downloaded run are out of their reach.
+_LOOK_ONLY = ("init", "pareto", "export", "report", "doctor")
 
 app = typer.Typer(
     name="evomerge",
@@ -43,12 +47,16 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Evolutionary search for the best merge of language models."""
+    del version  # its callback has printed it
+    if context.invoked_subcommand not in _LOOK_ONLY:
+        beside_us()
 
 
 _OF_LM_EVAL = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -60,6 +68,7 @@ app.command()(results.pareto)
 app.command()(results.export)
 app.command()(results.verify)
 app.command()(results.report)
+app.add_typer(archive.app)
 app.command()(models.merge)
 app.command(name="eval")(models.evaluate)
 app.command(name="lm-eval", add_help_option=False, context_settings=_OF_LM_EVAL)(models.lm_eval)
@@ -68,20 +77,26 @@ app.command()(search.doctor)
 
 def main() -> None:
     """Run the command line."""
-    sys.path.append(os.getcwd())  # plug-ins beside the campaign, as `python -m` finds them; installed ones come first
     for name, value in _SILENT.items():
         os.environ.setdefault(name, value)
-    _show_notes()
-    guarded(app)
+    with contextlib.ExitStack() as until_done:
+        for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
+            until_done.enter_context(_notes_of(room, level))
+        guarded(app)
 
 
-def _show_notes() -> None:
-    """Print what the rooms below have to say while they work: how a model must be run, that kernels are compiled."""
-    for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
-        logger = logging.getLogger(room)
-        if not any(isinstance(handler, _Notes) for handler in logger.handlers):
-            logger.addHandler(_Notes(level))
-        logger.setLevel(logging.INFO)
+@contextlib.contextmanager
+def _notes_of(room: str, level: int) -> Iterator[None]:
+    """Print what a room below has to say while it works: how a model must be run, that kernels are compiled."""
+    notes, logger = _Notes(level), logging.getLogger(room)
+    before = logger.level
+    logger.addHandler(notes)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(notes)
+        logger.setLevel(before)
 
 
 class _Notes(logging.Handler):
@@ -94,13 +109,14 @@ def guarded(work: Callable[[], object]) -> None:
     try:
         work()
     except Exception as error:
-        from evomerge.errors import exit_code, message_of
+        from evomerge.errors import exit_code, message_of, no_memory
 
         code = exit_code(error)
-        if code is None:
+        told = no_memory(error) if code is None else message_of(error)
+        if told is None:
             raise
-        Terminal(stderr=True).print(message_of(error), style="red", whole=True)
-        sys.exit(code)
+        Terminal(stderr=True).print(told, style="red", whole=True)
+        sys.exit(code or 1)
 
 
 if __name__ == "__main__":

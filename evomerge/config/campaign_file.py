@@ -102,11 +102,7 @@ def _where_it_was_said(problem: ConfigProblem, overrides: Overrides) -> ConfigPr
 
 def read_campaign(text: str) -> CampaignConfig:
     """Return the resolved config that `dump_campaign` wrote, whether or not its inputs are still there."""
-    recorded: Any = parse_yaml(text).data
-    recorded.setdefault("engine", {"dtype": "float32"})  # records from before this key were scored so
-    recorded.setdefault("splits", {}).setdefault("drawn", "by_place")  # as all were before this key
-    recorded.pop("racing", None)  # what older versions stopped candidates by
-    return CampaignConfig.model_validate(recorded)
+    return CampaignConfig.model_validate(parse_yaml(text).data)
 
 
 def overridden(config: CampaignConfig, *, evaluations: int | None = None, workers: int | None = None) -> CampaignConfig:

@@ -34,7 +34,10 @@ class ConfigProblem:
 
 
 class ConfigError(EvomergeError, ValueError):
-    """A campaign that cannot be used; `str()` is one line per problem, in the order of the file (None: no file)."""
+    """A campaign that cannot be used; `str()` is one line per problem, in the order of the file (None: no file).
+
+    Of more than five the first four are told; `problems` has all.
+    """
 
     exit_code = 2
 

@@ -9,7 +9,8 @@ from pathlib import Path, PurePath
 from evomerge.config import BASE, RESERVED_NAMES, ConfigError, ConfigProblem
 from evomerge.config.schema import SCHEMA_FILE
 from evomerge.config.yaml_document import write_flow
-from evomerge.errors import EvomergeError, shortened
+from evomerge.errors import EvomergeError
+from evomerge.whole_file import prepared_file
 from evomerge.wording import in_words
 
 _TEMPLATE = """\
@@ -177,21 +178,14 @@ def init(
 
     Raises:
         FileExistsAlreadyError: there is a file.
-        ConfigError: the file cannot be written there.
+        OutputError: it cannot be written.
         SpaceError: `from_file` is no mergekit-evolve file.
     """
     file = Path(out)
-    if not os.path.isdir(file.parent):
-        expected, found = "a file in a directory that is there", f"none at {shortened(str(file.parent))}"
-        raise ConfigError(None, [ConfigProblem("out", None, expected, found, "make it, or choose another with --out")])
     if os.path.exists(file):
         raise FileExistsAlreadyError(f"{file}: expected no file, found one; choose another with out (--out)")
-    text = template(parents, base) if from_file is None else _of(from_file, file, parents, base)
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        problem = ConfigProblem("out", None, "a file that can be written", f"{shortened(str(file))}: {error.strerror}")
-        raise ConfigError(None, [problem]) from error
+    write = prepared_file(file)
+    write(template(parents, base) if from_file is None else _of(from_file, file, parents, base))
     return file
 
 

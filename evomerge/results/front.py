@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
-from evomerge.errors import EvomergeError
+from evomerge.errors import EvomergeError, shortened
 from evomerge.pareto import constrained_front, knee
 from evomerge.results.predicted_front import read_prediction
+from evomerge.results.recorded import remarks
 from evomerge.results.screen_agreement import read_screen_agreement
 from evomerge.results.verification.result import Verification
 from fitness.scores import Estimate, ObjectiveEstimate, Stopped
@@ -61,7 +63,7 @@ class CampaignFront:
     infeasible: int = 0  # how many candidates that were scored whole miss a constraint
     stopped: Mapping[int, Stopped] = field(default_factory=dict)  # candidate -> why it did not answer all of its items
     constraints: Constraints = field(default_factory=Constraints)  # what they are measured by
-    notes: tuple[str, ...] = ()  # lines about the constraints
+    notes: tuple[str, ...] = ()  # lines about the archive and the constraints
 
     @property
     def feasible(self) -> bool:
@@ -86,9 +88,7 @@ def read_front(archive: Archive) -> CampaignFront:
     stopped = {record.number: estimate.stopped for record, estimate in scored if estimate.stopped is not None}
     larger = archive.rescored()
     scored = [(record, larger.get(record.number, estimate)) for record, estimate in scored]
-    values = np.array([[o.value for o in estimate.objectives] for _, estimate in scored])
-    efficient: list[int] = constrained_front(values, violations).tolist() if scored else []
-    points = [FrontPoint(archive.candidate(scored[i][0].number), scored[i][1], float(violations[i])) for i in efficient]
+    points = _points(archive, [(r.number, estimate) for r, estimate in scored], violations)
     points.sort(key=lambda p: ([-o.value for o in p.estimate.objectives], p.candidate.number))
     return CampaignFront(
         len(records),
@@ -97,8 +97,23 @@ def read_front(archive: Archive) -> CampaignFront:
         infeasible=int(np.count_nonzero(missed)),
         stopped=stopped,
         constraints=constraints,
-        notes=tuple(constraints.described(missed)),
+        notes=(*remarks(archive), *constraints.described(missed)),
     )
+
+
+def _points(
+    archive: Archive, scored: Sequence[tuple[int, Estimate]], violations: NDArray[np.float64]
+) -> list[FrontPoint]:
+    """Return the front of those whose recipes can be read; the archive names the others."""
+    unreadable: set[int] = set()
+    while True:
+        kept = [i for i, (number, _) in enumerate(scored) if number not in unreadable]
+        values = np.array([[o.value for o in scored[i][1].objectives] for i in kept])
+        efficient = [kept[i] for i in constrained_front(values, violations[kept]).tolist()] if kept else []
+        found = archive.candidates_of([scored[i][0] for i in efficient])
+        unreadable |= {scored[i][0] for i in efficient} - found.keys()
+        if len(found) == len(efficient):
+            return [FrontPoint(found[scored[i][0]], scored[i][1], float(violations[i])) for i in efficient]
 
 
 def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
@@ -130,6 +145,7 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
             }
             for point in found.points
         ],
+        **({"notes": list(found.notes)} if found.notes else {}),
         **({} if prediction is None else {"predicted": prediction.as_json()}),
         **({} if screen is None else {"screen": screen.as_json()}),
     }
@@ -143,15 +159,15 @@ def pick(archive: Archive, choice: str) -> Candidate:
 
     Raises:
         PickError: the choice is not one of these, or nothing answers to it.
-        ArchiveError: there is no candidate of this number.
+        ArchiveError: the candidate's row is damaged.
     """
-    if choice.isdecimal():
-        return archive.candidate(int(choice))
+    if choice.isascii() and choice.isdecimal():
+        return archive.candidate(_number(choice, archive.n_candidates))
     if choice == "winner":
-        noted = archive.noted("verification")
+        noted = archive.parsed("verification", Verification.from_json)
         if noted is None:
             raise PickError("pick: expected a verified winner, found none; run `evomerge verify` first")
-        return archive.candidate(Verification.from_json(noted).winner)
+        return archive.candidate(noted.winner)
     found = read_front(archive)
     index = found.knee
     if choice == "knee":
@@ -161,4 +177,14 @@ def pick(archive: Archive, choice: str) -> Candidate:
     kind, _, objective = choice.partition(":")
     if kind == "best":
         return max(found.points, key=lambda p: p.objective(objective).value).candidate
-    raise PickError(f"pick: expected knee, best, best:OBJECTIVE, winner or a number, found {choice!r}")
+    found_choice = shortened(repr(choice), 80)
+    raise PickError(f"pick: expected knee, best, best:OBJECTIVE, winner or a number, found {found_choice}")
+
+
+def _number(choice: str, n_candidates: int) -> int:
+    if len(choice) > len(str(n_candidates)) or int(choice) >= n_candidates:
+        raise PickError(
+            f"pick: expected a candidate's number, below {n_candidates}, found {shortened(choice, 40)}; "
+            "`evomerge pareto` shows those of the front"
+        )
+    return int(choice)

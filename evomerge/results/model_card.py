@@ -199,7 +199,7 @@ def _optimiser(settings: Mapping[str, object]) -> str:
 
 def _read(archive: Archive, recipe: Recipe) -> list[str]:
     """Return what each parent read for the statistics that the recipe names, in words."""
-    noted = json.loads(archive.noted("statistics") or "{}").get("read", {})
+    noted = archive.parsed("statistics", lambda text: dict(json.loads(text).get("read", {})), damaged="skip") or {}
     return [f"{parent} {noted[parent]}" for parent in recipe.statistics if parent in noted]
 
 

@@ -72,8 +72,9 @@ def read_prediction(archive: Archive) -> Prediction | None:
 def _evaluations(archive: Archive) -> list[Evaluation]:
     constraints = Constraints.of(archive)
     found, rescored = [], archive.rescored()
+    candidates = {candidate.number: candidate for candidate in archive.candidates()}
     for record in archive.records("search"):
-        candidate = archive.candidate(record.number)
+        candidate = candidates[record.number]
         if record.estimate is not None and candidate.genome is not None:
             violation = constraints.violation(record.estimate)
             assert np.ndim(candidate.genome) == 1, "map searches cubes"

@@ -88,8 +88,8 @@ class Halving:
     def restore(self, pending: Sequence[Candidate]) -> Sequence[Candidate]:
         """Take up answers and stages from the archive; see `Schedule.restore`."""
         numbers = {candidate.number: candidate for candidate in pending}
-        noted = json.loads(self._given.archive.noted(NOTE) or "[]")
-        self._stage = {number: stage for number, stage in noted if number in numbers}
+        noted = self._given.archive.parsed(NOTE, lambda text: dict(json.loads(text))) or {}
+        self._stage = {number: stage for number, stage in noted.items() if number in numbers}
         for number, record in self._given.archive.held().items():
             if number in numbers and record.scores is not None:
                 self._waiting[number] = Scored(numbers[number], record.scores, record.seconds)

@@ -86,7 +86,7 @@ class Screen:
         for number, record in self._archive.screened().items():
             if number in numbers and record.scores is not None:
                 self._screened[number] = Scored(numbers[number], record.scores, record.seconds)
-        self._kept, aside = json.loads(self._archive.noted(NOTE) or "[[], []]")
+        self._kept, aside = self._archive.parsed(NOTE, _kept_and_aside) or ([], [])
         self._aside = [number for number in aside if number in numbers]
         to_come = [c for c in pending if c.number not in self._screened and c.proposal is not None]
         begun = [c for c in pending if c.proposal is None or c.number in self._kept]
@@ -116,3 +116,8 @@ class Screen:
     def _with_all_seconds(self, one: D) -> D:
         screened = self._screened.pop(one.candidate.number, None)
         return one if screened is None else replace(one, seconds=one.seconds + screened.seconds)
+
+
+def _kept_and_aside(noted: str) -> tuple[list[int], list[int]]:
+    kept, aside = json.loads(noted)
+    return list(kept), list(aside)

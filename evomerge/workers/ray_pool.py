@@ -28,6 +28,7 @@ from evomerge.workers.ray_cluster import (
     raise_setup_error,
     ray,
 )
+from evomerge.workers.sharing import sharing_cores
 from evomerge.workers.threads import THREAD_VARIABLES, available_cores, threads_per_worker
 from evomerge.workers.worker import reason
 from fitness.scores import Budget, ItemScores
@@ -223,9 +224,11 @@ class _Actor:
 
     def __init__(self, make_worker: Callable[[], CandidateWorker]) -> None:
         self._make_worker = make_worker
+        self._sharing = contextlib.ExitStack()  # for as long as the process lives
 
     def start(self) -> None:
         """Build the worker; apart from the constructor, so that the driver gets the error itself."""
+        self._sharing.enter_context(sharing_cores())
         self._worker = self._make_worker()
 
     def evaluate(self, candidate: Candidate, budget: Budget) -> Done:

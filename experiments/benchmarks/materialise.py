@@ -30,10 +30,8 @@ import argparse
 import json
 import re
 import statistics
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,7 +40,9 @@ import numpy as np
 import torch
 
 import evomerge as em
+from experiments.benchmarks.copying import copy_seconds, seconds_of, traffic
 from experiments.benchmarks.many_tensors import many_row, many_table, parents_of_many
+from experiments.benchmarks.mergekit_peer import peer_seconds
 from search_spaces import (
     OPERATORS,
     FactorCache,
@@ -54,7 +54,6 @@ from search_spaces import (
     build_module,
     n_layers,
     output_names,
-    to_mergekit,
 )
 from search_spaces.merging.materialise import carry_out
 from search_spaces.merging.plan import plan_tensors
@@ -179,57 +178,6 @@ def genomes(operator: str, parents: Parents, n: int) -> list[em.Recipe]:
     )
     rng = np.random.default_rng(0)
     return [space.decode(rng.random(space.dim)) for _ in range(n + 1)]
-
-
-def traffic(recipe: em.Recipe, parents: Parents, model: ResidentModel) -> int:
-    """Return the bytes that a merge reads from the parents and writes to the live model."""
-    read, written = 0, 0
-    for name, plan in plan_tensors(recipe, parents, output_names(recipe, parents)).items():
-        sources = {*plan.sources, *([plan.base] if plan.base else [])}
-        read += sum(parents[parent].tensor(source).nbytes for parent, source in sources)
-        written += parents["base"].tensor(name).numel() * next(model.model.parameters()).element_size()
-    return read + written
-
-
-def copy_seconds(n_bytes: int) -> float:
-    """Return how long copying takes that reads and writes `n_bytes` together, in turns of up to 256 MiB."""
-    half = n_bytes // 2
-    source, target = (torch.ones(min(half, 1 << 28), dtype=torch.uint8) for _ in range(2))
-
-    def copy() -> None:
-        for _ in range(half // len(source)):
-            target.copy_(source)
-        rest = half % len(source)
-        target[:rest].copy_(source[:rest])
-
-    return seconds_of(copy)
-
-
-def peer_seconds(recipe: em.Recipe, python: Path) -> float:
-    """Return the seconds of mergekit's graph for a recipe."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(to_mergekit(_unscaled(recipe)))
-        file.flush()
-        script = Path(__file__).with_name("mergekit_graph.py")
-        command = [str(python), str(script), file.name, str(torch.get_num_threads())]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-
-
-def _unscaled(recipe: em.Recipe) -> em.Recipe:
-    """Return a recipe that does not rescale by the density, which mergekit's DARE cannot: a factor less of its work."""
-
-    def without(rule: em.Rule) -> em.Rule:
-        known = "rescale" in OPERATORS[rule.operator].parameters
-        return replace(rule, parameters={**rule.parameters, "rescale": "none"}) if known else rule
-
-    return replace(recipe, rules=tuple(map(without, recipe.rules)))
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Return how long a call takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -33,7 +33,8 @@ from pathlib import Path
 import torch
 
 import evomerge as em
-from experiments.benchmarks.materialise import PARENTS, opened_parents, seconds_of
+from experiments.benchmarks.copying import seconds_of
+from experiments.benchmarks.materialise import PARENTS, opened_parents
 from search_spaces import Parents, export
 
 _SPARSE: Mapping[str, float | str] = {"weight": 0.5, "density": 0.3}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from search_spaces.architecture.whole import Needs
 from search_spaces.recipes.groups import Place, locate, module_kind
 from search_spaces.recipes.recipe import Side
 
@@ -17,7 +18,8 @@ class Stack:
     """Layers that follow each other.
 
     Attributes:
-        name: "text", "vision", "audio"; of an encoder-decoder "encoder" and "decoder".
+        name: "text", "vision", "audio"; of an encoder-decoder "encoder" and "decoder". A second one of a name is called
+            as its settings are: "qformer".
         depth: how many layers there are.
         prefixes: what names of its layers' tensors begin with in the checkpoint, up to the layer's number.
         level: the keys that lead to its settings in config.json; () is the top.
@@ -44,9 +46,11 @@ class Architecture:
         embedding: the tensor with the token embedding, (vocabulary, width); None if there is none.
         head: the tensor with the output head over the vocabulary; None if the file holds none.
         has_head: whether the architecture has one, in the file or tied to the embedding.
+        head_level: the keys that lead to the settings of the model with the head in config.json; () is the top.
         keys: tensor -> the live module's parameter that it is, or is a part of; unused ones have none.
         outside: tensor outside of all layers -> its place.
         unused: tensors that the architecture's module does not have.
+        needs: what its module needs of the tensors; None where the module is not known.
         guessed: why all this is a guess from names; "" where transformers was asked.
     """
 
@@ -54,9 +58,11 @@ class Architecture:
     embedding: str | None = None
     head: str | None = None
     has_head: bool = False
+    head_level: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict)
     outside: Mapping[str, Place] = field(default_factory=dict)
     unused: frozenset[str] = frozenset()
+    needs: Needs | None = None
     guessed: str = ""
 
     @property

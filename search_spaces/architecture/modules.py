@@ -10,12 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.architecture.bounds import MOST_LAYERS, check_depths
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 # What transformers raises for a config that it cannot make a model of.
-UNKNOWN = (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
+UNKNOWN = (
+    *(ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, OSError),
+    *(ArithmeticError, AssertionError, MemoryError),
+)
 
 # What a config.json may say of who computes attention and experts, at any depth: it can name a repository of the hub
 # with native code. Who computes is for the program to say.
@@ -31,6 +36,10 @@ _AUTO = (
 )
 
 
+class NoModelError(ValueError):
+    """transformers knows a config, but has no model of it."""
+
+
 def read_config(config_json: Mapping[str, Any]) -> Any:
     """Return transformers' configuration for what stands in a config.json.
 
@@ -39,6 +48,7 @@ def read_config(config_json: Mapping[str, Any]) -> Any:
     from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldValidationError
     from transformers import AutoConfig
 
+    check_depths(config_json, MOST_LAYERS)
     with TemporaryDirectory() as directory:
         other: set[str] = set()  # numbers that transformers wants whole, or not, against how they are written
         while True:
@@ -52,6 +62,14 @@ def read_config(config_json: Mapping[str, Any]) -> Any:
                 other.add(name[1])
             except StrictDataclassError as error:
                 raise ValueError(str(error)) from error
+
+
+def is_known(config_json: Mapping[str, Any]) -> bool:
+    """Return whether transformers has such models, and no code beside the checkpoint makes them in its place."""
+    from transformers import CONFIG_MAPPING
+
+    kind = config_json.get("model_type")
+    return isinstance(kind, str) and kind in CONFIG_MAPPING and "auto_map" not in config_json
 
 
 def _without_implementations(value: Any) -> Any:
@@ -118,7 +136,7 @@ def class_of(config: Any, *, generative: bool = False) -> Any:
         generative: take a class with a head over the vocabulary in place of a bare one, where there is one.
 
     Raises:
-        ValueError: transformers has no such class.
+        NoModelError: transformers has no such class.
     """
     import transformers
     from transformers import PreTrainedModel
@@ -136,5 +154,5 @@ def class_of(config: Any, *, generative: bool = False) -> Any:
             found = mapping[type(config)]
             return found[0] if isinstance(found, tuple) else found
     if kind is None:
-        raise ValueError(f"transformers has no model of the type {config.model_type!r}")
+        raise NoModelError(f"transformers has no model of the type {config.model_type!r}")
     return kind

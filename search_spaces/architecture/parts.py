@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from search_spaces.architecture.regions import Cuts
 from search_spaces.errors import SpaceError
 
 if TYPE_CHECKING:
@@ -39,39 +40,20 @@ def checkpoint_parts(module: nn.Module, keys: Iterable[str]) -> dict[str, tuple[
     For most architectures that is one tensor of the same name. Where transformers fuses a checkpoint's tensors into
     one parameter (experts, for example), each of them is a part.
     """
-    from transformers import PreTrainedModel
-    from transformers.conversion_mapping import get_model_conversion_mapping
-
-    state = module.state_dict()
-    fused = isinstance(module, PreTrainedModel) and get_model_conversion_mapping(module, add_legacy=False)
-    return {key: _split(module, key, state[key]) if fused else (_whole(key, state[key]),) for key in keys}
+    state, cuts = module.state_dict(), Cuts(module)
+    return {key: tuple(_parts(key, state[key], cuts)) for key in keys}
 
 
-def _whole(key: str, tensor: Tensor) -> Part:
-    return Part(key, tuple(tensor.shape), tensor.stride(), 0)
-
-
-def _split(module: Any, key: str, tensor: Tensor) -> tuple[Part, ...]:
-    """Let transformers split a tensor of element numbers, and read off which elements each part holds."""
-    import torch
-    from transformers.core_model_loading import revert_weight_conversion
-
-    numbers = torch.arange(tensor.numel()).view(tensor.shape)
-    parts = revert_weight_conversion(module, {key: numbers})
-    return tuple(_part(tensor, part, name) for name, part in parts.items())
-
-
-def _part(tensor: Tensor, numbers: Tensor, name: str) -> Part:
+def _parts(key: str, weight: Tensor, cuts: Cuts) -> Iterator[Part]:
     import torch
 
-    first = int(numbers.flatten()[0]) if numbers.numel() else 0
-    strides = [
-        int(numbers.select(d, 1).flatten()[0]) - first if size > 1 else 1 for d, size in enumerate(numbers.shape)
-    ]
-    elements = torch.tensor(first)
-    for size, stride in zip(numbers.shape, strides, strict=True):
-        elements = elements.unsqueeze(-1) + torch.arange(size) * stride
-    plain = tensor.is_contiguous() and all(stride >= 0 for stride in strides)
-    if not plain or not elements.equal(numbers):
-        raise SpaceError(f"{name}: expected a plain part of one of the model's parameters, found a permuted one")
-    return Part(name, tuple(numbers.shape), tuple(strides), first)
+    shape = tuple(weight.shape)
+    regions = cuts.regions(key, shape) if weight.numel() else {}
+    if not regions:
+        yield Part(key, shape, weight.stride(), 0)
+    whole = torch.empty(shape, device="meta")
+    for name, region in regions.items():
+        if region is None or not weight.is_contiguous():
+            raise SpaceError(f"{name}: expected a plain part of one of the model's parameters, found a permuted one")
+        part = region.of(whole)
+        yield Part(name, tuple(part.shape), part.stride(), int(part.storage_offset()))

@@ -8,15 +8,26 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from search_spaces.architecture.architecture import Architecture, Stack, guess
-from search_spaces.architecture.modules import UNKNOWN, read_config, uninitialised
-from search_spaces.architecture.stacks import stacks_of
-from search_spaces.errors import in_brief
+from search_spaces.architecture.bounds import check_depths, few_modules
+from search_spaces.architecture.modules import (
+    UNKNOWN,
+    NoModelError,
+    is_known,
+    read_config,
+    uninitialised,
+)
+from search_spaces.architecture.stacks import level_around, stacks_of
+from search_spaces.architecture.whole import Target, needs_of
+from search_spaces.errors import SpaceError, in_brief
 from search_spaces.recipes.groups import Place
 from search_spaces.recipes.recipe import Side
 
 if TYPE_CHECKING:
     from torch import nn
 
+# A config may count layers that share their weights.
+_FEW_LAYERS = 1000
+_MANY_TENSORS = 1000  # of the default of a model type
 # A norm of an embedding that is registered after the layers, but runs before them.
 _BEFORE = ("layernorm_embedding", "layer_norm_embedding")
 
@@ -25,14 +36,35 @@ def read_architecture(config_json: Mapping[str, Any], shapes: Mapping[str, tuple
     """Return a checkpoint's architecture, given its config and tensor -> shape.
 
     A model type that transformers does not know is guessed at, and the answer says so.
+
+    Raises:
+        SpaceError: transformers knows the model type, and can make no model of the config.
     """
     try:
         return _asked(json.dumps(config_json), tuple(shapes))
     except UNKNOWN as error:
+        if not isinstance(error, NoModelError | ImportError) and _can_be_made(config_json):
+            kind = config_json.get("model_type")
+            raise SpaceError(
+                f"expected the settings of a model of type {kind!r}, found some that transformers can make "
+                f"no model of ({in_brief(error)}); mend them, or download the checkpoint again"
+            ) from error
         rows = config_json.get("vocab_size")
         kind = config_json.get("model_type")
         why = f"transformers knows no {kind!r} ({in_brief(error, 160)})" if kind else "config.json has no model_type"
         return guess(shapes, shapes, rows if isinstance(rows, int) else None, why)
+
+
+def _can_be_made(config_json: Mapping[str, Any]) -> bool:
+    """Return whether transformers itself makes models of a config's type, when it says nothing else."""
+    if not is_known(config_json):
+        return False
+    try:
+        with few_modules(_MANY_TENSORS):
+            meta_module({key: config_json[key] for key in ("model_type", "architectures") if key in config_json})
+    except UNKNOWN:
+        return False
+    return True
 
 
 def meta_module(config_json: Mapping[str, Any], *, generative: bool = False) -> nn.Module:
@@ -46,11 +78,17 @@ def meta_module(config_json: Mapping[str, Any], *, generative: bool = False) -> 
 @lru_cache(maxsize=64)
 def _asked(config_json: str, names: tuple[str, ...]) -> Architecture:
     config = json.loads(config_json)
-    module: Any = meta_module(config)
-    keys = module_keys(module, names)
+    check_depths(config, max(len(names), _FEW_LAYERS))
+    with few_modules(len(names)):
+        module: Any = meta_module(config)
+    target_of = target_finder(module)
+    targets = {name: target_of(name) for name in names}
+    out_of = _weight_of(getattr(module, "get_output_embeddings", None), module)
+    # Without a word on it a head that no file has is the embedding.
+    needs = needs_of(module, targets, optional=() if config.get("tie_word_embeddings") is False else out_of)
+    keys = needs.targets
     stacks = [_with_prefixes(stack, keys) for stack in stacks_of(module, config)]
     into = _weight_of(getattr(module, "get_input_embeddings", None), module)
-    out_of = _weight_of(getattr(module, "get_output_embeddings", None), module)
     embedding, head = _file_name(into, keys), _file_name(out_of[:1], keys)
     own = {name for name in (embedding, head) if name is not None}
     return Architecture(
@@ -58,9 +96,11 @@ def _asked(config_json: str, names: tuple[str, ...]) -> Architecture:
         embedding=embedding,
         head=head,
         has_head=bool(out_of),
+        head_level=level_around(module, out_of[0], config) if out_of else (),
         keys=keys,
         outside=_outside(module, stacks, keys, own),
         unused=frozenset(names) - keys.keys(),
+        needs=needs,
     )
 
 
@@ -72,6 +112,17 @@ def module_keys(module: nn.Module, names: tuple[str, ...]) -> dict[str, str]:
 
 def key_finder(module: nn.Module) -> Callable[[str], str | None]:
     """Return what tells the parameter that transformers loads a checkpoint's tensor into; None: there is none."""
+    state, target_of = module.state_dict(), target_finder(module)
+
+    def key_of(name: str) -> str | None:
+        key = target_of(name).key
+        return key if key in state else None
+
+    return key_of
+
+
+def target_finder(module: nn.Module) -> Callable[[str], Target]:
+    """Return what tells where transformers puts a checkpoint's tensor, be there such a parameter or not."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
@@ -79,13 +130,19 @@ def key_finder(module: nn.Module) -> Callable[[str], str | None]:
     transforms = get_model_conversion_mapping(cast(Any, module), add_legacy=True)
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]
+    several = {source: c.target_patterns for c in converters for source in c.source_patterns}
     prefix = getattr(module, "base_model_prefix", "") or None
 
-    def key_of(name: str) -> str | None:
-        key: str = rename_source_key(name, renamings, converters, prefix, state)[0]
-        return key if key in state else name if name in state else None
+    def target_of(name: str) -> Target:
+        key, pattern = rename_source_key(name, renamings, converters, prefix, state)
+        if key not in state and name in state:
+            return Target(name)
+        if pattern is None:
+            return Target(key)
+        first, *others = several.get(pattern, (key,))
+        return Target(key, tuple(key.replace(first, other) for other in others))
 
-    return key_of
+    return target_of
 
 
 def _weight_of(part: Callable[[], Any] | None, module: nn.Module) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,11 +70,12 @@ def _speaks_of(key: str, stack: str) -> bool:
 
 def _distinct(stacks: list[Stack]) -> Iterator[Stack]:
     """Yield stacks with names of their own."""
-    seen: dict[str, int] = {}
+    seen: set[str] = set()
     for stack in stacks:
-        seen[stack.name] = seen.get(stack.name, 0) + 1
-        number = seen[stack.name]
-        name = stack.name if number == 1 else f"{stack.name}_{number}"
+        own = [key.removesuffix("_config") for key in stack.level[-1:]]  # as transformers calls it: a Q-Former
+        numbered = (f"{stack.name}_{number}" for number in count(2))
+        name = next(name for name in chain([stack.name], own, numbered) if name not in seen)
+        seen.add(name)
         yield Stack(name, stack.depth, (), stack.level, stack.depth_keys, stack.path, stack.backbone)
 
 
@@ -99,6 +101,12 @@ def _owner(module: nn.Module, path: str) -> tuple[Any, str]:
         if isinstance(around, PreTrainedModel):
             return config, ".".join(parts[:stop]) + "."
     return cast(Any, module).config if config is None else config, ""
+
+
+def level_around(module: nn.Module, path: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return where in config.json the settings of the nearest model around a submodule or parameter stand."""
+    owner, _ = _owner(module, path)
+    return _level(config, owner, module, path)[0]
 
 
 def _level(

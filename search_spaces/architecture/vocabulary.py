@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
+from search_spaces.architecture.levels import level_of, with_level
 from search_spaces.architecture.modules import UNKNOWN
 from search_spaces.architecture.reading import meta_module, module_keys
 
@@ -23,24 +24,12 @@ def config_with_vocabulary(config_json: Mapping[str, Any], main: tuple[str, ...]
         size: rows of the embedding.
     """
     longer: dict[str, Any] = json.loads(json.dumps(config_json))
-    own = next((level[_KEY] for level in (_at(longer, main), longer) if isinstance(level.get(_KEY), int)), None)
+    own = next((level[_KEY] for level in (level_of(longer, main), longer) if isinstance(level.get(_KEY), int)), None)
     if own is None:
-        return _set(longer, main, size)
+        return with_level(longer, main, {**level_of(longer, main), _KEY: size})
     for level in _levels(longer):
         level |= {key: size for key, value in level.items() if _KEY in key and value == own}
     return longer
-
-
-def _set(config: dict[str, Any], level: tuple[str, ...], size: int) -> dict[str, Any]:
-    if not level:
-        return {**config, _KEY: size}
-    return {**config, level[0]: _set(config.get(level[0]) or {}, level[1:], size)}
-
-
-def _at(config: dict[str, Any], level: tuple[str, ...]) -> dict[str, Any]:
-    for key in level:
-        config = config.get(key) or {}
-    return config
 
 
 def _levels(config: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from search_spaces.checks.normal_form import IMAGE_ROPE, UNUSED, Form, levels_of, normal_form
+from search_spaces.checks.normal_form import IMAGE_ROPE, LABELS, UNUSED, Form, levels_of, normal_form
 from search_spaces.checks.tensors import Level, PreflightRow
 from search_spaces.errors import SpaceError, did_you_mean, shortened
 from search_spaces.layers.architecture import settings
@@ -144,7 +144,9 @@ def _setting(path: str, found: Mapping[str, Any], base: str, *, shared: bool) ->
     if not others:
         return PreflightRow(path, shown)
     # What one of several model types alone has is part of that difference: whoever allows it is warned.
-    level: Level = "error" if _COMPUTES.search(key) and shared and not path.endswith(UNUSED) else "warning"
+    moved = key == LABELS and any(sorted(value) == sorted(expected) for value in others.values())
+    computes = _COMPUTES.search(key) or moved
+    level: Level = "error" if computes and shared and not path.endswith(UNUSED) else "warning"
     advice = "the same weights compute something else" if level == "error" else "the merge takes the base's"
     first = next(iter(others.values()))
     place = ""
@@ -191,7 +193,7 @@ def _shown(value: Any) -> str:
 def _equal(key: str, one: Any, other: Any) -> bool:
     """Return whether two values compute the same: 256 and 256.0, null and false, silu and swish."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return all(_equal(name, one.get(name), other.get(name)) for name in one.keys() | other.keys())
+        return all(_equal(str(name), one.get(name), other.get(name)) for name in one.keys() | other.keys())
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(_equal(key, *pair) for pair in zip(one, other, strict=True))
     if isinstance(one, int | float) and isinstance(other, int | float):

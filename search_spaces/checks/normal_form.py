@@ -17,10 +17,12 @@ _WITHOUT_EFFECT = re.compile(
     r"|^(transformers|diffusers|unsloth)_|^(torch_)?dtype$|^return_dict|use_cache|^model_type$|pretraining_tp"
     r"|gradient_checkpointing|chunk_size_feed_forward|^mask_(time|feature)|attn_implementation|_jitter|label_smoothing"
     r"|^auto_map$|_kernels$|cache_dtype|momentum|^freeze_|deterministic|associative_scan|nextn|^mtp_|spec_augment"
-    r"|^(vocab_size|tie_word_embeddings|num_logits_to_keep)$"
+    r"|^(vocab_size|tie_word_embeddings|num_logits_to_keep|label2id)$"
     r"|^(bos|eos|pad|unk)_token_id$"
 )
-_WHOLE = ("id2label", "label2id", "task_specific_params", "rope_scaling")
+LABELS = "id2label"
+_WHOLE = ("task_specific_params", "rope_scaling")
+_UNNAMED = re.compile(r"LABEL_\d+")
 _ROPE_NAMES = {"type": "rope_type", "rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor"}
 _ROPE_FLAT = ("rope_theta", "rotary_emb_base", "partial_rotary_factor", "rotary_pct")
 _ROPE_NESTED = ("rope_parameters", "rope_scaling")
@@ -53,9 +55,9 @@ def _flat(level: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     plain = {
         key: value
         for key, value in level.items()
-        if key not in (*_ROPE_FLAT, *_ROPE_NESTED) and (own is None or key in own)
+        if key not in (*_ROPE_FLAT, *_ROPE_NESTED, LABELS) and (own is None or key in own)
     }
-    for name, value in {**_with_windows(_filled(plain)), **_rope(level)}.items():
+    for name, value in {**_with_windows(_filled(plain)), **_rope(level), **_labels(level)}.items():
         key = str(name)  # numbers name blocks and labels in some
         if _WITHOUT_EFFECT.search(key) or key in DEPTH_KEYS or (key == "architectures" and (prefix or not value)):
             continue
@@ -104,6 +106,14 @@ def _with_windows(level: Form) -> Form:
         used = {_WINDOW: level.get("use_sliding_window", True) is not False and not below, _CHUNK: True}
     windows = {key: (level[key] or None) if use else None for key, use in used.items() if key in level}
     return {**{key: value for key, value in level.items() if key.lstrip("_") not in _CHOOSES_WINDOW}, **windows}
+
+
+def _labels(level: Mapping[str, Any]) -> Form:
+    """Return the classes in the order of the head's rows; none where they have no names of their own."""
+    named = level.get(LABELS)
+    if not isinstance(named, Mapping) or all(_UNNAMED.fullmatch(str(name)) for name in named.values()):
+        return {}
+    return {LABELS: tuple(str(named[number]) for number in sorted(named, key=lambda n: (len(str(n)), str(n))))}
 
 
 def _rope(level: Mapping[str, Any]) -> Form:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from search_spaces.checks.companions import compare_companions
 from search_spaces.checks.configs import compare_configs
 from search_spaces.checks.tensors import (
     Level,
@@ -12,6 +13,7 @@ from search_spaces.checks.tensors import (
     compare_adapters,
     compare_layers,
     compare_tensors,
+    tell_flaws,
     tell_guesses,
 )
 from search_spaces.checks.tokenizers import compare_tokenizers
@@ -85,10 +87,12 @@ def preflight(
     """
     checkpoints = {base: parents[base], **parents.checkpoints}
     rows = [
+        *tell_flaws(checkpoints),
         *compare_configs(checkpoints, base, per_layer=not stacked, allowed=allowed),
         *(compare_layers if stacked else compare_tensors)(checkpoints, base),
         *tell_guesses(checkpoints),
         *compare_adapters(checkpoints),
+        *compare_companions(checkpoints, base),
         *compare_tokenizers(checkpoints, base, parents.vocabulary),
     ]
     if read_weights:

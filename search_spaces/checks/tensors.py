@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from search_spaces.parents.checkpoint import Checkpoint, head_is_embedding
+from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG
 
 Level = Literal["ok", "warning", "error"]
 
@@ -95,11 +96,12 @@ def _dtypes(checkpoints: Mapping[str, Checkpoint], base: str) -> PreflightRow:
 
 
 def _heads(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
-    values = {n: "tied" if c.tied or head_is_embedding(c) else "separate" for n, c in checkpoints.items()}
+    values = {
+        n: "none" if not c.architecture.has_head else "tied" if c.tied or head_is_embedding(c) else "separate"
+        for n, c in checkpoints.items()
+    }
     headless = [
-        name
-        for name, c in checkpoints.items()
-        if c.head is None and c.architecture.has_head and c.config.get("tie_word_embeddings") is False
+        name for name, c in checkpoints.items() if c.head is None and c.architecture.has_head and c.said_tied is False
     ]
     if headless:
         return PreflightRow(
@@ -109,7 +111,7 @@ def _heads(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
             f"{headless[0]!r}: config.json says tie_word_embeddings: false, but there is no head among its tensors; "
             "set it to true if the model works that way",
         )
-    if len(set(values.values())) > 1:
+    if len({*values.values()} - {"none"}) > 1:
         note = "the output has a head of its own; where it is tied, the embedding is merged as the head"
         return PreflightRow("output head", values, "warning", note)
     if any(c.head is not None and c.tied for c in checkpoints.values()):
@@ -123,6 +125,19 @@ def _merged(checkpoint: Checkpoint) -> list[str]:
     return [name for name in checkpoint.names if name != head and checkpoint.dtype(name).is_floating_point]
 
 
+def tell_flaws(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
+    """Return one row if the files of a checkpoint are not what its module needs; code of its own may need others."""
+    flawed = {name: checkpoint for name, checkpoint in checkpoints.items() if checkpoint.flaws}
+    if not flawed:
+        return []
+    values = {name: "flawed" if name in flawed else "whole" for name in checkpoints}
+    surely = [name for name, checkpoint in flawed.items() if not checkpoint.brings_code]
+    level: Level = "error" if surely else "warning"
+    notes = [f"{name!r}: {'; '.join(flawed[name].flaws)}" for name in surely or flawed]
+    advice = "download the checkpoint again, or mend its config.json"
+    return [PreflightRow("checkpoint", values, level, "; ".join([*notes, advice if surely else "its code may differ"]))]
+
+
 def tell_guesses(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
     """Return one row if what tensors are is a guess from their names, because transformers cannot be asked."""
     # Diffusers' components are no transformers' models, and nothing is asked of their layers.
@@ -132,23 +147,29 @@ def tell_guesses(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
     if first is None:
         return []
     values = {name: "guessed" if reason else "known" for name, reason in reasons.items()}
-    note = f"layers, embedding and head are told from the tensors' names: {first}"
+    note = f"layers, embedding and head are told from the tensors' names, and none missing can be told: {first}"
     return [PreflightRow("architecture", values, "warning", note)]
 
 
 def compare_adapters(checkpoints: Mapping[str, Checkpoint]) -> list[PreflightRow]:
     """Return one row if there are adapters; a model of another name under one is a warning, for copies have any."""
-    values, notes = {}, []
+    values, notes, unused = {}, [], []
     for name, checkpoint in checkpoints.items():
         if checkpoint.adapter is None:
             values[name] = "none"
+            if (checkpoint.directory / ADAPTER_CONFIG).is_file():
+                here = checkpoint.source.model
+                unused.append(
+                    f"{name!r} has an adapter beside its weights that is not used; {here}+{here} puts it on them"
+                )
             continue
         trained_on = str(checkpoint.adapter.files.config.get("base_model_name_or_path") or "not said")
         values[name] = f"LoRA for {trained_on}"
         if checkpoint.source.adapter is not None and not _same(trained_on, checkpoint):
             notes.append(f"{name!r} puts an adapter for {trained_on} on {checkpoint.source.model}")
-    if not any(checkpoint.adapter for checkpoint in checkpoints.values()):
+    if not unused and not any(checkpoint.adapter for checkpoint in checkpoints.values()):
         return []
+    notes += unused
     return [PreflightRow("adapter", values, "warning" if notes else "ok", "; ".join(notes))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import torch
@@ -28,8 +29,9 @@ def build_module(
 
     try:
         config = read_config(checkpoint.config if config_json is None else config_json)
-        if checkpoint.architecture.has_head or checkpoint.architecture.guessed:
-            config.tie_word_embeddings = checkpoint.tied
+        architecture = checkpoint.architecture
+        if architecture.has_head or architecture.guessed:
+            reduce(getattr, architecture.head_level, config).tie_word_embeddings = checkpoint.tied
         module = uninitialised(config, compute_dtype, generative=_has_head_weights(checkpoint))
     except UNKNOWN as error:
         raise SpaceError(
@@ -37,7 +39,11 @@ def build_module(
             f"{checkpoint.config.get('model_type')!r} ({in_brief(error)})"
         ) from error
     if (checkpoint.directory / "generation_config.json").is_file():
-        module.generation_config = GenerationConfig.from_pretrained(checkpoint.directory)
+        try:
+            module.generation_config = GenerationConfig.from_pretrained(checkpoint.directory)
+        except Exception as error:  # whatever transformers makes of it
+            file = checkpoint.directory / "generation_config.json"
+            raise SpaceError(f"{file}: expected settings, found what cannot be read ({in_brief(error)})") from error
     return module
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.architecture.levels import level_of, with_level, with_tie
 from search_spaces.architecture.stacks import DEPTH_KEYS
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import settings
@@ -146,26 +147,12 @@ def output_config(recipe: Recipe, parents: Parents) -> dict[str, Any]:
         return config  # a component of diffusers says neither
     config["torch_dtype" if "torch_dtype" in config else "dtype"] = recipe.dtype
     if base.architecture.has_head:
-        config["tie_word_embeddings"] = base.tied
+        config = with_tie(config, base.architecture.head_level, tied=base.tied)
     if recipe.layers is None:
         return config
     architecture = base.architecture
     level = architecture.main.level if architecture.main else ()
     return with_level(config, level, _with_layers(level_of(config, level), recipe, parents))
-
-
-def level_of(config: Mapping[str, Any], level: Sequence[str]) -> dict[str, Any]:
-    """Return the settings at a level of a config; empty where it has no such level."""
-    for key in level:
-        config = config.get(key) or {}
-    return dict(config)
-
-
-def with_level(config: Mapping[str, Any], level: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config with other settings at a level."""
-    if not level:
-        return dict(settings)
-    return {**config, level[0]: with_level(config.get(level[0]) or {}, level[1:], settings)}
 
 
 def _with_layers(config: dict[str, Any], recipe: Recipe, parents: Parents) -> dict[str, Any]:

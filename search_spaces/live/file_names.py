@@ -17,7 +17,10 @@ class FileNames:
     """The checkpoint's tensors of each weight of a model; the model may have layers in another number and order."""
 
     def __init__(self, module: nn.Module, base: Checkpoint) -> None:
-        """Ask transformers; of a model type that it does not know, names are those of the module."""
+        """Ask transformers; of a model type that it does not know, names are those of the module.
+
+        `base` may be any parent that is open under the base's names.
+        """
         self._module, self._base = module, base
         self._guessed = bool(base.architecture.guessed) or not hasattr(module, "config")
         stacks = [] if self._guessed else stacks_of(module)
@@ -45,7 +48,7 @@ class FileNames:
 
     def _index(self) -> None:
         architecture = self._base.architecture
-        for name, slot in slots_of(self._base.config, self._base.names).of.items():
+        for name, slot in slots_of(self._base.naming, self._base.names).of.items():
             self._at.setdefault(slot.parameter, []).append((name, slot))
         for identity, held in self._at.items():
             place = architecture.locate(held[0][0])

@@ -20,11 +20,11 @@ import yaml
 
 from search_spaces.architecture.architecture import Architecture, Stack
 from search_spaces.errors import SpaceError, few_lines
-from search_spaces.mergekit.bounded_yaml import BoundedLoader
 from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics
 from search_spaces.mergekit.rules import layers_of, left_out, rules_of
+from search_spaces.mergekit.yaml_text import load_documents
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.recipes.permissions import NOTHING_ALLOWED, Permissions
 from search_spaces.recipes.recipe import ExportDtype, ParentSource, Recipe
@@ -80,11 +80,13 @@ def read_documents(path: Path) -> list[object]:
     Text that is indented as a whole, as cards have it in lists, is moved to the margin.
     """
     try:
-        documents = list(yaml.load_all(textwrap.dedent(path.read_text(encoding="utf-8-sig")), BoundedLoader))
+        documents = load_documents(textwrap.dedent(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise SpaceError(f"{path}: expected a readable file, found: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise SpaceError(f"{path}: expected YAML, found: {' '.join(str(error).split())}") from error
+    except SpaceError as error:
+        raise SpaceError(f"{path}: {error}") from error
     return [document for document in documents if document is not None] or [None]
 
 

@@ -16,7 +16,7 @@ from search_spaces.merging.plan import TensorPlan
 from search_spaces.output.low_rank import LowRank, product_norm, truncated, weighted_sum
 from search_spaces.parents.adapter_places import AdapterPlaces
 from search_spaces.parents.checkpoint import Checkpoint
-from search_spaces.parents.low_rank_update import AdaptedTensor, PatchedTensor, StackedUpdate, TokenRows
+from search_spaces.parents.low_rank_update import AdaptedTensor, StackedUpdate, TokenRows
 from search_spaces.parents.parents import Parents
 
 _ROUNDING = 1e-6  # of a row that no adapter changes, relative to the largest element
@@ -138,7 +138,7 @@ def _shares(key: str, plans: Sequence[TensorPlan], parents: Parents, base: Check
 def _is_stacked(key: str, checkpoint: Checkpoint, source: str, base: Tensor) -> bool:
     """Return whether a parent's tensor is the base's, with an update of the parameter or without any."""
     tensor = checkpoint.lazy(source)
-    if isinstance(tensor, AdaptedTensor | PatchedTensor):
+    if isinstance(tensor, AdaptedTensor):
         return (
             checkpoint.adapter is not None and key in checkpoint.adapter.stacks and tensor.original.read().equal(base)
         )

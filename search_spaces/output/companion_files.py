@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.output.output_tokenizer import tokenizer_files, write_tokenizer
-from search_spaces.parents.checkpoint_files import CONFIG, read_json
+from search_spaces.parents.checkpoint import Checkpoint
+from search_spaces.parents.checkpoint_files import CONFIG, TOKENIZER, read_json
 from search_spaces.parents.model_files import CODE, MODULES, companions, module_folders, read_modules
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import OutputTokenizer, Recipe
 
 _AUTO_MAP, _TEMPLATE = "auto_map", "chat_template"
 _LARGE = ("tokenizer.json", "vocab.json", "model.safetensors.index.json")  # lists, which name no code
+# What the files are called that list a tokenizer's tokens.
+_VOCABULARIES = (TOKENIZER, "vocab", "spiece.model", "tokenizer.model", "sentencepiece", "bpe.codes", "tekken.json")
 _COPY = "trust_remote_code: true (--trust-remote-code) copies it, without running it"
 
 
@@ -49,7 +52,7 @@ def companion_files(
     if remote_code:
         places = dict.fromkeys((directory, base.tokenizer_directory))
         files |= {path.name: path for place in places for path in sorted(place.glob(CODE)) if path.is_file()}
-    notes = []
+    notes = _of_tokenizer(base, files)
     for name in [name for name, file in files.items() if _names_code(name, file)]:
         if lost := _lost_code(_read(files[name]), files):
             kept = _without_code(_read(files[name]), lambda named: bool(_lost_code({_AUTO_MAP: named}, files)))
@@ -77,6 +80,19 @@ def write_companions(parents: Parents, base: str, tokenizer: OutputTokenizer, di
 def names_code(directory: Path) -> bool:
     """Return whether a JSON file of a checkpoint names code of its own."""
     return any(_names_code(path.name, path) for path in directory.glob("*.json") if path.is_file())
+
+
+def _of_tokenizer(base: Checkpoint, files: Mapping[str, Path | str]) -> list[str]:
+    """Return a note where there is no tokenizer to copy, or one without tokens, for a model that reads tokens."""
+    if base.embedding is None or base.architecture.guessed:
+        return []
+    lists = [name for name in files if name.startswith(_VOCABULARIES) or name.endswith((".spm", ".tiktoken"))]
+    tokens = _read(files[TOKENIZER]) if TOKENIZER in files else None
+    if not lists:
+        return ["tokenizer: the base brings none, so the merge has none; copy the files of one into its directory"]
+    if lists == [TOKENIZER] and not (isinstance(tokens, Mapping) and tokens.get("model")):
+        return [f"tokenizer: {TOKENIZER} of the base holds no tokens, and the merge's is a copy; replace it"]
+    return []
 
 
 def _of_modules(directory: Path, files: Mapping[str, object]) -> list[str]:

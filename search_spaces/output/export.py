@@ -20,6 +20,7 @@ from search_spaces.merging.plan import plan_tensors
 from search_spaces.output.companion_files import companion_files
 from search_spaces.output.complete_directory import check_room, check_target, complete_or_nothing
 from search_spaces.output.safetensors_writer import TensorSpec, split_shards, write_shard
+from search_spaces.output.written import check_planned, check_written
 from search_spaces.parents.model_files import index_of, weights_name
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import RECIPE_FILE, Recipe
@@ -65,14 +66,18 @@ def export(  # noqa: PLR0913 -- what a directory is made of
         The directory, absolute.
 
     Raises:
-        SpaceError: the directory is in use or too near to a parent, the recipe cannot be carried out, or the disk has
-            not enough room; nothing is left behind.
+        SpaceError: the directory is in use or too near to a parent, a parent or the merge lacks what its architecture
+            needs, the recipe cannot be carried out, or the disk has not enough room; nothing is left behind.
     """
     target = Path(out_dir).expanduser().resolve()
+    for name in recipe.parents:
+        parents[name].check_whole()
     plans = plan_tensors(recipe, parents, output_names(recipe, parents))
     config = output_config(recipe, parents)
     check_config_tells(recipe, parents, config)
     specs = [TensorSpec(plan.name, plan.shape, plan.dtype) for plan in plans.values()]
+    if not parents[recipe.base].brings_code:
+        check_planned(config, specs)
     weights = weights_name(parents[recipe.base].directory)
     shards = split_shards(specs, shard_bytes, weights)
     beside = companion_files(recipe, parents, config, remote_code=remote_code)
@@ -106,6 +111,7 @@ def export(  # noqa: PLR0913 -- what a directory is made of
             shutil.copyfile(path, partial / file)
         for file, text in {**texts, **extra_files}.items():
             (partial / file).write_text(text, encoding="utf-8")
+        check_written(partial, shards, index_of(weights))
     return target
 
 

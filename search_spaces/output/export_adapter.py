@@ -18,6 +18,8 @@ from search_spaces.merging.plan import TensorPlan, plan_tensor
 from search_spaces.output.adapter_parts import AdapterParts, add_rows, add_stacks, trained_tokens
 from search_spaces.output.complete_directory import check_target, complete_or_nothing
 from search_spaces.output.low_rank import LowRank, decomposed, leaves_unchanged, side_by_side, truncated, updates
+from search_spaces.output.safetensors_writer import TensorSpec
+from search_spaces.output.written import check_written
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from search_spaces.parents.low_rank_update import LowRankUpdate
@@ -57,6 +59,8 @@ def export_adapter(recipe: Recipe, parents: Parents, out_dir: Path, *, rank: int
         raise SpaceError("--as-adapter: expected a recipe of rules, found pieces; merge it as a whole model")
     target = Path(out_dir).expanduser().resolve()
     check_target(target, parents)
+    for name in recipe.parents:
+        parents[name].check_whole()
     source, base = _common_base(parents)
     parts = AdapterParts(base)
     stacked = {key for c in parents.checkpoints.values() if c.adapter is not None for key in c.adapter.stacks}
@@ -153,6 +157,8 @@ def _write(directory: Path, parts: AdapterParts, base: ParentSource, recipe: Rec
     from safetensors.torch import save_file
 
     save_file(parts.tensors, directory / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    specs = [TensorSpec(name, tuple(tensor.shape), tensor.dtype) for name, tensor in parts.tensors.items()]
+    check_written(directory, {ADAPTER_WEIGHTS: specs}, "")
     usual = max(parts.ranks.values(), default=1)
     others = {module: rank for module, rank in parts.ranks.items() if rank != usual}
     config: dict[str, Any] = {

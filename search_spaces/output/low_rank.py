@@ -45,7 +45,7 @@ def updates(plan: TensorPlan, parents: Parents, base: LazyTensor) -> dict[str, L
     found = {}
     for parent, source in (*plan.sources, *([plan.base] if plan.base else [])):
         tensor = parents[parent].lazy(source)
-        if isinstance(tensor, AdaptedTensor):
+        if isinstance(tensor, AdaptedTensor) and tensor.update is not None:
             found[parent] = tensor.update
             tensor = tensor.original
         if not tensor.read().equal(base.read()):

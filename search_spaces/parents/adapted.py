@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from search_spaces.architecture.levels import with_tie
 from search_spaces.errors import SpaceError
 from search_spaces.parents.adapter_files import AdapterFiles
 from search_spaces.parents.adapter_places import AdapterPlaces
@@ -35,7 +36,7 @@ def adapt(plain: Checkpoint, files: AdapterFiles) -> tuple[Adapter, dict[str, La
     # The head shares the embedding's module: it follows what is done to that, but not a module put in its place.
     if embedding in adapter.saved and not files.config.get("ensure_weight_tying"):
         tensors[head] = plain.lazy(embedding)
-        config["tie_word_embeddings"] = False
+        config = with_tie(config, plain.architecture.head_level, tied=False)
         rows, kept = tensors[embedding].shape[0], tensors[head].shape[0]
         if rows != kept:
             raise SpaceError(

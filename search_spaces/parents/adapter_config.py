@@ -5,7 +5,7 @@ Read off peft 0.21's LoraConfig. A key that is not known here is refused too if 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,40 @@ _PLAIN = frozenset(
 )
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST_ALPHA
+
+
+def _is_rank(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_RANK
+
+
+def _is_map_of(fits: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, dict) and all(map(fits, value.values()))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_MOST_ALPHA, _MOST_RANK = 1e9, 10**6
+# What must be of a form, where it is there and not null.
+_FORMS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "r": (_is_rank, f"a rank from 1 to {_MOST_RANK:,}"),
+    "lora_alpha": (_is_number, "a number"),
+    "rank_pattern": (_is_map_of(_is_rank), f"ranks from 1 to {_MOST_RANK:,}, by patterns of modules"),
+    "alpha_pattern": (_is_map_of(_is_number), "numbers, by patterns of modules"),
+    "base_model_name_or_path": (_is_text, "the name of a model"),
+    "revision": (_is_text, "the name of a revision"),
+    "modules_to_save": (_are_names, "a list of modules"),
+    "target_parameters": (_are_names, "a list of parameters"),
+}
+
+
 def check_config(path: Path, config: Mapping[str, Any]) -> None:
     """Raise SpaceError if an adapter's config is not a plain LoRA's.
 
@@ -80,6 +114,9 @@ def check_config(path: Path, config: Mapping[str, Any]) -> None:
     """
     if str(config.get("peft_type")).upper() != "LORA":
         raise SpaceError(f"{path}: peft_type: expected LORA, found {config.get('peft_type')!r}; {MERGE_FIRST}")
+    for key, (fits, expected) in _FORMS.items():
+        if config.get(key) is not None and not fits(config[key]):
+            raise SpaceError(f"{path}: {key}: expected {expected}, found {str(config[key])[:60]}")
     for key, reason in _REASONS.items():
         if config.get(key):
             raise SpaceError(f"{path}: {key}: expected it to be off: {reason}; {_remedy(key)}")

@@ -6,13 +6,13 @@ What would make a merge of it wrong is refused with its reason, never ignored.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, in_brief
 from search_spaces.parents.adapter_config import check_config
 from search_spaces.parents.checkpoint_files import (
     ADAPTER_CONFIG,
@@ -24,6 +24,8 @@ from search_spaces.parents.checkpoint_files import (
 from search_spaces.parents.model_files import has_weights
 from search_spaces.recipes.recipe import ParentSource
 
+# Of processor time; what is meant takes a millionth of it.
+_SECONDS_OF_A_PATTERN = 0.1
 _PREFIX = "base_model.model."
 
 
@@ -49,16 +51,37 @@ class AdapterFiles:
 
     def scale(self, module: str, rank: int) -> float:
         """Return what BA is multiplied by: α/r, or α/√r with rsLoRA (Kalajdzievski 2023, arXiv 2312.03732)."""
-        patterns: Mapping[str, Any] = self.config.get("alpha_pattern") or {}
+        file = self.directory / ADAPTER_CONFIG
         try:
-            alpha = next((a for p, a in patterns.items() if re.fullmatch(rf"(.*\.)?({p})", module)), None)
-            alpha = float(self.config.get("lora_alpha", 8) if alpha is None else alpha)
-        except (re.error, TypeError, ValueError, AttributeError) as error:
+            found = (a for p, a in self._alphas if p.fullmatch(module, timeout=_SECONDS_OF_A_PATTERN))
+            alpha = next(found, self.config.get("lora_alpha", 8))
+        except TimeoutError as error:
             raise SpaceError(
-                f"{self.directory / ADAPTER_CONFIG}: lora_alpha, alpha_pattern: expected numbers, by patterns of "
-                f"modules, found what cannot be read: {error}"
+                f"{file}: alpha_pattern: expected patterns of modules, found one that takes for ever on {module}; "
+                "write the names out"
             ) from error
         return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
+
+    @cached_property
+    def _alphas(self) -> list[tuple[Any, float]]:
+        """Compiled patterns of modules, as peft reads them, each with its α."""
+        import regex  # which transformers requires; unlike re it can be told to give up
+
+        try:
+            patterns = self.config.get("alpha_pattern") or {}
+            return [(regex.compile(rf"(.*\.)?({p})"), alpha) for p, alpha in patterns.items()]
+        except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+            file, reason = self.directory / ADAPTER_CONFIG, in_brief(error)
+            raise SpaceError(
+                f"{file}: alpha_pattern: expected numbers, by patterns of modules, found what cannot be read: {reason}"
+            ) from error
+
+    def check_rank(self, module: str, rank: int) -> None:
+        """Do nothing if factors have the rank that the config says of all."""
+        said = self.config.get("r")
+        if said is not None and not self.config.get("rank_pattern") and said != rank:
+            file = self.directory / ADAPTER_CONFIG
+            raise SpaceError(f"{file}: r: expected {rank}, the rank of the factors of {module}, found {said}")
 
     def tokens(self, module: str, n_rows: int) -> tuple[int, ...]:
         """Return which tokens a module's `trainable_tokens_delta` of so many rows is for."""

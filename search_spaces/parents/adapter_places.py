@@ -1,8 +1,8 @@
 """Where an adapter's weights belong in a checkpoint: found through the live module that transformers makes of it.
 
-An adapter names the modules of the class that it was trained on: today's, an older one with other prefixes, or the
-text-only class beside a vision-language checkpoint. Each is led to today's module, and from there to the tensors of the
-file, which may hold a module's weight in parts (one per expert, for example).
+An adapter names the modules of the class that it was trained on: today's, an older one with other prefixes, the
+text-only class beside a vision-language checkpoint, or the other way round. Each is led to today's module, and from
+there to the tensors of the file, which may hold a module's weight in parts (one per expert, for example).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.architecture.architecture import Architecture
 from search_spaces.architecture.reading import key_finder, meta_module
+from search_spaces.architecture.regions import Cuts, Region
 from search_spaces.errors import SpaceError
-from search_spaces.parents.regions import Cuts, Region
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from search_spaces.parents.checkpoint import Checkpoint
 
 
+# What models that also see or hear call their text part, with the prefixes of its own class or without.
+_TEXT_PART = re.compile(r"(model\.)?(language_model|text_model)\.(model\.)?")
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
 
 
@@ -123,6 +125,7 @@ class AdapterPlaces:
         renamed = self._key_of(name)
         if renamed is not None:
             yield renamed
+        yield from self._without_wrapper(name)
         main = self.architecture.main
         if main is None:
             return
@@ -137,6 +140,14 @@ class AdapterPlaces:
                 yield f"{path}.{inner.removeprefix(f'{model.base_model_prefix}.')}"
                 yield f"{path}.{inner}"
                 yield inner
+
+    def _without_wrapper(self, name: str) -> Iterator[str]:
+        """Yield what a text-only class may call the weight of a larger model's text part."""
+        found = _TEXT_PART.match(name)
+        if found is not None:
+            inner = name[found.end() :]
+            yield inner
+            yield f"{getattr(self._live, 'base_model_prefix', '')}.{inner}"
 
     def _spots(self, name: str, key: str) -> tuple[Spot, ...]:
         files = self._files.get(key, [])

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from search_spaces.architecture.architecture import Architecture, Stack
 from search_spaces.architecture.parts import Part
+from search_spaces.architecture.regions import Region
 from search_spaces.architecture.slots import Identity, Slot, Slots, slots_of
 from search_spaces.parents.checkpoint_files import LazyTensor
-from search_spaces.parents.regions import CutTensor, Region
+from search_spaces.parents.cut_tensor import CutTensor
 
 if TYPE_CHECKING:
     import torch
@@ -83,18 +84,16 @@ def _aligned(checkpoint: Checkpoint, base: Checkpoint) -> Checkpoint:
     own, bases = slots_of(checkpoint.config, checkpoint.names), slots_of(base.config, base.names)
     found = _Found(checkpoint, own)
     tensors: dict[str, LazyTensor] = {}
-    borrowed = []
     for name in base.names:
         slot = bases.of.get(name)
         tensor = found.at(slot, base.shape(name)) if slot is not None else found.named(name)
         if tensor is None and (slot is None or slot.parameter not in own.parameters):
             tensor = base.lazy(name)
-            borrowed.append(name)
         if tensor is not None:
             tensors[name] = tensor
     rest = dict(_others(checkpoint, found, base, bases))
     architecture = _architecture(checkpoint, base, tensors | rest)
-    return checkpoint.under_names({**tensors, **rest}, architecture, tuple(borrowed))
+    return checkpoint.under_names({**tensors, **rest}, base, architecture)
 
 
 class _Found:
@@ -174,6 +173,7 @@ def _architecture(checkpoint: Checkpoint, base: Checkpoint, tensors: Mapping[str
         stacks=tuple(_own_depth(stack, mine.get(stack.name)) for stack in theirs.stacks),
         head=head,
         has_head=own.has_head,
+        head_level=own.head_level,
         unused=theirs.unused | {name for name in tensors if name in own.unused},
     )
 

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.architecture.architecture import Architecture
+from search_spaces.architecture.levels import says_tied, with_tie
 from search_spaces.architecture.reading import read_architecture
-from search_spaces.errors import SpaceError
+from search_spaces.architecture.whole import flaws_of
+from search_spaces.errors import SpaceError, few_lines, shortened
 from search_spaces.parents.adapted import adapt
 from search_spaces.parents.adapter_files import AdapterFiles, is_adapter, read_adapter
 from search_spaces.parents.checkpoint_files import (
     ADAPTER_WEIGHTS,
+    CONFIG,
     TOKENIZER,
     LazyTensor,
     find_directory,
@@ -43,6 +46,7 @@ class Checkpoint:
         size_bytes: the bytes of its weight files.
         adapter: the adapter that its tensors include; None if there is none.
         borrowed: the tensors that are the base's, as its own architecture has none (`alignment`).
+        flaws: in words, what its files lack of what its module needs, or contradict; without the adapter.
     """
 
     source: ParentSource
@@ -52,15 +56,17 @@ class Checkpoint:
     _tensors: Mapping[str, LazyTensor]
     adapter: Adapter | None = None
     borrowed: tuple[str, ...] = ()
+    flaws: tuple[str, ...] = ()
     _architecture: Architecture | None = None
+    _naming: Mapping[str, Any] | None = None
 
     @staticmethod
     def open(source: ParentSource) -> Checkpoint:
         """Open a directory or hub id; every file's header is checked against its length.
 
         Raises:
-            SpaceError: the source is missing, damaged, quantised or not in safetensors form, or has an adapter that
-                does not fit it or is more than a LoRA.
+            SpaceError: the source is missing, damaged, quantised or not in safetensors form, no model can be made of
+                its config.json, or it has an adapter that does not fit it or is more than a LoRA.
         """
         directory = find_directory(source)
         if is_adapter(directory):
@@ -81,7 +87,22 @@ class Checkpoint:
             if missing:
                 raise SpaceError(f"{path}: expected the tensor {missing[0]} as the index says, found none")
             tensors |= held if promised is None else {name: held[name] for name in promised}
-        return Checkpoint(source, directory, config, sum(p.stat().st_size for p in shards), tensors)
+        plain = Checkpoint(source, directory, config, sum(p.stat().st_size for p in shards), tensors)
+        return replace(plain, flaws=plain.flaws_of(plain.architecture))
+
+    def check_whole(self, *, own_code: bool = True) -> None:
+        """Do nothing if its files are what its module needs; with `own_code`, code that it brings may need others.
+
+        Raises:
+            SpaceError: they are not.
+        """
+        if self.flaws and not (own_code and self.brings_code):
+            raise SpaceError(
+                few_lines(
+                    [f"{self.directory}: expected a whole checkpoint:", *(shortened(flaw) for flaw in self.flaws)]
+                )
+                + "; download it again, or mend its config.json"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -122,17 +143,43 @@ class Checkpoint:
         return replace(self, config=dict(config), _tensors={**self._tensors, **tensors})
 
     def under_names(
-        self, tensors: Mapping[str, LazyTensor], architecture: Architecture, borrowed: tuple[str, ...]
+        self, tensors: Mapping[str, LazyTensor], like: Checkpoint, architecture: Architecture
     ) -> Checkpoint:
-        """Return the same checkpoint with its tensors under other names; see `alignment`."""
-        return replace(self, _tensors=dict(tensors), borrowed=borrowed, _architecture=architecture)
+        """Return the same checkpoint with tensors under another's names; what is the other's is borrowed.
+
+        See `alignment`.
+        """
+        borrowed = tuple(name for name, tensor in tensors.items() if name in like and tensor is like.lazy(name))
+        return replace(self, _tensors=dict(tensors), borrowed=borrowed, _architecture=architecture, _naming=like.naming)
+
+    @property
+    def naming(self) -> Mapping[str, Any]:
+        """The config.json of the checkpoint whose files name tensors as this one does: its own, or the base's."""
+        return self.config if self._naming is None else self._naming
 
     @cached_property
     def architecture(self) -> Architecture:
         """What its tensors are, asked of transformers; of a model type that it does not know, a guess that says so."""
         if self._architecture is not None:
             return self._architecture
-        return read_architecture(self.config, {name: self.shape(name) for name in self.names})
+        try:
+            return read_architecture(self.config, self._shapes)
+        except SpaceError as error:
+            raise SpaceError(f"{self.directory / CONFIG}: {error}") from error
+
+    @property
+    def brings_code(self) -> bool:
+        """Whether code of its own, which is never run, may make another module of it than transformers does."""
+        return "auto_map" in self.config
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: self.shape(name) for name in self.names}
+
+    def flaws_of(self, architecture: Architecture) -> tuple[str, ...]:
+        """Return what its tensors lack of what an architecture needs, or contradict, in words."""
+        whole_numbers = [name for name in self.names if not self.dtype(name).is_floating_point]
+        return flaws_of(architecture.needs, self._shapes, set(whole_numbers))
 
     @property
     def embedding(self) -> str | None:
@@ -144,6 +191,11 @@ class Checkpoint:
         """The name of the output head over the vocabulary; None if the file holds none."""
         return self.architecture.head
 
+    @property
+    def said_tied(self) -> bool | None:
+        """What its config says of head and token embedding; None where it says nothing."""
+        return says_tied(self.config, self.architecture.head_level)
+
     @cached_property
     def tied(self) -> bool:
         """Whether head and token embedding are one tensor, as transformers decides it.
@@ -153,7 +205,7 @@ class Checkpoint:
         """
         if self.head is None or self.embedding is None:
             return self.head is None and self.architecture.has_head
-        if self.config.get("tie_word_embeddings") is False:
+        if self.said_tied is False:
             return False
         return self.tensor(self.head).equal(self.tensor(self.embedding))
 
@@ -179,12 +231,13 @@ def head_is_embedding(checkpoint: Checkpoint) -> bool:
 
 
 def _untied(checkpoint: Checkpoint, head: str) -> Checkpoint:
-    said_untied = checkpoint.config.get("tie_word_embeddings") is False  # without a head: the preflight's to refuse
-    if not checkpoint.tied or checkpoint.embedding is None or said_untied:
+    # One that says that it is untied but has no head is the preflight's to refuse.
+    if not checkpoint.tied or checkpoint.embedding is None or checkpoint.said_tied is False:
         return checkpoint
     own = checkpoint.head or head
     tensors = {own: checkpoint.lazy(checkpoint.embedding)}
-    untied = checkpoint.having(tensors, {**checkpoint.config, "tie_word_embeddings": False})
+    config = with_tie(checkpoint.config, checkpoint.architecture.head_level, tied=False)
+    untied = checkpoint.having(tensors, config)
     known = checkpoint._architecture
     return untied if known is None else replace(untied, _architecture=replace(known, head=own))
 

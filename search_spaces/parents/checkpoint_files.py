@@ -46,6 +46,8 @@ TOKENIZER_FILES = (
     "additional_chat_templates/*",
 )
 
+_DEEPEST = 100  # levels of a JSON file
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _WANTED = (
     *("model*.safetensors", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model-*.safetensors"),
@@ -193,6 +195,12 @@ def read_config(directory: Path) -> dict[str, Any]:
             f"{directory}: expected one model, found a pipeline of diffusers; name a component, as its unet"
         )
     if not (directory / CONFIG).is_file():
+        inside = next((f for f in module_folders(directory) if (directory / f / CONFIG).is_file()), None)
+        if inside is not None and has_weights(directory / inside):
+            raise SpaceError(
+                f"{directory}: expected a model, found one of sentence-transformers whose transformer is in {inside}; "
+                f"name {directory / inside}, and put the result in that folder of a copy"
+            )
         raise SpaceError(f"{directory}: expected {CONFIG}, found none: is this the directory of a checkpoint?")
     config = read_json(directory / CONFIG)
     quantised = config.get("quantization_config") or config.get("compression_config")
@@ -203,14 +211,26 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object from a file."""
+    """Return a JSON object from a file; one that is nested deeper than any that is meant is refused."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise SpaceError(_too_deep(path)) from error
     except (OSError, ValueError) as error:
-        raise SpaceError(f"{path}: expected a JSON object, found what cannot be read ({error})") from error
+        raise SpaceError(f"{path}: expected a JSON object, found what cannot be read ({in_brief(error)})") from error
     if not isinstance(data, dict):
         raise SpaceError(f"{path}: expected a JSON object, found {type(data).__name__}")
-    return data
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        inner = [value.values() if isinstance(value, dict) else value for value in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return data
+    raise SpaceError(_too_deep(path))
+
+
+def _too_deep(path: Path) -> str:
+    return f"{path}: expected JSON of at most {_DEEPEST} levels, found a deeper one; download the file again"
 
 
 def _download(source: ParentSource) -> Path:

@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from search_spaces.architecture.regions import Region
 from search_spaces.errors import SpaceError
 from search_spaces.parents.adapter_config import MERGE_FIRST
 from search_spaces.parents.adapter_files import AdapterFiles
 from search_spaces.parents.adapter_places import AdapterPlaces, Spot
 from search_spaces.parents.checkpoint_files import LazyTensor
+from search_spaces.parents.cut_tensor import CutTensor
 from search_spaces.parents.low_rank_update import (
     AdaptedTensor,
     LowRankUpdate,
     Patch,
-    PatchedTensor,
     StackedUpdate,
     TokenRows,
 )
-from search_spaces.parents.regions import CutTensor, Region
 
 if TYPE_CHECKING:
     from search_spaces.parents.checkpoint import Checkpoint
@@ -72,8 +72,9 @@ class Adapter:
         def before(name: str) -> LazyTensor:
             return plain[name if name in plain else embedding or name]
 
-        result |= {name: AdaptedTensor(before(name), update) for name, update in self.updates.items()}
-        result |= {name: PatchedTensor(before(name), patches) for name, patches in self.patches.items()}
+        changes = {name: (Patch(None, update),) for name, update in self.updates.items()}
+        for name, patches in {**changes, **self.patches}.items():
+            result[name] = AdaptedTensor(before(name), patches)
         return result | {name: TokenRows(before(name), *rows) for name, rows in self.rows.items()}
 
 
@@ -174,6 +175,7 @@ class _Match:
                 f"factors (rank, in) and (out, rank) of {module}",
                 f"{down.shape} and {up.shape}; adapters of convolutions are not supported",
             )
+        self.files.check_rank(module, down.shape[0] // n_experts)
         scale = self.files.scale(named if targets else module, down.shape[0] // n_experts)
         transposed = self._transposed(named, spots[0], (up.shape[0], down.shape[1]), of_embedding=of_embedding)
         for spot in spots:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from search_spaces.architecture.regions import Region
 from search_spaces.parents.checkpoint_files import LazyTensor
-from search_spaces.parents.regions import CutTensor, Region
+from search_spaces.parents.cut_tensor import CutTensor
 
 if TYPE_CHECKING:
     import torch
@@ -94,44 +95,23 @@ class StackedUpdate:
 
 @dataclass(frozen=True)
 class Patch:
-    """A low-rank update of a region of a tensor."""
+    """A low-rank update of a region of a tensor; None: of all of it."""
 
-    region: Region
+    region: Region | None
     update: LowRankUpdate
 
 
 @dataclass(frozen=True)
 class AdaptedTensor:
-    """A weight plus its low-rank update, in float32 and not rounded."""
-
-    original: LazyTensor
-    update: LowRankUpdate
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the weight's shape."""
-        return self.original.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Return float32."""
-        import torch
-
-        return torch.float32
-
-    def read(self) -> torch.Tensor:
-        """Return a new tensor: base + s·BA."""
-        import torch
-
-        return self.original.read().to(torch.float32, copy=True).addmm_(*self.update.factors())
-
-
-@dataclass(frozen=True)
-class PatchedTensor:
     """A tensor plus low-rank updates of its regions, in float32 and not rounded."""
 
     original: LazyTensor
     patches: tuple[Patch, ...]
+
+    @property
+    def update(self) -> LowRankUpdate | None:
+        """The only update of the whole tensor; None where it is changed in regions."""
+        return self.patches[0].update if len(self.patches) == 1 and self.patches[0].region is None else None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -146,12 +126,13 @@ class PatchedTensor:
         return torch.float32
 
     def read(self) -> torch.Tensor:
-        """Return a new tensor."""
+        """Return a new tensor: base + s·BA, region by region."""
         import torch
 
         result = self.original.read().to(torch.float32, copy=True)
         for patch in self.patches:
-            patch.region.of(result).addmm_(*patch.update.factors())
+            part = result if patch.region is None else patch.region.of(result)
+            part.addmm_(*patch.update.factors())
         return result
 
 

@@ -6,11 +6,10 @@ layer (the second counts experts), and words such as "attn" or "mlp" tell what k
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast, get_args
 
@@ -155,8 +154,12 @@ def layout(groups: Groups, n_layers: int, stacks: Mapping[str, int] | None = Non
     """
     if groups.tensors:
         return [_of_tensor(name) for name in groups.tensors]
-    named = _searched(groups, n_layers, stacks)
+    named = searched_stacks(groups, n_layers, stacks)
     stack, n_layers = next(iter(named.items()))
+    if groups.layer_blocks > n_layers:
+        raise SpaceError(
+            f"groups.layer_blocks: expected at most one per layer ({n_layers}), found {groups.layer_blocks}"
+        )
     if groups.depth == "linear" and groups.layer_blocks > 1:
         ranges = [(knot, knot + 1) for knot in knots(n_layers, groups.layer_blocks)]
     else:
@@ -169,7 +172,7 @@ def layout(groups: Groups, n_layers: int, stacks: Mapping[str, int] | None = Non
     return found
 
 
-def _searched(groups: Groups, n_layers: int, stacks: Mapping[str, int] | None) -> dict[str | None, int]:
+def searched_stacks(groups: Groups, n_layers: int, stacks: Mapping[str, int] | None) -> dict[str | None, int]:
     """Return the stacks that have genes, each with its depth; None names the only one there is."""
     known = stacks or {}
     if groups.stack is not None and known and groups.stack not in known:
@@ -185,69 +188,17 @@ def _of_tensor(name: str) -> Group:
 
 
 def blocks(n_layers: int, n_blocks: int) -> list[tuple[int, int]]:
-    """Return n_blocks half-open ranges that cover n_layers layers in order, as even as possible."""
-    if n_blocks > n_layers:
-        raise SpaceError(f"groups.layer_blocks: expected at most one per layer ({n_layers}), found {n_blocks}")
+    """Return n_blocks half-open ranges that cover n_layers layers in order, as even as possible.
+
+    Where there are fewer layers than blocks, some are empty.
+    """
     edges = [i * n_layers // n_blocks for i in range(n_blocks + 1)]
     return list(itertools.pairwise(edges))
 
 
 def knots(n_layers: int, n_blocks: int) -> list[int]:
-    """Return n_blocks distinct layers nearest to evenly spaced depths; the only knot of one block is layer 0."""
-    if n_blocks > n_layers:
-        raise SpaceError(f"groups.layer_blocks: expected at most one per layer ({n_layers}), found {n_blocks}")
-    return [round(i * (n_layers - 1) / max(n_blocks - 1, 1)) for i in range(n_blocks)]
+    """Return n_blocks layers nearest to evenly spaced depths; the only knot of one block is layer 0.
 
-
-@dataclass(frozen=True)
-class Span:
-    """Output tensors that one rule makes, and the groups whose values it has."""
-
-    where: Where
-    left: int  # a group
-    right: int  # the next knot where depth is linear, else the same group
-    share: float = 0.0  # how far the tensors lie from the left knot to the right one, in [0, 1)
-
-
-def spans(
-    groups: Groups, laid: Sequence[Group], n_layers: int, stacks: Mapping[str, int] | None = None
-) -> Iterator[Span]:
-    """Yield the rules' places, kind of module by kind: one per block, or one per layer where depth is linear.
-
-    Where a model has several stacks, each has these places, by its own depth; see `layout`. Of tensors the longest
-    names come first: a name may be part of another, and the first rule that matches counts.
+    Where there are fewer layers than blocks, some are the same.
     """
-    if groups.tensors:
-        for i, group in sorted(enumerate(laid), key=lambda numbered: -len(numbered[1].tensor or "")):
-            yield Span(Where(contains=(group.tensor or "",)), i, i)
-        return
-    searched = _searched(groups, n_layers, stacks)
-    only = groups.stack if len(searched) == 1 and None not in searched else None
-    for module in groups.modules:
-        own = [i for i, group in enumerate(laid) if group.module == module]
-        if module == "other":
-            yield Span(Where(module="other", stack=only), own[0], own[0])
-            continue
-        kind = None if module == "all" else laid[own[0]].place.module
-        for stack, depth in searched.items():
-            yield from _by_depth(groups, own, depth, Where(None, kind, stack=stack))
-        if module == "all":
-            yield Span(Where(side="before", stack=only), own[0], own[0])
-            yield Span(Where(side="after", stack=only), own[-1], own[-1])
-
-
-def _by_depth(groups: Groups, own: Sequence[int], depth: int, where: Where) -> Iterator[Span]:
-    """Yield the places of one kind of module in one stack, given the groups that hold them."""
-    if groups.depth == "constant" or len(own) == 1:
-        edges = [i * depth // len(own) for i in range(len(own) + 1)]
-        for layers, i in zip(itertools.pairwise(edges), own, strict=True):
-            if layers[0] < layers[1]:
-                yield Span(replace(where, layers=layers), i, i)
-        return
-    at_layer = [round(i * (depth - 1) / (len(own) - 1)) for i in range(len(own))]
-    for layer in range(depth):
-        at = min(bisect.bisect_right(at_layer, layer), len(at_layer) - 1)
-        between = at_layer[at] - at_layer[at - 1]
-        share = (layer - at_layer[at - 1]) / between if between else 1.0
-        first = own[at - 1] if share < 1.0 else own[at]
-        yield Span(replace(where, layers=(layer, layer + 1)), first, own[at], share % 1.0)
+    return [round(i * (n_layers - 1) / max(n_blocks - 1, 1)) for i in range(n_blocks)]

@@ -184,6 +184,10 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return the canonical, compact JSON form; fields at their default are left out."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:  # its digest and its archive row are made of it, one after the other
         return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False)
 
     def to_dict(self) -> dict[str, Any]:

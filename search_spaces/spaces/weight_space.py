@@ -11,7 +11,7 @@ import numpy as np
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.operators.scales import Options, Scale
-from search_spaces.recipes.groups import Group, Groups, Span, covers, layout, matches, spans
+from search_spaces.recipes.groups import Group, Groups, covers, layout, matches
 from search_spaces.recipes.recipe import (
     SHARED_VOCABULARY,
     ExportDtype,
@@ -23,6 +23,7 @@ from search_spaces.recipes.recipe import (
     Rule,
     Where,
 )
+from search_spaces.recipes.spans import Span, spans
 from search_spaces.spaces.genes import Gene, GeneInfo, Genes, Key
 from search_spaces.spaces.plan import OPERATOR, Method, laid_out
 from search_spaces.spaces.soup_weights import Form, SoupWeights

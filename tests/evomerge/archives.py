@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -177,3 +179,14 @@ def with_winners(found: Verification, *standings: Standing) -> Verification:
             )
         )
     return replace(found, winners=tuple(winners), margin=0.01)
+
+
+def make_version_2(path: Path) -> None:
+    """Take from an archive what version 2 of the schema did not have: digests, and the run's id."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM campaign WHERE key IN ('run_id', 'sealed_from')")
+        connection.execute("UPDATE campaign SET value = '2' WHERE key = 'schema_version'")
+        for table in ("events", "candidates", "outcomes"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN digest")
+        connection.execute("ALTER TABLE candidates DROP COLUMN recipe_digest")
+        connection.commit()

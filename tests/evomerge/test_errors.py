@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import evomerge
 import fitness
 import search_spaces
-from evomerge.config.errors import ConfigError
+from evomerge.config.errors import ConfigError, ConfigProblem
 from evomerge.errors import EvomergeError, exit_code, few_lines, few_of, in_brief, message_of, shortened
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.results.front import PickError
@@ -85,3 +85,14 @@ def test_an_error_of_the_operating_system_is_told_with_its_path_however_long_it_
     assert message_of(error.value).endswith("...: File name too long")
     assert len(message_of(error.value)) < 300
     assert message_of(FitnessError("as it is")) == "as it is"
+
+
+def test_no_message_is_longer_than_five_lines_whoever_wrote_it() -> None:
+    problems = [ConfigProblem(f"key{i}", i, "none", "found " * 500) for i in range(9)]
+    config = ConfigError(None, problems)
+    for error in (config, SpaceError("\n".join(map(str, problems)))):
+        told = str(error).splitlines()
+        assert [line[:4] for line in told] == ["key0", "key1", "key2", "key3", "and "]
+        assert told[-1] == "and 5 more"
+        assert max(map(len, told)) <= 1000
+    assert config.problems == problems

@@ -7,6 +7,7 @@ its first input is kept, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import resource
 import sys
@@ -16,8 +17,10 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
 
 from tests.fuzz.guard import Findings, outcome
 from tests.fuzz.targets import TARGETS
@@ -26,8 +29,14 @@ AT_A_TIME = 50
 MEMORY_BYTES = 24 * 2**30
 
 
+@functools.cache
+def _inputs(name: str, directory: Path) -> SearchStrategy[Any]:
+    directory.mkdir(exist_ok=True)
+    return TARGETS[name].inputs(directory)
+
+
 def fuzz(name: str, directory: Path, *, start: int, examples: int, findings: Findings) -> None:
-    """Try some inputs of a kind, and note how they ended."""
+    """Try some inputs of a kind, and note how they ended; in this directory what they need is made once."""
     target = TARGETS[name]
 
     @seed(start)
@@ -38,7 +47,7 @@ def fuzz(name: str, directory: Path, *, start: int, examples: int, findings: Fin
         phases=[Phase.generate],
         suppress_health_check=[*HealthCheck],
     )
-    @given(target.inputs(directory))
+    @given(_inputs(name, directory))
     def attempt(spoilt: object) -> None:
         ending, error = outcome(lambda: target.read(spoilt, directory))
         findings.tried[name] += 1
@@ -67,9 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="evomerge-fuzz-") as scratch:
         while time.monotonic() < end:
             name = names[turn % len(names)]
-            directory = Path(scratch) / str(turn)
-            directory.mkdir()
-            fuzz(name, directory, start=asked.seed + turn, examples=AT_A_TIME, findings=findings)
+            fuzz(name, Path(scratch) / name, start=asked.seed + turn, examples=AT_A_TIME, findings=findings)
             turn += 1
     return _told(findings, asked.out)
 

@@ -1,7 +1,8 @@
 """An hour of random faults: `make soak`, or `python -m tests.soak --minutes 60 --seed 1`.
 
-Each round draws a kind of fault, harms something at a random moment, and holds what is left against a run that nothing
-disturbed. A round that does not survive is printed with the command that repeats it, and its directory is kept.
+Each round is of the kind of fault that had the least of its share of the time. It harms something at a random moment,
+and holds what is left against a run that nothing disturbed. A round that does not survive is printed with the command
+that repeats it, and its directory is kept.
 """
 
 from __future__ import annotations
@@ -28,18 +29,19 @@ def main(arguments: Sequence[str] | None = None, faults: Mapping[str, Fault] = F
     scratch = Path(asked.scratch or tempfile.mkdtemp(prefix="evomerge-soak-"))
     (scratch / "undisturbed").mkdir(parents=True, exist_ok=True)
     kinds = [kind for kind in faults if asked.only is None or asked.only in kind]
-    draw, tally = random.Random(asked.seed), Tally()
+    tally, spent, rounds = Tally(), dict.fromkeys(kinds, 0.0), dict.fromkeys(kinds, 0)
     end = time.monotonic() + 60 * asked.minutes
-    rounds = 0
-    while rounds < asked.rounds and time.monotonic() < end and tally.kills < asked.kills:
-        kind = draw.choices(kinds, [faults[kind].weight for kind in kinds])[0]
-        rounds += 1
-        seed = draw.randrange(10**9)
-        if asked.round in (None, rounds):
-            directory = scratch / f"round-{rounds}"
-            directory.mkdir()
-            place = Place(directory, scratch / "undisturbed", kind, tally)
-            _attempt(place, faults[kind], seed, repeat=f"--seed {asked.seed} --round {rounds}")
+    while sum(rounds.values()) < asked.rounds and time.monotonic() < end and tally.kills < asked.kills:
+        if not (able := [kind for kind in kinds if kind not in tally.skipped]):
+            break
+        kind = min(able, key=lambda kind: spent[kind] / faults[kind].share)
+        rounds[kind] += 1
+        number = asked.round or rounds[kind]
+        directory = scratch / f"{kinds.index(kind)}-{number}"
+        directory.mkdir()
+        began = time.monotonic()
+        _attempt(Place(directory, scratch / "undisturbed", kind, tally), faults[kind], asked.seed, number)
+        spent[kind] += time.monotonic() - began
         if asked.json:
             Path(asked.json).write_text(tally.to_json())
     print(tally.table())
@@ -48,18 +50,19 @@ def main(arguments: Sequence[str] | None = None, faults: Mapping[str, Fault] = F
     return 1 if tally.lost else 0
 
 
-def _attempt(place: Place, fault: Fault, seed: int, *, repeat: str) -> None:
+def _attempt(place: Place, fault: Fault, seed: int, number: int) -> None:
     tally, kind = place.tally, place.kind
     try:
-        fault.happen(place, random.Random(seed))
+        fault.happen(place, random.Random(f"{seed} {kind} {number}"))
     except SkippedError as error:
         tally.skipped[kind] = str(error)
     except Exception as error:
         tally.tried[kind] += 1
         told = f"{type(error).__name__}: {error}"[:2000]
+        repeat = f"--seed {seed} --only '{kind}' --round {number} --rounds 1"
         tally.lost.append({"kind": kind, "subject": place.subject, "repeat": repeat, "why": told})
         line = traceback.extract_tb(error.__traceback__)[-1].lineno
-        print(f"LOST {kind} ({place.subject}) {repeat}, {place.directory}, line {line}: {told}", flush=True)
+        print(f"LOST {kind} ({place.subject}): {repeat}; {place.directory}, line {line}: {told}", flush=True)
         return
     else:
         tally.tried[kind] += 1
@@ -76,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, default=10**9, help="end after so many SIGKILLs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", metavar="WORDS", help="only kinds whose name holds this")
-    parser.add_argument("--round", type=int, help="carry out this round alone")
+    parser.add_argument("--round", type=int, help="which round of a kind to carry out; left out: the first, ...")
     parser.add_argument("--json", metavar="FILE", help="write the counts there, after every round")
     parser.add_argument("--scratch", metavar="DIR", help="where to work; left out: a directory that is removed")
     return parser

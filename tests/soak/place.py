@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,11 @@ from typing import Any
 
 from tests.soak.children import Child
 from tests.soak.tally import Tally
+
+
+def own_home(directory: Path) -> dict[str, str | None]:
+    """Return the environment in which nothing of the user's own is read or written."""
+    return {"EVOMERGE_STATE": str(directory / "state"), "EVOMERGE_CACHE": str(directory / "cache")}
 
 
 @dataclass
@@ -34,7 +40,8 @@ class Place:
     ) -> Child:
         """Start a process; its output is in `N.log`."""
         log = self.directory / f"{len(self.children)}.log"
-        self.children.append(Child(log, work, *arguments, environment=environment, before=before))
+        given = {**own_home(self.undisturbed), **(environment or {})}
+        self.children.append(Child(log, work, *arguments, environment=given, before=before))
         return self.children[-1]
 
     @property
@@ -52,6 +59,24 @@ class Place:
     def kill(self, child: Child, number: signal.Signals = signal.SIGKILL) -> bool:
         """Send a signal and count it, if the process was there to get it."""
         met = child.send(number)
+        self._count(met, number)
+        return met
+
+    def kill_process(self, pid: int) -> bool:
+        """The same, to a process that a child started."""
+        met = self.end(pid)
+        self._count(met, signal.SIGKILL)
+        return met
+
+    @staticmethod
+    def end(pid: int) -> bool:
+        """SIGKILL a process; return whether it was there."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _count(self, met: bool, number: signal.Signals) -> None:
         if met:
             self.tally.sent[self.kind, number.name] += 1
-        return met

@@ -97,8 +97,8 @@ def no_home(place: Place, chance: random.Random) -> None:
     """HOME is not said, or is nowhere, or cannot be written."""
     home = chance.choice((None, "/nowhere/at/all", "/proc/self", "/dev/null"))
     place.subject = f"HOME={home}"
-    cache = dict.fromkeys(("EVOMERGE_CACHE", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"))
-    _commands_within(place, chance, environment={"HOME": home, **cache}, may=(0,))
+    told = ("EVOMERGE_CACHE", "EVOMERGE_STATE", "XDG_CACHE_HOME", "XDG_STATE_HOME", "HF_HOME", "MPLCONFIGDIR")
+    _commands_within(place, chance, environment={"HOME": home, **dict.fromkeys(told)}, may=(0,))
 
 
 def _commands_within(

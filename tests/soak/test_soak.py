@@ -34,9 +34,9 @@ def test_what_does_not_survive_is_told_with_the_way_to_repeat_it(
     options = ["--rounds", "1", "--seed", "4", "--scratch", str(tmp_path)]
     assert main(options, {"one that loses": Fault(loses)}) == 1
     out = capsys.readouterr().out
-    assert "LOST one that loses (a candidate) --seed 4 --round 1, " in out
+    assert "LOST one that loses (a candidate): --seed 4 --only 'one that loses' --round 1 --rounds 1; " in out
     assert "| one that loses | 1 | 0 |  |" in out
-    assert (tmp_path / "round-1").is_dir()
+    assert (tmp_path / "0-1").is_dir()
 
 
 def test_the_table_adds_up() -> None:

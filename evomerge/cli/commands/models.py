@@ -12,6 +12,7 @@ from evomerge.cli.commands.results import AsJson
 from evomerge.cli.commands.search import AllowDifferences, Trust, listed
 from evomerge.cli.terminal import make_console, print_note, print_warnings
 from evomerge.errors import require
+from evomerge.whole_file import prepared_file
 
 
 def merge(
@@ -93,14 +94,15 @@ def evaluate(  # noqa: PLR0913
         "num_fewshot": num_fewshot,
     }
     asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
+    write = None if out is None else prepared_file(out)
     scores = evaluate(model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks)
     document = json.dumps(scores.to_dict(), indent=2, default=str)
-    if out is not None:
-        out.write_text(document + "\n", encoding="utf-8")
     if as_json:
         print(document)
     else:
         make_console().print(scores.table, whole=True)
+    if write is not None:  # last: what was computed is seen even where the disk is full by now
+        write(document + "\n")
 
 
 def lm_eval(context: typer.Context) -> None:
@@ -110,9 +112,11 @@ def lm_eval(context: typer.Context) -> None:
     --tasks TASK`.
     """
     require("lm_eval", "lm-eval")
+    from evomerge.workers.sharing import sharing_cores
     from fitness.engine.lm_eval.lm_eval_backend import run_command_line
 
-    run_command_line(context.args)
+    with sharing_cores():
+        run_command_line(context.args)
 
 
 def _split(tasks: str) -> list[str]:

@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evomerge.cli.commands.search import MovedParents, Trust, moved_parents
-from evomerge.cli.terminal import make_console, print_note
+from evomerge.cli.terminal import Terminal, beside_us, make_console, print_note
+from evomerge.whole_file import prepared_file
+
+if TYPE_CHECKING:
+    from evomerge.api.run import Run
 
 RunDir = Annotated[Path, typer.Argument(help="The directory of a run.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def pareto(run_dir: RunDir, as_json: AsJson = False) -> None:
+def pareto(
+    run_dir: RunDir,
+    out: Annotated[Path | None, typer.Option(help="A file for what --json prints.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the Pareto front on search items: candidates, objectives with standard errors, recipes.
 
     The knee is the front point farthest from the line (plane) through the extreme points, each objective scaled to
     [0, 1] over the front.
     """
     from evomerge.api.run import load
+
+    write = None if out is None else prepared_file(out)
+    run, console = load(run_dir), make_console()
+    document = json.dumps(run.front.to_dict(), indent=2) if as_json or write is not None else ""
+    if as_json:
+        print(document)
+    else:
+        _print_front(run, console)
+    if write is not None:
+        write(document + "\n")
+
+
+def _print_front(run: Run, console: Terminal) -> None:
     from evomerge.cli.tables import front_table
 
-    run, console = load(run_dir), make_console()
-    if as_json:
-        print(json.dumps(run.front.to_dict(), indent=2))
-        return
     front = run.front.all
     console.print(f"{run.name}: {front.evaluations} evaluations, {front.failures} failures")
     for line in front.notes:
@@ -53,10 +70,13 @@ def export(
     """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
     from evomerge.api.run import load
     from evomerge.campaign.constraints import Constraints
+    from evomerge.campaign.origin import NOTE, is_ours
     from evomerge.results.front import pick as picked
 
     run, console = load(run_dir), make_console()
     with run.archive() as archive:
+        if is_ours(archive.noted(NOTE)):  # recipes may name operators beside the campaign
+            beside_us()
         number = picked(archive, pick).number
         violation = Constraints.of(archive).violation_of(archive, number)
     exported = run.export(number, out, parents=moved_parents(parent), callbacks=print_note(console))
@@ -95,9 +115,15 @@ def verify(
     console.print(where(page), whole=True)
 
 
-def report(run_dir: RunDir) -> None:
+def report(
+    run_dir: RunDir,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page; default: report.html in the run directory, which must be writable then."),
+    ] = None,
+) -> None:
     """Write report.html, one self-contained page, and its figures as PNG; also while the search runs."""
     from evomerge.api.run import load
     from evomerge.results.report.html import where
 
-    make_console().print(where(load(run_dir).report()), whole=True)
+    make_console().print(where(load(run_dir).report(out)), whole=True)

@@ -16,7 +16,7 @@ from evomerge.archive import Archive, Record
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate
-from evomerge.results.recorded import campaign_settings, estimates, recorded_versions
+from evomerge.results.recorded import campaign_settings, estimates, recorded_versions, remarks
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
 from evomerge.results.verification.held_out_constraints import noted_constraints
@@ -56,7 +56,8 @@ class Contents:
     versions: Mapping[str, str]  # program -> version that the campaign recorded
     verification: Verification | None
     held_out: Mapping[Split, Mapping[int, Estimate]]  # split -> candidate -> newest estimate on its items
-    constraints: tuple[str, ...]  # lines about what candidates must keep, and whether the winner does on held-out items
+    # lines about the archive, what candidates must keep, and whether the winner does on held-out items
+    constraints: tuple[str, ...]
     items: ItemsUsed | None  # what candidates answered; None when nothing was scored
 
     @property
@@ -91,7 +92,6 @@ def read_contents(archive: Archive) -> Contents:
     hours = _search_hours(records, archive.worked())
     landmarks = tuple(references(archive))
     campaign = archive.campaign
-    noted = archive.noted("verification")
     constraints = Constraints.of(archive)
     scored = read_scored(records, hours, constraints, archive.rescored())
     return Contents(
@@ -107,9 +107,10 @@ def read_contents(archive: Archive) -> Contents:
         ended=records[-1].at if records else None,
         hours=float(hours[-1]) if records else 0.0,
         versions=recorded_versions(archive),
-        verification=None if noted is None else Verification.from_json(noted),
+        verification=archive.parsed("verification", Verification.from_json, damaged="skip"),
         held_out={split: estimates(archive, split) for split in SPLITS[1:]},
         constraints=(
+            *remarks(archive),
             *constraints.described([constraints.missed(e) for e in _whole(records)]),
             *(str(bound) for bound in noted_constraints(archive)),
         ),

@@ -49,7 +49,7 @@ def embedded(contents: Contents) -> list[int]:
 
 def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
     """Return JSON data of the candidates in `embedded` as far as the byte budget goes."""
-    recipes = {number: archive.candidate(number).recipe for number in embedded(contents)}
+    recipes = {number: c.recipe for number, c in archive.candidates_of(embedded(contents)).items()}
     maps = _maps(recipes)
     marks = candidate_marks(contents)
     found: list[dict[str, Any]] = []

@@ -22,6 +22,7 @@ from evomerge.results.report.progress_figures import item_figures, progress_figu
 from evomerge.results.report.verdict import headline, held_out_table
 from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
 from evomerge.visible import visible, visible_data
+from evomerge.whole_file import prepared_file
 
 
 class ReportError(EvomergeError, ValueError):
@@ -37,6 +38,8 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
     """
     if out_file.is_dir():
         raise ReportError(f"{out_file}: expected a file for the report, found a directory; name a page in it")
+    _check_place(out_file)
+    write = prepared_file(out_file)
     contents, prediction = read_contents(archive), read_prediction(archive)
     figures = {
         "pareto": front_figures(contents),
@@ -48,16 +51,21 @@ def report(archive: Archive, out_file: Path, *, png_dir: Path | None) -> Path:
         "predicted": predicted_figures(contents, prediction),
     }
     page = _page(contents, details(archive, contents), figures, prediction, read_screen_agreement(archive))
-    out_file.parent.mkdir(parents=True, exist_ok=True)
-    partial = out_file.with_name(f".{out_file.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(out_file)
-    finally:
-        partial.unlink(missing_ok=True)
+    write(page)
     if png_dir is not None and can_draw():
         save_pngs(figures, png_dir)
     return out_file
+
+
+def _check_place(page: Path) -> None:
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReportError(
+            f"{page}: cannot write the report ({error.strerror}); name another place with --out"
+        ) from error
+    if not os.access(page.parent, os.W_OK):
+        raise ReportError(f"{page}: cannot write the report (permission denied); name another place with --out")
 
 
 def _page(

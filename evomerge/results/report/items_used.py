@@ -56,5 +56,5 @@ def read_items_used(archive: Archive) -> ItemsUsed | None:
         answered.append(total)
     if not candidates:
         return None
-    n_items = int(archive.noted(NOTE) or each)
+    n_items = archive.parsed(NOTE, int, damaged="skip") or each
     return ItemsUsed(np.array(candidates), np.array(answered), each, max(each, n_items))

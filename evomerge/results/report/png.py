@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from evomerge.results.report.marks import LIGHT, Figure, Trace, grid, in_light
 from evomerge.visible import visible_data
+from evomerge.whole_file import prepared_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,12 +65,12 @@ def save_png(figures: Sequence[Figure], path: Path) -> Path:
     """Write figures (at least one) side by side as one picture, replaced as a whole."""
     import matplotlib as mpl
 
-    partial = path.with_suffix(".partial")
+    picture = io.BytesIO()
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # Names may be in a script that the bundled font lacks: a box in the picture, not a warning to the user.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        draw(figures).savefig(partial, format="png")
-    return partial.replace(path)
+        draw(figures).savefig(picture, format="png")
+    return prepared_file(path)(picture.getvalue())
 
 
 def draw(figures: Sequence[Figure]) -> Drawing:

@@ -30,7 +30,7 @@ def note_used(archive: Archive, test_sets: Mapping[str, PublishedTestSet]) -> No
 
 def noted_used(archive: Archive) -> list[str]:
     """Return a line per benchmark test set that the search drew items from."""
-    return [str(line) for line in json.loads(archive.noted(NOTE) or "[]")]
+    return archive.parsed(NOTE, lambda text: list(map(str, json.loads(text))), damaged="skip") or []
 
 
 def described(test_sets: Mapping[str, PublishedTestSet]) -> list[str]:

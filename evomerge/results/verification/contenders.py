@@ -39,8 +39,8 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
     ranked = sorted(numbers, key=lambda n: (missed[n], n not in efficient, -found[n].mean, n))
     chosen: dict[str, Candidate] = {}
     for number in [*picked.values(), *ranked]:
-        candidate = archive.candidate(number)
-        chosen.setdefault(candidate.recipe.digest, candidate)
+        for candidate in archive.candidates_of([number]).values():
+            chosen.setdefault(candidate.recipe.digest, candidate)
         if len(chosen) == top:
             break
     return list(chosen.values())

@@ -79,4 +79,11 @@ def held_out_constraints(
 
 def noted_constraints(archive: Archive) -> list[HeldOutBound]:
     """Return what `held_out_constraints` found last; empty before."""
-    return [HeldOutBound(**fields) for fields in json.loads(archive.noted(NOTE) or "[]")]
+    return archive.parsed(NOTE, _bounds, damaged="skip") or []
+
+
+def _bounds(text: str) -> list[HeldOutBound]:
+    found = [HeldOutBound(**fields) for fields in json.loads(text)]
+    if not all(isinstance(number, float) for bound in found for number in (bound.margin, bound.low, bound.high)):
+        raise TypeError("expected numbers")
+    return found

@@ -20,6 +20,7 @@ from evomerge.results.verification.contenders import contenders, is_parent, merg
 from evomerge.results.verification.fresh_masks import fresh_masks, score_each
 from evomerge.results.verification.result import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
 from evomerge.results.verification.standing import standing
+from evomerge.results.verification.stored_objectives import check_objectives
 from evomerge.workers.protocol import WorkerPool
 from fitness.protocols import Estimator
 from fitness.scores import Estimate, ItemScores, Split
@@ -73,6 +74,8 @@ class Verifier:
         candidates = contenders(self._archive, top)
         landmarks = references(self._archive)
         parents = [c for c in landmarks if is_parent(c, self._merges)]
+        for line in check_objectives(self._archive, self._estimator, [*landmarks, *candidates]):
+            say(line)
         chosen = self._choose(candidates, parents, validation=validation, say=say)
         winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]
         say(f"scoring parents, baselines and {len(winners)} winners on test items")
@@ -176,8 +179,8 @@ class Verifier:
         )
 
     def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:
-        noted = self._archive.noted("verification")
-        before = None if noted is None else Verification.from_json(noted).winner_of(candidate.number)
+        noted = self._archive.parsed("verification", Verification.from_json, damaged="skip")
+        before = None if noted is None else noted.winner_of(candidate.number)
         if before is not None and before.masks is not None and len(before.masks.seeds) == self._n_masks:
             return before.masks
         return fresh_masks(candidate, own, self._pool, self._estimator, n_masks=self._n_masks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fitness.engine.model.template_process import template_file, template_process
 from fitness.errors import FitnessError
 
 Message = dict[str, str]  # role, content
@@ -30,6 +31,8 @@ class ChatTemplate:
             expected = f"one of {', '.join(names)}" if names else "true, for the tokenizer's only template"
             raise FitnessError(f"apply_chat_template: expected {expected}, found {name!r}")
         self._tokenizer = tokenizer
+        if not _renders_itself(tokenizer):
+            template_process()  # starts while other things are read
         self._arguments = dict(arguments or {})
 
     def __call__(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
@@ -46,15 +49,23 @@ class ChatTemplate:
             try:
                 return self._render(others, add_generation_prompt)
             except TemplateError as error:
-                raise FitnessError(f"the tokenizer's chat template cannot render a prompt: {error}") from error
+                file = template_file(self._tokenizer)
+                raise FitnessError(f"{file}: the chat template cannot render a prompt: {error}") from error
 
     def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        return str(
-            self._tokenizer.apply_chat_template(
-                list(messages),
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-                **self._arguments,
-            )
-        )
+        arguments = {
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": not add_generation_prompt,
+            **self._arguments,
+        }
+        if _renders_itself(self._tokenizer):
+            return str(self._tokenizer.apply_chat_template(list(messages), tokenize=False, **arguments))
+        return template_process().render(self._tokenizer, messages, arguments)
+
+
+def _renders_itself(tokenizer: Any) -> bool:
+    """Return whether a tokenizer renders messages by code of its own, and not by a template."""
+    from transformers import PreTrainedTokenizerBase
+
+    own = getattr(type(tokenizer), "apply_chat_template", None)
+    return own is not PreTrainedTokenizerBase.apply_chat_template

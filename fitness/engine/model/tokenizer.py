@@ -113,20 +113,33 @@ def load_tokenizer(directory: str | Path, *, max_length: int | None = None) -> T
     Raises:
         FitnessError: there is no readable tokenizer or configuration.
     """
-    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # whatever several libraries make of its files
         raise FitnessError(
             f"{directory}: expected a checkpoint with a tokenizer, found: {why_not_loaded(error)}"
         ) from error
+    if isinstance(tokenizer.model_max_length, bool) or not isinstance(tokenizer.model_max_length, int | float):
+        found = repr(tokenizer.model_max_length)[:60]
+        raise FitnessError(f"{directory}: model_max_length: expected a number in tokenizer_config.json, found {found}")
+    return tokenizer_for(config, tokenizer, _generation_config(directory), max_length=max_length)
+
+
+def _generation_config(directory: str | Path) -> Any:
+    """Return a checkpoint's settings of generation; None where it has none, as a base model need not have any."""
+    from transformers import GenerationConfig
+
     try:
-        generation_config = GenerationConfig.from_pretrained(directory)
-    except OSError:  # a base model need not have a generation_config.json
-        generation_config = None
-    return tokenizer_for(config, tokenizer, generation_config, max_length=max_length)
+        return GenerationConfig.from_pretrained(directory)
+    except OSError:
+        return None
+    except Exception as error:  # whatever transformers makes of it
+        raise FitnessError(
+            f"{directory}: expected settings in generation_config.json, found what cannot be read ({in_brief(error)})"
+        ) from error
 
 
 def why_not_loaded(error: Exception) -> str:
@@ -175,9 +188,10 @@ def _decoder_start(config: Any, tokenizer: Any, generation_config: Any) -> tuple
 
 
 def _ids(value: int | Sequence[int] | None) -> frozenset[int]:
-    if value is None:
-        return frozenset()
-    return frozenset([value] if isinstance(value, int) else value)
+    ids = [] if value is None else value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(token, int) for token in ids):
+        raise FitnessError(f"eos_token_id: expected numbers of tokens, found {str(value)[:60]!r}; mend the JSON files")
+    return frozenset(ids)
 
 
 def _max_length(config: Any, tokenizer: Any) -> int:

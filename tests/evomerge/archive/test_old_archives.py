@@ -15,6 +15,7 @@ from evomerge.campaign.run_directory import recorded_config
 from evomerge.candidate import Scored
 from evomerge.results.front import read_front
 from fitness.scores import ItemScores
+from tests.evomerge.archives import make_version_2
 
 RACING = {"delta": 0.05, "first_look": 4, "rungs": [0.5], "keep": 0.5, "screen": {"keep": 0.5, "prompts": 8}}
 
@@ -40,8 +41,8 @@ def make_old(path: Path, *, rotated: bool) -> None:
             connection.execute("INSERT INTO events (at, kind) VALUES (1.0, 'retold')")
             connection.execute(
                 "INSERT INTO outcomes SELECT (SELECT max(seq) FROM events), 0, candidate, split, seconds, item_set,"
-                " scores, objectives, NULL, NULL, NULL, NULL FROM outcomes WHERE candidate = ? AND split = 'search'"
-                " AND objectives IS NOT NULL LIMIT 1",
+                " scores, objectives, NULL, NULL, NULL, NULL, NULL FROM outcomes WHERE candidate = ?"
+                " AND split = 'search' AND objectives IS NOT NULL LIMIT 1",
                 (number,),
             )
         for candidate, reason in ((6, "worse"), (7, "hopeless")):
@@ -51,6 +52,7 @@ def make_old(path: Path, *, rotated: bool) -> None:
             packed = json.dumps({"objectives": json.loads(objectives), "stopped": [reason, number, 4, 0.25]})
             connection.execute("UPDATE outcomes SET objectives = ? WHERE candidate = ?", (packed, candidate))
     archive.close()
+    make_version_2(path)
 
 
 @pytest.fixture

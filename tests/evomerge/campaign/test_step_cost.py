@@ -84,7 +84,7 @@ def real_space() -> WeightSpace:
 
 
 @pytest.mark.parametrize("space", [ToySpace(), real_space()], ids=["toy", "weights"])
-def test_a_plain_step_enters_at_most_twelve_files_and_fifty_functions(space: Any, tmp_path: Path) -> None:
+def test_a_plain_step_enters_at_most_sixteen_files_and_sixty_functions(space: Any, tmp_path: Path) -> None:
     functions = step(tmp_path, space, getattr(space, "dim", 2))
-    assert len({file for file, *_ in functions}) <= 12, functions
-    assert len(functions) <= 50, functions
+    assert len({file for file, *_ in functions}) <= 16, functions
+    assert len(functions) <= 60, functions

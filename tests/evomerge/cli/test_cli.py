@@ -91,7 +91,7 @@ def test_export_takes_every_kind_of_pick(evomerge: Command, finished: Path, tmp_
 
 @pytest.mark.parametrize(
     ("choice", "code", "message"),
-    [("kne", 2, "expected knee, best"), ("best:sum", 2, "'sums', 'words'"), ("999", 1, "number below 12")],
+    [("kne", 2, "expected knee, best"), ("best:sum", 2, "'sums', 'words'"), ("999", 2, "number, below 12")],
 )
 def test_a_pick_that_names_nothing_is_refused(
     evomerge: Command, finished: Path, tmp_path: Path, choice: str, code: int, message: str
@@ -293,13 +293,14 @@ def test_sigkill_of_a_search_over_real_models_loses_nothing(
     assert contents(run_dir / "archive.sqlite") == contents(finished / "archive.sqlite")
 
 
-def test_sigint_finishes_what_runs_saves_and_says_how_to_go_on(
-    evomerge: Command, campaign_file: Callable[..., Path]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_finishes_what_runs_saves_and_says_how_to_go_on(
+    evomerge: Command, campaign_file: Callable[..., Path], number: signal.Signals
 ) -> None:
     path = campaign_file(budget={"evaluations": 100000}, landmarks="none")
     run_dir = path.parent / "run"
     with searching(path, run_dir) as process:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "everything is saved" in err

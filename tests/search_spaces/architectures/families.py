@@ -217,7 +217,7 @@ _SEES = {"text": DEPTH, "vision": TOWER_DEPTH}
 # Stacks that are other than those of their section.
 _STACKS: Mapping[str, Mapping[str, int]] = {
     "AlbertForMaskedLM": {},
-    "Blip2ForConditionalGeneration": {"text": DEPTH, "text_2": DEPTH, "vision": TOWER_DEPTH},
+    "Blip2ForConditionalGeneration": {"text": DEPTH, "qformer": DEPTH, "vision": TOWER_DEPTH},
     "CLIPModel": _SEES,
     "CLIPTextModelWithProjection": {"text": DEPTH},
     "HubertForCTC": {"audio": DEPTH},

@@ -92,6 +92,8 @@ def levels(rows: list[PreflightRow]) -> dict[str, str]:
             {"model_type": "t5", "num_decoder_layers": 3},
         ),  # a row of its own
         ({**LLAMA, "architectures": ["LlamaForCausalLM"]}, LLAMA),
+        ({**LLAMA, "id2label": {"0": "yes", "1": "no"}}, {**LLAMA, "id2label": {"1": "no", "0": "yes"}}),
+        ({**LLAMA, "id2label": {"0": "yes", "1": "no"}}, LLAMA),  # classes without names
         ({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.1"}, {"_class_name": "UNet2DConditionModel"}),
     ],
 )
@@ -139,6 +141,16 @@ def test_a_difference_without_effect_has_no_row(compared: Any, base: dict[str, A
             {"rope_theta.full_attention (of no layer)": "warning"},
         ),
         ({"model_type": "mine", "rope_theta": 1.0}, {"model_type": "mine", "rope_theta": 2.0}, {"rope_theta": "error"}),
+        (
+            {**LLAMA, "id2label": {"0": "yes", "1": "no"}},
+            {**LLAMA, "id2label": {"0": "no", "1": "yes"}, "label2id": {"no": 0, "yes": 1}},
+            {"id2label": "error"},  # rows of the head that stand for other classes
+        ),
+        (
+            {**LLAMA, "id2label": {"0": "yes", "1": "no"}},
+            {**LLAMA, "id2label": {"0": "good", "1": "bad"}},
+            {"id2label": "warning"},
+        ),
     ],
 )
 def test_a_difference_that_matters_names_its_path(

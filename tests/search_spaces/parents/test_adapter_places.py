@@ -171,3 +171,20 @@ def test_experts_stored_as_the_hub_has_them_are_adapted_as_those_that_transforme
     for name in experts:
         torch.testing.assert_close(saved.tensor(name), expected[name], rtol=0, atol=1e-6)
         torch.testing.assert_close(other.tensor(name).mT, expected[name], rtol=0, atol=1e-6)
+
+
+def test_an_adapter_of_a_larger_model_s_text_part_is_merged_into_the_text_only_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    larger = transformers.Gemma3ForConditionalGeneration(config_of("Gemma3"))
+    alone = transformers.Gemma3ForCausalLM(larger.config.text_config)
+    alone.model.load_state_dict(larger.model.language_model.state_dict())
+    alone.save_pretrained(tmp_path / "base")
+    adapted = trained(larger, target_modules=TARGETS)
+    adapted.save_pretrained(tmp_path / "adapter")
+    expected = adapted.merge_and_unload().model.language_model.state_dict()
+    for form in ("the class itself", "older prefixes"):
+        file = tmp_path / "adapter" / "adapter_model.safetensors"
+        save_file({FORMS[form](name): tensor for name, tensor in load_file(file).items()}, file)
+        ours = Checkpoint.open(ParentSource(str(tmp_path / "base"), adapter=str(tmp_path / "adapter")))
+        for name, tensor in expected.items():
+            torch.testing.assert_close(ours.tensor(f"model.{name}"), tensor, rtol=0, atol=1e-6)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,7 +160,7 @@ def test_groups_that_make_no_sense_are_refused(arguments: dict[str, object], mes
         Groups(**arguments)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("divide", [blocks, knots])
-def test_more_blocks_than_layers_are_refused(divide: object) -> None:
+@pytest.mark.parametrize("depth", ["constant", "linear"])
+def test_more_blocks_than_layers_are_refused(depth: Literal["constant", "linear"]) -> None:
     with pytest.raises(SpaceError, match=r"at most one per layer \(3\), found 4"):
-        divide(3, 4)  # type: ignore[operator]
+        layout(Groups(layer_blocks=4, depth=depth), 3)

@@ -88,7 +88,7 @@ def test_a_pause_between_sessions_is_no_search_time(tmp_path: Path, monkeypatch:
     rng = np.random.default_rng(0)
     archive = Archive.create(tmp_path / "a.sqlite", CAMPAIGN)
     clock = iter([1000.0, 1002.5, 1005.0, 1005.0 + 86400])
-    monkeypatch.setattr("evomerge.archive.event_store.time.time", lambda: next(clock))
+    monkeypatch.setattr("evomerge.archive.writing.time.time", lambda: next(clock))
     archive.asked(landmarks(), None)
     for candidate in landmarks()[:3]:
         archive.told([scored(rng, candidate, [0.5, 0.5])])
@@ -102,7 +102,7 @@ def test_candidates_scored_together_and_at_rungs_have_all_of_their_search_time(
     rng = np.random.default_rng(0)
     archive = Archive.create(tmp_path / "a.sqlite", CAMPAIGN)
     clock = iter([1000.0, 1050.0, 1100.0, 1150.0, 1151.0])
-    monkeypatch.setattr("evomerge.archive.event_store.time.time", lambda: next(clock))
+    monkeypatch.setattr("evomerge.archive.writing.time.time", lambda: next(clock))
     first, second, third, *_ = landmarks()
     archive.asked(landmarks(), None)
     archive.told([with_seconds(scored(rng, c, [0.5, 0.5]), 25.0) for c in (first, second)])  # together, in 50 s

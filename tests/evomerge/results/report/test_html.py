@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import threading
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ import pytest
 from evomerge.archive import Archive
 from evomerge.results.report.html import duration, for_script, report, signed
 from evomerge.results.report.marks import DARK, LIGHT
+from evomerge.whole_file import OutputError
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification, with_winners
 from tests.evomerge.results.report.back_ends import assert_drawn_alike
 
@@ -189,8 +191,8 @@ def test_an_unfinished_page_never_replaces_the_old_one(tmp_path: Path, monkeypat
     def full(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match="no space left"):
         report(archive, out, png_dir=None)
     assert out.read_text() == "the old one"
     assert not list(tmp_path.glob("*.partial"))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from search_spaces.architecture.modules import UNKNOWN
-from search_spaces.parents.checkpoint_files import LazyTensor
 
 if TYPE_CHECKING:
     import torch
@@ -38,46 +37,25 @@ class Region:
         return view.mT if self.transposed else view
 
 
-@dataclass(frozen=True)
-class CutTensor:
-    """A part of another tensor."""
-
-    tensor: LazyTensor
-    region: Region
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The part's."""
-        import torch
-
-        return tuple(self.region.of(torch.empty(self.tensor.shape, device="meta")).shape)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The whole tensor's."""
-        return self.tensor.dtype
-
-    def read(self) -> torch.Tensor:
-        """Return a view."""
-        return self.region.of(self.tensor.read())
-
-
 class Cuts:
     """How the checkpoints of a live module cut its weights."""
 
     def __init__(self, live: nn.Module) -> None:
+        """Ask transformers; what is none of its models is cut as it is."""
+        from transformers import PreTrainedModel
         from transformers.conversion_mapping import get_model_conversion_mapping
-        from transformers.core_model_loading import PrefixChange, WeightConverter
+        from transformers.core_model_loading import PrefixChange
 
-        found = get_model_conversion_mapping(cast(Any, live), add_legacy=False)
+        known = isinstance(live, PreTrainedModel)
+        found = get_model_conversion_mapping(cast(Any, live), add_legacy=False) if known else []
+        # transformers leaves out prefixes when it saves a model that it did not load, and so does this.
         self._conversions = [each for each in found if not isinstance(each, PrefixChange)]
-        self._any = any(isinstance(each, WeightConverter) for each in found)
-        self._config = cast(Any, live).config
+        self._config = getattr(live, "config", None)
 
     def regions(self, key: str, shape: tuple[int, ...]) -> dict[str, Region | None]:
         """Return tensor of a checkpoint -> the region of a parameter that it is; None: no region at all.
 
-        Nothing where checkpoints hold all parameters as they are.
+        Nothing where checkpoints hold all parameters as they are, under their own names.
 
         Args:
             key: the parameter.
@@ -86,7 +64,7 @@ class Cuts:
         import torch
         from transformers.core_model_loading import revert_weight_conversion
 
-        if not self._any:
+        if not self._conversions:
             return {}
         # Experts, and what may be cut into unequal parts, stay as they are: the first dimension.
         stand_in = shape[:1] + tuple(math.gcd(size, _DIVISIBLE) for size in shape[1:])

@@ -1,0 +1,39 @@
+"""Digests of rows and events: what finds a flipped bit, and a row of another archive."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from hashlib import blake2b
+
+_BYTES = 16  # of a digest
+
+
+class Seal:
+    """Digests of one archive's rows: those of another one's are others.
+
+    Args:
+        run_id: of the archive.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._key = run_id.encode("utf-8", "replace")[:64]
+
+    def of(self, values: Sequence[object]) -> bytes:
+        """Return the digest of values as SQLite has them: None, int, float, str or bytes."""
+        return blake2b(b"".join(map(_encoded, values)), digest_size=_BYTES, key=self._key).digest()
+
+
+def _encoded(value: object) -> bytes:
+    """Return bytes that no other value, and no other sequence of values, has."""
+    if value is None:
+        return b"n"
+    if isinstance(value, float):
+        return b"f" + struct.pack("<d", value)
+    kind, body = b"b", value
+    if isinstance(value, str):
+        kind, body = b"s", value.encode("utf-8", "surrogatepass")
+    elif isinstance(value, int):
+        kind, body = b"i", b"%d" % value
+    assert isinstance(body, bytes), f"no value of SQLite's: {type(value).__name__}"
+    return kind + struct.pack("<I", len(body)) + body
