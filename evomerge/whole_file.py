@@ -72,8 +72,8 @@ def partial_file(file: Path) -> Iterator[Path]:
     A writer holds a lock on its file, which goes with the process.
     """
     for leftover in file.parent.glob(".evomerge-*.partial"):
-        with contextlib.suppress(OSError), leftover.open("rb") as opened:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError), leftover.open("rb") as left:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
             leftover.unlink()
     with contextlib.ExitStack() as closing:
         while True:
