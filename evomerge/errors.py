@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-_NO_MEMORY = re.compile(r"failed to map segment|(can't|cannot) allocate memory", re.IGNORECASE)
 _LINE = 1000  # characters of one line of a message: with long paths in it, a few on a screen
+_NO_MEMORY = re.compile(r"failed to map segment|(can't|cannot) allocate memory", re.IGNORECASE)
 _LIST = re.compile(r"(?:[\w.'\"-]+, ){8,}[\w.'\"-]+")
 
 

@@ -138,7 +138,8 @@ def candidates_parents(path: Path, recipe: Recipe, moved: Sources, say: Say) -> 
 
 
 def _at(inputs: Inputs, moved: Sources, root: Path) -> Inputs:
-    return inputs.model_copy(update={"places": dict(moved), "root": str(root.absolute())})
+    # The root stays: what the campaign names in it lay there, however often it moves.
+    return inputs.model_copy(update={"places": dict(moved), "root": inputs.root or str(root.absolute())})
 
 
 def _moved(places: Sources, sources: Sources) -> dict[str, ParentSource]:

@@ -12,6 +12,7 @@ from evomerge.assembly.informed import with_statistics
 from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts, build_parts
 from evomerge.campaign.inputs import Inputs
+from evomerge.campaign.places import places_of
 from evomerge.config import dump_campaign, read_campaign
 from evomerge.errors import few_lines, require
 from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
@@ -112,7 +113,7 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
             parts.given,
             parts.statistics.owners,
             parts.also_read,
-            parts.places,
+            places_of(parts.config.sources, parts.inputs, parts.places, run_dir),  # the driver's commits on every node
             parts.inputs,
         ),
         count=workers.count,

@@ -21,6 +21,7 @@ from evomerge.optimisers.terrain import WARM_START
 from evomerge.results.front import read_front
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.reading import Reading, read_with_remarks
+from search_spaces.operators.registry import operators_by_dotpath
 from search_spaces.recipes.recipe import ParentSource, Recipe
 from search_spaces.spaces.space import Landmark, SearchSpace
 
@@ -68,12 +69,14 @@ def warm_start(
             found.append(descend())
             notes.append("warm start: where a descent ended")
             continue
-        if path.is_dir():
-            read = _front_of(path, space, sources)
-        else:
-            given = _reading(path)
-            read = [_encoded(given.recipe, space, sources, path)]
-            notes += [f"warm start: {path}: {remark}" for remark in given.remarks]
+        # The space expresses its own operators only: nobody else's dotpaths have to be imported.
+        with operators_by_dotpath(getattr(space, "operators", ())):
+            if path.is_dir():
+                read = _front_of(path, space, sources)
+            else:
+                given = _reading(path)
+                read = [_encoded(given.recipe, space, sources, path)]
+                notes += [f"warm start: {path}: {remark}" for remark in given.remarks]
         fitting = [genome for genome in read if genome is not None]
         if not fitting:
             raise SpaceError(f"warm_start: {path}: none of the {len(read)} recipes on its front fits this space")

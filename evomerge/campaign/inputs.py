@@ -39,7 +39,7 @@ class Inputs(BaseModel):
     places: Mapping[str, ParentSource] = Field(default_factory=dict)
     """Name -> where its files lie now, of parents that moved since."""
     root: str = ""
-    """The run directory, absolute: what lay in it moved with it."""
+    """The run directory where it began, absolute: what lay in it moved with it."""
 
     @staticmethod
     def of(parents: Parents, suite: TaskSuite | None = None) -> Inputs:

@@ -110,16 +110,12 @@ def foreign_run(file: Path) -> Path | None:
     """Return the run directory around a file that the user did not begin; None where there is none."""
     for directory in file.absolute().parents:
         if (directory / _FILE).is_file():
-            return None if _is_own(directory / _FILE) else directory
+            try:
+                with contextlib.closing(Archive.read(directory / _FILE)) as archive:
+                    return None if is_ours(archive.noted(NOTE)) else directory
+            except (ArchiveError, sqlite3.Error):  # another program's file
+                continue
     return None
-
-
-def _is_own(archive: Path) -> bool:
-    try:
-        with contextlib.closing(Archive.read(archive)) as opened:
-            return is_ours(opened.noted(NOTE))
-    except (ArchiveError, sqlite3.Error):
-        return False
 
 
 def _refused(code: Sequence[NamedCode], where: object) -> UntrustedCodeError:

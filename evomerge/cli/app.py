@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from evomerge.cli.commands import archive, models, plan, reduce, results, search
-from evomerge.cli.terminal import Terminal
+from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
 # Of libraries that are imported later: nothing is reported to anybody, and no native code comes from the hub.
@@ -26,6 +26,9 @@ _SILENT = {
     "USE_HUB_KERNELS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+
+# These import nothing that a file names: modules beside a downloaded run are out of their reach.
+_LOOK_ONLY = ("init", "pareto", "export", "report", "doctor")
 
 app = typer.Typer(
     name="evomerge",
@@ -44,12 +47,16 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Evolutionary search for the best merge of language models."""
+    del version  # its callback has printed it
+    if context.invoked_subcommand not in _LOOK_ONLY:
+        beside_us()
 
 
 _OF_LM_EVAL = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -70,7 +77,6 @@ app.command()(search.doctor)
 
 def main() -> None:
     """Run the command line."""
-    sys.path.append(os.getcwd())  # plug-ins beside the campaign, as `python -m` finds them; installed ones come first
     for name, value in _SILENT.items():
         os.environ.setdefault(name, value)
     with contextlib.ExitStack() as until_done:

@@ -5,6 +5,7 @@ Names come from files of other people. Nothing in a text is markup, and what wou
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
@@ -58,6 +59,12 @@ def plain_table(
 def add_row(table: Table, cells: Iterable[str], *, style: str = "") -> None:
     """Add a row of strings to a table."""
     table.add_row(*(Text(visible(cell)) for cell in cells), style=style)
+
+
+def beside_us() -> None:
+    """Let plug-ins be found in the directory of the command, as `python -m` does; installed ones come first."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
 
 
 def duration(seconds: float) -> str:

@@ -150,13 +150,14 @@ class LMEvalTask:
             for item, of_item in instances.items()
         }
         self._documents = {item: _digest(of_item[0].doc) for item, of_item in instances.items()}
+        self._rules = _digest([metric, task.config.metric_list, task.config.filter_list])
         with lm_eval_errors(name):
             self._measure = choose_measure(task, str(task.task_name), instances, metric)
         self.metric = self._measure.metric
 
     def item_text(self, item_id: str) -> str:
-        """Return the document, right answers included, and what is asked about it."""
-        return f"{self._documents[item_id]} {self._requests[item_id]}"
+        """Return the document, right answers included, what is asked about it, and how answers are scored."""
+        return f"{self._documents[item_id]} {self._requests[item_id]} {self._rules}"
 
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return the document's requests."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 ENTRY_POINTS = "evomerge.operators"
+log = logging.getLogger(__name__)
 
 FAMILIES: Mapping[str, tuple[Operator, ...]] = MappingProxyType(
     {
@@ -111,8 +113,8 @@ def _check_allowed(name: str) -> None:
     allowed = _ALLOWED.get()
     if allowed is not None and ":" in name and name not in allowed:
         raise SpaceError(
-            f"operator: {name} names code, and this recipe is of a run of somebody else's, or of an older evomerge; "
-            "look at the code; if you trust it, `evomerge verify RUN_DIR --trust-tasks` says so once"
+            f"operator: {name} names code, and this recipe may be somebody else's; "
+            "look at the code; if you trust it, `evomerge verify RUN_DIR --trust-tasks` says so once for a run"
         )
 
 
@@ -125,6 +127,8 @@ def _found_outside(name: str) -> Operator:
         known = [*OPERATORS, *_REGISTERED, *plugged]
         expected = f"one of {few_of(known, name)}, or a dotpath package.module:OPERATOR"
         raise SpaceError(f"operator: expected {expected}, found {name!r}{nearest_name(name, known)}")
+    if name not in plugged:
+        log.info("runs code: operator %s", name)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:

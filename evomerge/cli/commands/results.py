@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evomerge.cli.commands.search import MovedParents, Trust, moved_parents
-from evomerge.cli.terminal import Terminal, make_console, print_note
+from evomerge.cli.terminal import Terminal, beside_us, make_console, print_note
 from evomerge.whole_file import prepared_file
 
 if TYPE_CHECKING:
@@ -70,10 +70,13 @@ def export(
     """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
     from evomerge.api.run import load
     from evomerge.campaign.constraints import Constraints
+    from evomerge.campaign.origin import NOTE, is_ours
     from evomerge.results.front import pick as picked
 
     run, console = load(run_dir), make_console()
     with run.archive() as archive:
+        if is_ours(archive.noted(NOTE)):  # recipes may name operators beside the campaign
+            beside_us()
         number = picked(archive, pick).number
         violation = Constraints.of(archive).violation_of(archive, number)
     exported = run.export(number, out, parents=moved_parents(parent), callbacks=print_note(console))

@@ -72,8 +72,10 @@ def test_a_parent_of_the_hub_is_read_at_the_commit_that_the_search_began_with(fa
 def test_what_lay_in_a_run_directory_moves_with_it(family: Family, tmp_path: Path) -> None:
     shutil.copytree(family.base, tmp_path / "new" / "parents" / "joined")
     old = {"joined": ParentSource(str(tmp_path / "old" / "parents" / "joined"))}
-    found = places_of(old, Inputs(root=str(tmp_path / "old")), {}, tmp_path / "new")
-    assert found == {"joined": ParentSource(str(tmp_path / "new" / "parents" / "joined"))}
+    between = {"joined": ParentSource(str(tmp_path / "between" / "parents" / "joined"))}
+    for places in ({}, between):  # it may have moved before
+        found = places_of(old, Inputs(root=str(tmp_path / "old"), places=places), {}, tmp_path / "new")
+        assert found == {"joined": ParentSource(str(tmp_path / "new" / "parents" / "joined"))}
     with pytest.raises(RunDirectoryError, match="--parent joined=DIR"):
         places_of(old, Inputs(root=str(tmp_path / "other")), {}, tmp_path / "new")
 

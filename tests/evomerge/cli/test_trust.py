@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 import evomerge as em
 from evomerge.archive import Archive
 from evomerge.campaign.origin import NOTE, is_ours, signed
-from evomerge.campaign.trust import UntrustedCodeError
+from evomerge.campaign.trust import UntrustedCodeError, foreign_run
 from evomerge.config.code import named_code
 from tests.conftest import Family
 from tests.evomerge.conftest import Outcome, campaign_data, write_tasks
@@ -229,8 +230,24 @@ def test_plug_ins_of_a_strangers_run_are_not_imported(
     assert not (tmp_path / "RAN").exists()
 
 
-def test_operators_by_their_dotpath_are_not_imported_for_a_strangers_recipe(
+def test_looking_at_a_run_finds_no_modules_beside_it(
     evomerge: Command, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of the name of a library that is not installed would be taken for it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(tmp_path))])
+    assert evomerge("pareto", finished).code == 0
+    assert str(tmp_path) not in sys.path
+    evomerge("plan", "there_is_none.yaml")
+    assert sys.path[-1] == str(tmp_path)
+
+
+def test_operators_by_their_dotpath_are_not_imported_for_a_strangers_recipe(
+    evomerge: Command,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    campaign_file: Callable[..., Path],
 ) -> None:
     (tmp_path / "theirs_to_merge.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -248,7 +265,20 @@ def test_operators_by_their_dotpath_are_not_imported_for_a_strangers_recipe(
         assert evomerge(*arguments).code == 0, arguments
     done = evomerge("export", run, "--out", tmp_path / "out")
     assert (done.code, "theirs_to_merge:Search names code" in done.err) == (1, True)
+    path = campaign_file(optimiser={"kind": "cma_es", "warm_start": [str(run)]})
+    done = evomerge("run", path, "--run-dir", tmp_path / "own")
+    assert (done.code, "fits this space" in done.err) == (1, True)
     assert not (tmp_path / "RAN").exists()
+
+
+def test_another_programs_archive_makes_no_run_of_a_directory(begun: Path, tmp_path: Path) -> None:
+    (tmp_path / "archive.sqlite").write_text("notes of a beekeeper")
+    (tmp_path / "below").mkdir()
+    assert foreign_run(tmp_path / "below" / "t.py") is None
+    assert foreign_run(begun / "run" / "stages" / "t.py") is None
+    shutil.copytree(begun / "run", tmp_path / "below" / "run")
+    change(tmp_path / "below" / "run", ("DELETE FROM campaign WHERE key = ?", (NOTE,)))
+    assert foreign_run(tmp_path / "below" / "run" / "deep" / "t.py") == tmp_path / "below" / "run"
 
 
 def test_every_kind_of_code_that_a_campaign_can_name_is_found() -> None:

@@ -301,6 +301,20 @@ def test_divergence_is_measured_where_the_answer_begins(kind, expected, tmp_path
     assert list(task.requests("0")) == expected
 
 
+def test_what_a_document_says_and_how_it_is_scored_is_in_its_items_text(tmp_path):
+    def texts(folder: str, **config: Any) -> list[str]:
+        (tmp_path / folder).mkdir()
+        [task] = load_lm_eval_tasks(write_task(tmp_path / folder, **{**CHOICE, **config}))
+        return [task.item_text(item) for item in task.item_ids]
+
+    accuracy = [{"metric": "acc", **MEAN}]
+    first = texts("first", metric_list=accuracy)
+    assert len(set(first)) == len(first) == 12
+    assert texts("again", metric_list=accuracy) == first
+    for other in ({"metric_list": [{"metric": "acc_norm", **MEAN}]}, {"doc_to_text": "Q: {{question}}"}):
+        assert not set(first) & set(texts(str(len(str(other))), **{"metric_list": accuracy, **other}))
+
+
 def test_a_task_that_runs_generated_code_is_refused(tmp_path):
     path = write_task(tmp_path, **TASKS["generation"], unsafe_code=True)
     with pytest.raises(FitnessError, match="task 'tiny': expected a task that runs no code"):
