@@ -171,8 +171,7 @@ def command_line_reference() -> str:
     program = typer.main.get_command(app)
     parts = [_COMMANDS_HEAD]
     for name, command in _commands(program):
-        parts += [f"## evomerge {name}
-", *_described(command)]
+        parts += [f"## evomerge {name}\n", *_described(command)]
     return "\n".join(parts)
 
 
