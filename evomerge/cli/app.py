@@ -28,7 +28,7 @@ _SILENT = {
 }
 
 # These import nothing that a file names: modules beside a downloaded run are out of their reach.
-_LOOK_ONLY = ("init", "pareto", "export", "report", "doctor")
+_LOOK_ONLY = ("init", "pareto", "export", "report", "archive", "doctor")
 
 app = typer.Typer(
     name="evomerge",
