@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evomerge.errors import EvomergeError
 
+_MOST_NAME = 200  # bytes; names have 255
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -68,7 +69,8 @@ def prepared_file(target: str | Path) -> Callable[[str | bytes], Path]:
 
 def _beside(file: Path) -> Path:
     """Return a new, empty file in the same directory, with the permissions of a new file."""
-    partial = file.with_name(f".evomerge-{secrets.token_hex(8)}.partial")
+    short = os.fsdecode(os.fsencode(file.name)[:_MOST_NAME])
+    partial = file.with_name(f"{short}.{secrets.token_hex(8)}.partial")
     partial.touch(exist_ok=False)
     return partial
 
