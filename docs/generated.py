@@ -171,20 +171,22 @@ def command_line_reference() -> str:
     program = typer.main.get_command(app)
     parts = [_COMMANDS_HEAD]
     for name, command in _commands(program):
-        parts += [f"## evomerge {name}\n", (command.help or "").strip() + "\n"]
-        rows = ["| option | meaning | default |", "|---|---|---|"]
-        for parameter in command.params:
-            if parameter.name == "help":
-                continue
-            is_option = parameter.param_type_name == "option"
-            named = (
-                [*parameter.opts, parameter.metavar or ""]
-                if is_option
-                else [parameter.metavar or parameter.name.upper()]
-            )
-            called = " ".join(filter(None, named))
-            meaning = (getattr(parameter, "help", None) or "").replace("|", "\\|")
-            default = parameter.default if is_option and parameter.default not in (None, False, ()) else ""
-            rows.append(f"| `{called}` | {meaning} | {f'`{default}`' if default != '' else ''} |")
-        parts.append("\n".join(rows) + "\n" if len(rows) > 2 else "")
+        parts += [f"## evomerge {name}\n", *_described(command)]
     return "\n".join(parts)
+
+
+def _described(command: Any) -> list[str]:
+    """Return what a command does, and its arguments and options as a table."""
+    rows = ["| option | meaning | default |", "|---|---|---|"]
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        is_option = parameter.param_type_name == "option"
+        named = (
+            [*parameter.opts, parameter.metavar or ""] if is_option else [parameter.metavar or parameter.name.upper()]
+        )
+        called = " ".join(filter(None, named))
+        meaning = (getattr(parameter, "help", None) or "").replace("|", "\\|")
+        default = parameter.default if is_option and parameter.default not in (None, False, ()) else ""
+        rows.append(f"| `{called}` | {meaning} | {f'`{default}`' if default != '' else ''} |")
+    return [(command.help or "").strip() + "\n", "\n".join(rows) + "\n" if len(rows) > 2 else ""]

@@ -87,7 +87,8 @@ def sqlite_error(path: Path, doing: str, error: Exception) -> ArchiveError:
     if code not in _MEANINGS:
         return ArchiveError(f"{what} ({error})")
     meaning, advice = _MEANINGS[code]
-    saved = "; everything told before is saved" if doing == "write" else ""
+    is_whole = code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    saved = "; everything told before is saved" if doing == "write" and is_whole else ""
     return ArchiveError(f"{what}: {meaning} ({error}){saved}; {advice}")
 
 

@@ -224,8 +224,14 @@ class Archive:
         """Write what lies in SQLite's log into the archive's file; another thread needs a connection of its own."""
         self._writer.checkpoint(connection)
 
-    def check_presence(self) -> None:
-        """Raise an ArchiveError where the archive was deleted, moved or replaced since it was opened."""
+    def check_presence(self, *, inside: bool = False) -> None:
+        """Raise an ArchiveError where the archive was deleted, moved or replaced since it was opened.
+
+        Args:
+            inside: whether to look into the file as well, which another one may have been written over.
+        """
+        if inside:
+            self._writer.look_inside()
         self._writer.check_presence()
 
     def copy(self, out: Path) -> None:

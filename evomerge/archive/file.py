@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from evomerge.archive.errors import SQLITE_ERRORS, ArchiveError, is_of_its_place, sqlite_error
@@ -84,8 +86,10 @@ def open_to_write(path: Path) -> Opened:
 def open_to_read(path: Path) -> Opened:
     """Open an archive for reading, also where nothing can be written beside it; raises like `open_to_write`."""
     _expect_file(path)
+    is_alone = not beside(path)
     try:
-        return _opened(path, path, "mode=ro")
+        opened = _opened(path, path, "mode=ro")
+        return replace(opened, close=partial(_close_alone, path, opened.connection)) if is_alone else opened
     except SQLITE_ERRORS as error:
         if not is_of_its_place(error):
             raise _unusable(path, error) from error
@@ -97,6 +101,13 @@ def open_to_read(path: Path) -> Opened:
             raise ArchiveError(
                 f"{path}: cannot read the archive ({error}), nor a copy of it ({again.strerror})"
             ) from again
+
+
+def _close_alone(path: Path, reader: sqlite3.Connection) -> None:
+    """Close a reader, and let SQLite remove what it made beside the file for it: only who may write does that."""
+    reader.close()
+    with contextlib.suppress(*SQLITE_ERRORS), contextlib.closing(connect(path, "mode=rw")) as last:
+        last.execute("SELECT 1 FROM campaign").fetchone()
 
 
 def _opened_in_its_place(path: Path) -> Opened:

@@ -24,7 +24,7 @@ def refuse_foreign_log(path: Path) -> None:
         return
     try:
         with contextlib.closing(_opened(path, "mode=ro")) as both:
-            alone = _run_id(path)
+            alone = run_id_in_file(path)
             seal = _facts(both).get(RUN_ID)
             why = "it is of another run" if alone is not None and alone != seal else _misfit(path, both)
     except SQLITE_ERRORS as error:
@@ -44,7 +44,7 @@ def _facts(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT key, value FROM campaign WHERE key IN ('run_id', 'sealed_from')"))
 
 
-def _run_id(path: Path) -> str | None:
+def run_id_in_file(path: Path) -> str | None:
     """Return the run id of the file without its log; None where it has none, or its log is needed to read it."""
     try:
         with contextlib.closing(_opened(path, "immutable=1")) as alone:

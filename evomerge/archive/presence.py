@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 from evomerge.archive.errors import ArchiveError
+from evomerge.archive.foreign_log import run_id_in_file
+
+_MOST_STRANGE = 2  # looks in a row that found another content: one may have been taken in the middle of a checkpoint
 
 
 class Presence:
@@ -20,12 +23,14 @@ class Presence:
         self._log = path.with_name(path.name + "-wal")
         self._file = _identity(path)
         self._log_file = _identity(self._log)
+        self._run_id = run_id_in_file(path)
+        self._strange = 0
 
     def check(self) -> None:
         """Raise where the archive, or the log that SQLite writes first, was deleted, moved or replaced."""
         found = _identity(self._path)
-        if found != self._file:
-            what = "was deleted, or its directory was moved" if found is None else "was replaced by another file"
+        if found != self._file or self._strange >= _MOST_STRANGE:
+            what = "was deleted, or its directory was moved," if found is None else "was replaced by another file"
             raise ArchiveError(
                 f"{self._path}: the archive {what} while the search ran, so it ends here. What was scored lies in the "
                 "file that was opened: where it was moved to, if it was moved; gone, if it was deleted. "
@@ -39,6 +44,11 @@ class Presence:
                 f"{self._log}: it was deleted or replaced while the search ran, which ends here. The archive has what "
                 "was committed until then; to go on, run the same command again"
             )
+
+    def look_inside(self) -> None:
+        """See whether another archive was written over the file; `check` raises then. Too slow for every commit."""
+        if self._run_id is not None:
+            self._strange = 0 if run_id_in_file(self._path) == self._run_id else self._strange + 1
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

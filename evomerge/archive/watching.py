@@ -38,7 +38,7 @@ def _watch(archive: Archive, lost: Callable[[], object] | None, over: threading.
     n_calls = 0
     while n_calls < 2 and not over.wait(EVERY_S):
         try:
-            archive.check_presence()
+            archive.check_presence(inside=True)
         except ArchiveError:
             n_calls += 1
             if lost is not None:

@@ -46,6 +46,10 @@ class Writer:
         """Raise where the archive was deleted, moved or replaced since it was opened."""
         self._presence.check()
 
+    def look_inside(self) -> None:
+        """See whether another archive was written over this one, which the next `check_presence` raises."""
+        self._presence.look_inside()
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit what happens inside as a whole; inside another transaction, with that one."""

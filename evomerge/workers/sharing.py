@@ -95,7 +95,8 @@ class _Watch:
             if len(self._users) == 1:
                 self._over.clear()
                 self._thread = threading.Thread(target=self._watch, name="evomerge-sharing", daemon=True)
-                self._thread.start()
+                with contextlib.suppress(RuntimeError):  # no room for another thread: all goes on as it would without
+                    self._thread.start()
         try:
             yield
         finally:
@@ -103,7 +104,8 @@ class _Watch:
                 self._users.remove(threads)
                 if not self._users:
                     self._over.set()
-                    self._thread.join()
+                    if self._thread.ident is not None:
+                        self._thread.join()
 
     def _watch(self) -> None:
         cpus, manners, before = len(allowed_cpus()), Manners(), look()
@@ -118,7 +120,8 @@ class _Watch:
                 elif manners.rest and not rested:
                     libraries, idle = loaded_libraries(), idle_threads(max(self._users, default=1), cpus)
                     if libraries and idle <= MOST_IDLE:
-                        asleep.enter_context(ShortWaits(libraries, idle))
+                        with contextlib.suppress(RuntimeError):  # no room
+                            asleep.enter_context(ShortWaits(libraries, idle))
 
 
 @functools.cache

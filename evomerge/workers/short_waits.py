@@ -10,6 +10,7 @@ many threads, stays the same, and so do its bits.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 from pathlib import Path
@@ -38,13 +39,17 @@ class ShortWaits:
     """Threads that do nothing but be there; while there are some, all others of libgomp wait asleep."""
 
     def __init__(self, libraries: tuple[str, ...], idle: int) -> None:
-        """Have `idle` threads, at least 1, in each of the libraries as soon as it is entered."""
+        """Have `idle` threads, at least 1, in each of the libraries as soon as it is entered.
+
+        Entering raises RuntimeError where the system has no room for so many threads.
+        """
         self._libraries, self._idle = libraries, idle
         self._begun, self._over = threading.Event(), threading.Event()
         # A thread's team is there until the thread ends.
         self._leader = threading.Thread(target=self._lead, name="evomerge-short-waits", daemon=True)
 
     def __enter__(self) -> ShortWaits:
+        _check_room(len(self._libraries) * self._idle + 1)
         self._leader.start()
         self._begun.wait()
         return self
@@ -56,12 +61,25 @@ class ShortWaits:
         self._leader.join()
 
     def _lead(self) -> None:
-        try:
+        with contextlib.suppress(OSError, AttributeError):  # a library that is gone, or too old
             # Whatever returns at once, and looks at nothing, can be what the team does.
             nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
             for library in self._libraries:
                 n_threads = ctypes.c_uint(self._idle + 1)  # the leader is one of them
                 ctypes.CDLL(library).GOMP_parallel(nothing, None, n_threads, ctypes.c_uint(0))
-        finally:
-            self._begun.set()
+        self._begun.set()
         self._over.wait()
+
+
+def _check_room(n_threads: int) -> None:
+    """Start so many threads by way of trial: Python raises where they do not fit, libgomp would end the process."""
+    over = threading.Event()
+    threads = [threading.Thread(target=over.wait, daemon=True) for _ in range(n_threads)]
+    try:
+        for thread in threads:
+            thread.start()
+    finally:
+        over.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.architecture.bounds import MOST_LAYERS, check_depths
+from search_spaces.errors import SpaceError
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,7 @@ _AUTO = (
 )
 
 
-class NoModelError(ValueError):
+class NoModelError(SpaceError):
     """transformers knows a config, but has no model of it."""
 
 

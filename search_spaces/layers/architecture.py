@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from functools import reduce
@@ -58,6 +59,12 @@ def why_no_text(checkpoint: Checkpoint) -> str:
         return f"{kind.__name__} has no head that predicts the next token"
     if config.is_encoder_decoder and kind.main_input_name != "input_ids":
         return f"{kind.__name__} reads {kind.main_input_name}, not text"
+    given = ("self", "input_ids")
+    parameters = inspect.signature(kind.forward).parameters.values()
+    asked = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    needed = [name for name in asked if name not in given]
+    if needed:
+        return f"{kind.__name__} cannot be run without {', '.join(needed)}"
     return ""
 
 

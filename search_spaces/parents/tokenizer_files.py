@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search_spaces.errors import SpaceError, in_brief
 from search_spaces.parents.checkpoint_files import read_json
 
 CHAT_TEMPLATE = "chat_template.jinja"
 SPECIAL_TOKENS = ("bos", "eos", "pad", "unk")
+_MOST_ID = 2**24  # a hundred times the largest vocabularies
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model")
 
 
@@ -27,11 +30,37 @@ class TokenizerFiles:
 
 
 def read_tokenizer(directory: Path) -> TokenizerFiles:
-    """Read a checkpoint's tokenizer files; missing ones give empty fields."""
+    """Read a checkpoint's tokenizer files; missing ones give empty fields.
+
+    Raises:
+        SpaceError: a file is not what a tokenizer's should be.
+    """
+    with _as_space_errors(directory):
+        return _read(directory)
+
+
+@contextmanager
+def _as_space_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except SpaceError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
+        reason = f"{type(error).__name__}: {in_brief(error)}"
+        raise SpaceError(
+            f"{directory}: expected the files of a tokenizer, found some that cannot be read ({reason}); download them "
+            "again"
+        ) from error
+
+
+def _read(directory: Path) -> TokenizerFiles:
     settings = _optional_json(directory / "tokenizer_config.json")
     named = {**_optional_json(directory / "special_tokens_map.json"), **settings}
     text = chat_template(directory)
     ids, rules = _vocabulary(directory)
+    for token, number in (ids or {}).items():
+        if type(number) is not int or not 0 <= number <= _MOST_ID:
+            raise ValueError(f"expected a number from 0 to {_MOST_ID:,} for {token[:40]!r}, found {str(number)[:40]}")
     return TokenizerFiles(
         ids=ids,
         rules=rules,
@@ -42,11 +71,12 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
 
 def chat_template(directory: Path) -> str | None:
     """Return a checkpoint's chat template, the default one if it has several; None if it has none."""
-    file = directory / CHAT_TEMPLATE
-    found = file.read_text(encoding="utf-8") if file.is_file() else None
-    found = _optional_json(directory / "tokenizer_config.json").get("chat_template") if found is None else found
-    if isinstance(found, list):
-        found = {entry["name"]: entry["template"] for entry in found}.get("default")
+    with _as_space_errors(directory):
+        file = directory / CHAT_TEMPLATE
+        found = file.read_text(encoding="utf-8") if file.is_file() else None
+        found = _optional_json(directory / "tokenizer_config.json").get("chat_template") if found is None else found
+        if isinstance(found, list):
+            found = {entry["name"]: entry["template"] for entry in found}.get("default")
     return None if found is None else str(found)
 
 

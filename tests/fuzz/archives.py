@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 
 from tests.fuzz.mutations import HOSTILE_VALUES, as_json, mutated, mutated_bytes
 
-Change: TypeAlias = tuple[str, int, str, object]  # table, rowid of the row, column, value
+Change: TypeAlias = tuple[str, int, str, object]  # table, which row, column, value
+Spoilt: TypeAlias = tuple[bool, list[Change]]  # whether digests are there to find it, as older versions had none
+
+
+_UNSEALED: list[Change] = [("campaign", -1, "sealed_from", str(10**9))]
 
 
 def _whole(directory: Path) -> Path:
@@ -23,7 +27,9 @@ def _whole(directory: Path) -> Path:
 
     file = directory / "whole.sqlite"
     if not file.exists():
-        archive = make_archive(file, proposals=12, failures=(3,))
+        named = [{"name": name, "tasks": [f"/tasks/{name}.jsonl"]} for name in ("arithmetic", "words")]
+        campaign = {"name": "fuzzed", "base": "org/base", "parents": ["org/a", "org/b"], "objectives": named}
+        archive = make_archive(file, proposals=12, failures=(3,), campaign=json.dumps(campaign))
         archive.note("verification", verification(winner=8, contender=9).to_json())
         archive.close()
     return file
@@ -75,7 +81,7 @@ def _storable(value: object) -> object:
     return as_json(value).encode("utf-8", "replace").decode()
 
 
-def spoilt_rows(directory: Path) -> st.SearchStrategy[list[Change]]:
+def spoilt_rows(directory: Path) -> st.SearchStrategy[Spoilt]:
     """Return one to three fields with values that nobody wrote."""
     found = _rows(_whole(directory))
 
@@ -85,7 +91,7 @@ def spoilt_rows(directory: Path) -> st.SearchStrategy[list[Change]]:
         row, value = draw(st.sampled_from(found[table, column]))
         return table, row, column, draw(_spoilt(value))
 
-    return st.lists(change(), min_size=1, max_size=3)
+    return st.tuples(st.booleans(), st.lists(change(), min_size=1, max_size=3))
 
 
 def spoilt_bytes(directory: Path) -> st.SearchStrategy[bytes]:
@@ -102,7 +108,7 @@ def spoilt_bytes(directory: Path) -> st.SearchStrategy[bytes]:
     return flips.map(flipped) | st.integers(0, len(content)).map(lambda n: content[:n])
 
 
-def read(spoilt: list[Change] | bytes, directory: Path) -> None:
+def read(spoilt: Spoilt | bytes, directory: Path) -> None:
     """Read a spoilt archive in every way; a change that the tables do not allow is none."""
     run_dir = directory / "run"
     shutil.rmtree(run_dir, ignore_errors=True)
@@ -112,7 +118,8 @@ def read(spoilt: list[Change] | bytes, directory: Path) -> None:
         file.write_bytes(spoilt)
     else:
         shutil.copyfile(_whole(directory), file)
-        _write(file, spoilt)
+        sealed, changes = spoilt
+        _write(file, [*changes, *([] if sealed else _UNSEALED)])
     errors = []
     drawn = zlib.crc32(repr(spoilt).encode("utf-8", "replace")) % 8 == 0  # pages take their time
     for look in (_front, _candidates, _verification, _resume, *([_report] if drawn else [])):
@@ -129,6 +136,9 @@ def read(spoilt: list[Change] | bytes, directory: Path) -> None:
 def _write(file: Path, changes: list[Change]) -> None:
     connection = sqlite3.connect(file)
     for table, row, column, value in changes:
+        if row < 0:
+            connection.execute(f"UPDATE {table} SET value = ? WHERE key = ?", (value, column))
+            continue
         keys = [c[1] for c in connection.execute(f"PRAGMA table_info({table})") if c[5]]
         found = connection.execute(f"SELECT {', '.join(keys)} FROM {table}").fetchall()
         if row >= len(found):

@@ -160,7 +160,7 @@ TARGETS = {
     "campaign YAML": Target(_campaigns, _read_campaign),
     "mergekit YAML": Target(_recipes, _read_recipe),
     "task JSONL": Target(_tasks, _read_tasks),
-    "archive rows": Target(archives.spoilt_rows, archives.read, quick=False),
-    "archive bytes": Target(archives.spoilt_bytes, archives.read, quick=False),
+    "archive rows": Target(archives.spoilt_rows, archives.read),
+    "archive bytes": Target(archives.spoilt_bytes, archives.read),
     **{name: Target(inputs, checkpoints.read, quick=False) for name, inputs in checkpoints.SPOILT.items()},
 }

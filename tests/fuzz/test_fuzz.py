@@ -29,6 +29,12 @@ def test_spoilt_input_is_read_or_refused_with_a_message(name: str, tmp_path: Pat
     assert findings.tried[name] > 5
 
 
+@pytest.mark.parametrize("sealed", [True, False])
+def test_the_archive_that_is_spoilt_is_read_as_it_was(sealed: bool, tmp_path: Path) -> None:
+    TARGETS["archive rows"].inputs(tmp_path)
+    TARGETS["archive rows"].read((sealed, []), tmp_path)
+
+
 @pytest.mark.parametrize("name", VALID)
 def test_what_is_spoilt_is_accepted_as_it_was(name: str, tmp_path: Path) -> None:
     TARGETS[name].inputs(tmp_path)

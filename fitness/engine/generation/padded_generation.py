@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from fitness.engine.generation.decoding import Decoding, extend
-from fitness.engine.model.forward import accepts
+from fitness.engine.model.forward import accepts, known_tokens
 from fitness.engine.model.memory import Sizes
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.rows import pack
@@ -80,7 +80,8 @@ class _DecodingState:
             arguments |= {"past_key_values": self.cache, "use_cache": True}
         if accepts(model, "logits_to_keep"):
             arguments["logits_to_keep"] = 1
-        output = model(self.ids[:, self.n_cached :], **arguments)
+        with known_tokens():
+            output = model(self.ids[:, self.n_cached :], **arguments)
         self.cache = getattr(output, "past_key_values", None)
         if self.cache is not None:
             self.n_cached = self.ids.shape[1]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ def logits_at(
         gathered.append(True)
         return (hidden.reshape(1, -1, hidden.shape[-1])[:, positions.to(hidden.device)], *inputs[1:])
 
-    with head.register_forward_pre_hook(gather) if head is not None else nullcontext():
+    with known_tokens(), head.register_forward_pre_hook(gather) if head is not None else nullcontext():
         output = model(**{ids_are: ids}, **arguments) if ids_are else model(ids, **arguments)
     logits = getattr(output, "logits", output)
     if not isinstance(logits, torch.Tensor):
@@ -43,6 +43,17 @@ def logits_at(
     if not gathered:
         logits = logits.reshape(1, -1, logits.shape[-1])[:, positions.to(logits.device)]
     return logits[0]
+
+
+@contextmanager
+def known_tokens() -> Iterator[None]:
+    """Turn the error of a token that has no row in a model's embedding into one that says so."""
+    try:
+        yield
+    except IndexError as error:
+        raise FitnessError(
+            f"model: expected tokens with a row in its embedding, found others ({error}): is the tokenizer its own?"
+        ) from error
 
 
 def accepts(model: nn.Module, argument: str) -> bool:

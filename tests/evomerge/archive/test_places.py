@@ -142,6 +142,19 @@ def test_the_loss_of_an_archive_is_noticed_between_commits(tmp_path: Path) -> No
     assert calls
 
 
+def test_another_archive_that_is_written_over_the_file_is_noticed(tmp_path: Path) -> None:
+    archive = filled(tmp_path / "a.sqlite")
+    archive.checkpoint()
+    for _ in range(3):
+        archive.check_presence(inside=True)
+    filled(tmp_path / "other.sqlite").close()
+    (tmp_path / "a.sqlite").write_bytes((tmp_path / "other.sqlite").read_bytes())  # the same inode
+    archive.check_presence(inside=True)  # once may be chance
+    with pytest.raises(ArchiveError, match="was replaced by another file") as caught:
+        archive.check_presence(inside=True)
+    assert "saved" not in str(caught.value)
+
+
 def test_two_writers_end_with_a_message_for_people_and_lose_nothing(tmp_path: Path) -> None:
     first = filled(tmp_path / "a.sqlite")
     second = Archive.open(tmp_path / "a.sqlite")
@@ -235,3 +248,13 @@ def test_an_older_archive_gets_digests_with_its_next_event(tmp_path: Path) -> No
     archive = Archive.read(path)
     archive.find_damage()
     assert [one.row for one in archive.damage] == [5]
+
+
+def test_looking_at_an_archive_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    filled(path).close()
+    for _ in range(2):
+        reader = Archive.read(path)
+        assert reader.n_candidates == 5
+        reader.close()
+        assert [file.name for file in tmp_path.iterdir()] == ["a.sqlite"]

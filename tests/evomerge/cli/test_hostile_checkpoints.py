@@ -140,3 +140,17 @@ def test_eval_tells_before_it_scores_that_out_cannot_be_written(
     assert (done.code, "acc" in done.out) == (0, True)
     assert json.loads(out.read_text())["tasks"][0]["task"] == "a"
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "vocabulary", [{"1": 10**9, "2": 5}, {"1": -1}, {"1": "x"}, {"1": [1]}, [1, 2], 5], ids=lambda v: str(v)[:20]
+)
+def test_vocabularies_with_ids_that_no_table_has_are_refused(
+    evomerge: Command, family: Family, copy: Path, task: Path, vocabulary: Any
+) -> None:
+    data = json.loads((copy / "tokenizer.json").read_text())
+    known = data["model"]["vocab"]
+    data["model"]["vocab"] = {**known, **vocabulary} if isinstance(vocabulary, dict) else vocabulary
+    (copy / "tokenizer.json").write_text(json.dumps(data))
+    assert_refused(evomerge("eval", copy, "--tasks", task))
+    assert_refused(merge(evomerge, copy.parent, family.base, copy), "copy")

@@ -32,6 +32,24 @@ with ShortWaits(loaded_libraries(), idle_threads(2, len(allowed_cpus()))):
 print(spinning, asleep, processor_seconds(), threading.active_count())
 """
 
+# A thread's stack takes 8 MiB of addresses, as a rule: there is room for none, one, two...
+NO_ROOM = """
+import ctypes, re, resource, sys, threading
+from pathlib import Path
+from evomerge.workers.short_waits import ShortWaits, loaded_libraries
+ctypes.CDLL(sys.argv[1])
+status = Path("/proc/self/status").read_text()
+used, found = int(re.search(r"VmSize:\\s+(\\d+)", status)[1]) << 10, []
+for mib in range(0, 200, 4):
+    resource.setrlimit(resource.RLIMIT_AS, (used + (mib << 20), resource.RLIM_INFINITY))
+    try:
+        with ShortWaits(loaded_libraries(), 3):
+            found.append("asleep")
+    except RuntimeError:
+        found.append("no room")
+print(found[0], found[-1], threading.active_count())
+"""
+
 
 def libgomp() -> Path:
     spec = importlib.util.find_spec("torch")
@@ -51,6 +69,14 @@ def test_threads_that_wait_sleep_as_long_as_there_are_idle_ones_and_spin_before_
     assert asleep < spinning / 2
     assert asleep < after / 2
     assert threads == 1
+
+
+def test_where_there_is_no_room_for_threads_nothing_is_changed_and_the_process_lives():
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, str(libgomp())], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == ["no", "room", "asleep", "1"]
+    assert done.stderr == ""
 
 
 def test_how_threads_wait_changes_no_bit():
