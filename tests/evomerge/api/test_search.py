@@ -95,7 +95,8 @@ def test_every_error_is_told_at_once_and_names_the_arguments(searched: Searched)
             workers=0,
             sead=1,
         )
-    lines = str(caught.value).splitlines()
+    assert len(str(caught.value).splitlines()) == 5
+    lines = [str(problem) for problem in caught.value.problems]
     assert {line.split(":")[0] for line in lines} == {
         "parents[0]",
         "parents[1]",
