@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evomerge.config import CampaignConfig, ConfigError, dump_campaign, load_campaign, overridden
+from evomerge.config import RESERVED_NAMES, CampaignConfig, ConfigError, dump_campaign, load_campaign, overridden
 from evomerge.config.statistics import MOMENTS
 from evomerge.optimisers import Pymoo, Random
 from evomerge.optimisers.registry import OPTIMISERS
@@ -198,7 +198,9 @@ def campaigns(draw: st.DrawFn) -> CampaignConfig:
     kinds = {n: kind for n, kind in find_operator(operator).kinds.items() if kind.gene is not None and n != "weight"}
     named = draw(st.sets(st.sampled_from(sorted(kinds)), max_size=3))
     genes = {n: list(kind.gene or ()) for n, kind in kinds.items() if n in named}
-    names = draw(st.lists(words.filter(lambda w: w not in ("base", "..")), min_size=2, max_size=4, unique=True))
+    names = draw(
+        st.lists(words.filter(lambda w: w not in ("base", "..", *RESERVED_NAMES)), min_size=2, max_size=4, unique=True)
+    )
     option = words.map(lambda w: f"library_option_{w}")
     options = draw(st.dictionaries(option, scalars | st.lists(scalars, max_size=3), max_size=3))
     return campaign(
