@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evomerge.config import CampaignConfig, ConfigError, dump_campaign, load_campaign, overridden
+from evomerge.config import RESERVED_NAMES, CampaignConfig, ConfigError, dump_campaign, load_campaign, overridden
 from evomerge.config.statistics import MOMENTS
 from evomerge.optimisers import Pymoo, Random
 from evomerge.optimisers.registry import OPTIMISERS
@@ -177,9 +177,10 @@ def test_importing_config_loads_neither_torch_nor_numpy() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
-texts = st.text(max_size=8) | st.text(" ab\n\x85", min_size=100, max_size=200)
+printable = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
+texts = st.text(printable, max_size=8) | st.text(" ab", min_size=100, max_size=200)
 scalars = st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
-words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8)
+words = st.text(printable, min_size=1, max_size=8)
 
 tasks = words.filter(lambda word: not word.startswith("python:"))
 
@@ -197,7 +198,9 @@ def campaigns(draw: st.DrawFn) -> CampaignConfig:
     kinds = {n: kind for n, kind in find_operator(operator).kinds.items() if kind.gene is not None and n != "weight"}
     named = draw(st.sets(st.sampled_from(sorted(kinds)), max_size=3))
     genes = {n: list(kind.gene or ()) for n, kind in kinds.items() if n in named}
-    names = draw(st.lists(words.filter(lambda w: w not in ("base", "..")), min_size=2, max_size=4, unique=True))
+    names = draw(
+        st.lists(words.filter(lambda w: w not in ("base", "..", *RESERVED_NAMES)), min_size=2, max_size=4, unique=True)
+    )
     option = words.map(lambda w: f"library_option_{w}")
     options = draw(st.dictionaries(option, scalars | st.lists(scalars, max_size=3), max_size=3))
     return campaign(
