@@ -153,6 +153,15 @@ def _prose(text: str) -> str:
     return "".join(piece for pair in zip(bare, [*pieces[1::2], ""], strict=True) for piece in pair)
 
 
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command with its name, that of its group in front."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
 def command_line_reference() -> str:
     """Return the page of the command line: what each command does, its arguments and options."""
     import typer
@@ -161,10 +170,8 @@ def command_line_reference() -> str:
 
     program = typer.main.get_command(app)
     parts = [_COMMANDS_HEAD]
-    for name, command in program.commands.items():  # type: ignore[attr-defined]
+    for name, command in _commands(program):
         parts += [f"## evomerge {name}\n", *_described(command)]
-        for own, part in getattr(command, "commands", {}).items():
-            parts += [f"### evomerge {name} {own}\n", *_described(part)]
     return "\n".join(parts)
 
 

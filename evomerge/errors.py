@@ -36,6 +36,17 @@ def exit_code(error: Exception) -> int | None:
     return 1 if isinstance(error, OSError) else None
 
 
+def message_of(error: Exception) -> str:
+    """Return what to tell a user; of the operating system's errors the path, cut where it is very long, and the reason.
+
+    >>> message_of(FileNotFoundError(2, "No such file or directory", "nowhere/x"))
+    'nowhere/x: No such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror and error.filename and not isinstance(error, EvomergeError):
+        return f"{shortened(str(error.filename))}: {error.strerror}"
+    return str(error)
+
+
 def no_memory(error: BaseException) -> str | None:
     """Return what to say where the system refused memory, in words of Python, the loader, torch or the C library."""
     chain: list[BaseException] = []

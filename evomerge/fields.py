@@ -12,9 +12,14 @@ from pydantic import ConfigDict, Field, Strict, StringConstraints
 SECTION = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 Flag: TypeAlias = Annotated[bool, Strict()]
-Whole: TypeAlias = Annotated[int, Strict()]
+MOST = 10**6  # of anything that is counted, unless it says otherwise: what is above was not meant
+MOST_EVALUATIONS, MOST_WORKERS = 10 * MOST, 10_000
+Whole: TypeAlias = Annotated[int, Strict(), Field(le=MOST)]
 Count: TypeAlias = Annotated[Whole, Field(ge=1)]
 FromZero: TypeAlias = Annotated[Whole, Field(ge=0)]
+Seed: TypeAlias = Annotated[int, Strict(), Field(ge=0, lt=2**64)]
+Evaluations: TypeAlias = Annotated[int, Strict(), Field(ge=1, le=MOST_EVALUATIONS)]
+Layers: TypeAlias = Annotated[Whole, Field(ge=0, le=10_000)]
 Real: TypeAlias = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 PositiveReal: TypeAlias = Annotated[Real, Field(gt=0)]
 Share: TypeAlias = Annotated[Real, Field(ge=0, le=1)]

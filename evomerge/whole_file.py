@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from evomerge.errors import EvomergeError
 
-_MOST_NAME = 200  # bytes; names have 255
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -45,34 +46,44 @@ def prepared_file(target: str | Path) -> Callable[[str | bytes], Path]:
             return lambda content: _written(file, file, content)
         if file.exists() and not os.access(file, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        _beside(file).unlink()
+        with partial_file(file):
+            pass
     except OSError as error:
         raise _cannot(file, error) from error
 
     def write(content: str | bytes) -> Path:
-        partial: Path | None = None
         try:
-            partial = _beside(file)
-            if file.exists():
-                partial.chmod(file.stat().st_mode)
-            _written(file, partial, content)
-            os.replace(partial, file)
+            with partial_file(file) as partial:
+                if file.exists():
+                    partial.chmod(file.stat().st_mode)
+                _written(file, partial, content)
+                os.replace(partial, file)
         except OSError as error:
             raise _cannot(file, error) from error
-        finally:
-            if partial is not None:
-                partial.unlink(missing_ok=True)
         return file
 
     return write
 
 
-def _beside(file: Path) -> Path:
-    """Return a new, empty file in the same directory, with the permissions of a new file."""
-    short = os.fsdecode(os.fsencode(file.name)[:_MOST_NAME])
-    partial = file.with_name(f"{short}.{secrets.token_hex(8)}.partial")
-    partial.touch(exist_ok=False)
-    return partial
+@contextlib.contextmanager
+def partial_file(file: Path) -> Iterator[Path]:
+    """Yield a new, empty file in the same directory, which is gone at the end; remove what killed writers left there.
+
+    A writer holds a lock on its file, which goes with the process.
+    """
+    for leftover in file.parent.glob(".evomerge-*.partial"):
+        with contextlib.suppress(OSError), leftover.open("rb") as left:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
+    with contextlib.ExitStack() as closing:
+        while True:
+            partial = file.with_name(f".evomerge-{secrets.token_hex(8)}.partial")
+            opened = closing.enter_context(partial.open("xb"))
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            if partial.exists():  # else another process came before the lock, and took it for a leftover
+                break
+        closing.callback(partial.unlink, missing_ok=True)
+        yield partial
 
 
 def _written(file: Path, place: Path, content: str | bytes) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from evomerge.errors import did_you_mean, few_of
+from evomerge.errors import did_you_mean, few_of, shortened
 
 __all__ = ["MISMATCH", "did_you_mean", "in_our_words", "in_words", "mismatch", "refuse", "told"]
 
@@ -30,12 +30,13 @@ _TYPES = {
     "invalid_key": "a key that is text",
 }
 _BOUNDS = {
-    "greater_than": ("a number above {:g}", "gt"),
-    "greater_than_equal": ("a number of at least {:g}", "ge"),
-    "less_than": ("a number below {:g}", "lt"),
-    "less_than_equal": ("a number of at most {:g}", "le"),
+    "greater_than": ("a number above {}", "gt"),
+    "greater_than_equal": ("a number of at least {}", "ge"),
+    "less_than": ("a number below {}", "lt"),
+    "less_than_equal": ("a number of at most {}", "le"),
     "too_short": ("at least {} in the list", "min_length"),
 }
+_MAX_BITS = 128  # of a whole number that is written out
 
 
 def mismatch(expected: str, found: str, hint: str = "", *, at: Sequence[str | int] = ()) -> InitErrorDetails:
@@ -65,7 +66,13 @@ def in_words(value: object) -> str:
         case list() | tuple():
             return f"[{', '.join(in_words(v) if isinstance(v, (int, float, str)) else '...' for v in value)}]"
         case _:
-            return repr(value)
+            return _in_few_words(value)
+
+
+def _in_few_words(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return f"a number of about {round(value.bit_length() * 0.30103)} digits"
+    return shortened(repr(value))
 
 
 Told = tuple[tuple[str | int, ...], tuple[str, str, str]]
@@ -118,7 +125,8 @@ def _words(detail: ErrorDetails) -> tuple[str, str, str]:
         return f"one of {few_of(names, detail['input'])}", found, did_you_mean(detail["input"], names)
     if kind in _BOUNDS:
         phrase, name = _BOUNDS[kind]
-        return phrase.format(context[name]), found, ""
+        bound = context[name]
+        return phrase.format(f"{bound:,.0f}" if bound == int(bound) else f"{bound:g}"), found, ""
     return _TYPES.get(kind, detail["msg"]), found, ""
 
 

@@ -8,7 +8,7 @@ Tasks have items, items ask a language model (or run it), answers become scores,
 >>> suite = make_suite(tasks, tokenizer=load_tokenizer("base"), shares={"search": 0.5, "test": 0.5}, seed=1)
 >>> scores = suite.evaluate(AutoModelForCausalLM.from_pretrained("words"), Budget("search"))
 >>> len(scores.item_ids)
-20
+23
 
 Names are imported when they are first used: `import fitness` loads no torch.
 """

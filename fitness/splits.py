@@ -1,15 +1,24 @@
-"""Which items are for searching, which for choosing, which for the final word."""
+"""Which items are for searching, which for choosing, which for the final word.
+
+An item's split depends on what it asks and on the seed, on nothing else: not on its id, its line, its task's name or
+the items beside it. So an added item moves no other, and equal items fall into one split wherever they stand. The price
+is that sizes are drawn as well: of n items about n p fall into a split of share p, give or take sqrt(n p (1 - p)).
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from fitness.errors import FitnessError
 from fitness.scores import SPLITS, Budget, Split
+
+# by_place: as evomerge drew splits before, by the task's name and the items' numbers; for searches that began so
+Drawn: TypeAlias = Literal["by_content", "by_place"]
 
 
 @dataclass(frozen=True)
@@ -28,37 +37,52 @@ class Splits:
         object.__setattr__(self, "_split_of", split_of)
 
     @classmethod
-    def draw(cls, tasks: Mapping[str, Sequence[str]], *, shares: Mapping[Split, float], seed: int) -> Splits:
-        """Split every task's items by the same shares.
-
-        A task's split depends on the seed, its name up to a colon and its items, not on the other tasks: measures of
-        the same items, `words` and `words:margin`, are split alike, so that no test item is another's search item.
-
-        >>> splits = Splits.draw({"words": ["1", "2", "3", "4"]}, shares={"search": 0.5, "test": 0.5}, seed=0)
-        >>> len(splits.items["search"]), len(splits.items["test"])
-        (2, 2)
+    def draw(cls, tasks: Mapping[str, Mapping[str, str]], *, shares: Mapping[Split, float], seed: int) -> Splits:
+        """Draw each item's split by what it asks.
 
         Args:
-            tasks: task name -> ids of its items within the task.
-            shares: split -> share of each task's items, each in [0, 1], together at most 1; what is over is left out.
+            tasks: task name -> its items: id within the task -> what it asks, as `fitness.tasks.contents` has it.
+            shares: split -> chance of an item to be in it, in [0, 1], together at most 1; what is over is left out.
             seed: the campaign's.
 
         Raises:
-            FitnessError: the shares are not of this form, or a task has too few items for its splits.
+            FitnessError: the shares are not of this form, or a task has no item in one of the splits.
+
+        >>> tasks = {"words": {str(i): f"What rhymes with word {i}?" for i in range(100)}}
+        >>> splits = Splits.draw(tasks, shares={"search": 0.5, "test": 0.5}, seed=0)
+        >>> len(splits.items["search"]), len(splits.items["test"])
+        (53, 47)
         """
         _check_shares(shares)
-        keyed: dict[Split, list[tuple[float, str, str]]] = {split: [] for split in SPLITS}
+        of_task: dict[str, dict[Split, list[str]]] = {}
+        for task, contents in tasks.items():
+            drawn = {item: _draws(content, seed) for item, content in contents.items()}
+            of_task[task] = {split: [] for split, share in shares.items() if share > 0.0}
+            for item in sorted(drawn, key=lambda item: (drawn[item][1], item)):
+                if split := _split_at(drawn[item][0], shares):
+                    of_task[task][split].append(item)
+            _check_no_split_is_empty(task, of_task[task], n_items=len(contents), shares=shares)
+        return cls(_alternating(of_task, {task: _stream(task, seed) for task in tasks}))
+
+    @classmethod
+    def draw_by_place(cls, tasks: Mapping[str, Sequence[str]], *, shares: Mapping[Split, float], seed: int) -> Splits:
+        """Split every task's ids by exact shares, as evomerge did before it split by content.
+
+        A task's split depends on the seed, its name up to a colon and its ids in their order: an id more moves others.
+
+        Raises:
+            FitnessError: the shares are not of `draw`'s form, or a task has too few items for its splits.
+        """
+        _check_shares(shares)
+        of_task: dict[str, dict[Split, list[str]]] = {}
+        streams = {task: _stream(task, seed) for task in tasks}
         for task, ids in tasks.items():
-            digest = hashlib.sha256(task.partition(":")[0].encode()).digest()  # a stream that no other task shares
-            rng = np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(digest[:16])]))
-            shuffled = [ids[i] for i in rng.permutation(len(ids))]
-            start = 0
+            shuffled, start = [ids[i] for i in streams[task].permutation(len(ids))], 0
+            of_task[task] = {}
             for split, size in _sizes(task, len(ids), shares).items():
-                offset = rng.random()
-                part = shuffled[start : start + size]
-                keyed[split] += [((j + offset) / size, task, f"{task}/{item}") for j, item in enumerate(part)]
+                of_task[task][split] = shuffled[start : start + size]
                 start += size
-        return cls({split: tuple(item for _, _, item in sorted(keys)) for split, keys in keyed.items()})
+        return cls(_alternating(of_task, streams))
 
     @property
     def item_ids(self) -> tuple[str, ...]:
@@ -87,6 +111,53 @@ class Splits:
             listed = sorted(map(str, found)) or "unknown or no items"
             raise FitnessError(f"items: expected all from one split, found {listed}")
         return split
+
+
+def _draws(content: str, seed: int) -> tuple[float, int]:
+    """Return an item's place in [0, 1), which its split is read from, and an independent number to shuffle by."""
+    digest = hashlib.sha256(f"{seed}\n{content}".encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48, int.from_bytes(digest[6:22])
+
+
+def _split_at(place: float, shares: Mapping[Split, float]) -> Split | None:
+    """Return the split whose part of [0, 1) a place lies in; None beyond them all."""
+    end = 0.0
+    for split in SPLITS:
+        end += shares.get(split, 0.0)
+        if place < end:
+            return split
+    return None
+
+
+def _check_no_split_is_empty(
+    task: str, of_split: Mapping[Split, Sequence[str]], *, n_items: int, shares: Mapping[Split, float]
+) -> None:
+    for split, items in of_split.items():
+        if not items:
+            raise FitnessError(
+                f"task {task!r}: expected an item in each of {', '.join(of_split)}, found none of its {n_items} in "
+                f"{split} (share {shares[split]:g}; each item's split is drawn by what it asks): add items, give "
+                f"{split} a larger share or 0, or take another seed"
+            )
+
+
+def _stream(task: str, seed: int) -> np.random.Generator:
+    digest = hashlib.sha256(task.partition(":")[0].encode()).digest()  # a stream that no other task shares
+    return np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(digest[:16])]))
+
+
+def _alternating(
+    of_task: Mapping[str, Mapping[Split, Sequence[str]]], streams: Mapping[str, np.random.Generator]
+) -> dict[Split, tuple[str, ...]]:
+    """Return each split with its tasks in turns, each as often as it has items; these stay in their order."""
+    keyed: dict[Split, list[tuple[float, str, str]]] = {split: [] for split in SPLITS}
+    for task, of_split in of_task.items():
+        for split in SPLITS:
+            items = of_split.get(split, ())
+            if items:
+                offset, n = streams[task].random(), len(items)
+                keyed[split] += [((j + offset) / n, task, f"{task}/{item}") for j, item in enumerate(items)]
+    return {split: tuple(item for _, _, item in sorted(keys)) for split, keys in keyed.items()}
 
 
 def _check_shares(shares: Mapping[Split, float]) -> None:

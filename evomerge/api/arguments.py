@@ -9,6 +9,7 @@ from typing import Any
 
 from evomerge.campaign.events import Callback
 from evomerge.config import ConfigError, ConfigProblem
+from evomerge.fields import MOST_EVALUATIONS
 from evomerge.wording import in_words
 
 
@@ -32,9 +33,11 @@ def directories(argument: str, value: Any) -> dict[str, str]:
 
 
 def whole(argument: str, value: Any, *, at_least: int = 1) -> int:
-    """Return a whole number that is large enough."""
+    """Return a whole number that is large enough, and not larger than anybody can mean."""
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
         raise refused(argument, f"a whole number, at least {at_least}", value)
+    if value > MOST_EVALUATIONS:
+        raise refused(argument, f"a number of at most {MOST_EVALUATIONS:,}", value)
     return value
 
 

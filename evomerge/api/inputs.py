@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from evomerge.archive import Archive, ArchiveError
 from evomerge.assembly import Parts
 from evomerge.campaign import RunDirectory, RunDirectoryError
@@ -14,7 +16,7 @@ from evomerge.campaign.places import Sources, is_gone, is_local, places_of
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig
 from evomerge.config.changes import with_sources_of
-from evomerge.errors import few_lines
+from evomerge.errors import few_lines, in_brief
 from fitness.errors import FitnessError
 from search_spaces.cache_directory import keep_text
 from search_spaces.parents.parents import Parents
@@ -92,7 +94,7 @@ def keep_or_check(file: Path, parts: Parts, *, rows: bool, say: Say) -> None:
         FitnessError: a parent or a task is not what it was.
     """
     if rows and file.is_file():
-        changes = Inputs.read(file.read_text(encoding="utf-8"), str(file)).changes(parts.inputs)
+        changes = _read(file).changes(parts.inputs)
         if changes:
             raise FitnessError(
                 f"{file.parent}: expected the parents and tasks that its rows are scores of, found others:\n"
@@ -103,6 +105,16 @@ def keep_or_check(file: Path, parts: Parts, *, rows: bool, say: Say) -> None:
     if rows:
         say(f"{file.parent}: an older version did not record what its rows are scores of. It is recorded now")
     keep_text(file, parts.inputs.model_dump_json())
+
+
+def _read(file: Path) -> Inputs:
+    try:
+        return Inputs.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise FitnessError(
+            f"{file}: expected a record of parents and tasks, found what cannot be read ({in_brief(error)}); remove "
+            "the directory, or choose another --out"
+        ) from error
 
 
 def note_inputs(archive: Archive, parts: Parts, root: Path) -> None:

@@ -40,7 +40,7 @@ from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.past import InCube
 from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
-from evomerge.campaign.run_directory import recorded_config, refuse_unknown_keys
+from evomerge.campaign.run_directory import recorded_config, refuse_unknown_keys, split_as_begun
 from evomerge.campaign.trust import code_texts, note_origin, recorded_code, sign_staged
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
@@ -49,6 +49,7 @@ from evomerge.config.yaml_document import write_yaml
 from evomerge.results.front import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
+from evomerge.results.verification.searched_items import note_contents
 from evomerge.version import __version__
 from evomerge.whole_file import prepared_file
 from evomerge.workers import WorkerPool
@@ -150,7 +151,7 @@ def run_stages(
     later is not looked at again.
     """
     elsewhere = moved_sources(moved, config.sources)
-    config = joined(config, directory, callbacks, elsewhere)
+    config = joined(split_as_begun(config, directory, callbacks), directory, callbacks, elsewhere)
     if not config.stages:
         _search(config, directory, given, callbacks, elsewhere)
         return
@@ -271,6 +272,7 @@ def _recorded(archive: Archive, config: CampaignConfig) -> CampaignConfig:
 def _note(parts: Parts, archive: Archive) -> None:
     """Record what readers of the archive need to know of the parts, and find what must be unchanged unchanged."""
     note_used(archive, parts.test_sets)
+    note_contents(archive, parts.fitness)
     note_search_items(archive, len(parts.fitness.splits.items["search"]))
     note_genes(archive, parts.space.gene_names())
     digest, noted = "" if parts.reduced is None else parts.reduced.digest, archive.noted("reduced")

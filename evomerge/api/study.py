@@ -20,6 +20,7 @@ from evomerge.api.session import Session, opened
 from evomerge.archive.watching import watched
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
+from evomerge.campaign.run_directory import split_as_begun
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.config import ConfigError, ConfigProblem
 from evomerge.errors import EvomergeError
@@ -75,6 +76,7 @@ class Study:
             problem = ConfigProblem("stages", None, "none in a study", f"{len(config.stages)}", "use evomerge.search")
             raise ConfigError(None, [problem])
         directory = RunDirectory(Path("runs") / config.name if run_dir is None else path_of("run_dir", run_dir))
+        config = split_as_begun(config, directory, callbacks_of(callbacks))
         config = joined(config, directory, callbacks_of(callbacks))
         with contextlib.ExitStack() as stack:
             self._session: Session = stack.enter_context(opened(config, directory, given, callbacks_of(callbacks)))

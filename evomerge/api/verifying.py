@@ -21,6 +21,7 @@ from evomerge.campaign.trust import check_archive
 from evomerge.results.recorded import remarks
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
+from evomerge.results.verification.searched_items import check_held_out
 from evomerge.results.verification.verifier import Verifier
 from evomerge.workers.sharing import sharing_cores
 
@@ -116,6 +117,8 @@ def verify(
         parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
         check_inputs(archive, parts, directory.root, say)
         note_inputs(archive, parts, directory.root)
+        if said := check_held_out(archive, parts.fitness):
+            say(said, "note items")
         parts = with_noted_statistics(parts, archive, say=say)
         sharing = sharing_cores(config.workers.count, config.workers.cpus)
         with sharing, contextlib.closing(build_pool(parts, directory.root)) as pool, watched(archive):

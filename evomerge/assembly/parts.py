@@ -32,7 +32,7 @@ from fitness.estimation import MeanEstimator, Objective
 from fitness.protocols import Estimator
 from fitness.reduction.reduced_benchmark import ReducedBenchmark
 from fitness.reduction.reduced_estimator import ReducedEstimator
-from fitness.scores import SPLITS, Budget
+from fitness.scores import Budget
 from fitness.screening import Screening
 from fitness.statistics import PairedComparison
 from fitness.tasks.benchmark_split import PublishedTestSet
@@ -209,6 +209,7 @@ def build_parts(
         experts={task: o.expert for o in config.objectives if o.expert is not None for task in o.tasks},
         base=lambda: base_model(config, parents),
         processor=cache(lambda: output_processor(parents, config.base_name, config.output_tokenizer)),
+        drawn=config.splits.drawn,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
     check_asked(parents[config.base_name], asking(task for group in loaded.values() for task in group))
@@ -217,9 +218,10 @@ def build_parts(
     suite = make_suite(
         [task for group in loaded.values() for task in group],
         tokenizer=tokenizer,
-        shares={split: getattr(config.splits, split) for split in SPLITS},
+        shares=config.splits.shares,
         seed=config.seed,
         memory=config.engine.memory,
+        drawn=config.splits.drawn,
     )
     objectives = tuple(
         Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)

@@ -14,7 +14,6 @@ from evomerge.config.objectives import SplitsConfig
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from fitness.reading import Questions, questions_of_file, questions_of_tasks
-from fitness.scores import SPLITS
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.requested import RequestedStatistics
@@ -81,18 +80,19 @@ def informed_recipe(
     return replace(recipe, statistics=dict(given.gather(say=say).digests))
 
 
-def _questions(asked: RequestedStatistics, tokenizer: Tokenizer, shares: SplitsConfig, seed: int) -> Questions:
+def _questions(asked: RequestedStatistics, tokenizer: Tokenizer, splits: SplitsConfig, seed: int) -> Questions:
     if asked.calibration is not None:
         return questions_of_file(asked.calibration, asked.prompts)
     if not asked.tasks:
         raise FitnessError("statistics: expected tasks or calibration for the parents to read, found neither")
-    loaded = load_tasks(asked.tasks, TaskContext(tokenizer=tokenizer))
+    loaded = load_tasks(asked.tasks, TaskContext(tokenizer=tokenizer, drawn=splits.drawn))
     owners = {task.name: asked.owners[source] for source in asked.owners for task in loaded[source]}
     suite = make_suite(
         [task for tasks in loaded.values() for task in tasks],
         tokenizer=tokenizer,
-        shares={split: getattr(shares, split) for split in SPLITS},
+        shares=splits.shares,
         seed=seed,
+        drawn=splits.drawn,
     )
     return questions_of_tasks(suite, asked.prompts, owners)
 

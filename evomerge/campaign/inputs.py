@@ -10,9 +10,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from evomerge.archive import Archive, ArchiveError
+from evomerge.archive import Archive
 from fitness.tasks.suite import TaskSuite
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.content import commit_of, file_digests
@@ -56,21 +56,7 @@ class Inputs(BaseModel):
     @staticmethod
     def noted(archive: Archive) -> Inputs | None:
         """Return what an archive's campaign began with; None: the version that began it did not record it."""
-        text = archive.noted(NOTE)
-        return None if text is None else Inputs.read(text, NOTE)
-
-    @staticmethod
-    def read(text: str, place: str) -> Inputs:
-        """Return what was recorded; ArchiveError, which names the place, where it is damaged."""
-        try:
-            return Inputs.model_validate_json(text)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            key = ".".join(map(str, problem["loc"]))
-            raise ArchiveError(
-                f"{place}: expected digests of the campaign's parents and tasks, found a damaged record ({key}: "
-                f"{problem['msg']})"
-            ) from error
+        return archive.parsed(NOTE, Inputs.model_validate_json)
 
     def note(self, archive: Archive) -> None:
         """Record it."""

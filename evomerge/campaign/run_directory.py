@@ -7,15 +7,18 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evomerge.archive import Archive, ArchiveError
+from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.origin import NOTE
 from evomerge.campaign.trust import check_code, recorded_code
 from evomerge.config import CampaignConfig, ConfigError
 from evomerge.config.recorded import RecordedCampaign, read_recorded
+from evomerge.config.yaml_document import parse_yaml
 from evomerge.errors import EvomergeError
 from evomerge.version import __version__
 from evomerge.visible import VisibleFormatter
@@ -158,3 +161,16 @@ def refuse_unknown_keys(archive: Archive) -> None:
             f"{archive.path}: this campaign has keys that evomerge {__version__} does not know: {', '.join(unknown)}; "
             f"evomerge {archive.noted('evomerge')} wrote it: go on with that version or a newer one"
         )
+
+
+def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
+    """Return the config with the rule by which the items of a search were split when it, or its first stage, began."""
+    for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
+        if config.splits.drawn == "by_content" and path.exists():
+            with contextlib.closing(Archive.read(path)) as archive:
+                begun: Any = archive.parsed("campaign", parse_yaml)  # no more: the record may name plug-ins
+            if begun is not None and begun.data.get("splits", {}).get("drawn", "by_place") == "by_place":
+                tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
+                splits = config.splits.model_copy(update={"drawn": "by_place"})
+                return config.model_copy(update={"splits": splits})
+    return config

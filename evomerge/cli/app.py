@@ -28,7 +28,7 @@ _SILENT = {
 }
 
 # These import nothing that a file names: modules beside a downloaded run are out of their reach.
-_LOOK_ONLY = ("init", "pareto", "export", "report", "doctor")
+_LOOK_ONLY = ("init", "pareto", "export", "report", "archive", "doctor")
 
 app = typer.Typer(
     name="evomerge",
@@ -109,10 +109,10 @@ def guarded(work: Callable[[], object]) -> None:
     try:
         work()
     except Exception as error:
-        from evomerge.errors import exit_code, no_memory
+        from evomerge.errors import exit_code, message_of, no_memory
 
         code = exit_code(error)
-        told = no_memory(error) if code is None else str(error)
+        told = no_memory(error) if code is None else message_of(error)
         if told is None:
             raise
         Terminal(stderr=True).print(told, style="red", whole=True)

@@ -33,7 +33,7 @@ from evomerge.config.sections import (
     name_problems,
 )
 from evomerge.config.statistics import StatisticsConfig
-from evomerge.fields import SECTION, Flag, FromZero, Text
+from evomerge.fields import SECTION, Flag, Seed, Text
 from evomerge.optimisers import M2N2, CmaEs, OptimiserOptions, Pymoo
 from evomerge.plugins import PluginError, load_plugin
 from evomerge.schedules import AllItemsConfig, ScheduleOptions
@@ -110,7 +110,7 @@ class CampaignConfig(BaseModel):
     screen (agreement with the experts comes first), or {kind: halving, first: 0.125, keep: 0.5}."""
     workers: WorkersConfig = WorkersConfig()
     engine: EngineConfig = EngineConfig()
-    seed: FromZero = 0
+    seed: Seed = 0
     """Seeds everything random: the same file gives the same search."""
     export: ExportConfig = ExportConfig()
     lm_eval: LmEvalConfig = LmEvalConfig()
@@ -213,7 +213,7 @@ class CampaignConfig(BaseModel):
     @field_validator("splits")
     @classmethod
     def _sum_to_at_most_one(cls, splits: SplitsConfig) -> SplitsConfig:
-        shares = splits.model_dump()
+        shares = splits.shares
         total = sum(shares.values())
         if total > 1 + 1e-9:
             found = f"{total:g} ({' + '.join(f'{name} {share:g}' for name, share in shares.items())})"

@@ -19,6 +19,7 @@ from evomerge.config.overrides import Overrides, parsed, with_overrides
 from evomerge.config.sections import ParentConfig
 from evomerge.config.steering import steering_problems
 from evomerge.config.yaml_document import Document, parse_yaml, read_yaml, write_yaml
+from evomerge.fields import MOST_EVALUATIONS, MOST_WORKERS
 from evomerge.wording import in_words, told
 
 S = TypeVar("S", bound=BaseModel)
@@ -115,10 +116,12 @@ def overridden(config: CampaignConfig, *, evaluations: int | None = None, worker
     Raises:
         ConfigError: anything but a whole number of at least 1.
     """
-    for argument, value in (("evaluations", evaluations), ("workers", workers)):
+    for argument, value, most in (("evaluations", evaluations, MOST_EVALUATIONS), ("workers", workers, MOST_WORKERS)):
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             problem = ConfigProblem(argument, None, "a whole number, at least 1", in_words(value))
             raise ConfigError(None, [problem])
+        if value is not None and value > most:
+            raise ConfigError(None, [ConfigProblem(argument, None, f"a number of at most {most:,}", in_words(value))])
     changes: dict[str, object] = {}
     if evaluations is not None:
         changes["budget"] = _changed(config.budget, evaluations=evaluations)

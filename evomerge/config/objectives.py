@@ -92,7 +92,7 @@ class ObjectiveConfig(BaseModel):
 
 
 class SplitsConfig(BaseModel):
-    """Shares of each task's items; what they leave over is not used."""
+    """Shares of the items, about: each item's split is drawn. What they leave over is not used."""
 
     model_config = SECTION
 
@@ -102,6 +102,14 @@ class SplitsConfig(BaseModel):
     """Items that choose among the candidates that the search found."""
     test: Share = 0.3
     """Items that nothing sees before the final table."""
+    drawn: Literal["by_content", "by_place"] = "by_content"
+    """by_content: an item's split depends on what it asks and the seed: equal items are in one split, an added one
+    moves no other. by_place: on the task's name and the items' order, as searches of older versions began and go on."""
+
+    @property
+    def shares(self) -> dict[Literal["search", "validation", "test"], float]:
+        """Split -> its share."""
+        return {"search": self.search, "validation": self.validation, "test": self.test}
 
 
 class VerificationConfig(BaseModel):
@@ -111,7 +119,7 @@ class VerificationConfig(BaseModel):
 
     margin: Annotated[Real, Field(ge=0)] = 0.01
     """A difference in an objective that does not matter: a winner that is worse by less counts as just as good."""
-    masks: Annotated[Whole, Field(ge=0)] = 3
+    masks: Annotated[Whole, Field(ge=0, le=1000)] = 3
     """Other seeds that a winner with random masks (DARE, DELLA) is scored with on validation items; 0 for none."""
 
 
@@ -157,7 +165,7 @@ class PromptsConfig(BaseModel):
     """The chat's system message; without a chat template the text in front of every prompt."""
     fewshot_as_multiturn: Annotated[bool, Strict()] = True
     """With a chat template: few-shot examples are turns of the chat; false: all are one message."""
-    num_fewshot: Annotated[Whole, Field(ge=0)] | None = None
+    num_fewshot: Annotated[Whole, Field(ge=0, le=10_000)] | None = None
     """Few-shot examples of lm-eval tasks; left out: each task's own number. Tasks that say 0 keep it."""
 
     @field_validator("apply_chat_template", mode="before")

@@ -8,6 +8,7 @@ from typing import Any
 
 from evomerge.config.errors import ConfigError, ConfigProblem
 from evomerge.config.yaml_document import parse_yaml
+from evomerge.errors import shortened
 from evomerge.wording import in_words
 
 Overrides = Mapping[str, object] | Sequence[str]
@@ -85,4 +86,4 @@ def _entry(at: object, part: str, text: str) -> Any:
 
 
 def _refused(text: str, expected: str, found: str) -> ConfigError:
-    return ConfigError(None, [ConfigProblem(text, None, expected, found)])
+    return ConfigError(None, [ConfigProblem(shortened(text), None, expected, found)])

@@ -3,6 +3,9 @@
 Models may be directories or hub ids: a text is a path when it begins like one (`./`, `../`, `/`, `~`) or when something
 of that name exists beside the campaign file. What a task's text means is `fitness.tasks.task_source`'s to say.
 
+What leads nowhere may be too long for any file system, or hold what no path may: `os.path`'s functions say that there
+is nothing, where pathlib's raise.
+
 Validated with the context {"directory": Path}, the campaign file's, a path is checked to exist and made absolute;
 without it a text stays as it is. {"models_must_exist": False} leaves out the check for models.
 """
@@ -16,8 +19,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
 
+from evomerge.errors import shortened
 from evomerge.plugins import plugin_paths
-from evomerge.wording import mismatch, refuse
+from evomerge.wording import in_words, mismatch, refuse
 from fitness.tasks import task_source
 
 _PARENT_FILES = ("config.json", "adapter_config.json")
@@ -32,8 +36,8 @@ def absolute_path(text: str, directory: Path) -> Path:
 def existing_start(text: str, directory: Path) -> str:
     """Return the absolute path of a recipe file or of a run."""
     path = absolute_path(text, directory)
-    if not (path.is_file() or (path / "archive.sqlite").is_file()):
-        refuse([mismatch("a recipe file or the directory of a run", f"nothing at {path}", _near(path))])
+    if not (os.path.isfile(path) or os.path.isfile(path / "archive.sqlite")):
+        refuse([mismatch("a recipe file or the directory of a run", _nothing_at(path), _near(path))])
     return str(path)
 
 
@@ -42,13 +46,13 @@ def _existing_model(text: str, info: ValidationInfo) -> str:
     if directory is None:
         return text
     path = absolute_path(text, directory)
-    if not (path.exists() or text in (".", "..") or text.startswith(("./", "../", "/", "~"))):
+    if not (os.path.exists(path) or text in (".", "..") or text.startswith(("./", "../", "/", "~"))):
         return text
-    if not path.exists() and not (info.context or {}).get("models_must_exist", True):
+    if not os.path.exists(path) and not (info.context or {}).get("models_must_exist", True):
         return str(path)
-    if not path.exists():
-        refuse([mismatch("a checkpoint directory", f"nothing at {path}", _near(path))])
-    if not any((path / name).is_file() for name in _PARENT_FILES):
+    if not os.path.exists(path):
+        refuse([mismatch("a checkpoint directory", _nothing_at(path), _near(path))])
+    if not any(os.path.isfile(path / name) for name in _PARENT_FILES):
         found = f"{path}, which has none" if path.is_dir() else f"the file {path}"
         refuse([mismatch("a checkpoint directory with config.json", found)])
     return str(path)
@@ -60,12 +64,12 @@ def _existing_task(text: str, info: ValidationInfo) -> str:
     if source.kind == "lm_eval" and (function := plugin_paths("evomerge.tasks").get(text)):
         return f"python:{function}"
     if source.kind == "python" and not (source.place and source.detail.isidentifier()):
-        refuse([mismatch("python:MODULE:FUNCTION or python:FILE.py:FUNCTION", f"'{text}'")])
+        refuse([mismatch("python:MODULE:FUNCTION or python:FILE.py:FUNCTION", in_words(text))])
     if directory is None or not source.is_file:
         return text
     path = absolute_path(source.place, directory)
-    if not path.is_file():
-        refuse([mismatch("a file", f"nothing at {path}", _near(path))])
+    if not os.path.isfile(path):
+        refuse([mismatch("a file", _nothing_at(path), _near(path))])
     return str(source.at(str(path)))
 
 
@@ -79,8 +83,8 @@ def _existing_file(text: str, info: ValidationInfo) -> str:
     if directory is None:
         return text
     path = absolute_path(text, directory)
-    if not path.is_file():
-        refuse([mismatch("a file", f"nothing at {path}", _near(path))])
+    if not os.path.isfile(path):
+        refuse([mismatch("a file", _nothing_at(path), _near(path))])
     return str(path)
 
 
@@ -89,8 +93,8 @@ def _existing_directory(text: str, info: ValidationInfo) -> str:
     if directory is None:
         return text
     path = absolute_path(text, directory)
-    if not path.is_dir():
-        refuse([mismatch("a directory", f"none at {path}")])
+    if not os.path.isdir(path):
+        refuse([mismatch("a directory", f"none at {shortened(str(path))}")])
     return str(path)
 
 
@@ -99,9 +103,13 @@ def directory_of(info: ValidationInfo) -> Path | None:
     return (info.context or {}).get("directory")
 
 
+def _nothing_at(path: Path) -> str:
+    return f"nothing at {shortened(str(path))}"
+
+
 def _near(path: Path) -> str:
     """Return a hint that names the nearest neighbour of the same suffix; the suffix itself is no likeness."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         return ""
     stems = [p.stem for p in path.parent.iterdir() if p.suffix == path.suffix]
     near = difflib.get_close_matches(path.stem, stems, n=1)

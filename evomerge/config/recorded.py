@@ -38,6 +38,8 @@ def read_recorded(text: str) -> RecordedCampaign:
     if not isinstance(recorded, dict):
         raise ConfigError(None, [ConfigProblem("", None, "the campaign's keys", in_words(recorded))])
     recorded.setdefault("engine", {"dtype": "float32"})  # records from before this key were scored so
+    if isinstance(splits := recorded.setdefault("splits", {}), dict):
+        splits.setdefault("drawn", "by_place")  # as all were before this key
     recorded.pop("racing", None)  # what older versions stopped candidates by
     unknown: list[str] = []
     while True:

@@ -20,7 +20,7 @@ from pydantic_core import InitErrorDetails
 
 from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, SpaceSection
 from evomerge.config.paths import ModelSource
-from evomerge.fields import SECTION, Count, PositiveReal, Real, Text
+from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from fitness.engine.language_model import DEFAULT_BUDGET
 from search_spaces.recipes.recipe import ExportDtype, ParentSource
@@ -83,9 +83,9 @@ class BudgetConfig(BaseModel):
 
     model_config = SECTION
 
-    evaluations: Count = 200
+    evaluations: Evaluations = 200
     """Candidates to score."""
-    hours: PositiveReal | None = None
+    hours: Annotated[PositiveReal, Field(le=1e6)] | None = None
     """Wall-clock hours; left out: no limit."""
     items: Count | None = None
     """Search items per candidate, every task's share of them; left out: all."""
@@ -98,7 +98,7 @@ class WorkersConfig(BaseModel):
 
     backend: Literal["in_process", "ray"] = "in_process"
     """in_process: one worker, no processes; ray: a pool of workers on one machine or a cluster."""
-    count: Count = 1
+    count: Annotated[Count, Field(le=MOST_WORKERS)] = 1
     """Workers; each holds one model."""
     together: Count | None = None
     """in_process only: most candidates that are scored together, so that layers they share are run once. Left out: 16
@@ -109,7 +109,7 @@ class WorkersConfig(BaseModel):
     """CPU cores per worker; left out: the machine's, shared evenly."""
     address: Text | None = None
     """A running Ray cluster (`auto`: the one this machine belongs to); left out: Ray is started here."""
-    deadline_seconds: PositiveReal = 3600.0
+    deadline_seconds: Annotated[PositiveReal, Field(le=1e7)] = 3600.0
     """Ray only: a candidate that takes longer is tried once more, then recorded as a failure."""
 
     @field_validator("count", "address")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -69,8 +70,8 @@ objectives:
 #   fewshot_as_multiturn: true  # examples as turns of the chat
 #   num_fewshot: 5  # of lm-eval tasks
 
-# Shares of each task's items: the optimiser sees the search items, validation items choose among what it found,
-# and test items are seen by nothing before the final table.
+# Shares of the items, about: the optimiser sees the search items, validation items choose among what it found, and
+# test items are seen by nothing before the final table. Each item's split is drawn by what it asks, and the seed.
 splits: {{search: 0.5, validation: 0.2, test: 0.3}}
 # allow_benchmark_test_sets: true  # or take other items: arc_easy@validation
 # verification: {{margin: 0.01, masks: 3}}  # a difference that does not matter; other seeds of random masks to try
@@ -181,7 +182,7 @@ def init(
         SpaceError: `from_file` is no mergekit-evolve file.
     """
     file = Path(out)
-    if file.exists():
+    if os.path.exists(file):
         raise FileExistsAlreadyError(f"{file}: expected no file, found one; choose another with out (--out)")
     write = prepared_file(file)
     write(template(parents, base) if from_file is None else _of(from_file, file, parents, base))

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from evomerge.config.errors import ConfigError, ConfigProblem
+from search_spaces.mergekit.bounded_yaml import BoundedLoader
 
 _CORE_SCHEMA = (
     ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
@@ -28,7 +29,7 @@ _CORE_SCHEMA = (
 )
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(BoundedLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012  (PyYAML's own registry, filled below)
 
 

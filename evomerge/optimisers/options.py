@@ -20,7 +20,7 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Population = Annotated[Whole, Field(ge=2)] | None
+Population = Annotated[Whole, Field(ge=2, le=100_000)] | None
 WarmStart = Annotated[tuple[Text, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 
 

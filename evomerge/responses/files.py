@@ -138,7 +138,7 @@ def _from_json(path: Path) -> Iterator[tuple[tuple[str, str], float]]:
     expected = '{"model": {"task/item": score}}'
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FitnessError(f"{path}: expected {expected}, found broken JSON: {error}") from error
     if not isinstance(data, dict) or not all(isinstance(row, dict) for row in data.values()):
         raise FitnessError(f"{path}: expected {expected}, found another form of JSON")
@@ -154,9 +154,9 @@ def _number(value: object, path: Path, model: str, item: str) -> float:
     try:
         if isinstance(value, int | float | str):
             return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
-    raise FitnessError(f"{path}, model {model!r}, item {item!r}: expected a number, found {value!r}")
+    raise FitnessError(f"{path}, model {model!r}, item {item!r}: expected a number, found {str(value)[:60]!r}")
 
 
 def _assembled(cells: Mapping[tuple[str, str], float], path: Path) -> ResponseMatrix:

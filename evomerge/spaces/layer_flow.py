@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import InitErrorDetails
 
-from evomerge.fields import Count, FromZero, Text, is_number
+from evomerge.fields import Count, Layers, Text, is_number
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
@@ -52,20 +52,20 @@ class LayerFlow(SpaceOptions):
     sources: tuple[Text, ...] = ()
     """The parents whose layers can be run, in the order in which they are laid out; left out: all parents. In a joint
     space `merged` is one of them, and left out it comes first."""
-    repeats: Count = 1
+    repeats: Annotated[Count, Field(le=100)] = 1
     """How often the list of all layers is laid out; 1: every layer can be run once."""
-    window: FromZero = 0
+    window: Layers = 0
     """How many places of that list a layer can move; 0 keeps the order."""
     scales: Scales = (0.8, 1.25)
     """Bounds of the factor on the hidden state when it enters a layer, with 1 between them; false: no such factors."""
     scale_product: Product = SAFE_PRODUCT
     """Bounds of the product of these factors along a path, inside [0.25, 4]: an export folds them into the weights,
     whose rounding allows no more."""
-    max_depth: Count | None = None
+    max_depth: Annotated[Layers, Field(ge=1)] | None = None
     """Layers of the longest path, frozen ones included; left out: as long as the list."""
-    frozen_prefix: FromZero = 0
+    frozen_prefix: Layers = 0
     """How many of its first layers every path begins with; no other parent's first layers can be run then."""
-    frozen_suffix: FromZero = 0
+    frozen_suffix: Layers = 0
     """How many of its last layers every path ends with, likewise."""
     frozen_from: Text | None = None
     """Whose layers those are; left out: the first source's."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
-from evomerge.fields import SECTION, Count, Text
+from evomerge.fields import SECTION, Layers, Text
 from evomerge.kinds import constructed
 from evomerge.spaces.genes import Gene, Genes, OperatorName, OperatorNames, checked_genes, checked_soup_genes
 from evomerge.spaces.options import Ingredients, SpaceOptions
@@ -27,7 +27,7 @@ class GroupOptions(BaseModel):
 
     model_config = SECTION
 
-    layer_blocks: Count = 5
+    layer_blocks: Annotated[Layers, Field(ge=1)] = 5
     """Into how many blocks the layers are cut, as evenly as possible; they need not divide the depth."""
     modules: tuple[Literal[ModuleKind, "all", "tensor"], ...] = Field(
         default=("attention", "mlp", "other"), min_length=1

@@ -20,7 +20,7 @@ _CROWDED = 0.35
 _ALONE = 0.05
 
 # Looks from one trial to the next. A trial among others costs its time, 1 / 32 at last.
-_FIRST_REST, _LONGEST_REST = 4, 32
+_FIRST_REST, _LONGEST_REST = 8, 32
 
 # Who set one of them has said how threads wait.
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")

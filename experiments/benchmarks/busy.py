@@ -130,7 +130,9 @@ def lm_eval_requests(model: str) -> Callable[[], object]:
     tasks = [task for objective in config.objectives for task in objective.tasks]
     items = [item for task in tasks for item in task_file(task, tokenizer)[: _REQUESTS // len(tasks) + 1]]
     requests = [request for item in items for request in item][:_REQUESTS]
-    live = AutoModelForCausalLM.from_pretrained(base, dtype="float32").eval()
+    live = AutoModelForCausalLM.from_pretrained(
+        base, dtype="float32", trust_remote_code=False, attn_implementation=None
+    ).eval()
     peer = Peer(live, tokenizer.pretrained, batch_size=_REQUESTS)
     return lambda: peer.answer(requests)
 

@@ -58,7 +58,7 @@ def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, .
         parents, "base", n_layers=24, operators=["ties"], groups=Groups(5), genes={"weight": (0.0, 1.5)}
     )
     ids = [str(i) for i in range(2 * ITEMS_PER_TASK)]
-    splits = Splits.draw(dict.fromkeys(TASKS, ids), shares={"search": 0.5, "test": 0.5}, seed=0)
+    splits = Splits.draw_by_place(dict.fromkeys(TASKS, ids), shares={"search": 0.5, "test": 0.5}, seed=0)
     task_of = {item: item.split("/")[0] for item in splits.item_ids}
     objectives = [Objective(task, (task,)) for task in TASKS]
     archive = Archive.create(directory / "archive.sqlite", "name: benchmark\n")

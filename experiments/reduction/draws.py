@@ -95,7 +95,7 @@ def draw(benchmark: Benchmark, candidates: Indices, seed: int) -> Draw:
         name: [benchmark.matrix.items[int(i)].partition("/")[2] for i in places]
         for name, places in zip(benchmark.tasks.names, benchmark.tasks.items, strict=True)
     }
-    items = Splits.draw(of_task, shares={"search": 1.0}, seed=seed).items["search"]
+    items = Splits.draw_by_place(of_task, shares={"search": 1.0}, seed=seed).items["search"]
     place = {item: i for i, item in enumerate(benchmark.matrix.items)}
     columns = np.array([place[item] for item in items], dtype=np.intp)
     number = {name: t for t, name in enumerate(benchmark.tasks.names)}

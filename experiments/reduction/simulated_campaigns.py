@@ -91,7 +91,7 @@ class Models:
         self.margin = world.margin
         tasks = {objective.name: [str(i) for i in range(world.n_items)] for objective in OBJECTIVES}
         seed = int(rng.integers(2**31))
-        self.splits = Splits.draw(tasks, shares={"search": 0.2, "validation": 0.2, "test": 0.6}, seed=seed)
+        self.splits = Splits.draw_by_place(tasks, shares={"search": 0.2, "validation": 0.2, "test": 0.6}, seed=seed)
         self.task_of = {item: item.split("/")[0] for item in self.splits.item_ids}
         self._graded = world.graded
         self._difficulty = rng.normal(0.0, DIFFICULTY, (len(OBJECTIVES), world.n_items))

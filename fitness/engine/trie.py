@@ -23,7 +23,7 @@ from fitness.engine.scoring.probe import Sizing
 from fitness.engine.scoring.readout import Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.shared_run import LayerCounts, SharedRun
-from fitness.engine.scoring.windows import Prompt, Window, tokenise
+from fitness.engine.scoring.windows import Cuts, Prompt, Window, tokenise
 from fitness.errors import FitnessError
 
 _GPU_MULTIPLE = 64
@@ -62,18 +62,20 @@ class TrieLanguageModel:
     ) -> None:
         self.tokenizer = tokenizer
         self.sizing = Sizing(tokenizer.n_tokens, memory, mode, sizes)
+        self._cuts = Cuts()
 
     def plan(self, requests: Sequence[Request]) -> TriePlan:
         """Tokenise requests and share what is equal (see `LanguageModel.plan`)."""
-        return TriePlan(self.tokenizer, self.sizing, requests)
+        return TriePlan(self.tokenizer, self.sizing, requests, self._cuts)
 
 
 class TriePlan:
     """Requests made ready; implements `Plan`."""
 
-    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request]) -> None:
+    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request], cuts: Cuts) -> None:
         self._tokenizer, self._sizing = tokenizer, sizing
-        tokenised = {request: tokenise(request, tokenizer) for request in dict.fromkeys(requests)}
+        tokenised = {request: tokenise(request, tokenizer, cuts) for request in dict.fromkeys(requests)}
+        cuts.tell(len(tokenised), tokenizer.max_length)
         windows: dict[Window, int] = {}
         prompts: dict[Prompt, int] = {}
         # Per request, the place of its prompt among all different prompts, or of each of its windows among all windows.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from fitness.errors import FitnessError
 from fitness.estimation import Objective
 from fitness.screening.experts import Prompt
 from fitness.screening.screening import draw_prompts
-from fitness.tasks.jsonl import lines_of
+from fitness.tasks.json_lines import LineError, lines_of, object_in, text_of
 from fitness.tasks.suite import TaskSuite
 
 # That a parent writes after a prompt, at most: enough for an answer, or the first sentence of one.
@@ -76,26 +75,20 @@ def questions_of_file(file: Path, n: int) -> Questions:
     found: list[Prompt] = []
     errors = []
     for number, line in list(lines_of(file))[:n]:
-        prompt = _prompt_in(line)
-        if prompt is None:
-            errors.append(f'{file}:{number}: expected {{"prompt": ...}} or {{"text": ...}}, a text that is not empty')
-        else:
-            found.append(prompt)
+        try:
+            found.append(_prompt_in(line))
+        except LineError as error:
+            errors.append(f"{file}:{number}: {error}")
     if errors or not found:
         raise FitnessError("\n".join(errors[:20]) or f"{file}: expected at least one prompt or text, found none")
     return Questions({file.stem: tuple(found)}, shared=True)
 
 
-def _prompt_in(line: bytes) -> Prompt | None:
-    try:
-        fields = json.loads(line.decode())
-    except ValueError:
-        return None
-    prompt, text = (_text(fields.get(key)) for key in ("prompt", "text")) if isinstance(fields, dict) else (None, None)
-    if prompt is not None:
-        return Completion(prompt, max_new_tokens=ANSWER_TOKENS)
-    return None if text is None else NextTokens(text)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+def _prompt_in(line: bytes) -> Prompt:
+    fields = object_in(line)
+    for key in ("prompt", "text"):
+        value = fields.get(key)
+        if isinstance(value, str) and value.strip():
+            text = text_of(value, key)
+            return Completion(text, max_new_tokens=ANSWER_TOKENS) if key == "prompt" else NextTokens(text)
+    raise LineError('expected {"prompt": ...} or {"text": ...}, a text that is not empty')

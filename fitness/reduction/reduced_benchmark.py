@@ -69,7 +69,7 @@ class ReducedBenchmark:
             raise FitnessError(
                 f"reduced: expected the {len(self.items)} search items that it was made from, found {len(items)}, "
                 f"{len(only)} of them others{example}: the campaign's tasks, splits or seed are not the same; undo "
-                "that, or run `evomerge reduce` again"
+                "that, or run `evomerge reduce` again (files of versions that split by lines: splits.drawn: by_place)"
             )
         if content != self.content:
             raise FitnessError(
@@ -121,7 +121,7 @@ class ReducedBenchmark:
                 f"{path}: expected a reduced benchmark, found: {error.strerror or error}; "
                 f"make it: evomerge reduce CAMPAIGN.yaml --out {path}"
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FitnessError(f"{path}: expected a reduced benchmark, found broken JSON: {error}") from error
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise FitnessError(f"{path}: expected a file of `evomerge reduce`, found other JSON")
@@ -129,7 +129,7 @@ class ReducedBenchmark:
             raise FitnessError(f"{path}: expected version {VERSION}, found {data.get('version')}; reduce again")
         try:
             return _from_data(data)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FitnessError(
                 f"{path}: expected a whole file of `evomerge reduce`, found a damaged one ({error!r}); reduce again"
             ) from error

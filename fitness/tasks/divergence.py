@@ -11,6 +11,7 @@ from fitness.engine.language_model import Answer, Distributions, NextTokens, Nex
 from fitness.errors import FitnessError
 from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.choice_metrics import shown
+from fitness.tasks.contents import content
 from fitness.tasks.task_source import JS_DIVERGENCE
 
 TEXT_POSITIONS = 32  # of a text without a question; evenly spaced
@@ -25,7 +26,7 @@ class DivergenceTask:
 
     An item's score is minus the mean Jensen-Shannon divergence at the item's positions, in [-log 2, 0]; DivMerge
     (arXiv 2509.02108) minimises the sum of these divergences over the tasks. `published` is the benchmark's test set
-    that the prompts are from; None where they are from none.
+    that the prompts are from; None where they are from none. `asks`: what items ask (see `contents`).
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class DivergenceTask:
         *,
         expert: str,
         published: PublishedTestSet | None = None,
+        asks: Mapping[str, str] | None = None,
     ) -> None:
         for item, requests in prompts.items():
             if not all(request.text for request in requests):
@@ -47,6 +49,7 @@ class DivergenceTask:
         self.expert = expert
         self.published = published
         self._prompts = dict(prompts)
+        self.asks = {item: content("requests", repr(p)) for item, p in prompts.items()} | dict(asks or {})
         self._learnt: dict[str, list[NDArray[np.float16]]] = {}
 
     def item_text(self, item_id: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
@@ -20,6 +20,7 @@ from fitness.engine.language_model import (
     likelihood_of,
 )
 from fitness.tasks.choice_metrics import CHOICE_METRICS, ScoredChoices, shown
+from fitness.tasks.contents import content
 from fitness.tasks.divergence import TEXT_POSITIONS
 
 
@@ -39,6 +40,11 @@ class MultipleChoice:
     def requests(self) -> list[Request]:
         """Return one request per choice."""
         return [Continuation(self.question, self._delimiter(choice) + choice) for choice in self.choices]
+
+    @property
+    def asks(self) -> str:
+        """What is asked, the right answer aside."""
+        return content("choice", self.question, self.choices)
 
     def compared(self) -> NextTokens:
         """Return where an expert is compared with: at the question's end, before any space."""
@@ -74,6 +80,11 @@ class ExactMatch:
         """
         return [Completion(self.prompt, stop=("\n",), max_new_tokens=len(self.answer.strip().encode()) + 8)]
 
+    @property
+    def asks(self) -> str:
+        """What is asked, the right answer aside."""
+        return content("prompt", self.prompt)
+
     def answered(self) -> Continuation:
         """Return the right answer after the prompt."""
         return Continuation(self.prompt, _space(self.prompt, self.answer) + self.answer)
@@ -108,6 +119,11 @@ class Text:
         """Return the one request."""
         return [WholeText(self.text)]
 
+    @property
+    def asks(self) -> str:
+        """The text."""
+        return content("text", self.text)
+
     def compared(self) -> NextTokens:
         """Return where an expert is compared with: at places all over the text."""
         return NextTokens(self.text, TEXT_POSITIONS)
@@ -139,10 +155,14 @@ class Task:
     name: str  # unique within a campaign; the first part of its items' ids, `task/item`
     items: tuple[Item, ...]  # at least one, ids unique
     measure: str = ""  # one of the items' metrics; empty: the first of them
+    # item id -> what it asks before a prompt is made of it; empty: the items as they are
+    asks: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _by_id: dict[str, Item] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_id", {item.id: item for item in self.items})
+        if not self.asks:
+            object.__setattr__(self, "asks", {item.id: item.asks for item in self.items})
         object.__setattr__(self, "measure", self.measure or self.items[0].metrics[0])
 
     @property

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fitness.errors import FitnessError, did_you_mean
+from fitness.tasks.contents import id_by_content
 from fitness.tasks.items import ExactMatch, Item, MultipleChoice, Task, Text
+from fitness.tasks.json_lines import Fields, LineError, found, lines_of, object_in, quoted, text_of
 
+_LOG = logging.getLogger(__name__)
 _MAX_ERRORS = 20
+_MAX_ID = 200  # characters
 _KINDS = "`question`, `choices`, `gold` (multiple choice); `prompt`, `answer` (exact match); or `text` (perplexity)"
 _KEYS = ("question", "choices", "gold", "prompt", "answer", "text")
 
-Fields = dict[str, Any]
 
-
-class _LineError(ValueError):
-    """What is wrong with one line."""
-
-
-def load_jsonl(path: str | Path, name: str | None = None) -> Task:
+def load_jsonl(path: str | Path, name: str | None = None, *, numbered: bool = False) -> Task:
     """Read a task file: UTF-8, one JSON object a line, empty lines ignored, all items of one kind.
 
     `{"question": ..., "choices": [...], "gold": 2}` is multiple choice (`answer`, the choice's text or index, may
     stand for `gold`; `delimiter` may replace the space between question and choice); `{"prompt": ..., "answer": ...}`
-    is exact match; `{"text": ...}` is perplexity. An `id` is optional: the line's number by default. The task is called
-    as the file, without its ending, unless it has a name.
+    is exact match; `{"text": ...}` is perplexity. An `id` is optional: by default it names what the item asks, equal
+    items numbered, so that it is the same on another line; with `numbered` it is the line's number, as it was before.
+    The task is called as the file, without its ending, unless it has a name.
     """
     path = Path(path)
-    items, errors = _read(path)
+    items, errors, line_of = _read(path, numbered=numbered)
     if errors:
         shown = [f"{path}:{line}: {message}" for line, message in errors[:_MAX_ERRORS]]
         more = [f"... and {len(errors) - _MAX_ERRORS} more"] if len(errors) > _MAX_ERRORS else []
@@ -39,56 +40,34 @@ def load_jsonl(path: str | Path, name: str | None = None) -> Task:
     if not items:
         raise FitnessError(f"{path}: expected at least one item, found none; each line holds {_KINDS}")
     _check_answers_differ(path, items)
+    _tell_equal_choices(path, items, line_of)
     return Task(name or path.stem, tuple(items))
 
 
-def _read(path: Path) -> tuple[list[Item], list[tuple[int, str]]]:
+def _read(path: Path, *, numbered: bool) -> tuple[list[Item], list[tuple[int, str]], dict[str, int]]:
     items: list[Item] = []
     errors: list[tuple[int, str]] = []
     line_of: dict[str, int] = {}
+    equal: Counter[str] = Counter()
     for number, text in lines_of(path):
         try:
-            item = _item(number, text)
+            fields = object_in(text)
+            item = _maker(fields)(fields, "")
+            default = str(number) if numbered else id_by_content(item.asks, equal)
+            item = replace(item, id=_id(fields["id"]) if "id" in fields else default)
             if items and type(item) is not type(items[0]):
-                raise _LineError(
+                raise LineError(
                     f"expected the kind of the first item ({_describe(items[0])}), found {_describe(item)}; "
                     "put each kind in a file of its own"
                 )
             if item.id in line_of:
-                raise _LineError(f"expected unique ids, found id {item.id!r} on line {line_of[item.id]} already")
-        except _LineError as error:
+                raise LineError(f"expected unique ids, found id {item.id!r} on line {line_of[item.id]} already")
+        except LineError as error:
             errors.append((number, str(error)))
         else:
             line_of[item.id] = number
             items.append(item)
-    return items, errors
-
-
-def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, line) of a file, from 1, without empty lines and a byte order mark."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FitnessError(f"{path}: expected a readable task file, found: {error.strerror or error}") from error
-    for number, text in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if text.strip():
-            yield number, text
-
-
-def _item(number: int, text: bytes) -> Item:
-    try:
-        fields = json.loads(text.decode())
-    except UnicodeDecodeError as error:
-        raise _LineError(f"expected UTF-8, found byte {text[error.start]:#04x} at column {error.start + 1}") from error
-    except json.JSONDecodeError as error:
-        raise _LineError(
-            f"expected a JSON object on one line, found broken JSON: {error.msg}, column {error.colno}"
-        ) from error
-    except RecursionError as error:
-        raise _LineError("expected a JSON object, found one nested too deeply") from error
-    if not isinstance(fields, dict):
-        raise _LineError(f"expected a JSON object, found {_found(fields)}")
-    return _maker(fields)(fields, _id(fields, number))
+    return items, errors, line_of
 
 
 def _maker(fields: Fields) -> Callable[[Fields, str], Item]:
@@ -100,17 +79,17 @@ def _maker(fields: Fields) -> Callable[[Fields, str], Item]:
         return lambda fields, item_id: Text(item_id, _string(fields, "text"))
     near = [f"{key!r} ({hint})" for key in fields if (hint := did_you_mean(key, _KEYS))]
     found = ", ".join(near or map(repr, fields)) or "no keys"
-    raise _LineError(f"expected the keys {_KINDS}; found {found}")
+    raise LineError(f"expected the keys {_KINDS}; found {found}")
 
 
 def _multiple_choice(fields: Fields, item_id: str) -> MultipleChoice:
     question = _string(fields, "question", empty=True)
     choices = fields.get("choices")
     if not isinstance(choices, list):
-        raise _LineError(f"choices: expected a list of strings, {_missing_or(fields, 'choices')}")
+        raise LineError(f"choices: expected a list of strings, {_missing_or(fields, 'choices')}")
     if len(choices) < 2:
-        raise _LineError(f"choices: expected at least two, found {len(choices)}")
-    texts = tuple(_text_of(choice, f"choices[{i}]") for i, choice in enumerate(choices))
+        raise LineError(f"choices: expected at least two, found {len(choices)}")
+    texts = tuple(text_of(choice, f"choices[{i}]") for i, choice in enumerate(choices))
     delimiter = _string(fields, "delimiter", empty=True) if "delimiter" in fields else None
     return MultipleChoice(item_id, question, texts, _gold(fields, texts), delimiter)
 
@@ -119,60 +98,62 @@ def _gold(fields: Fields, choices: Sequence[str]) -> int:
     key = "gold" if "gold" in fields else "answer"
     gold = fields.get(key)
     if isinstance(gold, int) and not isinstance(gold, bool):
-        if 0 <= gold < len(choices):
-            return gold
-        raise _LineError(f"{key}: expected an index from 0 to {len(choices) - 1}, found {gold}")
+        if not 0 <= gold < len(choices):
+            raise LineError(f"{key}: expected an index from 0 to {len(choices) - 1}, found {gold}")
+        if key == "gold":
+            _check_agrees(gold, fields.get("answer"), choices)
+        return gold
     if key == "answer" and isinstance(gold, str):
         if choices.count(gold) == 1:
             return choices.index(gold)
-        raise _LineError(
-            f"answer: expected the text of exactly one choice, found {gold!r}, {choices.count(gold)} times"
-        )
+        times = f"{choices.count(gold)} times"
+        raise LineError(f"answer: expected the text of exactly one choice, found {quoted(repr(gold))}, {times}")
     missing = "gold" if gold is None else key
-    raise _LineError(f"{missing}: expected the index of the right choice, {_missing_or(fields, key)}")
+    raise LineError(f"{missing}: expected the index of the right choice, {_missing_or(fields, key)}")
+
+
+def _check_agrees(gold: int, answer: object, choices: Sequence[str]) -> None:
+    """Refuse an `answer` beside `gold` that names another choice by its text, index or letter; others are free."""
+    named = {i for i, choice in enumerate(choices) if choice.strip() == str(answer).strip()}
+    if not named and isinstance(answer, str) and len(answer.strip()) == 1:
+        named = {ord(answer.strip().upper()) - ord("A")} & set(range(len(choices)))
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        named.add(answer)
+    if named and gold not in named:
+        right = quoted(repr(choices[gold]))
+        raise LineError(f"answer: expected what gold {gold} says, {right}, found {found(answer)}: leave one out")
 
 
 def _exact_match(fields: Fields, item_id: str) -> ExactMatch:
     answer = _string(fields, "answer")
     if not answer.strip() or "\n" in answer.strip():
-        raise _LineError(f"answer: expected one line of text, found {answer!r}")
+        raise LineError(f"answer: expected one line of text, found {quoted(repr(answer))}")
+    gold = fields.get("gold", answer)
+    if isinstance(gold, str) and gold.strip() != answer.strip():
+        raise LineError(f"gold: expected what answer says, found {found(gold)}: leave one out")
     return ExactMatch(item_id, _string(fields, "prompt"), answer)
 
 
-def _id(fields: Fields, line_number: int) -> str:
-    value = fields.get("id", line_number)
-    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip() or "\n" in str(value):
-        raise _LineError(f"id: expected a string (one line) or a whole number, found {_found(value)}")
-    return str(value)
+def _id(value: object) -> str:
+    name = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(name, str) or not name.strip():
+        raise LineError(f"id: expected a string (one line) or a whole number, found {found(value)}")
+    name = text_of(name, "id")
+    if len(name) > _MAX_ID or any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in name):
+        expected = f"one line of at most {_MAX_ID} characters, none of them a control character"
+        raise LineError(f"id: expected {expected}, found {found(value)}")
+    return name
 
 
 def _string(fields: Fields, key: str, *, empty: bool = False) -> str:
     if key not in fields:
         near = difflib.get_close_matches(key, [k for k in fields if k not in _KEYS], 1)
-        raise _LineError(f"{key}: expected a string, found no such key" + (f", but {near[0]!r}" if near else ""))
-    return _text_of(fields[key], key, empty=empty)
-
-
-def _text_of(value: object, key: str, *, empty: bool = False) -> str:
-    if not isinstance(value, str):
-        raise _LineError(f"{key}: expected a string, found {_found(value)}")
-    if not value and not empty:
-        raise _LineError(f"{key}: expected a string, found an empty one")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise _LineError(
-            f"{key}: expected Unicode text, found half a surrogate pair at character {error.start}"
-        ) from error
-    return value
+        raise LineError(f"{key}: expected a string, found no such key" + (f", but {near[0]!r}" if near else ""))
+    return text_of(fields[key], key, empty=empty)
 
 
 def _missing_or(fields: Fields, key: str) -> str:
-    return f"found {_found(fields[key])}" if key in fields else "found no such key"
-
-
-def _found(value: object) -> str:
-    return f"{type(value).__name__} {json.dumps(value)[:60]}"
+    return f"found {found(fields[key])}" if key in fields else "found no such key"
 
 
 def _describe(item: Item) -> str:
@@ -182,10 +163,24 @@ def _describe(item: Item) -> str:
 def _check_answers_differ(path: Path, items: Sequence[Item]) -> None:
     answers = {_answer(item) for item in items}
     if len(items) > 1 and len(answers) == 1:
+        only = quoted(repr(answers.pop()))
         raise FitnessError(
-            f"{path}: expected answers that differ between items, found {answers.pop()!r} for all {len(items)}: "
+            f"{path}: expected answers that differ between items, found {only} for all {len(items)}: "
             "a model that always says so would be perfect"
         )
+
+
+def _tell_equal_choices(path: Path, items: Sequence[Item], line_of: Mapping[str, int]) -> None:
+    lines = [
+        line_of[item.id]
+        for item in items
+        if isinstance(item, MultipleChoice) and len(set(item.requests())) < len(item.choices)
+    ]
+    if lines:
+        _LOG.warning(
+            "%s:%d: expected choices that differ, found equal ones: none of them can be told from the others (%d of %d "
+            "items are so)", path, lines[0], len(lines), len(items),
+        )  # fmt: skip
 
 
 def _answer(item: Item) -> tuple[object, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +18,10 @@ from fitness.engine.language_model import (
 )
 from fitness.engine.lm_eval.lm_eval_generation import TOP_K, completion
 from fitness.errors import FitnessError
+from fitness.tasks.contents import content
 from fitness.tasks.divergence import TEXT_POSITIONS
+
+_LOG = logging.getLogger(__name__)
 
 
 def n_repeats(instance: Any) -> int:
@@ -58,3 +63,25 @@ def compared(instances: Sequence[Any]) -> tuple[NextTokens, ...]:
             scored = instance.request_type == "loglikelihood"  # there, spaces belong to what follows
             requests[NextTokens(text.rstrip(" ") if scored else text)] = None
     return tuple(request for request in requests if request.text) or (NextTokens(""),)
+
+
+def content_of(task: Any, doc: Any) -> str:
+    """Return what lm-eval's task asks of a document, the examples before it and the right answer aside.
+
+    The question, with the choices; where a given text is scored (LAMBADA, WikiText), that text.
+    """
+    try:
+        question, kind = task.doc_to_text(doc), str(task.config.output_type)
+        if kind == "multiple_choice":
+            # without text the question is in the choices, and a number in its place is the right answer (Winogrande)
+            return content("choice", question if isinstance(question, str) else "", map(str, task.doc_to_choice(doc)))
+        if kind == "generate_until" and isinstance(question, str) and question.strip():
+            return content("prompt", question)
+        scored = task.doc_to_target(doc)
+        if kind == "loglikelihood_rolling" and isinstance(scored, str) and scored.strip():
+            return content("text", scored)
+        if kind == "loglikelihood" and isinstance(question, str) and isinstance(scored, str):
+            return content(kind, question, [scored])
+    except Exception as error:  # definitions hold code of their own; the document itself says enough
+        _LOG.info("what a document asks is not known from its task (%s): the whole of it counts", error)
+    return content("document", json.dumps(doc, sort_keys=True, default=repr))

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from fitness.engine.language_model import Answer, Request
-from fitness.errors import FitnessError, require
+from fitness.errors import FitnessError, require, shortened
 from fitness.tasks.benchmark_split import PublishedTestSet, draw_from, published_test_set
 from fitness.tasks.divergence import DivergenceTask
 from fitness.tasks.lm_eval_code import code_of
 from fitness.tasks.lm_eval_metrics import choose_measure
-from fitness.tasks.lm_eval_requests import compared, n_repeats, request_of
+from fitness.tasks.lm_eval_requests import compared, content_of, n_repeats, request_of
 from fitness.tasks.prompts import Prompts, RenderChat
 from fitness.tasks.task_source import JS_DIVERGENCE
 
@@ -60,14 +60,15 @@ def load_lm_eval_tasks(
 def load_definitions(source: str | Path, *, include_path: Path | None = None) -> dict[str, Any]:
     """Return lm-eval's own objects of a task, group or tag: its TaskDict, with `tasks` and `groups` by name."""
     require("lm_eval", "lm-eval")
-    if isinstance(source, Path) and not source.is_file():
-        raise FitnessError(f"{source}: expected an lm-eval task file, found none")
+    if isinstance(source, Path) and not os.path.isfile(source):  # pathlib raises for names that are too long
+        raise FitnessError(f"{shortened(str(source))}: expected an lm-eval task file, found none")
     with lm_eval_errors(str(source)), no_progress_bars():
         manager, name = _find(source, include_path)
     if isinstance(source, str) and source not in manager.all_tasks:
         near = difflib.get_close_matches(source, manager.all_tasks, 3, cutoff=0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `lm-eval ls tasks` lists them"
-        raise FitnessError(f"task {source!r}: expected the name of an lm-eval task, found none of this name{hint}")
+        found = f"none of this name{hint}"
+        raise FitnessError(f"task {shortened(source)!r}: expected the name of an lm-eval task, found {found}")
     _say_code(manager, source)
     with lm_eval_errors(str(source)), no_progress_bars():
         loaded: dict[str, Any] = manager.load(name)
@@ -88,7 +89,8 @@ def _make_task(task: Any, metric: str | None, options: LMEvalOptions) -> LMEvalT
         return LMEvalTask(task, instances, name=name, metric=metric, published=published)
     assert options.expert is not None
     prompts = {item: compared(of_item) for item, of_item in instances.items()}
-    return DivergenceTask(name, prompts, expert=options.expert, published=published)
+    asks = {item: content_of(task, of_item[0].doc) for item, of_item in instances.items()}
+    return DivergenceTask(name, prompts, expert=options.expert, published=published, asks=asks)
 
 
 def _find(source: str | Path, include_path: Path | None) -> tuple[Any, str]:
@@ -145,6 +147,7 @@ class LMEvalTask:
         self.name = name  # lm-eval's, and `:METRIC` where one was asked for
         self.item_ids = tuple(instances)
         self.published = published
+        self.asks = {item: content_of(task, of_item[0].doc) for item, of_item in instances.items()}
         self._requests = {
             item: [request_of(i, repeat, name) for i in of_item for repeat in range(n_repeats(i))]
             for item, of_item in instances.items()

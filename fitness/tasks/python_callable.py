@@ -19,13 +19,14 @@ import importlib.util
 import inspect
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, shortened
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,8 +153,8 @@ def _import_module(name: str, source: str) -> ModuleType:
 
 
 def _import_file(path: Path, source: str) -> ModuleType:
-    if not path.is_file():
-        raise FitnessError(f"task {source!r}: expected a file, found nothing at {path}")
+    if not os.path.isfile(path):  # pathlib raises for names that are too long
+        raise FitnessError(f"task {shortened(source)!r}: expected a file, found nothing at {shortened(str(path))}")
     path = path.resolve()
     name = f"{IMPORTED_FILE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING
 from fitness.engine.engines import language_model_for
 from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
-from fitness.errors import FitnessError, did_you_mean
+from fitness.errors import FitnessError, did_you_mean, shortened
 from fitness.protocols import AnyTask
 from fitness.scores import Split
-from fitness.splits import Splits
+from fitness.splits import Drawn, Splits
 from fitness.tasks.benchmark_split import PublishedTestSet
+from fitness.tasks.contents import contents_of, equal_items
 from fitness.tasks.divergence import DivergenceTask, check_memory
 from fitness.tasks.items import Task
 from fitness.tasks.jsonl import load_jsonl
@@ -25,6 +27,8 @@ from fitness.tasks.task_source import JS_DIVERGENCE, TaskSource
 
 if TYPE_CHECKING:
     from torch import nn
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class TaskContext:
     experts: Mapping[str, str] = field(default_factory=dict)
     processor: Callable[[], object] | None = None  # loads what Python tasks of images are handed, always the same
     base: Callable[[], nn.Module] | None = None  # loads the model on which a Python task learns its item ids
+    drawn: Drawn = "by_content"  # by_place: items of task files without ids have their line's number
 
     @property
     def render(self) -> RenderChat | None:
@@ -110,29 +115,29 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
     options = LMEvalOptions(context.include_path, context.prompts, context.render, expert, source.split)
     if source.kind == "yaml":
         return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
-    if file.exists() or os.sep in source.place:
-        raise FitnessError(
-            f"task {text!r}: expected a file ending in .jsonl or .yaml, or the name of an lm-eval task, found "
-            + (f"{file}" if file.exists() else "no such file")
-        )
+    if os.path.exists(file) or os.sep in source.place:
+        expected = "a file ending in .jsonl or .yaml, or the name of an lm-eval task"
+        found = shortened(str(file)) if os.path.exists(file) else "no such file"
+        raise FitnessError(f"task {shortened(text)!r}: expected {expected}, found {found}")
     return load_lm_eval_tasks(source.place, metric=source.detail or None, options=options)
 
 
 def _jsonl_task(file: Path, metric: str, context: TaskContext, expert: str | None) -> Task | DivergenceTask:
     render = context.render
+    read = load_jsonl(file, numbered=context.drawn == "by_place")
     items = tuple(
         item.framed(lambda question: context.prompts.frame(question, render), chat=render is not None)
-        for item in load_jsonl(file).items
+        for item in read.items
     )
     name = f"{file.stem}:{metric}" if metric else file.stem
     if metric == JS_DIVERGENCE:
         assert expert is not None
-        return DivergenceTask(name, {item.id: (item.compared(),) for item in items}, expert=expert)
+        return DivergenceTask(name, {i.id: (i.compared(),) for i in items}, expert=expert, asks=read.asks)
     known = (*items[0].metrics, JS_DIVERGENCE)
     if metric and metric not in known:
         hint = did_you_mean(metric, known, "choose one of them")
         raise FitnessError(f"{file}, metric {metric!r}: expected one of {', '.join(known)}, found another; {hint}")
-    return Task(name, items, metric)
+    return Task(name, items, metric, read.asks)
 
 
 def _python_task(source: TaskSource, context: TaskContext) -> AnyTask:
@@ -152,6 +157,7 @@ def make_suite(
     shares: Mapping[Split, float],
     seed: int,
     memory: int = DEFAULT_BUDGET,
+    drawn: Drawn = "by_content",
 ) -> TaskSuite:
     """Split the tasks' items, and make the fitness that scores them, all items ready.
 
@@ -161,11 +167,17 @@ def make_suite(
         shares: split -> share of each task's items.
         seed: the campaign's.
         memory: bytes that scoring may take above the model's own.
+        drawn: by what their splits are drawn, see `Splits`.
 
     Raises:
         FitnessError: see `Splits.draw`, `check_memory` and `TaskSuite.prepare`.
     """
-    splits = Splits.draw({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
+    for line in equal_items(tasks):
+        _LOG.warning("%s", line)
+    if drawn == "by_place":
+        splits = Splits.draw_by_place({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
+    else:
+        splits = Splits.draw({task.name: contents_of(task) for task in tasks}, shares=shares, seed=seed)
     language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +15,17 @@ from numpy.typing import NDArray
 
 from fitness.engine.language_model import Continuation, LanguageModel, Request
 from fitness.errors import FitnessError
-from fitness.protocols import AnyTask, TellingTask
+from fitness.protocols import AnyTask, ModelTask, TellingTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
+from fitness.tasks.contents import contents_of, digest_of, equal_items
 from fitness.tasks.item_scorer import ItemScorer
 from fitness.tasks.labels import Labelled
 
 if TYPE_CHECKING:
     from torch import nn
+
+_LOG = logging.getLogger(__name__)
 
 
 class TaskSuite:
@@ -56,6 +61,16 @@ class TaskSuite:
     def task_of(self) -> dict[str, str]:
         """Item id -> task name."""
         return {item: task.name for item, task in self._scorer.task_of.items()}
+
+    @cached_property
+    def asked_digests(self) -> dict[str, str]:
+        """Item id -> digest of what it asks, prompts and right answer aside; none of items that run the model."""
+        asking = {task.name: task for task in self._scorer.task_of.values() if not isinstance(task, ModelTask)}
+        return {
+            f"{name}/{item}": digest_of(content)
+            for name, task in asking.items()
+            for item, content in contents_of(task).items()
+        }
 
     def prepare(self, split: Split) -> None:
         """Make all items of a split ready, so that the first evaluation need not."""
@@ -152,6 +167,8 @@ def evaluate_tasks(
     Raises:
         FitnessError: two tasks have the same name, or a score is not finite.
     """
+    for line in equal_items(tasks):
+        _LOG.warning("%s", line)
     scorer = ItemScorer(tasks, language_model)
     results = []
     for task in tasks:

@@ -83,7 +83,7 @@ def read_documents(path: Path) -> list[object]:
         documents = load_documents(textwrap.dedent(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise SpaceError(f"{path}: expected a readable file, found: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise SpaceError(f"{path}: expected YAML, found: {' '.join(str(error).split())}") from error
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from error

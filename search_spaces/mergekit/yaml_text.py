@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import yaml
 
 from search_spaces.errors import SpaceError
+from search_spaces.mergekit.bounded_yaml import BoundedLoader
 
 
 def load_documents(text: str) -> list[object]:
@@ -15,7 +16,7 @@ def load_documents(text: str) -> list[object]:
     Raises:
         SpaceError: a key stands twice in one mapping: YAML takes the last, and who wrote the first never hears of it.
     """
-    loader = yaml.SafeLoader(text)
+    loader = BoundedLoader(text)
     documents = []
     try:
         while loader.check_node():

@@ -219,9 +219,12 @@ class Recipe:
             SpaceError: the text is not a recipe; the message names the key.
         """
         try:
-            return Recipe.from_dict(json.loads(text))
+            data = json.loads(text)
         except json.JSONDecodeError as error:
             raise SpaceError(f"recipe: expected JSON, found an error at line {error.lineno}: {error.msg}") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, or thousands of brackets
+            raise SpaceError(f"recipe: expected JSON, found what cannot be read: {error}") from error
+        return Recipe.from_dict(data)
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Recipe:

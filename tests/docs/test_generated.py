@@ -41,6 +41,8 @@ def test_the_command_line_reference_has_every_command_and_option(generated: Modu
 
     page = generated.command_line_reference()
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
-        assert f"## evomerge {name}\n" in page
+        for named in (f"{name} {below}" for below in getattr(command, "commands", {})):
+            assert f"## evomerge {named}\n" in page
+        assert hasattr(command, "commands") or f"## evomerge {name}\n" in page
         options = [parameter.opts[0] for parameter in command.params if parameter.param_type_name == "option"]
         assert not [option for option in options if option != "--help" and f"`{option}" not in page]

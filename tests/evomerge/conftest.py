@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fitness.scores import Split
 from tests.conftest import Family
 
 
@@ -54,6 +56,15 @@ def write_tasks(directory: Path) -> None:
             choices = [str(n) for n in chance.sample(range(10, 30), 3)]
             lines.append(json.dumps({"question": f"{task} {i}:", "choices": choices, "gold": chance.randrange(3)}))
         (directory / f"{task}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def n_items(run: Path, split: Split, task: str = "") -> int:
+    """How many items of a split, of a task or of all, a run's archive has scores of."""
+    from evomerge.archive import Archive
+
+    with contextlib.closing(Archive.read(run / "archive.sqlite")) as archive:
+        answered = {item for _, items in archive.answered(split) for item in items}
+    return len([item for item in answered if item.startswith(task)])
 
 
 def campaign_data(family: Family, **overrides: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ import evomerge
 import fitness
 import search_spaces
 from evomerge.config.errors import ConfigError, ConfigProblem
-from evomerge.errors import EvomergeError, exit_code, few_lines, few_of, in_brief, shortened
+from evomerge.errors import EvomergeError, exit_code, few_lines, few_of, in_brief, message_of, shortened
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.results.front import PickError
 from fitness.errors import FitnessError
@@ -77,6 +77,14 @@ def test_of_many_lines_the_first_are_told() -> None:
 def test_few_words_are_told_as_they_are_and_of_many_the_nearest() -> None:
     assert few_of(["a", "b"], "c") == "a, b"
     assert few_of(map(str, range(100)), "77").startswith("77, ")
+
+
+def test_an_error_of_the_operating_system_is_told_with_its_path_however_long_it_is(tmp_path) -> None:
+    with pytest.raises(OSError, match="File name too long") as error:
+        (tmp_path / ("a" * 70_000)).read_text()
+    assert message_of(error.value).endswith("...: File name too long")
+    assert len(message_of(error.value)) < 300
+    assert message_of(FitnessError("as it is")) == "as it is"
 
 
 def test_no_message_is_longer_than_five_lines_whoever_wrote_it() -> None:

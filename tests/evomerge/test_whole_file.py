@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -65,3 +67,28 @@ def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
     reader.join()
     assert read == ["text"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+WRITER = """
+import os, sys
+from evomerge import whole_file
+with whole_file.partial_file(whole_file.Path(sys.argv[1])) as partial:
+    partial.write_text("half")
+    print(partial.name, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    command = [sys.executable, "-c", WRITER, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        partial = tmp_path / writer.stdout.readline().strip()
+        prepared_file(file)("first")
+        assert partial.read_text() == "half"
+        writer.kill()
+    assert partial.read_text() == "half"
+    prepared_file(file)("second")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert file.read_text() == "second"

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from fitness.errors import FitnessError
@@ -11,61 +12,79 @@ from fitness.scores import SPLITS, Budget
 from fitness.splits import Splits
 
 SHARES = {"search": 0.5, "validation": 0.2, "test": 0.3}
-TASKS = {"a": [str(i) for i in range(100)], "b": [f"x/{i}" for i in range(10)], "c": [str(i) for i in range(37)]}
+
+
+def asking(name: str, n: int) -> dict[str, str]:
+    """Items of a task: id -> what it asks."""
+    return {f"x/{i}": f"{name} {i}?" for i in range(n)}
+
+
+TASKS = {"a": asking("a", 1000), "b": asking("b", 100), "c": asking("c", 370)}
 
 
 def draw(tasks=TASKS, shares=SHARES, seed=0) -> Splits:
     return Splits.draw(tasks, shares=shares, seed=seed)
 
 
-def test_every_item_is_in_one_split_by_the_shares_of_its_task():
+def by_content(splits: Splits, tasks) -> dict[str, set[str]]:
+    """Every content and the splits that it is in; what is left out is in "none"."""
+    split_of = {item: split for split in SPLITS for item in splits.items[split]}
+    found: dict[str, set[str]] = {}
+    for task, contents in tasks.items():
+        for item, content in contents.items():
+            found.setdefault(content, set()).add(split_of.get(f"{task}/{item}", "none"))
+    return found
+
+
+def test_every_item_is_in_one_split_and_as_many_as_independent_draws_give():
     splits = draw()
     assert sorted(splits.item_ids) == sorted(f"{task}/{item}" for task, items in TASKS.items() for item in items)
-    counts = {split: Counter(item.split("/")[0] for item in splits.items[split]) for split in SPLITS}
-    assert counts["search"] == {"a": 50, "b": 5, "c": 19}
-    assert counts["validation"] == {"a": 20, "b": 2, "c": 7}
-    assert counts["test"] == {"a": 30, "b": 3, "c": 11}
+    for split, share in SHARES.items():
+        counts = Counter(item.split("/")[0] for item in splits.items[split])
+        for task, items in TASKS.items():
+            n = len(items)
+            assert abs(counts[task] - n * share) < 4 * (n * share * (1 - share)) ** 0.5
+
+
+names = st.text("abc", max_size=3)
 
 
 @given(
-    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),
-    raw=st.tuples(*[st.floats(0, 1)] * 3),
-    left_out=st.floats(0, 1),
-    seed=st.integers(0, 2**32),
+    contents=st.lists(st.text(max_size=4), min_size=12, max_size=30, unique=True),
+    places=st.lists(st.tuples(names, names), min_size=30, max_size=30),
+    added=st.text(min_size=5),
+    raw=st.tuples(*[st.floats(0.3, 1)] * 3),
+    seed=st.integers(0, 2**64),
 )
-def test_splits_are_disjoint_and_within_one_item_of_their_shares(sizes, raw, left_out, seed):
-    total = sum(raw) + left_out
-    assume(sum(raw) > 0.01)
-    shares = {split: share / total for split, share in zip(SPLITS, raw, strict=True)}
-    tasks = {f"t{i}": [str(j) for j in range(n)] for i, n in enumerate(sizes)}
-    wanted = [split for split in SPLITS if shares[split] > 0]
-    if min(sizes) < len(wanted):
-        with pytest.raises(FitnessError, match="one per split"):
-            draw(tasks, shares, seed)
-        return
-    splits = draw(tasks, shares, seed)
-    assert len(set(splits.item_ids)) == len(splits.item_ids)
-    for task, ids in tasks.items():
-        for split in SPLITS:
-            size = sum(item.startswith(f"{task}/") for item in splits.items[split])
-            assert size >= (split in wanted)
-            # Small shares are rounded up to one item; their splits' fellows pay for it.
-            assert abs(size - shares[split] * len(ids)) <= len(wanted)
+def test_a_split_depends_on_content_and_seed_alone_and_an_added_item_moves_nothing(contents, places, added, raw, seed):
+    """The same items in other tasks, under other ids, in another order and with another beside them."""
+    shares = {split: share / (sum(raw) + 0.1) for split, share in zip(SPLITS, raw, strict=True)}
+    one = {"one": {str(i): content for i, content in enumerate(contents)}}
+    other: dict[str, dict[str, str]] = {}
+    for i, (content, (task, name)) in enumerate(zip(reversed(contents), places, strict=False)):
+        other.setdefault(task, {})[f"{name}{i}"] = content
+    other.setdefault("new", {})["added"] = added
+    other.setdefault("copy", {}).update({f"{i}": content for i, content in enumerate(contents)})
+    try:
+        before, after = (by_content(draw(tasks, shares, seed), tasks) for tasks in (one, other))
+    except FitnessError:  # the small tasks have no item in some split
+        reject()
+    assert all(len(splits) == 1 for splits in after.values())
+    assert {content: after[content] for content in contents} == before
 
 
-def test_a_split_depends_on_the_seed_and_the_task_only():
-    splits = draw()
-    assert draw(dict(reversed(TASKS.items()))) == splits
-    assert draw(seed=1) != splits
-    alone = draw({"b": TASKS["b"]})
-    for split in SPLITS:
-        assert set(alone.items[split]) == {item for item in splits.items[split] if item.startswith("b/")}
+def test_another_seed_draws_other_splits_and_other_shares_keep_what_they_can():
+    assert by_content(draw(seed=1), TASKS) != by_content(draw(), TASKS)
+    fewer = draw(shares={"search": 0.4})
+    assert set(fewer.items["search"]) < set(draw().items["search"])
 
 
-def test_tasks_with_the_same_items_are_split_differently():
-    splits = draw({"a": TASKS["a"], "d": TASKS["a"]})
-    parts = [{item[2:] for item in splits.items["test"] if item.startswith(task)} for task in "ad"]
-    assert parts[0] != parts[1]
+def test_items_of_the_first_rule_are_split_by_exact_shares_as_in_the_version_that_began_with_it():
+    """The digest is that of `Splits.draw` in evomerge at f40db60."""
+    tasks = {"a": [str(i) for i in range(100)], "b": [f"x/{i}" for i in range(10)], "c:acc": list(map(str, range(37)))}
+    splits = Splits.draw_by_place(tasks, shares=SHARES, seed=3)
+    assert [len(splits.items[split]) for split in SPLITS] == [74, 29, 44]
+    assert hashlib.sha256(repr(dict(splits.items)).encode()).hexdigest()[:16] == "52246a6b0b3465ea"
 
 
 def test_any_first_part_of_a_split_holds_every_tasks_share_to_within_one_item():
@@ -77,7 +96,7 @@ def test_any_first_part_of_a_split_holds_every_tasks_share_to_within_one_item():
 
 
 def test_items_within_a_split_are_shuffled():
-    a = [int(item[2:]) for item in draw().items["search"] if item.startswith("a/")]
+    a = [int(item.split("/")[2]) for item in draw().items["search"] if item.startswith("a/")]
     assert a != sorted(a)
 
 
@@ -117,9 +136,11 @@ def test_shares_that_make_no_sense_are_refused(shares, message):
         draw(shares=shares)
 
 
-def test_a_task_with_too_few_items_is_named():
+def test_a_task_without_an_item_in_a_split_is_named():
+    with pytest.raises(FitnessError, match=r"task 'tiny': expected an item in each .*found none of its 2 in"):
+        draw({"tiny": asking("tiny", 2), "a": TASKS["a"]})
     with pytest.raises(FitnessError, match=r"task 'tiny': expected at least 3 items.*found 2"):
-        draw({"tiny": ["1", "2"], "a": TASKS["a"]})
+        Splits.draw_by_place({"tiny": ["1", "2"]}, shares=SHARES, seed=0)
 
 
 def test_the_split_of_items_is_one_or_an_error():

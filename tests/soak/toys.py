@@ -66,9 +66,9 @@ def kills_of_a_toy(place: Place, chance: random.Random) -> None:
 
 
 def _kill(place: Place, chance: random.Random, start: Callable[[], Child]) -> None:
-    for _ in range(chance.randint(2, 6)):
+    for _ in range(chance.randint(3, 9)):
         child = start()
-        time.sleep(chance.uniform(0.02, 0.5))
+        time.sleep(chance.uniform(0.01, 0.4))
         place.kill(child)
         if child.wait() == 0:  # it was done before
             break

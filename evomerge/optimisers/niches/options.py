@@ -23,7 +23,7 @@ class M2N2(OptimiserOptions):
     needs_every_answer: ClassVar[str] = "its competition compares candidates item by item"
 
     kind: Literal["m2n2"] = "m2n2"
-    population: Annotated[Whole, Field(ge=2)] = 20
+    population: Annotated[Whole, Field(ge=2, le=100_000)] = 20
     """Members at most."""
     alpha: FromZero = 1.0
     """Strength of the competition: 0 is a plain sum of scores, 1 shares all that an item gives."""

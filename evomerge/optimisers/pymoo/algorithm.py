@@ -60,8 +60,8 @@ class Directions(BaseModel):
     model_config = SECTION
 
     method: Literal["das-dennis", "energy"] = "das-dennis"
-    n_partitions: Count | None = None
-    n_points: Count | None = None
+    n_partitions: Annotated[Count, Field(le=1000)] | None = None
+    n_points: Annotated[Count, Field(le=10_000)] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -18,7 +18,7 @@ class Structured(OptimiserOptions):
     maximises_mean: ClassVar[bool] = True
 
     kind: Literal["structured"] = "structured"
-    population: Annotated[Whole, Field(ge=4)] | None = None
+    population: Annotated[Whole, Field(ge=4, le=100_000)] | None = None
     """Candidates per generation; left out: 4 + 3 ln(genes)."""
     discrete: Literal["ga", "one_plus_lambda"] = "one_plus_lambda"
     """How choices are searched: mutants of the best, or a genetic algorithm on a quarter of the population."""

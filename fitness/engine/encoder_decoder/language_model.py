@@ -14,7 +14,7 @@ from fitness.engine.language_model import DEFAULT_BUDGET, Answer, Request
 from fitness.engine.model.memory import Sizes
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.probe import Sizing
-from fitness.engine.scoring.windows import Prompt
+from fitness.engine.scoring.windows import Cuts, Prompt
 from fitness.errors import FitnessError
 
 log = logging.getLogger(__name__)
@@ -35,21 +35,23 @@ class EncoderDecoder:
         self.tokenizer = tokenizer
         self._sizing = Sizing(tokenizer.n_tokens, memory, "plain", sizes)
         self._told: set[str] = set()
+        self._cuts = Cuts()
 
     def plan(self, requests: Sequence[Request]) -> EncoderDecoderPlan:
         """Tokenise requests (see `LanguageModel.plan`)."""
-        return EncoderDecoderPlan(self.tokenizer, self._sizing, requests, self._told)
+        found = {request: tokenised(request, self.tokenizer, self._cuts) for request in dict.fromkeys(requests)}
+        self._cuts.tell(len(found), self.tokenizer.max_length)
+        return EncoderDecoderPlan(self.tokenizer, self._sizing, [found[request] for request in requests], self._told)
 
 
 class EncoderDecoderPlan:
     """Requests made ready; implements `Plan`."""
 
-    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request], told: set[str]) -> None:
+    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, asked: Sequence[Pair | Prompt], told: set[str]) -> None:
         self._tokenizer, self._sizing, self._told = tokenizer, sizing, told
-        found = {request: tokenised(request, tokenizer) for request in dict.fromkeys(requests)}
-        self._requests = [found[request] for request in requests]
-        self._pairs = list(dict.fromkeys(one for one in found.values() if isinstance(one, Pair)))
-        self._prompts = list(dict.fromkeys(one for one in found.values() if isinstance(one, Prompt)))
+        self._requests = list(asked)
+        self._pairs = list(dict.fromkeys(one for one in asked if isinstance(one, Pair)))
+        self._prompts = list(dict.fromkeys(one for one in asked if isinstance(one, Prompt)))
         self._layouts: dict[Sizes, PairLayout] = {}
 
     def answer(self, model: nn.Module) -> list[Answer]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fitness.engine.language_model import Completion, Continuation, NextTokens, NextTokensAlong, Request
 from fitness.engine.model.tokenizer import Tokenizer
-from fitness.engine.scoring.windows import Prompt, Tokens, Window
+from fitness.engine.scoring.windows import Cuts, Prompt, Tokens, Window
 from fitness.errors import FitnessError
 
 
@@ -19,24 +19,24 @@ class Pair:
     window: Window  # the decoder's inputs, its first token before them all
 
 
-def tokenised(request: Request, tokenizer: Tokenizer) -> Prompt | Pair:
+def tokenised(request: Request, tokenizer: Tokenizer, cuts: Cuts) -> Prompt | Pair:
     """Return what a request asks of an encoder-decoder; prompts that are too long lose their beginning."""
     if isinstance(request, Completion):
-        return _prompt(request, tokenizer)
+        return _prompt(request, tokenizer, cuts)
     if isinstance(request, Continuation):
-        return _pair(request.context, request.continuation, tokenizer, is_scored=True)
+        return _pair(request.context, request.continuation, tokenizer, cuts, is_scored=True)
     if isinstance(request, NextTokensAlong):
-        return _pair(request.text, request.continuation, tokenizer, is_scored=False)
+        return _pair(request.text, request.continuation, tokenizer, cuts, is_scored=False)
     if isinstance(request, NextTokens) and request.n_positions == 1:
         source = tokenizer.encode(request.text) or [tokenizer.prefix_id]
-        return Pair(tuple(source[-tokenizer.max_length :]), Window((_start(tokenizer),), (0,), None))
+        return Pair(cuts.last(source, tokenizer.max_length), Window((_start(tokenizer),), (0,), None))
     raise FitnessError(
         f"text {request.text[:40]!r}: expected a prompt with choices or an answer, as the model has an encoder for the "
         "one and a decoder for the other; found a text to be read as it is (perplexity)"
     )
 
 
-def _prompt(request: Completion, tokenizer: Tokenizer) -> Prompt:
+def _prompt(request: Completion, tokenizer: Tokenizer, cuts: Cuts) -> Prompt:
     if not 1 <= request.max_new_tokens < tokenizer.max_length:
         raise FitnessError(
             f"max_new_tokens: expected between 1 and {tokenizer.max_length - 1} for a model that writes "
@@ -44,15 +44,15 @@ def _prompt(request: Completion, tokenizer: Tokenizer) -> Prompt:
         )
     ids = tokenizer.encode(request.prompt) or [tokenizer.prefix_id]
     stop = tuple(text for text in request.stop if text)
-    return Prompt(tuple(ids[-tokenizer.max_length :]), stop, request.max_new_tokens, request.sampling)
+    return Prompt(cuts.last(ids, tokenizer.max_length), stop, request.max_new_tokens, request.sampling)
 
 
-def _pair(context: str, continuation: str, tokenizer: Tokenizer, *, is_scored: bool) -> Pair:
+def _pair(context: str, continuation: str, tokenizer: Tokenizer, cuts: Cuts, *, is_scored: bool) -> Pair:
     source, target = tokenizer.encode_pair(context, continuation)
-    source, target = source[-tokenizer.max_length :], target[-tokenizer.max_length :]
+    target = target[-tokenizer.max_length :]
     inputs = (_start(tokenizer), *(target[:-1] if is_scored else target))
     window = Window.predicting(inputs, target) if is_scored else Window(inputs, tuple(range(len(inputs))), None)
-    return Pair(tuple(source), window)
+    return Pair(cuts.last(source, tokenizer.max_length), window)
 
 
 def _start(tokenizer: Tokenizer) -> int:

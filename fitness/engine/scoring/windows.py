@@ -17,6 +17,33 @@ log = logging.getLogger(__name__)
 Tokens = tuple[int, ...]
 
 
+class Cuts:
+    """Counts requests that lose their beginning to the model's length, and says so once."""
+
+    def __init__(self) -> None:
+        self._lost: list[int] = []  # tokens, of each
+        self._told = False
+
+    def last(self, ids: Sequence[int], limit: int) -> Tokens:
+        """Return the last `limit` tokens of a request."""
+        if len(ids) > limit:
+            self._lost.append(len(ids) - limit)
+        return tuple(ids[-limit:])
+
+    def tell(self, n_requests: int, limit: int) -> None:
+        """Say how many of the requests so far were cut, unless it was said before."""
+        if self._lost and not self._told:
+            self._told = True
+            log.warning(
+                "%d of %d requests are longer than the %d tokens that the model takes: their beginnings are truncated, "
+                "by up to %d tokens (max_position_embeddings of config.json says how many it takes)",
+                len(self._lost),
+                n_requests,
+                limit,
+                max(self._lost),
+            )
+
+
 @dataclass(frozen=True)
 class Window:
     """A sequence whose next-token distributions are read at some places."""
@@ -42,19 +69,19 @@ class Prompt:
     sampling: Sampling | None = None
 
 
-def tokenise(request: Request, tokenizer: Tokenizer) -> Prompt | list[Window]:
+def tokenise(request: Request, tokenizer: Tokenizer, cuts: Cuts | None = None) -> Prompt | list[Window]:
     """Return what a request asks of a model, cut from the left to the model's length as lm-eval cuts it."""
-    limit = tokenizer.max_length
+    limit, cuts = tokenizer.max_length, Cuts() if cuts is None else cuts
     if isinstance(request, Completion):
-        return _prompt(request, tokenizer)
+        return _prompt(request, tokenizer, cuts)
     if isinstance(request, WholeText):
         return list(rolling_windows(_encoded(request.text, tokenizer), tokenizer.prefix_id, limit))
     if isinstance(request, NextTokens):
-        ids = _encoded(request.text, tokenizer)[-limit:]
-        return [Window(tuple(ids), _spread(len(ids), request.n_positions), None)]
+        ids = cuts.last(_encoded(request.text, tokenizer), limit)
+        return [Window(ids, _spread(len(ids), request.n_positions), None)]
     if isinstance(request, NextTokensAlong):
         context, continuation = tokenizer.encode_pair(request.text, request.continuation)
-        along = (*context, *continuation)[-limit:]
+        along = cuts.last((*context, *continuation), limit)
         return [Window(along, tuple(range(max(0, len(along) - len(continuation) - 1), len(along))), None)]
     context, continuation = tokenizer.encode_pair(request.context, request.continuation)
     if len(continuation) > limit:
@@ -62,11 +89,8 @@ def tokenise(request: Request, tokenizer: Tokenizer) -> Prompt | list[Window]:
             f"continuation {request.continuation[:40]!r}...: expected at most the {limit} tokens that the model "
             f"takes, found {len(continuation)}"
         )
-    whole = context + continuation
-    if len(whole) > limit + 1:
-        log.info("%d tokens cut from the left of a request that ends in %r", len(whole) - limit - 1, whole[-20:])
     # The last token is predicted, never read.
-    return [Window.predicting(whole[-(limit + 1) : -1], continuation)]
+    return [Window.predicting(cuts.last(context + continuation, limit + 1)[:-1], continuation)]
 
 
 def rolling_windows(ids: Sequence[int], prefix_id: int, max_length: int) -> Iterator[Window]:
@@ -95,7 +119,7 @@ def _spread(length: int, n_positions: int) -> Tokens:
     return tuple((np.arange(1, n + 1) * length // n - 1).tolist())
 
 
-def _prompt(request: Completion, tokenizer: Tokenizer) -> Prompt:
+def _prompt(request: Completion, tokenizer: Tokenizer, cuts: Cuts) -> Prompt:
     room = tokenizer.max_length - request.max_new_tokens
     if room < 1 or request.max_new_tokens < 1:
         raise FitnessError(
@@ -103,4 +127,4 @@ def _prompt(request: Completion, tokenizer: Tokenizer) -> Prompt:
             f"{tokenizer.max_length} tokens, found {request.max_new_tokens}"
         )
     ids = tokenizer.encode(request.prompt) or [tokenizer.prefix_id]
-    return Prompt(tuple(ids[-room:]), tuple(s for s in request.stop if s), request.max_new_tokens, request.sampling)
+    return Prompt(cuts.last(ids, room), tuple(s for s in request.stop if s), request.max_new_tokens, request.sampling)

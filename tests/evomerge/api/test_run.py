@@ -11,6 +11,7 @@ import pytest
 
 import evomerge as em
 from evomerge.assembly import build_parts
+from tests.evomerge.conftest import n_items
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_genes_have_the_values_that_the_recipe_has(run: em.Run) -> None:
 
 def test_items_are_a_matrix_of_candidates_and_items(run: em.Run) -> None:
     table = run.items.to_pandas()
-    assert table.shape == (12, 40)
+    assert table.shape == (12, n_items(run.directory, "search"))
     for number in (0, 11):
         scores = run.items.scores(number)
         assert scores is not None

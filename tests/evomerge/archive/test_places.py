@@ -21,6 +21,7 @@ from evomerge.candidate import Candidate
 from tests.evomerge.archive.test_archive import filled
 from tests.evomerge.archives import make_version_2
 from tests.evomerge.toy import weights_recipe
+from tests.evomerge.toy_run import run_toy
 
 BESIDE = ("-wal", "-shm", "-journal")
 FILL_AND_WAIT = """
@@ -258,3 +259,15 @@ def test_looking_at_an_archive_leaves_nothing_beside_it(tmp_path: Path) -> None:
         assert reader.n_candidates == 5
         reader.close()
         assert [file.name for file in tmp_path.iterdir()] == ["a.sqlite"]
+
+
+def test_a_search_that_an_older_version_began_goes_on_as_if_it_were_todays(tmp_path: Path) -> None:
+    whole, old = tmp_path / "whole.sqlite", tmp_path / "old.sqlite"
+    run_toy(whole, "cma_es", 24)
+    run_toy(old, "cma_es", 11)
+    make_version_2(old)
+    run_toy(old, "cma_es", 24)
+    expected, found = Archive.read(whole), Archive.read(old)
+    assert [c.recipe for c in found.candidates()] == [c.recipe for c in expected.candidates()]
+    assert [r.estimate for r in found.records()] == [r.estimate for r in expected.records()]
+    assert found.damage == ()

@@ -14,7 +14,7 @@ import yaml
 
 from evomerge.archive import Archive, ArchiveError
 from tests.conftest import Family, make_family
-from tests.evomerge.conftest import Outcome
+from tests.evomerge.conftest import Outcome, n_items
 from tests.evomerge.killing import contents
 
 Command = Callable[..., Outcome]
@@ -37,7 +37,7 @@ def test_pareto_prints_the_documented_json(evomerge: Command, finished: Path) ->
         assert set(point["objectives"]) == {"sums", "words"}
         assert set(point["objectives"]["sums"]) == {"value", "stderr", "split", "items", "kind"}
         assert point["objectives"]["sums"]["split"] == "search"
-        assert point["objectives"]["sums"]["items"] == 20
+        assert point["objectives"]["sums"]["items"] == n_items(finished, "search", "sums/")
         assert point["recipe"]["rules"]
 
 
@@ -56,12 +56,13 @@ def test_verify_prints_the_documented_json_with_every_parent_and_a_verdict(evome
     for winner in found["winners"]:
         assert {c["name"] for c in winner["comparisons"]} == set(names[:5])
         assert winner["flips_against"] == "base"
-        assert [flips["n_items"] for flips in winner["flips"]] == [12, 12]
+        of_tasks = [n_items(finished, "test", task) for task in ("sums/", "words/")]
+        assert [flips["n_items"] for flips in winner["flips"]] == of_tasks
     best = next(row for row in found["rows"] if row["name"] == found["best_parent"])
     assert best["difference_to_best_parent"] is None
     for row in found["rows"]:
         assert set(row) >= {"name", "candidate", "objectives", "mean", "difference_to_best_parent"}
-        assert row["objectives"]["sums"]["items"] == 12
+        assert row["objectives"]["sums"]["items"] == n_items(finished, "test", "sums/")
         if row is not best:
             d = row["difference_to_best_parent"]
             assert d["low"] <= d["value"] <= d["high"]
@@ -204,7 +205,7 @@ def test_an_item_too_long_for_the_model_is_found_before_anything_is_scored(
     evomerge: Command, campaign_file: Callable[..., Path]
 ) -> None:
     path = campaign_file(objectives=[{"name": "a", "tasks": ["long.jsonl"]}])
-    items = [{"id": str(i), "prompt": "a", "answer": "b"} for i in range(20)]
+    items = [{"id": str(i), "prompt": f"{i}:", "answer": "b"} for i in range(20)]
     items.append({"id": "huge", "prompt": "a", "answer": "c" * 200})
     (path.parent / "long.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     done = evomerge("run", path, "--run-dir", path.parent / "run")

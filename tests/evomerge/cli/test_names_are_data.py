@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import json
 import logging
@@ -22,6 +23,7 @@ from evomerge.campaign.run_directory import RunDirectory
 from evomerge.cli.terminal import Terminal, plain_table, print_warnings
 from evomerge.visible import STEERING, visible
 from tests.conftest import Family
+from tests.evomerge.archives import make_version_2
 from tests.evomerge.conftest import Outcome
 
 Command = Callable[..., Outcome]
@@ -117,7 +119,8 @@ def stranger(finished: Path, tmp_path: Path) -> Path:
     run = tmp_path / "run"
     shutil.copytree(finished, run, ignore=shutil.ignore_patterns("report.html", "figures"))
     quoted = json.dumps(EVIL)
-    with sqlite3.connect(run / "archive.sqlite") as connection:
+    make_version_2(run / "archive.sqlite")  # without digests, which a stranger would write anew
+    with contextlib.closing(sqlite3.connect(run / "archive.sqlite", isolation_level=None)) as connection:
         old = connection.execute("SELECT value FROM campaign WHERE key = 'campaign'").fetchone()[0]
         new = old.replace("name: tiny", f"name: {quoted}").replace("name: words", f"name: {quoted}")
         assert new.count(quoted) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from evomerge.campaign.origin import NOTE, is_ours, signed
 from evomerge.campaign.trust import UntrustedCodeError, foreign_run
 from evomerge.config.code import named_code
 from tests.conftest import Family
+from tests.evomerge.archives import make_version_2
 from tests.evomerge.conftest import Outcome, campaign_data, write_tasks
 
 Command = Callable[..., Outcome]
@@ -48,7 +50,7 @@ REFUSED = "look at the code; if you trust it, add --trust-tasks"
 
 
 def change(run: Path, *statements: tuple[str, tuple[object, ...]]) -> Path:
-    with sqlite3.connect(run / "archive.sqlite") as connection:
+    with contextlib.closing(sqlite3.connect(run / "archive.sqlite", isolation_level=None)) as connection:
         for statement, values in statements:
             connection.execute(statement, values)
     return run
@@ -254,7 +256,8 @@ def test_operators_by_their_dotpath_are_not_imported_for_a_strangers_recipe(
     monkeypatch.setenv("EVOMERGE_STATE", str(tmp_path / "state"))
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    with sqlite3.connect(run / "archive.sqlite") as connection:
+    make_version_2(run / "archive.sqlite")  # without digests, which a stranger would write anew
+    with contextlib.closing(sqlite3.connect(run / "archive.sqlite", isolation_level=None)) as connection:
         for number, recipe in connection.execute("SELECT number, recipe FROM candidates").fetchall():
             text = zlib.decompress(recipe).decode().replace('"task_arithmetic"', '"theirs_to_merge:Search"')
             text = text.replace('"ties"', '"theirs_to_merge:Search"').replace('"linear"', '"theirs_to_merge:Search"')

@@ -206,8 +206,8 @@ def campaigns(draw: st.DrawFn) -> CampaignConfig:
         space={"operator": [operator], "genes": genes},
         objectives=[{"name": draw(words), "tasks": draw(st.lists(tasks, min_size=1, max_size=3))}],
         optimiser={"kind": "nsga2", **options},
-        budget={"hours": draw(st.none() | st.floats(1e-300, 1e300))},
-        seed=draw(st.integers(0, 2**64)),
+        budget={"hours": draw(st.none() | st.floats(1e-300, 1e6))},
+        seed=draw(st.integers(0, 2**64 - 1)),
     )
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from evomerge.config import CampaignConfig, ConfigError, load_campaign
+from evomerge.config.campaign_file import campaign_of, overridden
+from evomerge.config.yaml_document import read_yaml
 from evomerge.optimisers.registry import OPTIMISERS
 from evomerge.spaces import Weights
 from evomerge.spaces.genes import SEARCHED
@@ -210,7 +212,80 @@ def test_a_file_that_is_no_campaign_is_refused_with_its_line(tmp_path: Path, tex
 
 
 def test_an_alias_that_contains_itself_is_refused(tmp_path: Path) -> None:
-    assert "optimiser.x" in refused_text(tmp_path, GOOD.replace("population: 24", "x: &x [*x]"))
+    told = refused_text(tmp_path, GOOD.replace("population: 24", "x: &x [*x]"))
+    assert told == "campaign.yaml:13: expected valid YAML, found an alias inside what it stands for"
+
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: x\nseed: !!int foo\n", "2: expected valid YAML, found 'foo', which is no !!int"),
+        ("name: x\nseed: !!float foo\n", "2: expected valid YAML, found 'foo', which is no !!float"),
+        ("name: x\nseed: !!bool foo\n", "2: expected valid YAML, found 'foo', which is no !!bool"),
+        ("name: !!timestamp foo\n", "1: expected valid YAML, found 'foo', which is no !!timestamp"),
+        ("name: !!timestamp 2001-99-99\n", "1: expected valid YAML, found '2001-99-99', which is no !!timestamp"),
+        ("name: x\nseed: " + "9" * 6000, "2: expected valid YAML, found a number of 6000 digits, more than 400"),
+        ("x: [\n" + "[" * 3000, "lists and mappings nested more than 64 deep"),
+        ("{a: " * 3000, "lists and mappings nested more than 64 deep"),
+        ("".join(" " * i + "- \n" for i in range(1500)), "lists and mappings nested more than 64 deep"),
+        (BOMB, "5: expected valid YAML, found more than 100,000 values, aliases written out"),
+        (BOMB.replace("[", "{<<: [").replace("]", "]}"), "5: expected valid YAML, found more than 100,000 values"),
+    ],
+)
+def test_yaml_that_breaks_a_parser_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    found = refused_text(tmp_path, text)
+    assert told in found
+    assert found.startswith("campaign.yaml:")
+    assert len(found.splitlines()) == 1
+
+
+def test_values_of_the_core_schema_may_carry_their_tags_and_nest_as_deep_as_anybody_writes(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.yaml"
+    path.write_text("a: !!int 3\nb: !!str 3\nc: " + "[" * 60 + "]" * 60 + "\nd: " + "9" * 300)
+    data = read_yaml(path).data
+    assert (data["a"], data["b"], data["d"]) == (3, "3", 10**300 - 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("evaluations: 400", f"evaluations: {10**21}", "budget.evaluations: expected a number of at most 10,000,000"),
+        ("population: 24", f"population: {10**11}", "optimiser.population: expected a number of at most 100,000"),
+        ("layer_blocks: 5", f"layer_blocks: {10**9}", "layer_blocks: expected a number of at most 10,000"),
+        (
+            "seed: 0",
+            "seed: " + "9" * 399,
+            "seed: expected a number below 18,446,744,073,709,551,616",
+        ),
+        ("count: 2", f"count: {10**6}", "workers.count: expected a number of at most 10,000, found 1000000"),
+        ("seed: 0", "seed: 0\nverification: {masks: 1001}", "masks: expected a number of at most 1,000"),
+        ("evaluations: 400", "evaluations: 400, hours: 1.0e+300", "hours: expected a number of at most 1,000,000"),
+        ("seed: 0", "seed: 0\nstatistics: {prompts: 1000001}", "prompts: expected a number of at most 1,000,000"),
+    ],
+)
+def test_numbers_that_nobody_can_mean_are_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert told in refused_text(tmp_path, GOOD.replace(old, new))
+
+
+def test_numbers_beside_the_file_have_the_same_bounds() -> None:
+    config = campaign_of({"parents": ["hub/a", "hub/b"], "objectives": [{"name": "a", "tasks": ["gsm8k"]}]})
+    for key, value in (("evaluations", 10**21), ("workers", 10**5)):
+        with pytest.raises(ConfigError, match=rf"{key}: expected a number of at most 10,000(,000)?, found {value}"):
+            overridden(config, **{key: value})
+    with pytest.raises(ConfigError, match=r"evaluations: .*found a number of about 400 digits"):
+        overridden(config, evaluations=10**400)
+
+
+def test_a_task_of_a_very_long_path_is_one_short_message(tmp_path: Path) -> None:
+    for task in ("a" * 70_000, f"tasks/{'a' * 70_000}.jsonl", f"python:{'a' * 70_000}.py:f"):
+        told = refused_text(tmp_path, GOOD.replace("gsm8k", f'"{task}"').replace("hub/a", f"./{'m' * 300}"))
+        assert "parents[0]: expected a checkpoint directory, found nothing at " in told
+        assert len(told) < 1200
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ def merges(tmp_path_factory) -> Family:
     return make_family(tmp_path_factory.mktemp("merges"), scale=0.3)
 
 
+N_SEARCHED = 36  # of 2 x 40 items, each with a chance of a half
+
+
 @pytest.fixture(scope="module")
 def reduced(tmp_path_factory, merges) -> Path:
     """A directory with a campaign and its reduced benchmark. Read-only."""
@@ -63,7 +66,7 @@ def test_the_report_compares_with_random_items_and_tells_progress(reduced):
 def test_the_file_holds_items_weights_parameters_endpoints_and_the_report(reduced):
     data = json.loads((reduced / "benchmark.json").read_text())
     assert len(data["anchors"]) == 12
-    assert len(data["items"]) == len(data["intercepts"]) == len(data["discriminations"]) == 40
+    assert len(data["items"]) == len(data["intercepts"]) == len(data["discriminations"]) == N_SEARCHED
     assert set(data["endpoints"]) == {"base", "alpha", "beta"}
     assert {row["estimator"] for row in data["calibration"]["rows"]} >= {"mean", "mp-irt", "gmp-irt"}
     assert data["verdict"] == data["calibration"]["verdict"]
@@ -76,7 +79,7 @@ def test_no_validation_or_test_item_is_ever_scored(reduced, evomerge, merges):
 
     rows = kept_rows(reduced / "benchmark.responses")
     assert {row.scores.item_ids for row in rows.values()} == {benchmark.items}
-    assert len(benchmark.items) == 40  # half of 2 x 40: the search split
+    assert len(benchmark.items) == N_SEARCHED
 
 
 def test_the_rows_are_a_matrix_that_reduces_to_the_same(reduced, evomerge, tmp_path):
@@ -98,7 +101,7 @@ def test_a_campaign_scores_and_labels_the_reduced_items(reduced, evomerge, merge
     run = tmp_path / "run"
     done = evomerge("run", file, "--run-dir", run)
     assert done.code == 0, done.err
-    assert "8 of 40 search items" in done.out
+    assert f"8 of {N_SEARCHED} search items" in done.out
     assert "estimated from 4 items" in done.out
     archive = Archive.read(run / "archive.sqlite")
     chosen = ReducedBenchmark.read(reduced / "benchmark.json").items_for(8)
@@ -200,7 +203,7 @@ def test_what_does_not_fit_is_refused_with_its_reason(reduced, evomerge, merges,
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--items", 41], 1, "expected from 2 (one per task) to 40 (all), found 41"),
+        (["--items", 41], 1, f"expected from 2 (one per task) to {N_SEARCHED} (all), found 41"),
         (["--anchors", "best"], 2, "expected one of uniform"),
         (["--matrix", "none.csv"], 1, "expected a response matrix (Parquet, CSV or JSON), found nothing"),
     ],

@@ -37,8 +37,8 @@ def test_threads_spin_as_long_as_each_has_a_cpu(waiting: list[float]):
 
 @given(waiting=st.lists(st.floats(0.36, 100), min_size=1, max_size=300))
 def test_threads_among_others_sleep_and_try_again_ever_more_rarely(waiting: list[float]):
-    # Asleep 4 looks, a trial of one, asleep 8, 16 and from then on 32 looks at a time.
-    pattern = [length for rest in (4, 8, 16) for length in (True,) * rest + (False,)]
+    # Asleep 8 looks, a trial of one, asleep 16 and from then on 32 looks at a time.
+    pattern = [length for rest in (8, 16) for length in (True,) * rest + (False,)]
     while len(pattern) < len(waiting):
         pattern += (True,) * 32 + (False,)
     assert rests(waiting) == pattern[: len(waiting)]

@@ -33,7 +33,7 @@ def test_multiple_choice_is_read_with_gold_as_index_or_answer_as_text_or_index(t
     assert task.name == "things"
     assert task.metric == "acc"
     assert task.items == (
-        MultipleChoice("1", "a?", ("x", "y"), 1),
+        MultipleChoice(task.items[0].id, "a?", ("x", "y"), 1),
         MultipleChoice("second", "b?", ("x", "y"), 0),
         MultipleChoice("7", "c?", ("x", "y"), 1, ""),
     )
@@ -41,9 +41,44 @@ def test_multiple_choice_is_read_with_gold_as_index_or_answer_as_text_or_index(t
 
 def test_exact_match_and_text_are_detected_and_empty_lines_and_a_byte_order_mark_ignored(tmp_path):
     task = load(tmp_path, '\ufeff{"prompt": "1+1=", "answer": "2"}', "", '{"prompt": "1+2=", "answer": "3"}\r', "")
-    assert task.items == (ExactMatch("1", "1+1=", "2"), ExactMatch("3", "1+2=", "3"))
-    task = load(tmp_path, {"text": "one"}, {"text": "two", "source": "ignored"}, name="prose")
+    assert task.items == (ExactMatch(task.items[0].id, "1+1=", "2"), ExactMatch(task.items[1].id, "1+2=", "3"))
+    task = load(tmp_path, {"id": 1, "text": "one"}, {"id": 2, "text": "two", "source": "ignored"}, name="prose")
     assert (task.name, task.items) == ("prose", (Text("1", "one"), Text("2", "two")))
+
+
+def test_a_default_id_depends_on_what_is_asked_and_a_line_put_before_the_others_changes_none(tmp_path):
+    lines = [{"question": f"{i}?", "choices": ["x", "y"], "gold": i % 2} for i in range(5)]
+    items = load(tmp_path, *lines).items
+    assert len({item.id for item in items}) == 5
+    assert load(tmp_path, {**CHOICE, "id": 0}, *lines).items[1:] == items
+    assert [item.id for item in load(tmp_path, *(line | {"gold": 1 - line["gold"]} for line in lines)).items] == [
+        item.id for item in items
+    ]
+
+
+def test_equal_items_are_numbered_and_only_what_is_asked_makes_them_equal(tmp_path):
+    asked = ["1+1=", " 1+1= ", "1+2="]
+    one, two, three = load(tmp_path, *({"prompt": p, "answer": f"{i}"} for i, p in enumerate(asked))).item_ids
+    assert two == f"{one}-2"
+    assert three not in (one, two)
+
+
+def test_ids_of_an_older_versions_searches_are_the_lines_numbers(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [CHOICE, {**OTHER, "id": "own"}, {**OTHER, "question": "c?"}])
+    assert load_jsonl(path, numbered=True).item_ids == ("1", "own", "3")
+
+
+def test_equal_choices_are_told_with_file_line_and_count(tmp_path, caplog):
+    load(tmp_path, CHOICE, *({**OTHER, "choices": [" x", "x", "z"], "question": q} for q in ("b?", "c?")))
+    assert caplog.messages == [
+        f"{tmp_path}/things.jsonl:2: expected choices that differ, found equal ones: none of them can be told from the "
+        "others (2 of 3 items are so)"
+    ]
+
+
+@pytest.mark.parametrize("answer", ["y", 1, "B", "b", "because of y"])
+def test_an_answer_beside_gold_that_says_the_same_or_nothing_of_choices_is_left_alone(tmp_path, answer):
+    assert load(tmp_path, {**CHOICE, "answer": answer}).items[0].gold == 1
 
 
 @pytest.mark.parametrize(
@@ -71,15 +106,34 @@ def test_exact_match_and_text_are_detected_and_empty_lines_and_a_byte_order_mark
         ({"prompt": "a"}, "answer: expected a string, found no such key"),
         ({"text": ""}, "text: expected a string, found an empty one"),
         ('{"text": "\\ud800"}', "half a surrogate pair"),
-        ({**OTHER, "id": "1"}, "expected unique ids, found id '1' on line 1 already"),
+        ({**OTHER, "id": "one"}, "expected unique ids, found id 'one' on line 1 already"),
         ({**OTHER, "id": None}, "id: expected a string"),
+        ({**OTHER, "id": "a\nb"}, "one line of at most 200 characters"),
+        ({**OTHER, "id": "\x1b[2J"}, "none of them a control character"),
+        ({**OTHER, "id": "a" * 201}, "one line of at most 200 characters"),
+        ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "id": "\\ud800"}', "id: .*half a surrogate pair"),
+        (
+            '{"question": "b?", "choices": ["x", "y"], "gold": ' + "9" * 5000 + "}",
+            "at most 100 digits, found one of 5000",
+        ),
+        ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "id": ' + "9" * 5000 + "}", "at most 100 digits"),
+        ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "x": 1.' + "9" * 5000 + "}", "at most 100 digits"),
+        ('{"question": "b?", "choices": ["x", "y"], "gold": NaN}', "expected finite numbers, found NaN"),
+        ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "gold": 1}', "found 'gold' twice in one object"),
+        ('{"text": "a", "more": [{"a": 1, "\\u0061": 2}]}', "found 'a' twice in one object"),
+        ({**OTHER, "answer": "y"}, "answer: expected what gold 0 says, 'x', found str \"y\""),
+        ({**OTHER, "answer": 1}, "answer: expected what gold 0 says"),
+        ({**OTHER, "answer": "B"}, "answer: expected what gold 0 says"),
+        ({"prompt": "1+1=", "answer": "2", "gold": "3"}, "gold: expected what answer says"),
         ({"text": "abc"}, "kind of the first item .multiple choice., found perplexity of text"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"text": "a", "more": ' + '{"a":' * 65 + "1" + "}" * 66, "nested too deeply"),
     ],
 )
 def test_a_wrong_line_is_reported_with_its_number_what_was_expected_and_found(tmp_path, line, message):
     with pytest.raises(FitnessError, match=message) as error:
-        load(tmp_path, CHOICE, line)
+        load(tmp_path, {**CHOICE, "id": "one"}, line)
+    assert len(str(error.value)) < len(str(tmp_path)) + 400
     assert "things.jsonl:2: " in str(error.value)
 
 
@@ -141,3 +195,8 @@ def test_a_written_file_is_read_back(tmp_path):
     lines = [{"text": f"{i} \u2028 ünï"} for i in range(3)]
     task = load_jsonl(write_jsonl(tmp_path / "a.jsonl", lines))
     assert [item.text for item in task.items] == [line["text"] for line in lines]
+
+
+def test_brackets_inside_texts_are_no_nesting(tmp_path):
+    text = '[{\\"' * 100
+    assert load(tmp_path, {"text": text}, {"text": "b"}).items[0].text == text

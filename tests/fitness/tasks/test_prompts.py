@@ -132,10 +132,10 @@ def test_questions_of_task_files_become_messages(chatty, tmp_path):
     assert isinstance(plain, Task)
     head = "<s>system: be brief.\nuser: "
     question = arithmetic(1)[0]["question"]
-    assert choices.requests("1")[0] == Continuation(f"{head}{question}\nassistant:", "0")
+    assert choices.requests(choices.item_ids[0])[0] == Continuation(f"{head}{question}\nassistant:", "0")
     assert isinstance(prompted.items[0], ExactMatch)
     assert prompted.items[0].prompt == f"{head}word 0 is \nassistant:"
-    assert plain.items[0] == Text("1", texts(1)[0]["text"])
+    assert plain.items[0] == Text(plain.item_ids[0], texts(1)[0]["text"])
 
 
 def test_no_begin_of_text_is_doubled(chatty):

@@ -156,7 +156,9 @@ def test_evaluating_reports_mean_standard_error_seconds_and_items(tasks_dir, mod
     ]  # fmt: skip
     for result, n in zip(results, (20, 11, 10), strict=True):
         values = result.scores.values
-        assert result.scores.item_ids == tuple(f"{result.task}/{i}" for i in range(1, n + 1))
+        (task,) = tasks[f"{result.task}.jsonl"]
+        assert len(task.item_ids) == n
+        assert result.scores.item_ids == tuple(f"{result.task}/{item}" for item in task.item_ids)
         assert result.value == pytest.approx(values.mean())
         assert result.stderr == pytest.approx(values.std(ddof=1) / n**0.5)
         assert result.seconds > 0
@@ -195,7 +197,7 @@ def test_splits_of_other_tasks_are_refused(tokenizer):
 def test_text_is_tokenised_once_before_the_first_evaluation(tasks_dir, family, model, monkeypatch):
     fitness = suite(tasks_dir, family)
     monkeypatch.setattr("fitness.engine.model.tokenizer.Tokenizer.encode", lambda *_: pytest.fail("tokenised again"))
-    assert len(fitness.evaluate(model, Budget("search")).values) == 20 * 0.5 + 6 + 5
+    assert len(fitness.evaluate(model, Budget("search")).values) == len(fitness.splits.items["search"]) > 10
 
 
 def test_an_item_that_the_model_cannot_take_is_named_before_any_model_is_needed(family, tmp_path):

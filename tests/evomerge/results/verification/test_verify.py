@@ -24,7 +24,7 @@ from tests.evomerge.toy import ToySpace
 
 TASKS = ("sums", "words")
 OBJECTIVES = tuple(Objective(task, (task,)) for task in TASKS)
-SPLITS = Splits.draw(
+SPLITS = Splits.draw_by_place(
     {task: [str(i) for i in range(300)] for task in TASKS},
     shares={"search": 0.2, "validation": 0.2, "test": 0.6},
     seed=0,
