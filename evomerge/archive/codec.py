@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import zlib
 from dataclasses import astuple, dataclass
@@ -19,6 +20,7 @@ from search_spaces.recipes.recipe import Recipe
 _BITS, _FLOAT32, _FLOAT64 = b"b", b"f", b"d"
 # No packed row grows larger: an archive may come from anywhere, and a few bytes may inflate to fill the memory.
 _LARGEST = 1 << 28
+_YEAR_9999 = 253_370_764_800.0  # the last that dates are written of, in seconds since the epoch
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _objective(name: str, value: float, stderr: float, n_items: int, kind: Kind 
 def unpack_record(row: tuple[Any, ...]) -> Record:
     """Return the outcome of a row, its scores left out."""
     number, split, at, seconds, objectives, *failure = row
-    if not (isinstance(at, float) and isinstance(seconds, float)):
+    if not (isinstance(at, float) and isinstance(seconds, float) and 0 <= at < _YEAR_9999 and math.isfinite(seconds)):
         raise TypeError(f"expected a time and seconds, found {at!r}, {seconds!r}")
     estimate = None if objectives is None else unpack_estimate(objectives, split)
     return Record(number, split, at, seconds, estimate, *failure)

@@ -16,7 +16,6 @@ from fitness.tasks.items import ExactMatch, Item, MultipleChoice, Task, Text
 from fitness.tasks.json_lines import Fields, LineError, found, lines_of, object_in, quoted, text_of
 
 _LOG = logging.getLogger(__name__)
-_MAX_ERRORS = 20
 _MAX_ID = 200  # characters
 _KINDS = "`question`, `choices`, `gold` (multiple choice); `prompt`, `answer` (exact match); or `text` (perplexity)"
 _KEYS = ("question", "choices", "gold", "prompt", "answer", "text")
@@ -34,9 +33,7 @@ def load_jsonl(path: str | Path, name: str | None = None, *, numbered: bool = Fa
     path = Path(path)
     items, errors, line_of = _read(path, numbered=numbered)
     if errors:
-        shown = [f"{path}:{line}: {message}" for line, message in errors[:_MAX_ERRORS]]
-        more = [f"... and {len(errors) - _MAX_ERRORS} more"] if len(errors) > _MAX_ERRORS else []
-        raise FitnessError("\n".join(shown + more))
+        raise FitnessError("\n".join(f"{path}:{line}: {message}" for line, message in errors))
     if not items:
         raise FitnessError(f"{path}: expected at least one item, found none; each line holds {_KINDS}")
     _check_answers_differ(path, items)

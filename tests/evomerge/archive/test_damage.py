@@ -140,6 +140,12 @@ def test_an_estimate_without_digest_that_cannot_be_read_is_left_out(
     assert [one.row for one in archive.damage] == ["(event 2, position 1)"]
 
 
+@pytest.mark.parametrize("at", [1e300, -5.0, "x"])
+def test_a_time_that_cannot_be_is_damage(whole: Path, tmp_path: Path, at: object) -> None:
+    archive = damaged(whole, tmp_path, "UPDATE events SET at = ? WHERE seq = 2", (at,), sealed=False)
+    assert [record.number for record in archive.records()] == [3]
+
+
 @pytest.mark.parametrize(
     "key", ["verification", "versions", "genes", "constraints", "held_out_constraints", "search_items"]
 )

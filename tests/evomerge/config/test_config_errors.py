@@ -273,7 +273,9 @@ def test_numbers_that_nobody_can_mean_are_refused(tmp_path: Path, old: str, new:
 
 
 def test_numbers_beside_the_file_have_the_same_bounds() -> None:
-    config = campaign_of({"parents": ["hub/a", "hub/b"], "objectives": [{"name": "a", "tasks": ["gsm8k"]}]})
+    config = campaign_of(
+        {"base": "hub/base", "parents": ["hub/a", "hub/b"], "objectives": [{"name": "a", "tasks": ["gsm8k"]}]}
+    )
     for key, value in (("evaluations", 10**21), ("workers", 10**5)):
         with pytest.raises(ConfigError, match=rf"{key}: expected a number of at most 10,000(,000)?, found {value}"):
             overridden(config, **{key: value})
