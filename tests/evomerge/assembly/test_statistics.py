@@ -191,7 +191,7 @@ def test_other_weights_than_a_search_began_with_are_refused(tmp_path: Path, fami
     (tmp_path / "campaign.yaml").write_text(json.dumps({**data, "statistics": {"prompts": 2}}))
     em.search.from_yaml(tmp_path / "campaign.yaml", run_dir=tmp_path / "run", evaluations=7)
     shutil.copy(family.base / "model.safetensors", own / "model.safetensors")
-    with pytest.raises(EvomergeError, match="parent 'beta': model.safetensors changed"):
+    with pytest.raises(EvomergeError, match=r"parent 'beta': model\.safetensors changed"):
         em.search.from_yaml(tmp_path / "campaign.yaml", run_dir=tmp_path / "run", evaluations=8)
 
 
