@@ -127,7 +127,9 @@ def test_a_failing_function_is_a_failed_candidate_or_one_message(
     (path.parent / "checks.py").write_text("def letters(model, tokenizer):\n    return {'a': 1 / 0}\n")
     done = evomerge("run", path, "--run-dir", path.parent / "run")
     assert done.code == 1
-    assert done.err.strip() == "checks.letters: the function raised ZeroDivisionError: division by zero"
+    told = done.err.strip().splitlines()
+    assert told[0].startswith("note: runs code: letters of ")
+    assert told[1:] == ["checks.letters: the function raised ZeroDivisionError: division by zero"]
 
 
 def test_eval_scores_every_kind(evomerge: Command, campaign: Callable[..., Path], family: Family) -> None:
