@@ -17,7 +17,7 @@ import numpy as np
 
 import evomerge as em
 from evomerge.archive import Archive
-from fitness.scores import Estimate, ObjectiveEstimate
+from fitness import Estimate, ObjectiveEstimate
 from search_spaces import Groups, WeightSpace
 
 

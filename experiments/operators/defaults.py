@@ -101,7 +101,7 @@ def run(
             objectives={path.stem: path for path in family.tasks},
             evaluations=evaluations,
             seed=seed,
-            splits={str(split): share for split, share in family.splits.items()},
+            splits={str(split): share for split, share in family.splits.items()} | {"drawn": "by_place"},
             export={"dtype": family.dtype},
             workers={"cpus": 1},
             run_dir=directory,

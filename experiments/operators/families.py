@@ -123,7 +123,8 @@ class Bench:
         self._resident = ResidentModel(self._model, self.parents)
         tasks = [task for group in load_tasks([str(path) for path in family.tasks]).values() for task in group]
         tokenizer = load_tokenizer(self.parents[BASE].directory)
-        self._suite = make_suite(tasks, tokenizer=tokenizer, shares=family.splits, seed=seed)
+        # By place: exactly as many items as the family says.
+        self._suite = make_suite(tasks, tokenizer=tokenizer, shares=family.splits, seed=seed, drawn="by_place")
         self._task_of = self._suite.task_of
 
     def items(self, split: Split) -> tuple[str, ...]:
@@ -164,7 +165,7 @@ class Bench:
                 space={"operator": operator, "groups": {"layer_blocks": 1, "modules": ["all"]}},
                 optimiser="random",
                 seed=self.seed,
-                splits={str(split): share for split, share in family.splits.items()},
+                splits={str(split): share for split, share in family.splits.items()} | {"drawn": "by_place"},
                 export={"dtype": family.dtype},
                 workers={"cpus": 1},
                 run_dir=nowhere,

@@ -41,7 +41,7 @@ def descended(models: Path, per: Per, directory: Path) -> tuple[list[float], flo
         base=str(models / "base"),
         optimiser=em.optimisers.Gradient(per=per),
         evaluations=60,
-        splits={"search": 0.4, "validation": 0.4, "test": 0.2},
+        splits={"search": 0.4, "validation": 0.4, "test": 0.2, "drawn": "by_place"},
         export={"dtype": "float32"},
         run_dir=directory / per,
     )

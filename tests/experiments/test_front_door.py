@@ -21,8 +21,19 @@ INSIDE = {
         "evomerge.workers.protocol",
         "evomerge.workers.ray_pool",
     },
+    # How threads wait while others hold the cores, under a campaign's own worker.
+    "experiments.benchmarks.busy": {
+        "evomerge.assembly",
+        "evomerge.candidate",
+        "evomerge.config",
+        "evomerge.workers.sharing",
+        "evomerge.workers.threads",
+    },
+    # The past of a search, read.
+    "experiments.benchmarks.resume": {"evomerge.archive"},
     # Candidates scored one by one and together.
     "experiments.benchmarks.layer_flow": {"evomerge.workers.worker"},
+    "experiments.benchmarks.copying": {"search_spaces.merging.plan"},
     # The arithmetic of one tensor, and random statistics to read.
     "experiments.benchmarks.materialise": {
         "search_spaces.merging.materialise",

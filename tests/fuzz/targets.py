@@ -147,13 +147,14 @@ def _tasks(_: Path) -> st.SearchStrategy[bytes]:
 def _read_tasks(content: bytes, directory: Path) -> None:
     from fitness.scores import item_set_digest
     from fitness.splits import Splits
+    from fitness.tasks.contents import contents_of
     from fitness.tasks.jsonl import load_jsonl
 
     file = directory / "task.jsonl"
     file.write_bytes(content)
     task = load_jsonl(file)
     item_set_digest(task.item_ids)
-    Splits.draw({task.name: task.item_ids}, shares={"search": 0.5, "test": 0.5}, seed=0)
+    Splits.draw({task.name: contents_of(task)}, shares={"search": 1.0}, seed=0)
 
 
 TARGETS = {

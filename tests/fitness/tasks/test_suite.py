@@ -14,6 +14,7 @@ from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
+from fitness.tasks.contents import contents_of
 from fitness.tasks.items import MultipleChoice, Task
 from fitness.tasks.python_callable import PythonTask
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
@@ -213,7 +214,7 @@ def said_by(directory: Path, lines: list[dict[str, object]], metric: str = "") -
     expert = {"choices.jsonl:js_divergence": "alpha"}
     loaded = load_tasks([f"choices.jsonl{metric}"], TaskContext(directory, experts=expert))
     [task] = loaded[f"choices.jsonl{metric}"]
-    splits = Splits.draw({task.name: task.item_ids}, shares=SHARES, seed=0)
+    splits = Splits.draw({task.name: contents_of(task)}, shares=SHARES, seed=0)
     [digests] = TaskSuite([task], splits=splits, language_model=NoEngine()).item_digests().values()
     return digests
 
@@ -237,17 +238,17 @@ class NoEngine:
 def test_whatever_an_item_says_is_in_its_digest_and_in_no_others(tmp_path: Path, change: dict[str, object]) -> None:
     lines = [
         {"id": str(i), "question": f"{i} + 1 =", "choices": [f" {i}", f" {i + 1}"], "gold": 0, "delimiter": " "}
-        for i in range(6)
+        for i in range(20)
     ]
     before = said_by(tmp_path, lines)
     assert said_by(tmp_path, lines[::-1]) == before
-    after = said_by(tmp_path, [*lines[:4], {**lines[4], **change}, lines[5]])
+    after = said_by(tmp_path, [*lines[:4], {**lines[4], **change}, *lines[5:]])
     assert {item for item in before if before[item] != after[item]} == {"4"}
 
 
 @pytest.mark.parametrize(("metric", "counts"), [("", True), (":js_divergence", False)])
 def test_a_right_answer_counts_where_it_is_scored(tmp_path: Path, metric: str, counts: bool) -> None:
-    lines = completions(6)
+    lines = completions(20)
     before = said_by(tmp_path, lines, metric)
     after = said_by(tmp_path, [{**line, "answer": f"no {i}"} for i, line in enumerate(lines)], metric)
     assert before.keys() == after.keys()
@@ -260,6 +261,6 @@ def test_of_a_function_only_the_ids_of_its_items_are_known() -> None:
 
     function.item_ids = ["a", "b", "c"]  # type: ignore[attr-defined]
     task = PythonTask("mine", function, tokenizer=None, base=None)
-    splits = Splits.draw({"mine": task.item_ids}, shares=SHARES, seed=0)
+    splits = Splits.draw({"mine": contents_of(task)}, shares=SHARES, seed=0)
     found = TaskSuite([task], splits=splits, language_model=None).item_digests()
     assert found == {"mine": {"a": "", "b": "", "c": ""}}
