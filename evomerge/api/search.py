@@ -31,7 +31,7 @@ class Search:
         evaluations: int | None = None,
         workers: int | Mapping[str, Any] | None = None,
         seed: int | None = None,
-        splits: Mapping[str, float] | None = None,
+        splits: Mapping[str, float | str] | None = None,
         run_dir: str | Path | None = None,
         callbacks: Callback | Sequence[Callback] = (),
         **sections: Any,
@@ -66,7 +66,8 @@ class Search:
             evaluations: candidates to score, landmarks included, at least 1; None: 200.
             workers: how many; more than one makes a Ray pool. Or a mapping as in a campaign file.
             seed: of everything random, at least 0; None: 0.
-            splits: shares of each task's items: search, validation and test; None: 0.5, 0.2 and 0.3.
+            splits: shares of each task's items: search, validation and test; None: 0.5, 0.2 and 0.3. With `drawn` as in a
+                campaign file.
             run_dir: where everything is kept; None: runs/NAME.
             callbacks: one or several, called with every event (`evomerge.events`), after it was saved; what one raises
                 is a warning.
