@@ -66,8 +66,8 @@ class Search:
             evaluations: candidates to score, landmarks included, at least 1; None: 200.
             workers: how many; more than one makes a Ray pool. Or a mapping as in a campaign file.
             seed: of everything random, at least 0; None: 0.
-            splits: shares of each task's items: search, validation and test; None: 0.5, 0.2 and 0.3. With `drawn` as in a
-                campaign file.
+            splits: shares of each task's items: search, validation and test; None: 0.5, 0.2 and 0.3.
+                `drawn` as in a campaign file.
             run_dir: where everything is kept; None: runs/NAME.
             callbacks: one or several, called with every event (`evomerge.events`), after it was saved; what one raises
                 is a warning.
