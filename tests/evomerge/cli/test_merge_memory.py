@@ -33,9 +33,11 @@ def watch():
 
 watcher = threading.Thread(target=watch)
 watcher.start()
-merge(Path(sys.argv[1]), Path(sys.argv[2]))
-done.set()
-watcher.join()
+try:
+    merge(Path(sys.argv[1]), Path(sys.argv[2]))
+finally:
+    done.set()
+    watcher.join()
 print(peak)
 """
 
@@ -55,7 +57,8 @@ def save(directory: Path, shapes: dict[str, tuple[int, int]], seed: int) -> Path
     tensors = {name: torch.randn(shape, generator=generator).bfloat16() for name, shape in shapes.items()}
     directory.mkdir()
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-    config = {"model_type": "llama", "num_hidden_layers": len(shapes) - 1, "hidden_size": WIDTH}
+    # Of a type that transformers does not know: no model has these tensors alone.
+    config = {"model_type": "few_tensors", "num_hidden_layers": len(shapes) - 1, "hidden_size": WIDTH}
     config["vocab_size"] = shapes["model.embed_tokens.weight"][0]
     (directory / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
     return directory
