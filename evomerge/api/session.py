@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from evomerge.api.inputs import check_inputs, note_inputs, reopened
 from evomerge.api.joining import joined
 from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
+from evomerge.api.signals import draining, interrupt
 from evomerge.archive import Archive
 from evomerge.archive.watching import watched
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
@@ -119,13 +119,13 @@ class Session:
         name, n_before = self.parts.config.name, archive.n_candidates
         archive.note(ENDING, "")  # until it ends
         _LOG.info("evomerge %s: %s, %d candidates so far", __version__, name, n_before)
-        lost = _interrupt if threading.current_thread() is threading.main_thread() else None
+        lost = interrupt if threading.current_thread() is threading.main_thread() else None
         try:
-            with _draining(campaign.drain), watched(archive, lost):
+            with draining(campaign.drain), watched(archive, lost):
                 ending = campaign.run()
                 archive.note(ENDING, ending)
         except KeyboardInterrupt:
-            archive.check_presence()  # it may have been `_interrupt` that stopped it
+            archive.check_presence()  # it may have been `interrupt` that stopped it
             raise
         _LOG.info("ended: %s, %d candidates", ending, archive.n_candidates)
         if ending == "interrupted":
@@ -290,32 +290,3 @@ def _search_items(parts: Parts) -> str:
     n_all, chosen = len(parts.fitness.splits.items["search"]), parts.search_budget.items
     some = chosen is not None and len(chosen) < n_all
     return f"{len(chosen or ())} of {n_all} search items" if some else f"{n_all} search items"
-
-
-def _interrupt() -> None:
-    """Stop what the main thread does as Ctrl-C does it: first gently, then at once."""
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-
-@contextlib.contextmanager
-def _draining(drain: Callable[[], None]) -> Iterator[None]:
-    """Make the first SIGINT, SIGTERM or SIGHUP finish what is running; the second ends the process at once.
-
-    Signals are the main thread's: a search in another one runs without. What is ignored stays so, as SIGHUP under
-    nohup. The handler runs inside whatever runs, so that it only notes what the search then says.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, _: object) -> None:
-        drain()
-        signal.signal(number, previous[signal.Signals(number)])
-
-    ending = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
-    previous = {number: signal.signal(number, handle) for number in ending}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
