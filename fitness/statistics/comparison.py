@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -53,6 +53,11 @@ class PairedComparison:
     def of_objectives(self, a: ItemScores, b: ItemScores, confidence: float = 0.95) -> tuple[Difference, ...]:
         """Return the difference of each objective (see `paired_difference`)."""
         return tuple(self._of([objective], a, b, confidence) for objective in self.objectives)
+
+    def of_those_that_count(self) -> PairedComparison:
+        """Return a comparison without objectives of weight 0; itself where no other is left."""
+        counting = tuple(objective for objective in self.objectives if objective.weight > 0)
+        return replace(self, objectives=counting) if counting else self
 
     def mean(self, a: ItemScores, confidence: float = 0.95, objective: str | None = None) -> Difference:
         """Return a model's mean over all objectives, or its value in one, with its interval (see `mean_score`)."""
