@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quickstart test test-slow lint docs smollm operators benchmark clean
+.PHONY: help setup quickstart test test-slow soak fuzz lint docs smollm operators benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,14 @@ test: setup  ## the tests (minutes)
 
 test-slow: setup  ## the long tests
 	$(PYTEST) -m slow
+
+MINUTES ?=
+SEED ?= 1
+soak: setup  ## an hour of random kills, full disks, limits and moves: nothing is lost (MINUTES=60 SEED=1)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60) --seed $(SEED)
+
+fuzz: setup  ## ten minutes of hostile files: each is read or refused with a message (MINUTES=10 SEED=1)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) --seed $(SEED)
 
 lint: setup  ## formatting, lint, types and import directions
 	$(BIN)/ruff check .

@@ -81,6 +81,15 @@ class ScorableTask(NamedTask, Protocol):
 
 
 @runtime_checkable
+class TellingTask(NamedTask, Protocol):
+    """A task that tells what its items say, so that a change of them is noticed."""
+
+    def item_text(self, item_id: str) -> str:
+        """Return all that an item says, its right answer included."""
+        ...
+
+
+@runtime_checkable
 class ModelTask(NamedTask, Protocol):
     """Items that are scored by running the model itself, whatever kind of model it is."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,13 @@ def path_of(argument: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise refused(argument, "a path", value)
     return Path(value)
+
+
+def directories(argument: str, value: Any) -> dict[str, str]:
+    """Return name -> directory as text."""
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise refused(argument, "directories by name, as {'words': '/models/words'}", value)
+    return {name: str(path_of(f"{argument}.{name}", path)) for name, path in value.items()}
 
 
 def whole(argument: str, value: Any, *, at_least: int = 1) -> int:

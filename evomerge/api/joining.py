@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from evomerge.api.inputs import reopened
 from evomerge.api.merging import merge, read_with_request
 from evomerge.assembly import build_parts, with_compute_dtype, with_statistics
 from evomerge.assembly.recipe_statistics import informed_recipe
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.places import Sources
 from evomerge.config import CampaignConfig, joined_config
 from evomerge.config.merges import MergeConfig
 from search_spaces.operators.registry import find_operator
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
     from evomerge.assembly.learnt_merge import LearntMerge
 
 
-def joined(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
+def joined(
+    config: CampaignConfig,
+    directory: RunDirectory,
+    callbacks: Sequence[Callback],
+    moved: Sources = MappingProxyType({}),
+) -> CampaignConfig:
     """Return the campaign with its merges as parents, checkpoints under `parents/` of the run directory.
 
     A directory is named by its merge and the digest of what it follows from: what is there already is not made again.
@@ -33,8 +41,9 @@ def joined(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[
         return config
     found = {}
     with directory.locked():
+        config, places = reopened(config, directory, moved)
         for one in config.merges:
-            digest, write = _merge(config, one, callbacks)
+            digest, write = _merge(config, one, callbacks, places)
             target = (directory.root / "parents" / f"{one.name}-{digest[:12]}").absolute()
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,29 +53,29 @@ def joined(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[
     return joined_config(config, found)
 
 
-def learnt_merge(config: CampaignConfig, one: MergeConfig) -> LearntMerge:
+def learnt_merge(config: CampaignConfig, one: MergeConfig, places: Sources = MappingProxyType({})) -> LearntMerge:
     """Return the merge that a descent makes; nothing is learnt yet."""
     from evomerge.assembly.learnt_merge import LearntMerge
 
     assert one.descent is not None
-    parts = build_parts(with_compute_dtype(config))
+    parts = build_parts(with_compute_dtype(config, places), places=places)
     return LearntMerge(parts, one.descent, one.parents or tuple(parent.name for parent in config.parents))
 
 
 def _merge(
-    config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback]
+    config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback], places: Sources
 ) -> tuple[str, Callable[[Path], object]]:
     """Return the digest that names a merge, and what writes it."""
     if one.descent is not None:
-        learnt = learnt_merge(config, one)
+        learnt = learnt_merge(config, one, places)
         return learnt.digest, partial(learnt.write, say=lambda text: tell_all(callbacks, text, one.name))
-    recipe = _recipe(config, one, callbacks)
+    recipe = _recipe(config, one, callbacks, places)
     digest = hashlib.sha256(recipe.to_json().encode()).hexdigest()
     carry_out = partial(merge, allow_differences=config.allow_differences, trust_remote_code=config.trust_remote_code)
     return digest, lambda target: carry_out(recipe, target, callbacks=list(callbacks))
 
 
-def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback]) -> Recipe:
+def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callback], places: Sources) -> Recipe:
     """Return what is merged; what its statistics are of, are search items of the campaign."""
     say = partial(tell_all, callbacks)
     if one.recipe is not None:
@@ -86,6 +95,6 @@ def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callba
     )
     if not find_operator(one.operator).statistics:
         return recipe
-    parts = replace(build_parts(with_compute_dtype(config)), also_read=(one.operator,))
+    parts = replace(build_parts(with_compute_dtype(config, places), places=places), also_read=(one.operator,))
     digests = with_statistics(parts, say=say).statistics.digests
     return replace(recipe, statistics={given.parent: digests[given.parent] for given in recipe.rules[0].inputs})

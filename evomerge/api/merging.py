@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from evomerge.api.arguments import callbacks_of, path_of, several
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.places import moved_sources
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.permissions import Permissions
 from search_spaces.recipes.recipe import Recipe
@@ -170,8 +172,16 @@ def _ours(file: Path) -> Recipe:
     return Recipe.from_json(file.read_text(encoding="utf-8"))
 
 
-def export_candidate(path: Path, choice: str, out: Path) -> Path:
+def export_candidate(
+    path: Path,
+    choice: str,
+    out: Path,
+    *,
+    moved: Mapping[str, str] = MappingProxyType({}),
+    callbacks: Sequence[Callback] = (),
+) -> Path:
     """Write one candidate of an archive as a checkpoint, with a card that tells how it was found; see `Run.export`."""
+    from evomerge.api.inputs import candidates_parents
     from evomerge.archive import Archive
     from evomerge.campaign.run_directory import recorded_config
     from evomerge.results.front import pick
@@ -179,25 +189,26 @@ def export_candidate(path: Path, choice: str, out: Path) -> Path:
     from evomerge.results.verification.result import Verification
     from search_spaces.mergekit.writing import to_mergekit
     from search_spaces.output.export import export
-    from search_spaces.parents.parents import Parents
 
     with contextlib.closing(Archive.read(path)) as archive:
         candidate = pick(archive, choice)
-        if candidate.recipe.statistics:
+        recipe = candidate.recipe
+        say = partial(tell_all, callbacks)
+        parents, places = candidates_parents(path, recipe, moved_sources(moved, recipe.parents), say)
+        if recipe.statistics:
             from evomerge.assembly.informed import restore_statistics
 
-            restore_statistics(archive, candidate.recipe)
+            restore_statistics(archive, recipe, places)
         noted = archive.noted("verification")
         verification = None if noted is None else Verification.from_json(noted)
         try:
-            mergekit = to_mergekit(candidate.recipe)
+            mergekit = to_mergekit(recipe, parents)
         except SpaceError:  # not every recipe can be said in mergekit's language
             mergekit = None
         card = model_card(archive, candidate, verification, mergekit_yaml=mergekit)
         code = recorded_config(archive).trust_remote_code
     extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
-    parents = Parents.of(candidate.recipe)
-    return export(candidate.recipe, parents, out, model_card=card, extra_files=extra, remote_code=code)
+    return export(recipe, parents, out, model_card=card, extra_files=extra, remote_code=code)
 
 
 def _checked(reading: Reading, parents: Parents, *, strict: bool) -> list[str]:

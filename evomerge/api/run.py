@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from evomerge.api.arguments import callbacks_of, path_of, whole
+from evomerge.api.arguments import callbacks_of, directories, path_of, whole
 from evomerge.api.tables import Candidates, Front, Items, reading
+from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
@@ -101,7 +103,13 @@ class Run:
         with self.archive() as archive:
             return noted_verification(archive)
 
-    def verify(self, top: int = 5, *, callbacks: Callback | Sequence[Callback] = ()) -> VerificationReport:
+    def verify(
+        self,
+        top: int = 5,
+        *,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
+        callbacks: Callback | Sequence[Callback] = (),
+    ) -> VerificationReport:
         """Score the best candidates, every parent and the baselines on held-out items.
 
         Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
@@ -114,14 +122,24 @@ class Run:
 
         Args:
             top: how many candidates validation items choose from, at least 1.
+            parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: told each step in words.
 
         Raises:
             VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
+            RunDirectoryError: a parent or a task is not what the search began with, or a parent is not there.
         """
-        return verify(self._directory, top=whole("top", top), callbacks=callbacks_of(callbacks))
+        told, moved = callbacks_of(callbacks), directories("parents", parents)
+        return verify(self._directory, top=whole("top", top), callbacks=told, moved=moved)
 
-    def export(self, pick: str | int, out: str | Path) -> Path:
+    def export(
+        self,
+        pick: str | int,
+        out: str | Path,
+        *,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
+        callbacks: Callback | Sequence[Callback] = (),
+    ) -> Path:
         """Write a candidate as an ordinary Hugging Face checkpoint with a model card.
 
         >>> import evomerge as em
@@ -132,6 +150,8 @@ class Run:
         Args:
             pick: `winner` (what `verify` chose), `knee`, `best`, `best:OBJECTIVE`, or a candidate's number.
             out: the directory; must not exist.
+            parents: name -> directory, of parents that moved since; their files must be the same.
+            callbacks: told in words what one should know.
 
         Returns:
             `out`, absolute.
@@ -140,10 +160,12 @@ class Run:
             PickError: nothing answers to the pick.
             ArchiveError: there is no candidate of this number.
             SpaceError: the parents cannot be read, or `out` exists.
+            RunDirectoryError: a parent is not what the search began with, or is not there.
         """
         from evomerge.api.merging import export_candidate
 
-        return export_candidate(self._directory.archive, str(pick), Path(out))
+        told, moved = callbacks_of(callbacks), directories("parents", parents)
+        return export_candidate(self._directory.archive, str(pick), Path(out), moved=moved, callbacks=told)
 
     def report(self, path: str | Path | None = None, *, figures: bool = True) -> Path:
         """Write its report, one self-contained HTML page; also while the search runs.
@@ -173,6 +195,7 @@ class Run:
         space: Any = None,
         optimiser: Any = None,
         optimizer: Any = None,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
     ) -> Run:
         """Go on with the search.
@@ -184,6 +207,7 @@ class Run:
             space: the object that it began with, where it began with one.
             optimiser: the same, fresh: it is told again what it was told.
             optimizer: another spelling of it.
+            parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: are called with every event.
 
         Returns:
@@ -191,19 +215,24 @@ class Run:
 
         Raises:
             ConfigError: an object is missing or not the one that it began with, or a key is wrong.
-            RunDirectoryError: a change would change what is scored already, or another process holds the run.
+            RunDirectoryError: a change would change what is scored already, a parent or a task is not what the search
+                began with, or another process holds the run.
             SearchInterruptedError: Ctrl-C; everything is saved.
         """
         from evomerge.api.sections import Given, one_spelling
         from evomerge.api.session import run_stages
 
         config = overridden(recorded_campaign(self.directory, set), evaluations=evaluations, workers=workers)
-        run_stages(config, self._directory, Given(space, one_spelling(optimiser, optimizer)), callbacks_of(callbacks))
+        own, moved = Given(space, one_spelling(optimiser, optimizer)), directories("parents", parents)
+        run_stages(config, self._directory, own, callbacks_of(callbacks), moved)
         return self
 
     def _repr_html_(self) -> str:
         name, n = self.config.name, self.n_candidates
-        return f"<p><b>{name}</b>: {n} candidates in {self.directory}</p>" + self.front._repr_html_()
+        return (
+            f"<p><b>{in_html(name)}</b>: {n} candidates in {in_html(str(self.directory))}</p>"
+            + self.front._repr_html_()
+        )
 
 
 def load(directory: str | Path) -> Run:

@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.api.arguments import refused, whole
 from evomerge.api.sections import tasks_of
-from evomerge.api.texts import frame
+from evomerge.api.texts import frame, in_html
 from evomerge.errors import did_you_mean, require
 from fitness.tasks.prompts import Prompts
 
@@ -56,7 +55,7 @@ class Evaluated:
         return {"model": self.model, "tasks": [dict(row) for row in self.rows]}
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.table)}</pre>"
+        return f"<pre>{in_html(self.table)}</pre>"
 
 
 def evaluate(

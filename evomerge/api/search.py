@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from evomerge.api.arguments import callbacks_of, path_of
+from evomerge.api.arguments import callbacks_of, directories, path_of
 from evomerge.api.run import Run, recorded_campaign
 from evomerge.api.sections import Given, Model, Models, Objectives, campaign
 from evomerge.campaign import RunDirectory
@@ -93,6 +94,7 @@ class Search:
         evaluations: int | None = None,
         workers: int | None = None,
         run_dir: str | Path | None = None,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
     ) -> Run:
         """Do what `evomerge run` does.
@@ -109,6 +111,8 @@ class Search:
             evaluations: candidates in all, in every stage; None: as the file says.
             workers: how many; None: as the file says.
             run_dir: where everything is kept; None: runs/NAME, or the directory that is gone on with.
+            parents: name -> directory, of parents that are not where the file says; to go on with a search, their files
+                must be the same.
             callbacks: see `evomerge.search`.
 
         Returns:
@@ -119,8 +123,9 @@ class Search:
             EvomergeError: see `evomerge.search`.
         """
         file = path_of("path", path)
-        config = read_campaign(file, set, evaluations=evaluations, workers=workers)
-        return _searched(config, file if run_dir is None and file.is_dir() else run_dir, Given(), callbacks)
+        moved = directories("parents", parents)
+        config = read_campaign(file, set, evaluations=evaluations, workers=workers, models_must_exist=not moved)
+        return _searched(config, file if run_dir is None and file.is_dir() else run_dir, Given(), callbacks, moved)
 
 
 def read_campaign(
@@ -130,22 +135,30 @@ def read_campaign(
     optimiser: str | None = None,
     evaluations: int | None = None,
     workers: int | None = None,
+    models_must_exist: bool = True,
 ) -> CampaignConfig:
     """Return the resolved campaign of a file, or of a run directory, with what was said beside it."""
     if optimiser is not None:
         said = [(key, value) for key, value, _ in parsed(overrides)]
         overrides = {"optimiser": {"kind": optimiser}, **dict(said)}
-    config = recorded_campaign(path, overrides) if path.is_dir() else load_campaign(path, overrides=overrides)
+    if path.is_dir():
+        config = recorded_campaign(path, overrides)
+    else:
+        config = load_campaign(path, overrides=overrides, models_must_exist=models_must_exist)
     return overridden(config, evaluations=evaluations, workers=workers)
 
 
 def _searched(
-    config: CampaignConfig, run_dir: str | Path | None, given: Given, callbacks: Callback | Sequence[Callback]
+    config: CampaignConfig,
+    run_dir: str | Path | None,
+    given: Given,
+    callbacks: Callback | Sequence[Callback],
+    moved: Mapping[str, str] = MappingProxyType({}),
 ) -> Run:
     directory = RunDirectory(Path("runs") / config.name if run_dir is None else path_of("run_dir", run_dir))
     from evomerge.api.session import run_stages
 
-    run_stages(config, directory, given, callbacks_of(callbacks))
+    run_stages(config, directory, given, callbacks_of(callbacks), moved)
     return Run(directory.root)
 
 

@@ -7,15 +7,17 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 from evomerge import plugins
 from evomerge.api.descents import Descents
 from evomerge.api.doctor import versions
 from evomerge.api.genes import note_genes
+from evomerge.api.inputs import check_inputs, note_inputs, reopened
 from evomerge.api.joining import joined
 from evomerge.api.merging import export_candidate
 from evomerge.api.sections import Given
@@ -35,6 +37,7 @@ from evomerge.campaign import (
 )
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.past import InCube
+from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig, dump_campaign, stage_config
@@ -123,17 +126,24 @@ class Session:
 
 
 def run_stages(
-    config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback] = ()
+    config: CampaignConfig,
+    directory: RunDirectory,
+    given: Given,
+    callbacks: Sequence[Callback] = (),
+    moved: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Search stage after stage; a campaign without stages is one search.
+
+    `moved` says of parents where their directories lie now.
 
     The last stage is the run itself, so that everything that reads the run directory speaks of it. The others lie in
     `stages/`, with the whole campaign's file. A stage is over once its winner is exported: what the campaign says of it
     later is not looked at again.
     """
-    config = joined(config, directory, callbacks)
+    elsewhere = moved_sources(moved, config.sources)
+    config = joined(config, directory, callbacks, elsewhere)
     if not config.stages:
-        _search(config, directory, given, callbacks)
+        _search(config, directory, given, callbacks, elsewhere)
         return
     winners: dict[str, str] = {}
     directory.stages.mkdir(parents=True, exist_ok=True)
@@ -144,35 +154,44 @@ def run_stages(
         winner = (own.exports / "winner").absolute()
         tell_all(callbacks, stage.name, f"stage {index + 1} of {len(config.stages)}")
         if not winner.exists():
-            _search(stage_config(config, index, winners), own, given, callbacks)
+            _search(stage_config(config, index, winners), own, given, callbacks, elsewhere)
             with contextlib.closing(Archive.read(own.archive)) as archive:
                 number = pick(archive, stage.pick).number
             tell_all(callbacks, f"candidate {number} is in {export_candidate(own.archive, str(number), winner)}")
         winners[stage.name] = str(winner)
     tell_all(callbacks, config.stages[-1].name, "last stage")
-    _search(stage_config(config, len(config.stages) - 1, winners), directory, given, callbacks)
+    _search(stage_config(config, len(config.stages) - 1, winners), directory, given, callbacks, elsewhere)
 
 
-def _search(config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback]) -> None:
-    with opened(config, directory, given, callbacks) as session:
+def _search(
+    config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback], moved: Sources
+) -> None:
+    with opened(config, directory, given, callbacks, moved) as session:
         session.run()
 
 
 @contextlib.contextmanager
 def opened(
-    config: CampaignConfig, directory: RunDirectory, given: Given, callbacks: Sequence[Callback]
+    config: CampaignConfig,
+    directory: RunDirectory,
+    given: Given,
+    callbacks: Sequence[Callback],
+    moved: Sources = MappingProxyType({}),
 ) -> Iterator[Session]:
-    """Open a search, new or of an earlier session; everything is closed at the end."""
+    """Open a search, new or of an earlier session, with its parents where they lie now; at the end all is closed."""
     given.check(config, str(directory.root))
     callbacks = (*callbacks, *plugins.callbacks())
     with directory.locked():
-        config = _settled(config, directory)
+        config, places = reopened(config, directory, moved)
+        config = _settled(config, directory, places)
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
             directory.campaign.write_text(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
-            parts = build_parts(config, given.space_of(config))
-            preflight = parts.preflight()
+            parts = build_parts(config, given.space_of(config), places)
+            known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))
+            preflight = parts.preflight(read_weights=not known)  # what was finite still is
             preflight.raise_for_errors()
+            note_inputs(archive, parts, directory.root)
             for row in preflight.warnings:
                 tell_all(callbacks, row.note, f"note {row.property}")
             further = choose_landmarks(config, parts.space, archive, Preparation(parts), partial(tell_all, callbacks))
@@ -197,10 +216,10 @@ def _informed(
         return fewer, with_noted_statistics(parts, archive, say=say)
 
 
-def _settled(config: CampaignConfig, directory: RunDirectory) -> CampaignConfig:
+def _settled(config: CampaignConfig, directory: RunDirectory, places: Sources) -> CampaignConfig:
     """Return the config with the dtype that the campaign began with: later candidates are scored as earlier ones."""
     if config.engine.dtype != "auto" or not directory.archive.exists():
-        return with_compute_dtype(config)
+        return with_compute_dtype(config, places)
     with contextlib.closing(Archive.open(directory.archive)) as archive:
         engine = config.engine.model_copy(update={"dtype": recorded_config(archive).engine.dtype})
     return config.model_copy(update={"engine": engine})

@@ -10,6 +10,7 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.errors import require
 from evomerge.results.front import CampaignFront
 from evomerge.results.verification.result import Row, Verification
+from evomerge.visible import visible
 from fitness.scores import Estimate, ObjectiveEstimate
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.recipe import Recipe
@@ -46,10 +47,15 @@ def distinct(name: str, taken: Collection[str], prefix: str) -> str:
     return name
 
 
+def in_html(text: str) -> str:
+    """Return text that stands in HTML as it is."""
+    return escape(visible(text))
+
+
 def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return an HTML table of texts."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    head = "".join(f"<th>{in_html(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{in_html(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

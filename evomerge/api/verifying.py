@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from evomerge.api.texts import frame, held_out_cells, objective_columns, table_html
+from evomerge.api.texts import frame, held_out_cells, in_html, objective_columns, table_html
 from evomerge.archive import Archive
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.inputs import Inputs
+from evomerge.campaign.places import moved_sources, places_of
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
 from evomerge.results.verification.result import Row, Verification
@@ -84,16 +87,27 @@ class VerificationReport:
         }
 
     def _repr_html_(self) -> str:
-        return table_html(*held_out_cells(self.verification)) + f"<p>{self.verdict}</p>"
+        return table_html(*held_out_cells(self.verification)) + f"<p>{in_html(self.verdict)}</p>"
 
 
-def verify(directory: RunDirectory, *, top: int, callbacks: Sequence[Callback] = ()) -> VerificationReport:
+def verify(
+    directory: RunDirectory,
+    *,
+    top: int,
+    callbacks: Sequence[Callback] = (),
+    moved: Mapping[str, str] = MappingProxyType({}),
+) -> VerificationReport:
     """Score the best candidates, the parents and the baselines on held-out items."""
+    from evomerge.api.inputs import check_inputs, note_inputs
     from evomerge.assembly import build_parts, build_pool, with_noted_statistics
 
     with directory.locked(), contextlib.closing(Archive.open(directory.archive)) as archive:
-        config = recorded_config(archive)
-        parts = with_noted_statistics(build_parts(config), archive, say=partial(tell_all, callbacks))
+        config, say = recorded_config(archive), partial(tell_all, callbacks)
+        elsewhere = moved_sources(moved, config.sources)
+        parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
+        check_inputs(archive, parts, directory.root, say)
+        note_inputs(archive, parts, directory.root)
+        parts = with_noted_statistics(parts, archive, say=say)
         with contextlib.closing(build_pool(parts, directory.root)) as pool:
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
-    from search_spaces.recipes.recipe import Recipe
+    from search_spaces.recipes.recipe import ParentSource, Recipe
     from search_spaces.statistics.store import Kind
 
 NOTE = "statistics"
@@ -79,12 +79,13 @@ def noted_statistics(archive: Archive) -> Statistics | None:
     return None if noted is None else Statistics(noted["digests"], noted["owners"])
 
 
-def restore_statistics(archive: Archive, recipe: Recipe) -> None:
-    """Collect again what a recipe of a search reads, where this machine has it no longer."""
+def restore_statistics(archive: Archive, recipe: Recipe, places: Mapping[str, ParentSource]) -> None:
+    """Collect again what a recipe of a search reads, where this machine has it no longer; see `Parts.places`."""
     store, whole = StatisticsStore(), together(recipe.statistics.values())
     kinds, noted = cast("tuple[Kind, ...]", kinds_read(recipe.rules)), noted_statistics(archive)
     if noted is not None and not all(store.holds(d, k, whole) for d in recipe.statistics.values() for k in kinds):
-        with_statistics(with_landmarks_operators(build_parts(recorded_config(archive)), archive), noted.owners)
+        parts = build_parts(recorded_config(archive), places=places)
+        with_statistics(with_landmarks_operators(parts, archive), noted.owners)
 
 
 def gathering(parts: Parts) -> Gathering | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from search_spaces.live.resident import ResidentModel
 
 
-def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
+def with_compute_dtype(
+    config: CampaignConfig, places: Mapping[str, ParentSource] = MappingProxyType({})
+) -> CampaignConfig:
     """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in."""
     import torch
 
@@ -32,7 +35,8 @@ def with_compute_dtype(config: CampaignConfig) -> CampaignConfig:
     dtype = config.export.dtype
     if not _on_gpu(config):
         torch.set_num_threads(threads_per_worker(config.workers.count, config.workers.cpus, available_cores()))
-        base = Parents.open({BASE: config.sources[config.base_name]})[BASE]
+        source = config.sources[config.base_name]
+        base = Parents.open({BASE: places.get(config.base_name, source)})[BASE]
         shapes = [base.shape(name) for name in base.names]
         # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
         fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
@@ -17,6 +18,7 @@ from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
 from evomerge.assembly.statistics import Statistics
 from evomerge.campaign import Constraints
+from evomerge.campaign.inputs import Inputs
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
 from evomerge.optimisers.after_landmarks import AfterLandmarks
@@ -39,6 +41,7 @@ from fitness.tasks.sources import TaskContext, load_tasks, make_suite, published
 from fitness.tasks.suite import TaskSuite
 from search_spaces.checks.preflight import Preflight, preflight
 from search_spaces.parents.parents import Parents
+from search_spaces.recipes.recipe import ParentSource
 from search_spaces.spaces.joint import JointSpace
 from search_spaces.spaces.known_merges import genome_of
 from search_spaces.spaces.space import SearchSpace
@@ -64,6 +67,7 @@ class Parts:
         given: a search space that is no kind of the config's, but an object; None where there is none.
         also_read: operators beside the space's that read statistics, of landmarks.
         statistics: of the parents, as far as they were gathered (`assembly.informed`).
+        places: parent -> where its files lie, where that is not where the config says (`campaign.places`).
     """
 
     config: CampaignConfig
@@ -76,6 +80,12 @@ class Parts:
     given: SearchSpace[Any] | None = None
     also_read: tuple[str, ...] = ()
     statistics: Statistics = field(default_factory=Statistics)
+    places: Mapping[str, ParentSource] = field(default_factory=dict)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What parents and tasks are, as digests; every weight is read where no file's digest is kept."""
+        return Inputs.of(self.parents, self.fitness)
 
     @cached_property
     def space(self) -> SearchSpace[Any]:
@@ -183,9 +193,13 @@ class Parts:
         )
 
 
-def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -> Parts:
-    """Open the parents and load the tasks of a resolved config, whose space may be an object."""
-    parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer)
+def build_parts(
+    config: CampaignConfig,
+    given: SearchSpace[Any] | None = None,
+    places: Mapping[str, ParentSource] = MappingProxyType({}),
+) -> Parts:
+    """Open the parents and load the tasks of a resolved config, whose space may be an object; see `Parts.places`."""
+    parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer, places=places)
     tokenizer = tokenizer_if_any(parents, config.base_name, config.output_tokenizer)
     include_path = config.lm_eval.include_path
     context = TaskContext(
@@ -212,7 +226,8 @@ def build_parts(config: CampaignConfig, given: SearchSpace[Any] | None = None) -
         for o in config.objectives
     )
     screening = _build_screening(config, suite, objectives)
-    parts = Parts(config, parents, suite, objectives, _read_reduced(config, suite), test_sets, screening, given)
+    reduced = _read_reduced(config, suite)
+    parts = Parts(config, parents, suite, objectives, reduced, test_sets, screening, given, places=dict(places))
     _check_every_task_is_scored(parts)
     return parts
 

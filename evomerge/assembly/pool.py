@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from evomerge.assembly.informed import with_statistics
 from evomerge.assembly.live_models import build_resident, parents_alone
 from evomerge.assembly.parts import Parts, build_parts
+from evomerge.campaign.inputs import Inputs
 from evomerge.config import dump_campaign, read_campaign
-from evomerge.errors import require
+from evomerge.errors import few_lines, require
 from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
+from evomerge.workers.protocol import WorkerSetupError
 from evomerge.workers.threads import available_cores, threads_per_worker
 from evomerge.workers.worker import ScoreTogether, ScreeningWorker
 from fitness.scores import Budget
 from fitness.screening import Screening
 from fitness.tasks.suite import TaskSuite
+from search_spaces.recipes.recipe import ParentSource
 from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -36,18 +40,32 @@ class MakeWorker:
         given: the search space where it is an object.
         owners: task -> the parent that reads its prompts for statistics, as the driver found.
         also_read: operators beside the space's that read statistics.
+        places: as in `Parts`.
+        inputs: what the driver's parents and tasks are; None where it does not matter.
     """
 
     campaign: str
     given: SearchSpace[Any] | None = None
     owners: Mapping[str, str] = field(default_factory=dict)
     also_read: tuple[str, ...] = ()
+    places: Mapping[str, ParentSource] = field(default_factory=dict)
+    inputs: Inputs | None = None
 
     def __call__(self) -> CandidateWorker:
-        """Open the parents, load the tasks and build the resident model."""
+        """Open the parents, load the tasks and build the resident model.
+
+        Raises:
+            WorkerSetupError: this machine has other parents or tasks than the driver's.
+        """
         # A machine that has no statistics yet collects them for itself.
-        parts = replace(build_parts(read_campaign(self.campaign), self.given), also_read=self.also_read)
-        return build_worker(with_statistics(parts, self.owners))
+        parts = build_parts(read_campaign(self.campaign), self.given, self.places)
+        changes = [] if self.inputs is None else self.inputs.changes(parts.inputs)
+        if changes:
+            raise WorkerSetupError(
+                f"workers: expected on {socket.gethostname()} the parents and tasks that this search has, found "
+                f"others:\n{few_lines([f'  {change}' for change in changes], 3)}\nput the same files there"
+            )
+        return build_worker(with_statistics(replace(parts, also_read=self.also_read), self.owners))
 
 
 def build_worker(parts: Parts) -> CandidateWorker:
@@ -91,7 +109,14 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(
-        MakeWorker(dump_campaign(parts.config), parts.given, parts.statistics.owners, parts.also_read),
+        MakeWorker(
+            dump_campaign(parts.config),
+            parts.given,
+            parts.statistics.owners,
+            parts.also_read,
+            parts.places,
+            parts.inputs,
+        ),
         count=workers.count,
         run_dir=run_dir,
         cpus=workers.cpus,

@@ -14,6 +14,7 @@ from pathlib import Path
 from evomerge.archive import Archive
 from evomerge.config import CampaignConfig, read_campaign
 from evomerge.errors import EvomergeError
+from evomerge.visible import VisibleFormatter
 
 
 class RunDirectoryError(EvomergeError, RuntimeError):
@@ -25,7 +26,7 @@ class _RunLog(logging.FileHandler):
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         thread = threading.get_ident()
         self.addFilter(lambda record: record.thread == thread)
         self.levels_before: dict[str, int] = {}
@@ -78,6 +79,11 @@ class RunDirectory:
     def stages(self) -> Path:
         """The runs of a campaign's stages, but for the last; with the campaign file of them all."""
         return self.root / "stages"
+
+    @property
+    def stage_archives(self) -> list[Path]:
+        """The event stores of the stages that have one, but for the last stage's."""
+        return sorted(self.stages.glob("*/archive.sqlite"))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from evomerge.cli.commands import models, plan, reduce, results, search
+from evomerge.cli.terminal import Terminal
 from evomerge.version import __version__
+from evomerge.visible import VisibleFormatter
 
 app = typer.Typer(
     name="evomerge",
@@ -69,7 +70,7 @@ def _show_notes() -> None:
     """Print what the rooms below have to say while they work: how a model must be run, that kernels are compiled."""
     for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
         notes = logging.StreamHandler()
-        notes.setFormatter(logging.Formatter("note: %(message)s"))
+        notes.setFormatter(VisibleFormatter("note: %(message)s"))
         notes.setLevel(level)
         logging.getLogger(room).addHandler(notes)
         logging.getLogger(room).setLevel(logging.INFO)
@@ -85,7 +86,7 @@ def guarded(work: Callable[[], object]) -> None:
         code = exit_code(error)
         if code is None:
             raise
-        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        Terminal(stderr=True).print(str(error), style="red", whole=True)
         sys.exit(code)
 
 

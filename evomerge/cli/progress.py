@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 
-from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from evomerge.campaign import Progress
 from evomerge.campaign.events import CandidateFailed, CandidateTold, Noted, SearchEnded
-from evomerge.cli.terminal import SECONDS_BETWEEN_LINES, duration, print_note
+from evomerge.cli.terminal import SECONDS_BETWEEN_LINES, Terminal, duration, print_note
+from evomerge.visible import visible
 
 
 class SearchProgress:
     """Shows a running search: a live line on a terminal, a line every ten seconds elsewhere."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         """Write to this console."""
         self._console = console
         self._note = print_note(console)
@@ -45,16 +46,16 @@ class SearchProgress:
             self._live = None
 
     def _show(self, progress: Progress) -> None:
-        if self._console.is_terminal:
+        if self._console.console.is_terminal:
             if self._live is None:
-                self._live = Live(console=self._console, refresh_per_second=4)
+                self._live = Live(console=self._console.console, refresh_per_second=4)
                 self._live.start()
             grid = Table.grid(padding=(0, 1))
-            grid.add_row(ProgressBar(progress.total, progress.done, width=24), _line(progress))
+            grid.add_row(ProgressBar(progress.total, progress.done, width=24), Text(visible(_line(progress))))
             self._live.update(grid)
         elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES or progress.done == progress.total:
             self._printed = time.monotonic()
-            self._console.print(_line(progress), highlight=False)
+            self._console.print(_line(progress))
 
     def _end(self, ending: str, progress: Progress) -> None:
         if ending == "interrupted":
@@ -68,7 +69,7 @@ class SearchProgress:
         used = "" if busy is None else f", workers {busy:.0%} busy"
         seconds = time.monotonic() - (self._began or 0.0)
         self._began = None
-        self._console.print(f"searched for {duration(seconds)}{used}{reason}", highlight=False)
+        self._console.print(f"searched for {duration(seconds)}{used}{reason}")
 
 
 def _line(progress: Progress) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from evomerge.api.texts import front_cells, held_out_cells
-from evomerge.cli.terminal import plain_table
+from evomerge.cli.terminal import add_row, plain_table
 from evomerge.results.front import CampaignFront
 from evomerge.results.verification.result import Verification
 
@@ -28,7 +28,7 @@ def verification_table(verification: Verification) -> Table:
         if row.kind != kind:
             table.add_section()
         kind = row.kind
-        table.add_row(*cells, style="bold" if row.candidate == verification.winner else "")
+        add_row(table, cells, style="bold" if row.candidate == verification.winner else "")
     return table
 
 

@@ -17,6 +17,7 @@ from evomerge.config.campaign_config import CampaignConfig
 from evomerge.config.errors import ConfigError, ConfigProblem
 from evomerge.config.overrides import Overrides, parsed, with_overrides
 from evomerge.config.sections import ParentConfig
+from evomerge.config.steering import steering_problems
 from evomerge.config.yaml_document import Document, parse_yaml, read_yaml, write_yaml
 from evomerge.wording import in_words, told
 
@@ -25,7 +26,9 @@ S = TypeVar("S", bound=BaseModel)
 OWN_SECTIONS = ("space", "optimiser")
 
 
-def load_campaign(path: Path, *, overrides: Overrides = (), files_must_exist: bool = True) -> CampaignConfig:
+def load_campaign(
+    path: Path, *, overrides: Overrides = (), files_must_exist: bool = True, models_must_exist: bool = True
+) -> CampaignConfig:
     """Read and check a campaign file; paths become absolute, hub ids and names of lm-eval tasks stay as they are.
 
     Args:
@@ -33,6 +36,7 @@ def load_campaign(path: Path, *, overrides: Overrides = (), files_must_exist: bo
         overrides: keys to set before it is checked, see `with_overrides`.
         files_must_exist: whether to check that directories and task files are there; False reads the record of a
             campaign whose inputs may have moved.
+        models_must_exist: the same of models alone, whose paths become absolute all the same.
 
     Raises:
         ConfigError: everything that is wrong with the file, at once.
@@ -47,7 +51,8 @@ def load_campaign(path: Path, *, overrides: Overrides = (), files_must_exist: bo
     if files_must_exist and (folder := str(path.absolute().parent)) not in sys.path:
         sys.path.append(folder)  # plug-ins beside the file; installed ones come first
     try:
-        return _checked(document, path.parent if files_must_exist else None)
+        directory = path.parent if files_must_exist else None
+        return _checked(document, directory, models_must_exist=models_must_exist)
     except ConfigError as error:
         problems = [_where_it_was_said(problem, overrides) for problem in error.problems]
         raise ConfigError(path, problems) from error.__cause__
@@ -66,9 +71,9 @@ def campaign_of(data: Mapping[str, Any], directory: Path | None = None) -> Campa
     return _checked(Document(data), directory)
 
 
-def _checked(document: Document, directory: Path | None) -> CampaignConfig:
-    problems, cause = list(document.duplicates), None
-    context = None if directory is None else {"directory": directory}
+def _checked(document: Document, directory: Path | None, *, models_must_exist: bool = True) -> CampaignConfig:
+    problems, cause = [*document.duplicates, *steering_problems(document)], None
+    context = None if directory is None else {"directory": directory, "models_must_exist": models_must_exist}
     try:
         config = CampaignConfig.model_validate(document.data, context=context)
         problems += _stage_problems(config, document)

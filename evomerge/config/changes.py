@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 
-from evomerge.config import CampaignConfig
+from evomerge.config import BASE, CampaignConfig
 from evomerge.wording import in_words
 
 HARMLESS = (
@@ -40,6 +40,15 @@ def past_changing(old: CampaignConfig, new: CampaignConfig) -> list[Change]:
     harmless = tuple(f"{key}." for key in HARMLESS)
     changes = _differences("", old.model_dump(), new.model_dump())
     return [change for change in changes if not f"{change.key}.".startswith(harmless)]
+
+
+def with_sources_of(config: CampaignConfig, recorded: CampaignConfig, names: Collection[str]) -> CampaignConfig:
+    """Return the campaign with the sources of some of its models as they are recorded."""
+    sources = recorded.sources
+    written = {name: asdict(sources[name]) for name in names if name in sources}
+    parents = tuple(parent.model_copy(update=written.get(parent.name, {})) for parent in config.parents)
+    base = None if config.base is None else config.base.model_copy(update=written.get(BASE, {}))
+    return config.model_copy(update={"parents": parents, "base": base}) if written else config
 
 
 def as_diff(changes: Sequence[Change]) -> str:

@@ -4,7 +4,7 @@ Models may be directories or hub ids: a text is a path when it begins like one (
 of that name exists beside the campaign file. What a task's text means is `fitness.tasks.task_source`'s to say.
 
 Validated with the context {"directory": Path}, the campaign file's, a path is checked to exist and made absolute;
-without it a text stays as it is.
+without it a text stays as it is. {"models_must_exist": False} leaves out the check for models.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def _existing_model(text: str, info: ValidationInfo) -> str:
     path = absolute_path(text, directory)
     if not (path.exists() or text in (".", "..") or text.startswith(("./", "../", "/", "~"))):
         return text
+    if not path.exists() and not (info.context or {}).get("models_must_exist", True):
+        return str(path)
     if not path.exists():
         refuse([mismatch("a checkpoint directory", f"nothing at {path}", _near(path))])
     if not any((path / name).is_file() for name in _PARENT_FILES):

@@ -12,6 +12,7 @@ from evomerge.candidate import Candidate
 from evomerge.results.recorded import campaign_settings, estimates, recorded_versions
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.result import Verification
+from evomerge.visible import visible
 from fitness.scores import SPLITS, ObjectiveEstimate
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.pieces import Pieces
@@ -52,7 +53,7 @@ def model_card(
     )
     environment.filters["cell"] = cell
     environment.globals["fenced"] = fenced
-    return environment.get_template("card.md.jinja").render(
+    card = environment.get_template("card.md.jinja").render(
         front_matter=_front_matter(recipe, licence),
         name=name or f"{settings.get('name') or 'campaign'}: {candidate.label or f'candidate {candidate.number}'}",
         number=candidate.number,
@@ -79,6 +80,7 @@ def model_card(
         campaign=archive.campaign.strip(),
         versions=", ".join(f"{cell(k)} {cell(v)}" for k, v in recorded_versions(archive).items()),
     )
+    return visible(card)
 
 
 def cell(text: object) -> str:

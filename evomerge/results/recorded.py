@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,16 +15,23 @@ from fitness.scores import Estimate, Split
 def campaign_settings(text: str) -> Mapping[str, Any]:
     """Return the campaign file as a mapping; empty when it is none, for a report must not depend on it."""
     try:
+        # A record has no aliases: those of a crafted one can stand for more than any memory holds.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            return {}
         found = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def recorded_versions(archive: Archive) -> Mapping[str, str]:
     """Return program -> version, as the campaign recorded them."""
-    more = campaign_settings(archive.noted("versions") or "")  # JSON is YAML
-    return {"evomerge": archive.noted("evomerge") or "unknown", **{str(k): str(v) for k, v in more.items()}}
+    try:
+        more = json.loads(archive.noted("versions") or "{}")
+    except (ValueError, RecursionError):
+        more = {}
+    named = {k: str(v) for k, v in more.items() if isinstance(v, str | int | float)} if isinstance(more, dict) else {}
+    return {"evomerge": archive.noted("evomerge") or "unknown", **named}
 
 
 def estimates(archive: Archive, split: Split) -> dict[int, Estimate]:

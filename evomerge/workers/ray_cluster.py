@@ -38,7 +38,7 @@ _MAX_DIRECTORY_BYTES = 103 - len(_SOCKET)  # a socket's path: 107 bytes on Linux
 _CONNECT_TIMEOUT_S = 10.0
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
-__all__ = ["RayError", "RayTaskError", "await_workers", "check_room", "connect", "plain", "ray"]
+__all__ = ["RayError", "RayTaskError", "await_workers", "check_room", "connect", "plain", "raise_setup_error", "ray"]
 
 
 def connect(closing: contextlib.ExitStack, address: str | None, run_dir: Path) -> None:
@@ -118,10 +118,17 @@ def await_workers(ready: Sequence[Any], timeout_s: float) -> dict[Any, RayError]
                 f"{_amounts(ray.available_resources())}"
             ) from error
         except RayTaskError as error:
+            raise_setup_error(error)
             raise WorkerSetupError(f"workers: a worker could not be built: {reason(error.cause or error)}") from error
         except RayError as error:
             lost[one] = error
     return lost
+
+
+def raise_setup_error(error: RayTaskError) -> None:
+    """Raise what an actor raised where that says that it cannot be built there, whoever's candidate waits for it."""
+    if isinstance(error.cause, WorkerSetupError):
+        raise WorkerSetupError(str(error.cause)) from error
 
 
 def plain(error: RayError) -> str:

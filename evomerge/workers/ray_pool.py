@@ -18,7 +18,16 @@ from typing import Any
 
 from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
 from evomerge.workers.protocol import CandidateWorker, WorkerSetupError
-from evomerge.workers.ray_cluster import RayError, RayTaskError, await_workers, check_room, connect, plain, ray
+from evomerge.workers.ray_cluster import (
+    RayError,
+    RayTaskError,
+    await_workers,
+    check_room,
+    connect,
+    plain,
+    raise_setup_error,
+    ray,
+)
 from evomerge.workers.threads import THREAD_VARIABLES, available_cores, threads_per_worker
 from evomerge.workers.worker import reason
 from fitness.scores import Budget, ItemScores
@@ -145,6 +154,7 @@ class RayPool:
         except RayTaskError as error:
             cause = reason(error.cause or error)
             if slot.starting:
+                raise_setup_error(error)
                 return self._retry(slot, "worker", f"the worker could not be built again: {cause}", plain(error))
             return slot.fail("worker", f"the worker raised: {cause}", plain(error))
         except RayError as error:

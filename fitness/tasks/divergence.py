@@ -49,6 +49,10 @@ class DivergenceTask:
         self._prompts = dict(prompts)
         self._learnt: dict[str, list[NDArray[np.float16]]] = {}
 
+    def item_text(self, item_id: str) -> str:
+        """Return where the item compares, as text."""
+        return repr(self._prompts[item_id])
+
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return where the item compares."""
         return self._prompts[item_id]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -157,6 +158,11 @@ class Task:
     def item(self, item_id: str) -> Item:
         """Return an item."""
         return self._by_id[item_id]
+
+    def item_text(self, item_id: str) -> str:
+        """Return all that an item says but for its id, its right answer included."""
+        said = asdict(self._by_id[item_id])
+        return json.dumps({key: value for key, value in said.items() if key != "id" and value is not None})
 
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return what an item asks of a model."""

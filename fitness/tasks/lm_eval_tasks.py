@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import hashlib
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,9 +126,14 @@ class LMEvalTask:
             item: [request_of(i, repeat, name) for i in of_item for repeat in range(n_repeats(i))]
             for item, of_item in instances.items()
         }
+        self._documents = {item: _digest(of_item[0].doc) for item, of_item in instances.items()}
         with lm_eval_errors(name):
             self._measure = choose_measure(task, str(task.task_name), instances, metric)
         self.metric = self._measure.metric
+
+    def item_text(self, item_id: str) -> str:
+        """Return the document, right answers included, and what is asked about it."""
+        return f"{self._documents[item_id]} {self._requests[item_id]}"
 
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return the document's requests."""
@@ -136,6 +143,12 @@ class LMEvalTask:
         """Return the document's metric, negated where lower is better."""
         with lm_eval_errors(f"{self.name}/{item_id}"):
             return self._measure.score(item_id, answers)
+
+
+def _digest(document: object) -> str:
+    """Return 64 hex digits that name a document, in every process the same ones."""
+    text = re.sub(" at 0x[0-9a-f]+", "", repr(document))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def prepare(task: Any, prompts: Prompts) -> None:

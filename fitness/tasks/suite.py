@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fitness.engine.language_model import Continuation, LanguageModel, Request
 from fitness.errors import FitnessError
-from fitness.protocols import AnyTask
+from fitness.protocols import AnyTask, TellingTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 from fitness.tasks.item_scorer import ItemScorer
@@ -40,6 +40,7 @@ class TaskSuite:
 
     def __init__(self, tasks: Sequence[AnyTask], *, splits: Splits, language_model: LanguageModel | None) -> None:
         self._scorer = ItemScorer(tasks, language_model)
+        self._tasks = tuple(tasks)
         self.language_model = language_model
         self.splits = splits
         unknown = set(splits.item_ids) - self._scorer.task_of.keys()
@@ -59,6 +60,15 @@ class TaskSuite:
     def prepare(self, split: Split) -> None:
         """Make all items of a split ready, so that the first evaluation need not."""
         self._scorer.plan(self.splits.select(Budget(split)))
+
+    def item_digests(self) -> dict[str, dict[str, str]]:
+        """Return task -> item id within it -> 16 hex digits that name what it says; empty where only ids are known."""
+        return {
+            task.name: {
+                item: _named(task.item_text(item)) if isinstance(task, TellingTask) else "" for item in task.item_ids
+            }
+            for task in self._tasks
+        }
 
     def content_digest(self, items: Sequence[str]) -> str:
         """Return 64 hex digits that name what these items ask, their ids included."""
@@ -100,6 +110,11 @@ class TaskSuite:
     def learn(self, expert: nn.Module, items: Sequence[str]) -> None:
         """Keep an expert's answers to items of `to_learn`."""
         self._scorer.learn(expert, tuple(items))
+
+
+def _named(content: str) -> str:
+    # Texts may hold halves of surrogate pairs, which UTF-8 has no bytes for.
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from search_spaces.checks.tokenizers import compare_tokenizers
 from search_spaces.errors import SpaceError, shortened
 from search_spaces.merging.materialise import all_finite
 from search_spaces.parents.checkpoint import Checkpoint
+from search_spaces.parents.content import file_digests
 from search_spaces.parents.parents import Parents
 
 __all__ = ["Level", "Preflight", "PreflightRow", "preflight"]
@@ -75,7 +76,7 @@ def preflight(
     Args:
         parents: opened, the base among them.
         base: the name of the parent that donates config and tokenizer.
-        read_weights: whether to read every tensor once and look for NaN and infinity.
+        read_weights: whether to read every tensor once, look for NaN and infinity, and keep the files' digests.
         stacked: whether the output takes its layers from several depths, so that the parents' depths may differ.
         allowed: settings, e.g. rope_theta or model_type, whose differences are warnings: the merge takes the base's.
 
@@ -101,6 +102,7 @@ def _finite(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
         first = next((tensor for tensor in checkpoint.names if not all_finite(checkpoint.tensor(tensor))), None)
         if first is not None:
             bad[name] = first
+        file_digests(checkpoint)  # while the system still has its pages; whoever asks next finds them kept
     values = {name: f"NaN or infinity in {bad[name]}" if name in bad else "finite" for name in checkpoints}
     note = "; ".join(f"parent {name!r} has {values[name]}" for name in bad)
     return PreflightRow("values", values, "error" if bad else "ok", note)

@@ -26,17 +26,18 @@ DELTAS = "deltas"  # said by giving a base_model
 _MODULES = {"text": "text_decoder", "vision": "vision_tower", "audio": "audio_tower"}
 
 
-def to_mergekit(recipe: Recipe) -> str:
+def to_mergekit(recipe: Recipe, parents: Parents | None = None) -> str:
     """Return a mergekit configuration for the same merge.
 
     Rules for layers or kinds of modules are written as slices and filters, for which the parents are opened (their
-    headers only) to learn the tensors' names. Parents that are not merged have no place in mergekit's file: for linear
-    and passthrough merges a base of that sort is left out, and mergekit takes the config from the first model.
+    headers only, unless they are given) to learn the tensors' names. Parents that are not merged have no place in
+    mergekit's file: for linear and passthrough merges a base of that sort is left out, and mergekit takes the config
+    from the first model.
 
     Raises:
         SpaceError: mergekit has no way to say it (the message gives the reason), or a parent cannot be opened.
     """
-    recipe = _with_rules(recipe)
+    recipe = _with_rules(recipe, parents)
     rules = tuple(_as_mergekit(rule, recipe) for rule in recipe.rules)
     operator = rules[0].operator
     needs_base = find_operator(operator).reads_base(check_rule(recipe.rules[0]).parameters)
@@ -47,14 +48,14 @@ def to_mergekit(recipe: Recipe) -> str:
     if everywhere:
         data |= _models(recipe, everywhere)
     else:
-        data |= _by_place(recipe, rules, data.get("base_model"))
+        data |= _by_place(recipe, rules, data.get("base_model"), parents)
     data |= {"dtype": "float32", "out_dtype": recipe.dtype}
     return yaml.safe_dump(data | tokenizer_keys(recipe.tokenizer, lambda p: _model(recipe, p)), sort_keys=False)
 
 
-def _by_place(recipe: Recipe, rules: Sequence[Rule], base_model: str | None) -> dict[str, Any]:
+def _by_place(recipe: Recipe, rules: Sequence[Rule], base_model: str | None, parents: Parents | None) -> dict[str, Any]:
     """Return models with filters where names alone tell the rules apart, else slices, of several stacks in modules."""
-    parents = Parents.of(recipe)
+    parents = parents or Parents.of(recipe)
     made, architecture = made_rules(recipe, rules, parents), output_architecture(recipe, parents)
     stacks = list(architecture.depths)
     if len(stacks) < 2:
@@ -179,14 +180,11 @@ def _model(recipe: Recipe, parent: str) -> str:
     return recipe.parents[parent].reference
 
 
-def _with_rules(recipe: Recipe) -> Recipe:
-    """Return the recipe that makes the same tensors by rules; one without pieces as it is.
-
-    Opens the parents, their headers only.
-    """
+def _with_rules(recipe: Recipe, parents: Parents | None) -> Recipe:
+    """Return the recipe that makes the same tensors by rules; one without pieces as it is."""
     if recipe.pieces is None:
         return recipe
-    parents = Parents.of(recipe)
+    parents = parents or Parents.of(recipe)
     pieces = TensorPieces(recipe.pieces, parents, recipe.base)
     made = {name: pieces.of(name) for name in flat_layout(parents, recipe.base).names}
     cut = [name for name, parts in made.items() if len(parts) > 1]

@@ -7,7 +7,8 @@ may drop and read again, so K parents cost no memory of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from search_spaces.errors import SpaceError, few_lines
 from search_spaces.parents.alignment import aligned
@@ -32,7 +33,11 @@ class Parents:
 
     @staticmethod
     def open(
-        sources: Mapping[str, ParentSource], *, base: str | None = None, tokenizer: OutputTokenizer = SHARED_VOCABULARY
+        sources: Mapping[str, ParentSource],
+        *,
+        base: str | None = None,
+        tokenizer: OutputTokenizer = SHARED_VOCABULARY,
+        places: Mapping[str, ParentSource] = MappingProxyType({}),
     ) -> Parents:
         """Open every parent, with tensors named as the base's (`aligned`); all are tied then, or all have a head.
 
@@ -41,6 +46,7 @@ class Parents:
             base: the recipes' base, whose names the tensors have; None: all have their own files' names, and the
                 tokenizer has no source.
             tokenizer: the output's; with a source, the parents' embeddings and heads are mapped token by token.
+            places: name -> where the files of that source lie now, of parents that moved.
 
         Raises:
             SpaceError: at least one parent cannot be opened; the message has a line for each of the first that cannot.
@@ -49,7 +55,7 @@ class Parents:
         opened, errors = {}, []
         for name, source in sources.items():
             try:
-                opened[name] = Checkpoint.open(source)
+                opened[name] = replace(Checkpoint.open(places.get(name, source)), source=source)
             except SpaceError as error:
                 errors.append(f"parent {name!r}: {error}")
         if errors:
@@ -64,9 +70,9 @@ class Parents:
         return Parents(with_vocabulary(opened, base, vocabulary), tokenizer, vocabulary)
 
     @staticmethod
-    def of(recipe: Recipe) -> Parents:
-        """Open a recipe's parents, for its tokenizer."""
-        return Parents.open(recipe.parents, base=recipe.base, tokenizer=recipe.tokenizer)
+    def of(recipe: Recipe, places: Mapping[str, ParentSource] = MappingProxyType({})) -> Parents:
+        """Open a recipe's parents, for its tokenizer; see `open`."""
+        return Parents.open(recipe.parents, base=recipe.base, tokenizer=recipe.tokenizer, places=places)
 
     def __getitem__(self, name: str) -> Checkpoint:
         if name not in self.checkpoints:

@@ -50,13 +50,13 @@ def merge(
     )
     print_warnings(done.notes)
     if not as_adapter:
-        console.print(f"merged model: {done.directory}", highlight=False)
+        console.print(f"merged model: {done.directory}", whole=True)
         return
     loss = "exact: the parents' ranks add up"
     if done.error > 0.0:
         name, share = done.worst
         loss = f"reconstruction error {done.error:.2%} of the change's norm, {share:.2%} in {name}"
-    console.print(f"merged adapter: {done.directory} (rank {done.rank}, {loss})", highlight=False)
+    console.print(f"merged adapter: {done.directory} (rank {done.rank}, {loss})", whole=True)
 
 
 def evaluate(  # noqa: PLR0913
@@ -99,7 +99,7 @@ def evaluate(  # noqa: PLR0913
     if as_json:
         print(document)
     else:
-        make_console().print(scores.table, highlight=False, markup=False, soft_wrap=True)
+        make_console().print(scores.table, whole=True)
 
 
 def lm_eval(context: typer.Context) -> None:

@@ -7,11 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evomerge.cli.commands.search import AllowDifferences, CampaignFile, Optimiser, Set, with_differences
-from evomerge.cli.terminal import duration, make_console, plain_table
+from evomerge.cli.terminal import Terminal, duration, make_console, plain_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from evomerge.api.planning import Cost, Plan, Reading
     from evomerge.assembly.descent_cost import DescentCost
     from search_spaces.spaces.genes import GeneInfo
@@ -35,22 +33,21 @@ def plan(
     config, console = read_campaign(campaign, changed, optimiser=optimiser), make_console()
     for number, (outline, parts) in enumerate(outlines(config, Given()), start=1):
         if outline.stage:
-            stage = f"[bold]stage {number} of {len(config.stages)}[/bold]: {outline.stage}"
-            console.print(stage, highlight=False)
+            console.print(outline.stage, subject=f"stage {number} of {len(config.stages)}")
         _print_outline(outline, console)
-        console.print(plain_table("Cost", ("", ""), _cost_rows(outline, measure(parts, Given()))))
+        console.show(plain_table("Cost", ("", ""), _cost_rows(outline, measure(parts, Given()))))
 
 
-def _print_outline(found: Plan, console: Console) -> None:
+def _print_outline(found: Plan, console: Terminal) -> None:
     rows = [
         (r.property, by_value({name: r.values.get(name, "") for name in found.models}), r.level, r.note)
         for r in found.preflight.rows
     ]
     title = f"{len(found.models)} models: {', '.join(found.models)}"
-    console.print(plain_table(title, ("property", "value", "", "note"), rows))
+    console.show(plain_table(title, ("property", "value", "", "note"), rows))
     found.preflight.raise_for_errors()
     if found.genes:
-        console.print(plain_table(f"{len(found.genes)} genes", ("", "gene", "values"), _gene_rows(found.genes)))
+        console.show(plain_table(f"{len(found.genes)} genes", ("", "gene", "values"), _gene_rows(found.genes)))
 
 
 def by_value(values: Mapping[str, str]) -> str:

@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from evomerge.cli.commands.search import CampaignFile
-from evomerge.cli.terminal import SECONDS_BETWEEN_LINES, duration, make_console, plain_table, print_note
+from evomerge.cli.terminal import (
+    SECONDS_BETWEEN_LINES,
+    Terminal,
+    add_row,
+    duration,
+    make_console,
+    plain_table,
+    print_note,
+)
 
 if TYPE_CHECKING:
     from fitness.reduction.calibration import Calibration
@@ -60,9 +67,9 @@ def reduce(
         anchors=anchors,
         callbacks=[print_note(console), _Watch(console)],
     )
-    console.print(calibration_table(made.calibration))
-    console.print(f"{made.verdict}\n({duration(made.seconds)})", highlight=False)
-    console.print(f"wrote {out}: to use it, add to the campaign\n  reduced: {out}", highlight=False)
+    console.show(calibration_table(made.calibration))
+    console.print(f"{made.verdict}\n({duration(made.seconds)})")
+    console.print(f"wrote {out}: to use it, add to the campaign\n  reduced: {out}", whole=True)
 
 
 def calibration_table(calibration: Calibration) -> Table:
@@ -70,18 +77,18 @@ def calibration_table(calibration: Calibration) -> Table:
     title = f"{calibration.n_items} items, {calibration.n_models} models held out (means over objectives)"
     right = ("abs. error", "Kendall tau", "regret of the top pick", "95 % interval covers")
     table = plain_table(title, ("items chosen by", "estimator", *right), right=right)
-    table.add_row("at random, 20 times", "mean", *_numbers(calibration.random), "")
+    add_row(table, ("at random, 20 times", "mean", *_numbers(calibration.random), ""))
     table.add_section()
     chosen = [row for row in calibration.rows if row.anchors == calibration.anchors]
     for row in chosen:
         used = row.estimator == calibration.estimator
         numbers = _numbers(row.quality)
         style = "bold" if used else ""
-        table.add_row(row.anchors, row.estimator, *numbers, f"{row.coverage:.1%}", style=style)
+        add_row(table, (row.anchors, row.estimator, *numbers, f"{row.coverage:.1%}"), style=style)
     table.add_section()
     for method in dict.fromkeys(row.anchors for row in calibration.rows if row.anchors != calibration.anchors):
         row = min((r for r in calibration.rows if r.anchors == method), key=lambda r: r.quality.error)
-        table.add_row(row.anchors, row.estimator, *_numbers(row.quality), f"{row.coverage:.1%}")
+        add_row(table, (row.anchors, row.estimator, *_numbers(row.quality), f"{row.coverage:.1%}"))
     return table
 
 
@@ -92,7 +99,7 @@ def _numbers(quality: Quality) -> tuple[str, str, str]:
 class _Watch:
     """Says how many models are scored, every ten seconds."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._began: float | None = None
         self._first = 0
@@ -111,4 +118,4 @@ class _Watch:
         self._printed = now
         new = done - self._first
         left = f"  {duration((now - self._began) / new * (total - done))} left" if new and done < total else ""
-        self._console.print(f"{done}/{total} models scored on all search items{left}", highlight=False)
+        self._console.print(f"{done}/{total} models scored on all search items{left}")

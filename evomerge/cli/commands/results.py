@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from evomerge.cli.commands.search import MovedParents, moved_parents
 from evomerge.cli.terminal import make_console, print_note
 
 RunDir = Annotated[Path, typer.Argument(help="The directory of a run.", show_default=False)]
@@ -28,10 +29,13 @@ def pareto(run_dir: RunDir, as_json: AsJson = False) -> None:
         print(json.dumps(run.front.to_dict(), indent=2))
         return
     front = run.front.all
-    console.print(f"{run.config.name}: {front.evaluations} evaluations, {front.failures} failures", highlight=False)
+    console.print(f"{run.config.name}: {front.evaluations} evaluations, {front.failures} failures")
     for line in front.notes:
-        console.print(line, highlight=False)
-    console.print(front_table(front) if front.points else "nothing is scored yet")
+        console.print(line)
+    if front.points:
+        console.show(front_table(front))
+    else:
+        console.print("nothing is scored yet")
 
 
 def export(
@@ -44,6 +48,7 @@ def export(
             " best:OBJECTIVE; winner: what `verify` picked; or a candidate's NUMBER."
         ),
     ] = "knee",
+    parent: MovedParents = None,
 ) -> None:
     """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
     from evomerge.api.run import load
@@ -54,15 +59,17 @@ def export(
     with run.archive() as archive:
         number = picked(archive, pick).number
         violation = Constraints.of(archive).violation_of(archive, number)
-    console.print(f"candidate {number} is in {run.export(number, out)}", highlight=False)
+    exported = run.export(number, out, parents=moved_parents(parent), callbacks=print_note(console))
+    console.print(f"candidate {number} is in {exported}", whole=True)
     if violation:
-        console.print(f"note: it misses constraints by {violation:.3f} on search items", highlight=False)
+        console.print(f"note: it misses constraints by {violation:.3f} on search items")
 
 
 def verify(
     run_dir: RunDir,
     top: Annotated[int, typer.Option(min=1, help="How many candidates validation items choose from.")] = 5,
     as_json: AsJson = False,
+    parent: MovedParents = None,
 ) -> None:
     """Score the best candidates, every parent and the baselines on held-out items.
 
@@ -74,14 +81,16 @@ def verify(
     from evomerge.results.report.html import where
 
     run, console = load(run_dir), make_console()
-    found = run.verify(top, callbacks=[] if as_json else [print_note(console)])
+    said = [] if as_json else [print_note(console)]
+    found = run.verify(top, parents=moved_parents(parent), callbacks=said)
     page = run.report()
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
         return
-    console.print(verification_table(found.verification))
-    for line in (*verdict_lines(found.verification), *map(str, found.constraints), where(page)):
-        console.print(line, highlight=False)
+    console.show(verification_table(found.verification))
+    for line in (*verdict_lines(found.verification), *map(str, found.constraints)):
+        console.print(line)
+    console.print(where(page), whole=True)
 
 
 def report(run_dir: RunDir) -> None:
@@ -89,4 +98,4 @@ def report(run_dir: RunDir) -> None:
     from evomerge.api.run import load
     from evomerge.results.report.html import where
 
-    make_console().print(where(load(run_dir).report()), highlight=False)
+    make_console().print(where(load(run_dir).report()), whole=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,27 @@ AllowDifferences = Annotated[
 ]
 
 
+MovedParents = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parent",
+        metavar="NAME=DIR",
+        help="Where a parent's directory lies now, if it moved: its files must be the same; may be repeated.",
+    ),
+]
+
+
+def moved_parents(texts: list[str] | None) -> dict[str, str]:
+    """Return name -> directory of options like `words=/models/words`."""
+    moved = {}
+    for text in texts or ():
+        name, equals, directory = text.partition("=")
+        if not (name and equals and directory):
+            raise typer.BadParameter(f"expected NAME=DIR, found {text!r}", param_hint="--parent")
+        moved[name] = directory
+    return moved
+
+
 def listed(texts: list[str] | None) -> list[str]:
     """Return the parts of options like `a,b` that may be repeated."""
     return [part.strip() for text in texts or () for part in text.split(",") if part.strip()]
@@ -56,13 +78,14 @@ def init(
     from evomerge.config import template
 
     template.init(models or (), base, out=out, from_file=from_file)
-    then = f"\n  evomerge plan {out}\n  evomerge run {out}"
+    said = shlex.quote(str(out))
+    then = f"\n  evomerge plan {said}\n  evomerge run {said}"
     if from_file is None:
-        make_console().print(f"wrote {out}: put your tasks in it, then{then}", highlight=False)
+        make_console().print(f"wrote {out}: put your tasks in it, then{then}", whole=True)
         return
     text = out.read_text(encoding="utf-8")
     print_warnings(line.removeprefix("# - ") for line in text.splitlines() if line.startswith("# - "))
-    make_console().print(f"wrote {out}; now{then}", highlight=False)
+    make_console().print(f"wrote {out}; now{then}", whole=True)
 
 
 def run(
@@ -76,6 +99,7 @@ def run(
     overrides: Set = None,
     optimiser: Optimiser = None,
     allow_differences: AllowDifferences = None,
+    parent: MovedParents = None,
 ) -> None:
     """Start a search, or resume the one in the run directory.
 
@@ -90,19 +114,26 @@ def run(
     from evomerge.cli.tables import front_table
     from evomerge.results.report.html import where
 
-    overrides = with_differences(overrides, allow_differences)
-    config = read_campaign(campaign, overrides, optimiser=optimiser, evaluations=evaluations, workers=workers)
+    overrides, moved = with_differences(overrides, allow_differences), moved_parents(parent)
+    config = read_campaign(
+        campaign,
+        overrides,
+        optimiser=optimiser,
+        evaluations=evaluations,
+        workers=workers,
+        models_must_exist=not moved,
+    )
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
     console = make_console()
     with contextlib.closing(SearchProgress(console)) as progress:
-        run_stages(config, RunDirectory(directory), Given(), [progress.watch])
+        run_stages(config, RunDirectory(directory), Given(), [progress.watch], moved)
     found = Run(directory)
     front = found.front.all
     for line in front.notes:
-        console.print(line, highlight=False)
+        console.print(line)
     if front.points:
-        console.print(front_table(front))
-    console.print(f"{where(found.report())}\nnext: evomerge verify {directory}", highlight=False)
+        console.show(front_table(front))
+    console.print(f"{where(found.report())}\nnext: evomerge verify {shlex.quote(str(directory))}", whole=True)
 
 
 def doctor() -> None:
@@ -111,6 +142,6 @@ def doctor() -> None:
 
     findings = doctor()
     rows = [(f.subject, f.status, f.found, f.advice) for f in findings]
-    make_console().print(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
+    make_console().show(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
     if any(f.status == "missing" for f in findings):
         raise typer.Exit(1)

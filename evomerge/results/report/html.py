@@ -21,6 +21,7 @@ from evomerge.results.report.png import NO_PNG, can_draw, save_pngs
 from evomerge.results.report.progress_figures import item_figures, progress_figures
 from evomerge.results.report.verdict import headline, held_out_table
 from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
+from evomerge.visible import visible, visible_data
 
 
 class ReportError(EvomergeError, ValueError):
@@ -74,6 +75,7 @@ def _page(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters |= {"duration": duration, "moment": moment, "signed": signed, "legend": legend}
     here = Path(__file__).parent
@@ -86,7 +88,7 @@ def _page(
         dark=css_variables(DARK),
         plotly=get_plotlyjs(),
         script=(here / "page.js").read_text(encoding="utf-8"),
-        data=for_script(_data(contents, candidates, figures)),
+        data=for_script(visible_data(_data(contents, candidates, figures))),
         prediction=prediction,
         screen="" if screen is None else screen.in_words,
         figures=figures,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from evomerge.results.report.figures import front_figures, held_out_figures, pre
 from evomerge.results.report.finalists import finalist_figures
 from evomerge.results.report.marks import LIGHT, Figure, grid, in_light, layout, words
 from evomerge.results.report.progress_figures import item_figures, progress_figures
+from evomerge.visible import visible, visible_data
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -68,7 +70,7 @@ class Plots:
 
     def _drawn(self, describe: Describe, otherwise: str) -> go.Figure:
         with contextlib.closing(Archive.read(self._path)) as archive:
-            figures = describe(archive, read_contents(archive))
+            figures = visible_data(describe(archive, read_contents(archive)))
         return in_notebook(figures) if figures else _sentence(otherwise)
 
 
@@ -103,7 +105,7 @@ def in_notebook(figures: Sequence[Figure]) -> go.Figure:
 
 def _title(name: str) -> dict[str, Any]:
     at = {"xref": "x domain", "x": 0, "xanchor": "left", "yref": "y domain", "y": 1, "yanchor": "bottom"}
-    return words(0, 1, f"<b>{name}</b>", font={"size": 13, "color": LIGHT["ink"]}) | at
+    return words(0, 1, f"<b>{html.escape(visible(name))}</b>", font={"size": 13, "color": LIGHT["ink"]}) | at
 
 
 def _sentence(text: str) -> go.Figure:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evomerge.results.report.marks import LIGHT, Figure, Trace, grid, in_light
+from evomerge.visible import visible_data
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +56,7 @@ def can_draw() -> bool:
 def save_pngs(sets: Mapping[str, Sequence[Figure]], directory: Path) -> list[Path]:
     """Write NAME.png for every set of figures that is not empty; needs matplotlib (see `can_draw`)."""
     directory.mkdir(parents=True, exist_ok=True)
-    return [save_png(figures, directory / f"{name}.png") for name, figures in sets.items() if figures]
+    return [save_png(visible_data(figures), directory / f"{name}.png") for name, figures in sets.items() if figures]
 
 
 def save_png(figures: Sequence[Figure], path: Path) -> Path:

@@ -203,3 +203,61 @@ def test_an_item_that_the_model_cannot_take_is_named_before_any_model_is_needed(
     tasks = load_tasks(["long.jsonl"], TaskContext(tmp_path))["long.jsonl"]
     with pytest.raises(FitnessError, match="item 'long/huge': max_new_tokens: expected between 1 and 127"):
         make_suite(tasks, tokenizer=load_tokenizer(family.base), shares={"search": 0.5, "test": 0.5}, seed=0)
+
+
+def said_by(directory: Path, lines: list[dict[str, object]], metric: str = "") -> dict[str, str]:
+    """Return what the suite says of the items of a file with these lines."""
+    write_jsonl(directory / "choices.jsonl", lines)
+    expert = {"choices.jsonl:js_divergence": "alpha"}
+    loaded = load_tasks([f"choices.jsonl{metric}"], TaskContext(directory, experts=expert))
+    [task] = loaded[f"choices.jsonl{metric}"]
+    splits = Splits.draw({task.name: task.item_ids}, shares=SHARES, seed=0)
+    [digests] = TaskSuite([task], splits=splits, language_model=NoEngine()).item_digests().values()
+    return digests
+
+
+class NoEngine:
+    """Is never asked."""
+
+    def plan(self, requests: object) -> object:
+        raise AssertionError(requests)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"question": "other"},
+        {"choices": [" 1", " 2", " 3"]},
+        {"gold": 1},
+        {"delimiter": ""},
+    ],
+)
+def test_whatever_an_item_says_is_in_its_digest_and_in_no_others(tmp_path: Path, change: dict[str, object]) -> None:
+    lines = [
+        {"id": str(i), "question": f"{i} + 1 =", "choices": [f" {i}", f" {i + 1}"], "gold": 0, "delimiter": " "}
+        for i in range(6)
+    ]
+    before = said_by(tmp_path, lines)
+    assert said_by(tmp_path, lines[::-1]) == before
+    after = said_by(tmp_path, [*lines[:4], {**lines[4], **change}, lines[5]])
+    assert {item for item in before if before[item] != after[item]} == {"4"}
+
+
+@pytest.mark.parametrize(("metric", "counts"), [("", True), (":js_divergence", False)])
+def test_a_right_answer_counts_where_it_is_scored(tmp_path: Path, metric: str, counts: bool) -> None:
+    lines = completions(6)
+    before = said_by(tmp_path, lines, metric)
+    after = said_by(tmp_path, [{**line, "answer": f"no {i}"} for i, line in enumerate(lines)], metric)
+    assert before.keys() == after.keys()
+    assert (before != after) == counts
+
+
+def test_of_a_function_only_the_ids_of_its_items_are_known() -> None:
+    def function(model: object, tokenizer: object) -> dict[str, float]:
+        return {}
+
+    function.item_ids = ["a", "b", "c"]  # type: ignore[attr-defined]
+    task = PythonTask("mine", function, tokenizer=None, base=None)
+    splits = Splits.draw({"mine": task.item_ids}, shares=SHARES, seed=0)
+    found = TaskSuite([task], splits=splits, language_model=None).item_digests()
+    assert found == {"mine": {"a": "", "b": "", "c": ""}}
