@@ -102,16 +102,20 @@ def unpack_genome(blob: bytes | None) -> NDArray[np.float64] | None:
 def pack_estimate(estimate: Estimate) -> str:
     """Pack an estimate as JSON that SQLite's own functions can query: {objective: [value, stderr, items]}.
 
-    A fourth entry, "estimated", stands where the value does not rest on every item of the split. Of a candidate that
-    was stopped it is {"objectives": {...}, "stopped": [reason, rival, items, shortfall]}.
+    A fourth entry, "estimated", stands where the value does not rest on every item of the split, and a fifth is a
+    weight other than 1. Of a candidate that was stopped it is {"objectives": {...}, "stopped": [reason, rival, items,
+    shortfall]}.
     """
-    objectives = {
-        o.name: [o.value, o.stderr, o.n_items, *(["estimated"] if o.kind == "estimated" else [])]
-        for o in estimate.objectives
-    }
+    objectives = {o.name: [o.value, o.stderr, o.n_items, *_further(o)] for o in estimate.objectives}
     if estimate.stopped is None:
         return json.dumps(objectives)
     return json.dumps({"objectives": objectives, "stopped": astuple(estimate.stopped)})
+
+
+def _further(objective: ObjectiveEstimate) -> list[str | float]:
+    if objective.weight != 1.0:
+        return [objective.kind, objective.weight]
+    return ["estimated"] if objective.kind == "estimated" else []
 
 
 def unpack_estimate(text: str, split: Split) -> Estimate:

@@ -11,9 +11,9 @@ import numpy as np
 from fitness.errors import FitnessError
 from fitness.estimation import Objective, check_objectives
 from fitness.scores import ItemScores
+from fitness.statistics.item_weights import ItemWeights
 from fitness.statistics.margins import rare_margins, student_margin
 from fitness.statistics.rare_events import limits_of_rate
-from fitness.statistics.shares import Shares
 from fitness.typing import Floats
 
 
@@ -59,10 +59,15 @@ class PairedComparison:
         counting = tuple(objective for objective in self.objectives if objective.weight > 0)
         return replace(self, objectives=counting) if counting else self
 
-    def mean(self, a: ItemScores, confidence: float = 0.95, objective: str | None = None) -> Difference:
-        """Return a model's mean over all objectives, or its value in one, with its interval (see `mean_score`)."""
-        chosen = [o for o in self.objectives if objective in (None, o.name)]
-        return mean_score(a, objectives=chosen, task_of=self.task_of, group_of=self.group_of, confidence=confidence)
+    def of_only(self, objective: str) -> PairedComparison:
+        """Return a comparison on one objective alone, by its name."""
+        return replace(self, objectives=tuple(o for o in self.objectives if o.name == objective))
+
+    def mean(self, a: ItemScores, confidence: float = 0.95) -> Difference:
+        """Return a model's weighted mean over all objectives with its interval (see `mean_score`)."""
+        return mean_score(
+            a, objectives=self.objectives, task_of=self.task_of, group_of=self.group_of, confidence=confidence
+        )
 
     def _of(self, objectives: Sequence[Objective], a: ItemScores, b: ItemScores, confidence: float) -> Difference:
         return paired_difference(
@@ -121,16 +126,16 @@ def paired_difference(
     """
     check_objectives(objectives, sorted(set(task_of.values())))
     differences, bounded = _differences(a, b)
-    shares = Shares.of(a.item_ids, objectives, task_of, group_of or {})
-    events = (shares.of_tasks(bounded) == 1.0)[shares.task]
-    value = shares.mean(differences)
-    below, above = rare_margins(shares, differences, events, confidence)
-    margin = student_margin(shares, differences, ~events, confidence)
+    weights = ItemWeights.of(a.item_ids, objectives, task_of, group_of or {})
+    events = (weights.of_tasks(bounded) == 1.0)[weights.task]
+    value = weights.mean(differences)
+    below, above = rare_margins(weights, differences, events, confidence)
+    margin = student_margin(weights, differences, ~events, confidence)
     low, high = value - math.hypot(below, margin), value + math.hypot(above, margin)
-    if events[shares.of_items > 0].all():
+    if events[weights.of_items > 0].all():
         low, high = max(low, -1.0), min(high, 1.0)
-    spread = float((shares.per_group(shares.residuals(differences)) ** 2).sum())
-    unseen = shares.largest(events)[0]
+    spread = float((weights.per_group(weights.residuals(differences)) ** 2).sum())
+    unseen = weights.largest(events)[0]
     return Difference(value, low, high, math.sqrt(spread + unseen**2))
 
 
@@ -152,14 +157,14 @@ def mean_score(
     found = paired_difference(
         a, nothing, objectives=objectives, task_of=task_of, group_of=group_of, confidence=confidence
     )
-    shares = Shares.of(a.item_ids, objectives, task_of, group_of or {})
-    values = a.values[shares.of_items > 0]
+    weights = ItemWeights.of(a.item_ids, objectives, task_of, group_of or {})
+    values = a.values[weights.of_items > 0]
     if values.min() < 0.0 or values.max() > 1.0:
         return found
     rate = min(1.0, max(0.0, found.value))
-    unseen = shares.largest(shares.of_items >= 0.0)[0] ** 2
-    independent = float((shares.of_items**2).sum())  # variance of the rate, over rate (1 - rate)
-    spread = float((shares.per_group(shares.residuals(a.values)) ** 2).sum())
+    unseen = weights.largest(weights.of_items >= 0.0)[0] ** 2
+    independent = float((weights.of_items**2).sum())  # variance of the rate, over rate (1 - rate)
+    spread = float((weights.per_group(weights.residuals(a.values)) ** 2).sum())
     inflation = (spread + unseen) / (rate * (1 - rate) * independent + unseen)
     low, high = limits_of_rate(rate, 1 / (independent * inflation), confidence)
     return Difference(found.value, low, high, found.stderr)

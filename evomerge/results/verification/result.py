@@ -28,7 +28,7 @@ class Row:
     candidate: int  # its number in the archive
     kind: Literal["parent", "baseline", "winner"]
     objectives: tuple[ObjectiveEstimate, ...]  # on test items
-    mean: float  # unweighted mean of the objectives
+    mean: float  # of the objectives, by their weights
     difference: Difference | None  # of the means, paired by item, against the best parent; None for that parent itself
 
 

@@ -13,7 +13,7 @@ from fitness.typing import Floats
 
 
 @dataclass(frozen=True)
-class Shares:
+class ItemWeights:
     """The weights of items in the weighted mean of objectives, and which items come together.
 
     Items of one group (questions on one passage, paraphrases, turns) are right or wrong together, so that they are
@@ -34,7 +34,7 @@ class Shares:
         objectives: Sequence[Objective],
         task_of: Mapping[str, str],
         group_of: Mapping[str, str],
-    ) -> Shares:
+    ) -> ItemWeights:
         """Return the shares of items; one that `group_of` does not name is a group of its own."""
         layout = TaskLayout.of(items, objectives, task_of)
         weights = np.array([objective.weight for objective in objectives])
@@ -60,7 +60,7 @@ class Shares:
         return np.append(sums / self.n_items, 0.0)
 
     def mean(self, values: Floats) -> float:
-        """Return the mean of (n_items,) values by their shares."""
+        """Return the mean of (n_items,) values by their weights."""
         of_tasks = np.bincount(self.task, weights=self.of_items, minlength=len(self.n_items) + 1)
         return float(of_tasks @ self.of_tasks(values) / of_tasks.sum())
 
