@@ -77,6 +77,7 @@ class ObjectiveEstimate:
         stderr: standard error of `value` as a measure of all such items there could be, at least 0.
         n_items: how many items it rests on.
         kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them.
+        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ObjectiveEstimate:
     stderr: float
     n_items: int
     kind: Kind = "full"
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,11 @@ class Estimate:
 
     @property
     def mean(self) -> float:
-        """The macro-average: the unweighted mean of the objectives, higher is better."""
-        return sum(objective.value for objective in self.objectives) / len(self.objectives)
+        """The mean of the objectives by their weights, higher is better; by equal ones where all are 0."""
+        total = sum(objective.weight for objective in self.objectives)
+        if total == 0.0:
+            return sum(objective.value for objective in self.objectives) / len(self.objectives)
+        return sum(objective.weight * objective.value for objective in self.objectives) / total
 
     @property
     def kind(self) -> Kind:

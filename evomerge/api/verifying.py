@@ -127,9 +127,7 @@ def verify(
             found = verifier.verify(
                 top, validation=config.splits.validation > 0, watch=lambda line: tell_all(callbacks, line)
             )
-        bounds = held_out_constraints(
-            archive, found.winner, parts.estimator, objectives=parts.objectives, task_of=parts.fitness.task_of
-        )
+        bounds = held_out_constraints(archive, found.winner, parts.comparison)
     return VerificationReport(found, tuple(bounds))
 
 

@@ -116,16 +116,20 @@ def unpack_genome(blob: bytes | None) -> NDArray[np.float64] | None:
 def pack_estimate(estimate: Estimate) -> str:
     """Pack an estimate as JSON that SQLite's own functions can query: {objective: [value, stderr, items]}.
 
-    A fourth entry, "estimated", stands where the value does not rest on every item of the split. Of a candidate that
-    was stopped it is {"objectives": {...}, "stopped": [reason, rival, items, shortfall]}.
+    A fourth entry, "estimated", stands where the value does not rest on every item of the split, and a fifth is a
+    weight other than 1. Of a candidate that was stopped it is {"objectives": {...}, "stopped": [reason, rival, items,
+    shortfall]}.
     """
-    objectives = {
-        o.name: [o.value, o.stderr, o.n_items, *(["estimated"] if o.kind == "estimated" else [])]
-        for o in estimate.objectives
-    }
+    objectives = {o.name: [o.value, o.stderr, o.n_items, *_further(o)] for o in estimate.objectives}
     if estimate.stopped is None:
         return json.dumps(objectives)
     return json.dumps({"objectives": objectives, "stopped": astuple(estimate.stopped)})
+
+
+def _further(objective: ObjectiveEstimate) -> list[str | float]:
+    if objective.weight != 1.0:
+        return [objective.kind, objective.weight]
+    return ["estimated"] if objective.kind == "estimated" else []
 
 
 def unpack_estimate(text: str, split: Split) -> Estimate:
@@ -141,10 +145,13 @@ def unpack_estimate(text: str, split: Split) -> Estimate:
     )
 
 
-def _objective(name: str, value: float, stderr: float, n_items: int, kind: Kind = "full") -> ObjectiveEstimate:
-    if not all(isinstance(number, int | float) for number in (value, stderr, n_items)):  # fronts compute with them
-        raise TypeError(f"objective {name}: expected numbers, found {value!r}, {stderr!r}, {n_items!r}")
-    return ObjectiveEstimate(name, value, stderr, n_items, kind)
+def _objective(
+    name: str, value: float, stderr: float, n_items: int, kind: Kind = "full", weight: float = 1.0
+) -> ObjectiveEstimate:
+    numbers = (value, stderr, n_items, weight)
+    if not all(isinstance(number, int | float) for number in numbers):  # fronts compute with them
+        raise TypeError(f"objective {name}: expected numbers, found {', '.join(map(repr, numbers))}")
+    return ObjectiveEstimate(name, value, stderr, n_items, kind, weight)
 
 
 def unpack_record(row: tuple[Any, ...]) -> Record:

@@ -131,7 +131,8 @@ class MeanEstimator:
         values = (layout.weights @ means).tolist()
         stderrs = np.sqrt(layout.weights**2 @ (variances / layout.n_items)).tolist()
         names = [objective.name for objective in self._objectives]
-        rows = zip(names, values, stderrs, n_items, kinds, strict=True)
+        weights = [objective.weight for objective in self._objectives]
+        rows = zip(names, values, stderrs, n_items, kinds, weights, strict=True)
         return Estimate(split, tuple(ObjectiveEstimate(*row) for row in rows))
 
     def _layout(self, items: tuple[str, ...]) -> tuple[Split, TaskLayout, list[int], list[Kind]]:

@@ -104,4 +104,5 @@ class ReducedEstimator:
         answers = [Answers(seen[t].scores, seen[t].weights, len(self._benchmark.bank.tasks[t].items)) for t in tasks]
         of_all = share**2 * sum(of_task.item_variance / of_task.n_all for of_task in answers)
         n_items = sum(len(seen[t].items) for t in tasks)
-        return ObjectiveEstimate(objective.name, value, float(np.sqrt(error**2 + of_all)), n_items, "estimated")
+        stderr = float(np.sqrt(error**2 + of_all))
+        return ObjectiveEstimate(objective.name, value, stderr, n_items, "estimated", objective.weight)

@@ -33,6 +33,7 @@ class Scored:
     numbers: NDArray[np.int64]  # (n,) candidates' numbers
     values: Floats  # (n, m), higher is better
     stderrs: Floats  # (n, m), at least 0
+    weights: Floats  # (m,) of the objectives in the mean; they sum to 1
     estimated: NDArray[np.bool_]  # (n,) whether a candidate's objectives rest on a part of the search items
     stops: tuple[Stopped | None, ...]  # (n,) why a candidate did not answer all of its items; None where it did
     # (n,) by how much constraints and rivals are missed, at least 0; 0 for feasible ones scored whole
@@ -46,13 +47,13 @@ class Scored:
 
     @cached_property
     def means(self) -> Floats:
-        """The (n,) unweighted means of the objectives."""
-        return np.asarray(self.values.sum(axis=1) / max(1, len(self.objectives)))
+        """The (n,) means of the objectives by their weights."""
+        return np.asarray(self.values @ self.weights)
 
     @cached_property
     def mean_stderrs(self) -> Floats:
         """The (n,) standard errors of the means; objectives rest on different items."""
-        return np.asarray(np.sqrt((self.stderrs**2).sum(axis=1)) / max(1, len(self.objectives)))
+        return np.asarray(np.sqrt(self.stderrs**2 @ self.weights**2))
 
     @cached_property
     def whole(self) -> NDArray[np.bool_]:
@@ -105,6 +106,7 @@ def read_scored(
         numbers=np.array([number for _, number, _ in found], dtype=np.int64),
         values=values,
         stderrs=np.array([_numbers(estimate, "stderr") for *_, estimate in found]).reshape(shape),
+        weights=_weights(found[0][2]) if found else np.empty(0),
         estimated=np.array([estimate.kind == "estimated" for *_, estimate in found], dtype=bool),
         stops=stops,
         violations=violations,
@@ -113,6 +115,11 @@ def read_scored(
         front=efficient,
         knee=int(efficient[knee(values[efficient])]) if found else None,
     )
+
+
+def _weights(estimate: Estimate) -> Floats:
+    weights = np.array(_numbers(estimate, "weight"))
+    return weights / weights.sum() if weights.any() else np.full(len(weights), 1 / len(weights))
 
 
 def _numbers(estimate: Estimate, field: str) -> list[float]:

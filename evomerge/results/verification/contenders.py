@@ -63,10 +63,11 @@ def is_compared_with(candidate: Candidate, merges: frozenset[str]) -> bool:
     return plain or is_parent(candidate, merges) or is_start_point(candidate.label)
 
 
-def picks(known: Mapping[int, Estimate]) -> dict[str, int]:
+def picks(known: Mapping[int, Estimate], parents: Sequence[Estimate] = ()) -> dict[str, int]:
     """Return pick -> candidate: `best` mean and, with several objectives, the front's `knee` and `best:OBJECTIVE`.
 
     Among equals the highest mean is taken, then the candidate that comes first. There is one estimate at least.
+    An objective on which one of the parents is better than all of them has no pick.
     """
     numbers = list(known)
     means = np.array([known[number].mean for number in numbers])
@@ -76,7 +77,8 @@ def picks(known: Mapping[int, Estimate]) -> dict[str, int]:
         efficient = front(values)
         found["knee"] = numbers[efficient[knee(values[efficient])]]
         for k, objective in enumerate(known[numbers[0]].objectives):
-            found[f"best:{objective.name}"] = numbers[np.lexsort((-means, -values[:, k]))[0]]
+            if all(parent.objectives[k].value <= values[:, k].max() for parent in parents):
+                found[f"best:{objective.name}"] = numbers[np.lexsort((-means, -values[:, k]))[0]]
     return found
 
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
-from fitness.estimation import Objective
-from fitness.protocols import Estimator
 from fitness.scores import Split
-from fitness.statistics import paired_difference
+from fitness.statistics import PairedComparison
 
 NOTE = "held_out_constraints"
-_95_PERCENT = 1.959964  # of the normal distribution
 
 
 @dataclass(frozen=True)
 class HeldOutBound:
     """One constraint on held-out items: by what margin a candidate exceeds it, negative where it falls short.
 
-    The ends of the margin's 95 % interval are paired by item where a landmark is the bound.
+    The ends of the margin's 95 % interval are paired by item where a landmark is the bound; else they are those of the
+    candidate's own value, which right answers to all of few items do not make certain.
     """
 
     constraint: str
@@ -42,13 +39,7 @@ class HeldOutBound:
 
 
 def held_out_constraints(
-    archive: Archive,
-    candidate: int,
-    estimator: Estimator,
-    *,
-    objectives: Sequence[Objective],
-    task_of: Mapping[str, str],
-    split: Split = "test",
+    archive: Archive, candidate: int, comparison: PairedComparison, *, split: Split = "test"
 ) -> list[HeldOutBound]:
     """Measure a candidate by the campaign's constraints on a split where it and the landmarks have been scored.
 
@@ -58,21 +49,18 @@ def held_out_constraints(
     scores = archive.scores(candidate, split)
     if scores is None:
         return []
-    values = {objective.name: objective for objective in estimator.estimate(scores).objectives}
     numbers = {landmark.label: landmark.number for landmark in archive.landmarks()}
-    named = {objective.name: objective for objective in objectives}
     found = []
     for bound in Constraints.of(archive).bounds:
+        of_objective = comparison.of_only(bound.objective)
         if bound.landmark is None:
-            value = values[bound.objective]
-            margin, width = value.value - bound.offset, _95_PERCENT * value.stderr
-            found.append(HeldOutBound(str(bound), margin, margin - width, margin + width))
-            continue
-        other = archive.scores(numbers[bound.landmark], split)
-        if other is not None:
-            d = paired_difference(scores, other, objectives=[named[bound.objective]], task_of=task_of)
-            ends = (d.value - bound.offset, d.low - bound.offset, d.high - bound.offset)
-            found.append(HeldOutBound(str(bound), *ends))
+            d = of_objective.mean(scores)
+        else:
+            other = archive.scores(numbers[bound.landmark], split)
+            if other is None:
+                continue
+            d = of_objective.of_means(scores, other)
+        found.append(HeldOutBound(str(bound), d.value - bound.offset, d.low - bound.offset, d.high - bound.offset))
     archive.note(NOTE, json.dumps([asdict(bound) for bound in found]))
     return found
 

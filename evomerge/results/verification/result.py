@@ -28,7 +28,7 @@ class Row:
     candidate: int  # its number in the archive
     kind: Literal["parent", "baseline", "winner"]
     objectives: tuple[ObjectiveEstimate, ...]  # on test items
-    mean: float  # unweighted mean of the objectives
+    mean: float  # of the objectives, by their weights
     difference: Difference | None  # of the means, paired by item, against the best parent; None for that parent itself
 
 
@@ -59,6 +59,14 @@ class FreshMasks:
 
 
 @dataclass(frozen=True)
+class Bought:
+    """What a search bought over a recipe that costs none, with the confidence that the winner's verdict has."""
+
+    recipe: str  # `uniform mean`, `default TIES`, ...
+    difference: Difference  # of the means on test items, paired by item
+
+
+@dataclass(frozen=True)
 class Winner:
     """A candidate that one or more picks chose on validation items, and what test items say of it."""
 
@@ -76,6 +84,7 @@ class Winner:
     flips: tuple[Flips, ...]  # per objective of right-or-wrong tasks
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
+    bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
 
     @property
     def wins(self) -> bool:
@@ -114,6 +123,7 @@ class Verification:
     winners: tuple[Winner, ...] = ()
     chosen_on: Split = "validation"  # the split that winners and best parent were chosen on
     margin: float | None = None  # what counts as just as good in a trade-off
+    number: int = 1  # how many verifications have tested candidates that none before them had, this one included
 
     @property
     def standing(self) -> Standing:

@@ -1,86 +1,139 @@
-"""Where a winner stands against the parents on test items: what is shown, and in which words.
+"""Where a winner stands against parents and free recipes on test items: what is shown, and in which words.
 
-Every claim is a statement on intervals that cover together. With F winners each of them is given 1/F of the error of
-5 % (Bonferroni), split evenly over both sides, so that of all winners any is falsely called
+Every claim is a statement on intervals that cover together, at the error that `looks` leaves to this winner; half of it
+is spent at either side. Of all winners of all verifications of an archive, any is falsely called
 
-- better than every parent in at most 2.5 % of verifications. All parents must be beaten, so it needs no further
-  correction for their number, nor for which of them is the best (intersection-union test; Berger 1982, Technometrics
-  24, 295-300);
-- as good as the best parent on some objectives and better on others in at most a further 2.5 %. No objective may be
-  worse by the margin (intersection-union again), and of the m objectives one at least must be better, each at 1/m of
-  the error.
+- better than every parent in at most 2.5 %. All parents must be beaten, so it needs no further correction for their
+  number, nor for which of them is the best (intersection-union test; Berger 1982, Technometrics 24, 295-300);
+- a trade-off in at most a further 2.5 %: of EVERY parent the winner must be shown better on some objective (of m
+  objectives one at least, each at 1/m of the error; intersection-union over the parents), so that none of them is
+  better all round, and on no objective worse than the best parent by the margin.
 
 The best parent must not have been chosen on the items that it is compared on.
+
+A winner that is better than every parent is still not called so where a recipe that costs no search (uniform mean,
+default TIES, ...) has as high a score. Objectives of weight 0 decide nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from evomerge.results.verification.result import Standing, interval
+from evomerge.results.verification.result import Bought, Standing, interval
 from fitness.scores import ItemScores
-from fitness.statistics import PairedComparison
+from fitness.statistics import Difference, PairedComparison
 
-ERROR = 0.05
+
+@dataclass(frozen=True)
+class Rivals:
+    """What a winner is compared with: scores on the same items, by name."""
+
+    parents: Mapping[str, ItemScores]  # at least one
+    recipes: Mapping[str, ItemScores]  # merges that cost no search
+    best_parent: str  # chosen on other items
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is said of a winner."""
+
+    standing: Standing
+    words: str  # the end of a sentence that begins with its name
+    bought: Bought | None  # what the search bought over recipes that cost none; None where there are none
 
 
 def standing(
-    scores: ItemScores,
-    parents: Mapping[str, ItemScores],
-    *,
-    best_parent: str,
-    comparison: PairedComparison,
-    n_winners: int,
-    margin: float,
-) -> tuple[Standing, str]:
-    """Return where a winner stands by its scores on test items, and the end of a sentence that begins with its name.
+    scores: ItemScores, rivals: Rivals, *, comparison: PairedComparison, error: float, margin: float, allowing: str = ""
+) -> Claim:
+    """Return what may be said of a winner by its scores on test items.
 
-    `parents` have scores on the same items; `margin` is a difference that does not matter, at least 0.
+    `error` is that of all claims about it, in (0, 1); `margin` a difference that does not matter, at least 0;
+    `allowing` says in words why the error is smaller than 5 %.
     """
-    confidence = 1 - ERROR / n_winners
-    differences = {name: comparison.of_means(scores, other, confidence) for name, other in parents.items()}
-    nearest = min(differences, key=lambda name: differences[name].low)
-    words = f"{interval(differences[nearest], confidence)} on {len(scores.item_ids)} test items"
-    words += f", allowing for {n_winners} winners" if n_winners > 1 else ""
+    confidence = 1 - error
+    nearest, difference = _nearest(scores, rivals.parents, comparison, confidence)
+    words = f"{interval(difference, confidence)} on {len(scores.item_ids)} test items{allowing}"
     every = "every parent" + (" in the mean of the objectives" if len(comparison.objectives) > 1 else "")
-    if differences[nearest].low > 0:
-        closest = f"the nearest is {nearest}, by" if len(parents) > 1 else "by"
-        by_objective = comparison.of_objectives(scores, parents[best_parent], confidence)
-        worse = [o.name for o, d in zip(comparison.objectives, by_objective, strict=True) if d.high < 0]
-        price = f" It is worse than the best parent ({best_parent}) on {_listed(worse)}." if worse else ""
-        return "better", f"is better than {every}: {closest} {words}.{price}"
-    traded = _trade_off(scores, parents[best_parent], best_parent, comparison, (confidence, margin))
+    bought = _bought(scores, rivals.recipes, comparison, confidence)
+    if difference.low > 0:
+        closest = f"the nearest is {nearest}, by" if len(rivals.parents) > 1 else "by"
+        over, price = _over(bought, confidence), _price(scores, rivals, comparison, confidence)
+        better = bought is None or bought.difference.value > 0
+        claim = f"is better than {every}: {closest} {words}.{over}{price}"
+        return Claim("better" if better else "not_shown", claim, bought)
+    traded = _trade_off(scores, rivals, comparison, confidence, margin)
     if traded is not None:
-        return "trade_off", f"{traded}. It is not shown to be better than {every} ({nearest}: {words})."
-    if differences[nearest].high < 0:
-        return "not_shown", f"is not better than {every}: it is worse than {nearest}, {words}."
-    return (
-        "not_shown",
-        f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance.",
-    )
+        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words})."
+        return Claim("trade_off", claim, bought)
+    if difference.high < 0:
+        return Claim("not_shown", f"is not better than {every}: it is worse than {nearest}, {words}.", bought)
+    claim = f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance."
+    return Claim("not_shown", claim, bought)
+
+
+def _nearest(
+    scores: ItemScores, others: Mapping[str, ItemScores], comparison: PairedComparison, confidence: float
+) -> tuple[str, Difference]:
+    """Return who is the least surely worse, and the difference to it."""
+    differences = {name: comparison.of_means(scores, other, confidence) for name, other in others.items()}
+    nearest = min(differences, key=lambda name: differences[name].low)
+    return nearest, differences[nearest]
+
+
+def _bought(
+    scores: ItemScores, recipes: Mapping[str, ItemScores], comparison: PairedComparison, confidence: float
+) -> Bought | None:
+    """Return the difference to the recipe that stands above, else to the one that is the least surely below."""
+    if not recipes:
+        return None
+    differences = {name: comparison.of_means(scores, other, confidence) for name, other in recipes.items()}
+    name = min(differences, key=lambda name: (min(differences[name].value, 0.0), differences[name].low))
+    return Bought(name, differences[name])
+
+
+def _over(bought: Bought | None, confidence: float) -> str:
+    if bought is None:
+        return ""
+    difference = interval(bought.difference, confidence)
+    if bought.difference.value <= 0:
+        return f" But {bought.recipe}, which costs no search, does as well: {difference}."
+    chance = "" if bought.difference.low > 0 else ", which may be chance"
+    return f" Over the best recipe without search ({bought.recipe}) it gains {difference}{chance}."
+
+
+def _price(scores: ItemScores, rivals: Rivals, comparison: PairedComparison, confidence: float) -> str:
+    parent = rivals.best_parent
+    by_objective = comparison.of_objectives(scores, rivals.parents[parent], confidence)
+    worse = [o.name for o, d in zip(comparison.objectives, by_objective, strict=True) if d.high < 0]
+    return f" It is worse than the best parent ({parent}) on {_listed(worse)}." if worse else ""
 
 
 def _trade_off(
-    scores: ItemScores, parent: ItemScores, best_parent: str, comparison: PairedComparison, given: tuple[float, float]
+    scores: ItemScores, rivals: Rivals, comparison: PairedComparison, confidence: float, margin: float
 ) -> str | None:
     """Return the claim; None where it is not shown with a confidence, to within a margin."""
-    confidence, margin = given
+    comparison = comparison.of_those_that_count()
     names = [objective.name for objective in comparison.objectives]
     if len(names) == 1:
         return None
     strict = 1 - (1 - confidence) / len(names)
-    differences = dict(zip(names, comparison.of_objectives(scores, parent, strict), strict=True))
-    better = [name for name in names if differences[name].low > 0]
-    just_as_good = comparison.of_objectives(scores, parent, confidence)
-    if not better or min(difference.low for difference in just_as_good) <= -margin:
+    differences = {
+        parent: dict(zip(names, comparison.of_objectives(scores, other, strict), strict=True))
+        for parent, other in rivals.parents.items()
+    }
+    if any(all(d.low <= 0 for d in of_parent.values()) for of_parent in differences.values()):
         return None
-    gains = _listed([f"{name}, by {interval(differences[name], strict)}" for name in better])
+    parent, against = rivals.best_parent, differences[rivals.best_parent]
+    just_as_good = comparison.of_objectives(scores, rivals.parents[parent], confidence)
+    if min(difference.low for difference in just_as_good) <= -margin:
+        return None
+    better = [name for name in names if against[name].low > 0]
+    gains = _listed([f"{name}, by {interval(against[name], strict)}" for name in better])
     same = [name for name in names if name not in better]
     if not same:
-        return f"is better than the best parent ({best_parent}) on every objective: {gains}"
-    return (
-        f"is as good as the best parent ({best_parent}) on {_listed(same)}, to within {margin:g}, and better on {gains}"
-    )
+        return f"is better than the best parent ({parent}) on every objective: {gains}"
+    return f"is as good as the best parent ({parent}) on {_listed(same)}, to within {margin:g}, and better on {gains}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -18,8 +18,9 @@ from evomerge.candidate import Candidate, Failure
 from evomerge.results.recorded import estimates
 from evomerge.results.verification.contenders import contenders, is_parent, merges_of, picks
 from evomerge.results.verification.fresh_masks import fresh_masks, score_each
+from evomerge.results.verification.looks import Looks
 from evomerge.results.verification.result import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
-from evomerge.results.verification.standing import standing
+from evomerge.results.verification.standing import Rivals, standing
 from evomerge.results.verification.stored_objectives import check_objectives
 from evomerge.workers.protocol import WorkerPool
 from fitness.protocols import Estimator
@@ -78,11 +79,16 @@ class Verifier:
             say(line)
         chosen = self._choose(candidates, parents, validation=validation, say=say)
         winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]
-        say(f"scoring parents, baselines and {len(winners)} winners on test items")
+        looks = Looks.of(self._archive).after(chosen.winners)
+        looks.note(self._archive)
+        say(
+            f"scoring parents, baselines and {len(winners)} winners on test items: verification "
+            f"{max(map(looks.number_of, chosen.winners))} on these items"
+        )
         scores = self._score(list({c.number: c for c in (*landmarks, *winners)}.values()), "test")
         _check(parents, winners, scores)
         winners = [c for c in winners if c.number in scores]
-        found = self._verification(landmarks, winners, scores, chosen)
+        found = self._verification(landmarks, winners, scores, chosen, looks)
         self._archive.note("verification", found.to_json())
         return found
 
@@ -103,7 +109,8 @@ class Verifier:
         _check(parents, candidates, known)
         best = max(parents, key=lambda c: known[c.number].mean)
         winners: dict[int, tuple[str, ...]] = {}
-        for pick, number in picks({c.number: known[c.number] for c in candidates if c.number in known}).items():
+        contending = {c.number: known[c.number] for c in candidates if c.number in known}
+        for pick, number in picks(contending, [known[c.number] for c in parents]).items():
             winners[number] = (*winners.get(number, ()), pick)
         return _Chosen(winners, str(best.label), split)
 
@@ -126,10 +133,11 @@ class Verifier:
         winners: Sequence[Candidate],
         scores: Mapping[int, ItemScores],
         chosen: _Chosen,
+        looks: Looks,
     ) -> Verification:
         others = {str(c.label): c for c in landmarks if c.number in scores and c.number not in chosen.winners}
         best = scores[others[chosen.best_parent].number]
-        described = tuple(self._winner(c, others, scores, chosen, len(winners)) for c in winners)
+        described = tuple(self._winner(c, others, scores, chosen, looks) for c in winners)
         return Verification(
             (
                 *(self._row(c, self._kind(c), scores, best) for c in others.values()),
@@ -142,6 +150,7 @@ class Verifier:
             winners=described,
             chosen_on=chosen.split,
             margin=self._margin,
+            number=max(looks.number_of(c.number) for c in winners),
         )
 
     def _winner(
@@ -150,17 +159,23 @@ class Verifier:
         others: Mapping[str, Candidate],
         scores: Mapping[int, ItemScores],
         chosen: _Chosen,
-        n_winners: int,
+        looks: Looks,
     ) -> Winner:
         mine, number = scores[candidate.number], candidate.number
         searched = estimates(self._archive, "search").get(number)
-        stands, words = standing(
+        parents = {name for name, other in others.items() if is_parent(other, self._merges)}
+        rivals = Rivals(
+            {name: scores[c.number] for name, c in others.items() if name in parents},
+            {name: scores[c.number] for name, c in others.items() if name not in parents},
+            chosen.best_parent,
+        )
+        claim = standing(
             mine,
-            {name: scores[c.number] for name, c in others.items() if is_parent(c, self._merges)},
-            best_parent=chosen.best_parent,
+            rivals,
             comparison=self._comparison,
-            n_winners=n_winners,
+            error=looks.error_of(number),
             margin=self._margin,
+            allowing=looks.allowed_for(number),
         )
         against = BASE if BASE in others else chosen.best_parent
         order = sorted(others, key=lambda name: name != chosen.best_parent)
@@ -168,14 +183,15 @@ class Verifier:
             number,
             chosen.winners[number],
             tuple(objective.name for objective in self._comparison.objectives),
-            stands,
-            f"Candidate {number}{f' ({candidate.label})' if candidate.label else ''} {words}",
+            claim.standing,
+            f"Candidate {number}{f' ({candidate.label})' if candidate.label else ''} {claim.words}",
             tuple(self._compared(mine, others[name], scores) for name in order),
             None if searched is None else _gap(searched.mean, self._comparison.mean(mine)),
             against,
             self._comparison.flips(mine, scores[others[against].number]),
             self._masks(candidate, estimates(self._archive, chosen.split)[number]),
             "full" if searched is None else searched.in_words,
+            claim.bought,
         )
 
     def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:

@@ -232,9 +232,38 @@ def test_without_the_margin_there_is_no_trade_off(tmp_path: Path) -> None:
 
 
 def test_what_a_better_mean_costs_is_part_of_the_verdict(tmp_path: Path) -> None:
-    found = verified(tmp_path, AbilityWorker({"alpha": (0.7, 0.3), "beta": (0.2, 0.2)}, (0.6, 0.8)))
+    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.2)}
+    found = verified(tmp_path, AbilityWorker({**abilities, "uniform mean": (0.5, 0.5)}, (0.6, 0.8)))
     assert found.wins
     assert found.verdict.endswith("It is worse than the best parent (alpha) on sums.")
+
+
+def test_a_winner_that_a_free_recipe_equals_is_not_called_better(tmp_path: Path) -> None:
+    abilities = {"alpha": (0.5, 0.3), "beta": (0.2, 0.2), "uniform mean": (0.7, 0.7)}
+    found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
+    assert found.standing == "not_shown"
+    assert "is better than every parent" in found.verdict
+    assert "But uniform mean, which costs no search, does as well: +0.000" in found.verdict
+
+
+def test_what_the_search_bought_over_the_best_free_recipe_is_told(tmp_path: Path) -> None:
+    abilities = {"alpha": (0.5, 0.3), "beta": (0.2, 0.2), "uniform mean": (0.6, 0.6)}
+    found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
+    bought = found.winners[0].bought
+    assert found.wins
+    assert bought is not None
+    rows = {row.name: row.mean for row in found.rows}
+    assert bought.difference.value == pytest.approx(found.rows[-1].mean - rows["uniform mean"])
+    assert bought.difference.low > 0
+    assert "Over the best recipe without search (uniform mean) it gains +" in found.verdict
+
+
+def test_a_pick_that_a_specialist_parent_beats_is_not_offered(tmp_path: Path) -> None:
+    abilities = {"alpha": (0.9, 0.1), "beta": (0.2, 0.2)}
+    found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
+    picks = [pick for winner in found.winners for pick in winner.picks]
+    assert "best:sums" not in picks
+    assert {"best", "knee", "best:words"} <= set(picks)
 
 
 def test_negative_flips_are_counted_beside_gains(tmp_path: Path) -> None:
@@ -271,7 +300,7 @@ def test_every_pick_has_a_winner_and_intervals_widen_with_their_number(tmp_path:
     ]
     assert [winner.candidate for winner in found.winners] == [r.candidate for r in found.rows if r.kind == "winner"]
     assert len(found.winners) > 1
-    level = 100 * (1 - 0.05 / len(found.winners))
+    level = 100 * (1 - 0.05 * 6 / np.pi**2 / len(found.winners))
     assert all(f"({level:.3g} % interval" in winner.verdict for winner in found.winners)
     validation = {r.number: r.estimate for r in archive.records("validation") if r.number > 2}
     for k, task in enumerate(TASKS):
