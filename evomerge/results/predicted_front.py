@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evomerge.archive import Archive
+from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Evaluation
-from evomerge.results.recorded import campaign_settings
 from fitness.scores import ItemScores
 
 if TYPE_CHECKING:

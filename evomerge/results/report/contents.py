@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.archive import Archive, Record
+from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate
-from evomerge.results.recorded import campaign_settings, estimates, recorded_versions, remarks
+from evomerge.results.recorded import estimates, recorded_versions, remarks
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
 from evomerge.results.verification.held_out_constraints import noted_constraints

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evomerge.archive import Archive
+from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import is_start_point
 from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
-from evomerge.results.recorded import campaign_settings, estimates
+from evomerge.results.recorded import estimates
 from evomerge.results.verification.result import VerificationError
 from fitness.scores import Estimate
 
