@@ -188,8 +188,8 @@ def export_candidate(
     from evomerge.archive import Archive
     from evomerge.archive.campaign_text import campaign_settings
     from evomerge.campaign.origin import NOTE, is_ours
-    from evomerge.results.front import pick
     from evomerge.results.model_card import model_card
+    from evomerge.results.picks import pick
     from evomerge.results.recorded import remarks
     from evomerge.results.verification.result import Verification
     from search_spaces.mergekit.writing import to_mergekit

@@ -144,11 +144,11 @@ def unpack_estimate(text: str, split: Split, weights: Mapping[str, float] = Mapp
 
 
 def _objective(name: str, entry: list[Any], weight: float) -> ObjectiveEstimate:
-    value, stderr, n_items, *kind = entry
+    value, stderr, n_items, *more = entry
     numbers = (value, stderr, n_items)
     if not all(isinstance(number, int | float) for number in numbers):  # fronts compute with them
         raise TypeError(f"objective {name}: expected numbers, found {', '.join(map(repr, numbers))}")
-    return ObjectiveEstimate(name, value, stderr, n_items, *kind, weight=weight)
+    return ObjectiveEstimate(name, value, stderr, n_items, more[0] if more else "full", weight)
 
 
 def unpack_record(row: tuple[Any, ...], weights: Mapping[str, float]) -> Record:

@@ -23,6 +23,7 @@ from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
 from evomerge.optimisers.after_landmarks import AfterLandmarks
 from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
+from evomerge.optimisers.without_guards import guards_of
 from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
@@ -68,6 +69,7 @@ class Parts:
         also_read: operators beside the space's that read statistics, of landmarks.
         statistics: of the parents, as far as they were gathered (`assembly.informed`).
         places: parent -> where its files lie, where that is not where the config says (`campaign.places`).
+        tells_guards: whether optimisers are told of guards, as in searches that an older evomerge began.
     """
 
     config: CampaignConfig
@@ -81,6 +83,7 @@ class Parts:
     also_read: tuple[str, ...] = ()
     statistics: Statistics = field(default_factory=Statistics)
     places: Mapping[str, ParentSource] = field(default_factory=dict)
+    tells_guards: bool = False
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -106,13 +109,18 @@ class Parts:
             return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
         return optimiser.build(problem)
 
+    @property
+    def guards(self) -> frozenset[str]:
+        """Names of the objectives that an optimiser is not told of (see `WithoutGuards`)."""
+        return frozenset() if self.tells_guards else guards_of(self.objectives)
+
     def problem(self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None) -> Problem:
         """Return what an optimiser may know."""
         config = self.config
         return Problem(
             self.space,
             config.seed,
-            {objective.name: objective.weight for objective in config.objectives},
+            {o.name: o.weight for o in config.objectives if o.name not in self.guards},
             config.budget.evaluations,
             tuple(starts),
             terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
@@ -157,7 +165,7 @@ class Parts:
     def schedule(self, archive: Archive, constraints: Constraints) -> Schedule:
         """Return who answers which items of the budget, and who may be told."""
         weights = {o.name: o.weight for o in self.objectives}
-        of_mean = self.config.optimiser.maximises_mean or len(weights) == 1
+        of_mean = self.config.optimiser.maximises_mean or len(weights) - len(guards_of(self.objectives)) == 1
         budget = self.search_budget
         return self.config.schedule.build(
             ScheduleContext(

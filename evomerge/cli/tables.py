@@ -11,7 +11,7 @@ from evomerge.results.verification.result import Verification
 
 
 def front_table(front: CampaignFront) -> Table:
-    """Return the Pareto front as a table, the knee marked."""
+    """Return the Pareto front as a table, with picks."""
     header, rows = front_cells(front)
     table = plain_table("Pareto front on search items", header, rows, right=header[1 : header.index("scores")])
     if header[-1] == "layers":

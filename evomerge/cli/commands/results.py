@@ -51,6 +51,8 @@ def _print_front(run: Run, console: Terminal) -> None:
         console.print(line)
     if front.points:
         console.show(front_table(front))
+        for line in front.picks.in_words:
+            console.print(line)
     else:
         console.print("nothing is scored yet")
 
@@ -71,7 +73,7 @@ def export(
     from evomerge.api.run import load
     from evomerge.campaign.constraints import Constraints
     from evomerge.campaign.origin import NOTE, is_ours
-    from evomerge.results.front import pick as picked
+    from evomerge.results.picks import pick as picked
 
     run, console = load(run_dir), make_console()
     with run.archive() as archive:

@@ -111,6 +111,15 @@ class Winner:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A pick that a verification does not offer."""
+
+    pick: str  # `best:OBJECTIVE`, ...
+    candidate: int  # that would have been picked
+    why: str  # in words
+
+
+@dataclass(frozen=True)
 class Verification:
     """The held-out table and what it says."""
 
@@ -124,6 +133,8 @@ class Verification:
     chosen_on: Split = "validation"  # the split that winners and best parent were chosen on
     margin: float | None = None  # what counts as just as good in a trade-off
     number: int = 1  # how many verifications have tested candidates that none before them had, this one included
+    dropped: tuple[Dropped, ...] = ()  # picks without a winner
+    told: int | None = None  # how many candidates the search had been told then; None in archives of earlier versions
 
     @property
     def standing(self) -> Standing:

@@ -8,8 +8,8 @@ winners, the parents and the baselines are scored on once. `standing` says what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from evomerge.archive import Archive
@@ -19,7 +19,15 @@ from evomerge.results.recorded import estimates
 from evomerge.results.verification.contenders import contenders, is_parent, merges_of, picks
 from evomerge.results.verification.fresh_masks import fresh_masks, score_each
 from evomerge.results.verification.looks import Looks
-from evomerge.results.verification.result import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
+from evomerge.results.verification.result import (
+    Comparison,
+    Dropped,
+    FreshMasks,
+    Row,
+    Verification,
+    VerificationError,
+    Winner,
+)
 from evomerge.results.verification.standing import Rivals, standing
 from evomerge.results.verification.stored_objectives import check_objectives
 from evomerge.workers.protocol import WorkerPool
@@ -39,6 +47,7 @@ class _Chosen:
     winners: Mapping[int, tuple[str, ...]]
     best_parent: str
     split: Split
+    dropped: tuple[Dropped, ...]  # picks that have no winner
 
 
 class Verifier:
@@ -110,9 +119,11 @@ class Verifier:
         best = max(parents, key=lambda c: known[c.number].mean)
         winners: dict[int, tuple[str, ...]] = {}
         contending = {c.number: known[c.number] for c in candidates if c.number in known}
-        for pick, number in picks(contending, [known[c.number] for c in parents]).items():
+        picked = picks(contending, {str(c.label): known[c.number] for c in parents})
+        for pick, number in picked.chosen.items():
             winners[number] = (*winners.get(number, ()), pick)
-        return _Chosen(winners, str(best.label), split)
+        dropped = (replace(one, why=f"on {split} items {one.why}") for one in picked.dropped)
+        return _Chosen(winners, str(best.label), split, tuple(dropped))
 
     def _score(self, candidates: Sequence[Candidate], split: Split) -> dict[int, ItemScores]:
         known = {c.number: self._archive.scores(c.number, split) for c in candidates}
@@ -151,6 +162,8 @@ class Verifier:
             chosen_on=chosen.split,
             margin=self._margin,
             number=max(looks.number_of(c.number) for c in winners),
+            dropped=(*chosen.dropped, *_failed(chosen, winners)),
+            told=len(self._archive.records("search")),
         )
 
     def _winner(
@@ -231,6 +244,14 @@ class Verifier:
 def _gap(searched: float, tested: Difference) -> Difference:
     """Return what the score on search items promised above what test items say; their error is its interval."""
     return Difference(searched - tested.value, searched - tested.high, searched - tested.low, tested.stderr)
+
+
+def _failed(chosen: _Chosen, winners: Sequence[Candidate]) -> Iterator[Dropped]:
+    """Yield the picks of those that were chosen and could not be tested."""
+    tested = {candidate.number for candidate in winners}
+    for number, picks_of_one in chosen.winners.items():
+        for pick in picks_of_one if number not in tested else ():
+            yield Dropped(pick, number, f"candidate {number} failed on test items")
 
 
 def _check(
