@@ -17,6 +17,7 @@ from evomerge.archive import Archive
 from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
 from evomerge.assembly.statistics import Statistics
+from evomerge.assembly.weighed import Weighed
 from evomerge.campaign import Constraints
 from evomerge.campaign.inputs import Inputs
 from evomerge.config import CampaignConfig
@@ -140,7 +141,7 @@ class Parts:
             make = load_plugin("evomerge.estimators", self.config.estimator)
             given = {"objectives": self.objectives, "task_of": task_of, "splits": splits}
             made: Estimator = make(**{name: given[name] for name in signature(make).parameters if name in given})
-            return made
+            return Weighed(made, self.objectives)
         if self.reduced is None or self.config.reduced is None:
             return MeanEstimator(self.objectives, task_of=task_of, splits=splits)
         chosen = None if self.config.reduced.estimator == "auto" else self.config.reduced.estimator

@@ -62,6 +62,8 @@ def model_card(
         verdict=_verdict(candidate, verification),
         rows=table.rows if table else (),
         facts=picked.facts if picked else (),
+        picks=picked.picks if picked else (),
+        verification_number=table.number if table else 1,
         test_sets=noted_used(archive),
         read=_read(archive, recipe),
         objectives=[o.name for o in table.rows[0].objectives] if table else (),

@@ -27,7 +27,7 @@ def pareto(
     """Show the Pareto front on search items: candidates, objectives with standard errors, recipes.
 
     The knee is the front point farthest from the line (plane) through the extreme points, each objective scaled to
-    [0, 1] over the front.
+    [0, 1] over the front. After `verify` the picks are those of the verification.
     """
     from evomerge.api.run import load
 
@@ -64,7 +64,8 @@ def export(
         str,
         typer.Option(
             help="knee: the front point farthest from the line (plane) through the extreme points; best: highest mean;"
-            " best:OBJECTIVE; winner: what `verify` picked; or a candidate's NUMBER."
+            " best:OBJECTIVE; winner: the best of `verify`; or a candidate's NUMBER. After `verify` its picks, which"
+            " validation items chose; before, those of search items."
         ),
     ] = "knee",
     parent: MovedParents = None,
@@ -112,7 +113,8 @@ def verify(
         print(json.dumps(found.to_dict(), indent=2))
         return
     console.show(verification_table(found.verification))
-    for line in (*verdict_lines(found.verification), *map(str, found.constraints)):
+    dropped = (f"{one.pick} is not offered: {one.why}" for one in found.verification.dropped)
+    for line in (*verdict_lines(found.verification), *dropped, *map(str, found.constraints)):
         console.print(line)
     console.print(where(page), whole=True)
 

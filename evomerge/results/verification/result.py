@@ -64,6 +64,7 @@ class Bought:
 
     recipe: str  # `uniform mean`, `default TIES`, ...
     difference: Difference  # of the means on test items, paired by item
+    confidence: float = 0.95  # of its interval
 
 
 @dataclass(frozen=True)

@@ -90,10 +90,9 @@ class Verifier:
         winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]
         looks = Looks.of(self._archive).after(chosen.winners)
         looks.note(self._archive)
-        say(
-            f"scoring parents, baselines and {len(winners)} winners on test items: verification "
-            f"{max(map(looks.number_of, chosen.winners))} on these items"
-        )
+        number, several = max(map(looks.number_of, chosen.winners)), "s" if len(winners) > 1 else ""
+        whom = f"parents, baselines and {len(winners)} winner{several}"
+        say(f"scoring {whom} on test items: verification {number} on these items")
         scores = self._score(list({c.number: c for c in (*landmarks, *winners)}.values()), "test")
         _check(parents, winners, scores)
         winners = [c for c in winners if c.number in scores]
