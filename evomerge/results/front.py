@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from evomerge.pareto import constrained_front, knee
 from evomerge.results.predicted_front import read_prediction
 from evomerge.results.recorded import remarks
 from evomerge.results.screen_agreement import read_screen_agreement
+from evomerge.results.selected import expected
 from evomerge.results.verification.result import Verification
 from fitness.scores import Estimate, ObjectiveEstimate, Stopped
 from search_spaces.recipes.recipe import Recipe
@@ -36,6 +37,13 @@ class FrontPoint:
     estimate: Estimate
     # by how much constraints are missed, summed over them; above 0 only where no candidate keeps them all
     violation: float = 0.0
+    # what `estimate` is expected to be on further items: shrunk for having been picked among many
+    expected: Estimate | None = None
+
+    @property
+    def likely(self) -> Estimate:
+        """What picks go by: what is expected, where that is known."""
+        return self.estimate if self.expected is None else self.expected
 
     @property
     def recipe(self) -> Recipe:
@@ -89,6 +97,8 @@ def read_front(archive: Archive) -> CampaignFront:
     larger = archive.rescored()
     scored = [(record, larger.get(record.number, estimate)) for record, estimate in scored]
     points = _points(archive, [(r.number, estimate) for r, estimate in scored], violations)
+    likely = expected(archive, {r.number: estimate for r, estimate in scored}) if points else {}
+    points = [replace(point, expected=likely[point.candidate.number]) for point in points]
     points.sort(key=lambda p: ([-o.value for o in p.estimate.objectives], p.candidate.number))
     return CampaignFront(
         len(records),
@@ -140,6 +150,7 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
                     | {"items": o.n_items, "kind": o.kind}
                     for o in point.estimate.objectives
                 },
+                "expected": {o.name: {"value": o.value, "stderr": o.stderr} for o in point.likely.objectives},
                 "violation": point.violation,
                 "recipe": point.candidate.recipe.to_dict(),
             }
@@ -154,7 +165,7 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
 def pick(archive: Archive, choice: str) -> Candidate:
     """Return the candidate that a choice names: `knee`, `best`, `best:OBJECTIVE`, `winner`, or a number.
 
-    `best` has the highest mean of the objectives on search items; `winner` is the one that `evomerge verify` picked on
+    `best` has the highest mean that search items make expect; `winner` is the one that `evomerge verify` picked on
     validation items.
 
     Raises:
@@ -173,7 +184,7 @@ def pick(archive: Archive, choice: str) -> Candidate:
     if choice == "knee":
         return found.points[index].candidate
     if choice == "best":
-        return max(found.points, key=lambda p: p.estimate.mean).candidate
+        return max(found.points, key=lambda p: p.likely.mean).candidate
     kind, _, objective = choice.partition(":")
     if kind == "best":
         return max(found.points, key=lambda p: p.objective(objective).value).candidate

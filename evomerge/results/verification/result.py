@@ -67,6 +67,14 @@ class Bought:
 
 
 @dataclass(frozen=True)
+class SearchScore:
+    """The mean of a winner's objectives on search items."""
+
+    observed: float
+    expected: float  # the same, shrunk for having been picked among many (see `evomerge.results.selected`)
+
+
+@dataclass(frozen=True)
 class Winner:
     """A candidate that one or more picks chose on validation items, and what test items say of it."""
 
@@ -77,14 +85,16 @@ class Winner:
     standing: Standing
     verdict: str  # the same in words, with the interval that it rests on
     comparisons: tuple[Comparison, ...]  # with the best parent, then with the other parents and the baselines
-    # the winner's curse: mean on search items minus mean on test items; the interval is that of the latter. None
-    # where it was not scored on search items.
+    # the winner's curse: the mean that search items made expect minus that on test items; the interval is that of the
+    # latter. None where it was not scored on search items.
     gap: Difference | None
     flips_against: str  # the model that flips are counted against: the base, or the best parent where there is no base
     flips: tuple[Flips, ...]  # per objective of right-or-wrong tasks
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
+    # None where it was not scored on search items, or an earlier version verified it: `gap` is of what was observed then
+    score: SearchScore | None = None
 
     @property
     def wins(self) -> bool:
@@ -100,7 +110,11 @@ class Winner:
         return (
             *([f"against the best parent ({best.name}): {', '.join(by_objective)}"] if len(names) > 1 else []),
             *(f"against {c.name}: {interval(c.mean)}" for c in self.comparisons if c.kind == "baseline"),
-            *([] if self.gap is None else [f"{searched} less test score (winner's curse): {interval(self.gap)}"]),
+            *(
+                []
+                if self.gap is None
+                else [f"{searched}{self._expected} less test score (winner's curse): {interval(self.gap)}"]
+            ),
             *(
                 f"on {f.objective}, against {self.flips_against}: {f.gained} items gained, {f.lost} lost (negative "
                 f"flips), of {f.n_items}"
@@ -108,6 +122,11 @@ class Winner:
             ),
             *([] if self.masks is None else [_masks(self.masks)]),
         )
+
+    @property
+    def _expected(self) -> str:
+        """What the observed score is shrunk to, in words."""
+        return "" if self.score is None else f" {self.score.observed:.3f}, expected {self.score.expected:.3f},"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ winners, the parents and the baselines are scored on once. `standing` says what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,10 +16,19 @@ from evomerge.archive import Archive
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate, Failure
 from evomerge.results.recorded import estimates
+from evomerge.results.selected import expected, observed
 from evomerge.results.verification.contenders import contenders, is_parent, merges_of, picks
 from evomerge.results.verification.fresh_masks import fresh_masks, score_each
 from evomerge.results.verification.looks import Looks
-from evomerge.results.verification.result import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
+from evomerge.results.verification.result import (
+    Comparison,
+    FreshMasks,
+    Row,
+    SearchScore,
+    Verification,
+    VerificationError,
+    Winner,
+)
 from evomerge.results.verification.standing import Rivals, standing
 from evomerge.results.verification.stored_objectives import check_objectives
 from evomerge.workers.protocol import WorkerPool
@@ -39,6 +48,7 @@ class _Chosen:
     winners: Mapping[int, tuple[str, ...]]
     best_parent: str
     split: Split
+    searched: Mapping[int, SearchScore]  # of those winners that were scored on search items
 
 
 class Verifier:
@@ -112,7 +122,11 @@ class Verifier:
         contending = {c.number: known[c.number] for c in candidates if c.number in known}
         for pick, number in picks(contending, [known[c.number] for c in parents]).items():
             winners[number] = (*winners.get(number, ()), pick)
-        return _Chosen(winners, str(best.label), split)
+        return _Chosen(winners, str(best.label), split, self._searched(winners))
+
+    def _searched(self, winners: Iterable[int]) -> dict[int, SearchScore]:
+        before, likely = observed(self._archive), expected(self._archive)
+        return {n: SearchScore(before[n].mean, likely[n].mean) for n in winners if n in likely}
 
     def _score(self, candidates: Sequence[Candidate], split: Split) -> dict[int, ItemScores]:
         known = {c.number: self._archive.scores(c.number, split) for c in candidates}
@@ -162,7 +176,7 @@ class Verifier:
         looks: Looks,
     ) -> Winner:
         mine, number = scores[candidate.number], candidate.number
-        searched = estimates(self._archive, "search").get(number)
+        searched, score = estimates(self._archive, "search").get(number), chosen.searched.get(number)
         parents = {name for name, other in others.items() if is_parent(other, self._merges)}
         rivals = Rivals(
             {name: scores[c.number] for name, c in others.items() if name in parents},
@@ -186,12 +200,13 @@ class Verifier:
             claim.standing,
             f"Candidate {number}{f' ({candidate.label})' if candidate.label else ''} {claim.words}",
             tuple(self._compared(mine, others[name], scores) for name in order),
-            None if searched is None else _gap(searched.mean, self._comparison.mean(mine)),
+            None if score is None else _gap(score.expected, self._comparison.mean(mine)),
             against,
             self._comparison.flips(mine, scores[others[against].number]),
             self._masks(candidate, estimates(self._archive, chosen.split)[number]),
             "full" if searched is None else searched.in_words,
             claim.bought,
+            score,
         )
 
     def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:
@@ -228,9 +243,9 @@ class Verifier:
         )
 
 
-def _gap(searched: float, tested: Difference) -> Difference:
-    """Return what the score on search items promised above what test items say; their error is its interval."""
-    return Difference(searched - tested.value, searched - tested.high, searched - tested.low, tested.stderr)
+def _gap(likely: float, tested: Difference) -> Difference:
+    """Return what search items made expect above what test items say; their error is its interval."""
+    return Difference(likely - tested.value, likely - tested.high, likely - tested.low, tested.stderr)
 
 
 def _check(
