@@ -1,12 +1,11 @@
 """What all candidates say of each: estimates that hold for whichever of them is picked.
 
-The highest of many estimates is too high: candidates are picked for their luck as well (the winner's curse). A posterior
-mean is not, whoever is picked and however (Dawid, "Selection paradoxes of Bayesian inference", 1994), where the prior is
-what the candidates are like. That is read off the candidates themselves (empirical Bayes; Efron and Morris, JASA 70,
-1975): along each direction of the objectives in which they differ their truths have a density with one mode, a half
-normal of its own on either side, for a search leaves a long tail of early candidates and no such tail of good ones.
-Mode and both spreads are integrated over, so that few candidates, which say little about one another, are shrunk
-little.
+The highest of many estimates is too high: candidates are picked for their luck as well (the winner's curse). A
+posterior mean is not, whoever is picked and however (Dawid, "Selection paradoxes of Bayesian inference", 1994), where
+the prior is what the candidates are like. That is read off the candidates themselves (empirical Bayes; Efron and
+Morris, JASA 70, 1975). Along each direction of the objectives the truths have a density with one mode and a half normal
+on either side, each with its own spread: a search leaves a long tail of early candidates and none of good ones. Mode
+and spreads are integrated over, so that few candidates, which say little about one another, are shrunk little.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ def _along(x: Floats, variances: Floats) -> tuple[Floats, Floats]:
     mean, square = (is_below * one + (1.0 - is_below) * other for one, other in zip(lows, highs, strict=True))
     means = weights @ mean
     left = np.maximum(weights @ square - means**2, 0.0)
-    return tuple(_between(points, known, x, variances) for known in (means, left))
+    return _between(points, means, x, variances), _between(points, left, x, variances)
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,7 +93,7 @@ class Winner:
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
-    # None where it was not scored on search items, or an earlier version verified it: `gap` is of what was observed then
+    # None where it was not scored on search items, or an earlier version, whose `gap` is of what was observed, tested it
     score: SearchScore | None = None
 
     @property
@@ -106,15 +106,12 @@ class Winner:
         """Lines that stand under the verdict: best parent by objective, baselines, winner's curse, flips, masks."""
         best, names = self.comparisons[0], self.objectives
         searched = "search score" if self.searched == "full" else f"search score ({self.searched})"
+        searched += "" if self.score is None else f" {self.score.observed:.3f}, expected {self.score.expected:.3f},"
         by_objective = [f"{name} {interval(d)}" for name, d in zip(names, best.objectives, strict=True)]
         return (
             *([f"against the best parent ({best.name}): {', '.join(by_objective)}"] if len(names) > 1 else []),
             *(f"against {c.name}: {interval(c.mean)}" for c in self.comparisons if c.kind == "baseline"),
-            *(
-                []
-                if self.gap is None
-                else [f"{searched}{self._expected} less test score (winner's curse): {interval(self.gap)}"]
-            ),
+            *([] if self.gap is None else [f"{searched} less test score (winner's curse): {interval(self.gap)}"]),
             *(
                 f"on {f.objective}, against {self.flips_against}: {f.gained} items gained, {f.lost} lost (negative "
                 f"flips), of {f.n_items}"
@@ -122,11 +119,6 @@ class Winner:
             ),
             *([] if self.masks is None else [_masks(self.masks)]),
         )
-
-    @property
-    def _expected(self) -> str:
-        """What the observed score is shrunk to, in words."""
-        return "" if self.score is None else f" {self.score.observed:.3f}, expected {self.score.expected:.3f},"
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,8 @@ def test_the_search_to_test_gap_is_the_expected_search_score_less_test_score_wit
     winner = verifier.verify(3, validation=True).winners[0]
     searched_mean = next(r.estimate.mean for r in archive.records("search") if r.number == winner.candidate)
     scores = archive.scores(winner.candidate, "test")
-    assert winner.gap.value == pytest.approx(searched_mean - ESTIMATOR.estimate(scores).mean)
+    assert winner.score.observed == searched_mean > winner.score.expected
+    assert winner.gap.value == pytest.approx(winner.score.expected - ESTIMATOR.estimate(scores).mean)
     assert winner.gap.low < winner.gap.value < winner.gap.high
     assert winner.gap.high - winner.gap.low == pytest.approx(2 * 1.97 * 0.5 / len(scores.item_ids) ** 0.5, rel=0.1)
 
