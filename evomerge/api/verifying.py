@@ -61,7 +61,7 @@ class VerificationReport:
 
     @property
     def wins(self) -> bool:
-        """Whether the winner is shown to be better than every parent."""
+        """Whether the winner is shown to be better than every parent and every recipe that costs no search."""
         return self.verification.wins
 
     def to_pandas(self) -> pd.DataFrame:
