@@ -78,7 +78,7 @@ def _dominated() -> dict[str, World]:
                 for n_parents in (2, 3, 4, 5) if (validation, test) == (20, 1000) else (2,):
                     parents = ((a, a),) * (n_parents - 1) + ((b, b),)
                     name = f"{n_parents} parents, {a:.2f} and {b:.2f}, merges {w:.2f}; {validation} and {test} items"
-                    worlds[name] = World(parents, (w, w), validation=validation, test=test)
+                    worlds[name] = World(parents, (w, w), n_merges=4, validation=validation, test=test, campaigns=100)
     return worlds
 
 
@@ -102,7 +102,7 @@ def _looked_at_often() -> dict[str, World]:
 
 def _hard_on_intervals() -> dict[str, World]:
     """Return worlds of one objective whose scores are not what the usual intervals are made for."""
-    few = World(((0.5,),), (0.5,), n_merges=1, campaigns=400)
+    few = World(((0.5,),), (0.5,), n_merges=1)
     worlds: dict[str, World] = {}
     nested, passages = right_or_wrong(alike=1.0), right_or_wrong(per_passage=5, of_passage=0.3)
     twice = right_or_wrong(per_passage=2, of_passage=1.0)
@@ -125,7 +125,7 @@ def _hard_on_intervals() -> dict[str, World]:
 
 def _beyond_what_is_promised() -> dict[str, World]:
     """Return worlds that break what intervals assume."""
-    few = World(((0.5,),), (0.5,), n_merges=1, campaigns=400)
+    few = World(((0.5,),), (0.5,), n_merges=1)
     passages = right_or_wrong(per_passage=5, of_passage=0.3)
     return {
         "log-likelihoods with long tails, 100 items": replace(few, answers=log_likelihoods(long_tails=True), test=100),
