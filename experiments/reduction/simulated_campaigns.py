@@ -87,7 +87,7 @@ class Models:
         task = np.repeat(np.arange(len(self.objectives)), len(places) // len(self.objectives))
         values = self._scores[candidate.number, task, places]
         if self.world.looks > 1 and budget.split == "search":
-            values = np.full(len(items), candidate.number / len(self.truth))
+            values = (np.arange(len(items)) < len(items) * candidate.number / len(self.truth)).astype(float)
         return em.Scored(candidate, em.ItemScores(items, values), 0.0)
 
     def evaluate_together(self, candidates: Sequence[em.Candidate], budget: Budget) -> list[em.Scored | em.Failure]:
@@ -114,17 +114,18 @@ def simulate(world: World, campaigns: int | None = None, seed: int = 0) -> Findi
     """Simulate campaigns of a world, as many as it says where nothing else is asked for."""
     campaigns = campaigns or world.campaigns
     found: dict[str, list[float]] = defaultdict(list)
-    called, truly = dict.fromkeys(STANDINGS, 0.0), dict.fromkeys(STANDINGS, 0.0)
+    called, truly = dict.fromkeys(STANDINGS, 0), dict.fromkeys(STANDINGS, 0)
     false = np.zeros((campaigns, world.looks), dtype=bool)
     for number in range(campaigns):
         models = Models(world, np.random.default_rng([seed, number]))
         for look, verified in enumerate(_verifications(models)):
+            assert verified.number == look + 1  # somebody new was tested
             true = {w.candidate: models.standings(w.candidate, verified.best_parent) for w in verified.winners}
             false[number, look:] |= any(w.standing not in true[w.candidate] for w in verified.winners)
         winner = verified.winners[0]
-        called[winner.standing] += 1 / campaigns
+        called[winner.standing] += 1
         for standing in true[winner.candidate]:
-            truly[standing] += 1 / campaigns
+            truly[standing] += 1
         for of_mean, interval, truth in _intervals(winner, models):
             found["coverage"].append(interval.low <= truth <= interval.high)
             if of_mean:
@@ -135,7 +136,17 @@ def simulate(world: World, campaigns: int | None = None, seed: int = 0) -> Findi
         found["curse"].append(winner.gap.value + tested - float(models.truth[winner.candidate].mean()))
     by = {k: float(false[:, k - 1].mean()) for k in (1, 3, 10, 20) if 1 < world.looks >= k}
     shares = {what: float(np.mean(values)) for what, values in found.items()}
-    return Findings(campaigns, float(false[:, -1].mean()), called, truly, **shares, false_by=by)
+    return Findings(
+        campaigns,
+        false_claims=float(false[:, -1].mean()),
+        called={standing: n / campaigns for standing, n in called.items()},
+        truly={standing: n / campaigns for standing, n in truly.items()},
+        false_by=by,
+        coverage=shares["coverage"],
+        too_high=shares["too_high"],
+        too_low=shares["too_low"],
+        curse=shares["curse"],
+    )
 
 
 def _verifications(models: Models) -> Iterator[Verification]:

@@ -32,7 +32,7 @@ class World:
     per_group: int = 1  # so many items in turn are told to belong together
     margin: float = 0.01  # what counts as just as good: evomerge's own default
     looks: int = 1  # verifications, each with a new winner
-    campaigns: int = 200  # to simulate
+    campaigns: int = 150  # to simulate
 
 
 def _campaigns() -> dict[str, World]:
@@ -96,7 +96,7 @@ def _traded() -> dict[str, World]:
 
 def _looked_at_often() -> dict[str, World]:
     """Return worlds without a better merge in which twenty winners are tested one after the other."""
-    equal = World(((0.6,),), (0.6,), n_merges=20, looks=20)
+    equal = World(((0.6,),), (0.6,), n_merges=20, looks=20, campaigns=100)
     return {f"20 verifications on {n} items": replace(equal, test=n) for n in (100, 300)}
 
 

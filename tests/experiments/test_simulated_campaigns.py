@@ -75,7 +75,7 @@ def test_without_a_true_improvement_hardly_any_campaign_calls_a_winner_better(na
     found = simulate(WORLDS[name], N)
     assert found.truly["better_than_parents"] == 0.0
     assert found.false_claims <= at_most(0.05, N)
-    assert found.curse > 0.01
+    assert abs(found.curse) < 0.015
     # Some 300 intervals that depend on each other.
     assert found.coverage >= 0.91
 

@@ -11,10 +11,10 @@ is spent at either side. Of all winners of all verifications of an archive, any 
 
 The best parent must not have been chosen on the items that it is compared on.
 
-Recipes that cost no search (uniform mean, default TIES, ...) are rivals as well, at the same error: a winner is `better`
-if it is shown to be better than each of them, too, else `better_than_parents`; a trade-off if it is shown to be better
-than each on some objective, else the words alone say what it trades. (A value above theirs would not do: in simulations
-a fifth of the winners that a recipe beats by two points have one.) Objectives of weight 0 decide nothing.
+Recipes that cost no search (uniform mean, default TIES, ...) are rivals as well, at the same error. A winner is
+`better` if it is shown to be better than each of them, too, else `better_than_parents`; a trade-off if it is shown to
+be better than each on some objective, else the words alone say what it trades. (A value above theirs would not do: in
+simulations a fifth of the winners that a recipe beats by two points have one.) Objectives of weight 0 decide nothing.
 """
 
 from __future__ import annotations
@@ -55,25 +55,26 @@ def standing(
     """
     confidence = 1 - error
     nearest, difference = _nearest(scores, rivals.parents, comparison, confidence)
-    words = f"{interval(difference, confidence)} on {len(scores.item_ids)} test items{allowing}"
+    words = f"{interval(difference, confidence)} on {len(scores.item_ids)} test items"
     every = "every parent" + (" in the mean of the objectives" if len(comparison.objectives) > 1 else "")
     bought = _bought(scores, rivals.recipes, comparison, confidence)
     if difference.low > 0:
         closest = f"the nearest is {nearest}, by" if len(rivals.parents) > 1 else "by"
-        over, price = _over(bought, confidence), _price(scores, rivals, comparison, confidence)
+        price = _price(scores, rivals, comparison, confidence)
         better = bought is None or bought.difference.low > 0
-        claim = f"is better than {every}: {closest} {words}.{over}{price}"
+        claim = f"is better than {every}: {closest} {words}{allowing}.{_over(bought)}{price}"
         return Claim("better" if better else "better_than_parents", claim, bought)
     traded = _trade_off(scores, rivals, comparison, confidence, margin)
     if traded is not None:
+        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words}{allowing}).{_over(bought)}"
         free = _unbeaten(scores, rivals.recipes, comparison, confidence)
-        but = f" But {_listed(free)}, without search, may do as well on every objective." if free else ""
-        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words}).{but}"
-        return Claim("not_shown" if free else "trade_off", claim, bought)
+        but = f" On no objective it is shown to be better than {_listed(free)}." if free else ""
+        return Claim("not_shown" if free else "trade_off", f"{claim}{but}", bought)
     if difference.high < 0:
-        return Claim("not_shown", f"is not better than {every}: it is worse than {nearest}, {words}.", bought)
-    claim = f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance."
-    return Claim("not_shown", claim, bought)
+        claim = f"is not better than {every}: it is worse than {nearest}, {words}{allowing}.{_over(bought)}"
+        return Claim("not_shown", claim, bought)
+    claim = f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance"
+    return Claim("not_shown", f"{claim}{allowing}.{_over(bought)}", bought)
 
 
 def _nearest(
@@ -93,18 +94,18 @@ def _bought(
         return None
     differences = {name: comparison.of_means(scores, other, confidence) for name, other in recipes.items()}
     name = min(differences, key=lambda name: (min(differences[name].value, 0.0), differences[name].low))
-    return Bought(name, differences[name])
+    return Bought(name, differences[name], confidence)
 
 
-def _over(bought: Bought | None, confidence: float) -> str:
+def _over(bought: Bought | None) -> str:
     if bought is None:
         return ""
-    difference = interval(bought.difference, confidence)
-    if bought.difference.low > 0:
-        return f" Over the best recipe without search ({bought.recipe}) it gains {difference}."
+    difference = interval(bought.difference, bought.confidence)
     if bought.difference.value <= 0:
-        return f" But {bought.recipe}, which costs no search, does as well: {difference}."
-    return f" But over {bought.recipe}, which costs no search, it is not shown to gain: {difference}."
+        well = "better" if bought.difference.high < 0 else "as well"
+        return f" The recipe {bought.recipe}, which costs no search, does {well}: {difference}."
+    chance = "" if bought.difference.low > 0 else ", which may be chance"
+    return f" Over the best recipe without search ({bought.recipe}) it gains {difference}{chance}."
 
 
 def _price(scores: ItemScores, rivals: Rivals, comparison: PairedComparison, confidence: float) -> str:
