@@ -11,10 +11,10 @@ is spent at either side. Of all winners of all verifications of an archive, any 
 
 The best parent must not have been chosen on the items that it is compared on.
 
-Recipes that cost no search (uniform mean, default TIES, ...) are rivals, at the same error: a winner is `better`
-if it is shown to be better than each of them, too, else `better_than_parents`; a trade-off if it is shown to be better
-than each on some objective, else the words alone say what it trades. (A value above theirs would not do: in simulations
-a fifth of the winners that a recipe beats by two points have one.) Objectives of weight 0 decide nothing.
+Recipes that cost no search (uniform mean, default TIES, ...) are rivals as well, at the same error. A winner is
+`better` if it is shown to be better than each of them, too, else `better_than_parents`; a trade-off if it is shown to
+be better than each on some objective, else the words alone say what it trades. (A value above theirs would not do: in
+simulations a fifth of the winners that a recipe beats by two points have one.) Objectives of weight 0 decide nothing.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def standing(
         return Claim("better" if better else "better_than_parents", claim, bought)
     traded = _trade_off(scores, rivals, comparison, confidence, margin)
     if traded is not None:
+        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words}{allowing}).{_over(bought)}"
         free = _unbeaten(scores, rivals.recipes, comparison, confidence)
-        but = f" But {_listed(free)}, without search, may do as well on every objective." if free else _over(bought)
-        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words}{allowing}).{but}"
-        return Claim("not_shown" if free else "trade_off", claim, bought)
+        but = f" On no objective it is shown to be better than {_listed(free)}." if free else ""
+        return Claim("not_shown" if free else "trade_off", f"{claim}{but}", bought)
     if difference.high < 0:
         claim = f"is not better than {every}: it is worse than {nearest}, {words}{allowing}.{_over(bought)}"
         return Claim("not_shown", claim, bought)
@@ -101,12 +101,11 @@ def _over(bought: Bought | None) -> str:
     if bought is None:
         return ""
     difference = interval(bought.difference, bought.confidence)
-    if bought.difference.low > 0:
-        return f" Over the best recipe without search ({bought.recipe}) it gains {difference}."
     if bought.difference.value <= 0:
         well = "better" if bought.difference.high < 0 else "as well"
-        return f" But {bought.recipe}, which costs no search, does {well}: {difference}."
-    return f" But over {bought.recipe}, which costs no search, it is not shown to gain: {difference}."
+        return f" The recipe {bought.recipe}, which costs no search, does {well}: {difference}."
+    chance = "" if bought.difference.low > 0 else ", which may be chance"
+    return f" Over the best recipe without search ({bought.recipe}) it gains {difference}{chance}."
 
 
 def _price(scores: ItemScores, rivals: Rivals, comparison: PairedComparison, confidence: float) -> str:

@@ -230,7 +230,7 @@ def test_what_a_free_recipe_trades_as_well_is_told_but_is_no_standing(tmp_path: 
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.36)), margin=0.03)
     assert found.standing == "not_shown"
     assert "is as good as the best parent (alpha)" in found.verdict
-    assert found.verdict.endswith("But uniform mean, without search, may do as well on every objective.")
+    assert found.verdict.endswith("On no objective it is shown to be better than uniform mean.")
 
 
 def test_without_the_margin_there_is_no_trade_off(tmp_path: Path) -> None:
@@ -251,14 +251,15 @@ def test_a_winner_that_a_free_recipe_equals_is_not_called_better(tmp_path: Path)
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
     assert (found.standing, found.wins) == ("better_than_parents", False)
     assert "is better than every parent" in found.verdict
-    assert "But uniform mean, which costs no search, does as well: +0.000" in found.verdict
+    assert "The recipe uniform mean, which costs no search, does as well: +0.000" in found.verdict
 
 
 def test_a_winner_that_may_gain_over_a_free_recipe_by_chance_is_only_better_than_the_parents(tmp_path: Path) -> None:
     abilities = {"alpha": (0.5, 0.3), "beta": (0.2, 0.2), "uniform mean": (0.69, 0.69)}
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
     assert found.standing == "better_than_parents"
-    assert "But over uniform mean, which costs no search, it is not shown to gain: +0.0" in found.verdict
+    assert "Over the best recipe without search (uniform mean) it gains +0.0" in found.verdict
+    assert "which may be chance" in found.verdict
 
 
 def test_what_the_search_bought_over_the_best_free_recipe_is_told(tmp_path: Path) -> None:
