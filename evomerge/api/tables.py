@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Columns of ours; an objective or a gene of such a name has a prefix.
-_COLUMNS = ("candidate", "label", "state", "mean", "knee", "seconds", "failure")
+_COLUMNS = ("candidate", "label", "state", "mean", "expected", "knee", "seconds", "failure")
 State = Literal["told", "failed", "stopped", "pending"]
 
 
@@ -90,7 +90,7 @@ class Front:
         return iter(self.points)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a point: candidate, label, objectives with standard errors, mean, whether it is the knee."""
+        """Return one row a point: candidate, label, objectives with standard errors, mean, expected mean, knee."""
         knee = self.picks.get("knee")
         rows = [
             {
@@ -98,6 +98,7 @@ class Front:
                 "label": point.candidate.label,
                 **objective_columns(point.estimate.objectives, _COLUMNS),
                 "mean": point.estimate.mean,
+                "expected": point.likely.mean,
                 "knee": point.candidate.number == knee,
             }
             for point in self.points

@@ -61,17 +61,21 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def front_cells(front: CampaignFront) -> Cells:
-    """Return a row for each point, with its picks; the paths through the layers only where there are some."""
+    """Return a row for each point, with its picks; the paths through the layers only where there are some.
+
+    Beside the mean that was observed stands the one that is expected of a candidate picked among so many.
+    """
     if not front.points:
         return ["candidate", "mean"], []
     estimates = [point.estimate for point in front.points]
     paths = [_path(point.candidate.recipe) for point in front.points]
-    header = ["candidate", *(o.name for o in estimates[0].objectives), "mean", "scores", "picks"]
+    header = ["candidate", *(o.name for o in estimates[0].objectives), "mean", "expected", "scores", "picks"]
     rows = [
         [
             point.candidate.label or str(point.candidate.number),
             *map(_plus_minus, point.estimate.objectives),
             f"{point.estimate.mean:.3f}",
+            f"{point.likely.mean:.3f}",
             rests_on,
             ", ".join(front.picks.of(point.candidate.number)),
         ]

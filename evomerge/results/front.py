@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from evomerge.results.picks import PickError, Picks, picks_among
 from evomerge.results.predicted_front import read_prediction
 from evomerge.results.recorded import remarks
 from evomerge.results.screen_agreement import read_screen_agreement
+from evomerge.results.selected import expected
 from fitness.scores import Estimate, ObjectiveEstimate, Stopped
 from search_spaces.recipes.recipe import Recipe
 
@@ -29,6 +30,13 @@ class FrontPoint:
     estimate: Estimate
     # by how much constraints are missed, summed over them; above 0 only where no candidate keeps them all
     violation: float = 0.0
+    # what `estimate` is expected to be on further items: shrunk for having been picked among many
+    expected: Estimate | None = None
+
+    @property
+    def likely(self) -> Estimate:
+        """What picks go by: what is expected, where that is known."""
+        return self.estimate if self.expected is None else self.expected
 
     @property
     def recipe(self) -> Recipe:
@@ -82,10 +90,13 @@ def read_front(archive: Archive) -> CampaignFront:
     larger = archive.rescored()
     scored = [(record, larger.get(record.number, estimate)) for record, estimate in scored]
     points = _points(archive, [(r.number, estimate) for r, estimate in scored], violations)
+    observed = {record.number: estimate for record, estimate in scored}
+    likely = expected(archive, observed)
+    points = [replace(point, expected=likely[point.candidate.number]) for point in points]
     points.sort(key=lambda p: ([-o.value for o in p.estimate.objectives], p.candidate.number))
-    known = {r.number: (estimate, float(v)) for (r, estimate), v in zip(scored, violations, strict=True)}
+    known = {r.number: float(v) for (r, _), v in zip(scored, violations, strict=True)}
     least = violations.min(initial=np.inf)
-    picks = picks_among(archive, {n: e for n, (e, v) in known.items() if v <= least}, n_told=len(records))
+    picks = picks_among(archive, {n: likely[n] for n, v in known.items() if v <= least}, n_told=len(records))
     by_number = {point.candidate.number: point for point in points}
     candidates = archive.candidates_of((set(picks.chosen.values()) & known.keys()) - by_number.keys())
     return CampaignFront(
@@ -97,7 +108,7 @@ def read_front(archive: Archive) -> CampaignFront:
         constraints=constraints,
         notes=(*remarks(archive), *constraints.described(missed)),
         picks=picks,
-        picked={n: FrontPoint(candidate, *known[n]) for n, candidate in candidates.items()} | by_number,
+        picked={n: FrontPoint(c, observed[n], known[n], likely[n]) for n, c in candidates.items()} | by_number,
     )
 
 
@@ -140,6 +151,7 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
                     | {"items": o.n_items, "kind": o.kind, "weight": o.weight}
                     for o in point.estimate.objectives
                 },
+                "expected": {o.name: {"value": o.value, "stderr": o.stderr} for o in point.likely.objectives},
                 "violation": point.violation,
                 "recipe": point.candidate.recipe.to_dict(),
             }

@@ -13,6 +13,7 @@ from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
 from evomerge.errors import EvomergeError, shortened
+from evomerge.results.selected import expected
 from evomerge.results.verification.contenders import picks
 from evomerge.results.verification.result import Verification
 from fitness.scores import Estimate, Split
@@ -135,16 +136,15 @@ def pick(archive: Archive, choice: str) -> Candidate:
 
 def read_picks(archive: Archive) -> Picks:
     """Return an archive's picks."""
-    constraints, larger = Constraints.of(archive), archive.rescored()
-    found = [(r.number, r.estimate) for r in archive.records("search") if r.estimate is not None]
-    missed = {number: constraints.violation(estimate) for number, estimate in found}
-    least = min(missed.values(), default=0.0)
-    nearest = {number: larger.get(number, estimate) for number, estimate in found if missed[number] == least}
-    return picks_among(archive, nearest, n_told=len(archive.records("search")))
+    constraints, records = Constraints.of(archive), archive.records("search")
+    missed = {r.number: constraints.violation(r.estimate) for r in records if r.estimate is not None}
+    least, likely = min(missed.values(), default=0.0), expected(archive)
+    nearest = {number: likely[number] for number, violation in missed.items() if violation == least}
+    return picks_among(archive, nearest, n_told=len(records))
 
 
 def picks_among(archive: Archive, nearest: Mapping[int, Estimate], *, n_told: int) -> Picks:
-    """Return an archive's picks, given the estimates of candidates that miss constraints least on search items."""
+    """Return an archive's picks, given what search items make expect of the candidates that miss constraints least."""
     searched = _whole(archive, dict(nearest))
     estimate = next(iter(nearest.values()), None)
     counting = () if estimate is None else tuple(o.name for o in estimate.counting)

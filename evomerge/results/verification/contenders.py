@@ -15,6 +15,7 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
 from evomerge.results.recorded import estimates
+from evomerge.results.selected import expected
 from evomerge.results.verification.result import Dropped, VerificationError
 from fitness.scores import Estimate
 
@@ -22,6 +23,7 @@ from fitness.scores import Estimate
 def contenders(archive: Archive, top: int) -> list[Candidate]:
     """Return up to `top` candidates to verify: what picks choose on search items, the rest of the front, all others.
 
+    They are judged by what is expected of them, which is less than was observed of the luckiest (see `selected`).
     Proposals contend, and landmarks that are more than what a search is compared with (`is_compared_with`). The front
     and the others stand in the order of their means. Who misses a constraint on search items is no contender, unless
     all do: then by how much they miss it.
@@ -33,7 +35,7 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
         raise VerificationError("expected scored candidates, found none; run the search first")
     constraints = Constraints.of(archive)
     missed = {number: constraints.violation(estimate) for number, estimate in found.items()}
-    found |= {number: larger for number, larger in archive.rescored().items() if number in found}
+    found = {number: estimate for number, estimate in expected(archive).items() if number in found}
     numbers = [number for number in found if missed[number] == 0.0] or list(found)
     least = min(missed[number] for number in numbers)
     near = [number for number in numbers if missed[number] == least]

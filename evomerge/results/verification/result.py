@@ -68,6 +68,14 @@ class Bought:
 
 
 @dataclass(frozen=True)
+class SearchScore:
+    """The mean of a winner's objectives on search items."""
+
+    observed: float
+    expected: float  # the same, shrunk for having been picked among many (see `evomerge.results.selected`)
+
+
+@dataclass(frozen=True)
 class Winner:
     """A candidate that one or more picks chose on validation items, and what test items say of it."""
 
@@ -78,14 +86,16 @@ class Winner:
     standing: Standing
     verdict: str  # the same in words, with the interval that it rests on
     comparisons: tuple[Comparison, ...]  # with the best parent, then with the other parents and the baselines
-    # the winner's curse: mean on search items minus mean on test items; the interval is that of the latter. None
-    # where it was not scored on search items.
+    # the winner's curse: the mean that search items made expect minus that on test items; the interval is that of the
+    # latter. None where it was not scored on search items.
     gap: Difference | None
     flips_against: str  # the model that flips are counted against: the base, or the best parent where there is no base
     flips: tuple[Flips, ...]  # per objective of right-or-wrong tasks
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
+    # None where it was not scored on search items, or tested by an earlier version, whose `gap` is of what was seen
+    score: SearchScore | None = None
 
     @property
     def wins(self) -> bool:
@@ -97,6 +107,7 @@ class Winner:
         """Lines that stand under the verdict: best parent by objective, baselines, winner's curse, flips, masks."""
         best, names = self.comparisons[0], self.objectives
         searched = "search score" if self.searched == "full" else f"search score ({self.searched})"
+        searched += "" if self.score is None else f" {self.score.observed:.3f}, expected {self.score.expected:.3f},"
         by_objective = [f"{name} {interval(d)}" for name, d in zip(names, best.objectives, strict=True)]
         return (
             *([f"against the best parent ({best.name}): {', '.join(by_objective)}"] if len(names) > 1 else []),

@@ -8,7 +8,7 @@ winners, the parents and the baselines are scored on once. `standing` says what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +16,7 @@ from evomerge.archive import Archive
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate, Failure
 from evomerge.results.recorded import estimates
+from evomerge.results.selected import expected, observed
 from evomerge.results.verification.contenders import contenders, is_parent, merges_of, picks
 from evomerge.results.verification.fresh_masks import fresh_masks, score_each
 from evomerge.results.verification.looks import Looks
@@ -24,6 +25,7 @@ from evomerge.results.verification.result import (
     Dropped,
     FreshMasks,
     Row,
+    SearchScore,
     Verification,
     VerificationError,
     Winner,
@@ -47,6 +49,7 @@ class _Chosen:
     winners: Mapping[int, tuple[str, ...]]
     best_parent: str
     split: Split
+    searched: Mapping[int, SearchScore]  # of those winners that were scored on search items
     dropped: tuple[Dropped, ...]  # picks that have no winner
 
 
@@ -122,7 +125,11 @@ class Verifier:
         for pick, number in picked.chosen.items():
             winners[number] = (*winners.get(number, ()), pick)
         dropped = (replace(one, why=f"on {split} items {one.why}") for one in picked.dropped)
-        return _Chosen(winners, str(best.label), split, tuple(dropped))
+        return _Chosen(winners, str(best.label), split, self._searched(winners), tuple(dropped))
+
+    def _searched(self, winners: Iterable[int]) -> dict[int, SearchScore]:
+        before, likely = observed(self._archive), expected(self._archive)
+        return {n: SearchScore(before[n].mean, likely[n].mean) for n in winners if n in likely}
 
     def _score(self, candidates: Sequence[Candidate], split: Split) -> dict[int, ItemScores]:
         known = {c.number: self._archive.scores(c.number, split) for c in candidates}
@@ -174,7 +181,7 @@ class Verifier:
         looks: Looks,
     ) -> Winner:
         mine, number = scores[candidate.number], candidate.number
-        searched = estimates(self._archive, "search").get(number)
+        searched, score = estimates(self._archive, "search").get(number), chosen.searched.get(number)
         parents = {name for name, other in others.items() if is_parent(other, self._merges)}
         rivals = Rivals(
             {name: scores[c.number] for name, c in others.items() if name in parents},
@@ -198,12 +205,13 @@ class Verifier:
             claim.standing,
             f"Candidate {number}{f' ({candidate.label})' if candidate.label else ''} {claim.words}",
             tuple(self._compared(mine, others[name], scores) for name in order),
-            None if searched is None else _gap(searched.mean, self._comparison.mean(mine)),
+            None if score is None else _gap(score.expected, self._comparison.mean(mine)),
             against,
             self._comparison.flips(mine, scores[others[against].number]),
             self._masks(candidate, estimates(self._archive, chosen.split)[number]),
             "full" if searched is None else searched.in_words,
             claim.bought,
+            score,
         )
 
     def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:
@@ -240,9 +248,9 @@ class Verifier:
         )
 
 
-def _gap(searched: float, tested: Difference) -> Difference:
-    """Return what the score on search items promised above what test items say; their error is its interval."""
-    return Difference(searched - tested.value, searched - tested.high, searched - tested.low, tested.stderr)
+def _gap(likely: float, tested: Difference) -> Difference:
+    """Return what search items made expect above what test items say; their error is its interval."""
+    return Difference(likely - tested.value, likely - tested.high, likely - tested.low, tested.stderr)
 
 
 def _failed(chosen: _Chosen, winners: Sequence[Candidate]) -> Iterator[Dropped]:
