@@ -87,6 +87,7 @@ class VerificationReport:
             "standing": found.standing,
             "verdict": found.verdict,
             "margin": found.margin,
+            "groups": found.n_groups,
             "winners": [asdict(winner) for winner in found.winners],
             "constraints": [{**asdict(bound), "holds": bound.holds} for bound in self.constraints],
         }

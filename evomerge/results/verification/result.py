@@ -124,6 +124,8 @@ class Verification:
     chosen_on: Split = "validation"  # the split that winners and best parent were chosen on
     margin: float | None = None  # what counts as just as good in a trade-off
     number: int = 1  # how many verifications have tested candidates that none before them had, this one included
+    # how many groups the test items form, which are counted as one; None where each stands alone
+    n_groups: int | None = None
 
     @property
     def standing(self) -> Standing:
