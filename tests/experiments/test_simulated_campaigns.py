@@ -14,7 +14,7 @@ def test_without_a_true_improvement_hardly_any_campaign_calls_a_winner_better(na
     found = simulate(WORLDS[name], N)
     assert found.truly_better == 0.0
     assert found.false_claims <= 2 / N  # 5 % may; three of twenty have a chance below 8 % even then
-    assert found.curse > 0.02
+    assert abs(found.curse) < 0.01
     # Some 340 intervals that depend on each other.
     assert 0.91 <= found.coverage["all"] <= 0.99
 
