@@ -148,6 +148,8 @@ class Verification:
     number: int = 1  # how many verifications have tested candidates that none before them had, this one included
     dropped: tuple[Dropped, ...] = ()  # picks without a winner
     told: int | None = None  # how many candidates the search had been told then; None in archives of earlier versions
+    # how many groups the test items form, which are counted as one; None where each stands alone
+    n_groups: int | None = None
 
     @property
     def standing(self) -> Standing:
