@@ -14,11 +14,13 @@ from fitness.errors import FitnessError, did_you_mean
 from fitness.tasks.contents import id_by_content
 from fitness.tasks.items import ExactMatch, Item, MultipleChoice, Task, Text
 from fitness.tasks.json_lines import Fields, LineError, found, lines_of, object_in, quoted, text_of
+from fitness.tasks.unread_keys import tell_unread_keys
 
 _LOG = logging.getLogger(__name__)
 _MAX_ID = 200  # characters
 _KINDS = "`question`, `choices`, `gold` (multiple choice); `prompt`, `answer` (exact match); or `text` (perplexity)"
 _KEYS = ("question", "choices", "gold", "prompt", "answer", "text")
+_READ = (*_KEYS, "id", "delimiter")
 
 
 def load_jsonl(path: str | Path, name: str | None = None, *, numbered: bool = False) -> Task:
@@ -31,17 +33,21 @@ def load_jsonl(path: str | Path, name: str | None = None, *, numbered: bool = Fa
     The task is called as the file, without its ending, unless it has a name.
     """
     path = Path(path)
-    items, errors, line_of = _read(path, numbered=numbered)
+    line_of_key: dict[str, int] = {}
+    items, errors, line_of = _read(path, numbered=numbered, line_of_key=line_of_key)
     if errors:
         raise FitnessError("\n".join(f"{path}:{line}: {message}" for line, message in errors))
     if not items:
         raise FitnessError(f"{path}: expected at least one item, found none; each line holds {_KINDS}")
     _check_answers_differ(path, items)
     _tell_equal_choices(path, items, line_of)
+    tell_unread_keys(path, line_of_key, _READ)
     return Task(name or path.stem, tuple(items))
 
 
-def _read(path: Path, *, numbered: bool) -> tuple[list[Item], list[tuple[int, str]], dict[str, int]]:
+def _read(
+    path: Path, *, numbered: bool, line_of_key: dict[str, int]
+) -> tuple[list[Item], list[tuple[int, str]], dict[str, int]]:
     items: list[Item] = []
     errors: list[tuple[int, str]] = []
     line_of: dict[str, int] = {}
@@ -49,6 +55,8 @@ def _read(path: Path, *, numbered: bool) -> tuple[list[Item], list[tuple[int, st
     for number, text in lines_of(path):
         try:
             fields = object_in(text)
+            for key in fields:
+                line_of_key.setdefault(key, number)
             item = _maker(fields)(fields, "")
             default = str(number) if numbered else id_by_content(item.asks, equal)
             item = replace(item, id=_id(fields["id"]) if "id" in fields else default)
