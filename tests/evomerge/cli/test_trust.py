@@ -112,6 +112,19 @@ def test_what_a_stranger_began_is_refused_before_anything_is_imported(
     assert not ran()
 
 
+def test_a_function_that_changed_since_the_start_is_refused_by_its_name(evomerge: Command, begun: Path) -> None:
+    task = begun / "t.py"
+    try:
+        for old, new, refused in (("% 3) / 2", "% 2) / 1", True), ("import os", "# mine\nimport os", False)):
+            task.write_text(TASK.replace(old, new))
+            for arguments in (("run", begun / "run", "--evaluations", 8), ("verify", begun / "run")):
+                done = evomerge(*arguments)
+                assert ("task 't.f': the text of its function changed" in done.err) == refused, done.err
+                assert done.code == int(refused)
+    finally:
+        task.write_text(TASK)
+
+
 def test_pareto_report_and_export_run_nothing(
     evomerge: Command, passed_on: Path, ran: Callable[[], bool], tmp_path: Path
 ) -> None:
