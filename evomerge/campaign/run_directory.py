@@ -24,6 +24,9 @@ from evomerge.version import __version__
 from evomerge.visible import VisibleFormatter
 
 _RULES = ("by_group", "by_content", "by_place")  # by which items are split, the newest first
+# What evomerge writes under names that it chooses itself, in the directory of a run and in its directories.
+_WRITTEN = ("lock", "log.txt", "campaign.yaml", "report.html", "figures", "stages")
+_FULL_OF_WRITTEN = ("figures", "stages")
 
 
 class RunDirectoryError(EvomergeError, RuntimeError):
@@ -97,6 +100,21 @@ class RunDirectory:
         """The event stores of the stages that have one, but for the last stage's."""
         return sorted(self.stages.glob("*/archive.sqlite"))
 
+    def refuse_links(self) -> None:
+        """Raise where a link or a pipe stands for a file that would be written: it may lead anywhere.
+
+        Raises:
+            RunDirectoryError: it names the first one.
+        """
+        for path in (self.root / name for name in _WRITTEN):
+            below = path.iterdir() if path.name in _FULL_OF_WRITTEN and path.is_dir() else ()
+            for file in (path, *below):
+                if file.is_symlink() or (file.exists() and not (file.is_file() or file.is_dir())):
+                    found = f"a link to {file.readlink()}" if file.is_symlink() else "a pipe or a device"
+                    raise RunDirectoryError(
+                        f"{file}: expected a file that evomerge may write, found {found}; remove it"
+                    )
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Make the directory, hold it for this process, and log to `log.txt` what this thread has to say.
@@ -105,6 +123,7 @@ class RunDirectory:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            self.refuse_links()
             lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunDirectoryError(f"{self.root}: cannot write here ({error.strerror})") from error

@@ -16,11 +16,13 @@ from fitness.tasks.contents import id_by_content
 from fitness.tasks.groups import GROUP, NO_GROUP
 from fitness.tasks.items import ExactMatch, Item, MultipleChoice, Task, Text
 from fitness.tasks.json_lines import Fields, LineError, found, lines_of, object_in, quoted, text_of
+from fitness.tasks.unread_keys import tell_unread_keys
 
 _LOG = logging.getLogger(__name__)
 _MAX_ID = 200  # characters
 _KINDS = "`question`, `choices`, `gold` (multiple choice); `prompt`, `answer` (exact match); or `text` (perplexity)"
 _KEYS = ("question", "choices", "gold", "prompt", "answer", "text")
+_READ = (*_KEYS, "id", "delimiter")
 
 
 def load_jsonl(path: str | Path, name: str | None = None, *, numbered: bool = False, group: str = GROUP) -> Task:
@@ -43,6 +45,7 @@ def load_jsonl(path: str | Path, name: str | None = None, *, numbered: bool = Fa
         raise FitnessError(f"{path}: expected the key {group!r}, which groups items, on some line, found it on none")
     _check_answers_differ(path, read.items)
     _tell_equal_choices(path, read.items, read.line_of)
+    tell_unread_keys(path, read.line_of_key, (*_READ, group))
     return Task(name or path.stem, tuple(read.items), group_of=read.group_of)
 
 
@@ -52,6 +55,7 @@ class _Read:
 
     items: list[Item] = field(default_factory=list)
     line_of: dict[str, int] = field(default_factory=dict)
+    line_of_key: dict[str, int] = field(default_factory=dict)
     group_of: dict[str, str] = field(default_factory=dict)
     errors: list[tuple[int, str]] = field(default_factory=list)
 
@@ -75,6 +79,8 @@ def _read(path: Path, *, numbered: bool, group: str) -> _Read:
     for number, text in lines_of(path):
         try:
             fields = object_in(text)
+            for key in fields:
+                read.line_of_key.setdefault(key, number)
             item = _maker(fields)(fields, "")
             default = str(number) if numbered else id_by_content(item.asks, equal)
             item = replace(item, id=_id(fields["id"]) if "id" in fields else default)

@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fitness.errors import FitnessError, shortened
+from fitness.tasks.function_text import function_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,6 +47,7 @@ class PythonTask:
         tokenizer: transformers' of the campaign's base, passed on; None where there is none.
         base: loads the base model, only where the function does not say its item ids; None where there is none.
         processor: loads transformers' processor, only where the function asks for it; None where there is none.
+        code: what the function says, by which a change of it is noticed; empty: not known.
     """
 
     metric = "score"
@@ -58,8 +60,9 @@ class PythonTask:
         tokenizer: object,
         base: Callable[[], nn.Module] | None,
         processor: Callable[[], object] | None = None,
+        code: str = "",
     ) -> None:
-        self.name = name
+        self.name, self.code = name, code
         self._function = function
         self._tokenizer = tokenizer
         self._takes_items = _takes(function, "items")
@@ -156,6 +159,12 @@ def load_function(place: str, function: str) -> Callable[..., Any]:
         raise FitnessError(f"task {source!r}: expected a function {function!r} in {place}, found none")
     called: Callable[..., Any] = found
     return called
+
+
+def code_of(place: str, function: str) -> str:
+    """Return what an imported task's function says (see `function_text`); empty where nobody knows."""
+    file = place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None)
+    return "" if file is None else function_text(Path(file), function)
 
 
 def _import_module(name: str, source: str) -> ModuleType:

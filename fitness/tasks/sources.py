@@ -151,13 +151,14 @@ def _jsonl_task(file: Path, metric: str, context: TaskContext, source: str) -> T
 
 
 def _python_task(source: TaskSource, context: TaskContext) -> AnyTask:
-    from fitness.tasks.python_callable import PythonTask, load_function
+    from fitness.tasks.python_callable import PythonTask, code_of, load_function
 
     module = Path(source.place).stem if source.is_file else source.place
     tokenizer = None if context.tokenizer is None else context.tokenizer.pretrained
     function = load_function(source.place, source.detail)
     name = f"{module}.{source.detail}"
-    return PythonTask(name, function, tokenizer=tokenizer, base=context.base, processor=context.processor)
+    code = code_of(source.place, source.detail)
+    return PythonTask(name, function, tokenizer=tokenizer, base=context.base, processor=context.processor, code=code)
 
 
 def make_suite(

@@ -96,6 +96,11 @@ class TaskSuite:
         said = {task.name: groups_said(task) for task in self._tasks}
         return {name: _named(repr(sorted(groups.items()))) for name, groups in said.items() if groups}
 
+    def code_digests(self) -> dict[str, str]:
+        """Return task -> 16 hex digits that name what its function says, of the functions whose text is known."""
+        codes = {task.name: getattr(task, "code", "") for task in self._tasks}
+        return {name: _named(code) for name, code in codes.items() if code}
+
     def answers_digest(self, items: Sequence[str]) -> str:
         """Return 64 hex digits that name all that these items say, their ids and right answers included."""
         says = {

@@ -84,6 +84,26 @@ def test_equal_choices_are_told_with_file_line_and_count(tmp_path, caplog):
     ]
 
 
+def test_keys_that_nobody_reads_are_told_of_once_a_file_with_what_may_have_been_meant(tmp_path, caplog):
+    load(tmp_path, CHOICE | {"delimeter": ""}, *({**OTHER, "question": q, "kind": q, "delimeter": ""} for q in "cd"))
+    assert caplog.messages == [
+        f"{tmp_path}/things.jsonl: not read: key 'delimeter' (line 1; did you mean 'delimiter'?), key 'kind' (line 2)"
+    ]
+
+
+def test_keys_that_any_kind_of_item_reads_are_not_told_of(tmp_path, caplog):
+    load(tmp_path, {"id": 1, "prompt": "1+1=", "answer": "2", "gold": "2"}, {"prompt": "1+2=", "answer": "3"})
+    load(tmp_path, CHOICE | {"id": 1, "answer": "y", "delimiter": ""}, OTHER)
+    assert caplog.messages == []
+
+
+def test_of_many_unread_keys_few_are_told_and_none_at_full_length(tmp_path, caplog):
+    load(tmp_path, CHOICE | {f"{'long' * 999}{i}": i for i in range(99)}, OTHER)
+    (told,) = caplog.messages
+    assert told.endswith(" and 95 more")
+    assert len(told) < 600
+
+
 @pytest.mark.parametrize("answer", ["y", 1, "B", "b", "because of y"])
 def test_an_answer_beside_gold_that_says_the_same_or_nothing_of_choices_is_left_alone(tmp_path, answer):
     assert load(tmp_path, {**CHOICE, "answer": answer}).items[0].gold == 1
