@@ -197,7 +197,7 @@ class Parts:
     @cached_property
     def comparison(self) -> PairedComparison:
         """Compares two candidates on the same items."""
-        return PairedComparison(self.objectives, self.fitness.task_of)
+        return PairedComparison(self.objectives, self.fitness.task_of, self.fitness.group_of)
 
     def preflight(self, *, read_weights: bool = True) -> Preflight:
         """Compare the parents with the base; reads every weight once to find NaN."""
@@ -227,6 +227,7 @@ def build_parts(
         base=lambda: base_model(config, parents),
         processor=cache(lambda: output_processor(parents, config.base_name, config.output_tokenizer)),
         drawn=config.splits.drawn,
+        groups=config.groups,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
     check_asked(parents[config.base_name], asking(task for group in loaded.values() for task in group))
