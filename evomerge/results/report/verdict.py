@@ -9,8 +9,18 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.verification.result import Row, Standing, Verification
 
-_STANDINGS: Mapping[Standing, str] = {"better": "won", "trade_off": "traded", "not_shown": "lost"}
-_ROLES: Mapping[Standing, str] = {"better": "winner", "trade_off": "trade-off", "not_shown": "picked"}
+_STANDINGS: Mapping[Standing, str] = {
+    "better": "won",
+    "better_than_parents": "traded",
+    "trade_off": "traded",
+    "not_shown": "lost",
+}
+_ROLES: Mapping[Standing, str] = {
+    "better": "winner",
+    "better_than_parents": "better than the parents",
+    "trade_off": "trade-off",
+    "not_shown": "picked",
+}
 
 
 @dataclass(frozen=True)
