@@ -228,3 +228,5 @@ def test_one_mean_weighs_from_the_search_to_the_card(tmp_path: Path, weights: tu
     assert winner.gap.value == pytest.approx(likely[found.winner] - tested[found.winner])
     card = model_card(run.archive, run.archive.candidate(found.winner), found)
     assert f"{tested[found.winner]:.3f} |" in card
+    assert "(verification 1 on them)" in card
+    assert f"This model is the pick {', '.join(winner.picks)}." in card
