@@ -146,7 +146,7 @@ class ReducedConfig(BaseModel):
     """What `evomerge reduce CAMPAIGN.yaml --out FILE` wrote."""
     items: Annotated[Whole, Field(ge=1)] | None = None
     """Items per candidate, of those that the file chose; left out: all of these, or with `schedule: halving` all search
-    items."""
+    items. Of fewer than the file has, estimates are only as sure as from a random sample: rather reduce to fewer."""
     estimator: Literal["auto", "mean", "anchor", "p-irt", "gp-irt", "mp-irt", "gmp-irt"] = "auto"
     """What is made of their scores. auto: what the file's calibration chose; the plain mean where it says "not better
     than random"; with `schedule: halving` p-irt, which ranked best there."""

@@ -95,7 +95,7 @@ class Winner:
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
-    # None where it was not scored on search items, or tested by an earlier version, whose `gap` is of what was seen
+    # None where it was not scored on search items, or an earlier version tested it
     score: SearchScore | None = None
 
     @property
