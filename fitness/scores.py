@@ -77,7 +77,7 @@ class ObjectiveEstimate:
         stderr: standard error of `value` as a measure of all such items there could be, at least 0.
         n_items: how many items it rests on.
         kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them.
-        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing.
+        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing but by its constraint.
     """
 
     name: str
@@ -119,6 +119,11 @@ class Estimate:
         if total == 0.0:
             return sum(objective.value for objective in self.objectives) / len(self.objectives)
         return sum(objective.weight * objective.value for objective in self.objectives) / total
+
+    @property
+    def counting(self) -> tuple[ObjectiveEstimate, ...]:
+        """The objectives whose weight is above 0, all where none is: the others are guards, and no part of a front."""
+        return tuple(objective for objective in self.objectives if objective.weight > 0) or self.objectives
 
     @property
     def kind(self) -> Kind:

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
@@ -46,7 +46,8 @@ from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
-from evomerge.results.front import pick
+from evomerge.optimisers.without_guards import tells_guards, without_guards
+from evomerge.results.picks import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.results.verification.searched_items import note_contents
@@ -93,6 +94,8 @@ class Session:
         known = len(self.archive.landmarks()) or min(len(space.landmarks()) + len(landmarks), config.budget.evaluations)
         told = known * self.further.told
         optimiser = parts.optimiser(started.genomes, self.archive, after_landmarks=told) if own is None else own
+        if parts.guards:
+            optimiser = without_guards(optimiser, parts.objectives, parts.fitness.task_of)
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -199,6 +202,7 @@ def opened(
             prepared_file(directory.campaign)(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
             parts = build_parts(config, given.space_of(config), places)
+            parts = replace(parts, tells_guards=tells_guards(archive, parts.objectives))
             known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))
             preflight = parts.preflight(read_weights=not known)  # what was finite still is
             preflight.raise_for_errors()

@@ -79,6 +79,7 @@ class VerificationReport:
         """Return what `evomerge verify --json` prints."""
         found = self.verification
         return {
+            "number": found.number,
             "rows": [_row_as_dict(row) for row in found.rows],
             "best_parent": found.best_parent,
             "chosen_on": found.chosen_on,
@@ -88,6 +89,8 @@ class VerificationReport:
             "verdict": found.verdict,
             "margin": found.margin,
             "winners": [asdict(winner) for winner in found.winners],
+            "dropped": [asdict(one) for one in found.dropped],
+            "told": found.told,
             "constraints": [{**asdict(bound), "holds": bound.holds} for bound in self.constraints],
         }
 

@@ -96,8 +96,8 @@ class Respondent:
     """One model's answers, one `Seen` for each of the bank's tasks, and every estimate that can be made of them.
 
     Where the response model does not describe the answers (a broken merge answers at random; another is worse, or
-    better, than any mixture of its parents could be) its estimates fall back to the plain mean. Shares, endpoint -> share in the merge, are
-    the prior of mixtures; None: all the same.
+    better, than any mixture of its parents could be) its estimates fall back to the plain mean. Shares, endpoint ->
+    share in the merge, are the prior of mixtures; None: all the same.
     """
 
     def __init__(self, bank: ItemBank, seen: Sequence[Seen], shares: Mapping[str, float] | None = None) -> None:

@@ -64,6 +64,7 @@ class Bought:
 
     recipe: str  # `uniform mean`, `default TIES`, ...
     difference: Difference  # of the means on test items, paired by item
+    confidence: float = 0.95  # of its interval
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Winner:
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
-    # None where it was not scored on search items, or an earlier version, whose `gap` is of what was observed, did it
+    # None where it was not scored on search items, or tested by an earlier version, whose `gap` is of what was seen
     score: SearchScore | None = None
 
     @property
@@ -122,6 +123,15 @@ class Winner:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A pick that a verification does not offer."""
+
+    pick: str  # `best:OBJECTIVE`, ...
+    candidate: int  # that would have been picked
+    why: str  # in words
+
+
+@dataclass(frozen=True)
 class Verification:
     """The held-out table and what it says."""
 
@@ -135,6 +145,8 @@ class Verification:
     chosen_on: Split = "validation"  # the split that winners and best parent were chosen on
     margin: float | None = None  # what counts as just as good in a trade-off
     number: int = 1  # how many verifications have tested candidates that none before them had, this one included
+    dropped: tuple[Dropped, ...] = ()  # picks without a winner
+    told: int | None = None  # how many candidates the search had been told then; None in archives of earlier versions
 
     @property
     def standing(self) -> Standing:

@@ -53,23 +53,24 @@ def standing(
     """
     confidence = 1 - error
     nearest, difference = _nearest(scores, rivals.parents, comparison, confidence)
-    words = f"{interval(difference, confidence)} on {len(scores.item_ids)} test items{allowing}"
+    words = f"{interval(difference, confidence)} on {len(scores.item_ids)} test items"
     every = "every parent" + (" in the mean of the objectives" if len(comparison.objectives) > 1 else "")
     bought = _bought(scores, rivals.recipes, comparison, confidence)
     if difference.low > 0:
         closest = f"the nearest is {nearest}, by" if len(rivals.parents) > 1 else "by"
-        over, price = _over(bought, confidence), _price(scores, rivals, comparison, confidence)
+        price = _price(scores, rivals, comparison, confidence)
         better = bought is None or bought.difference.value > 0
-        claim = f"is better than {every}: {closest} {words}.{over}{price}"
+        claim = f"is better than {every}: {closest} {words}{allowing}.{_over(bought)}{price}"
         return Claim("better" if better else "not_shown", claim, bought)
     traded = _trade_off(scores, rivals, comparison, confidence, margin)
     if traded is not None:
-        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words})."
+        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words}{allowing}).{_over(bought)}"
         return Claim("trade_off", claim, bought)
     if difference.high < 0:
-        return Claim("not_shown", f"is not better than {every}: it is worse than {nearest}, {words}.", bought)
-    claim = f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance."
-    return Claim("not_shown", claim, bought)
+        claim = f"is not better than {every}: it is worse than {nearest}, {words}{allowing}.{_over(bought)}"
+        return Claim("not_shown", claim, bought)
+    claim = f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance"
+    return Claim("not_shown", f"{claim}{allowing}.{_over(bought)}", bought)
 
 
 def _nearest(
@@ -89,15 +90,16 @@ def _bought(
         return None
     differences = {name: comparison.of_means(scores, other, confidence) for name, other in recipes.items()}
     name = min(differences, key=lambda name: (min(differences[name].value, 0.0), differences[name].low))
-    return Bought(name, differences[name])
+    return Bought(name, differences[name], confidence)
 
 
-def _over(bought: Bought | None, confidence: float) -> str:
+def _over(bought: Bought | None) -> str:
     if bought is None:
         return ""
-    difference = interval(bought.difference, confidence)
+    difference = interval(bought.difference, bought.confidence)
     if bought.difference.value <= 0:
-        return f" But {bought.recipe}, which costs no search, does as well: {difference}."
+        well = "better" if bought.difference.high < 0 else "as well"
+        return f" The recipe {bought.recipe}, which costs no search, does {well}: {difference}."
     chance = "" if bought.difference.low > 0 else ", which may be chance"
     return f" Over the best recipe without search ({bought.recipe}) it gains {difference}{chance}."
 

@@ -8,8 +8,8 @@ winners, the parents and the baselines are scored on once. `standing` says what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from evomerge.archive import Archive
@@ -22,6 +22,7 @@ from evomerge.results.verification.fresh_masks import fresh_masks, score_each
 from evomerge.results.verification.looks import Looks
 from evomerge.results.verification.result import (
     Comparison,
+    Dropped,
     FreshMasks,
     Row,
     SearchScore,
@@ -49,6 +50,7 @@ class _Chosen:
     best_parent: str
     split: Split
     searched: Mapping[int, SearchScore]  # of those winners that were scored on search items
+    dropped: tuple[Dropped, ...]  # picks that have no winner
 
 
 class Verifier:
@@ -91,10 +93,9 @@ class Verifier:
         winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]
         looks = Looks.of(self._archive).after(chosen.winners)
         looks.note(self._archive)
-        say(
-            f"scoring parents, baselines and {len(winners)} winners on test items: verification "
-            f"{max(map(looks.number_of, chosen.winners))} on these items"
-        )
+        number, several = max(map(looks.number_of, chosen.winners)), "s" if len(winners) > 1 else ""
+        whom = f"parents, baselines and {len(winners)} winner{several}"
+        say(f"scoring {whom} on test items: verification {number} on these items")
         scores = self._score(list({c.number: c for c in (*landmarks, *winners)}.values()), "test")
         _check(parents, winners, scores)
         winners = [c for c in winners if c.number in scores]
@@ -120,9 +121,11 @@ class Verifier:
         best = max(parents, key=lambda c: known[c.number].mean)
         winners: dict[int, tuple[str, ...]] = {}
         contending = {c.number: known[c.number] for c in candidates if c.number in known}
-        for pick, number in picks(contending, [known[c.number] for c in parents]).items():
+        picked = picks(contending, {str(c.label): known[c.number] for c in parents})
+        for pick, number in picked.chosen.items():
             winners[number] = (*winners.get(number, ()), pick)
-        return _Chosen(winners, str(best.label), split, self._searched(winners))
+        dropped = (replace(one, why=f"on {split} items {one.why}") for one in picked.dropped)
+        return _Chosen(winners, str(best.label), split, self._searched(winners), tuple(dropped))
 
     def _searched(self, winners: Iterable[int]) -> dict[int, SearchScore]:
         before, likely = observed(self._archive), expected(self._archive)
@@ -165,6 +168,8 @@ class Verifier:
             chosen_on=chosen.split,
             margin=self._margin,
             number=max(looks.number_of(c.number) for c in winners),
+            dropped=(*chosen.dropped, *_failed(chosen, winners)),
+            told=len(self._archive.records("search")),
         )
 
     def _winner(
@@ -246,6 +251,14 @@ class Verifier:
 def _gap(likely: float, tested: Difference) -> Difference:
     """Return what search items made expect above what test items say; their error is its interval."""
     return Difference(likely - tested.value, likely - tested.high, likely - tested.low, tested.stderr)
+
+
+def _failed(chosen: _Chosen, winners: Sequence[Candidate]) -> Iterator[Dropped]:
+    """Yield the picks of those that were chosen and could not be tested."""
+    tested = {candidate.number for candidate in winners}
+    for number, picks_of_one in chosen.winners.items():
+        for pick in picks_of_one if number not in tested else ():
+            yield Dropped(pick, number, f"candidate {number} failed on test items")
 
 
 def _check(

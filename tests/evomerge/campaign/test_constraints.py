@@ -19,7 +19,8 @@ from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
 from evomerge.config.objectives import Bound, parse_bound
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.pareto import constrained_front, front
-from evomerge.results.front import front_as_json, pick, read_front
+from evomerge.results.front import front_as_json, read_front
+from evomerge.results.picks import pick
 from evomerge.results.report.contents import read_contents
 from evomerge.results.verification.verifier import contenders
 from evomerge.workers.in_process import InProcessPool

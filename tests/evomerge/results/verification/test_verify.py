@@ -243,7 +243,7 @@ def test_a_winner_that_a_free_recipe_equals_is_not_called_better(tmp_path: Path)
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
     assert found.standing == "not_shown"
     assert "is better than every parent" in found.verdict
-    assert "But uniform mean, which costs no search, does as well: +0.000" in found.verdict
+    assert "The recipe uniform mean, which costs no search, does as well: +0.000" in found.verdict
 
 
 def test_what_the_search_bought_over_the_best_free_recipe_is_told(tmp_path: Path) -> None:
