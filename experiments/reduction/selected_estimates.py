@@ -154,7 +154,9 @@ def _objectives(benchmark: Benchmark) -> list[Objective]:
 
 def rows_of(picks: Sequence[Pick]) -> list[tuple[str, ...]]:
     """Return a table: of each setting and pick, what was observed and what was expected."""
-    rows: list[tuple[str, ...]] = [("candidates estimated from", "best of", "observed", "covered", "expected", "covered")]
+    rows: list[tuple[str, ...]] = [
+        ("candidates estimated from", "best of", "observed", "covered", "expected", "covered")
+    ]
     for key in dict.fromkeys((pick.setting, pick.best_of) for pick in picks):
         own = [pick for pick in picks if (pick.setting, pick.best_of) == key]
         cells: list[str] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.verification.result import Row, Standing, Verification
@@ -30,19 +32,23 @@ def headline(contents: Contents) -> Headline:
     if scored.best is None:
         failed = contents.n_failures
         return Headline("empty", f"All {failed} candidates failed." if failed else "No candidate has been scored yet.")
-    best, parent = scored.best, contents.best_parent
-    mean, stderr = scored.means[best], scored.mean_stderrs[best]
-    leader = f"{_capital(contents.title(int(scored.numbers[best])))} leads with {mean:.3f} ± {stderr:.3f}"
-    leader += " (estimated)" if scored.estimated[best] else ""
+    picked, parent = contents.picked("best"), contents.best_parent
+    best = scored.best if picked is None else picked
+    estimate, likely = contents.expected[best], contents.expected[best].mean
+    stderr = float(np.sqrt(np.array([o.stderr**2 for o in estimate.objectives]) @ scored.weights**2))
+    leader = (
+        f"{_capital(contents.title(int(scored.numbers[best])))} leads with an expected {likely:.3f} ± {stderr:.3f} "
+    )
+    leader += f"({scored.means[best]:.3f} {'estimated' if scored.estimated[best] else 'observed'} on search items)"
     if parent is None:
-        text = f"{leader} on search items."
-    elif scored.means[best] <= scored.means[parent]:
+        text = f"{leader}."
+    elif likely <= scored.means[parent]:
         name = contents.title(int(scored.numbers[parent]))
         text = f"No merge is better than the best parent ({name}, {scored.means[parent]:.3f}) on search items yet."
     else:
-        ahead = scored.means[best] - scored.means[parent]
+        ahead = likely - scored.means[parent]
         name = contents.title(int(scored.numbers[parent]))
-        text = f"{leader} on search items, {ahead:.3f} above the best parent ({name})."
+        text = f"{leader}, {ahead:.3f} above the best parent ({name})."
     return Headline("open", f"{text} Nothing is verified on held-out items yet.")
 
 
