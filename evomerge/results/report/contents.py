@@ -51,7 +51,7 @@ class Contents:
     labels: Mapping[int, str]  # number -> name of every candidate that no optimiser proposed
     sources: Mapping[str, ParentSource]  # name -> checkpoint of everything the landmarks read
     scored: Scored
-    likely: Mapping[int, Estimate]  # candidate -> what is expected of it on further items
+    expected: Mapping[int, Estimate]  # of each in `scored`, on further items: shrunk for having been picked among many
     picks: Picks
     failures: tuple[FailureGroup, ...]
     evaluations: int  # outcomes told, failures included
@@ -112,7 +112,7 @@ def read_contents(archive: Archive) -> Contents:
         labels={c.number: str(c.label) for c in archive.landmarks() if c.label},
         sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
         scored=scored,
-        likely=likely,
+        expected=likely,
         picks=read_picks(archive, likely),
         failures=_failures(records),
         evaluations=len(records),

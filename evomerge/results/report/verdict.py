@@ -41,9 +41,10 @@ def headline(contents: Contents) -> Headline:
         failed = contents.n_failures
         return Headline("empty", f"All {failed} candidates failed." if failed else "No candidate has been scored yet.")
     number, parent = int(scored.numbers[best]), contents.best_parent
-    likely, stderr = contents.likely[number].mean, scored.mean_stderrs[best]
-    leader = f"{_capital(contents.title(number))} leads with {scored.means[best]:.3f} ± {stderr:.3f}"
-    leader += f"{' (estimated)' if scored.estimated[best] else ''} on search items; {likely:.3f} is expected of it"
+    estimate = contents.expected[number]
+    likely, stderr = estimate.mean, estimate.mean_stderr
+    leader = f"{_capital(contents.title(number))} leads with an expected {likely:.3f} ± {stderr:.3f} "
+    leader += f"({scored.means[best]:.3f} {'estimated' if scored.estimated[best] else 'observed'} on search items)"
     if parent is None:
         text = f"{leader}."
     elif likely <= scored.means[parent]:
