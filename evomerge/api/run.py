@@ -221,9 +221,12 @@ class Run:
 
         Raises:
             ArchiveError: the archive cannot be read.
+            RunDirectoryError: in the run directory a link stands for the page or its figures.
         """
         from evomerge.results.report.html import report
 
+        if path is None:
+            self._directory.refuse_links()
         page = self._directory.report if path is None else Path(path)
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)

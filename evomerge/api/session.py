@@ -93,9 +93,9 @@ class Session:
             own = InCube(own)
         known = len(self.archive.landmarks()) or min(len(space.landmarks()) + len(landmarks), config.budget.evaluations)
         told = known * self.further.told
-        optimiser = parts.optimiser(started.genomes, self.archive, after_landmarks=told) if own is None else own
-        if parts.guards:
-            optimiser = without_guards(optimiser, parts.objectives, parts.fitness.task_of)
+        rules = self.further.rules
+        made = parts.optimiser(started.genomes, self.archive, after_landmarks=told, rules=rules) if own is None else own
+        optimiser = without_guards(made, parts.objectives, parts.fitness.task_of) if parts.guards else made
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(

@@ -88,6 +88,7 @@ class VerificationReport:
             "standing": found.standing,
             "verdict": found.verdict,
             "margin": found.margin,
+            "groups": found.n_groups,
             "winners": [asdict(winner) for winner in found.winners],
             "dropped": [asdict(one) for one in found.dropped],
             "told": found.told,

@@ -14,8 +14,10 @@ from pathlib import Path
 import yaml
 
 from evomerge.config.errors import ConfigError, ConfigProblem
+from evomerge.errors import content_of
 from search_spaces.mergekit.bounded_yaml import BoundedLoader
 
+_MOST_BYTES = 2**24
 _CORE_SCHEMA = (
     ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
@@ -110,7 +112,7 @@ def write_flow(data: object) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content_of(path, _MOST_BYTES).decode("utf-8-sig")
     except OSError as error:
         problem = ConfigProblem("", None, "a readable campaign file", f"'{error.strerror}'")
         raise ConfigError(path, [problem]) from error

@@ -109,14 +109,19 @@ def lm_eval(context: typer.Context) -> None:
     """Run lm-eval's own command line, with our engine as `--model evomerge`.
 
     Everything after `lm-eval` is lm-eval's: `evomerge lm-eval run --model evomerge --model_args pretrained=MODEL
-    --tasks TASK`.
+    --tasks TASK`; but for `--trust-tasks`, which lets task files of somebody else's run directory run their code.
     """
+    from evomerge.campaign.trust import check_files
+    from evomerge.config.lm_eval_arguments import named_task_files
+
     require("lm_eval", "lm-eval")
+    arguments = [argument for argument in context.args if argument != "--trust-tasks"]
+    check_files(named_task_files(arguments), trust=len(arguments) < len(context.args))
     from evomerge.workers.sharing import sharing_cores
     from fitness.engine.lm_eval.lm_eval_backend import run_command_line
 
     with sharing_cores():
-        run_command_line(context.args)
+        run_command_line(arguments)
 
 
 def _split(tasks: str) -> list[str]:

@@ -45,7 +45,7 @@ def pareto(
 def _print_front(run: Run, console: Terminal) -> None:
     from evomerge.cli.tables import front_table
 
-    front = run.front.all
+    front, screen = run.front.all, run.front.screen
     console.print(f"{run.name}: {front.evaluations} evaluations, {front.failures} failures")
     for line in front.notes:
         console.print(line)
@@ -55,6 +55,8 @@ def _print_front(run: Run, console: Terminal) -> None:
             console.print(line)
     else:
         console.print("nothing is scored yet")
+    if screen is not None:
+        console.print(screen.in_words)
 
 
 def export(

@@ -17,7 +17,7 @@ from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate
-from evomerge.results.picks import Picks, picks_among
+from evomerge.results.picks import Picks, read_picks
 from evomerge.results.recorded import estimates, recorded_versions, remarks
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
@@ -109,7 +109,7 @@ def read_contents(archive: Archive) -> Contents:
         labels={c.number: str(c.label) for c in archive.landmarks() if c.label},
         sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
         scored=scored,
-        picks=picks_among(archive, scored.nearest(), n_told=len(records)),
+        picks=read_picks(archive),
         failures=_failures(records),
         evaluations=len(records),
         began=records[0].at - records[0].seconds if records else None,

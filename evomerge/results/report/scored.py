@@ -110,12 +110,6 @@ class Scored:
         found = np.flatnonzero(self.numbers == number)
         return int(found[0]) if len(found) else None
 
-    def nearest(self) -> dict[int, Estimate]:
-        """Return the estimates of those that miss constraints least."""
-        least = self.violations.min(initial=np.inf)
-        told = zip(self.numbers.tolist(), self.estimates, self.violations, strict=True)
-        return {number: estimate for number, estimate, violation in told if violation <= least}
-
     def _numbers(self, kind: Literal["value", "stderr"]) -> Floats:
         found = [[float(getattr(o, kind)) for o in estimate.objectives] for estimate in self.estimates]
         return np.array(found).reshape(len(self.estimates), len(self.objectives))

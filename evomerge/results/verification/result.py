@@ -95,7 +95,7 @@ class Winner:
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
-    # None where it was not scored on search items, or tested by an earlier version, whose `gap` is of what was seen
+    # None where it was not scored on search items, or an earlier version tested it
     score: SearchScore | None = None
 
     @property
@@ -148,6 +148,8 @@ class Verification:
     number: int = 1  # how many verifications have tested candidates that none before them had, this one included
     dropped: tuple[Dropped, ...] = ()  # picks without a winner
     told: int | None = None  # how many candidates the search had been told then; None in archives of earlier versions
+    # how many groups the test items form, which are counted as one; None where each stands alone
+    n_groups: int | None = None
 
     @property
     def standing(self) -> Standing:

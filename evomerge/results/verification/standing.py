@@ -55,7 +55,9 @@ def standing(
     """
     confidence = 1 - error
     nearest, difference = _nearest(scores, rivals.parents, comparison, confidence)
-    words = f"{interval(difference, confidence)} on {len(scores.item_ids)} test items"
+    n_items, n_groups = len(scores.item_ids), comparison.n_groups(scores.item_ids)
+    grouped = f" ({n_groups} groups)" if n_groups < n_items else ""
+    words = f"{interval(difference, confidence)} on {n_items} test items{grouped}"
     every = "every parent" + (" in the mean of the objectives" if len(comparison.objectives) > 1 else "")
     bought = _bought(scores, rivals.recipes, comparison, confidence)
     if difference.low > 0:

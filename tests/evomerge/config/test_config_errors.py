@@ -1,5 +1,6 @@
 """Bad campaign files: each is refused with the key, the line, what was expected and what was found."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -336,3 +337,11 @@ def test_a_missing_yaml_task_is_told_without_its_metric(tmp_path: Path) -> None:
     assert message.endswith(f"objectives[0].tasks[0]: expected a file, found nothing at {tmp_path}/my.yaml")
     (tmp_path / "my.yaml").touch()
     load_campaign(tmp_path / "campaign.yaml")
+
+
+def test_a_campaign_file_that_is_a_device_or_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "device.yaml").symlink_to("/dev/zero")
+    for name in ("pipe.yaml", "device.yaml"):
+        with pytest.raises(ConfigError, match="expected a readable campaign file, found 'a pipe or a device"):
+            load_campaign(tmp_path / name)

@@ -7,7 +7,8 @@ import pytest
 
 import evomerge as em
 from evomerge.archive import Archive
-from evomerge.results.front import pick, read_front
+from evomerge.results.front import read_front
+from evomerge.results.picks import pick
 from evomerge.results.selected import expected, own_share, shrunken
 from fitness import ItemScores, MeanEstimator, Objective, Splits
 from fitness.scores import Estimate, ObjectiveEstimate
