@@ -27,7 +27,7 @@ def check_held_out(archive: Archive, suite: TaskSuite) -> str:
         VerificationError: an item is held out whose id, or what it asked when the search began, a candidate answered.
     """
     answered = _answered(archive, "search")
-    noted, now = archive.parsed(NOTE, json.loads) or {}, suite.asked_digests
+    noted, now = archive.parsed(NOTE, lambda text: dict(json.loads(text))) or {}, suite.asked_digests
     searched = {noted[item] for item in answered if item in noted}
     alike = {now[item] for item in answered if item in now}  # as the files are today
     said = ""

@@ -34,7 +34,6 @@ from fitness.protocols import Estimator
 from fitness.scores import Estimate, ItemScores, Split
 from fitness.statistics import PairedComparison
 
-BASE = "base"
 MARGIN = 0.01
 _LOG = logging.getLogger(__name__)
 
