@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field_validator
 from pydantic_core import InitErrorDetails
@@ -14,8 +14,10 @@ from pydantic_core import InitErrorDetails
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
-from fitness.scores import Split
 from fitness.tasks import task_source
+
+if TYPE_CHECKING:
+    from fitness.scores import Split
 
 _WRITTEN = re.compile(
     r"(?P<landmark>.+?)(?:\s+(?P<sign>[+-])\s*(?P<offset>\d+\.?\d*(?:e-?\d+)?|\.\d+))?", re.IGNORECASE

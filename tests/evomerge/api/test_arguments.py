@@ -88,7 +88,7 @@ def test_a_run_refuses_tops_splits_candidates_and_keys_that_there_are_not(search
     for top in (0, -1, "a", 2.5):
         with pytest.raises(em.ConfigError, match=r"^top: expected a whole number, at least 1"):
             run.verify(top=top)  # type: ignore[arg-type]
-    with pytest.raises(em.ConfigError, match=r"^split: expected one of search, validation, test, found 'bogus'"):
+    with pytest.raises(em.ConfigError, match=r"^split: expected one of search, validation, test, final, found 'bogus'"):
         run.items.to_pandas("bogus")  # type: ignore[arg-type]
     with pytest.raises(em.EvomergeError, match=r"^candidate: expected a number below 6, found 99"):
         run.items.scores(99)

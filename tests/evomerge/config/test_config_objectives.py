@@ -142,3 +142,23 @@ def test_how_winners_are_judged_can_be_said(tmp_path: Path) -> None:
 def test_wrong_ways_of_judging_are_refused(key: str, value: object) -> None:
     with pytest.raises(ValueError, match=key):
         campaign(**{key: value})
+
+
+def test_a_field_that_groups_items_holds_for_the_objectives_tasks_and_there_is_one_of_a_task() -> None:
+    one = {"name": "a", "tasks": ["squad", "drop"], "group": "title"}
+    config = campaign(objectives=[one, {"name": "b", "tasks": ["drop:f1", "squad"]}])
+    assert config.groups == {"squad": "title", "drop": "title"}
+    with pytest.raises(
+        ValueError, match=r"objectives[\s\S]*expected 'title', which another objective says of the same"
+    ):
+        campaign(objectives=[one, {"name": "b", "tasks": ["squad"], "group": "none"}])
+
+
+def test_final_items_are_a_share_of_what_the_others_leave_over() -> None:
+    splits = {"search": 0.5, "validation": 0.2, "test": 0.2}
+    assert "final" not in campaign(splits=splits).splits.shares
+    assert campaign(splits={**splits, "final": 0.1}).splits.shares == {**splits, "final": 0.1}
+    with pytest.raises(
+        ValueError, match=r"at most 1.*found 1\.1 \(search 0\.5 \+ validation 0\.2 \+ test 0\.3 \+ final 0\.1"
+    ):
+        campaign(splits={"final": 0.1})
