@@ -18,11 +18,11 @@ def search_verify_export(campaign: Path, run_dir: Path, console: Console) -> Pat
         [
             point.candidate.label or str(point.candidate.number),
             *_scores(point.estimate.objectives, point.estimate.mean),
-            "knee" if point is front.knee else "",
+            ", ".join(front.all.picks.of(point.candidate.number)),
         ]
         for point in front
     ]
-    console.print(table("Pareto front on search items", ["candidate", *names, "mean", ""], rows))
+    console.print(table("Pareto front on search items", ["candidate", *names, "mean", "picks"], rows))
     found = run.verify(top=3, callbacks=[steps(console)])
     console.print(table("Held-out test items", *_held_out(names, found)))
     for winner in found.verification.winners:

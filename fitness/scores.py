@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -77,7 +78,7 @@ class ObjectiveEstimate:
         stderr: standard error of `value` as a measure of all such items there could be, at least 0.
         n_items: how many items it rests on.
         kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them.
-        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing.
+        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing but by its constraint.
     """
 
     name: str
@@ -115,10 +116,23 @@ class Estimate:
     @property
     def mean(self) -> float:
         """The mean of the objectives by their weights, higher is better; by equal ones where all are 0."""
+        return sum(share * o.value for share, o in zip(self._shares, self.objectives, strict=True))
+
+    @property
+    def mean_stderr(self) -> float:
+        """The standard error of the mean, at least 0; objectives are taken to rest on different items."""
+        return math.hypot(*(share * o.stderr for share, o in zip(self._shares, self.objectives, strict=True)))
+
+    @property
+    def _shares(self) -> list[float]:
         total = sum(objective.weight for objective in self.objectives)
-        if total == 0.0:
-            return sum(objective.value for objective in self.objectives) / len(self.objectives)
-        return sum(objective.weight * objective.value for objective in self.objectives) / total
+        n = len(self.objectives)
+        return [objective.weight / total if total else 1 / n for objective in self.objectives]
+
+    @property
+    def counting(self) -> tuple[ObjectiveEstimate, ...]:
+        """The objectives whose weight is above 0, all where none is: the others are guards, and no part of a front."""
+        return tuple(objective for objective in self.objectives if objective.weight > 0) or self.objectives
 
     @property
     def kind(self) -> Kind:

@@ -183,10 +183,11 @@ def export_candidate(
     """Write one candidate of an archive as a checkpoint, with a card that tells how it was found; see `Run.export`."""
     from evomerge.api.inputs import candidates_parents
     from evomerge.archive import Archive
+    from evomerge.archive.campaign_text import campaign_settings
     from evomerge.campaign.origin import NOTE, is_ours
-    from evomerge.results.front import pick
     from evomerge.results.model_card import model_card
-    from evomerge.results.recorded import campaign_settings, remarks
+    from evomerge.results.picks import pick
+    from evomerge.results.recorded import remarks
     from evomerge.results.verification.result import Verification
     from search_spaces.mergekit.writing import to_mergekit
     from search_spaces.operators.registry import operators_by_dotpath

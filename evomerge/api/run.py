@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from evomerge.api.arguments import callbacks_of, directories, path_of, whole
-from evomerge.api.tables import Candidates, Front, Items, reading
+from evomerge.api.tables import CandidateRow, Candidates, Front, Items, reading
 from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive, Damage
@@ -121,6 +121,27 @@ class Run:
         with self.archive() as archive:
             return noted_verification(archive)
 
+    def pick(self, choice: str | int) -> CandidateRow:
+        """Return the candidate that a choice names, after `verify` by its items, before by search items.
+
+        >>> import evomerge as em
+        >>> run = em.load("runs/mine")
+        >>> run.pick("winner").number == run.verification.winner
+        True
+
+        Args:
+            choice: `winner`, `knee`, `best`, `best:OBJECTIVE`, or a candidate's number; `front.picks` has them all.
+
+        Raises:
+            PickError: nothing answers to the choice, or the verification does not offer it.
+            ArchiveError: there is no candidate of this number.
+        """
+        from evomerge.results.picks import pick
+
+        with self.archive() as archive:
+            number = pick(archive, str(choice)).number
+        return self.candidates[number]
+
     def verify(
         self,
         top: int = 5,
@@ -169,7 +190,7 @@ class Run:
         True
 
         Args:
-            pick: `winner` (what `verify` chose), `knee`, `best`, `best:OBJECTIVE`, or a candidate's number.
+            pick: `winner`, `knee`, `best`, `best:OBJECTIVE`, or a candidate's number; see `pick`.
             out: the directory; must not exist.
             parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: told in words what one should know.

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
@@ -37,7 +37,7 @@ from evomerge.campaign import (
     SearchInterruptedError,
 )
 from evomerge.campaign.events import Callback, tell_all
-from evomerge.campaign.past import InCube
+from evomerge.campaign.past import InCube, as_it_stands
 from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config, refuse_unknown_keys, split_as_begun
@@ -46,7 +46,8 @@ from evomerge.config import CampaignConfig, dump_campaign, stage_config
 from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
-from evomerge.results.front import pick
+from evomerge.optimisers.without_guards import tells_guards, without_guards
+from evomerge.results.picks import pick
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.results.verification.searched_items import note_contents
@@ -56,6 +57,7 @@ from evomerge.workers import WorkerPool
 from evomerge.workers.sharing import sharing_cores
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
+from search_spaces.spaces.known_merges import written_by
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,7 +94,9 @@ class Session:
             own = InCube(own)
         known = len(self.archive.landmarks()) or min(len(space.landmarks()) + len(landmarks), config.budget.evaluations)
         told = known * self.further.told
-        optimiser = parts.optimiser(started.genomes, self.archive, after_landmarks=told) if own is None else own
+        rules = self.further.rules
+        made = parts.optimiser(started.genomes, self.archive, after_landmarks=told, rules=rules) if own is None else own
+        optimiser = without_guards(made, parts.objectives, parts.fitness.task_of) if parts.guards else made
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -110,6 +114,7 @@ class Session:
             schedule=parts.schedule(self.archive, constraints),
             landmarks=landmarks,
             constraints=constraints,
+            as_proposed=partial(written_by, space) if rules >= 2 else as_it_stands,
             callbacks=self.callbacks,
         )
 
@@ -199,6 +204,7 @@ def opened(
             prepared_file(directory.campaign)(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
             parts = build_parts(config, given.space_of(config), places)
+            parts = replace(parts, tells_guards=tells_guards(archive, parts.objectives))
             known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))
             preflight = parts.preflight(read_weights=not known)  # what was finite still is
             preflight.raise_for_errors()

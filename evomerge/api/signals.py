@@ -4,13 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+_SOON = 0.05  # seconds
 
 
 def interrupt() -> None:
     """Stop what the main thread does as Ctrl-C does it: first gently, then at once."""
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def repeating_lost_interrupts() -> Iterator[None]:
+    """Raise Ctrl-C again, a moment later, where it came while the garbage collector ran, which lets nothing through."""
+    others = sys.unraisablehook
+
+    def hook(lost: UnraisableHookArgs, /) -> None:
+        if lost.exc_type is not KeyboardInterrupt:
+            others(lost)
+            return
+        with contextlib.suppress(RuntimeError):  # the interpreter ends by itself
+            threading.Timer(_SOON, interrupt).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = others
 
 
 @contextlib.contextmanager

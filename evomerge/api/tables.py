@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from evomerge.api.arguments import refused
 from evomerge.api.genes import NotedGenes
-from evomerge.api.texts import distinct, frame, front_cells, objective_columns, table_html
+from evomerge.api.texts import distinct, frame, front_cells, in_html, objective_columns, table_html
 from evomerge.archive import Archive, Record
 from evomerge.candidate import Candidate
 from evomerge.results.front import CampaignFront, FrontPoint, front_as_json, read_front
+from evomerge.results.picks import Picks
 from evomerge.results.recorded import campaign_name
+from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
 from fitness.scores import Estimate, ItemScores, Split
 from search_spaces.recipes.recipe import Parameter, Recipe
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Columns of ours; an objective or a gene of such a name has a prefix.
-_COLUMNS = ("candidate", "label", "state", "mean", "knee", "seconds", "failure")
+_COLUMNS = ("candidate", "label", "state", "mean", "expected", "knee", "seconds", "failure")
 State = Literal["told", "failed", "stopped", "pending"]
 
 
@@ -64,12 +66,34 @@ class Front:
 
     @property
     def knee(self) -> FrontPoint:
-        """The point farthest from the line (plane) through the extreme points.
+        """The point farthest from the line (plane) through the extreme points; after `verify` on validation items.
 
         Raises:
-            PickError: nothing has been scored.
+            PickError: nothing has been scored, or the verification does not offer it.
         """
-        return self._front.points[self._front.knee]
+        return self._front.knee
+
+    @property
+    def picks(self) -> Picks:
+        """Which candidates `best`, `knee`, `best:OBJECTIVE` and `winner` mean, and by which items.
+
+        >>> import evomerge as em
+        >>> picks = em.load("runs/mine").front.picks
+        >>> picks["winner"] in picks.chosen.values()
+        True
+        """
+        return self._front.picks
+
+    @property
+    def screen(self) -> ScreenAgreement | None:
+        """How well the screen of `schedule: screen` ranks candidates as their scores do; None without one.
+
+        >>> import evomerge as em
+        >>> em.load("runs/mine").front.screen is None
+        True
+        """
+        with reading(self._path) as archive:
+            return read_screen_agreement(archive)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -78,14 +102,15 @@ class Front:
         return iter(self.points)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return one row a point: candidate, label, objectives with standard errors, mean, whether it is the knee."""
-        knee = self.knee.candidate.number if self.points else -1
+        """Return one row a point: candidate, label, objectives with standard errors, mean, expected mean, knee."""
+        knee = self.picks.get("knee")
         rows = [
             {
                 "candidate": point.candidate.number,
                 "label": point.candidate.label,
                 **objective_columns(point.estimate.objectives, _COLUMNS),
                 "mean": point.estimate.mean,
+                "expected": point.likely.mean,
                 "knee": point.candidate.number == knee,
             }
             for point in self.points
@@ -99,7 +124,8 @@ class Front:
 
     def _repr_html_(self) -> str:
         picture = _figure_html(self._path) if self.points else ""
-        return picture + table_html(*front_cells(self._front))
+        words = "".join(f"<p>{in_html(line)}</p>" for line in self.picks.in_words)
+        return picture + table_html(*front_cells(self._front)) + words
 
 
 @dataclass(frozen=True)

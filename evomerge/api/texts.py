@@ -12,6 +12,7 @@ from evomerge.results.front import CampaignFront
 from evomerge.results.verification.result import Row, Verification
 from evomerge.visible import visible
 from fitness.scores import Estimate, ObjectiveEstimate
+from fitness.statistics import Difference
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.recipe import Recipe
 
@@ -60,19 +61,23 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def front_cells(front: CampaignFront) -> Cells:
-    """Return a row for each point, the knee marked; the paths through the layers only where there are some."""
+    """Return a row for each point, with its picks; the paths through the layers only where there are some.
+
+    Beside the mean that was observed stands the one that is expected of a candidate picked among so many.
+    """
     if not front.points:
         return ["candidate", "mean"], []
-    estimates, knee = [point.estimate for point in front.points], front.points[front.knee]
+    estimates = [point.estimate for point in front.points]
     paths = [_path(point.candidate.recipe) for point in front.points]
-    header = ["candidate", *(o.name for o in estimates[0].objectives), "mean", "scores", ""]
+    header = ["candidate", *(o.name for o in estimates[0].objectives), "mean", "expected", "scores", "picks"]
     rows = [
         [
             point.candidate.label or str(point.candidate.number),
             *map(_plus_minus, point.estimate.objectives),
             f"{point.estimate.mean:.3f}",
+            f"{point.likely.mean:.3f}",
             rests_on,
-            "knee" if point is knee else "",
+            ", ".join(front.picks.of(point.candidate.number)),
         ]
         for point, rests_on in zip(front.points, _rests_on(estimates), strict=True)
     ]
@@ -82,13 +87,27 @@ def front_cells(front: CampaignFront) -> Cells:
 
 
 def held_out_cells(verification: Verification) -> Cells:
-    """Return a row for each model on test items, in the order parents, baselines, candidates."""
+    """Return a row for each model on test items: parents, baselines, candidates; then what the search bought.
+
+    That is the winner's difference to the best recipe that costs no search; the last row, where there is one.
+    """
     objectives = [o.name for o in verification.rows[0].objectives]
     header = ["model", *objectives, "mean", f"difference to {verification.best_parent} (95 % interval)"]
     return header, [
         [_name(row, verification), *map(_plus_minus, row.objectives), f"{row.mean:.3f}", _difference(row)]
         for row in verification.rows
-    ]
+    ] + _bought(verification)
+
+
+def _bought(verification: Verification) -> list[list[str]]:
+    winner = verification.winner_of(verification.winner)
+    if winner is None or winner.bought is None:
+        return []
+    recipe = winner.bought.recipe
+    over = next(compared for compared in winner.comparisons if compared.name == recipe)
+    by_objective = [f"{difference.value:+.3f}" for difference in over.objectives]
+    name = next(row.name for row in verification.rows if row.candidate == winner.candidate)
+    return [[f"{name} over {recipe}", *by_objective, f"{over.mean.value:+.3f}", _interval(over.mean)]]
 
 
 def _name(row: Row, verification: Verification) -> str:
@@ -115,4 +134,8 @@ def _plus_minus(objective: ObjectiveEstimate) -> str:
 
 def _difference(row: Row) -> str:
     d = row.difference
-    return "the best parent" if d is None else f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"
+    return "the best parent" if d is None else _interval(d)
+
+
+def _interval(d: Difference) -> str:
+    return f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"

@@ -61,7 +61,7 @@ class VerificationReport:
 
     @property
     def wins(self) -> bool:
-        """Whether the winner is shown to be better than every parent."""
+        """Whether the winner is shown to be better than every parent and every recipe that costs no search."""
         return self.verification.wins
 
     def to_pandas(self) -> pd.DataFrame:
@@ -79,6 +79,7 @@ class VerificationReport:
         """Return what `evomerge verify --json` prints."""
         found = self.verification
         return {
+            "number": found.number,
             "rows": [_row_as_dict(row) for row in found.rows],
             "best_parent": found.best_parent,
             "chosen_on": found.chosen_on,
@@ -87,7 +88,10 @@ class VerificationReport:
             "standing": found.standing,
             "verdict": found.verdict,
             "margin": found.margin,
+            "groups": found.n_groups,
             "winners": [asdict(winner) for winner in found.winners],
+            "dropped": [asdict(one) for one in found.dropped],
+            "told": found.told,
             "constraints": [{**asdict(bound), "holds": bound.holds} for bound in self.constraints],
         }
 

@@ -6,14 +6,16 @@ import json
 import math
 import sqlite3
 import zlib
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.candidate import Candidate, Stage
-from fitness.scores import Estimate, ItemScores, Kind, ObjectiveEstimate, Split, Stopped, item_set_digest
+from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split, Stopped, item_set_digest
 from search_spaces.recipes.recipe import Recipe
 
 # The first byte of a packed score vector tells its form.
@@ -116,50 +118,45 @@ def unpack_genome(blob: bytes | None) -> NDArray[np.float64] | None:
 def pack_estimate(estimate: Estimate) -> str:
     """Pack an estimate as JSON that SQLite's own functions can query: {objective: [value, stderr, items]}.
 
-    A fourth entry, "estimated", stands where the value does not rest on every item of the split, and a fifth is a
-    weight other than 1. Of a candidate that was stopped it is {"objectives": {...}, "stopped": [reason, rival, items,
-    shortfall]}.
+    A fourth entry, "estimated", stands where the value does not rest on every item of the split. Of a candidate that
+    was stopped it is {"objectives": {...}, "stopped": [reason, rival, items, shortfall]}. Weights are the campaign's.
     """
-    objectives = {o.name: [o.value, o.stderr, o.n_items, *_further(o)] for o in estimate.objectives}
+    objectives = {
+        o.name: [o.value, o.stderr, o.n_items, *(["estimated"] if o.kind == "estimated" else [])]
+        for o in estimate.objectives
+    }
     if estimate.stopped is None:
         return json.dumps(objectives)
     return json.dumps({"objectives": objectives, "stopped": astuple(estimate.stopped)})
 
 
-def _further(objective: ObjectiveEstimate) -> list[str | float]:
-    if objective.weight != 1.0:
-        return [objective.kind, objective.weight]
-    return ["estimated"] if objective.kind == "estimated" else []
-
-
-def unpack_estimate(text: str, split: Split) -> Estimate:
-    """Return the estimate that `pack_estimate` was given, now or by an older evomerge."""
+def unpack_estimate(text: str, split: Split, weights: Mapping[str, float] = MappingProxyType({})) -> Estimate:
+    """Return the estimate that `pack_estimate` was given, now or by an older evomerge, with the campaign's weights."""
     packed: dict[str, Any] = json.loads(text)
     # An objective may be called "objectives": its entry is a list.
     is_stopped = isinstance(packed.get("objectives"), dict)
     objectives: dict[str, list[Any]] = packed["objectives"] if is_stopped else packed
     return Estimate(
         split,
-        tuple(_objective(name, *numbers) for name, numbers in objectives.items()),
+        tuple(_objective(name, entry, weights.get(name, 1.0)) for name, entry in objectives.items()),
         Stopped(*packed["stopped"]) if is_stopped else None,
     )
 
 
-def _objective(
-    name: str, value: float, stderr: float, n_items: int, kind: Kind = "full", weight: float = 1.0
-) -> ObjectiveEstimate:
-    numbers = (value, stderr, n_items, weight)
+def _objective(name: str, entry: list[Any], weight: float) -> ObjectiveEstimate:
+    value, stderr, n_items, *more = entry
+    numbers = (value, stderr, n_items)
     if not all(isinstance(number, int | float) for number in numbers):  # fronts compute with them
         raise TypeError(f"objective {name}: expected numbers, found {', '.join(map(repr, numbers))}")
-    return ObjectiveEstimate(name, value, stderr, n_items, kind, weight)
+    return ObjectiveEstimate(name, value, stderr, n_items, more[0] if more else "full", weight)
 
 
-def unpack_record(row: tuple[Any, ...]) -> Record:
-    """Return the outcome of a row, its scores left out."""
+def unpack_record(row: tuple[Any, ...], weights: Mapping[str, float]) -> Record:
+    """Return the outcome of a row, its scores left out; `weights` are those of the campaign's objectives."""
     number, split, at, seconds, objectives, *failure = row
     if not (isinstance(at, float) and isinstance(seconds, float) and 0 <= at < _YEAR_9999 and math.isfinite(seconds)):
         raise TypeError(f"expected a time and seconds, found {at!r}, {seconds!r}")
-    estimate = None if objectives is None else unpack_estimate(objectives, split)
+    estimate = None if objectives is None else unpack_estimate(objectives, split, weights)
     return Record(number, split, at, seconds, estimate, *failure)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from evomerge.archive import codec
+from evomerge.archive.campaign_text import objective_weights
 from evomerge.archive.codec import ItemSets, Record
 from evomerge.archive.digests import Seal
 from evomerge.archive.errors import Damage
@@ -69,10 +70,17 @@ class Reader:
         """Return the outcome of a row, with its scores where the row has some."""
         event, position, *of_record, item_set, scores = row
         decoded = partial(self.rows.decoded, "outcomes", outcome_key(event, position))
-        record: Record = decoded("its estimate", partial(codec.unpack_record, tuple(of_record)))
+        record: Record = decoded("its estimate", partial(codec.unpack_record, tuple(of_record), self._weights))
         if scores is None:
             return record
         return replace(record, scores=decoded("its scores", partial(self._scores, item_set, scores)))
+
+    @cached_property
+    def _weights(self) -> Mapping[str, float]:
+        """The weights of the objectives, which no campaign may change once it began."""
+        for (text,) in self.rows.query("SELECT value FROM campaign WHERE key = 'campaign'"):
+            return objective_weights(str(text))
+        return {}
 
     def candidates(self, where: str) -> list[Candidate]:
         """Return the candidates that are whole, in their order."""

@@ -6,7 +6,7 @@ What a space and an optimiser are is for their own options to say (`evomerge.spa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from inspect import signature
 from pathlib import Path
@@ -17,12 +17,15 @@ from evomerge.archive import Archive
 from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
 from evomerge.assembly.statistics import Statistics
+from evomerge.assembly.weighed import Weighed
 from evomerge.campaign import Constraints
 from evomerge.campaign.inputs import Inputs
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
 from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.problem import RULES
 from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
+from evomerge.optimisers.without_guards import guards_of
 from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
@@ -68,6 +71,7 @@ class Parts:
         also_read: operators beside the space's that read statistics, of landmarks.
         statistics: of the parents, as far as they were gathered (`assembly.informed`).
         places: parent -> where its files lie, where that is not where the config says (`campaign.places`).
+        tells_guards: whether optimisers are told of guards, as in searches that an older evomerge began.
     """
 
     config: CampaignConfig
@@ -81,6 +85,7 @@ class Parts:
     also_read: tuple[str, ...] = ()
     statistics: Statistics = field(default_factory=Statistics)
     places: Mapping[str, ParentSource] = field(default_factory=dict)
+    tells_guards: bool = False
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -95,16 +100,28 @@ class Parts:
         return build_space(self.config, self.parents, self.statistics.digests)
 
     def optimiser(
-        self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None, *, after_landmarks: int = 0
+        self,
+        starts: Sequence[NDArray[np.float64]] = (),
+        notes: Notes | None = None,
+        *,
+        after_landmarks: int = 0,
+        rules: int = RULES,
     ) -> Optimiser[Any]:
         """Return a fresh optimiser of the config, or one that goes on from what it noted.
 
-        It may begin at the best of so many landmarks; 0: it does not.
+        It may begin at the best of so many landmarks; 0: it does not. `rules` are those of proposing.
         """
-        optimiser, problem, space = self.config.optimiser, self.problem(starts, notes), self.space
-        if after_landmarks and optimiser.begins_at_landmarks and isinstance(space, WeightSpace | JointSpace):
+        optimiser, space = self.config.optimiser, self.space
+        problem = replace(self.problem(starts, notes), rules=rules)
+        begins = optimiser.begins_at_landmarks and rules >= optimiser.landmarks_since
+        if after_landmarks and begins and isinstance(space, WeightSpace | JointSpace):
             return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
         return optimiser.build(problem)
+
+    @property
+    def guards(self) -> frozenset[str]:
+        """Names of the objectives that an optimiser is not told of (see `WithoutGuards`)."""
+        return frozenset() if self.tells_guards else guards_of(self.objectives)
 
     def problem(self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None) -> Problem:
         """Return what an optimiser may know."""
@@ -112,7 +129,7 @@ class Parts:
         return Problem(
             self.space,
             config.seed,
-            {objective.name: objective.weight for objective in config.objectives},
+            {o.name: o.weight for o in config.objectives if o.name not in self.guards},
             config.budget.evaluations,
             tuple(starts),
             terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
@@ -132,7 +149,7 @@ class Parts:
             make = load_plugin("evomerge.estimators", self.config.estimator)
             given = {"objectives": self.objectives, "task_of": task_of, "splits": splits}
             made: Estimator = make(**{name: given[name] for name in signature(make).parameters if name in given})
-            return made
+            return Weighed(made, self.objectives)
         if self.reduced is None or self.config.reduced is None:
             return MeanEstimator(self.objectives, task_of=task_of, splits=splits)
         chosen = None if self.config.reduced.estimator == "auto" else self.config.reduced.estimator
@@ -157,7 +174,7 @@ class Parts:
     def schedule(self, archive: Archive, constraints: Constraints) -> Schedule:
         """Return who answers which items of the budget, and who may be told."""
         weights = {o.name: o.weight for o in self.objectives}
-        of_mean = self.config.optimiser.maximises_mean or len(weights) == 1
+        of_mean = self.config.optimiser.maximises_mean or len(weights) - len(guards_of(self.objectives)) == 1
         budget = self.search_budget
         return self.config.schedule.build(
             ScheduleContext(
@@ -180,7 +197,7 @@ class Parts:
     @cached_property
     def comparison(self) -> PairedComparison:
         """Compares two candidates on the same items."""
-        return PairedComparison(self.objectives, self.fitness.task_of)
+        return PairedComparison(self.objectives, self.fitness.task_of, self.fitness.group_of)
 
     def preflight(self, *, read_weights: bool = True) -> Preflight:
         """Compare the parents with the base; reads every weight once to find NaN."""
@@ -210,6 +227,7 @@ def build_parts(
         base=lambda: base_model(config, parents),
         processor=cache(lambda: output_processor(parents, config.base_name, config.output_tokenizer)),
         drawn=config.splits.drawn,
+        groups=config.groups,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
     check_asked(parents[config.base_name], asking(task for group in loaded.values() for task in group))

@@ -23,6 +23,7 @@ from evomerge.errors import EvomergeError
 from evomerge.version import __version__
 from evomerge.visible import VisibleFormatter
 
+_RULES = ("by_group", "by_content", "by_place")  # by which items are split, the newest first
 # What evomerge writes under names that it chooses itself, in the directory of a run and in its directories.
 _WRITTEN = ("lock", "log.txt", "campaign.yaml", "report.html", "figures", "stages")
 _FULL_OF_WRITTEN = ("figures", "stages")
@@ -186,11 +187,12 @@ def refuse_unknown_keys(archive: Archive) -> None:
 def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
     """Return the config with the rule by which the items of a search were split when it, or its first stage, began."""
     for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
-        if config.splits.drawn == "by_content" and path.exists():
+        if config.splits.drawn != "by_place" and path.exists():
             with contextlib.closing(Archive.read(path)) as archive:
                 begun: Any = archive.parsed("campaign", parse_yaml)  # no more: the record may name plug-ins
-            if begun is not None and begun.data.get("splits", {}).get("drawn", "by_place") == "by_place":
-                tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
-                splits = config.splits.model_copy(update={"drawn": "by_place"})
-                return config.model_copy(update={"splits": splits})
+            drawn = config.splits.drawn if begun is None else begun.data.get("splits", {}).get("drawn", "by_place")
+            if drawn in _RULES and _RULES.index(drawn) > _RULES.index(config.splits.drawn):
+                by = "the items' order" if drawn == "by_place" else "what items ask, whatever their groups"
+                tell_all(callbacks, f"split by {by}, as this search began in an older evomerge", "items")
+                return config.model_copy(update={"splits": config.splits.model_copy(update={"drawn": drawn})})
     return config

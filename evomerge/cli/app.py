@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from evomerge.api.signals import repeating_lost_interrupts
 from evomerge.cli.commands import archive, models, plan, reduce, results, search
 from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
@@ -82,6 +83,7 @@ def main() -> None:
     with contextlib.ExitStack() as until_done:
         for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):
             until_done.enter_context(_notes_of(room, level))
+        until_done.enter_context(repeating_lost_interrupts())
         guarded(app)
 
 

@@ -11,7 +11,7 @@ from evomerge.results.verification.result import Verification
 
 
 def front_table(front: CampaignFront) -> Table:
-    """Return the Pareto front as a table, the knee marked."""
+    """Return the Pareto front as a table, with picks."""
     header, rows = front_cells(front)
     table = plain_table("Pareto front on search items", header, rows, right=header[1 : header.index("scores")])
     if header[-1] == "layers":
@@ -20,15 +20,19 @@ def front_table(front: CampaignFront) -> Table:
 
 
 def verification_table(verification: Verification) -> Table:
-    """Return the held-out table, a line between kinds of models, the winner bold."""
+    """Return the held-out table, a line between kinds of models, the winner bold, then what the search bought."""
     header, rows = held_out_cells(verification)
-    table = plain_table("Held-out test items", header, right=header[1:])
+    title = f"Held-out test items, verification {verification.number} on them"
+    table = plain_table(title, header, right=header[1:])
     kind = verification.rows[0].kind
-    for row, cells in zip(verification.rows, rows, strict=True):
+    for row, cells in zip(verification.rows, rows, strict=False):
         if row.kind != kind:
             table.add_section()
         kind = row.kind
         add_row(table, cells, style="bold" if row.candidate == verification.winner else "")
+    table.add_section()
+    for cells in rows[len(verification.rows) :]:
+        add_row(table, cells)
     return table
 
 

@@ -8,8 +8,9 @@
 The page is `evomerge.results.report.report`; `evomerge.load("runs/mine")` offers all of it.
 """
 
-from evomerge.results.front import CampaignFront, FrontPoint, PickError, front_as_json, pick, read_front
+from evomerge.results.front import CampaignFront, FrontPoint, front_as_json, read_front
 from evomerge.results.model_card import model_card
+from evomerge.results.picks import PickError, Picks, pick, read_picks
 from evomerge.results.report import Plots
 from evomerge.results.verification import Verification, VerificationError, Verifier
 
@@ -17,6 +18,7 @@ __all__ = [
     "CampaignFront",
     "FrontPoint",
     "PickError",
+    "Picks",
     "Plots",
     "Verification",
     "VerificationError",
@@ -25,4 +27,5 @@ __all__ = [
     "model_card",
     "pick",
     "read_front",
+    "read_picks",
 ]

@@ -1,9 +1,9 @@
-"""The Pareto front of a campaign: a query on its archive, and picking one point of it."""
+"""The Pareto front of a campaign: a query on its archive."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,20 +12,14 @@ from numpy.typing import NDArray
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
-from evomerge.errors import EvomergeError, shortened
-from evomerge.pareto import constrained_front, knee
+from evomerge.pareto import constrained_front
+from evomerge.results.picks import PickError, Picks, picks_among
 from evomerge.results.predicted_front import read_prediction
 from evomerge.results.recorded import remarks
 from evomerge.results.screen_agreement import read_screen_agreement
-from evomerge.results.verification.result import Verification
+from evomerge.results.selected import expected
 from fitness.scores import Estimate, ObjectiveEstimate, Stopped
 from search_spaces.recipes.recipe import Recipe
-
-
-class PickError(EvomergeError, ValueError):
-    """What was asked for cannot be picked."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -36,6 +30,13 @@ class FrontPoint:
     estimate: Estimate
     # by how much constraints are missed, summed over them; above 0 only where no candidate keeps them all
     violation: float = 0.0
+    # what `estimate` is expected to be on further items: shrunk for having been picked among many
+    expected: Estimate | None = None
+
+    @property
+    def likely(self) -> Estimate:
+        """What picks go by: what is expected, where that is known."""
+        return self.estimate if self.expected is None else self.expected
 
     @property
     def recipe(self) -> Recipe:
@@ -64,6 +65,8 @@ class CampaignFront:
     stopped: Mapping[int, Stopped] = field(default_factory=dict)  # candidate -> why it did not answer all of its items
     constraints: Constraints = field(default_factory=Constraints)  # what they are measured by
     notes: tuple[str, ...] = ()  # lines about the archive and the constraints
+    picks: Picks = field(default_factory=Picks)
+    picked: Mapping[int, FrontPoint] = field(default_factory=dict)  # candidate -> the points, and picks beside them
 
     @property
     def feasible(self) -> bool:
@@ -71,11 +74,9 @@ class CampaignFront:
         return all(point.violation == 0.0 for point in self.points)
 
     @property
-    def knee(self) -> int:
-        """The index of the knee among `points` (see `evomerge.pareto.knee`); raises where nothing has been scored."""
-        if not self.points:
-            raise PickError("pick: expected scored candidates, found none; run the search first")
-        return knee(np.array([[o.value for o in point.estimate.objectives] for point in self.points]))
+    def knee(self) -> FrontPoint:
+        """What the pick `knee` names; PickError where nothing does (see `Picks`)."""
+        return self.picked[self.picks["knee"]]
 
 
 def read_front(archive: Archive) -> CampaignFront:
@@ -83,13 +84,21 @@ def read_front(archive: Archive) -> CampaignFront:
     records = archive.records("search")
     scored = [(r, r.estimate) for r in records if r.estimate is not None]
     constraints = Constraints.of(archive)
-    violations = np.array([constraints.violation(estimate) for _, estimate in scored])
+    violations = np.array([constraints.violation(estimate) for _, estimate in scored], dtype=np.float64)
     missed = np.array([constraints.missed(estimate) for _, estimate in scored if estimate.stopped is None])
     stopped = {record.number: estimate.stopped for record, estimate in scored if estimate.stopped is not None}
     larger = archive.rescored()
     scored = [(record, larger.get(record.number, estimate)) for record, estimate in scored]
     points = _points(archive, [(r.number, estimate) for r, estimate in scored], violations)
+    observed = {record.number: estimate for record, estimate in scored}
+    likely = expected(archive, observed)
+    points = [replace(point, expected=likely[point.candidate.number]) for point in points]
     points.sort(key=lambda p: ([-o.value for o in p.estimate.objectives], p.candidate.number))
+    known = {r.number: float(v) for (r, _), v in zip(scored, violations, strict=True)}
+    least = violations.min(initial=np.inf)
+    picks = picks_among(archive, {n: likely[n] for n, v in known.items() if v <= least}, n_told=len(records))
+    by_number = {point.candidate.number: point for point in points}
+    candidates = archive.candidates_of((set(picks.chosen.values()) & known.keys()) - by_number.keys())
     return CampaignFront(
         len(records),
         len(records) - len(scored),
@@ -98,6 +107,8 @@ def read_front(archive: Archive) -> CampaignFront:
         stopped=stopped,
         constraints=constraints,
         notes=(*remarks(archive), *constraints.described(missed)),
+        picks=picks,
+        picked={n: FrontPoint(c, observed[n], known[n], likely[n]) for n, c in candidates.items()} | by_number,
     )
 
 
@@ -108,7 +119,7 @@ def _points(
     unreadable: set[int] = set()
     while True:
         kept = [i for i, (number, _) in enumerate(scored) if number not in unreadable]
-        values = np.array([[o.value for o in scored[i][1].objectives] for i in kept])
+        values = np.array([[o.value for o in scored[i][1].counting] for i in kept])
         efficient = [kept[i] for i in constrained_front(values, violations[kept]).tolist()] if kept else []
         found = archive.candidates_of([scored[i][0] for i in efficient])
         unreadable |= {scored[i][0] for i in efficient} - found.keys()
@@ -137,54 +148,17 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
                 "label": point.candidate.label,
                 "objectives": {
                     o.name: {"value": o.value, "stderr": o.stderr, "split": point.estimate.split}
-                    | {"items": o.n_items, "kind": o.kind}
+                    | {"items": o.n_items, "kind": o.kind, "weight": o.weight}
                     for o in point.estimate.objectives
                 },
+                "expected": {o.name: {"value": o.value, "stderr": o.stderr} for o in point.likely.objectives},
                 "violation": point.violation,
                 "recipe": point.candidate.recipe.to_dict(),
             }
             for point in found.points
         ],
+        "picks": found.picks.as_json(),
         **({"notes": list(found.notes)} if found.notes else {}),
         **({} if prediction is None else {"predicted": prediction.as_json()}),
         **({} if screen is None else {"screen": screen.as_json()}),
     }
-
-
-def pick(archive: Archive, choice: str) -> Candidate:
-    """Return the candidate that a choice names: `knee`, `best`, `best:OBJECTIVE`, `winner`, or a number.
-
-    `best` has the highest mean of the objectives on search items; `winner` is the one that `evomerge verify` picked on
-    validation items.
-
-    Raises:
-        PickError: the choice is not one of these, or nothing answers to it.
-        ArchiveError: the candidate's row is damaged.
-    """
-    if choice.isascii() and choice.isdecimal():
-        return archive.candidate(_number(choice, archive.n_candidates))
-    if choice == "winner":
-        noted = archive.parsed("verification", Verification.from_json)
-        if noted is None:
-            raise PickError("pick: expected a verified winner, found none; run `evomerge verify` first")
-        return archive.candidate(noted.winner)
-    found = read_front(archive)
-    index = found.knee
-    if choice == "knee":
-        return found.points[index].candidate
-    if choice == "best":
-        return max(found.points, key=lambda p: p.estimate.mean).candidate
-    kind, _, objective = choice.partition(":")
-    if kind == "best":
-        return max(found.points, key=lambda p: p.objective(objective).value).candidate
-    found_choice = shortened(repr(choice), 80)
-    raise PickError(f"pick: expected knee, best, best:OBJECTIVE, winner or a number, found {found_choice}")
-
-
-def _number(choice: str, n_candidates: int) -> int:
-    if len(choice) > len(str(n_candidates)) or int(choice) >= n_candidates:
-        raise PickError(
-            f"pick: expected a candidate's number, below {n_candidates}, found {shortened(choice, 40)}; "
-            "`evomerge pareto` shows those of the front"
-        )
-    return int(choice)

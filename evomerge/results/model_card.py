@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evomerge.archive import Archive
+from evomerge.archive.campaign_text import campaign_settings
 from evomerge.candidate import Candidate
 from evomerge.errors import content_of
-from evomerge.results.recorded import campaign_settings, estimates, recorded_versions
+from evomerge.results.recorded import estimates, recorded_versions
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.result import Verification
 from evomerge.visible import visible
@@ -63,6 +64,8 @@ def model_card(
         verdict=_verdict(candidate, verification),
         rows=table.rows if table else (),
         facts=picked.facts if picked else (),
+        picks=picked.picks if picked else (),
+        verification_number=table.number if table else 1,
         test_sets=noted_used(archive),
         read=_read(archive, recipe),
         objectives=[o.name for o in table.rows[0].objectives] if table else (),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evomerge.archive import Archive
+from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Evaluation
-from evomerge.results.recorded import campaign_settings
 from fitness.scores import ItemScores
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def read_prediction(archive: Archive) -> Prediction | None:
     front = predict_front(evaluations, seed=seed if isinstance(seed, int) else 0)
     if front is None:
         return None
-    names = tuple(objective.name for objective in evaluations[0].estimate.objectives)
+    names = tuple(objective.name for objective in evaluations[0].estimate.counting)
     return Prediction(names, front, len(evaluations))
 
 
@@ -79,5 +79,6 @@ def _evaluations(archive: Archive) -> list[Evaluation]:
             violation = constraints.violation(record.estimate)
             assert np.ndim(candidate.genome) == 1, "map searches cubes"
             estimate = rescored.get(record.number, record.estimate)
+            estimate = replace(estimate, objectives=estimate.counting)
             found.append(Evaluation(candidate, estimate, NO_SCORES, violation))
     return found

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
-
-import yaml
 
 from evomerge.archive import Archive, ArchiveError
+from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.run_directory import recorded_campaign
 from evomerge.campaign.trust import recorded_code
 from evomerge.errors import few_lines
@@ -16,18 +14,6 @@ from evomerge.version import __version__
 from fitness.scores import Estimate, Split
 
 _MOST_NAMED = 3  # damaged rows
-
-
-def campaign_settings(text: str) -> Mapping[str, Any]:
-    """Return the campaign file as a mapping; empty when it is none, for a report must not depend on it."""
-    try:
-        # A record has no aliases: those of a crafted one can stand for more than any memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-            return {}
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def campaign_name(archive: Archive) -> str:

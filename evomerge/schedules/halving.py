@@ -135,7 +135,7 @@ def _together(before: Scored, now: Done) -> Done:
 
 def front_ranks(estimates: Sequence[Estimate]) -> list[int]:
     """Return which front each is on, 0 for the first (nondominated sorting)."""
-    values = np.array([[o.value for o in estimate.objectives] for estimate in estimates])
+    values = np.array([[o.value for o in estimate.counting] for estimate in estimates])
     ranks = np.full(len(values), -1)
     while (left := np.flatnonzero(ranks < 0)).size:
         ranks[left[front(values[left])]] = ranks.max() + 1

@@ -81,13 +81,23 @@ class _Place:
     ability: Ability
     misfit: float
 
+    def surplus(self, seen: Seen) -> tuple[float, float]:
+        """Return by how much the mean of some answers is above what they are here, and that in standard errors.
+
+        Either counts from half an answer on: one item more or less is nothing.
+        """
+        p = self.coordinates.of(seen.items).probabilities(self.ability.value)
+        total, spread = float((seen.scores - p).sum()), float(np.sqrt((p * (1.0 - p)).sum())) + 1e-9
+        beyond = np.sign(total) * max(0.0, abs(total) - 0.5)
+        return float(beyond) / len(p), float(beyond) / spread
+
 
 class Respondent:
     """One model's answers, one `Seen` for each of the bank's tasks, and every estimate that can be made of them.
 
-    Where the response model does not describe the answers (a broken merge answers at random, or worse than any
-    mixture of its parents could) its estimates fall back to the plain mean. Shares, endpoint -> share in the merge, are
-    the prior of mixtures; None: all the same.
+    Where the response model does not describe the answers (a broken merge answers at random; another is worse, or
+    better, than any mixture of its parents could be) its estimates fall back to the plain mean. Shares, endpoint ->
+    share in the merge, are the prior of mixtures; None: all the same.
     """
 
     def __init__(self, bank: ItemBank, seen: Sequence[Seen], shares: Mapping[str, float] | None = None) -> None:
@@ -106,7 +116,7 @@ class Respondent:
             return plain
         constants = self._bank.tasks[task]
         anchors = anchor_weighted(answers)
-        model = self._doubted(self._model(task, estimator), plain, self._place(estimator))
+        model = self._doubted(task, estimator)
         match estimator:
             case "gp-irt":
                 share = gp_share(constants.response_variance, len(answers.scores), constants.irt_error)
@@ -118,15 +128,13 @@ class Respondent:
     def falls_back(self, task: int, estimator: Estimator) -> bool:
         """Return whether an estimate by the response model would be the plain mean instead.
 
-        So it is where the answers as a whole are unlikely under the model, or the task's mean lies below the interval
-        of what the model makes of it.
+        So it is where the answers as a whole are unlikely under the model, or more of the task's items are right, or
+        fewer, than it could account for.
         """
         if estimator in ("mean", "anchor") or not self._bank.tasks[task].modelled:
             return True
-        if self._place(estimator).misfit > LARGEST_MISFIT:
-            return True
-        plain, model = plain_mean(self._answers(task)), self._model(task, estimator)
-        return model.value - plain.value > LARGEST_GAP * float(np.sqrt(model.variance + plain.variance))
+        place = self._place(estimator)
+        return place.misfit > LARGEST_MISFIT or abs(place.surplus(self._seen[task])[1]) > LARGEST_GAP
 
     def _answers(self, task: int) -> Answers:
         seen = self._seen[task]
@@ -143,11 +151,11 @@ class Respondent:
             self._predicted[task, mixture] = estimate
         return self._predicted[task, mixture]
 
-    @staticmethod
-    def _doubted(model: TaskEstimate, plain: TaskEstimate, place: _Place) -> TaskEstimate:
-        """Return the estimate with more variance, the closer it is to falling back to a lower mean."""
-        gap = max(0.0, model.value - plain.value)
-        return TaskEstimate(model.value, model.variance + gap**2 * place.misfit / LARGEST_MISFIT)
+    def _doubted(self, task: int, estimator: Estimator) -> TaskEstimate:
+        """Return the model's estimate with more variance, the closer it is to falling back."""
+        model, place = self._model(task, estimator), self._place(estimator)
+        gap, _ = place.surplus(self._seen[task])
+        return TaskEstimate(model.value, model.variance + gap**2 * min(1.0, place.misfit / LARGEST_MISFIT))
 
     def _place(self, estimator: Estimator) -> _Place:
         return self._mixture if estimator in ("mp-irt", "gmp-irt") else self._free
@@ -173,7 +181,7 @@ class Respondent:
 def misfit(coordinates: Coordinates, ability: Ability, scores: Floats) -> float:
     """Return how unlikely answers are under the ability fitted to them: two squared z values, added.
 
-    One is of the total score, when it is lower than expected; one of the deviance, when it is higher.
+    One is of the total score, whether lower or higher than expected; one of the deviance, when it is higher.
     """
     p = np.clip(coordinates.probabilities(ability.value), 1e-9, 1.0 - 1e-9)
     logit = np.log(p) - np.log1p(-p)
@@ -181,4 +189,4 @@ def misfit(coordinates: Coordinates, ability: Ability, scores: Floats) -> float:
     eta = coordinates.offsets + coordinates.design @ ability.value
     surprise = float((p * logit + np.log1p(-p) - log_likelihood(scores, eta, coordinates.guessing)).sum())
     deviance = surprise / float(np.sqrt((p * (1.0 - p) * logit**2).sum()) + 1e-9)
-    return min(0.0, total) ** 2 + max(0.0, deviance) ** 2
+    return total**2 + max(0.0, deviance) ** 2

@@ -84,20 +84,33 @@ class TaskLayout:
         return cls(index, n_items, weights)
 
     def moments(self, values: Floats) -> tuple[Floats, Floats]:
-        """Return (n_tasks,) means of (n_items,) values, and (n_tasks,) sums of squared deviations from them."""
-        n_tasks = len(self.n_items)
-        sums = np.bincount(self.task_index, weights=values, minlength=n_tasks + 1)[:n_tasks].astype(np.float64)
-        means = sums / self.n_items
-        squares = (values - np.append(means, 0.0)[self.task_index]) ** 2
-        return means, np.bincount(self.task_index, weights=squares, minlength=n_tasks + 1)[:n_tasks].astype(np.float64)
+        """Return (n_tasks,) means of (n_items,) scores, and (n_tasks,) variances of an item's score.
+
+        Of a task whose scores are 0 or 1 it is as if one item more had been right and one wrong, as Agresti and Coull
+        add some to rates (The American Statistician 52, 1998, 119-126): right answers to all of 20 items are no
+        certainty. A single item says nothing about the others: 0.25 then, the largest variance of scores in [0, 1].
+        """
+        n = self.n_items
+        sums = self._sums(values)
+        means = sums / n
+        squares = self._sums((values - np.append(means, 0.0)[self.task_index]) ** 2)
+        variances = squares / np.maximum(n - 1.0, 1.0)
+        right_or_wrong = self._sums(((values != 0.0) & (values != 1.0)).astype(np.float64)) == 0.0
+        variances = np.where(right_or_wrong, (sums + 1.0) * (n - sums + 1.0) / ((n + 2.0) * (n + 1.0)), variances)
+        variances[n == 1.0] = 0.25
+        return means, variances
+
+    def _sums(self, values: Floats) -> Floats:
+        """Return (n_tasks,) sums of (n_items,) values."""
+        found = np.bincount(self.task_index, weights=values, minlength=len(self.n_items) + 1)
+        return found[: len(self.n_items)].astype(np.float64)
 
 
 class MeanEstimator:
     """Objective = mean over its tasks of the mean item score; implements `Estimator`.
 
-    The standard error is sqrt(sum over tasks of s_t^2 / n_t) / n_tasks, with s_t the sample standard deviation (n - 1)
-    of the task's item scores. One item says nothing about its task's spread: s_t = 0.5 then, the largest standard
-    deviation of scores in [0, 1].
+    The standard error is sqrt(sum over tasks of s_t^2 / n_t) / n_tasks, with s_t^2 the variance of an item's score
+    (see `TaskLayout.moments`); it is above 0 where all of some items are right.
 
     >>> task_of = {"words/1": "words", "words/2": "words"}
     >>> splits = Splits({"search": tuple(task_of)})
@@ -125,9 +138,7 @@ class MeanEstimator:
         """Return every objective with its standard error (see `Estimator.estimate`)."""
         del shares
         split, layout, n_items, kinds = self._layout(scores.item_ids)
-        means, squares = layout.moments(scores.values)
-        variances = squares / np.maximum(layout.n_items - 1.0, 1.0)
-        variances[layout.n_items == 1.0] = 0.25
+        means, variances = layout.moments(scores.values)
         values = (layout.weights @ means).tolist()
         stderrs = np.sqrt(layout.weights**2 @ (variances / layout.n_items)).tolist()
         names = [objective.name for objective in self._objectives]

@@ -21,6 +21,7 @@ from fitness.typing import Floats
 CONFIDENCE = 0.95
 NORMAL_95 = 1.959964
 TAU_MARGIN = 0.02
+_ALIKE = "not better than random, nothing shows which items tell models apart; campaigns use the plain mean"
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,13 @@ class ErrorScale:
     bias2: float  # squared error that the variance does not know of
     factor: float  # makes 95 % of the known models' errors lie within 1.96 standard errors
 
-    def stderr(self, variance: float) -> float:
-        """Return the standard error that holds here, for a variance by the formulas."""
-        return self.factor * float(np.sqrt(variance + self.bias2))
+    def stderr(self, variance: float, *, replayed: bool = True) -> float:
+        """Return the standard error that holds here, for a variance by the formulas.
+
+        Where other items were answered than those that were replayed, nothing says that they do better than a random
+        sample: the factor is at least 1 then.
+        """
+        return (self.factor if replayed else max(1.0, self.factor)) * float(np.sqrt(variance + self.bias2))
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,11 @@ def calibrate(
         scored += [_Scored(method, e, by_fold(r.values, full, folds), r) for e, r in found.items()]
     best, honest = _choose(scored, random)
     better, verdict = _judge(honest, random, best, n_items)
+    held_out = np.sort(np.concatenate([fold.held_out for fold in folds]))
+    if not np.ptp(full[held_out], axis=0).any():
+        better, verdict = False, f"all {len(held_out)} models have the same scores: {_ALIKE}"
     if not better:
         best = next((s for s in scored if s.estimator == "mean" and s.anchors == "uniform"), best)
-    held_out = np.sort(np.concatenate([fold.held_out for fold in folds]))
     scales = {
         name: {
             s.estimator: error_scale(

@@ -11,6 +11,7 @@ from fitness.estimation.item_response import Respondent, Seen
 from fitness.estimation.objectives import MeanEstimator, Objective, check_objectives
 from fitness.estimation.task_estimates import Answers, Estimator
 from fitness.protocols import Shares
+from fitness.reduction.calibration import NORMAL_95
 from fitness.reduction.reduced_benchmark import ReducedBenchmark
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
 from fitness.splits import Splits
@@ -21,12 +22,14 @@ class ReducedEstimator:
 
     All search items, and items of other splits, give the plain mean. The standard error has two parts: how far the
     estimate may be from the mean over all search items, scaled as the calibration says, and how far that mean may be
-    from the one over all such items there could be, as for a full score.
+    from the one over all such items there could be, as for a full score. The first is at least what one item decides;
+    of other items than the benchmark's own, fewer of them for example, it is at least that of a random sample.
 
     Args:
         benchmark: fits the campaign (`ReducedBenchmark.check_fits`).
         objectives: in the campaign's order.
-        estimator: None: the one that the calibration chose.
+        estimator: None: the one that the calibration chose, but p-IRT instead of anchors where not all anchors, or
+            other items, were answered.
         task_of: item id -> task name.
         splits: the campaign's.
 
@@ -47,6 +50,9 @@ class ReducedEstimator:
         self._mean = MeanEstimator(objectives, task_of=task_of, splits=splits)
         self._benchmark, self._objectives, self._splits = benchmark, tuple(objectives), splits
         self._estimator = estimator or benchmark.estimator
+        # A part of the anchors stands for a part of the items only.
+        by_model = estimator is None and self._estimator == "anchor" and "p-irt" in benchmark.bank.estimators
+        self._of_others: Estimator = "p-irt" if by_model else self._estimator
         if self._estimator not in benchmark.bank.estimators:
             known = ", ".join(benchmark.bank.estimators)
             raise FitnessError(
@@ -61,6 +67,7 @@ class ReducedEstimator:
                 f"reduced: expected the objectives {', '.join(scales)}, found {unknown[0]!r}: reduce again"
             )
         self._place = {item: i for i, item in enumerate(benchmark.items)}
+        self._anchors = {self._place[item] for item in benchmark.anchors}
         self._task_of_item = {int(i): t for t, task in enumerate(benchmark.bank.tasks) for i in task.items}
 
     def estimate(self, scores: ItemScores, *, shares: Shares | None = None) -> Estimate:
@@ -92,7 +99,8 @@ class ReducedEstimator:
         return found
 
     def _objective(self, objective: Objective, respondent: Respondent, seen: Sequence[Seen]) -> ObjectiveEstimate:
-        tasks, name = [self._task[task] for task in objective.tasks], self._estimator
+        replayed = {int(i) for each in seen for i in each.items} == self._anchors
+        tasks, name = [self._task[task] for task in objective.tasks], self._estimator if replayed else self._of_others
         share = 1.0 / len(tasks)
         parts = [respondent.estimate(t, name) for t in tasks]
         value = share * sum(part.value for part in parts)
@@ -100,9 +108,11 @@ class ReducedEstimator:
         scales = self._benchmark.calibration.scales[objective.name]
         # What fell back to the mean errs as the mean does.
         back = name != "anchor" and all(respondent.falls_back(t, name) for t in tasks)
-        error = scales["mean" if back else name].stderr(variance)
+        error = scales["mean" if back else name].stderr(variance, replayed=replayed)
         answers = [Answers(seen[t].scores, seen[t].weights, len(self._benchmark.bank.tasks[t].items)) for t in tasks]
         of_all = share**2 * sum(of_task.item_variance / of_task.n_all for of_task in answers)
         n_items = sum(len(seen[t].items) for t in tasks)
-        stderr = float(np.sqrt(error**2 + of_all))
+        # Known models may agree on everything: no error was seen then, and one item may still be another.
+        one_item = share / max(of_task.n_all for of_task in answers)
+        stderr = float(np.sqrt(max(error, one_item / NORMAL_95) ** 2 + of_all))
         return ObjectiveEstimate(objective.name, value, stderr, n_items, "estimated", objective.weight)

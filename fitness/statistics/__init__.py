@@ -2,5 +2,14 @@
 
 from fitness.statistics.comparison import Difference, Flips, PairedComparison, paired_difference
 from fitness.statistics.rank_correlation import RankCorrelation, rank_correlation
+from fitness.statistics.rare_events import limits_of_objective
 
-__all__ = ["Difference", "Flips", "PairedComparison", "RankCorrelation", "paired_difference", "rank_correlation"]
+__all__ = [
+    "Difference",
+    "Flips",
+    "PairedComparison",
+    "RankCorrelation",
+    "limits_of_objective",
+    "paired_difference",
+    "rank_correlation",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fitness.scores import ObjectiveEstimate
 from fitness.typing import Floats
 
 # Exact limits count no part of a further event below and a whole one above, and err less than they may; mid-P limits
@@ -42,6 +43,24 @@ def _quantile(probability: float, mean: float, variance: float) -> float:
 
     quantile: Callable[[float, float], float] = gammaincinv
     return float(quantile(mean**2 / variance, probability) * variance / mean)
+
+
+def limits_of_objective(estimate: ObjectiveEstimate, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the limits of an objective by its value and standard error alone.
+
+    A value in [0, 1] is taken for a rate that was seen on as many independent items as have its standard error (with
+    one more right and one wrong, as `TaskLayout.moments` counts them), so that no limit leads out of the range. Other
+    values have normal limits.
+    """
+    from scipy.special import ndtri
+
+    value, variance, n = estimate.value, estimate.stderr**2, estimate.n_items
+    rate = (value * n + 1) / (n + 2)
+    largest = rate * (1 - rate) * (n + 2) / (n + 1)  # variance of an item that is right or wrong
+    if 0.0 <= value <= 1.0 and 0.0 < variance <= largest:
+        return limits_of_rate(value, largest / variance, confidence)
+    margin = float(ndtri((1 + confidence) / 2)) * estimate.stderr
+    return value - margin, value + margin
 
 
 def limits_of_rate(rate: float, n: float, confidence: float) -> tuple[float, float]:

@@ -7,7 +7,8 @@
 that returns one finite score per item, higher is better. With a keyword `items` it is told which items are wanted and
 returns those. With a keyword `processor` it is handed transformers' processor of the models to score, which makes
 inputs of images and text. With an attribute `item_ids` it says which there are; else it is called once, on the
-campaign's base model, to find out.
+campaign's base model, to find out. An attribute `group_of`, a mapping, says which items come together: item id -> name
+of its group.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class PythonTask:
                 raise FitnessError(f"{name}: expected a function with an attribute item_ids, found none")
             said = self._scores(base())
         self.item_ids = self._checked_ids(tuple(said))
+        self.group_of = self._checked_groups(getattr(function, "group_of", {}))
 
     def score_model(self, model: nn.Module, item_ids: Sequence[str]) -> list[float]:
         """Return the function's scores of some items (see `ModelTask.score_model`)."""
@@ -120,6 +122,17 @@ class PythonTask:
             found = "none" if not ids else _listed(item for item in ids if item not in texts or ids.count(item) > 1)
             raise FitnessError(f"{self.name}: expected item ids that are different texts of one line, found {found}")
         return texts
+
+    def _checked_groups(self, said: object) -> dict[str, str]:
+        names: Mapping[Any, Any] = said if isinstance(said, Mapping) else {type(said).__name__: said}
+        if unknown := names.keys() - set(self.item_ids):
+            expected = "a mapping of its item ids to names"
+            raise FitnessError(f"{self.name}.group_of: expected {expected}, found {_listed(unknown)} that is none")
+        wrong = [name for name in names.values() if isinstance(name, bool) or not isinstance(name, (str, int))]
+        if wrong or "" in names.values():
+            found = _listed(wrong or [""])
+            raise FitnessError(f"{self.name}.group_of: expected texts or whole numbers as names, found {found}")
+        return {str(item): str(name) for item, name in names.items()}
 
     @contextlib.contextmanager
     def _naming_errors(self) -> Iterator[None]:

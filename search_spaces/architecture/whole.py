@@ -142,10 +142,18 @@ def flaws_of(
         f"config.json asks for {asked} of {path}, the files have {held}" for path, (asked, held) in needs.beyond.items()
     ]
     if needs.missing:
-        found.append(f"{needs.kind} needs {_some(needs.missing)}, which no file has")
+        wrapper = _wrapper(needs.missing[0], shapes.keys())
+        why = f"as all names begin with {wrapper!r}: save the model again without what wraps it" if wrapper else ""
+        found.append(f"{needs.kind} needs {_some(needs.missing)}, which no file has{why and ', ' + why}")
     if wrong := [name for name in needs.targets if name in whole_numbers and needs.targets[name] in needs.parameters]:
         found.append(f"expected weights in floating point, found whole numbers in {_some(wrong)}")
     return (*found, *_misshapen(needs, shapes))
+
+
+def _wrapper(missing: str, names: Collection[str]) -> str:
+    """Return what torch's wrappers (parallel, compiled) put before a name that is missing, and before all others."""
+    before = next((name.removesuffix(missing) for name in names if name.endswith(f".{missing}")), "")
+    return before if all(name.startswith(before) for name in names) else ""
 
 
 def _misshapen(needs: Needs, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:

@@ -13,7 +13,6 @@ import hashlib
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from search_spaces.cache_directory import cache_directory
+from search_spaces.cache_directory import cache_directory, kept_file
 from search_spaces.errors import SpaceError
 
 if TYPE_CHECKING:
@@ -87,7 +86,8 @@ class FactorCache:
         content = save({str(i): tensor for i, tensor in enumerate(tensors)})
         try:
             if self._make_room(len(content)):
-                _write_atomically(path, content)
+                with kept_file(path) as file:
+                    file.write(content)
         except OSError as error:
             if not self._warned:
                 _LOG.warning(
@@ -152,19 +152,6 @@ def _load(path: Path) -> tuple[Tensor, ...] | None:
     except (OSError, SafetensorError):
         return None
     return tensors
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # a file of the right length must have the right contents
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
 
 
 def _packed(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

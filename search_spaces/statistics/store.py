@@ -7,22 +7,18 @@ in the file's metadata, so that it is stored once.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Literal, NamedTuple, cast
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from search_spaces.cache_directory import cache_directory
+from search_spaces.cache_directory import cache_directory, kept_file
 from search_spaces.errors import SpaceError
 from search_spaces.statistics.writer import StatisticsWriter
 
@@ -36,8 +32,6 @@ OF_ALL_PARENTS = frozenset({"merged_gram", "sensitivity"})  # kinds that depend 
 
 # Metadata, JSON: weight -> name of the tensor in the file; names of weights whose inputs stand first, (n, o).
 _SHARES, _INPUT_FIRST = "shares", "input_first"
-_PARTIAL = ".partial"
-_YOUNG = 60.0  # seconds in which a file may not be locked yet by who began it
 
 
 class StatisticsStore:
@@ -105,21 +99,10 @@ class StatisticsStore:
 
         `n_names` is how many tensors and weights there are at most, for the file's header comes first.
         """
-        path = self._path(digest, kind, together)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
-        with NamedTemporaryFile(dir=path.parent, suffix=_PARTIAL, delete=False) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)  # it is being written as long as this process lives
-                writer = StatisticsWriter(file, room=4096 + 512 * n_names)
-                yield writer
-                writer.finish(
-                    {_SHARES: json.dumps(writer.shares), _INPUT_FIRST: json.dumps(sorted(writer.input_first))}
-                )
-                os.replace(file.name, path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        with kept_file(self._path(digest, kind, together)) as file:
+            writer = StatisticsWriter(file, room=4096 + 512 * n_names)
+            yield writer
+            writer.finish({_SHARES: json.dumps(writer.shares), _INPUT_FIRST: json.dumps(sorted(writer.input_first))})
 
     def _path(self, digest: str, kind: Kind, together: str) -> Path:
         suffix = f"-{together}" if kind in OF_ALL_PARENTS else ""
@@ -133,15 +116,6 @@ class StatisticsStore:
 def together(digests: Iterable[str]) -> str:
     """Return the name of a set of parents' statistics, whatever their order."""
     return hashlib.sha256("\0".join(sorted(digests)).encode()).hexdigest()[:32]
-
-
-def _sweep(directory: Path) -> None:
-    """Delete what a process that was killed left unfinished; it may be as large as the statistics themselves."""
-    for left in directory.glob(f"*{_PARTIAL}"):
-        with suppress(OSError), left.open("rb") as file:
-            if time.time() - left.stat().st_mtime > _YOUNG:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while its writer lives
-                left.unlink()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

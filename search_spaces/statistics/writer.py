@@ -7,7 +7,6 @@ The format's header comes first and names every tensor, so room is left for it: 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from typing import IO
 
@@ -48,11 +47,9 @@ class StatisticsWriter:
         self._file.write(content)
 
     def finish(self, metadata: Mapping[str, str]) -> None:
-        """Write the header, and all of it to the disk."""
+        """Write the header."""
         text = json.dumps({"__metadata__": dict(metadata), **self._entries}, separators=(",", ":")).encode()
         if len(text) > self._room:
             raise SpaceError(f"statistics: expected names that fit {self._room} bytes, found {len(text)}; name fewer")
         self._file.seek(0)
         self._file.write(self._room.to_bytes(8, "little") + text.ljust(self._room))
-        self._file.flush()
-        os.fsync(self._file.fileno())

@@ -13,7 +13,7 @@ import search_spaces
 from evomerge.config.errors import ConfigError, ConfigProblem
 from evomerge.errors import EvomergeError, content_of, exit_code, few_lines, few_of, in_brief, message_of, shortened
 from evomerge.optimisers.errors import OptimiserError
-from evomerge.results.front import PickError
+from evomerge.results.picks import PickError
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
 

@@ -10,7 +10,8 @@ from evomerge.cli.commands.search import AllowDifferences, CampaignFile, Optimis
 from evomerge.cli.terminal import Terminal, duration, make_console, plain_table
 
 if TYPE_CHECKING:
-    from evomerge.api.planning import Cost, Plan, Reading
+    from evomerge.api.cost import Cost, Reading
+    from evomerge.api.planning import Plan
     from evomerge.assembly.descent_cost import DescentCost
     from search_spaces.spaces.genes import GeneInfo
 
@@ -27,7 +28,8 @@ def plan(
     trust_tasks: Trust = False,
 ) -> None:
     """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk."""
-    from evomerge.api.planning import measure, outlines
+    from evomerge.api.cost import measure
+    from evomerge.api.planning import outlines
     from evomerge.api.search import read_campaign
     from evomerge.api.sections import Given
 

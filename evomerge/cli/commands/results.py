@@ -27,7 +27,7 @@ def pareto(
     """Show the Pareto front on search items: candidates, objectives with standard errors, recipes.
 
     The knee is the front point farthest from the line (plane) through the extreme points, each objective scaled to
-    [0, 1] over the front.
+    [0, 1] over the front. After `verify` the picks are those of the verification.
     """
     from evomerge.api.run import load
 
@@ -45,14 +45,18 @@ def pareto(
 def _print_front(run: Run, console: Terminal) -> None:
     from evomerge.cli.tables import front_table
 
-    front = run.front.all
+    front, screen = run.front.all, run.front.screen
     console.print(f"{run.name}: {front.evaluations} evaluations, {front.failures} failures")
     for line in front.notes:
         console.print(line)
     if front.points:
         console.show(front_table(front))
+        for line in front.picks.in_words:
+            console.print(line)
     else:
         console.print("nothing is scored yet")
+    if screen is not None:
+        console.print(screen.in_words)
 
 
 def export(
@@ -62,7 +66,8 @@ def export(
         str,
         typer.Option(
             help="knee: the front point farthest from the line (plane) through the extreme points; best: highest mean;"
-            " best:OBJECTIVE; winner: what `verify` picked; or a candidate's NUMBER."
+            " best:OBJECTIVE; winner: the best of `verify`; or a candidate's NUMBER. After `verify` its picks, which"
+            " validation items chose; before, those of search items."
         ),
     ] = "knee",
     parent: MovedParents = None,
@@ -71,7 +76,7 @@ def export(
     from evomerge.api.run import load
     from evomerge.campaign.constraints import Constraints
     from evomerge.campaign.origin import NOTE, is_ours
-    from evomerge.results.front import pick as picked
+    from evomerge.results.picks import pick as picked
 
     run, console = load(run_dir), make_console()
     with run.archive() as archive:
@@ -96,7 +101,8 @@ def verify(
     """Score the best candidates, every parent and the baselines on held-out items.
 
     Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
-    whether each is better than every parent, a true trade-off, or not shown to be better.
+    whether each is better than every parent and every recipe that costs no search, better than every parent, a true
+    trade-off, or not shown to be better. Every candidate that is tested makes later claims on these items stricter.
     """
     from evomerge.api.run import load
     from evomerge.cli.tables import verdict_lines, verification_table
@@ -110,7 +116,8 @@ def verify(
         print(json.dumps(found.to_dict(), indent=2))
         return
     console.show(verification_table(found.verification))
-    for line in (*verdict_lines(found.verification), *map(str, found.constraints)):
+    dropped = (f"{one.pick} is not offered: {one.why}" for one in found.verification.dropped)
+    for line in (*verdict_lines(found.verification), *dropped, *map(str, found.constraints)):
         console.print(line)
     console.print(where(page), whole=True)
 

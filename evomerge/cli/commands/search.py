@@ -141,6 +141,8 @@ def run(  # noqa: PLR0913 -- each is an option
         console.print(line)
     if front.points:
         console.show(front_table(front))
+    for line in front.picks.in_words:
+        console.print(line)
     console.print(f"{where(found.report())}\nnext: evomerge verify {shlex.quote(str(directory))}", whole=True)
 
 

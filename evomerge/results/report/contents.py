@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.archive import Archive, Record
+from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate
-from evomerge.results.recorded import campaign_settings, estimates, recorded_versions, remarks
+from evomerge.results.picks import Picks, read_picks
+from evomerge.results.recorded import estimates, recorded_versions, remarks
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
+from evomerge.results.selected import expected
 from evomerge.results.verification.held_out_constraints import noted_constraints
 from evomerge.results.verification.result import Verification
 from fitness.scores import SPLITS, Estimate, Split
@@ -48,6 +51,8 @@ class Contents:
     labels: Mapping[int, str]  # number -> name of every candidate that no optimiser proposed
     sources: Mapping[str, ParentSource]  # name -> checkpoint of everything the landmarks read
     scored: Scored
+    expected: Mapping[int, Estimate]  # of each in `scored`, on further items: shrunk for having been picked among many
+    picks: Picks
     failures: tuple[FailureGroup, ...]
     evaluations: int  # outcomes told, failures included
     began: float | None  # seconds since the epoch of the first and last outcome; None before the first
@@ -81,6 +86,11 @@ class Contents:
         scored = [i for i in map(self.scored.index, self.parents) if i is not None]
         return max(scored, key=lambda i: float(self.scored.means[i])) if scored else None
 
+    def picked(self, pick: str) -> int | None:
+        """Return the index (in `scored`) of a pick; None where there is none, or it was not scored."""
+        number = self.picks.get(pick)
+        return None if number is None else self.scored.index(number)
+
     def title(self, number: int) -> str:
         """Return what a candidate is called: its landmark's name or its number."""
         return self.labels.get(number, f"candidate {number}")
@@ -94,6 +104,7 @@ def read_contents(archive: Archive) -> Contents:
     campaign = archive.campaign
     constraints = Constraints.of(archive)
     scored = read_scored(records, hours, constraints, archive.rescored())
+    likely = expected(archive)
     return Contents(
         campaign=campaign,
         settings=campaign_settings(campaign),
@@ -101,6 +112,8 @@ def read_contents(archive: Archive) -> Contents:
         labels={c.number: str(c.label) for c in archive.landmarks() if c.label},
         sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
         scored=scored,
+        expected=likely,
+        picks=read_picks(archive, likely),
         failures=_failures(records),
         evaluations=len(records),
         began=records[0].at - records[0].seconds if records else None,

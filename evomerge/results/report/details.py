@@ -15,6 +15,7 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.gene_map import GeneMap, depth, gene_figure, gene_maps, path_maps, piece_maps
 from evomerge.results.report.marks import Figure
+from fitness.estimation import TaskLayout
 from fitness.scores import SPLITS, Estimate, ItemScores
 from search_spaces.recipes.layer_path import path_text
 from search_spaces.recipes.recipe import Recipe
@@ -30,7 +31,7 @@ class TaskScore:
 
     task: str  # what stands before the last slash of the items' ids
     mean: float
-    stderr: float  # standard error of the mean over the items, 0 for a single item
+    stderr: float  # standard error of the mean over the items (see `TaskLayout.moments`)
     n_items: int
 
 
@@ -39,7 +40,13 @@ def task_scores(scores: ItemScores) -> list[TaskScore]:
     values: dict[str, list[float]] = {}
     for item, value in zip(scores.item_ids, scores.values.tolist(), strict=True):
         values.setdefault(item.rpartition("/")[0] or item, []).append(value)
-    return [TaskScore(task, float(np.mean(v)), _stderr(v), len(v)) for task, v in values.items()]
+    found = []
+    for task, of_task in values.items():
+        n = len(of_task)
+        layout = TaskLayout(np.zeros(n, dtype=np.intp), np.array([float(n)]), np.ones((1, 1)))
+        (mean,), (variance,) = layout.moments(np.array(of_task))
+        found.append(TaskScore(task, float(mean), float(np.sqrt(variance / n)), n))
+    return found
 
 
 def embedded(contents: Contents) -> list[int]:
@@ -91,12 +98,11 @@ def candidate_marks(contents: Contents) -> dict[int, list[str]]:
     for number, stop in zip(scored.numbers.tolist(), scored.stops, strict=True):
         if stop is not None:
             mark(number, f"stopped after {stop.n_items} items")
-    if scored.knee is not None and scored.best is not None:
-        mark(int(scored.numbers[scored.best]), "best mean")
-        if len(scored.objectives) > 1:
-            mark(int(scored.numbers[scored.knee]), "knee")
-            for number in scored.numbers[scored.front].tolist():
-                mark(number, "on the front")
+    for pick, number in contents.picks.chosen.items():
+        if pick != "winner":
+            mark(number, {"best": "best mean"}.get(pick, pick))
+    for number in scored.numbers[scored.front].tolist() if scored.several else ():
+        mark(number, "on the front")
     return marks
 
 
@@ -128,11 +134,7 @@ def _maps(recipes: Mapping[int, Recipe]) -> dict[int, list[tuple[GeneMap, tuple[
 
 def _by_interest(contents: Contents) -> Iterator[int]:
     scored = contents.scored
-    if contents.verification is not None:
-        yield contents.verification.winner
-    if scored.knee is not None and scored.best is not None:
-        yield int(scored.numbers[scored.knee if len(scored.objectives) > 1 else scored.best])
-        yield int(scored.numbers[scored.best])
+    yield from (n for pick in ("winner", "knee", "best") if (n := contents.picks.get(pick)) is not None)
     if contents.verification is not None:
         yield from (row.candidate for row in contents.verification.rows)
     yield from (c.number for c in contents.landmarks if scored.index(c.number) is not None)
@@ -172,7 +174,3 @@ def _tasks(archive: Archive, contents: Contents, number: int) -> Iterator[dict[s
                 "items": task.n_items,
                 "kind": "estimated" if part else "full",
             }
-
-
-def _stderr(values: list[float]) -> float:
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0

@@ -73,12 +73,12 @@ def _front(contents: Contents, panel: Panel, n_panels: int) -> Figure:
     landmarks = [i for c in contents.landmarks if (i := scored.index(c.number)) is not None]
     parents = [i for i in landmarks if scored.numbers[i] in contents.parents]
     named = [*parents, *(i for i in landmarks if i not in parents)]
-    few, several = len(scored.front) <= FEW_POINTS, len(scored.objectives) > 1
+    few, several = len(scored.front) <= FEW_POINTS, scored.several
     small = {} if few else {"size": 6, "line": {"width": 0.5, "color": "var(--card)"}}
     rest = dominated(scored, n_panels)
     whole = scored.whole[rest]
-    knee = [scored.knee] if several and scored.knee is not None else []
-    winner = [] if verified is None or (i := scored.index(verified.winner)) is None else [i]
+    knee = [] if not several or (i := contents.picked("knee")) is None else [i]
+    winner = [] if (i := contents.picked("winner")) is None else [i]
     star_name = (
         "verified winner" if verified and verified.wins else f"picked on {verified.chosen_on if verified else ''} items"
     )
@@ -100,7 +100,7 @@ def _front(contents: Contents, panel: Panel, n_panels: int) -> Figure:
 
 def predicted_figures(contents: Contents, prediction: Prediction | None) -> list[Figure]:
     """Return one figure per pair of objectives, up to four of them; none for one objective or without a prediction."""
-    if prediction is None or tuple(contents.scored.objectives) != prediction.objectives:
+    if prediction is None or not set(prediction.objectives) <= set(contents.scored.objectives):
         return []
     pairs = itertools.combinations(range(min(len(prediction.objectives), MOST_OBJECTIVES)), 2)
     return [_predicted(contents, prediction, x, y) for x, y in pairs]
@@ -118,9 +118,10 @@ def _predicted(contents: Contents, prediction: Prediction, x: int, y: int) -> Fi
         error_x=bars(up[:, x], "var(--band)", down=down[:, x], thickness=0.8),
         error_y=bars(up[:, y], "var(--band)", down=down[:, y], thickness=0.8),
     )
+    places = [scored.objectives.index(names[k]) for k in (x, y)]
     real = points(
-        scored.values[scored.front, x],
-        scored.values[scored.front, y],
+        scored.values[scored.front, places[0]],
+        scored.values[scored.front, places[1]],
         FRONT,
         name="scored, on the front",
         text=[html.escape(contents.title(int(number))) for number in scored.numbers[scored.front]],

@@ -13,9 +13,41 @@ from numpy.typing import NDArray
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.marks import FRONT, STAR, Figure, Trace, bars, layout, points
 from evomerge.typing import Floats
-from fitness.scores import Split
+from fitness.scores import Estimate, Split
+from fitness.statistics import limits_of_objective
 
 NORMAL_95 = 1.959964
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """Objectives of candidates on one split."""
+
+    values: Floats  # (n, m, 3): value, lower and upper end of its 95 % interval; higher is better
+    stderrs: Floats  # (n, m), at least 0
+    weights: Floats  # (m,) of the objectives in the mean; they sum to 1
+
+    @staticmethod
+    def among(estimates: Sequence[Estimate], weights: Floats) -> Measures:
+        """Return those of estimates."""
+        shape = (len(estimates), len(weights))
+        found = [[(o.value, *limits_of_objective(o)) for o in estimate.objectives] for estimate in estimates]
+        errors = [[o.stderr for o in estimate.objectives] for estimate in estimates]
+        return Measures(np.array(found).reshape(*shape, 3), np.array(errors).reshape(shape), weights)
+
+    @property
+    def mean_stderrs(self) -> Floats:
+        """The (n,) standard errors of the means; objectives rest on different items."""
+        return np.asarray(np.sqrt(self.stderrs**2 @ self.weights**2))
+
+    def of(self, k: int | None) -> Floats:
+        """Return (n, 3) value and ends of an objective, or of the mean of all by their weights."""
+        if k is not None:
+            return np.asarray(self.values[:, k])
+        value, low, high = np.moveaxis(self.values, 2, 0)
+        mean = value @ self.weights
+        below, above = (np.sqrt((end - value) ** 2 @ self.weights**2) for end in (low, high))
+        return np.stack([mean, mean - below, mean + above], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,37 +56,30 @@ class BothScores:
 
     split: Split  # the held-out one
     numbers: NDArray[np.int64]  # (n,) candidates' numbers
-    searched: Floats  # (n, m) objectives, higher is better
-    searched_stderrs: Floats  # (n, m), at least 0
-    held_out: Floats  # (n, m) objectives, higher is better
-    held_out_stderrs: Floats  # (n, m), at least 0
+    searched: Measures
+    held_out: Measures
 
     @property
     def gaps(self) -> Floats:
         """Return the (n,) means on search items less those on held-out items."""
-        return np.asarray((self.searched - self.held_out).mean(axis=1))
+        return self.searched.of(None)[:, 0] - self.held_out.of(None)[:, 0]
 
     @property
     def kept(self) -> NDArray[np.bool_]:
         """Return (n,) whether a gap is within its 95 % interval; both sides are uncertain, on different items."""
-        squares = self.searched_stderrs**2 + self.held_out_stderrs**2
-        return np.asarray(np.abs(self.gaps) <= NORMAL_95 * np.sqrt(squares.sum(axis=1)) / self.searched.shape[1])
+        margins = NORMAL_95 * np.hypot(self.searched.mean_stderrs, self.held_out.mean_stderrs)
+        return np.asarray(np.abs(self.gaps) <= margins)
 
 
 def both_scores(contents: Contents, split: Split, numbers: Sequence[int]) -> BothScores:
-    """Return those of the candidates that were scored on search items and on a held-out split."""
+    """Return those of the candidates that were scored on search items, as expected, and on a held-out split."""
     scored, estimates = contents.scored, contents.held_out.get(split, {})
     found = [(number, i) for number in numbers if number in estimates and (i := scored.index(number)) is not None]
-    at = np.array([i for _, i in found], dtype=np.intp)
-    held_out = np.array([[[o.value, o.stderr] for o in estimates[number].objectives] for number, _ in found])
-    held_out = held_out.reshape(len(found), len(scored.objectives), 2)
     return BothScores(
         split,
         np.array([number for number, _ in found], dtype=np.int64),
-        scored.values[at],
-        scored.stderrs[at],
-        held_out[:, :, 0],
-        held_out[:, :, 1],
+        Measures.among([contents.expected[number] for number, _ in found], scored.weights),
+        Measures.among([estimates[number] for number, _ in found], scored.weights),
     )
 
 
@@ -76,12 +101,12 @@ def finalists_in_words(contents: Contents) -> str:
     direction = "below" if gap >= 0 else "above"
     if n == 1:
         return (
-            f"The finalist's mean on {found.split} items is {abs(gap):.3f} {direction} its estimate on search items, "
+            f"The finalist's mean on {found.split} items is {abs(gap):.3f} {direction} what search items made expect, "
             f"{'within' if kept else 'outside'} the 95 % interval of the difference."
         )
     return (
-        f"The means of the {n} finalists on {found.split} items are on average {abs(gap):.3f} {direction} their "
-        f"estimates on search items; for {kept} of {n} the difference is within its 95 % interval."
+        f"The means of the {n} finalists on {found.split} items are on average {abs(gap):.3f} {direction} what "
+        f"search items made expect; for {kept} of {n} the difference is within its 95 % interval."
     )
 
 
@@ -103,7 +128,9 @@ def _figure(contents: Contents, name: str, k: int | None, groups: tuple[BothScor
     told = ((found, FRONT, "finalist"), (tested, STAR | {"size": 13}, "picked, on test items"))
     traces = [_points(contents, group, k, marker) | {"name": who} for group, marker, who in told if len(group.numbers)]
     low, high = _reach(traces)
-    frame = layout(330, "estimate on search items", "held-out items" if len(tested.numbers) else f"{found.split} items")
+    frame = layout(
+        330, "expected from search items", "held-out items" if len(tested.numbers) else f"{found.split} items"
+    )
     frame["xaxis"] |= {"range": [low, high]}
     frame["yaxis"] |= {"range": [low, high]}
     line = {"dash": "dot", "width": 1.2, "color": "var(--muted)"}
@@ -113,8 +140,12 @@ def _figure(contents: Contents, name: str, k: int | None, groups: tuple[BothScor
 
 def _reach(traces: Sequence[Trace]) -> tuple[float, float]:
     """Return the range that holds every point with its bars, on both axes alike."""
+    reach = {"arrayminus": -1, "array": 1}
     ends = [
-        np.array(t[a]) + sign * np.array(t[f"error_{a}"]["array"]) for t in traces for a in "xy" for sign in (-1, 1)
+        np.array(t[a]) + sign * np.array(t[f"error_{a}"][end])
+        for t in traces
+        for a in "xy"
+        for end, sign in reach.items()
     ]
     low, high = float(np.concatenate(ends).min()), float(np.concatenate(ends).max())
     margin = 0.04 * (high - low) or 0.1
@@ -122,25 +153,23 @@ def _reach(traces: Sequence[Trace]) -> tuple[float, float]:
 
 
 def _points(contents: Contents, group: BothScores, k: int | None, marker: dict[str, Any]) -> Trace:
-    searched, x_error = _of(group.searched, group.searched_stderrs, k)
-    held_out, y_error = _of(group.held_out, group.held_out_stderrs, k)
+    x, y = group.searched.of(k), group.held_out.of(k)
     kinds = ["estimated" if contents.scored.estimated[contents.scored.index(n)] else "full" for n in group.numbers]
-    told = zip(searched, x_error, held_out, y_error, kinds, strict=True)
     return points(
-        searched,
-        held_out,
+        x[:, 0],
+        y[:, 0],
         marker,
-        error_x=bars(NORMAL_95 * x_error, marker["color"]),
-        error_y=bars(NORMAL_95 * y_error, marker["color"]),
+        error_x=bars(x[:, 2] - x[:, 0], marker["color"], down=x[:, 0] - x[:, 1]),
+        error_y=bars(y[:, 2] - y[:, 0], marker["color"], down=y[:, 0] - y[:, 1]),
         text=[html.escape(contents.title(number)) for number in group.numbers.tolist()],
-        customdata=[[f"{x:.3f} ± {dx:.3f} ({kind})", f"{y:.3f} ± {dy:.3f}"] for x, dx, y, dy, kind in told],
+        customdata=[
+            [f"{_in_words(of_x)} ({kind})", _in_words(of_y)] for of_x, of_y, kind in zip(x, y, kinds, strict=True)
+        ],
         hovertemplate="<b>%{text}</b><br>search items %{customdata[0]}"
         f"<br>{group.split} items %{{customdata[1]}}<extra></extra>",
     )
 
 
-def _of(values: Floats, stderrs: Floats, k: int | None) -> tuple[Floats, Floats]:
-    """Return an objective's values and standard errors, or those of the mean of all."""
-    if k is not None:
-        return values[:, k], stderrs[:, k]
-    return values.mean(axis=1), np.sqrt((stderrs**2).sum(axis=1)) / values.shape[1]
+def _in_words(ends: Floats) -> str:
+    value, low, high = ends
+    return f"{value:.3f} (95 % interval {low:.3f} to {high:.3f})"

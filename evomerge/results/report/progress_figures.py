@@ -66,8 +66,9 @@ def _hypervolume(contents: Contents) -> list[Figure]:
     import moocore
 
     scored = contents.scored
-    low, span = scored.values.min(axis=0), np.ptp(scored.values, axis=0)
-    scaled = (scored.values - low) / np.where(span > 0, span, 1.0)
+    values = scored.values[:, scored.weights > 0]
+    low, span = values.min(axis=0), np.ptp(values, axis=0)
+    scaled = (values - low) / np.where(span > 0, span, 1.0)
     front = np.zeros((1, scaled.shape[1]))
     steps, volumes = [], []
     usable = scored.whole & (scored.violations == 0) & (len(low) <= MOST_IN_A_VOLUME)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.archive import Record
 from evomerge.campaign.constraints import Constraints
-from evomerge.pareto import constrained_front, knee
+from evomerge.pareto import constrained_front
 from evomerge.typing import Floats
 from fitness.scores import Estimate, Stopped
 
@@ -29,12 +30,8 @@ class Axis:
 class Scored:
     """Every candidate with an estimate on search items, in the order in which they were told."""
 
-    objectives: tuple[str, ...]  # (m,) names
     numbers: NDArray[np.int64]  # (n,) candidates' numbers
-    values: Floats  # (n, m), higher is better
-    stderrs: Floats  # (n, m), at least 0
-    weights: Floats  # (m,) of the objectives in the mean; they sum to 1
-    estimated: NDArray[np.bool_]  # (n,) whether a candidate's objectives rest on a part of the search items
+    estimates: tuple[Estimate, ...]  # (n,)
     stops: tuple[Stopped | None, ...]  # (n,) why a candidate did not answer all of its items; None where it did
     # (n,) by how much constraints and rivals are missed, at least 0; 0 for feasible ones scored whole
     violations: Floats
@@ -43,7 +40,37 @@ class Scored:
     # (n_front,) indices of nondominated feasible candidates, best first objective first; where none is feasible, of
     # those that violate least
     front: NDArray[np.intp]
-    knee: int | None  # index of the front's knee; None when nothing is scored
+
+    @cached_property
+    def objectives(self) -> tuple[str, ...]:
+        """The (m,) names."""
+        return tuple(o.name for o in self.estimates[0].objectives) if self.estimates else ()
+
+    @cached_property
+    def values(self) -> Floats:
+        """The (n, m) values, higher is better."""
+        return self._numbers("value")
+
+    @cached_property
+    def stderrs(self) -> Floats:
+        """The (n, m) standard errors, at least 0."""
+        return self._numbers("stderr")
+
+    @cached_property
+    def weights(self) -> Floats:
+        """The (m,) weights of the objectives in the mean; they sum to 1."""
+        weights = np.array([o.weight for o in self.estimates[0].objectives] if self.estimates else [])
+        return weights / weights.sum() if weights.any() else np.full(len(weights), 1 / max(1, len(weights)))
+
+    @cached_property
+    def estimated(self) -> NDArray[np.bool_]:
+        """(n,) whether a candidate's objectives rest on a part of the search items."""
+        return np.array([estimate.kind == "estimated" for estimate in self.estimates], dtype=bool)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is a front: of several objectives that are no guards."""
+        return bool(np.count_nonzero(self.weights) > 1)
 
     @cached_property
     def means(self) -> Floats:
@@ -68,20 +95,19 @@ class Scored:
         return " (estimated)" if self.estimated.all() else " (partly estimated)"
 
     @property
-    def best(self) -> int | None:
-        """The index of the highest mean, feasible candidates first; None when nothing is scored."""
-        return int(np.lexsort((-self.means, self.violations))[0]) if len(self.numbers) else None
-
-    @property
     def axes(self) -> list[Axis]:
-        """One axis per objective."""
-        columns = zip(self.objectives, self.values.T, self.stderrs.T, strict=True)
-        return [Axis(name + self.label, values, stderrs) for name, values, stderrs in columns]
+        """One axis per objective that is no guard."""
+        columns = zip(self.objectives, self.values.T, self.stderrs.T, self.weights, strict=True)
+        return [Axis(name + self.label, values, stderrs) for name, values, stderrs, weight in columns if weight]
 
     def index(self, number: int) -> int | None:
         """Return where a candidate stands; None when it was not scored."""
         found = np.flatnonzero(self.numbers == number)
         return int(found[0]) if len(found) else None
+
+    def _numbers(self, kind: Literal["value", "stderr"]) -> Floats:
+        found = [[float(getattr(o, kind)) for o in estimate.objectives] for estimate in self.estimates]
+        return np.array(found).reshape(len(self.estimates), len(self.objectives))
 
 
 def read_scored(
@@ -95,32 +121,18 @@ def read_scored(
     violations = np.array([constraints.violation(estimate) for *_, estimate in told], dtype=np.float64)
     stops = tuple(estimate.stopped for *_, estimate in told)
     found = [(i, number, larger.get(number, estimate)) for i, number, estimate in told]
-    names = tuple(o.name for o in found[0][2].objectives) if found else ()
-    shape = (len(found), len(names))
-    values = np.array([_numbers(estimate, "value") for *_, estimate in found]).reshape(shape)
-    efficient = constrained_front(values, violations) if found else np.empty(0, dtype=np.intp)
-    efficient = efficient[np.argsort(-values[efficient, 0], kind="stable")] if found else efficient
+    efficient = np.empty(0, dtype=np.intp)
+    if found:
+        values = np.array([[o.value for o in estimate.counting] for *_, estimate in found])
+        efficient = constrained_front(values, violations)
+        efficient = efficient[np.argsort(-values[efficient, 0], kind="stable")]
     order = np.array([i for i, *_ in found], dtype=np.int64)
     return Scored(
-        objectives=names,
         numbers=np.array([number for _, number, _ in found], dtype=np.int64),
-        values=values,
-        stderrs=np.array([_numbers(estimate, "stderr") for *_, estimate in found]).reshape(shape),
-        weights=_weights(found[0][2]) if found else np.empty(0),
-        estimated=np.array([estimate.kind == "estimated" for *_, estimate in found], dtype=bool),
+        estimates=tuple(estimate for *_, estimate in found),
         stops=stops,
         violations=violations,
         evaluation=order + 1,
         hours=hours[order],
         front=efficient,
-        knee=int(efficient[knee(values[efficient])]) if found else None,
     )
-
-
-def _weights(estimate: Estimate) -> Floats:
-    weights = np.array(_numbers(estimate, "weight"))
-    return weights / weights.sum() if weights.any() else np.full(len(weights), 1 / len(weights))
-
-
-def _numbers(estimate: Estimate, field: str) -> list[float]:
-    return [float(getattr(objective, field)) for objective in estimate.objectives]

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from evomerge.archive import Archive
+from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import is_start_point
 from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
-from evomerge.results.recorded import campaign_settings, estimates
-from evomerge.results.verification.result import VerificationError
+from evomerge.results.recorded import estimates
+from evomerge.results.selected import expected
+from evomerge.results.verification.result import Dropped, VerificationError
 from fitness.scores import Estimate
 
 
 def contenders(archive: Archive, top: int) -> list[Candidate]:
     """Return up to `top` candidates to verify: what picks choose on search items, the rest of the front, all others.
 
+    They are judged by what is expected of them, which is less than was observed of the luckiest (see `selected`).
     Proposals contend, and landmarks that are more than what a search is compared with (`is_compared_with`). The front
     and the others stand in the order of their means. Who misses a constraint on search items is no contender, unless
     all do: then by how much they miss it.
@@ -30,11 +35,11 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
         raise VerificationError("expected scored candidates, found none; run the search first")
     constraints = Constraints.of(archive)
     missed = {number: constraints.violation(estimate) for number, estimate in found.items()}
-    found |= {number: larger for number, larger in archive.rescored().items() if number in found}
+    found = {number: estimate for number, estimate in expected(archive).items() if number in found}
     numbers = [number for number in found if missed[number] == 0.0] or list(found)
     least = min(missed[number] for number in numbers)
     near = [number for number in numbers if missed[number] == least]
-    picked = picks({number: found[number] for number in near})
+    picked = picks({number: found[number] for number in near}).chosen
     efficient = {near[i] for i in front([_values(found[number]) for number in near])}
     ranked = sorted(numbers, key=lambda n: (missed[n], n not in efficient, -found[n].mean, n))
     chosen: dict[str, Candidate] = {}
@@ -63,24 +68,40 @@ def is_compared_with(candidate: Candidate, merges: frozenset[str]) -> bool:
     return plain or is_parent(candidate, merges) or is_start_point(candidate.label)
 
 
-def picks(known: Mapping[int, Estimate], parents: Sequence[Estimate] = ()) -> dict[str, int]:
-    """Return pick -> candidate: `best` mean and, with several objectives, the front's `knee` and `best:OBJECTIVE`.
+@dataclass(frozen=True)
+class Picked:
+    """What some items choose among candidates."""
+
+    chosen: dict[str, int]  # pick -> candidate's number
+    dropped: tuple[Dropped, ...] = ()  # picks that a parent is better than
+
+
+def picks(known: Mapping[int, Estimate], parents: Mapping[str, Estimate] = MappingProxyType({})) -> Picked:
+    """Return the `best` mean and, with several objectives, the front's `knee` and `best:OBJECTIVE`.
 
     Among equals the highest mean is taken, then the candidate that comes first. There is one estimate at least.
-    An objective on which one of the parents is better than all of them has no pick.
+    An objective on which one of the parents is better than all of them has no pick; guards (weight 0) have none.
     """
     numbers = list(known)
     means = np.array([known[number].mean for number in numbers])
     values = np.array([_values(known[number]) for number in numbers])
-    found = {"best": numbers[int(means.argmax())]}
+    chosen, dropped = {"best": numbers[int(means.argmax())]}, []
     if values.shape[1] > 1:
         efficient = front(values)
-        found["knee"] = numbers[efficient[knee(values[efficient])]]
-        for k, objective in enumerate(known[numbers[0]].objectives):
-            if all(parent.objectives[k].value <= values[:, k].max() for parent in parents):
-                found[f"best:{objective.name}"] = numbers[np.lexsort((-means, -values[:, k]))[0]]
-    return found
+        chosen["knee"] = numbers[efficient[knee(values[efficient])]]
+        for k, objective in enumerate(known[numbers[0]].counting):
+            best = int(np.lexsort((-means, -values[:, k]))[0])
+            above = {
+                name: _values(parent)[k] for name, parent in parents.items() if _values(parent)[k] > values[best, k]
+            }
+            if not above:
+                chosen[f"best:{objective.name}"] = numbers[best]
+                continue
+            name = max(above, key=lambda name: above[name])
+            why = f"the parent {name} has {above[name]:.3f} on {objective.name}, the best merge {values[best, k]:.3f}"
+            dropped.append(Dropped(f"best:{objective.name}", numbers[best], why))
+    return Picked(chosen, tuple(dropped))
 
 
-def _values(estimate: Estimate) -> Sequence[float]:
-    return [objective.value for objective in estimate.objectives]
+def _values(estimate: Estimate) -> list[float]:
+    return [objective.value for objective in estimate.counting]

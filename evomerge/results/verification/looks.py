@@ -58,8 +58,8 @@ class Looks:
         return ERROR * 6 / (math.pi * number) ** 2 / len(self.tested[number - 1])
 
     def allowed_for(self, winner: int) -> str:
-        """Say what makes a winner's level stricter than 95 %, to stand after the number of items."""
+        """Say what makes a winner's level stricter than 95 %, to stand at the end of a sentence on test items."""
         number = self.number_of(winner)
         together = len(self.tested[number - 1])
         winners = f"{together} winners and " if together > 1 else ""
-        return f", allowing for {winners}verification {number} on them"
+        return f", allowing for {winners}verification {number} on these items"

@@ -13,7 +13,7 @@ from evomerge.errors import EvomergeError
 from fitness.scores import ObjectiveEstimate, Split
 from fitness.statistics import Difference, Flips
 
-Standing = Literal["better", "trade_off", "not_shown"]
+Standing = Literal["better", "better_than_parents", "trade_off", "not_shown"]
 
 
 class VerificationError(EvomergeError, RuntimeError):
@@ -64,6 +64,15 @@ class Bought:
 
     recipe: str  # `uniform mean`, `default TIES`, ...
     difference: Difference  # of the means on test items, paired by item
+    confidence: float = 0.95  # of its interval
+
+
+@dataclass(frozen=True)
+class SearchScore:
+    """The mean of a winner's objectives on search items."""
+
+    observed: float
+    expected: float  # the same, shrunk for having been picked among many (see `evomerge.results.selected`)
 
 
 @dataclass(frozen=True)
@@ -73,22 +82,25 @@ class Winner:
     candidate: int  # its number
     picks: tuple[str, ...]  # `best`, `knee`, `best:OBJECTIVE`
     objectives: tuple[str, ...]  # of the campaign
-    # better than every parent; as good as the best parent on all objectives and better on some; neither
+    # better than every parent and every recipe that costs no search; better than every parent; as good as the best
+    # parent on all objectives, and better than every other on some; none of these
     standing: Standing
     verdict: str  # the same in words, with the interval that it rests on
     comparisons: tuple[Comparison, ...]  # with the best parent, then with the other parents and the baselines
-    # the winner's curse: mean on search items minus mean on test items; the interval is that of the latter. None
-    # where it was not scored on search items.
+    # the winner's curse: the mean that search items made expect minus that on test items; the interval is that of the
+    # latter. None where it was not scored on search items.
     gap: Difference | None
     flips_against: str  # the model that flips are counted against: the base, or the best parent where there is no base
     flips: tuple[Flips, ...]  # per objective of right-or-wrong tasks
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
+    # None where it was not scored on search items, or an earlier version tested it
+    score: SearchScore | None = None
 
     @property
     def wins(self) -> bool:
-        """Whether it is shown to be better than every parent."""
+        """Whether it is shown to be better than every parent and every recipe that costs no search."""
         return self.standing == "better"
 
     @property
@@ -96,6 +108,7 @@ class Winner:
         """Lines that stand under the verdict: best parent by objective, baselines, winner's curse, flips, masks."""
         best, names = self.comparisons[0], self.objectives
         searched = "search score" if self.searched == "full" else f"search score ({self.searched})"
+        searched += "" if self.score is None else f" {self.score.observed:.3f}, expected {self.score.expected:.3f},"
         by_objective = [f"{name} {interval(d)}" for name, d in zip(names, best.objectives, strict=True)]
         return (
             *([f"against the best parent ({best.name}): {', '.join(by_objective)}"] if len(names) > 1 else []),
@@ -111,19 +124,32 @@ class Winner:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A pick that a verification does not offer."""
+
+    pick: str  # `best:OBJECTIVE`, ...
+    candidate: int  # that would have been picked
+    why: str  # in words
+
+
+@dataclass(frozen=True)
 class Verification:
     """The held-out table and what it says."""
 
     rows: tuple[Row, ...]
     best_parent: str  # the parent with the highest mean on the items that winners were chosen on
     winner: int  # the candidate that `best` picked
-    wins: bool  # whether it is shown to be better than every parent
+    wins: bool  # whether it is shown to be better than every parent and every recipe that costs no search
     verdict: str  # of the winner, in words
     # every candidate that was picked, the winner first; empty in archives of earlier versions
     winners: tuple[Winner, ...] = ()
     chosen_on: Split = "validation"  # the split that winners and best parent were chosen on
     margin: float | None = None  # what counts as just as good in a trade-off
     number: int = 1  # how many verifications have tested candidates that none before them had, this one included
+    dropped: tuple[Dropped, ...] = ()  # picks without a winner
+    told: int | None = None  # how many candidates the search had been told then; None in archives of earlier versions
+    # how many groups the test items form, which are counted as one; None where each stands alone
+    n_groups: int | None = None
 
     @property
     def standing(self) -> Standing:

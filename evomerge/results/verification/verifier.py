@@ -8,18 +8,28 @@ winners, the parents and the baselines are scored on once. `standing` says what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from evomerge.archive import Archive
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate, Failure
 from evomerge.results.recorded import estimates
+from evomerge.results.selected import expected, observed
 from evomerge.results.verification.contenders import contenders, is_parent, merges_of, picks
 from evomerge.results.verification.fresh_masks import fresh_masks, score_each
 from evomerge.results.verification.looks import Looks
-from evomerge.results.verification.result import Comparison, FreshMasks, Row, Verification, VerificationError, Winner
+from evomerge.results.verification.result import (
+    Comparison,
+    Dropped,
+    FreshMasks,
+    Row,
+    SearchScore,
+    Verification,
+    VerificationError,
+    Winner,
+)
 from evomerge.results.verification.standing import Rivals, standing
 from evomerge.results.verification.stored_objectives import check_objectives
 from evomerge.workers.protocol import WorkerPool
@@ -39,6 +49,8 @@ class _Chosen:
     winners: Mapping[int, tuple[str, ...]]
     best_parent: str
     split: Split
+    searched: Mapping[int, SearchScore]  # of those winners that were scored on search items
+    dropped: tuple[Dropped, ...]  # picks that have no winner
 
 
 class Verifier:
@@ -81,10 +93,9 @@ class Verifier:
         winners = [next(c for c in candidates if c.number == number) for number in chosen.winners]
         looks = Looks.of(self._archive).after(chosen.winners)
         looks.note(self._archive)
-        say(
-            f"scoring parents, baselines and {len(winners)} winners on test items: verification "
-            f"{max(map(looks.number_of, chosen.winners))} on these items"
-        )
+        number, several = max(map(looks.number_of, chosen.winners)), "s" if len(winners) > 1 else ""
+        whom = f"parents, baselines and {len(winners)} winner{several}"
+        say(f"scoring {whom} on test items: verification {number} on these items")
         scores = self._score(list({c.number: c for c in (*landmarks, *winners)}.values()), "test")
         _check(parents, winners, scores)
         winners = [c for c in winners if c.number in scores]
@@ -110,9 +121,15 @@ class Verifier:
         best = max(parents, key=lambda c: known[c.number].mean)
         winners: dict[int, tuple[str, ...]] = {}
         contending = {c.number: known[c.number] for c in candidates if c.number in known}
-        for pick, number in picks(contending, [known[c.number] for c in parents]).items():
+        picked = picks(contending, {str(c.label): known[c.number] for c in parents})
+        for pick, number in picked.chosen.items():
             winners[number] = (*winners.get(number, ()), pick)
-        return _Chosen(winners, str(best.label), split)
+        dropped = (replace(one, why=f"on {split} items {one.why}") for one in picked.dropped)
+        return _Chosen(winners, str(best.label), split, self._searched(winners), tuple(dropped))
+
+    def _searched(self, winners: Iterable[int]) -> dict[int, SearchScore]:
+        before, likely = observed(self._archive), expected(self._archive)
+        return {n: SearchScore(before[n].mean, likely[n].mean) for n in winners if n in likely}
 
     def _score(self, candidates: Sequence[Candidate], split: Split) -> dict[int, ItemScores]:
         known = {c.number: self._archive.scores(c.number, split) for c in candidates}
@@ -137,6 +154,7 @@ class Verifier:
     ) -> Verification:
         others = {str(c.label): c for c in landmarks if c.number in scores and c.number not in chosen.winners}
         best = scores[others[chosen.best_parent].number]
+        n_groups = self._comparison.n_groups(best.item_ids)
         described = tuple(self._winner(c, others, scores, chosen, looks) for c in winners)
         return Verification(
             (
@@ -151,6 +169,9 @@ class Verifier:
             chosen_on=chosen.split,
             margin=self._margin,
             number=max(looks.number_of(c.number) for c in winners),
+            dropped=(*chosen.dropped, *_failed(chosen, winners)),
+            told=len(self._archive.records("search")),
+            n_groups=n_groups if n_groups < len(best.item_ids) else None,
         )
 
     def _winner(
@@ -162,7 +183,7 @@ class Verifier:
         looks: Looks,
     ) -> Winner:
         mine, number = scores[candidate.number], candidate.number
-        searched = estimates(self._archive, "search").get(number)
+        searched, score = estimates(self._archive, "search").get(number), chosen.searched.get(number)
         parents = {name for name, other in others.items() if is_parent(other, self._merges)}
         rivals = Rivals(
             {name: scores[c.number] for name, c in others.items() if name in parents},
@@ -186,12 +207,13 @@ class Verifier:
             claim.standing,
             f"Candidate {number}{f' ({candidate.label})' if candidate.label else ''} {claim.words}",
             tuple(self._compared(mine, others[name], scores) for name in order),
-            None if searched is None else _gap(searched.mean, self._comparison.mean(mine)),
+            None if score is None else _gap(score.expected, self._comparison.mean(mine)),
             against,
             self._comparison.flips(mine, scores[others[against].number]),
             self._masks(candidate, estimates(self._archive, chosen.split)[number]),
             "full" if searched is None else searched.in_words,
             claim.bought,
+            score,
         )
 
     def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:
@@ -228,9 +250,17 @@ class Verifier:
         )
 
 
-def _gap(searched: float, tested: Difference) -> Difference:
-    """Return what the score on search items promised above what test items say; their error is its interval."""
-    return Difference(searched - tested.value, searched - tested.high, searched - tested.low, tested.stderr)
+def _gap(likely: float, tested: Difference) -> Difference:
+    """Return what search items made expect above what test items say; their error is its interval."""
+    return Difference(likely - tested.value, likely - tested.high, likely - tested.low, tested.stderr)
+
+
+def _failed(chosen: _Chosen, winners: Sequence[Candidate]) -> Iterator[Dropped]:
+    """Yield the picks of those that were chosen and could not be tested."""
+    tested = {candidate.number for candidate in winners}
+    for number, picks_of_one in chosen.winners.items():
+        for pick in picks_of_one if number not in tested else ():
+            yield Dropped(pick, number, f"candidate {number} failed on test items")
 
 
 def _check(

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from evomerge.archive import Archive, ArchiveError, Asked, Told
+from evomerge.archive.campaign_text import objective_weights
 from evomerge.archive.codec import pack_estimate, pack_scores, unpack_estimate, unpack_scores
 from evomerge.candidate import Candidate, Failure, Scored
 from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate, Stopped
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker, weights_recipe
 
 
-def filled(path: Path) -> Archive:
+def filled(path: Path, campaign: str = "name: toy\n") -> Archive:
     """Three landmarks, one asked genome that failed, one that was never told."""
-    archive = Archive.create(path, "name: toy\n")
+    archive = Archive.create(path, campaign)
     landmarks = [Candidate(i, mark.recipe, mark.name) for i, mark in enumerate(ToySpace().landmarks())]
     archive.asked(landmarks, None)
     worker = ToyWorker()
@@ -134,6 +135,25 @@ def test_the_estimate_of_a_stopped_candidate_comes_back_and_older_ones_are_still
     old = '{"sums": [0.25, 0.1, 4], "words": [0.5, 0.2, 4, "estimated"]}'
     assert unpack_estimate(old, "search").stopped is None
     assert pack_estimate(unpack_estimate(old, "search")) == old
+
+
+def test_objectives_weigh_what_the_campaign_says_also_in_an_archive_of_an_older_evomerge(tmp_path: Path) -> None:
+    said = "objectives: [{name: words, tasks: [w.jsonl], weight: 0.0}, {name: sums, weight: 3}, 7]\n"
+    archive = filled(tmp_path / "a.sqlite", campaign=said)
+    for reader in (archive, Archive.read(tmp_path / "a.sqlite")):
+        told = [record.estimate for record in reader.records() if record.estimate is not None]
+        of_history = [r.estimate for e in reader.history() if isinstance(e, Told) for r in e.records if r.estimate]
+        assert told
+        for estimate in [*told, *of_history]:
+            values = {o.name: o.value for o in estimate.objectives}
+            weights = {"words": 0.0, "sums": 3.0}
+            total = sum(weights.get(name, 1.0) for name in values)
+            assert estimate.mean == pytest.approx(sum(weights.get(n, 1.0) * v for n, v in values.items()) / total)
+
+
+@pytest.mark.parametrize("said", ["objectives: 3", "objectives: [{name: sums, weight: .nan}]", "{", "- 1"])
+def test_weights_that_are_none_are_left_out(said: str) -> None:
+    assert objective_weights(said) == {}
 
 
 def test_an_archive_that_an_older_evomerge_wrote_is_opened(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
 from evomerge.config.objectives import Bound, parse_bound
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.pareto import constrained_front, front
-from evomerge.results.front import front_as_json, pick, read_front
+from evomerge.results.front import front_as_json, read_front
+from evomerge.results.picks import pick
 from evomerge.results.report.contents import read_contents
 from evomerge.results.verification.verifier import contenders
 from evomerge.workers.in_process import InProcessPool
@@ -222,8 +223,9 @@ def test_contenders_for_verification_keep_the_constraints(constrained: Archive) 
 
 def test_the_report_leads_with_a_feasible_candidate(constrained: Archive) -> None:
     contents = read_contents(constrained)
-    assert contents.scored.best is not None
-    assert contents.scored.violations[contents.scored.best] == 0.0
+    best = contents.picked("best")
+    assert best is not None
+    assert contents.scored.violations[best] == 0.0
     assert contents.scored.violations[contents.scored.front].tolist() == [0.0] * len(contents.scored.front)
     assert contents.scored.violations.max() > 0
     assert contents.constraints[0].startswith("constraint: words at least beta - 0.05 = ")

@@ -154,7 +154,8 @@ def test_hostile_names_of_an_archive_are_written_out(evomerge: Command, stranger
 
 def test_versions_that_repeat_themselves_without_end_are_left_out(stranger: Path) -> None:
     """Aliases of YAML, doubled thirty times; and nested lists, which JSON can hold."""
-    from evomerge.results.recorded import campaign_settings, recorded_versions
+    from evomerge.archive.campaign_text import campaign_settings
+    from evomerge.results.recorded import recorded_versions
 
     bomb = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 31))
     archive = Archive.open(stranger / "archive.sqlite")

@@ -20,7 +20,13 @@ def estimator(items, objectives=OBJECTIVES, others=()) -> MeanEstimator:
     return MeanEstimator(objectives, task_of={item: item.split("/")[0] for item in splits.item_ids}, splits=splits)
 
 
-values = st.floats(-5, 5)
+values = st.floats(-5, 5) | st.sampled_from([0.0, 1.0])
+
+
+def error(scores: list[float]) -> float:
+    """The standard error of a task: of right and wrong answers as if there were one more of each."""
+    more = [0.0, 1.0] if set(scores) <= {0.0, 1.0} else []
+    return (statistics.variance([*scores, *more]) / len(scores)) ** 0.5
 
 
 @given(a=st.lists(values, min_size=2, max_size=20), b=st.lists(values, min_size=2, max_size=20), seed=st.integers(0, 9))
@@ -34,7 +40,7 @@ def test_objectives_are_means_of_task_means_with_their_standard_errors(a, b, see
     assert (first.n_items, both.n_items) == (len(a), len(a) + len(b))
     assert first.value == pytest.approx(statistics.mean(a), abs=1e-12)
     assert both.value == pytest.approx((statistics.mean(a) + statistics.mean(b)) / 2, abs=1e-12)
-    error_a, error_b = (statistics.stdev(v) / len(v) ** 0.5 for v in (a, b))
+    error_a, error_b = (error(v) for v in (a, b))
     assert first.stderr == pytest.approx(error_a, abs=1e-9)
     assert both.stderr == pytest.approx((error_a**2 + error_b**2) ** 0.5 / 2, abs=1e-9)
 
@@ -54,7 +60,15 @@ def test_the_standard_error_is_the_spread_of_repeated_benchmarks():
 def test_a_single_item_has_the_largest_spread_of_an_accuracy():
     items = ("a/1", "b/1", "b/2")
     first, both = estimator(items).estimate(ItemScores(items, np.ones(3))).objectives
-    assert (first.stderr, both.stderr) == (0.5, 0.25)
+    assert (first.stderr, both.stderr) == (0.5, pytest.approx((0.5**2 + error([1.0, 1.0]) ** 2) ** 0.5 / 2))
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_twenty_answers_that_are_all_right_or_all_wrong_are_no_certainty(score):
+    items = tuple(f"a/{i}" for i in range(20))
+    (found,) = estimator(items, OBJECTIVES[:1]).estimate(ItemScores(items, np.full(20, score))).objectives
+    assert found.value == score
+    assert 0.04 < found.stderr < 0.06  # about one item of 20
 
 
 def test_items_of_tasks_that_no_objective_uses_do_not_count():

@@ -101,6 +101,30 @@ def test_a_broken_merge_falls_back_to_the_mean(estimator):
     assert respondent.estimate(0, estimator) == respondent.estimate(0, "mean")
 
 
+def weak_bank(sign: int = 1) -> ItemBank:
+    """Items that hardly tell models apart: nobody of the population has much more, or less, than 0.65 right."""
+    items = ItemParameters(np.full((N, 1), sign * 0.3), np.full(N, sign * 0.6), np.zeros(N))
+    return ItemBank(items, {"a": np.array([0.0]), "b": np.array([0.2])}, (BankTask("t", np.arange(N)),))
+
+
+@pytest.mark.parametrize("estimator", ["p-irt", "mp-irt"])
+@pytest.mark.parametrize("right", [0, 10])
+def test_who_is_much_better_than_the_model_falls_back_as_well_as_who_is_much_worse(estimator, right):
+    respondent = Respondent(weak_bank(), seen(np.arange(10) < right))
+    assert respondent.falls_back(0, estimator)
+    assert respondent.estimate(0, estimator).value == right / 10
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.sampled_from(["p-irt", "gp-irt", "mp-irt", "gmp-irt"]))
+def test_right_and_wrong_are_treated_alike(answers, estimator):
+    """Where right is called wrong, in answers and items, the estimate is one less what it was, and as sure."""
+    right = np.array(answers, float)
+    found = Respondent(weak_bank(), seen(right)).estimate(0, estimator)
+    other = Respondent(weak_bank(-1), seen(1.0 - right)).estimate(0, estimator)
+    assert other.value == pytest.approx(1.0 - found.value, abs=1e-6)
+    assert other.variance == pytest.approx(found.variance, rel=1e-5)
+
+
 @pytest.mark.parametrize("estimator", ["p-irt", "mp-irt"])
 def test_few_merges_that_fit_fall_back(estimator):
     items = bank()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
+from fitness.reduction.calibration import ErrorScale
 from fitness.reduction.reduced_estimator import ReducedEstimator
 from fitness.reduction.reduction import reduce_benchmark
 from fitness.scores import ItemScores
@@ -24,6 +27,10 @@ def benchmark():
 def parts(benchmark):
     splits = Splits({"search": benchmark.items, "test": ("task0/x", "task1/x")})
     return {"task_of": {item: item.split("/")[0] for item in splits.item_ids}, "splits": splits}
+
+
+def all_right(benchmark) -> ItemScores:
+    return ItemScores(tuple(benchmark.anchors), np.ones(len(benchmark.anchors)))
 
 
 def shown(benchmark, row, items) -> ItemScores:
@@ -62,6 +69,35 @@ def test_more_items_than_the_anchors_bring_the_estimate_nearer(benchmark):
 
 
 ITEMS_90 = WORLD.matrix().items[:90]
+
+
+def test_an_estimate_is_never_surer_than_one_item_even_where_no_known_model_erred(benchmark):
+    scales = {"both": dict.fromkeys(benchmark.bank.estimators, ErrorScale(0.0, 0.0))}
+    sure = replace(benchmark, calibration=replace(benchmark.calibration, scales=scales))
+    (found,) = ReducedEstimator(sure, OBJECTIVES, **parts(sure)).estimate(all_right(benchmark)).objectives
+    of_all = 0.5 * np.var([1.0] * 11 + [0.0], ddof=1) / 50  # two tasks of 50 items, one more right and one wrong
+    assert found.stderr == pytest.approx(np.sqrt((0.5 / 50 / 1.959964) ** 2 + of_all))
+
+
+def test_a_part_of_the_anchors_is_as_sure_as_a_random_sample_at_most(benchmark):
+    """A factor of 0.3 was found for all anchors together, as k-means finds them: a part of them has no such claim."""
+    scales = {"both": dict.fromkeys(benchmark.bank.estimators, ErrorScale(0.0, 0.3))}
+    bold = replace(benchmark, calibration=replace(benchmark.calibration, scales=scales))
+    of = ReducedEstimator(bold, OBJECTIVES, estimator="mean", **parts(bold))
+    covered = []
+    for row in WORLD.scores[20:]:
+        (found,) = of.estimate(shown(bold, row, bold.items_for(8))).objectives
+        covered.append(abs(found.value - row.mean()) <= 1.96 * found.stderr)
+    assert np.mean(covered) >= 0.9
+
+
+def test_anchors_weights_are_of_all_anchors_so_a_part_of_them_is_read_by_the_response_model(benchmark):
+    chosen = replace(benchmark, calibration=replace(benchmark.calibration, estimator="anchor", better=True))
+    some = shown(chosen, WORLD.scores[55], chosen.items_for(8))
+    by_model = ReducedEstimator(chosen, OBJECTIVES, estimator="p-irt", **parts(chosen)).estimate(some)
+    assert ReducedEstimator(chosen, OBJECTIVES, **parts(chosen)).estimate(some) == by_model
+    told = ReducedEstimator(chosen, OBJECTIVES, estimator="anchor", **parts(chosen)).estimate(some)
+    assert told.mean != by_model.mean
 
 
 def test_a_task_without_an_item_is_an_error(benchmark):

@@ -108,6 +108,16 @@ def test_random_answers_are_not_better_than_random_items_and_campaigns_use_the_m
     assert (found.calibration.anchors, found.estimator) == ("uniform", "mean")
 
 
+def test_where_all_models_answer_alike_nothing_is_better_than_random_items():
+    """Some items everybody gets right, the others nobody does: any response model predicts all of it."""
+    simulated = world("linear", 0, n_models=30, n_items=40)
+    alike = np.tile(simulated.scores[0], (30, 1))
+    found = reduced(World(alike, alike, simulated.guessing), 10, method="stratified")
+    assert not found.calibration.better
+    assert found.estimator == "mean"
+    assert "all 27 models have the same scores: not better than random" in found.calibration.verdict
+
+
 def test_a_response_model_that_is_right_is_better_than_random_items():
     found = reduced(world("linear", 1, n_models=100, n_items=200), 30, method="stratified")
     assert found.calibration.better

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fitness.estimation import Objective
+from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import ItemScores
-from fitness.statistics import Difference, PairedComparison
+from fitness.splits import Splits
+from fitness.statistics import Difference, PairedComparison, limits_of_objective
 
 RUNS = 500
 # What is asked is 93 % of cases and 3.5 % at either end; less or more by two standard errors of so many runs.
@@ -129,6 +130,23 @@ def test_the_interval_of_one_models_accuracy_covers_its_true_rate(rate: float, n
     assert covered >= LEAST
     assert max(too_high, too_low) <= MOST_AT_AN_END
     assert all(0.0 <= d.low <= d.value <= d.high <= 1.0 for d in known.values())
+
+
+@pytest.mark.parametrize("n_items", [20, 100, 300])
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.99])
+def test_the_limits_of_an_objective_by_its_standard_error_alone_cover_its_true_rate(rate: float, n_items: int) -> None:
+    items = tuple(f"a/{i}" for i in range(n_items))
+    splits = Splits({"search": items})
+    estimator = MeanEstimator([Objective("a", ("a",))], task_of=dict.fromkeys(items, "a"), splits=splits)
+    rights = np.random.default_rng(1).binomial(n_items, rate, 4 * RUNS)
+    limits = {}
+    for n in np.unique(rights):
+        (found,) = estimator.estimate(ItemScores(items, (np.arange(n_items) < n).astype(float))).objectives
+        limits[n] = limits_of_objective(found)
+        exact = stats.binomtest(int(n), n_items).proportion_ci(method="exact")
+        assert exact.low <= limits[n][0] <= found.value <= limits[n][1] <= exact.high
+    low, high = np.array([limits[n] for n in rights]).T
+    assert np.mean((low <= rate) & (rate <= high)) >= LEAST
 
 
 def test_its_limits_lie_between_those_of_clopper_and_pearson_and_wilsons() -> None:

@@ -61,6 +61,13 @@ def test_a_missing_layer_is_told_with_its_first_tensor() -> None:
     )
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "_fsdp_wrapped_module._orig_mod."])
+def test_names_that_a_wrapper_of_torch_changed_are_told_with_the_wrapper(wrapper: str) -> None:
+    said, shapes = llama()
+    [found] = flaws(said, {f"{wrapper}{name}": shape for name, shape in shapes.items()})
+    assert f"all names begin with '{wrapper}': save the model again" in found
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

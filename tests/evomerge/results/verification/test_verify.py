@@ -215,7 +215,7 @@ def test_a_merge_that_beats_the_best_parent_by_the_mean_but_not_every_parent_is_
 
 def test_a_true_trade_off_is_called_one_and_names_both_sides(tmp_path: Path) -> None:
     # On validation items alpha is the best parent; beta is so good at words that the merge's lead on it may be chance.
-    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78)}
+    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78), "uniform mean": (0.3, 0.3)}
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.36)), margin=0.03)
     assert found.best_parent == "alpha"
     assert found.standing == "trade_off"
@@ -225,8 +225,16 @@ def test_a_true_trade_off_is_called_one_and_names_both_sides(tmp_path: Path) -> 
     )
 
 
+def test_what_a_free_recipe_trades_as_well_is_told_but_is_no_standing(tmp_path: Path) -> None:
+    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78), "uniform mean": (0.7, 0.36)}
+    found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.36)), margin=0.03)
+    assert found.standing == "not_shown"
+    assert "is as good as the best parent (alpha)" in found.verdict
+    assert found.verdict.endswith("On no objective it is shown to be better than uniform mean.")
+
+
 def test_without_the_margin_there_is_no_trade_off(tmp_path: Path) -> None:
-    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78)}
+    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78), "uniform mean": (0.3, 0.3)}
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.36)), margin=0.0)
     assert found.standing == "not_shown"
 
@@ -241,9 +249,17 @@ def test_what_a_better_mean_costs_is_part_of_the_verdict(tmp_path: Path) -> None
 def test_a_winner_that_a_free_recipe_equals_is_not_called_better(tmp_path: Path) -> None:
     abilities = {"alpha": (0.5, 0.3), "beta": (0.2, 0.2), "uniform mean": (0.7, 0.7)}
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
-    assert found.standing == "not_shown"
+    assert (found.standing, found.wins) == ("better_than_parents", False)
     assert "is better than every parent" in found.verdict
-    assert "But uniform mean, which costs no search, does as well: +0.000" in found.verdict
+    assert "The recipe uniform mean, which costs no search, does as well: +0.000" in found.verdict
+
+
+def test_a_winner_that_may_gain_over_a_free_recipe_by_chance_is_only_better_than_the_parents(tmp_path: Path) -> None:
+    abilities = {"alpha": (0.5, 0.3), "beta": (0.2, 0.2), "uniform mean": (0.69, 0.69)}
+    found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
+    assert found.standing == "better_than_parents"
+    assert "Over the best recipe without search (uniform mean) it gains +0.0" in found.verdict
+    assert "which may be chance" in found.verdict
 
 
 def test_what_the_search_bought_over_the_best_free_recipe_is_told(tmp_path: Path) -> None:
@@ -279,12 +295,13 @@ def test_negative_flips_are_counted_beside_gains(tmp_path: Path) -> None:
     assert any("0 items gained" in fact and "lost (negative flips), of 180" in fact for fact in winner.facts)
 
 
-def test_the_search_to_test_gap_is_search_score_less_test_score_with_the_test_scores_interval(tmp_path: Path) -> None:
+def test_the_search_to_test_gap_is_the_expected_search_score_less_test_score_with_its_interval(tmp_path: Path) -> None:
     archive, verifier = searched(tmp_path, CoinWorker(gain=0.0))
     winner = verifier.verify(3, validation=True).winners[0]
     searched_mean = next(r.estimate.mean for r in archive.records("search") if r.number == winner.candidate)
     scores = archive.scores(winner.candidate, "test")
-    assert winner.gap.value == pytest.approx(searched_mean - ESTIMATOR.estimate(scores).mean)
+    assert winner.score.observed == searched_mean > winner.score.expected
+    assert winner.gap.value == pytest.approx(winner.score.expected - ESTIMATOR.estimate(scores).mean)
     assert winner.gap.low < winner.gap.value < winner.gap.high
     assert winner.gap.high - winner.gap.low == pytest.approx(2 * 1.97 * 0.5 / len(scores.item_ids) ** 0.5, rel=0.1)
 

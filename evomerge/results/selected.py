@@ -1,0 +1,110 @@
+"""What is expected of candidates on further items: their estimates, shrunk for having been picked among many.
+
+An archive keeps what was observed. The best of it owes something to luck, so whatever picks by search items, or shows
+what was picked, goes by `expected`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from evomerge.archive import Archive
+from evomerge.results.recorded import estimates
+from evomerge.typing import Floats
+from fitness.estimation.population import posterior
+from fitness.scores import Estimate, ItemScores
+
+_MOST_READ = 200  # candidates whose item scores are looked at
+
+
+def observed(archive: Archive) -> dict[int, Estimate]:
+    """Return the estimate of everything scored on search items, each candidate's on the most items."""
+    found = estimates(archive, "search")
+    return found | {number: larger for number, larger in archive.rescored().items() if number in found}
+
+
+def expected(archive: Archive, found: Mapping[int, Estimate] | None = None) -> dict[int, Estimate]:
+    """Return what is expected of every candidate on further items (see `shrunken`); landmarks are as observed.
+
+    `found` is what `observed` returns, where that is known.
+    """
+    found = observed(archive) if found is None else dict(found)
+    landmarks = {candidate.number for candidate in archive.landmarks()}
+    proposed = {number: estimate for number, estimate in found.items() if number not in landmarks}
+    # A reduced benchmark's estimates err by more than the items that they are from.
+    share = 1.0 if archive.noted("reduced") else own_share(_some_scores(archive, list(proposed)))
+    return found | shrunken(proposed, share)
+
+
+def shrunken(found: Mapping[int, Estimate], share: float) -> dict[int, Estimate]:
+    """Return candidates' estimates, shrunk by what all of them are like (see `fitness.estimation.population`).
+
+    A standard error is that of what is left to know of the candidate, plus how far its estimate was moved, plus the
+    error that all share; not more than before.
+
+    Args:
+        found: candidate -> observed estimate, all of the same objectives.
+        share: of an estimate's squared standard error, what is the candidate's own and not the items', in (0, 1].
+    """
+    if len(found) < 2:
+        return dict(found)
+    values = np.array([[o.value for o in estimate.objectives] for estimate in found.values()])
+    squares = np.array([[o.stderr**2 for o in estimate.objectives] for estimate in found.values()])
+    shares = np.array([1.0 if estimate.stopped else share for estimate in found.values()])[:, None]
+    known = posterior(values, shares * _pooled(squares, list(found.values())))
+    doubt = known.variances + (known.values - values) ** 2 + (1.0 - shares) * squares
+    stderrs = np.sqrt(np.minimum(doubt, squares))
+    return {
+        number: replace(
+            estimate,
+            objectives=tuple(
+                replace(o, value=float(value), stderr=float(stderr))
+                for o, value, stderr in zip(estimate.objectives, means, errors, strict=True)
+            ),
+        )
+        for (number, estimate), means, errors in zip(found.items(), known.values, stderrs, strict=True)
+    }
+
+
+def own_share(scored: Sequence[ItemScores]) -> float:
+    """Return which part of item scores' variance within a candidate is not common to all candidates, in (0, 1].
+
+    All candidates answer the same items; that these happen to be easy lifts all of them and picks none. Two-way
+    analysis of variance of candidates and items, by task, over those that answered the same items; 1 where none did.
+    """
+    by_items: dict[tuple[str, ...], list[Floats]] = defaultdict(list)
+    for scores in scored:
+        by_items[scores.item_ids].append(scores.values)
+    own = total = 0.0
+    for items, rows in by_items.items():
+        tasks = np.array([item.partition("/")[0] for item in items])
+        for task in np.unique(tasks):
+            answers = np.array(rows)[:, tasks == task]
+            n_models, n_items = answers.shape
+            if n_models > 1 and n_items > 1:
+                within = answers - answers.mean(axis=1, keepdims=True)
+                total += float((within**2).sum()) * (n_models - 1) / n_models
+                own += float(((within - within.mean(axis=0)) ** 2).sum())
+    return float(np.clip(own / total, 1e-3, 1.0)) if total > 0.0 else 1.0
+
+
+def _pooled(squares: Floats, found: Sequence[Estimate]) -> Floats:
+    """Return (n, m) mean squares of those that rest on as many items: one candidate's own tells of its luck, too."""
+    pooled = np.empty_like(squares)
+    for k in range(squares.shape[1]):
+        sizes = np.array([estimate.objectives[k].n_items for estimate in found])
+        for size in np.unique(sizes):
+            alike = sizes == size
+            pooled[alike, k] = squares[alike, k].mean()
+    return pooled
+
+
+def _some_scores(archive: Archive, numbers: Sequence[int]) -> list[ItemScores]:
+    """Return the item scores of up to `_MOST_READ` candidates, evenly over the search."""
+    at = np.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_READ)).astype(int)
+    found = [archive.scores(numbers[i], "search") for i in at]
+    return [scores for scores in found if scores is not None]
