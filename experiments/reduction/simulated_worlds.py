@@ -32,7 +32,6 @@ class World:
     per_group: int = 1  # so many items in turn are told to belong together
     margin: float = 0.01  # what counts as just as good: evomerge's own default
     looks: int = 1  # verifications, each with a new winner
-    campaigns: int = 150  # to simulate
 
 
 def _campaigns() -> dict[str, World]:
@@ -78,7 +77,7 @@ def _dominated() -> dict[str, World]:
                 for n_parents in (2, 3, 4, 5) if (validation, test) == (20, 1000) else (2,):
                     parents = ((a, a),) * (n_parents - 1) + ((b, b),)
                     name = f"{n_parents} parents, {a:.2f} and {b:.2f}, merges {w:.2f}; {validation} and {test} items"
-                    worlds[name] = World(parents, (w, w), n_merges=4, validation=validation, test=test, campaigns=100)
+                    worlds[name] = World(parents, (w, w), n_merges=4, validation=validation, test=test)
     return worlds
 
 
@@ -96,7 +95,7 @@ def _traded() -> dict[str, World]:
 
 def _looked_at_often() -> dict[str, World]:
     """Return worlds without a better merge in which twenty winners are tested one after the other."""
-    equal = World(((0.6,),), (0.6,), n_merges=20, looks=20, campaigns=100)
+    equal = World(((0.6,),), (0.6,), n_merges=20, looks=20)
     return {f"20 verifications on {n} items": replace(equal, test=n) for n in (100, 300)}
 
 

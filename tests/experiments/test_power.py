@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import experiments.reduction
-from experiments.reduction.power import _verdict, found_by_lm_eval, found_by_mcnemar, found_by_verdict
+from experiments.reduction.power import found_by_lm_eval, found_by_mcnemar, found_by_verdict, verdict
+from experiments.reduction.simulated_worlds import GROUPS
 
 COUNTS = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(60, 120))
 
@@ -25,7 +26,7 @@ def counts(*values: int) -> tuple[np.ndarray, ...]:
 @given(COUNTS)
 def test_more_gains_are_found_where_fewer_are_and_the_verdict_is_the_real_one(drawn: tuple[int, int, int]) -> None:
     gained, lost, n_items = drawn
-    assert bool(found_by_verdict(*counts(gained, lost), n_items)[0]) == _verdict(gained, lost, n_items)
+    assert bool(found_by_verdict(*counts(gained, lost), n_items)[0]) == verdict(gained, lost, n_items)
 
 
 @settings(max_examples=40, deadline=None)
@@ -48,7 +49,7 @@ def test_standard_errors_are_lm_evals() -> None:
 
 def test_the_committed_table_keeps_what_is_promised() -> None:
     path = Path(experiments.reduction.__file__).parent / "power.json"
-    powers, tasks, rates = json.loads(path.read_text("utf-8")).values()
+    powers, tasks, rates, differences = json.loads(path.read_text("utf-8")).values()
     for effect, *cells in powers[1:]:
         gained, lost = effect.replace(" %", "").split(", ")
         verdicts = [float(cell.split(" / ")[0]) for cell in cells]
@@ -59,3 +60,7 @@ def test_the_committed_table_keeps_what_is_promised() -> None:
     for _, one, _, more, _ in tasks[1:]:  # 1.2 times the items find what one task finds
         assert float(more.removesuffix(" %")) >= float(one.removesuffix(" %"))
     assert min(float(cell.split(" / ")[0]) for row in rates[1:] for cell in row[1:]) >= 93.0
+    beyond = GROUPS["beyond what is promised"]
+    for world, *shares in differences[1:]:
+        held, above, below = (float(share.removesuffix(" %")) for share in shares)
+        assert (held >= 93.0 and max(above, below) <= 3.5) == (world not in beyond)
