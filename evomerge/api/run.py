@@ -190,7 +190,7 @@ class Run:
         True
 
         Args:
-            pick: `winner` (the best of `verify`), `knee`, `best`, `best:OBJECTIVE`, or a candidate's number.
+            pick: `winner`, `knee`, `best`, `best:OBJECTIVE`, or a candidate's number; see `pick`.
             out: the directory; must not exist.
             parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: told in words what one should know.

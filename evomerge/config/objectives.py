@@ -84,7 +84,8 @@ class ObjectiveConfig(BaseModel):
     split, and counted as one. Left out: `group` of JSONL items; of lm-eval's documents a passage, context, article,
     story, premise or dialogue. none: every item by itself."""
     weight: Annotated[Real, Field(ge=0)] = 1.0
-    """Share in the mean that single-objective optimisers maximise; the others ignore it."""
+    """Share in the mean that the search maximises, that picks the winner and that verdicts are about. 0: a guard, which
+    decides nothing but by its `at_least`: it is no part of the front, and optimisers are not told of it."""
     at_least: Annotated[float | str | None, BeforeValidator(as_bound)] = None
     """A constraint: 0.6, or what a checkpoint reaches on search items, as `base`, `base - 0.01` or `PARENT + 0.02`.
     Candidates that keep all constraints come before all others."""

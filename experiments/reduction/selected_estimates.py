@@ -1,4 +1,4 @@
-"""How far is the top pick's score from the truth, observed and expected? On real merges, by the code of campaigns.
+"""How far is the top pick's score from the truth, as observed and as expected? On real merges, by evomerge's code.
 
     command    python -m experiments.reduction.selected_estimates [--searches 25] [--out FILE.json]
     cost       ten minutes on one core
@@ -6,9 +6,9 @@
                in at least 90 %
 
 A search is an archive of 60 merges of `smollm_matrix.parquet`, estimated from some of the 882 items: by a benchmark
-that `evomerge reduce` made of 100 other merges (drawn at random, or the 100 worst for a search among the 100 best), whose
-truth is the score on all items; or by the plain mean of a search split, whose truth is the score on all other items,
-with its own error allowed for. Picked are the best mean, of which every objective counts, and the best of each
+that `evomerge reduce` made of 100 other merges (drawn at random, or the 100 worst for a search among the 100 best),
+whose truth is the score on all items; or by the plain mean of a search split, whose truth is the score on all other
+items, with its own error allowed for. Picked are the best mean, of which every objective counts, and the best of each
 objective.
 """
 
@@ -154,7 +154,9 @@ def _objectives(benchmark: Benchmark) -> list[Objective]:
 
 def rows_of(picks: Sequence[Pick]) -> list[tuple[str, ...]]:
     """Return a table: of each setting and pick, what was observed and what was expected."""
-    rows = [("candidates estimated from", "best of", "observed", "covered", "expected", "covered")]
+    rows: list[tuple[str, ...]] = [
+        ("candidates estimated from", "best of", "observed", "covered", "expected", "covered")
+    ]
     for key in dict.fromkeys((pick.setting, pick.best_of) for pick in picks):
         own = [pick for pick in picks if (pick.setting, pick.best_of) == key]
         cells: list[str] = []
@@ -172,7 +174,8 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=25, help="of each setting, drawn four times")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    benchmark, found = read_benchmark(MATRIX, PARENTS), list[Pick]()
+    benchmark = read_benchmark(MATRIX, PARENTS)
+    found: list[Pick] = []
     for seed in range(N_CALIBRATIONS):
         for setting in settings(benchmark, seed):
             rng = np.random.default_rng([seed, 2])

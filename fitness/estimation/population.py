@@ -16,11 +16,11 @@ import numpy as np
 
 from fitness.typing import Floats
 
-# Spreads and modes are in units of an estimate's own standard error.
-_SPREADS = np.concatenate([[0.0], np.geomspace(0.25, 16.0, 18)])
+_N_SPREADS = 18
 _N_MODES = 56
 _MOST_VALUES = 128  # different values that a density is fitted to
 _LEAST_WEIGHT = 1e-5  # hypotheses of less are left out
+_LEAST_ERROR = 1e-4  # of the range of estimates; with less there is nothing to shrink
 _FEWEST_TO_TURN = 10  # candidates from which on directions are looked for
 
 
@@ -42,7 +42,8 @@ def posterior(values: Floats, variances: Floats) -> Posterior:
     """
     values, variances = np.asarray(values, dtype=np.float64), np.asarray(variances, dtype=np.float64)
     typical = np.median(variances, axis=0) if len(values) else np.zeros(values.shape[1])
-    noisy = np.flatnonzero((typical > 0.0) & (np.ptp(values, axis=0) > 0.0)) if len(values) > 1 else np.empty(0, int)
+    span = np.ptp(values, axis=0) if len(values) else typical
+    noisy = np.flatnonzero((span > 0.0) & (np.sqrt(typical) > _LEAST_ERROR * span))
     found = Posterior(values.copy(), variances.copy())
     if not noisy.size:
         return found
@@ -76,10 +77,11 @@ def _directions(standard: Floats) -> Floats:
 def _along(x: Floats, variances: Floats) -> tuple[Floats, Floats]:
     """Return (n,) posterior means and variances along one direction."""
     points, counts = _binned(x, variances)
-    modes = _modes(x)
-    sides = [_Side.of(points, modes, sign) for sign in (-1.0, 1.0)]
-    low, high = _SPREADS[:, None], _SPREADS[None, :]
-    share = np.divide(low, low + high, out=np.full((len(_SPREADS),) * 2, 0.5), where=low + high > 0.0)
+    # Both are in units of an estimate's own standard error.
+    modes, spreads = _modes(x), np.append(0.0, np.geomspace(0.25, max(16.0, np.ptp(x)), _N_SPREADS))
+    sides = [_Side.of(points, modes, spreads, sign) for sign in (-1.0, 1.0)]
+    low, high = spreads[:, None], spreads[None, :]
+    share = np.divide(low, low + high, out=np.full((len(spreads),) * 2, 0.5), where=low + high > 0.0)
     # (modes, low spreads, high spreads, points)
     below = share[None, :, :, None] * sides[0].density[:, :, None, :]
     above = (1.0 - share)[None, :, :, None] * sides[1].density[:, None, :, :]
@@ -106,18 +108,17 @@ class _Side:
     square: Floats  # of the truth's square
 
     @classmethod
-    def of(cls, points: Floats, modes: Floats, sign: float) -> _Side:
-        from scipy.special import log_ndtr
+    def of(cls, points: Floats, modes: Floats, spreads: Floats, sign: float) -> _Side:
+        from scipy.special import erfcx, log_ndtr
 
         x, v = points
         away = sign * (x - modes[:, None, None])
-        tau2 = _SPREADS[None, :, None] ** 2
+        tau2 = spreads[None, :, None] ** 2
         total = tau2 + v
         centre, width = away * tau2 / total, np.sqrt(tau2 * v / total)
         z = np.divide(centre, width, out=np.zeros_like(centre), where=width > 0.0)
-        log_beyond = log_ndtr(z)
-        density = np.exp(-0.5 * away**2 / total + log_beyond + np.log(2.0)) / np.sqrt(2.0 * np.pi * total)
-        hazard = np.exp(-0.5 * z**2 - log_beyond) / np.sqrt(2.0 * np.pi)
+        density = np.exp(-0.5 * away**2 / total + log_ndtr(z) + np.log(2.0)) / np.sqrt(2.0 * np.pi * total)
+        hazard = np.sqrt(2.0 / np.pi) / erfcx(-z / np.sqrt(2.0))  # normal density by distribution, for any z
         step = centre + width * hazard  # from the mode
         square = np.maximum(width**2 * (1.0 - z * hazard - hazard**2), 0.0) + step**2
         flat = width + 0.0 * centre == 0.0

@@ -101,7 +101,8 @@ def verify(
     """Score the best candidates, every parent and the baselines on held-out items.
 
     Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
-    whether each is better than every parent, a true trade-off, or not shown to be better.
+    whether each is better than every parent and every recipe that costs no search, better than every parent, a true
+    trade-off, or not shown to be better. Every candidate that is tested makes later claims on these items stricter.
     """
     from evomerge.api.run import load
     from evomerge.cli.tables import verdict_lines, verification_table

@@ -21,6 +21,7 @@ from evomerge.results.picks import Picks, read_picks
 from evomerge.results.recorded import estimates, recorded_versions, remarks
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
+from evomerge.results.selected import expected
 from evomerge.results.verification.held_out_constraints import noted_constraints
 from evomerge.results.verification.result import Verification
 from fitness.scores import SPLITS, Estimate, Split
@@ -50,6 +51,7 @@ class Contents:
     labels: Mapping[int, str]  # number -> name of every candidate that no optimiser proposed
     sources: Mapping[str, ParentSource]  # name -> checkpoint of everything the landmarks read
     scored: Scored
+    expected: Mapping[int, Estimate]  # of each in `scored`, on further items: shrunk for having been picked among many
     picks: Picks
     failures: tuple[FailureGroup, ...]
     evaluations: int  # outcomes told, failures included
@@ -102,6 +104,7 @@ def read_contents(archive: Archive) -> Contents:
     campaign = archive.campaign
     constraints = Constraints.of(archive)
     scored = read_scored(records, hours, constraints, archive.rescored())
+    likely = expected(archive)
     return Contents(
         campaign=campaign,
         settings=campaign_settings(campaign),
@@ -109,7 +112,8 @@ def read_contents(archive: Archive) -> Contents:
         labels={c.number: str(c.label) for c in archive.landmarks() if c.label},
         sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
         scored=scored,
-        picks=read_picks(archive),
+        expected=likely,
+        picks=read_picks(archive, likely),
         failures=_failures(records),
         evaluations=len(records),
         began=records[0].at - records[0].seconds if records else None,

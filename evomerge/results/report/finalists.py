@@ -72,13 +72,13 @@ class BothScores:
 
 
 def both_scores(contents: Contents, split: Split, numbers: Sequence[int]) -> BothScores:
-    """Return those of the candidates that were scored on search items and on a held-out split."""
+    """Return those of the candidates that were scored on search items, as expected, and on a held-out split."""
     scored, estimates = contents.scored, contents.held_out.get(split, {})
     found = [(number, i) for number in numbers if number in estimates and (i := scored.index(number)) is not None]
     return BothScores(
         split,
         np.array([number for number, _ in found], dtype=np.int64),
-        Measures.among([scored.estimates[i] for _, i in found], scored.weights),
+        Measures.among([contents.expected[number] for number, _ in found], scored.weights),
         Measures.among([estimates[number] for number, _ in found], scored.weights),
     )
 
@@ -101,12 +101,12 @@ def finalists_in_words(contents: Contents) -> str:
     direction = "below" if gap >= 0 else "above"
     if n == 1:
         return (
-            f"The finalist's mean on {found.split} items is {abs(gap):.3f} {direction} its estimate on search items, "
+            f"The finalist's mean on {found.split} items is {abs(gap):.3f} {direction} what search items made expect, "
             f"{'within' if kept else 'outside'} the 95 % interval of the difference."
         )
     return (
-        f"The means of the {n} finalists on {found.split} items are on average {abs(gap):.3f} {direction} their "
-        f"estimates on search items; for {kept} of {n} the difference is within its 95 % interval."
+        f"The means of the {n} finalists on {found.split} items are on average {abs(gap):.3f} {direction} what "
+        f"search items made expect; for {kept} of {n} the difference is within its 95 % interval."
     )
 
 
@@ -128,7 +128,9 @@ def _figure(contents: Contents, name: str, k: int | None, groups: tuple[BothScor
     told = ((found, FRONT, "finalist"), (tested, STAR | {"size": 13}, "picked, on test items"))
     traces = [_points(contents, group, k, marker) | {"name": who} for group, marker, who in told if len(group.numbers)]
     low, high = _reach(traces)
-    frame = layout(330, "estimate on search items", "held-out items" if len(tested.numbers) else f"{found.split} items")
+    frame = layout(
+        330, "expected from search items", "held-out items" if len(tested.numbers) else f"{found.split} items"
+    )
     frame["xaxis"] |= {"range": [low, high]}
     frame["yaxis"] |= {"range": [low, high]}
     line = {"dash": "dot", "width": 1.2, "color": "var(--muted)"}

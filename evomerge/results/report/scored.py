@@ -95,11 +95,6 @@ class Scored:
         return " (estimated)" if self.estimated.all() else " (partly estimated)"
 
     @property
-    def best(self) -> int | None:
-        """The index of the highest mean, feasible candidates first; None when nothing is scored."""
-        return int(np.lexsort((-self.means, self.violations))[0]) if len(self.numbers) else None
-
-    @property
     def axes(self) -> list[Axis]:
         """One axis per objective that is no guard."""
         columns = zip(self.objectives, self.values.T, self.stderrs.T, self.weights, strict=True)

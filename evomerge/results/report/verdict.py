@@ -36,23 +36,23 @@ def headline(contents: Contents) -> Headline:
     """Return the verdict of the verification, or what the search items allow to say without one."""
     if contents.verification is not None:
         return Headline(_STANDINGS[contents.verification.standing], contents.verification.verdict)
-    scored = contents.scored
-    if scored.best is None:
+    scored, best = contents.scored, contents.picked("best")
+    if best is None:
         failed = contents.n_failures
         return Headline("empty", f"All {failed} candidates failed." if failed else "No candidate has been scored yet.")
-    best, parent = scored.best, contents.best_parent
-    mean, stderr = scored.means[best], scored.mean_stderrs[best]
-    leader = f"{_capital(contents.title(int(scored.numbers[best])))} leads with {mean:.3f} ± {stderr:.3f}"
-    leader += " (estimated)" if scored.estimated[best] else ""
+    number, parent = int(scored.numbers[best]), contents.best_parent
+    estimate = contents.expected[number]
+    likely, stderr = estimate.mean, estimate.mean_stderr
+    leader = f"{_capital(contents.title(number))} leads with an expected {likely:.3f} ± {stderr:.3f} "
+    leader += f"({scored.means[best]:.3f} {'estimated' if scored.estimated[best] else 'observed'} on search items)"
     if parent is None:
-        text = f"{leader} on search items."
-    elif scored.means[best] <= scored.means[parent]:
+        text = f"{leader}."
+    elif likely <= scored.means[parent]:
         name = contents.title(int(scored.numbers[parent]))
         text = f"No merge is better than the best parent ({name}, {scored.means[parent]:.3f}) on search items yet."
     else:
-        ahead = scored.means[best] - scored.means[parent]
-        name = contents.title(int(scored.numbers[parent]))
-        text = f"{leader} on search items, {ahead:.3f} above the best parent ({name})."
+        ahead, name = likely - scored.means[parent], contents.title(int(scored.numbers[parent]))
+        text = f"{leader}, {ahead:.3f} above the best parent ({name})."
     return Headline("open", f"{text} Nothing is verified on held-out items yet.")
 
 

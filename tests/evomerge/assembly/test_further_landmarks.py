@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,18 @@ def test_auto_scores_the_middle_of_the_space_where_no_landmark_is_there(family: 
     assert not middle(weights[1], em.optimisers.CmaEs())  # it is task arithmetic 0.5
     assert not middle(weights[0], em.optimisers.Random())  # which would not know what to do with it
     assert not middle(weights[0], em.optimisers.CmaEs(), evaluations=24)
+
+
+def test_who_proposes_a_landmark_in_the_spaces_own_words_is_told_its_scores(searched: Searched) -> None:
+    space = em.spaces.Weights("linear", weights="affine", layer_blocks=1, modules=["all"])
+    run = searched(space=space, optimiser="greedy_soup", landmarks="none", evaluations=8)
+    with contextlib.closing(Archive.read(run.directory / "archive.sqlite")) as archive:
+        records = {record.number: record for record in archive.records()}
+        alone = {str(c.label): c.number for c in archive.landmarks() if c.label in ("alpha", "beta", "uniform mean")}
+        soups = [archive.scores(number, "search") for number in (5, 6, 7)]
+        assert soups == [archive.scores(number, "search") for number in alone.values()]
+    assert [records[number].seconds for number in (5, 6, 7)] == [0.0] * 3
+    assert all(records[number].seconds > 0.0 for number in alone.values())
 
 
 def test_a_search_goes_on_by_the_rules_of_proposing_that_it_began_by(searched: Searched) -> None:

@@ -88,7 +88,7 @@ def test_an_exported_pick_loads_with_plain_transformers(evomerge: Command, finis
     assert "95 %" in (tmp_path / "out" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("choice", ["knee", "best", "best:sums", "7"])
+@pytest.mark.parametrize("choice", ["knee", "best", "7"])
 def test_export_takes_every_kind_of_pick(evomerge: Command, finished: Path, tmp_path: Path, choice: str) -> None:
     assert evomerge("export", finished, "--pick", choice, "--out", tmp_path / "out").code == 0
     assert (tmp_path / "out" / "model.safetensors").exists()
@@ -99,7 +99,6 @@ def test_export_takes_every_kind_of_pick(evomerge: Command, finished: Path, tmp_
     [
         ("kne", 2, "expected knee, best"),
         ("best:sum", 2, "one of sums, words"),
-        ("best:words", 2, "to have it, pick 8"),
         ("999", 2, "number, below 12"),
     ],
 )
@@ -109,6 +108,18 @@ def test_a_pick_that_names_nothing_is_refused(
     done = evomerge("export", finished, "--pick", choice, "--out", tmp_path / "out")
     assert done.code == code
     assert message in done.err
+
+
+def test_a_pick_that_the_verification_dropped_is_refused_with_the_reason(
+    evomerge: Command, finished: Path, tmp_path: Path
+) -> None:
+    picks = json.loads(evomerge("pareto", finished, "--json").out)["picks"]
+    assert picks["dropped"]
+    for pick, why in picks["dropped"].items():
+        done = evomerge("export", finished, "--pick", pick, "--out", tmp_path / "out")
+        assert done.code == 2
+        assert why in done.err
+        assert done.err.rstrip().endswith(f"to have it, pick {picks['searched'][pick]}")
 
 
 def test_what_is_exported_scores_as_it_was_scored(evomerge: Command, finished: Path, tmp_path: Path) -> None:

@@ -65,6 +65,14 @@ def test_a_lone_candidate_and_exact_estimates_stay_as_they_are():
     assert posterior(np.empty((0, 2)), np.empty((0, 2))).values.shape == (0, 2)
 
 
+@pytest.mark.parametrize("error", [0.0, 1e-17, 1e-9, 1e-5, 1e-3])
+def test_estimates_with_hardly_any_error_stay_as_they_are(error):
+    values = np.stack([np.arange(1, 21) / 21, np.arange(20)[::-1] ** 2 / 400], axis=1)
+    found = posterior(values, np.full(values.shape, error**2))
+    np.testing.assert_allclose(found.values, values, atol=3 * error)
+    assert (found.variances <= 1.1 * error**2).all()
+
+
 @settings(max_examples=25)
 @given(st.integers(2, 30), st.integers(1, 4), st.integers(0, 1000), st.floats(-3, 3), st.floats(0.01, 50))
 def test_the_unit_of_scores_does_not_matter(n, m, seed, shift, unit):
