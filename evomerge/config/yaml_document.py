@@ -85,6 +85,10 @@ def read_yaml(path: Path) -> Document:
 
 def parse_yaml(text: str, path: Path | None = None) -> Document:
     """Read the one YAML document of a text."""
+    unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if unprintable:
+        line = text.count("\n", 0, unprintable.start()) + 1
+        raise ConfigError(path, [ConfigProblem("", line, "printable text", repr(unprintable.group()))])
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
@@ -120,10 +124,6 @@ def _read_text(path: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         found = f"the byte {error.object[error.start]:#04x}"
         raise ConfigError(path, [ConfigProblem("", line, "UTF-8 text", found)]) from error
-    unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    if unprintable:
-        line = text.count("\n", 0, unprintable.start()) + 1
-        raise ConfigError(path, [ConfigProblem("", line, "printable text", repr(unprintable.group()))])
     return text
 
 

@@ -86,6 +86,7 @@ def evaluate(  # noqa: PLR0913
 ) -> None:
     """Score one checkpoint on whole tasks, with every metric and the table of lm-eval; with --json every item too."""
     from evomerge.api.scoring import evaluate
+    from evomerge.config.code import file_of
 
     prompts = {
         "apply_chat_template": chat_template or apply_chat_template,
@@ -94,6 +95,8 @@ def evaluate(  # noqa: PLR0913
         "num_fewshot": num_fewshot,
     }
     asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
+    if out is not None and out.resolve() in {place.resolve() for task in asked if (place := file_of(task)) is not None}:
+        raise typer.BadParameter("is the file of a task; name another", param_hint="--out")
     write = None if out is None else prepared_file(out)
     scores = evaluate(model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks)
     document = json.dumps(scores.to_dict(), indent=2, default=str)

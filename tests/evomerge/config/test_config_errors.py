@@ -7,6 +7,7 @@ import pytest
 
 from evomerge.config import CampaignConfig, ConfigError, load_campaign
 from evomerge.config.campaign_file import campaign_of, overridden
+from evomerge.config.overrides import with_overrides
 from evomerge.config.yaml_document import read_yaml
 from evomerge.optimisers.registry import OPTIMISERS
 from evomerge.spaces import Weights
@@ -345,3 +346,20 @@ def test_a_campaign_file_that_is_a_device_or_a_pipe_is_refused_and_not_waited_fo
     for name in ("pipe.yaml", "device.yaml"):
         with pytest.raises(ConfigError, match="expected a readable campaign file, found 'a pipe or a device"):
             load_campaign(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "\x1b[2J"),
+        (f"parents.{'9' * 5000}.name", "x"),
+        ("parents.\u0663", "x"),
+        ("a." * 3000 + "b", "1"),
+        ("a", "[" * 500),
+    ],
+    ids=["control", "digits", "other digits", "deep key", "deep value"],
+)
+def test_hostile_overrides_are_refused_with_their_beginning(key: str, value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        with_overrides({"parents": ["hub/a"]}, [f"{key}={value}"])
+    assert len(str(refused.value)) < 900
