@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evomerge.errors import EvomergeError
 
+_SQLITE = b"SQLite format 3\0"  # what its files begin with
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -44,6 +45,10 @@ def prepared_file(target: str | Path) -> Callable[[str | bytes], Path]:
             raise OutputError(f"{file}: expected a file to write, found a directory; name a file in it")
         if file.exists() and not file.is_file():
             return lambda content: _written(file, file, content)
+        if file.is_file() and _is_archive(file):
+            raise OutputError(
+                f"{file}: expected a file to write, found an archive or another database; name another file"
+            )
         if file.exists() and not os.access(file, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         with partial_file(file):
@@ -63,6 +68,12 @@ def prepared_file(target: str | Path) -> Callable[[str | bytes], Path]:
         return file
 
     return write
+
+
+def _is_archive(file: Path) -> bool:
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        return opened.read(len(_SQLITE)) == _SQLITE
+    return False
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -115,10 +116,18 @@ class Estimate:
     @property
     def mean(self) -> float:
         """The mean of the objectives by their weights, higher is better; by equal ones where all are 0."""
+        return sum(share * o.value for share, o in zip(self._shares, self.objectives, strict=True))
+
+    @property
+    def mean_stderr(self) -> float:
+        """The standard error of the mean, at least 0; objectives are taken to rest on different items."""
+        return math.hypot(*(share * o.stderr for share, o in zip(self._shares, self.objectives, strict=True)))
+
+    @property
+    def _shares(self) -> list[float]:
         total = sum(objective.weight for objective in self.objectives)
-        if total == 0.0:
-            return sum(objective.value for objective in self.objectives) / len(self.objectives)
-        return sum(objective.weight * objective.value for objective in self.objectives) / total
+        n = len(self.objectives)
+        return [objective.weight / total if total else 1 / n for objective in self.objectives]
 
     @property
     def counting(self) -> tuple[ObjectiveEstimate, ...]:

@@ -3,6 +3,7 @@
 An item's split depends on what it asks and on the seed, on nothing else: not on its id, its line, its task's name or
 the items beside it. So an added item moves no other, and equal items fall into one split wherever they stand. The price
 is that sizes are drawn as well: of n items about n p fall into a split of share p, give or take sqrt(n p (1 - p)).
+Items of a group are drawn by its name instead, so that all are in one split.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,8 +19,9 @@ import numpy as np
 from fitness.errors import FitnessError
 from fitness.scores import SPLITS, Budget, Split
 
-# by_place: as evomerge drew splits before, by the task's name and the items' numbers; for searches that began so
-Drawn: TypeAlias = Literal["by_content", "by_place"]
+# by_content: each item by what it asks, whatever its group; by_place: by the task's name and the items' numbers. As
+# evomerge drew splits before, for searches that began so.
+Drawn: TypeAlias = Literal["by_group", "by_content", "by_place"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,22 @@ class Splits:
         object.__setattr__(self, "_split_of", split_of)
 
     @classmethod
-    def draw(cls, tasks: Mapping[str, Mapping[str, str]], *, shares: Mapping[Split, float], seed: int) -> Splits:
-        """Draw each item's split by what it asks.
+    def draw(
+        cls,
+        tasks: Mapping[str, Mapping[str, str]],
+        *,
+        shares: Mapping[Split, float],
+        seed: int,
+        drawn_by: Mapping[str, str] = MappingProxyType({}),
+    ) -> Splits:
+        """Draw each item's split by what it asks, or by its group.
 
         Args:
             tasks: task name -> its items: id within the task -> what it asks, as `fitness.tasks.contents` has it.
             shares: split -> chance of an item to be in it, in [0, 1], together at most 1; what is over is left out.
             seed: the campaign's.
+            drawn_by: item, `task/item` -> what its split is drawn by instead of what it asks, the same for all of a
+                group (see `fitness.tasks.groups`).
 
         Raises:
             FitnessError: the shares are not of this form, or a task has no item in one of the splits.
@@ -56,12 +68,15 @@ class Splits:
         _check_shares(shares)
         of_task: dict[str, dict[Split, list[str]]] = {}
         for task, contents in tasks.items():
-            drawn = {item: _draws(content, seed) for item, content in contents.items()}
+            order = {item: _draws(content, seed)[1] for item, content in contents.items()}
+            asked = {item: drawn_by.get(f"{task}/{item}", content) for item, content in contents.items()}
+            place = {drawn: _draws(drawn, seed)[0] for drawn in asked.values()}
             of_task[task] = {split: [] for split, share in shares.items() if share > 0.0}
-            for item in sorted(drawn, key=lambda item: (drawn[item][1], item)):
-                if split := _split_at(drawn[item][0], shares):
+            for item in sorted(order, key=lambda item: (order[item], item)):
+                if split := _split_at(place[asked[item]], shares):
                     of_task[task][split].append(item)
-            _check_no_split_is_empty(task, of_task[task], n_items=len(contents), shares=shares)
+            grouped = f" in {len(place)} groups" if any(f"{task}/{item}" in drawn_by for item in contents) else ""
+            _check_no_split_is_empty(task, of_task[task], n_items=f"{len(contents)} items{grouped}", shares=shares)
         return cls(_alternating(of_task, {task: _stream(task, seed) for task in tasks}))
 
     @classmethod
@@ -130,14 +145,14 @@ def _split_at(place: float, shares: Mapping[Split, float]) -> Split | None:
 
 
 def _check_no_split_is_empty(
-    task: str, of_split: Mapping[Split, Sequence[str]], *, n_items: int, shares: Mapping[Split, float]
+    task: str, of_split: Mapping[Split, Sequence[str]], *, n_items: str, shares: Mapping[Split, float]
 ) -> None:
     for split, items in of_split.items():
         if not items:
             raise FitnessError(
                 f"task {task!r}: expected an item in each of {', '.join(of_split)}, found none of its {n_items} in "
-                f"{split} (share {shares[split]:g}; each item's split is drawn by what it asks): add items, give "
-                f"{split} a larger share or 0, or take another seed"
+                f"{split} (share {shares[split]:g}; each item's split is drawn by what it asks, or by its group): "
+                f"add items, give {split} a larger share or 0, or take another seed"
             )
 
 

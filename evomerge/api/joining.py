@@ -84,7 +84,9 @@ def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callba
         for remark in read.remarks:
             tell_all(callbacks, remark, one.name)
         parents = Parents.of(read.recipe)
-        return informed_recipe(read.recipe, parents, read.requested, splits=config.splits, seed=config.seed, say=say)
+        return informed_recipe(
+            read.recipe, parents, read.requested, splits=config.splits, seed=config.seed, groups=config.groups, say=say
+        )
     assert one.operator is not None
     recipe = Recipe(
         config.sources,

@@ -17,6 +17,7 @@ from evomerge.workers.sharing import sharing_cores
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.permissions import Permissions
 from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.recipe_file import recipe_in
 
 if TYPE_CHECKING:
     from search_spaces.mergekit.reading import Reading
@@ -154,24 +155,20 @@ def read_with_request(path: str | Path) -> Reading:
     from search_spaces.mergekit.reading import Reading, read_with_remarks
 
     file = path_of("recipe", path)
-    return Reading(_ours(file)) if _is_ours(file) else read_with_remarks(file)
+    return Reading(recipe_in(file)) if _is_ours(file) else read_with_remarks(file)
 
 
 def _documents(file: Path) -> list[object]:
     """Return the documents of mergekit's file, or the recipe in one of ours."""
     from search_spaces.mergekit.reading import read_documents
 
-    return [_ours(file)] if _is_ours(file) else read_documents(file)
+    return [recipe_in(file)] if _is_ours(file) else read_documents(file)
 
 
 def _is_ours(file: Path) -> bool:
     if not file.is_file():
         raise SpaceError(f"{file}: expected a recipe (mergekit YAML, or JSON of ours), found no such file")
     return file.suffix == ".json"
-
-
-def _ours(file: Path) -> Recipe:
-    return Recipe.from_json(file.read_text(encoding="utf-8"))
 
 
 @sharing_cores()

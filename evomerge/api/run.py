@@ -190,7 +190,7 @@ class Run:
         True
 
         Args:
-            pick: `winner` (the best of `verify`), `knee`, `best`, `best:OBJECTIVE`, or a candidate's number.
+            pick: `winner`, `knee`, `best`, `best:OBJECTIVE`, or a candidate's number; see `pick`.
             out: the directory; must not exist.
             parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: told in words what one should know.
@@ -221,9 +221,12 @@ class Run:
 
         Raises:
             ArchiveError: the archive cannot be read.
+            RunDirectoryError: in the run directory a link stands for the page or its figures.
         """
         from evomerge.results.report.html import report
 
+        if path is None:
+            self._directory.refuse_links()
         page = self._directory.report if path is None else Path(path)
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)

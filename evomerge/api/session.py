@@ -37,7 +37,7 @@ from evomerge.campaign import (
     SearchInterruptedError,
 )
 from evomerge.campaign.events import Callback, tell_all
-from evomerge.campaign.past import InCube
+from evomerge.campaign.past import InCube, as_it_stands
 from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config, refuse_unknown_keys, split_as_begun
@@ -57,6 +57,7 @@ from evomerge.workers import WorkerPool
 from evomerge.workers.sharing import sharing_cores
 from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
+from search_spaces.spaces.known_merges import written_by
 
 _LOG = logging.getLogger(__name__)
 
@@ -93,9 +94,9 @@ class Session:
             own = InCube(own)
         known = len(self.archive.landmarks()) or min(len(space.landmarks()) + len(landmarks), config.budget.evaluations)
         told = known * self.further.told
-        optimiser = parts.optimiser(started.genomes, self.archive, after_landmarks=told) if own is None else own
-        if parts.guards:
-            optimiser = without_guards(optimiser, parts.objectives, parts.fitness.task_of)
+        rules = self.further.rules
+        made = parts.optimiser(started.genomes, self.archive, after_landmarks=told, rules=rules) if own is None else own
+        optimiser = without_guards(made, parts.objectives, parts.fitness.task_of) if parts.guards else made
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
         self.say(
@@ -113,6 +114,7 @@ class Session:
             schedule=parts.schedule(self.archive, constraints),
             landmarks=landmarks,
             constraints=constraints,
+            as_proposed=partial(written_by, space) if rules >= 2 else as_it_stands,
             callbacks=self.callbacks,
         )
 

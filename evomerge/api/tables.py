@@ -19,6 +19,7 @@ from evomerge.candidate import Candidate
 from evomerge.results.front import CampaignFront, FrontPoint, front_as_json, read_front
 from evomerge.results.picks import Picks
 from evomerge.results.recorded import campaign_name
+from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
 from fitness.scores import Estimate, ItemScores, Split
 from search_spaces.recipes.recipe import Parameter, Recipe
 
@@ -82,6 +83,17 @@ class Front:
         True
         """
         return self._front.picks
+
+    @property
+    def screen(self) -> ScreenAgreement | None:
+        """How well the screen of `schedule: screen` ranks candidates as their scores do; None without one.
+
+        >>> import evomerge as em
+        >>> em.load("runs/mine").front.screen is None
+        True
+        """
+        with reading(self._path) as archive:
+            return read_screen_agreement(archive)
 
     def __len__(self) -> int:
         return len(self.points)

@@ -61,7 +61,7 @@ class VerificationReport:
 
     @property
     def wins(self) -> bool:
-        """Whether the winner is shown to be better than every parent."""
+        """Whether the winner is shown to be better than every parent and every recipe that costs no search."""
         return self.verification.wins
 
     def to_pandas(self) -> pd.DataFrame:
@@ -88,6 +88,7 @@ class VerificationReport:
             "standing": found.standing,
             "verdict": found.verdict,
             "margin": found.margin,
+            "groups": found.n_groups,
             "winners": [asdict(winner) for winner in found.winners],
             "dropped": [asdict(one) for one in found.dropped],
             "told": found.told,

@@ -11,13 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from evomerge.archive import Archive
 from evomerge.config import CampaignConfig
-from evomerge.config.further_landmarks import GRADIENT, INFORMED, name_of, weights_of
+from evomerge.config.further_landmarks import GRADIENT, INFORMED, MIDDLE, name_of, weights_of
 from evomerge.optimisers.gradient.options import descent_of
+from evomerge.optimisers.problem import RULES
 from search_spaces.operators.registry import OPERATORS, find_operator
 from search_spaces.recipes.recipe import Recipe
-from search_spaces.spaces.known_merges import merged_by
+from search_spaces.spaces.joint import JointSpace
+from search_spaces.spaces.known_merges import genome_of, merged_by
 from search_spaces.spaces.space import Landmark, SearchSpace
 from search_spaces.spaces.weight_space import WeightSpace
 
@@ -38,6 +42,8 @@ class FurtherLandmarks:
         told: whether the optimiser may begin at landmarks.
         notes: a line for each that was left out for what it costs.
         descent: whether one is where a descent on the space's own groups ends.
+        middle: whether one is the space's own start.
+        rules: of proposing, by which the search goes on (`optimisers.problem.RULES`); 1: it began before they counted.
     """
 
     chosen: Mapping[str, Sequence[float]]
@@ -45,6 +51,8 @@ class FurtherLandmarks:
     told: bool = False
     notes: Sequence[str] = ()
     descent: bool = False
+    middle: bool = False
+    rules: int = 1
 
     @staticmethod
     def of(archive: Archive) -> FurtherLandmarks | None:
@@ -79,12 +87,13 @@ class FurtherLandmarks:
         mean = _uniform_mean(space)
         if mean is None:
             return []
-        return [
+        found = [
             landmark
             for operator, weights in self.chosen.items()
             for landmark in _landmarks_of(operator, mean, self.merged, statistics)
             if landmark.name in {name_of(operator, weight) for weight in weights}
         ]
+        return [*found, *_middle(space)] if self.middle else found
 
 
 def choose_landmarks(
@@ -123,9 +132,24 @@ def choose_landmarks(
         descent = False
         notes.append(f"landmark {name_of(GRADIENT, 1.0)}: left out, {why}")
         say(notes[-1])
-    found = FurtherLandmarks(chosen, merged, config.landmarks != "none", notes, descent)
+    found = FurtherLandmarks(chosen, merged, config.landmarks != "none", notes, descent, rules=RULES)
+    if auto and room - descent > 0 and config.optimiser.begins_at_landmarks and _is_new(found, space):
+        found = replace(found, middle=True)
     archive.note(NOTE, json.dumps(asdict(found)))
     return found
+
+
+def _middle(space: SearchSpace[Any]) -> list[Landmark]:
+    """Return the landmark of a space's own start: most optimisers would begin there if no landmark were better."""
+    return [Landmark(MIDDLE, space.decode(space.start()))] if isinstance(space, WeightSpace | JointSpace) else []
+
+
+def _is_new(found: FurtherLandmarks, space: SearchSpace[Any]) -> bool:
+    """Return whether a space's own start is none of the landmarks."""
+    if not isinstance(space, WeightSpace | JointSpace):
+        return False
+    others = [genome_of(space, one.recipe) for one in (*space.landmarks(), *found.landmarks(space, {}))]
+    return not any(genome is not None and np.allclose(genome, space.start(), atol=1e-3) for genome in others)
 
 
 def _may_descend(config: CampaignConfig, space: SearchSpace[Any]) -> bool:

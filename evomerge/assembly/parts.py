@@ -6,7 +6,7 @@ What a space and an optimiser are is for their own options to say (`evomerge.spa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from inspect import signature
 from pathlib import Path
@@ -23,6 +23,7 @@ from evomerge.campaign.inputs import Inputs
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
 from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.problem import RULES
 from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
 from evomerge.optimisers.without_guards import guards_of
 from evomerge.plugins import load_plugin
@@ -99,14 +100,21 @@ class Parts:
         return build_space(self.config, self.parents, self.statistics.digests)
 
     def optimiser(
-        self, starts: Sequence[NDArray[np.float64]] = (), notes: Notes | None = None, *, after_landmarks: int = 0
+        self,
+        starts: Sequence[NDArray[np.float64]] = (),
+        notes: Notes | None = None,
+        *,
+        after_landmarks: int = 0,
+        rules: int = RULES,
     ) -> Optimiser[Any]:
         """Return a fresh optimiser of the config, or one that goes on from what it noted.
 
-        It may begin at the best of so many landmarks; 0: it does not.
+        It may begin at the best of so many landmarks; 0: it does not. `rules` are those of proposing.
         """
-        optimiser, problem, space = self.config.optimiser, self.problem(starts, notes), self.space
-        if after_landmarks and optimiser.begins_at_landmarks and isinstance(space, WeightSpace | JointSpace):
+        optimiser, space = self.config.optimiser, self.space
+        problem = replace(self.problem(starts, notes), rules=rules)
+        begins = optimiser.begins_at_landmarks and rules >= optimiser.landmarks_since
+        if after_landmarks and begins and isinstance(space, WeightSpace | JointSpace):
             return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
         return optimiser.build(problem)
 
@@ -189,7 +197,7 @@ class Parts:
     @cached_property
     def comparison(self) -> PairedComparison:
         """Compares two candidates on the same items."""
-        return PairedComparison(self.objectives, self.fitness.task_of)
+        return PairedComparison(self.objectives, self.fitness.task_of, self.fitness.group_of)
 
     def preflight(self, *, read_weights: bool = True) -> Preflight:
         """Compare the parents with the base; reads every weight once to find NaN."""
@@ -219,6 +227,7 @@ def build_parts(
         base=lambda: base_model(config, parents),
         processor=cache(lambda: output_processor(parents, config.base_name, config.output_tokenizer)),
         drawn=config.splits.drawn,
+        groups=config.groups,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
     check_asked(parents[config.base_name], asking(task for group in loaded.values() for task in group))

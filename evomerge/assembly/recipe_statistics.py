@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from evomerge.assembly.live_models import empty_module
@@ -25,7 +26,6 @@ from search_spaces.recipes.recipe import Input, Recipe, Rule
 if TYPE_CHECKING:
     from torch import nn
 
-    from fitness.engine.model.tokenizer import Tokenizer
     from search_spaces.live.resident import ResidentModel
     from search_spaces.statistics.store import Kind
 
@@ -37,12 +37,14 @@ def informed_recipe(
     *,
     splits: SplitsConfig | None = None,
     seed: int = 0,
+    groups: Mapping[str, str] = MappingProxyType({}),
     say: Callable[[str], object] = lambda _: None,
 ) -> Recipe:
     """Return the recipe with the statistics that its operators read; what this machine lacks is collected.
 
     A recipe that names statistics already, or needs none, is returned as it is. Prompts are the search items that a
-    campaign of these `splits` (None: the default ones) and this `seed` has, so that its other items stay unseen.
+    campaign of these `splits` (None: the default ones), this `seed` and these `groups` (task -> the field that groups
+    its items, where it says one) has, so that its other items stay unseen.
 
     Raises:
         SpaceError: an operator reads statistics, and nothing says of what.
@@ -70,7 +72,7 @@ def informed_recipe(
         parents,
         names,
         kinds,
-        _questions(asked, tokenizer, splits or SplitsConfig(), seed),
+        _questions(asked, TaskContext(tokenizer=tokenizer, groups=groups), splits or SplitsConfig(), seed),
         engine,
         become,
         ", ".join(dict.fromkeys(rule.operator for rule in reading)),
@@ -80,16 +82,16 @@ def informed_recipe(
     return replace(recipe, statistics=dict(given.gather(say=say).digests))
 
 
-def _questions(asked: RequestedStatistics, tokenizer: Tokenizer, splits: SplitsConfig, seed: int) -> Questions:
+def _questions(asked: RequestedStatistics, context: TaskContext, splits: SplitsConfig, seed: int) -> Questions:
     if asked.calibration is not None:
         return questions_of_file(asked.calibration, asked.prompts)
     if not asked.tasks:
         raise FitnessError("statistics: expected tasks or calibration for the parents to read, found neither")
-    loaded = load_tasks(asked.tasks, TaskContext(tokenizer=tokenizer, drawn=splits.drawn))
+    loaded = load_tasks(asked.tasks, replace(context, drawn=splits.drawn))
     owners = {task.name: asked.owners[source] for source in asked.owners for task in loaded[source]}
     suite = make_suite(
         [task for tasks in loaded.values() for task in tasks],
-        tokenizer=tokenizer,
+        tokenizer=context.tokenizer,
         shares=splits.shares,
         seed=seed,
         drawn=splits.drawn,

@@ -23,6 +23,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.mergekit.reading import Reading, read_with_remarks
 from search_spaces.operators.registry import operators_by_dotpath
 from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.recipe_file import recipe_in
 from search_spaces.spaces.space import Landmark, SearchSpace
 
 NOTE = "warm_start"
@@ -96,7 +97,7 @@ def _reading(path: Path) -> Reading:
         raise SpaceError(f"warm_start: expected a recipe or the directory of a run, found nothing at {path}")
     if path.suffix != ".json":
         return read_with_remarks(path)
-    return Reading(Recipe.from_json(path.read_text(encoding="utf-8")))
+    return Reading(recipe_in(path))
 
 
 def _front_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -20,6 +20,7 @@ from evomerge.campaign.past import (
     CampaignError,
     FailuresInARow,
     ScoreCache,
+    as_it_stands,
     at_fault,
     estimated,
     not_handed_out,
@@ -35,6 +36,7 @@ from evomerge.schedules.protocol import Schedule
 from evomerge.workers import WorkerPool
 from fitness.protocols import Estimator
 from fitness.scores import Budget
+from search_spaces.recipes.recipe import Recipe
 from search_spaces.spaces.space import Landmark, SearchSpace
 
 G = TypeVar("G")
@@ -61,6 +63,8 @@ class Campaign(Generic[G]):
         schedule: what candidates answer and who may be told; left out: every search item at once.
         landmarks: come after the space's. Constraints learn from them, so they must hold those that they name.
         constraints: on the objectives; left out: none.
+        as_proposed: a landmark's recipe -> as the space writes the same merge, whose scores are known by it then; None
+            where it has none.
         callbacks: called with every event, after its commit. What one raises becomes a warning.
         progress: how far it is.
     """
@@ -75,11 +79,12 @@ class Campaign(Generic[G]):
     schedule: Schedule = field(default_factory=AllItems)
     landmarks: Sequence[Landmark] = ()
     constraints: Constraints = field(default_factory=Constraints)
+    as_proposed: Callable[[Recipe], Recipe | None] = as_it_stands
     callbacks: Sequence[Callback] = ()
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.limits.evaluations)
-        self._cache = ScoreCache(self.archive)
+        self._cache = ScoreCache(self.archive, self.as_proposed)
         self._n_asked = self._n_proposals = 0
         self._pending: dict[int, Candidate] = {}
         self._queue: deque[Candidate] = deque()  # to be scored

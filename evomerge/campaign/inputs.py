@@ -32,6 +32,10 @@ class Inputs(BaseModel):
     """Name -> file -> SHA-256 of its content (`file_digests`)."""
     tasks: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
     """Name -> item -> digest of what it says; empty where only its id is known (`TaskSuite.item_digests`)."""
+    groups: Mapping[str, str] | None = None
+    """Task -> digest of which of its items come together, where any do; None: not recorded."""
+    code: Mapping[str, str] = Field(default_factory=dict)
+    """Name -> digest of what a Python task's function says (`TaskSuite.code_digests`), where that is known."""
     splits: Mapping[str, str] = Field(default_factory=dict)
     """Split -> digest of its items, in their order."""
     commits: Mapping[str, tuple[str | None, str | None]] = Field(default_factory=dict)
@@ -49,6 +53,8 @@ class Inputs(BaseModel):
         return Inputs(
             parents={name: file_digests(checkpoint) for name, checkpoint in checkpoints.items()},
             tasks={} if suite is None else suite.item_digests(),
+            groups=None if suite is None else suite.group_digests(),
+            code={} if suite is None else suite.code_digests(),
             splits={} if suite is None else {split: _digest(ids) for split, ids in suite.splits.items.items()},
             commits={name: both for name, both in commits.items() if any(both)},
         )
@@ -80,6 +86,9 @@ class Inputs(BaseModel):
                 yield f"parent {name!r}: {', '.join(files[:_MOST_FILES])}{more}"
 
     def _changed_tasks(self, now: Inputs) -> Iterator[str]:
+        for name, digest in self.code.items():
+            if now.code.get(name, digest) != digest:
+                yield f"task {name!r}: the text of its function changed"
         for name in {**self.tasks, **now.tasks}:
             then, found = self.tasks.get(name, {}), now.tasks.get(name, {})
             counts = Counter(_of_item(item, then, found) for item in {**then, **found})
@@ -87,6 +96,10 @@ class Inputs(BaseModel):
                 words = ", ".join(f"{counts[way]} {way}" for way in ("added", "removed", "changed") if counts[way])
                 n, rest = words.split(" ", 1)
                 yield f"task {name!r}: {n} {'item' if n == '1' else 'items'} {rest}"
+            elif None not in (self.groups, now.groups) and (self.groups or {}).get(name) != (now.groups or {}).get(
+                name
+            ):
+                yield f"task {name!r}: other items come together (group)"
 
 
 def _digest(items: Sequence[str]) -> str:

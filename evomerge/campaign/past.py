@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -197,20 +197,29 @@ class FailuresInARow:
         )
 
 
+def as_it_stands(recipe: Recipe) -> None:
+    """Return None: nobody else writes a landmark's recipe."""
+    del recipe
+
+
 class ScoreCache:
     """Which recipe was scored as which candidate: who proposes one again is told its scores at once.
 
     Args:
         archive: keeps the scores.
+        as_proposed: a landmark's recipe -> as the space writes the same merge; None where it has none.
     """
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    def __init__(self, archive: Archive, as_proposed: Callable[[Recipe], Recipe | None] = as_it_stands) -> None:
+        self._archive, self._as_proposed = archive, as_proposed
         self._number_of: dict[str, int] = {}
 
     def remember(self, evaluation: Evaluation) -> None:
         """Take in who was scored; failures may be tried again."""
-        self._number_of.setdefault(evaluation.candidate.recipe_digest, evaluation.candidate.number)
+        candidate = evaluation.candidate
+        self._number_of.setdefault(candidate.recipe_digest, candidate.number)
+        if candidate.proposal is None and (same := self._as_proposed(candidate.recipe)) is not None:
+            self._number_of.setdefault(same.digest, candidate.number)
 
     def recall(self, candidate: Candidate, budget: Budget) -> Scored | None:
         """Return a candidate with the scores that its recipe had, in no time; None where they are not all known."""

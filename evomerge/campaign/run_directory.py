@@ -23,6 +23,11 @@ from evomerge.errors import EvomergeError
 from evomerge.version import __version__
 from evomerge.visible import VisibleFormatter
 
+_RULES = ("by_group", "by_content", "by_place")  # by which items are split, the newest first
+# What evomerge writes under names that it chooses itself, in the directory of a run and in its directories.
+_WRITTEN = ("lock", "log.txt", "campaign.yaml", "report.html", "figures", "stages")
+_FULL_OF_WRITTEN = ("figures", "stages")
+
 
 class RunDirectoryError(EvomergeError, RuntimeError):
     """The run directory cannot be used."""
@@ -95,6 +100,21 @@ class RunDirectory:
         """The event stores of the stages that have one, but for the last stage's."""
         return sorted(self.stages.glob("*/archive.sqlite"))
 
+    def refuse_links(self) -> None:
+        """Raise where a link or a pipe stands for a file that would be written: it may lead anywhere.
+
+        Raises:
+            RunDirectoryError: it names the first one.
+        """
+        for path in (self.root / name for name in _WRITTEN):
+            below = path.iterdir() if path.name in _FULL_OF_WRITTEN and path.is_dir() else ()
+            for file in (path, *below):
+                if file.is_symlink() or (file.exists() and not (file.is_file() or file.is_dir())):
+                    found = f"a link to {file.readlink()}" if file.is_symlink() else "a pipe or a device"
+                    raise RunDirectoryError(
+                        f"{file}: expected a file that evomerge may write, found {found}; remove it"
+                    )
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Make the directory, hold it for this process, and log to `log.txt` what this thread has to say.
@@ -103,6 +123,7 @@ class RunDirectory:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            self.refuse_links()
             lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunDirectoryError(f"{self.root}: cannot write here ({error.strerror})") from error
@@ -166,11 +187,12 @@ def refuse_unknown_keys(archive: Archive) -> None:
 def split_as_begun(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> CampaignConfig:
     """Return the config with the rule by which the items of a search were split when it, or its first stage, began."""
     for path in (*sorted(directory.stages.glob("*/archive.sqlite")), directory.archive):
-        if config.splits.drawn == "by_content" and path.exists():
+        if config.splits.drawn != "by_place" and path.exists():
             with contextlib.closing(Archive.read(path)) as archive:
                 begun: Any = archive.parsed("campaign", parse_yaml)  # no more: the record may name plug-ins
-            if begun is not None and begun.data.get("splits", {}).get("drawn", "by_place") == "by_place":
-                tell_all(callbacks, "split by the items' order, as this search began in an older evomerge", "items")
-                splits = config.splits.model_copy(update={"drawn": "by_place"})
-                return config.model_copy(update={"splits": splits})
+            drawn = config.splits.drawn if begun is None else begun.data.get("splits", {}).get("drawn", "by_place")
+            if drawn in _RULES and _RULES.index(drawn) > _RULES.index(config.splits.drawn):
+                by = "the items' order" if drawn == "by_place" else "what items ask, whatever their groups"
+                tell_all(callbacks, f"split by {by}, as this search began in an older evomerge", "items")
+                return config.model_copy(update={"splits": config.splits.model_copy(update={"drawn": drawn})})
     return config

@@ -107,8 +107,9 @@ def check_files(files: Iterable[NamedCode], *, trust: bool = False) -> None:
 
 
 def foreign_run(file: Path) -> Path | None:
-    """Return the run directory around a file that the user did not begin; None where there is none."""
-    for directory in file.absolute().parents:
+    """Return the run directory that a file lies in, or is, or is a link into, if the user did not begin it."""
+    places = file.absolute(), file.resolve()
+    for directory in dict.fromkeys(above for place in places for above in (place, *place.parents)):
         if (directory / _FILE).is_file():
             try:
                 with contextlib.closing(Archive.read(directory / _FILE)) as archive:

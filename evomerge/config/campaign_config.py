@@ -18,6 +18,7 @@ from evomerge.config.objectives import (
     VerificationConfig,
     bound_problems,
     expert_problems,
+    group_problems,
 )
 from evomerge.config.paths import directory_of
 from evomerge.config.sections import (
@@ -130,6 +131,11 @@ class CampaignConfig(BaseModel):
         return base | {parent.name: parent.source for parent in self.parents}
 
     @property
+    def groups(self) -> dict[str, str]:
+        """Task -> the field that groups its items, where an objective says one."""
+        return {task: one.group for one in self.objectives if one.group is not None for task in one.tasks}
+
+    @property
     def output_tokenizer(self) -> OutputTokenizer:
         """The tokenizer of every candidate."""
         return OutputTokenizer(None if self.tokenizer == "strict" else self.tokenizer)
@@ -189,7 +195,8 @@ class CampaignConfig(BaseModel):
         if known is not None:
             known += [merge.name for merge in info.data.get("merges", ())]
             known += [BASE] if info.data.get("base") else []
-        if problems := problems or [*expert_problems(objectives, known), *bound_problems(objectives, known)]:
+        named = [*expert_problems(objectives, known), *bound_problems(objectives, known), *group_problems(objectives)]
+        if problems := problems or named:
             refuse(problems)
         return objectives
 

@@ -75,6 +75,12 @@ def task_code(task: str, key: str) -> list[NamedCode]:
     return [NamedCode(key, task, Path(source.place).expanduser() if source.is_file else None)]
 
 
+def file_of(task: str) -> Path | None:
+    """Return the file that a task names; None where it is lm-eval's, or a module's."""
+    source = TaskSource.parse(task)
+    return Path(source.place).expanduser() if source.is_file else None
+
+
 def _plugin_or_file(key: str, text: str) -> NamedCode | None:
     names = re.sub(r"\[\d+\]", "", key).split(".")
     if names[-1] in _PLUGINS and _DOTTED.fullmatch(text):

@@ -17,6 +17,7 @@ SCALES = (0.5, 0.7, 0.3, 1.0)  # of task arithmetic
 # What `auto` takes, the first the most wanted where not all of them fit.
 INFORMED = ("regmean", "wudi", "task_arithmetic")
 GRADIENT = WARM_START  # among operators: where a descent on the space's own groups ends
+MIDDLE = "middle of the space"  # where a search begins that no landmark tells where
 _NAMES: Mapping[str, str] = {
     "regmean": "RegMean",
     "regmean_plus": "RegMean++",
@@ -37,7 +38,7 @@ def name_of(operator: str, weight: float) -> str:
     return _NAMES.get(operator, f"default {operator}")
 
 
-FURTHER_NAMES = (*(name_of("task_arithmetic", scale) for scale in sorted(SCALES)), *_NAMES.values())
+FURTHER_NAMES = (*(name_of("task_arithmetic", scale) for scale in sorted(SCALES)), *_NAMES.values(), MIDDLE)
 
 
 def _can_be_one(name: str) -> bool:

@@ -79,8 +79,13 @@ class ObjectiveConfig(BaseModel):
     `arc_easy@validation`. The objective is the mean of the tasks."""
     expert: Text | None = None
     """The parent that is expert in these tasks: `:js_divergence` and a schedule of kind screen compare with it."""
+    group: Text | None = None
+    """The field that items on one passage, paraphrases or turns of a conversation have in common: they are in one
+    split, and counted as one. Left out: `group` of JSONL items; of lm-eval's documents a passage, context, article,
+    story, premise or dialogue. none: every item by itself."""
     weight: Annotated[Real, Field(ge=0)] = 1.0
-    """Share in the mean that single-objective optimisers maximise; the others ignore it."""
+    """Share in the mean that the search maximises, that picks the winner and that verdicts are about. 0: a guard, which
+    decides nothing but by its `at_least`: it is no part of the front, and optimisers are not told of it."""
     at_least: Annotated[float | str | None, BeforeValidator(as_bound)] = None
     """A constraint: 0.6, or what a checkpoint reaches on search items, as `base`, `base - 0.01` or `PARENT + 0.02`.
     Candidates that keep all constraints come before all others."""
@@ -102,9 +107,10 @@ class SplitsConfig(BaseModel):
     """Items that choose among the candidates that the search found."""
     test: Share = 0.3
     """Items that nothing sees before the final table."""
-    drawn: Literal["by_content", "by_place"] = "by_content"
-    """by_content: an item's split depends on what it asks and the seed: equal items are in one split, an added one
-    moves no other. by_place: on the task's name and the items' order, as searches of older versions began and go on."""
+    drawn: Literal["by_group", "by_content", "by_place"] = "by_group"
+    """by_group: an item's split depends on what it asks and the seed, or on its group: equal items and those of a group
+    are in one split, an added one moves no other. by_content: the same without groups. by_place: on the task's name and
+    the items' order. Searches of older versions began so, and go on."""
 
     @property
     def shares(self) -> dict[Literal["search", "validation", "test"], float]:
@@ -200,6 +206,18 @@ def expert_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] 
             expected = f"{in_words(min(others))}, which another objective says of the same task"
         if expected:
             problems.append(mismatch(expected, found, hint, at=[i, "expert"]))
+    return problems
+
+
+def group_problems(objectives: Sequence[ObjectiveConfig]) -> list[InitErrorDetails]:
+    """Return what is wrong with the fields that group items: of one task there is one."""
+    problems = []
+    group_of: dict[str, str] = {}
+    for i, objective in enumerate(objectives):
+        group = objective.group
+        if group is not None and (others := {group_of.setdefault(task, group) for task in objective.tasks} - {group}):
+            expected = f"{in_words(min(others))}, which another objective says of the same task"
+            problems.append(mismatch(expected, in_words(group), at=[i, "group"]))
     return problems
 
 

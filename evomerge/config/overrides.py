@@ -13,6 +13,8 @@ from evomerge.wording import in_words
 
 Overrides = Mapping[str, object] | Sequence[str]
 _SPELLINGS = {"optimiser": "optimizer", "optimizer": "optimiser"}
+_DEEPEST = 64  # sections inside each other
+_DIGITS = 9  # of the number of an entry
 
 
 def with_overrides(data: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
@@ -46,8 +48,8 @@ def parsed(overrides: Overrides) -> Iterator[tuple[str, object, str]]:
         raise _refused("set", "keys and values, as {'budget.hours': 2} or ['budget.hours=2']", repr(overrides))
     for text in texts:
         key, equals, value = text.partition("=")
-        if not equals or not all(key.split(".")):
-            raise _refused(text, "KEY=VALUE, such as budget.evaluations=50", repr(text))
+        if not equals or not all(key.split(".")) or key.count(".") > _DEEPEST:
+            raise _refused(text, "KEY=VALUE, such as budget.evaluations=50", shortened(repr(text)))
         try:
             yield key, parse_yaml(value).data, text
         except ConfigError as error:
@@ -79,10 +81,10 @@ def _spelt(key: str, section: Mapping[str, Any]) -> str:
 
 
 def _entry(at: object, part: str, text: str) -> Any:
-    if isinstance(at, list) and part.isdecimal() and int(part) < len(at):
+    if isinstance(at, list) and part.isdecimal() and len(part) <= _DIGITS and int(part) < len(at):
         return at[int(part)]
     found = f"a list of {len(at)}" if isinstance(at, list) else in_words(at or None)
-    raise _refused(text, f"sections with the key {part}", found)
+    raise _refused(text, f"sections with the key {shortened(part, 60)}", found)
 
 
 def _refused(text: str, expected: str, found: str) -> ConfigError:

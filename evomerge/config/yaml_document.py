@@ -14,8 +14,10 @@ from pathlib import Path
 import yaml
 
 from evomerge.config.errors import ConfigError, ConfigProblem
+from evomerge.errors import content_of
 from search_spaces.mergekit.bounded_yaml import BoundedLoader
 
+_MOST_BYTES = 2**24
 _CORE_SCHEMA = (
     ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
@@ -83,6 +85,10 @@ def read_yaml(path: Path) -> Document:
 
 def parse_yaml(text: str, path: Path | None = None) -> Document:
     """Read the one YAML document of a text."""
+    unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if unprintable:
+        line = text.count("\n", 0, unprintable.start()) + 1
+        raise ConfigError(path, [ConfigProblem("", line, "printable text", repr(unprintable.group()))])
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
@@ -110,7 +116,7 @@ def write_flow(data: object) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = content_of(path, _MOST_BYTES).decode("utf-8-sig")
     except OSError as error:
         problem = ConfigProblem("", None, "a readable campaign file", f"'{error.strerror}'")
         raise ConfigError(path, [problem]) from error
@@ -118,10 +124,6 @@ def _read_text(path: Path) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         found = f"the byte {error.object[error.start]:#04x}"
         raise ConfigError(path, [ConfigProblem("", line, "UTF-8 text", found)]) from error
-    unprintable = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    if unprintable:
-        line = text.count("\n", 0, unprintable.start()) + 1
-        raise ConfigError(path, [ConfigProblem("", line, "printable text", repr(unprintable.group()))])
     return text
 
 

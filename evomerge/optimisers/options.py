@@ -49,8 +49,13 @@ class OptimiserOptions(BaseModel):
 
     @property
     def begins_at_landmarks(self) -> bool:
-        """Whether it begins at the best landmarks that its space can express, where nothing else says where."""
+        """Whether it begins with what landmarks reached that its space can express, where nothing else says where."""
         return False
+
+    @property
+    def landmarks_since(self) -> int:
+        """By which rules of proposing (`problem.RULES`) it does so."""
+        return 1
 
     @property
     def needs_every_answer(self) -> str:

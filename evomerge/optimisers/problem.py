@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from evomerge.optimisers.errors import OptimiserError
@@ -15,6 +15,11 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
 
     from evomerge.candidate import Evaluation
     from search_spaces.spaces.space import SearchSpace, Structure
+
+
+# How optimisers propose, counted up where a change would make the same search propose otherwise. 2: CMA-ES goes on at
+# its mean where scores tie; MAP and structured search know what landmarks reached.
+RULES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +36,7 @@ class Problem:
             are neither parents nor tasks.
         notes: what the search keeps for a resume.
         scored: what the given genomes reached, in their order, where landmarks gave them; else empty.
+        rules: which rules of proposing hold (`RULES`): a search goes on by those that it began by.
     """
 
     space: SearchSpace[Any]
@@ -41,6 +47,7 @@ class Problem:
     terrain: Callable[[Course], Terrain] | None = None
     notes: Notes = field(default_factory=NotesInMemory)
     scored: tuple[Evaluation, ...] = ()
+    rules: int = RULES
 
     @property
     def structure(self) -> Structure:
@@ -74,6 +81,14 @@ class Problem:
 
         assert isinstance(self.space, CubeSpace)
         return self.given or (self.space.start(),)
+
+    @property
+    def unscored_starts(self) -> tuple[NDArray[np.float64], ...]:
+        """The starts whose scores are not known; with scored ones, the space's own start where it is none of them."""
+        if not self.scored:
+            return self.starts
+        own = replace(self, given=()).start
+        return () if any((own == genome).all() for genome in self.given) else (own,)
 
     @property
     def start(self) -> NDArray[np.float64]:

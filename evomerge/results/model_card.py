@@ -10,6 +10,7 @@ from pathlib import Path
 from evomerge.archive import Archive
 from evomerge.archive.campaign_text import campaign_settings
 from evomerge.candidate import Candidate
+from evomerge.errors import content_of
 from evomerge.results.recorded import estimates, recorded_versions
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.result import Verification
@@ -20,6 +21,7 @@ from search_spaces.recipes.pieces import Pieces
 from search_spaces.recipes.recipe import RECIPE_FILE, Parameter, Recipe, Rule, Where, layer_range
 
 DESCENT = "descent.json"  # beside the weights of a parent that a descent made: how
+_MOST_BYTES = 2**24  # of a parent's own recipe
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -128,10 +130,17 @@ def _learnt_among(recipe: Recipe) -> dict[str, str]:
 
 
 def _beside(recipe: Recipe, file: str) -> dict[str, str]:
-    """Return parent -> a file beside its weights, of parents that have it."""
+    """Return parent -> a text beside its weights, of parents that have it; what cannot be read is not evomerge's."""
     used = {*_merged_parents(recipe), recipe.base}
     files = {name: Path(source.model) / file for name, source in recipe.parents.items() if name in used}
-    return {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.is_file()}
+    return {name: text for name, path in files.items() if (text := _text(path)) is not None}
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return content_of(file, _MOST_BYTES).decode()
+    except (OSError, ValueError):
+        return None
 
 
 def _merged_parents(recipe: Recipe) -> list[str]:

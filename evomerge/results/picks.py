@@ -134,11 +134,11 @@ def pick(archive: Archive, choice: str) -> Candidate:
     return archive.candidate(read_picks(archive)[choice])
 
 
-def read_picks(archive: Archive) -> Picks:
-    """Return an archive's picks."""
+def read_picks(archive: Archive, likely: Mapping[int, Estimate] | None = None) -> Picks:
+    """Return an archive's picks; `likely` is what is expected of candidates, where that is known."""
     constraints, records = Constraints.of(archive), archive.records("search")
     missed = {r.number: constraints.violation(r.estimate) for r in records if r.estimate is not None}
-    least, likely = min(missed.values(), default=0.0), expected(archive)
+    least, likely = min(missed.values(), default=0.0), expected(archive) if likely is None else likely
     nearest = {number: likely[number] for number, violation in missed.items() if violation == least}
     return picks_among(archive, nearest, n_told=len(records))
 

@@ -63,6 +63,11 @@ class PairedComparison:
         """Return a comparison on one objective alone, by its name."""
         return replace(self, objectives=tuple(o for o in self.objectives if o.name == objective))
 
+    def n_groups(self, items: Sequence[str]) -> int:
+        """Return how many groups items form; one that has nothing in common with others is a group of its own."""
+        alone = sum(item not in self.group_of for item in items)
+        return alone + len({self.group_of[item] for item in items if item in self.group_of})
+
     def mean(self, a: ItemScores, confidence: float = 0.95) -> Difference:
         """Return a model's weighted mean over all objectives with its interval (see `mean_score`)."""
         return mean_score(

@@ -42,11 +42,8 @@ class ItemWeights:
             weights = np.ones(len(objectives))
         of_tasks = (weights / weights.sum())[:, None] * layout.weights / layout.n_items
         of_objectives = np.hstack([of_tasks, np.zeros((len(objectives), 1))])[:, layout.task_index]
-        names = [group_of.get(item) for item in items]
-        keys = [("item", item) if name is None else ("group", name) for item, name in zip(items, names, strict=True)]
-        number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        group = np.array([number[key] for key in keys], dtype=np.intp)
-        pairs = np.unique(np.stack([layout.task_index, group]), axis=1)[0]
+        group = _numbered(items, group_of)
+        pairs = np.unique(layout.task_index * len(items) + group) // len(items)
         n_groups = np.bincount(pairs, minlength=len(layout.n_items) + 1)[: len(layout.n_items)].astype(np.float64)
         return cls(layout.task_index, layout.n_items, of_objectives.sum(axis=0), group, n_groups, of_objectives)
 
@@ -89,3 +86,13 @@ class ItemWeights:
                 item = max(item, float((of_objective**2).sum()) / total)
                 group = max(group, float((together**2).sum()) / total)
         return item, group
+
+
+def _numbered(items: Sequence[str], group_of: Mapping[str, str]) -> NDArray[np.intp]:
+    """Return (n_items,) numbers of groups; an item that is in none is one of its own."""
+    if not group_of:
+        return np.arange(len(items))
+    names = [group_of.get(item) for item in items]
+    keys = [("item", item) if name is None else ("group", name) for item, name in zip(items, names, strict=True)]
+    number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return np.array([number[key] for key in keys], dtype=np.intp)

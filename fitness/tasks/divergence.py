@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ class DivergenceTask:
 
     An item's score is minus the mean Jensen-Shannon divergence at the item's positions, in [-log 2, 0]; DivMerge
     (arXiv 2509.02108) minimises the sum of these divergences over the tasks. `published` is the benchmark's test set
-    that the prompts are from; None where they are from none. `asks`: what items ask (see `contents`).
+    that the prompts are from; None where they are from none. `asks`: what items ask (see `contents`); `group_of`: which
+    of them come together (see `groups`).
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class DivergenceTask:
         expert: str,
         published: PublishedTestSet | None = None,
         asks: Mapping[str, str] | None = None,
+        group_of: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         for item, requests in prompts.items():
             if not all(request.text for request in requests):
@@ -48,6 +51,7 @@ class DivergenceTask:
         self.item_ids = tuple(prompts)
         self.expert = expert
         self.published = published
+        self.group_of = group_of
         self._prompts = dict(prompts)
         self.asks = {item: content("requests", repr(p)) for item, p in prompts.items()} | dict(asks or {})
         self._learnt: dict[str, list[NDArray[np.float16]]] = {}

@@ -157,6 +157,8 @@ class Task:
     measure: str = ""  # one of the items' metrics; empty: the first of them
     # item id -> what it asks before a prompt is made of it; empty: the items as they are
     asks: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    # item id -> name of the group that it is of (see `groups`); items that are left out stand alone
+    group_of: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     _by_id: dict[str, Item] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

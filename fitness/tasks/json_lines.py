@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fitness.errors import FitnessError, shortened
+from fitness.errors import FitnessError, content_of, shortened
 
 MAX_DEPTH = 64  # brackets inside each other
 MAX_DIGITS = 100  # of a number
@@ -23,7 +23,7 @@ class LineError(FitnessError):
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield (number, line) of a file, from 1, without empty lines and a byte order mark."""
     try:
-        content = path.read_bytes()
+        content = content_of(path)
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
         reason = getattr(error, "strerror", None) or error
         raise FitnessError(f"{shortened(str(path))}: expected a readable task file, found: {reason}") from error

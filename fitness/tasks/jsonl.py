@@ -4,67 +4,91 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fitness.errors import FitnessError, did_you_mean
 from fitness.tasks.contents import id_by_content
+from fitness.tasks.groups import GROUP, NO_GROUP
 from fitness.tasks.items import ExactMatch, Item, MultipleChoice, Task, Text
 from fitness.tasks.json_lines import Fields, LineError, found, lines_of, object_in, quoted, text_of
+from fitness.tasks.unread_keys import tell_unread_keys
 
 _LOG = logging.getLogger(__name__)
 _MAX_ID = 200  # characters
 _KINDS = "`question`, `choices`, `gold` (multiple choice); `prompt`, `answer` (exact match); or `text` (perplexity)"
 _KEYS = ("question", "choices", "gold", "prompt", "answer", "text")
+_READ = (*_KEYS, "id", "delimiter")
 
 
-def load_jsonl(path: str | Path, name: str | None = None, *, numbered: bool = False) -> Task:
+def load_jsonl(path: str | Path, name: str | None = None, *, numbered: bool = False, group: str = GROUP) -> Task:
     """Read a task file: UTF-8, one JSON object a line, empty lines ignored, all items of one kind.
 
     `{"question": ..., "choices": [...], "gold": 2}` is multiple choice (`answer`, the choice's text or index, may
     stand for `gold`; `delimiter` may replace the space between question and choice); `{"prompt": ..., "answer": ...}`
     is exact match; `{"text": ...}` is perplexity. An `id` is optional: by default it names what the item asks, equal
     items numbered, so that it is the same on another line; with `numbered` it is the line's number, as it was before.
+    The key `group`, a string or a number, is optional too, and what items on one passage have in common.
     The task is called as the file, without its ending, unless it has a name.
     """
     path = Path(path)
-    items, errors, line_of = _read(path, numbered=numbered)
-    if errors:
-        raise FitnessError("\n".join(f"{path}:{line}: {message}" for line, message in errors))
-    if not items:
+    read = _read(path, numbered=numbered, group=group)
+    if read.errors:
+        raise FitnessError("\n".join(f"{path}:{line}: {message}" for line, message in read.errors))
+    if not read.items:
         raise FitnessError(f"{path}: expected at least one item, found none; each line holds {_KINDS}")
-    _check_answers_differ(path, items)
-    _tell_equal_choices(path, items, line_of)
-    return Task(name or path.stem, tuple(items))
+    if group not in (GROUP, NO_GROUP) and not read.group_of:
+        raise FitnessError(f"{path}: expected the key {group!r}, which groups items, on some line, found it on none")
+    _check_answers_differ(path, read.items)
+    _tell_equal_choices(path, read.items, read.line_of)
+    tell_unread_keys(path, read.line_of_key, (*_READ, group))
+    return Task(name or path.stem, tuple(read.items), group_of=read.group_of)
 
 
-def _read(path: Path, *, numbered: bool) -> tuple[list[Item], list[tuple[int, str]], dict[str, int]]:
-    items: list[Item] = []
-    errors: list[tuple[int, str]] = []
-    line_of: dict[str, int] = {}
-    equal: Counter[str] = Counter()
+@dataclass(frozen=True)
+class _Read:
+    """What the lines of a file hold, and (line, what is wrong with it)."""
+
+    items: list[Item] = field(default_factory=list)
+    line_of: dict[str, int] = field(default_factory=dict)
+    line_of_key: dict[str, int] = field(default_factory=dict)
+    group_of: dict[str, str] = field(default_factory=dict)
+    errors: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, item: Item, line: int, group: str | None) -> None:
+        """Take an item, or raise."""
+        if self.items and type(item) is not type(self.items[0]):
+            raise LineError(
+                f"expected the kind of the first item ({_describe(self.items[0])}), found {_describe(item)}; "
+                "put each kind in a file of its own"
+            )
+        if item.id in self.line_of:
+            raise LineError(f"expected unique ids, found id {item.id!r} on line {self.line_of[item.id]} already")
+        self.line_of[item.id] = line
+        self.items.append(item)
+        if group is not None:
+            self.group_of[item.id] = group
+
+
+def _read(path: Path, *, numbered: bool, group: str) -> _Read:
+    read, equal = _Read(), Counter[str]()
     for number, text in lines_of(path):
         try:
             fields = object_in(text)
+            for key in fields:
+                read.line_of_key.setdefault(key, number)
             item = _maker(fields)(fields, "")
             default = str(number) if numbered else id_by_content(item.asks, equal)
             item = replace(item, id=_id(fields["id"]) if "id" in fields else default)
-            if items and type(item) is not type(items[0]):
-                raise LineError(
-                    f"expected the kind of the first item ({_describe(items[0])}), found {_describe(item)}; "
-                    "put each kind in a file of its own"
-                )
-            if item.id in line_of:
-                raise LineError(f"expected unique ids, found id {item.id!r} on line {line_of[item.id]} already")
+            named = None if group == NO_GROUP or group not in fields else _group(fields[group], group)
+            read.add(item, number, named)
         except LineError as error:
-            errors.append((number, str(error)))
-        else:
-            line_of[item.id] = number
-            items.append(item)
-    return items, errors, line_of
+            read.errors.append((number, str(error)))
+    return read
 
 
 def _maker(fields: Fields) -> Callable[[Fields, str], Item]:
@@ -140,6 +164,16 @@ def _id(value: object) -> str:
         expected = f"one line of at most {_MAX_ID} characters, none of them a control character"
         raise LineError(f"id: expected {expected}, found {found(value)}")
     return name
+
+
+def _group(value: object, key: str) -> str:
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value  # 7.0 is 7
+    number = isinstance(whole, (int, float)) and not isinstance(whole, bool) and abs(whole) < math.inf
+    name = str(whole) if number else whole
+    if not isinstance(name, str) or not name.strip():
+        expected = "a string or a number that items of one group have in common"
+        raise LineError(f"{key}: expected {expected}, found {found(value)}; leave it out where an item stands alone")
+    return text_of(name, key).strip()
 
 
 def _string(fields: Fields, key: str, *, empty: bool = False) -> str:

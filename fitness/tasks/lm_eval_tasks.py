@@ -14,9 +14,10 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fitness.engine.language_model import Answer, Request
@@ -24,6 +25,7 @@ from fitness.errors import FitnessError, require, shortened
 from fitness.tasks.benchmark_split import PublishedTestSet, draw_from, published_test_set
 from fitness.tasks.divergence import DivergenceTask
 from fitness.tasks.lm_eval_code import code_of
+from fitness.tasks.lm_eval_groups import groups_of_documents
 from fitness.tasks.lm_eval_metrics import choose_measure
 from fitness.tasks.lm_eval_requests import compared, content_of, n_repeats, request_of
 from fitness.tasks.prompts import Prompts, RenderChat
@@ -44,6 +46,7 @@ class LMEvalOptions:
     render: RenderChat | None = None  # renders a chat; None without a chat template
     expert: str | None = None  # name of the parent that `js_divergence` compares with; None where it is not asked for
     split: str = ""  # of the tasks' datasets that items come from; empty for each task's own
+    group: str = ""  # field of the documents that groups them; empty for one that is known to
 
 
 def load_lm_eval_tasks(
@@ -85,12 +88,13 @@ def _make_task(task: Any, metric: str | None, options: LMEvalOptions) -> LMEvalT
     instances = _instances(task, options)
     name = f"{task.task_name}@{options.split}" if options.split else str(task.task_name)
     name += f":{metric}" if metric else ""
+    group_of = groups_of_documents(name, {item: of_item[0].doc for item, of_item in instances.items()}, options.group)
     if metric != JS_DIVERGENCE:
-        return LMEvalTask(task, instances, name=name, metric=metric, published=published)
+        return LMEvalTask(task, instances, name=name, metric=metric, published=published, group_of=group_of)
     assert options.expert is not None
     prompts = {item: compared(of_item) for item, of_item in instances.items()}
     asks = {item: content_of(task, of_item[0].doc) for item, of_item in instances.items()}
-    return DivergenceTask(name, prompts, expert=options.expert, published=published, asks=asks)
+    return DivergenceTask(name, prompts, expert=options.expert, published=published, asks=asks, group_of=group_of)
 
 
 def _find(source: str | Path, include_path: Path | None) -> tuple[Any, str]:
@@ -143,8 +147,10 @@ class LMEvalTask:
         name: str,
         metric: str | None = None,
         published: PublishedTestSet | None = None,
+        group_of: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.name = name  # lm-eval's, and `:METRIC` where one was asked for
+        self.group_of = group_of
         self.item_ids = tuple(instances)
         self.published = published
         self.asks = {item: content_of(task, of_item[0].doc) for item, of_item in instances.items()}

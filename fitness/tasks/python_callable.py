@@ -7,7 +7,8 @@
 that returns one finite score per item, higher is better. With a keyword `items` it is told which items are wanted and
 returns those. With a keyword `processor` it is handed transformers' processor of the models to score, which makes
 inputs of images and text. With an attribute `item_ids` it says which there are; else it is called once, on the
-campaign's base model, to find out.
+campaign's base model, to find out. An attribute `group_of`, a mapping, says which items come together: item id -> name
+of its group.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fitness.errors import FitnessError, shortened
+from fitness.tasks.function_text import function_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +47,7 @@ class PythonTask:
         tokenizer: transformers' of the campaign's base, passed on; None where there is none.
         base: loads the base model, only where the function does not say its item ids; None where there is none.
         processor: loads transformers' processor, only where the function asks for it; None where there is none.
+        code: what the function says, by which a change of it is noticed; empty: not known.
     """
 
     metric = "score"
@@ -57,8 +60,9 @@ class PythonTask:
         tokenizer: object,
         base: Callable[[], nn.Module] | None,
         processor: Callable[[], object] | None = None,
+        code: str = "",
     ) -> None:
-        self.name = name
+        self.name, self.code = name, code
         self._function = function
         self._tokenizer = tokenizer
         self._takes_items = _takes(function, "items")
@@ -69,6 +73,7 @@ class PythonTask:
                 raise FitnessError(f"{name}: expected a function with an attribute item_ids, found none")
             said = self._scores(base())
         self.item_ids = self._checked_ids(tuple(said))
+        self.group_of = self._checked_groups(getattr(function, "group_of", {}))
 
     def score_model(self, model: nn.Module, item_ids: Sequence[str]) -> list[float]:
         """Return the function's scores of some items (see `ModelTask.score_model`)."""
@@ -118,6 +123,17 @@ class PythonTask:
             raise FitnessError(f"{self.name}: expected item ids that are different texts of one line, found {found}")
         return texts
 
+    def _checked_groups(self, said: object) -> dict[str, str]:
+        names: Mapping[Any, Any] = said if isinstance(said, Mapping) else {type(said).__name__: said}
+        if unknown := names.keys() - set(self.item_ids):
+            expected = "a mapping of its item ids to names"
+            raise FitnessError(f"{self.name}.group_of: expected {expected}, found {_listed(unknown)} that is none")
+        wrong = [name for name in names.values() if isinstance(name, bool) or not isinstance(name, (str, int))]
+        if wrong or "" in names.values():
+            found = _listed(wrong or [""])
+            raise FitnessError(f"{self.name}.group_of: expected texts or whole numbers as names, found {found}")
+        return {str(item): str(name) for item, name in names.items()}
+
     @contextlib.contextmanager
     def _naming_errors(self) -> Iterator[None]:
         import torch
@@ -143,6 +159,12 @@ def load_function(place: str, function: str) -> Callable[..., Any]:
         raise FitnessError(f"task {source!r}: expected a function {function!r} in {place}, found none")
     called: Callable[..., Any] = found
     return called
+
+
+def code_of(place: str, function: str) -> str:
+    """Return what an imported task's function says (see `function_text`); empty where nobody knows."""
+    file = place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None)
+    return "" if file is None else function_text(Path(file), function)
 
 
 def _import_module(name: str, source: str) -> ModuleType:

@@ -19,6 +19,7 @@ from fitness.splits import Drawn, Splits
 from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.contents import contents_of, equal_items
 from fitness.tasks.divergence import DivergenceTask, check_memory
+from fitness.tasks.groups import GROUP, Groups
 from fitness.tasks.items import Task
 from fitness.tasks.jsonl import load_jsonl
 from fitness.tasks.prompts import Prompts, RenderChat
@@ -43,7 +44,9 @@ class TaskContext:
     experts: Mapping[str, str] = field(default_factory=dict)
     processor: Callable[[], object] | None = None  # loads what Python tasks of images are handed, always the same
     base: Callable[[], nn.Module] | None = None  # loads the model on which a Python task learns its item ids
-    drawn: Drawn = "by_content"  # by_place: items of task files without ids have their line's number
+    drawn: Drawn = "by_group"  # by_place: items of task files without ids have their line's number
+    # source -> the field of its items that groups them; left out: `group` of task files, a known one of lm-eval's
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def render(self) -> RenderChat | None:
@@ -104,15 +107,20 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
             f"task {text!r}: {JS_DIVERGENCE} compares with an expert; name one in a campaign: "
             "{name: ..., tasks: [...], expert: PARENT}"
         )
-    file = context.directory / Path(source.place).expanduser()
+    file, group = context.directory / Path(source.place).expanduser(), context.groups.get(text, "")
     match source.kind:
         case "python":
+            if group:
+                raise FitnessError(
+                    f"task {text!r}: expected no field that groups it, found {group!r}; give the function an attribute "
+                    "group_of, a mapping of item ids to names of groups"
+                )
             return (_python_task(source.at(str(file)) if source.is_file else source, context),)
         case "jsonl":
-            return (_jsonl_task(file, source.detail, context, expert),)
+            return (_jsonl_task(file, source.detail, context, text),)
     from fitness.tasks.lm_eval_tasks import LMEvalOptions, load_lm_eval_tasks
 
-    options = LMEvalOptions(context.include_path, context.prompts, context.render, expert, source.split)
+    options = LMEvalOptions(context.include_path, context.prompts, context.render, expert, source.split, group)
     if source.kind == "yaml":
         return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
     if os.path.exists(file) or os.sep in source.place:
@@ -122,9 +130,9 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
     return load_lm_eval_tasks(source.place, metric=source.detail or None, options=options)
 
 
-def _jsonl_task(file: Path, metric: str, context: TaskContext, expert: str | None) -> Task | DivergenceTask:
-    render = context.render
-    read = load_jsonl(file, numbered=context.drawn == "by_place")
+def _jsonl_task(file: Path, metric: str, context: TaskContext, source: str) -> Task | DivergenceTask:
+    render, expert = context.render, context.experts.get(source)
+    read = load_jsonl(file, numbered=context.drawn == "by_place", group=context.groups.get(source, GROUP))
     items = tuple(
         item.framed(lambda question: context.prompts.frame(question, render), chat=render is not None)
         for item in read.items
@@ -132,22 +140,25 @@ def _jsonl_task(file: Path, metric: str, context: TaskContext, expert: str | Non
     name = f"{file.stem}:{metric}" if metric else file.stem
     if metric == JS_DIVERGENCE:
         assert expert is not None
-        return DivergenceTask(name, {i.id: (i.compared(),) for i in items}, expert=expert, asks=read.asks)
+        return DivergenceTask(
+            name, {i.id: (i.compared(),) for i in items}, expert=expert, asks=read.asks, group_of=read.group_of
+        )
     known = (*items[0].metrics, JS_DIVERGENCE)
     if metric and metric not in known:
         hint = did_you_mean(metric, known, "choose one of them")
         raise FitnessError(f"{file}, metric {metric!r}: expected one of {', '.join(known)}, found another; {hint}")
-    return Task(name, items, metric, read.asks)
+    return Task(name, items, metric, read.asks, read.group_of)
 
 
 def _python_task(source: TaskSource, context: TaskContext) -> AnyTask:
-    from fitness.tasks.python_callable import PythonTask, load_function
+    from fitness.tasks.python_callable import PythonTask, code_of, load_function
 
     module = Path(source.place).stem if source.is_file else source.place
     tokenizer = None if context.tokenizer is None else context.tokenizer.pretrained
     function = load_function(source.place, source.detail)
     name = f"{module}.{source.detail}"
-    return PythonTask(name, function, tokenizer=tokenizer, base=context.base, processor=context.processor)
+    code = code_of(source.place, source.detail)
+    return PythonTask(name, function, tokenizer=tokenizer, base=context.base, processor=context.processor, code=code)
 
 
 def make_suite(
@@ -157,7 +168,7 @@ def make_suite(
     shares: Mapping[Split, float],
     seed: int,
     memory: int = DEFAULT_BUDGET,
-    drawn: Drawn = "by_content",
+    drawn: Drawn = "by_group",
 ) -> TaskSuite:
     """Split the tasks' items, and make the fitness that scores them, all items ready.
 
@@ -177,7 +188,9 @@ def make_suite(
     if drawn == "by_place":
         splits = Splits.draw_by_place({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
     else:
-        splits = Splits.draw({task.name: contents_of(task) for task in tasks}, shares=shares, seed=seed)
+        drawn_by = Groups.of(tasks).drawn_by if drawn == "by_group" else {}
+        contents = {task.name: contents_of(task) for task in tasks}
+        splits = Splits.draw(contents, shares=shares, seed=seed, drawn_by=drawn_by)
     language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from fitness.protocols import AnyTask, ModelTask, TellingTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 from fitness.tasks.contents import contents_of, digest_of, equal_items
+from fitness.tasks.groups import Groups, groups_said
 from fitness.tasks.item_scorer import ItemScorer
 from fitness.tasks.labels import Labelled
 
@@ -72,6 +73,11 @@ class TaskSuite:
             for item, content in contents_of(task).items()
         }
 
+    @cached_property
+    def group_of(self) -> Mapping[str, str]:
+        """Item id -> its group, where that has several items (see `fitness.tasks.groups`)."""
+        return Groups.of(self._tasks).of_items
+
     def prepare(self, split: Split) -> None:
         """Make all items of a split ready, so that the first evaluation need not."""
         self._scorer.plan(self.splits.select(Budget(split)))
@@ -84,6 +90,16 @@ class TaskSuite:
             }
             for task in self._tasks
         }
+
+    def group_digests(self) -> dict[str, str]:
+        """Return task -> 16 hex digits that name which of its items come together, where it says of any."""
+        said = {task.name: groups_said(task) for task in self._tasks}
+        return {name: _named(repr(sorted(groups.items()))) for name, groups in said.items() if groups}
+
+    def code_digests(self) -> dict[str, str]:
+        """Return task -> 16 hex digits that name what its function says, of the functions whose text is known."""
+        codes = {task.name: getattr(task, "code", "") for task in self._tasks}
+        return {name: _named(code) for name, code in codes.items() if code}
 
     def answers_digest(self, items: Sequence[str]) -> str:
         """Return 64 hex digits that name all that these items say, their ids and right answers included."""

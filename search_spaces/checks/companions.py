@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.checks.tensors import PreflightRow, same_as_base
-from search_spaces.errors import shortened
+from search_spaces.errors import content_of, shortened
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.model_files import MODULES, companions
 
@@ -34,8 +34,8 @@ def _settings(directory: Path) -> dict[str, Any]:
         if path.suffix != ".json" or path.name == MODULES:
             continue
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            data = json.loads(content_of(path).decode())
+        except (OSError, ValueError, RecursionError):
             continue
         file = path.relative_to(directory)
         if isinstance(data, dict):

@@ -19,7 +19,7 @@ from typing import cast, get_args
 import yaml
 
 from search_spaces.architecture.architecture import Architecture, Stack
-from search_spaces.errors import SpaceError, few_lines
+from search_spaces.errors import SpaceError, content_of, few_lines
 from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics
@@ -28,6 +28,8 @@ from search_spaces.mergekit.yaml_text import load_documents
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.recipes.permissions import NOTHING_ALLOWED, Permissions
 from search_spaces.recipes.recipe import ExportDtype, ParentSource, Recipe
+
+_MOST_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def read_documents(path: Path) -> list[object]:
     Text that is indented as a whole, as cards have it in lists, is moved to the margin.
     """
     try:
-        documents = load_documents(textwrap.dedent(path.read_text(encoding="utf-8-sig")))
+        text = content_of(path, _MOST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        documents = load_documents(textwrap.dedent(text))
     except OSError as error:
         raise SpaceError(f"{path}: expected a readable file, found: {error.strerror}") from error
     except (yaml.YAMLError, ValueError) as error:

@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search_spaces.errors import SpaceError, in_brief
+from search_spaces.errors import SpaceError, content_of, in_brief
 from search_spaces.parents.model_files import (
     CODE,
     COMPANIONS,
@@ -213,7 +213,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object from a file; one that is nested deeper than any that is meant is refused."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(content_of(path).decode())
     except RecursionError as error:
         raise SpaceError(_too_deep(path)) from error
     except (OSError, ValueError) as error:

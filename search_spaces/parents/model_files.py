@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, content_of, in_brief
 
 # transformers' name for weights, and that of diffusers' components.
 WEIGHTS_NAMES = ("model", "diffusion_pytorch_model")
@@ -57,9 +57,9 @@ def read_modules(directory: Path) -> Sequence[Mapping[str, Any]]:
     if not file.is_file():
         return ()
     try:
-        modules = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SpaceError(f"{file}: expected JSON, found what cannot be read ({error})") from error
+        modules = json.loads(content_of(file).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise SpaceError(f"{file}: expected JSON, found what cannot be read ({in_brief(error)})") from error
     if not isinstance(modules, list) or not all(
         isinstance(module, dict) and isinstance(module.get("path", ""), str) for module in modules
     ):

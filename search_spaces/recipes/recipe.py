@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, did_you_mean, shortened
 from search_spaces.recipes.pieces import Pieces
 
 ExportDtype = Literal["float32", "bfloat16", "float16"]
@@ -25,6 +25,12 @@ Parameter = float | bool | str
 
 # Beside the weights of an exported merge.
 RECIPE_FILE = "recipe.json"
+
+_KEYS = (
+    *("parents", "base", "rules", "dtype", "seed"),
+    *("layers", "input_scales", "tokenizer", "pieces", "statistics"),
+)
+_RULE_KEYS = ("operator", "inputs", "parameters", "where")
 
 # What `OutputTokenizer.source` may be besides a parent's name.
 TOKENIZER_SOURCES = ("base", "union")
@@ -234,6 +240,7 @@ class Recipe:
             SpaceError: a key is missing or has the wrong type.
         """
         try:
+            _expect_keys(data, _KEYS, "recipe")
             return Recipe(
                 parents={n: _parent_from_dict(s) for n, s in data["parents"].items()},
                 base=data["base"],
@@ -268,6 +275,14 @@ def _check_input_scales(scales: tuple[float, ...], layers: tuple[Mapping[str, in
             raise SpaceError(f"input_scales[{step}]: expected a finite number above 0, found {scale!r}")
 
 
+def _expect_keys(data: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse what would be left out of the merge: a key that was misspelt, or one of a newer evomerge."""
+    if isinstance(data, Mapping) and (unknown := [key for key in data if key not in known]):
+        found = shortened(repr(unknown[0]), 60)
+        hint = did_you_mean(unknown[0], known, "did a newer evomerge write it?")
+        raise SpaceError(f"{where}: expected keys among {', '.join(known)}, found {found}; {hint}")
+
+
 def _parent_from_dict(data: Mapping[str, Any]) -> ParentSource:
     return ParentSource(**{"model": data["model"], **data})
 
@@ -286,6 +301,7 @@ def _rule_to_dict(rule: Rule) -> dict[str, Any]:
 
 
 def _rule_from_dict(data: Mapping[str, Any]) -> Rule:
+    _expect_keys(data, _RULE_KEYS, "rules")
     where = dict(data.get("where", {}))
     if where.get("layers") is not None:
         first, last = where["layers"]

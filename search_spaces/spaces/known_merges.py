@@ -74,6 +74,14 @@ def genome_of(space: WeightSpace | JointSpace, recipe: Recipe) -> Genome | None:
     return None
 
 
+def written_by(space: object, recipe: Recipe) -> Recipe | None:
+    """Return a recipe as a space of weights writes the same merge, up to rounding; None where it has none."""
+    if not isinstance(space, WeightSpace | JointSpace):
+        return None
+    genome = genome_of(space, recipe)
+    return None if genome is None else space.decode(genome)
+
+
 def _as_written(space: WeightSpace | JointSpace, recipe: Recipe) -> Genome | None:
     try:
         genome = np.clip(space.encode(recipe), 0.0, 1.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -45,6 +47,15 @@ def test_what_cannot_be_written_is_told_at_once(tmp_path: Path, name: str) -> No
     with pytest.raises(OutputError, match=r"expected a file to write|cannot be written \("):
         prepared_file(tmp_path / name)
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_database_is_never_replaced(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "archive.sqlite")) as archive:
+        archive.execute("CREATE TABLE t (x)")
+    (tmp_path / "link").symlink_to(tmp_path / "archive.sqlite")
+    for name in ("archive.sqlite", "link"):
+        with pytest.raises(OutputError, match="found an archive or another database; name another file"):
+            prepared_file(tmp_path / name)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,11 @@ INSIDE = {
         "fitness.screening.screening",
         "fitness.tasks.divergence",
     },
+    # What is said of a winner by its scores.
+    "experiments.reduction.power": {
+        "evomerge.results.verification.looks",
+        "evomerge.results.verification.standing",
+    },
     # The verifier, on an archive and a pool of simulated models.
     "experiments.reduction.simulated_campaigns": {
         "evomerge.archive",

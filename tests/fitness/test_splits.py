@@ -136,7 +136,7 @@ def test_shares_that_make_no_sense_are_refused(shares, message):
 
 
 def test_a_task_without_an_item_in_a_split_is_named():
-    with pytest.raises(FitnessError, match=r"task 'tiny': expected an item in each .*found none of its 2 in"):
+    with pytest.raises(FitnessError, match=r"task 'tiny': expected an item in each .*found none of its 2 items in"):
         draw({"tiny": asking("tiny", 2), "a": TASKS["a"]})
     with pytest.raises(FitnessError, match=r"task 'tiny': expected at least 3 items.*found 2"):
         Splits.draw_by_place({"tiny": ["1", "2"]}, shares=SHARES, seed=0)

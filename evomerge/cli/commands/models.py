@@ -86,6 +86,7 @@ def evaluate(  # noqa: PLR0913
 ) -> None:
     """Score one checkpoint on whole tasks, with every metric and the table of lm-eval; with --json every item too."""
     from evomerge.api.scoring import evaluate
+    from evomerge.config.code import file_of
 
     prompts = {
         "apply_chat_template": chat_template or apply_chat_template,
@@ -94,6 +95,8 @@ def evaluate(  # noqa: PLR0913
         "num_fewshot": num_fewshot,
     }
     asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
+    if out is not None and out.resolve() in {place.resolve() for task in asked if (place := file_of(task)) is not None}:
+        raise typer.BadParameter("is the file of a task; name another", param_hint="--out")
     write = None if out is None else prepared_file(out)
     scores = evaluate(model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks)
     document = json.dumps(scores.to_dict(), indent=2, default=str)
@@ -109,14 +112,19 @@ def lm_eval(context: typer.Context) -> None:
     """Run lm-eval's own command line, with our engine as `--model evomerge`.
 
     Everything after `lm-eval` is lm-eval's: `evomerge lm-eval run --model evomerge --model_args pretrained=MODEL
-    --tasks TASK`.
+    --tasks TASK`; but for `--trust-tasks`, which lets task files of somebody else's run directory run their code.
     """
+    from evomerge.campaign.trust import check_files
+    from evomerge.config.lm_eval_arguments import named_task_files
+
     require("lm_eval", "lm-eval")
+    arguments = [argument for argument in context.args if argument != "--trust-tasks"]
+    check_files(named_task_files(arguments), trust=len(arguments) < len(context.args))
     from evomerge.workers.sharing import sharing_cores
     from fitness.engine.lm_eval.lm_eval_backend import run_command_line
 
     with sharing_cores():
-        run_command_line(context.args)
+        run_command_line(arguments)
 
 
 def _split(tasks: str) -> list[str]:

@@ -45,7 +45,7 @@ def pareto(
 def _print_front(run: Run, console: Terminal) -> None:
     from evomerge.cli.tables import front_table
 
-    front = run.front.all
+    front, screen = run.front.all, run.front.screen
     console.print(f"{run.name}: {front.evaluations} evaluations, {front.failures} failures")
     for line in front.notes:
         console.print(line)
@@ -55,6 +55,8 @@ def _print_front(run: Run, console: Terminal) -> None:
             console.print(line)
     else:
         console.print("nothing is scored yet")
+    if screen is not None:
+        console.print(screen.in_words)
 
 
 def export(
@@ -99,7 +101,8 @@ def verify(
     """Score the best candidates, every parent and the baselines on held-out items.
 
     Validation items choose one winner per pick (best, knee, best:OBJECTIVE); paired differences on test items tell
-    whether each is better than every parent, a true trade-off, or not shown to be better.
+    whether each is better than every parent and every recipe that costs no search, better than every parent, a true
+    trade-off, or not shown to be better. Every candidate that is tested makes later claims on these items stricter.
     """
     from evomerge.api.run import load
     from evomerge.cli.tables import verdict_lines, verification_table

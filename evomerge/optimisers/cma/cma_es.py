@@ -6,6 +6,7 @@ generations, outcomes into its losses, and its stop conditions into restarts (`c
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from evomerge.optimisers.cma.cma_surrogate import Surrogate
 from evomerge.optimisers.cma.strategy import new_strategy
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
-from evomerge.optimisers.losses import Losses, Penalised, check_weights, mean_loss
+from evomerge.optimisers.losses import Losses, Penalised, check_weights, mean_loss, violation_of
 from evomerge.seeds import stream
 
 if TYPE_CHECKING:
@@ -43,10 +44,13 @@ class CmaEsSearch:
     them a restart elsewhere.
 
     When one of pycma's stop conditions holds (converged, flat, stagnating, ...) the search starts again from a
-    uniformly random point.
+    uniformly random point. But where it stops because scores tie, as those of few items do near an optimum, and has
+    found a better score than was known before, it goes on at its mean with twice the population and half the step
+    (restarts `same`; ipop and bipop mean a random point).
 
     The arguments are those of `evomerge.optimisers.CmaEs`; `weights` are the objectives' in the mean, and `options`
-    further ones by pycma's own names (`cma.CMAOptions`).
+    further ones by pycma's own names (`cma.CMAOptions`). `goes_on_at_ties` False starts elsewhere then, too, as
+    searches did that began in an older evomerge.
     """
 
     def __init__(  # noqa: PLR0913
@@ -63,6 +67,7 @@ class CmaEsSearch:
         sep: bool = False,
         lq: bool = False,
         options: Mapping[str, Any] = NO_OPTIONS,
+        goes_on_at_ties: bool = True,
     ) -> None:
         if dim < 1:
             raise OptimiserError(f"dim: expected at least 1 gene to search, found {dim}")
@@ -70,8 +75,10 @@ class CmaEsSearch:
         check_weights(weights)
         self._dim, self._weights, self._seed = dim, dict(weights), seed
         self._options = {**options, **({"CMA_diagonal": True} if sep else {})}
-        self._lq = lq
+        self._lq, self._goes_on_at_ties = lq, goes_on_at_ties and restarts == "same" and not lq
         self._n_runs = self._run_evaluations = 0
+        self._best = self._best_before = math.inf  # losses of what kept every constraint: of all, and before this run
+        self._tied = False  # whether the last generation did
         self._restarts = Restarts(
             restarts, population=population, sigma0=sigma0, factor=incpopsize, rng=stream(seed, "cma_es", "restarts")
         )
@@ -95,8 +102,10 @@ class CmaEsSearch:
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Receive outcomes in any order; learn when the generation is complete."""
         if self._generation.receive(outcomes, self._loss):
-            losses = self._penalised.of(self._generation.in_order())[:, 0].tolist()
+            told = self._generation.in_order()
+            losses = self._penalised.of(told)[:, 0].tolist()
             self._known.update(zip(self._waiting, losses, strict=True))
+            self._note(losses, [violation_of(outcome) == 0.0 for outcome in told])
             self._run_evaluations += len(losses)
             self._waiting = self._wanted()
             if not self._waiting:
@@ -120,14 +129,28 @@ class CmaEsSearch:
             reasons.append("short run")
         if reasons:
             logger.info("restart %d of CMA-ES (%s)", self._n_runs, ", ".join(reasons))
-            self._begin(None)
+            better = self._best < self._best_before
+            self._begin(self._mean() if self._goes_on_at_ties and self._tied and better else None)
+
+    def _note(self, losses: Sequence[float], kept: Sequence[bool]) -> None:
+        """Take in whether the best and most others of a generation tie: pycma calls it flat by these two quantiles."""
+        best, ordered = min(itertools.compress(losses, kept), default=math.inf), sorted(losses)
+        self._tied = best == ordered[0] == ordered[int(0.75 * len(ordered))]
+        self._best = min(self._best, best)
+        if self._n_runs == 1 and self._run_evaluations == 0:  # a score that all share is none that was found
+            self._best_before = self._best
+
+    def _mean(self) -> NDArray[np.float64]:
+        return np.clip(np.asarray(self._strategy.result.xfavorite, dtype=np.float64), 0.0, 1.0)
 
     def _loss(self, evaluation: Evaluation) -> Losses:
         return mean_loss(evaluation, self._weights)
 
     def _begin(self, x0: NDArray[np.float64] | None) -> None:
         # Every run has a stream of its own; without x0 it begins at a random point.
-        self._run = self._restarts.next_run(self._run_evaluations)
+        goes_on = self._n_runs > 0 and x0 is not None
+        self._run = self._restarts.finer_run() if goes_on else self._restarts.next_run(self._run_evaluations)
+        self._best_before = self._best
         rng = stream(self._seed, "cma_es", str(self._n_runs))
         # pycma needs two genes: a single one gets an idle companion, which ask drops.
         start = rng.random(max(self._dim, 2)) if x0 is None else x0

@@ -63,6 +63,12 @@ class Restarts:
         self._current = self._small_run() if small else self._large_run()
         return self._current
 
+    def finer_run(self) -> Run:
+        """Return a run for where the current one came to: twice the population, half the step."""
+        self._n_runs += 1
+        self._current = Run(2 * self._current.population, self._current.sigma0 / 2)
+        return self._current
+
     def _large_run(self) -> Run:
         self._n_large += 1
         return Run(self._first.population * self._factor**self._n_large, self._first.sigma0)

@@ -43,7 +43,8 @@ class CmaEs(OptimiserOptions, extra="allow"):
     sigma0: Annotated[Real, Field(gt=0, le=1)] = 1 / 6
     """Initial standard deviation of every gene; the cube's side is 1."""
     restarts: Literal["same", "ipop", "bipop"] = "same"
-    """How a search that converged starts again: the same, with larger populations, or with small and large ones."""
+    """How a search that converged starts again from a random point: the same, with larger populations, or with small
+    and large ones. With same, one that stops because scores tie goes on where it is, in finer steps."""
     incpopsize: Count | None = None
     """What ipop and bipop multiply the population by; left out: 2."""
     sep: Flag = False
@@ -102,5 +103,6 @@ class CmaEs(OptimiserOptions, extra="allow"):
             population=self.population,
             x0=problem.start if self.x0 is None else self.x0,
             options=self.__pydantic_extra__,
+            goes_on_at_ties=problem.rules >= 2,
             **self.model_dump(include={"sigma0", "restarts", "incpopsize", "sep", "lq"}),
         )

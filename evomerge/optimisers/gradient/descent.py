@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from evomerge.errors import shortened
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.gradient.steppers import Stepper, Values
 from evomerge.optimisers.terrain import Length, Notes, Terrain
@@ -67,7 +68,13 @@ class Descent:
         self._snapshots: list[Snapshot] = []
         noted = notes.noted(NOTE)
         if noted is not None:
-            self._read(json.loads(noted))
+            try:
+                self._read(json.loads(noted))
+            except (ValueError, TypeError, LookupError, RecursionError) as error:
+                raise OptimiserError(
+                    f"optimiser: expected the record of a descent, found a damaged one ({type(error).__name__}: "
+                    f"{shortened(str(error), 80)}); put a backup of the run directory in its place"
+                ) from error
 
     def snapshot(self, index: int) -> Snapshot | None:
         """Return a snapshot, 0 being the start, going down as far as it takes; None where the descent ends before."""

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evomerge.candidate import Evaluation, Outcome
+from evomerge.candidate import Candidate, Evaluation, Outcome
 from evomerge.optimisers.generation import checked_genomes, proposals_of
 from evomerge.optimisers.losses import objective_losses
 from evomerge.optimisers.map.surrogates.objectives import Measured, ObjectiveSurrogates, fit_objectives, measured
 from evomerge.optimisers.map.surrogates.predicted_front import FEWEST, FrontSearch, search_front
-from evomerge.optimisers.map.surrogates.selection import Selection
+from evomerge.optimisers.map.surrogates.selection import APART, Selection
 from evomerge.seeds import stream, stream_seed
 from evomerge.typing import Floats
 
@@ -40,14 +41,15 @@ class SpaceFillingDesign:
     """Some starts, the dim points with one gene at 1 and the others at 0, then scrambled Sobol points without an end.
 
     They fill the cube and never depend on how many there will be. Where a size is too small for the dim points to leave
-    room for as many others, they are left out.
+    room for as many others, they are left out; so are those of them that are known.
     """
 
-    def __init__(self, starts: Floats, *, seed: int, size: int) -> None:
+    def __init__(self, starts: Floats, *, seed: int, size: int, known: Floats) -> None:
         self._seed = seed
         self._dim = dim = starts.shape[1]
         chosen = np.eye(dim) if size >= 2 * dim + len(starts) else np.empty((0, dim))
-        self._special = np.concatenate([starts, chosen])
+        new = [not (np.abs(known - point).max(axis=1) <= APART).any() for point in chosen]
+        self._special = np.concatenate([starts, chosen[np.array(new, dtype=bool)]])
 
     def points(self, first: int, last: int) -> Floats:
         """Return the points from `first` up to but not including `last`; (last - first, dim) in [0, 1]."""
@@ -69,11 +71,12 @@ class AmortisedPareto:
     leave the fit alone; a point whose nearest outcome is a failure is not proposed again. Constraints come first:
     a violation has a surrogate of its own, and points improve the front by their chance of keeping every constraint.
 
-    The design begins with the starts, (dim,) in [0, 1] each, or the middle of the cube. The other arguments are those
-    of `evomerge.optimisers.Map`.
+    The design begins with the starts, (dim,) in [0, 1] each, or the middle of the cube. What is `known` of genomes that
+    it did not propose is learnt from as if it had, and stands for up to half of the design. The other arguments are
+    those of `evomerge.optimisers.Map`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         dim: int,
         *,
@@ -83,14 +86,18 @@ class AmortisedPareto:
         batch: int = 4,
         overlap: bool = True,
         starts: Sequence[ArrayLike] = (),
+        known: Sequence[tuple[Floats, Evaluation]] = (),
         search: FrontSearch | None = None,
     ) -> None:
         initial = design_size(dim) if initial is None else initial
         self._n_objectives, self._seed = n_objectives, seed
         self._batch, self._overlap = batch, overlap
         self._search = FrontSearch() if search is None else search
-        first = checked_genomes(starts if len(starts) else [np.full(dim, 0.5)], dim)[:initial]
-        self._design = SpaceFillingDesign(first, seed=seed, size=initial)
+        self._known = [_as_proposed(genome, evaluation) for genome, evaluation in known]
+        self._known_genomes = checked_genomes([genome for genome, _ in known], dim)
+        initial -= min(len(known), initial // 2)
+        first = checked_genomes(starts if len(starts) or known else [np.full(dim, 0.5)], dim)[:initial]
+        self._design = SpaceFillingDesign(first, seed=seed, size=initial, known=self._known_genomes)
         self._n_designed = 0
         self._genomes: list[Floats] = []
         self._ends: list[int] = []  # the proposal number after each round
@@ -121,7 +128,7 @@ class AmortisedPareto:
     def predicted(self, genomes: Floats) -> Floats:
         """Return (n, n_objectives) values of (n, dim) genomes, by surrogates of everything that it was told."""
         told = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Evaluation)]
-        return fit_objectives(measured(told)).values(genomes)
+        return fit_objectives(measured([*self._known, *told])).values(genomes)
 
     @property
     def _learnt(self) -> int:
@@ -142,7 +149,7 @@ class AmortisedPareto:
         return self._design.points(first, self._n_designed)
 
     def _next_round(self) -> Floats:
-        told = [self._outcomes[number] for number in range(self._learnt)]
+        told = [*self._known, *(self._outcomes[number] for number in range(self._learnt))]
         evaluations = [outcome for outcome in told if isinstance(outcome, Evaluation)]
         if len(evaluations) < FEWEST:
             return self._designed(self._batch)
@@ -152,7 +159,7 @@ class AmortisedPareto:
         selection = Selection(
             known,
             surrogates,
-            proposed=np.array(self._genomes),
+            proposed=np.concatenate([self._known_genomes, np.array(self._genomes)]),
             failed=np.array([not isinstance(outcome, Evaluation) for outcome in told]),
             rng=stream(self._seed, "map", "selection", str(len(self._ends))),
         )
@@ -187,3 +194,9 @@ class AmortisedPareto:
                     for estimate, s in zip(example.estimate.objectives, surrogates.objectives, strict=True)
                 ),
             )
+
+
+def _as_proposed(genome: Floats, evaluation: Evaluation) -> Evaluation:
+    """Return what a genome reached, with the genome."""
+    known = evaluation.candidate
+    return replace(evaluation, candidate=Candidate(known.number, known.recipe, known.label, None, genome))

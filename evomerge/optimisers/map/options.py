@@ -32,6 +32,16 @@ class Map(OptimiserOptions):
     overlap: Flag = True
     """false chooses a round when the last one is complete: better informed, but workers wait."""
 
+    @property
+    def begins_at_landmarks(self) -> bool:
+        """Its surrogates are fitted to them, too."""
+        return not self.warm_start
+
+    @property
+    def landmarks_since(self) -> int:
+        """By which rules they are."""
+        return 2
+
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh MAP."""
         from evomerge.optimisers.map.amortised_pareto import AmortisedPareto, design_size
@@ -51,7 +61,8 @@ class Map(OptimiserOptions):
             initial=initial,
             batch=self.batch,
             overlap=self.overlap,
-            starts=problem.starts,
+            starts=problem.unscored_starts,
+            known=list(zip(problem.given, problem.scored, strict=False)),
         )
 
 

@@ -27,13 +27,24 @@ class Structured(OptimiserOptions):
     sigma0: Annotated[Real, Field(gt=0, le=1)] = 1 / 6
     """Initial standard deviation of numbers; the cube's side is 1."""
 
+    @property
+    def begins_at_landmarks(self) -> bool:
+        """They are its first members."""
+        return not self.warm_start
+
+    @property
+    def landmarks_since(self) -> int:
+        """By which rules they are."""
+        return 2
+
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh structured search."""
         from evomerge.optimisers.structured.structured import StructuredSearch
 
         return StructuredSearch(
             problem.structure,
-            problem.starts,
+            problem.unscored_starts,
+            known=list(zip(problem.given, problem.scored, strict=False)),
             weights=problem.weights,
             seed=problem.seed,
             **self.model_dump(include={"population", "discrete", "number_share", "sigma0"}),

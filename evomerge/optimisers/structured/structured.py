@@ -7,7 +7,7 @@ CMA-ES samples all of them as numbers, and most of what it learns of scales come
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,17 +123,19 @@ class StructuredSearch:
     effect.
 
     The first genomes are the starts, (dim,) in [0, 1] each, up to their discrete genes' place within their values; as
-    many as the first generation has room for beside the numbers' share. The other arguments are those of
+    many as the first generation has room for beside the numbers' share. What is `known` of genomes that it did not
+    propose makes its first members, of equals the first. The other arguments are those of
     `evomerge.optimisers.Structured`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         structure: Structure,
         starts: Sequence[Genome],
         *,
         weights: Mapping[str, float],
         seed: int,
+        known: Sequence[tuple[Genome, Evaluation]] = (),
         population: int | None = None,
         discrete: Discrete = "one_plus_lambda",
         number_share: float = 0.5,
@@ -141,7 +143,7 @@ class StructuredSearch:
     ) -> None:
         population = int(4 + 3 * math.log(max(structure.dim, 1))) if population is None else population
         check_weights(weights)
-        if not starts:
+        if not starts and not known:
             raise OptimiserError("starts: expected at least one genome, found none")
         if not structure.indicators and not structure.choices:
             raise OptimiserError(
@@ -156,8 +158,11 @@ class StructuredSearch:
         self._numbers = ActiveCmaEs(structure.dim, sigma0=sigma0, seed=seed)
         self._penalised = Penalised(self._loss)
         self._starts = [self._variation.settled(_start_point(start, structure.dim)) for start in starts]
-        self._members: list[Member] = []
+        self._to_score = list(self._starts)
         self._proposed: set[bytes] = set()
+        settled = [self._variation.settled(_start_point(genome, structure.dim)) for genome, _ in known]
+        ranks = [self._rank(told, -1 - i) for i, (_, told) in enumerate(known)]
+        self._members = self._surviving(map(Member, settled, ranks))
         self._n_offspring = 0
         self._genomes: list[Genome] = []
         self._generation = Generation(np.empty((0, structure.dim)), first=0)
@@ -178,7 +183,7 @@ class StructuredSearch:
         incumbent = self._members[0].genome if self._members else self._starts[0]
         active = self._active(incumbent)
         n_numbers = min(max(2, round(self._share * self._population)), self._population - 2) if active else 0
-        offspring = [] if self._members else self._starts[: self._population - n_numbers]
+        offspring, self._to_score = self._to_score[: self._population - n_numbers], []
         self._proposed.update(map(self._effective, offspring))
         while len(offspring) < self._population - n_numbers:
             offspring.append(self._offspring())
@@ -226,10 +231,13 @@ class StructuredSearch:
             Member(genome, self._rank(outcome, first + i))
             for i, (genome, outcome) in enumerate(zip(self._genomes, outcomes, strict=True))
         ]
+        self._members = self._surviving([*self._members, *new])
+
+    def _surviving(self, members: Iterable[Member]) -> list[Member]:
         best: dict[bytes, Member] = {}
-        for member in sorted([*self._members, *new], key=lambda member: member.rank):
+        for member in sorted(members, key=lambda member: member.rank):
             best.setdefault(self._variation.key(member.genome), member)
-        self._members = list(best.values())[: self._survivors]
+        return list(best.values())[: self._survivors]
 
     def _rank(self, outcome: Outcome, proposal: int) -> tuple[float, float, int]:
         loss = float(self._loss(outcome)[0]) if isinstance(outcome, Evaluation) else 0.0

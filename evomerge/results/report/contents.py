@@ -17,7 +17,7 @@ from evomerge.archive.campaign_text import campaign_settings
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate
-from evomerge.results.picks import Picks, picks_among
+from evomerge.results.picks import Picks, read_picks
 from evomerge.results.recorded import estimates, recorded_versions, remarks
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
@@ -51,7 +51,7 @@ class Contents:
     labels: Mapping[int, str]  # number -> name of every candidate that no optimiser proposed
     sources: Mapping[str, ParentSource]  # name -> checkpoint of everything the landmarks read
     scored: Scored
-    expected: tuple[Estimate, ...]  # what is expected of each in `scored`: shrunk for having been picked among many
+    expected: Mapping[int, Estimate]  # of each in `scored`, on further items: shrunk for having been picked among many
     picks: Picks
     failures: tuple[FailureGroup, ...]
     evaluations: int  # outcomes told, failures included
@@ -104,7 +104,7 @@ def read_contents(archive: Archive) -> Contents:
     campaign = archive.campaign
     constraints = Constraints.of(archive)
     scored = read_scored(records, hours, constraints, archive.rescored())
-    likely = expected(archive, dict(zip(scored.numbers.tolist(), scored.estimates, strict=True)))
+    likely = expected(archive)
     return Contents(
         campaign=campaign,
         settings=campaign_settings(campaign),
@@ -112,8 +112,8 @@ def read_contents(archive: Archive) -> Contents:
         labels={c.number: str(c.label) for c in archive.landmarks() if c.label},
         sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
         scored=scored,
-        expected=tuple(likely.values()),
-        picks=picks_among(archive, {number: likely[number] for number in scored.nearest()}, n_told=len(records)),
+        expected=likely,
+        picks=read_picks(archive, likely),
         failures=_failures(records),
         evaluations=len(records),
         began=records[0].at - records[0].seconds if records else None,

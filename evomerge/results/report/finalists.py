@@ -78,7 +78,7 @@ def both_scores(contents: Contents, split: Split, numbers: Sequence[int]) -> Bot
     return BothScores(
         split,
         np.array([number for number, _ in found], dtype=np.int64),
-        Measures.among([contents.expected[i] for _, i in found], scored.weights),
+        Measures.among([contents.expected[number] for number, _ in found], scored.weights),
         Measures.among([estimates[number] for number, _ in found], scored.weights),
     )
 

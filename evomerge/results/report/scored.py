@@ -95,11 +95,6 @@ class Scored:
         return " (estimated)" if self.estimated.all() else " (partly estimated)"
 
     @property
-    def best(self) -> int | None:
-        """The index of the highest mean, feasible candidates first; None when nothing is scored."""
-        return int(np.lexsort((-self.means, self.violations))[0]) if len(self.numbers) else None
-
-    @property
     def axes(self) -> list[Axis]:
         """One axis per objective that is no guard."""
         columns = zip(self.objectives, self.values.T, self.stderrs.T, self.weights, strict=True)
@@ -109,12 +104,6 @@ class Scored:
         """Return where a candidate stands; None when it was not scored."""
         found = np.flatnonzero(self.numbers == number)
         return int(found[0]) if len(found) else None
-
-    def nearest(self) -> dict[int, Estimate]:
-        """Return the estimates of those that miss constraints least."""
-        least = self.violations.min(initial=np.inf)
-        told = zip(self.numbers.tolist(), self.estimates, self.violations, strict=True)
-        return {number: estimate for number, estimate, violation in told if violation <= least}
 
     def _numbers(self, kind: Literal["value", "stderr"]) -> Floats:
         found = [[float(getattr(o, kind)) for o in estimate.objectives] for estimate in self.estimates]

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.verification.result import Row, Standing, Verification
 
-_STANDINGS: Mapping[Standing, str] = {"better": "won", "trade_off": "traded", "not_shown": "lost"}
-_ROLES: Mapping[Standing, str] = {"better": "winner", "trade_off": "trade-off", "not_shown": "picked"}
+_STANDINGS: Mapping[Standing, str] = {
+    "better": "won",
+    "better_than_parents": "traded",
+    "trade_off": "traded",
+    "not_shown": "lost",
+}
+_ROLES: Mapping[Standing, str] = {
+    "better": "winner",
+    "better_than_parents": "better than the parents",
+    "trade_off": "trade-off",
+    "not_shown": "picked",
+}
 
 
 @dataclass(frozen=True)
@@ -28,17 +36,14 @@ def headline(contents: Contents) -> Headline:
     """Return the verdict of the verification, or what the search items allow to say without one."""
     if contents.verification is not None:
         return Headline(_STANDINGS[contents.verification.standing], contents.verification.verdict)
-    scored = contents.scored
-    if scored.best is None:
+    scored, best = contents.scored, contents.picked("best")
+    if best is None:
         failed = contents.n_failures
         return Headline("empty", f"All {failed} candidates failed." if failed else "No candidate has been scored yet.")
-    picked, parent = contents.picked("best"), contents.best_parent
-    best = scored.best if picked is None else picked
-    estimate, likely = contents.expected[best], contents.expected[best].mean
-    stderr = float(np.sqrt(np.array([o.stderr**2 for o in estimate.objectives]) @ scored.weights**2))
-    leader = (
-        f"{_capital(contents.title(int(scored.numbers[best])))} leads with an expected {likely:.3f} ± {stderr:.3f} "
-    )
+    number, parent = int(scored.numbers[best]), contents.best_parent
+    estimate = contents.expected[number]
+    likely, stderr = estimate.mean, estimate.mean_stderr
+    leader = f"{_capital(contents.title(number))} leads with an expected {likely:.3f} ± {stderr:.3f} "
     leader += f"({scored.means[best]:.3f} {'estimated' if scored.estimated[best] else 'observed'} on search items)"
     if parent is None:
         text = f"{leader}."
@@ -46,8 +51,7 @@ def headline(contents: Contents) -> Headline:
         name = contents.title(int(scored.numbers[parent]))
         text = f"No merge is better than the best parent ({name}, {scored.means[parent]:.3f}) on search items yet."
     else:
-        ahead = likely - scored.means[parent]
-        name = contents.title(int(scored.numbers[parent]))
+        ahead, name = likely - scored.means[parent], contents.title(int(scored.numbers[parent]))
         text = f"{leader}, {ahead:.3f} above the best parent ({name})."
     return Headline("open", f"{text} Nothing is verified on held-out items yet.")
 

@@ -31,9 +31,9 @@ class Looks:
     @staticmethod
     def of(archive: Archive) -> Looks:
         """Read an archive's; of verifications that older versions made each tested candidate counts as one."""
-        noted = archive.noted(_NOTE)
+        noted = archive.parsed(_NOTE, lambda text: tuple(tuple(map(int, numbers)) for numbers in json.loads(text)))
         if noted is not None:
-            return Looks(tuple(tuple(map(int, numbers)) for numbers in json.loads(noted)))
+            return Looks(noted)
         landmarks = {landmark.number for landmark in archive.landmarks()}
         numbers = dict.fromkeys(record.number for record in archive.records("test") if record.number not in landmarks)
         return Looks(tuple((number,) for number in numbers))

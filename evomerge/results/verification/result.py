@@ -13,7 +13,7 @@ from evomerge.errors import EvomergeError
 from fitness.scores import ObjectiveEstimate, Split
 from fitness.statistics import Difference, Flips
 
-Standing = Literal["better", "trade_off", "not_shown"]
+Standing = Literal["better", "better_than_parents", "trade_off", "not_shown"]
 
 
 class VerificationError(EvomergeError, RuntimeError):
@@ -82,7 +82,8 @@ class Winner:
     candidate: int  # its number
     picks: tuple[str, ...]  # `best`, `knee`, `best:OBJECTIVE`
     objectives: tuple[str, ...]  # of the campaign
-    # better than every parent; as good as the best parent on all objectives and better on some; neither
+    # better than every parent and every recipe that costs no search; better than every parent; as good as the best
+    # parent on all objectives, and better than every other on some; none of these
     standing: Standing
     verdict: str  # the same in words, with the interval that it rests on
     comparisons: tuple[Comparison, ...]  # with the best parent, then with the other parents and the baselines
@@ -94,12 +95,12 @@ class Winner:
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
-    # None where it was not scored on search items, or tested by an earlier version, whose `gap` is of what was seen
+    # None where it was not scored on search items, or an earlier version tested it
     score: SearchScore | None = None
 
     @property
     def wins(self) -> bool:
-        """Whether it is shown to be better than every parent."""
+        """Whether it is shown to be better than every parent and every recipe that costs no search."""
         return self.standing == "better"
 
     @property
@@ -138,7 +139,7 @@ class Verification:
     rows: tuple[Row, ...]
     best_parent: str  # the parent with the highest mean on the items that winners were chosen on
     winner: int  # the candidate that `best` picked
-    wins: bool  # whether it is shown to be better than every parent
+    wins: bool  # whether it is shown to be better than every parent and every recipe that costs no search
     verdict: str  # of the winner, in words
     # every candidate that was picked, the winner first; empty in archives of earlier versions
     winners: tuple[Winner, ...] = ()
@@ -147,6 +148,8 @@ class Verification:
     number: int = 1  # how many verifications have tested candidates that none before them had, this one included
     dropped: tuple[Dropped, ...] = ()  # picks without a winner
     told: int | None = None  # how many candidates the search had been told then; None in archives of earlier versions
+    # how many groups the test items form, which are counted as one; None where each stands alone
+    n_groups: int | None = None
 
     @property
     def standing(self) -> Standing:

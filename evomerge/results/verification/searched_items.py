@@ -28,7 +28,7 @@ def check_held_out(archive: Archive, suite: TaskSuite) -> str:
     """
     of_sets = {id(items): items for _, items in archive.answered("search")}  # the archive has each set once
     answered = {item for items in of_sets.values() for item in items}
-    noted, now = archive.parsed(NOTE, json.loads) or {}, suite.asked_digests
+    noted, now = archive.parsed(NOTE, lambda text: dict(json.loads(text))) or {}, suite.asked_digests
     searched = {noted[item] for item in answered if item in noted}
     alike = {now[item] for item in answered if item in now}  # as the files are today
     said = ""

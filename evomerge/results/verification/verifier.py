@@ -154,6 +154,7 @@ class Verifier:
     ) -> Verification:
         others = {str(c.label): c for c in landmarks if c.number in scores and c.number not in chosen.winners}
         best = scores[others[chosen.best_parent].number]
+        n_groups = self._comparison.n_groups(best.item_ids)
         described = tuple(self._winner(c, others, scores, chosen, looks) for c in winners)
         return Verification(
             (
@@ -170,6 +171,7 @@ class Verifier:
             number=max(looks.number_of(c.number) for c in winners),
             dropped=(*chosen.dropped, *_failed(chosen, winners)),
             told=len(self._archive.records("search")),
+            n_groups=n_groups if n_groups < len(best.item_ids) else None,
         )
 
     def _winner(

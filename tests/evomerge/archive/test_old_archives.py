@@ -71,7 +71,8 @@ def test_it_opens_and_pareto_verify_export_and_report_read_it(evomerge, old: Pat
     assert recorded_config(Archive.read(run / "archive.sqlite")).schedule.kind == "all_items"
     front = json.loads(evomerge("pareto", run, "--json").out)
     assert {stopped["reason"] for stopped in front["stopped"]} == {"worse", "hopeless"}
-    assert front["screen"] == {"screened": 1, "set_aside": 0, "rank_correlation": None}
+    unknown = dict.fromkeys(["rank_correlation", "items", "among_scored"])
+    assert front["screen"] == {"screened": 1, "set_aside": 0, **unknown}
     assert not {6, 7} & {point["candidate"] for point in front["front"]}
     for command in (["report", run], ["verify", run, "--top", 1], ["export", run, "--pick", "winner"]):
         done = evomerge(*command, *(["--out", tmp_path / "out"] if command[0] == "export" else []))

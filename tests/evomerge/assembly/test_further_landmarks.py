@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import pytest
 import evomerge as em
 from evomerge.api.sections import campaign
 from evomerge.archive import Archive
-from evomerge.assembly.further_landmarks import choose_landmarks
+from evomerge.assembly.further_landmarks import FurtherLandmarks, choose_landmarks
 from evomerge.config import CampaignConfig
+from evomerge.optimisers.problem import RULES
 from search_spaces.recipes.groups import Groups
 from search_spaces.spaces.weight_space import WeightSpace
 from tests.conftest import Family
@@ -80,17 +83,23 @@ def test_the_search_begins_around_the_best_landmark_of_its_space(searched: Searc
     assert min(np.abs(first - start).max() for start in expected) < 0.01
 
 
-@pytest.mark.parametrize("after", [3, 12])
-def test_a_stopped_search_resumes_to_the_archive_of_one_that_was_not(searched: Searched, after: int) -> None:
+@pytest.mark.parametrize(
+    ("after", "optimiser"),
+    [(3, em.optimisers.CmaEs(population=4)), (12, em.optimisers.CmaEs(population=4)), (12, em.optimisers.Map())],
+    ids=["among landmarks", "cma_es", "map"],
+)
+def test_a_stopped_search_resumes_to_the_archive_of_one_that_was_not(
+    searched: Searched, after: int, optimiser: em.optimisers.OptimiserOptions
+) -> None:
     told = iter(range(1000))
 
     def stop(event: object) -> None:
         if isinstance(event, em.events.CandidateTold) and next(told) == after:
             raise em.StopSearch
 
-    whole = searched(run_dir="whole")
-    searched(run_dir="part", callbacks=stop)
-    part = searched(run_dir="part")
+    whole = searched(run_dir="whole", optimiser=optimiser)
+    searched(run_dir="part", callbacks=stop, optimiser=optimiser)
+    part = searched(run_dir="part", optimiser=optimiser)
     assert contents(part.directory / "archive.sqlite") == contents(whole.directory / "archive.sqlite")
 
 
@@ -131,6 +140,63 @@ def test_a_landmark_that_takes_long_to_prepare_is_left_out_unless_it_is_named(fa
     assert "wudi" not in slow
     assert "regmean" in slow
     assert list(chosen(family, tmp_path / "named", lambda *_: "too slow", landmarks=["wudi"])) == ["wudi"]
+
+
+def test_auto_scores_the_middle_of_the_space_where_no_landmark_is_there(family: Family, tmp_path: Path) -> None:
+    def middle(space: em.spaces.Weights, optimiser: em.optimisers.OptimiserOptions, evaluations: int = 200) -> bool:
+        config, _ = campaign(
+            list(map(str, family.experts.values())),
+            ["python:m:f"],
+            base=str(family.base),
+            space=space,
+            optimiser=optimiser,
+            evaluations=evaluations,
+        )
+        searched = WeightSpace(
+            config.sources,
+            "base",
+            n_layers=2,
+            operators=["task_arithmetic"],
+            groups=Groups(1, ("all",)),
+            genes=dict(space.genes),
+        )
+        archive = Archive.create(tmp_path / f"{len([*tmp_path.iterdir()])}.sqlite", "")
+        found = choose_landmarks(config, searched, archive, lambda *_: "", print)
+        names = [landmark.name for landmark in found.landmarks(searched, {})]
+        assert ("middle of the space" in names) == found.middle
+        return found.middle
+
+    wide, narrow = ({"weight": (0.0, end)} for end in (1.6, 1.0))
+    weights = [em.spaces.Weights("task_arithmetic", layer_blocks=1, genes=genes) for genes in (wide, narrow)]
+    assert middle(weights[0], em.optimisers.CmaEs())
+    assert not middle(weights[1], em.optimisers.CmaEs())  # it is task arithmetic 0.5
+    assert not middle(weights[0], em.optimisers.Random())  # which would not know what to do with it
+    assert not middle(weights[0], em.optimisers.CmaEs(), evaluations=24)
+
+
+def test_who_proposes_a_landmark_in_the_spaces_own_words_is_told_its_scores(searched: Searched) -> None:
+    space = em.spaces.Weights("linear", weights="affine", layer_blocks=1, modules=["all"])
+    run = searched(space=space, optimiser="greedy_soup", landmarks="none", evaluations=8)
+    with contextlib.closing(Archive.read(run.directory / "archive.sqlite")) as archive:
+        records = {record.number: record for record in archive.records()}
+        alone = {str(c.label): c.number for c in archive.landmarks() if c.label in ("alpha", "beta", "uniform mean")}
+        soups = [archive.scores(number, "search") for number in (5, 6, 7)]
+        assert soups == [archive.scores(number, "search") for number in alone.values()]
+    assert [records[number].seconds for number in (5, 6, 7)] == [0.0] * 3
+    assert all(records[number].seconds > 0.0 for number in alone.values())
+
+
+def test_a_search_goes_on_by_the_rules_of_proposing_that_it_began_by(searched: Searched) -> None:
+    run = searched()
+    archive = Archive.open(run.directory / "archive.sqlite")
+    noted = json.loads(str(archive.noted("landmarks")))
+    assert noted.pop("rules") == RULES
+    archive.note("landmarks", json.dumps(noted))  # as an older evomerge wrote it
+    found = FurtherLandmarks.of(archive)
+    archive.close()
+    assert found is not None
+    assert found.rules == 1
+    assert [row.number for row in run.resume(evaluations=16).candidates] == list(range(16))
 
 
 def test_a_search_from_before_there_were_any_goes_on_without(searched: Searched) -> None:

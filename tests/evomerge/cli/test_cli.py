@@ -35,16 +35,21 @@ def test_pareto_prints_the_documented_json(evomerge: Command, finished: Path) ->
     assert (found["campaign"], found["evaluations"], found["failures"]) == ("tiny", 12, 0)
     for point in found["front"]:
         assert set(point["objectives"]) == {"sums", "words"}
-        assert set(point["objectives"]["sums"]) == {"value", "stderr", "split", "items", "kind"}
+        assert set(point["objectives"]["sums"]) == {"value", "stderr", "split", "items", "kind", "weight"}
         assert point["objectives"]["sums"]["split"] == "search"
         assert point["objectives"]["sums"]["items"] == n_items(finished, "search", "sums/")
         assert point["recipe"]["rules"]
+    verified = json.loads(evomerge("verify", finished, "--json", "--top", 2).out)
+    by_pick = {pick: winner["candidate"] for winner in verified["winners"] for pick in winner["picks"]}
+    assert found["picks"]["candidates"] == {**by_pick, "winner": verified["winner"]}
+    assert (found["picks"]["by"], verified["number"], verified["told"]) == ("validation", 1, 12)
+    assert verified["winners"][0]["bought"]["recipe"] in [row["name"] for row in verified["rows"]]
 
 
-def test_pareto_prints_a_table_with_the_knee(evomerge: Command, finished: Path) -> None:
+def test_pareto_prints_a_table_and_under_it_the_picks(evomerge: Command, finished: Path) -> None:
     out = evomerge("pareto", finished).out
     assert "12 evaluations, 0 failures" in out
-    assert out.count("knee") == 1
+    assert "picks by validation items: winner, best, knee" in " ".join(out.split())
 
 
 def test_verify_prints_the_documented_json_with_every_parent_and_a_verdict(evomerge: Command, finished: Path) -> None:
@@ -83,7 +88,7 @@ def test_an_exported_pick_loads_with_plain_transformers(evomerge: Command, finis
     assert "95 %" in (tmp_path / "out" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("choice", ["knee", "best", "best:words", "7"])
+@pytest.mark.parametrize("choice", ["knee", "best", "7"])
 def test_export_takes_every_kind_of_pick(evomerge: Command, finished: Path, tmp_path: Path, choice: str) -> None:
     assert evomerge("export", finished, "--pick", choice, "--out", tmp_path / "out").code == 0
     assert (tmp_path / "out" / "model.safetensors").exists()
@@ -91,7 +96,11 @@ def test_export_takes_every_kind_of_pick(evomerge: Command, finished: Path, tmp_
 
 @pytest.mark.parametrize(
     ("choice", "code", "message"),
-    [("kne", 2, "expected knee, best"), ("best:sum", 2, "'sums', 'words'"), ("999", 2, "number, below 12")],
+    [
+        ("kne", 2, "expected knee, best"),
+        ("best:sum", 2, "one of sums, words"),
+        ("999", 2, "number, below 12"),
+    ],
 )
 def test_a_pick_that_names_nothing_is_refused(
     evomerge: Command, finished: Path, tmp_path: Path, choice: str, code: int, message: str
@@ -99,6 +108,18 @@ def test_a_pick_that_names_nothing_is_refused(
     done = evomerge("export", finished, "--pick", choice, "--out", tmp_path / "out")
     assert done.code == code
     assert message in done.err
+
+
+def test_a_pick_that_the_verification_dropped_is_refused_with_the_reason(
+    evomerge: Command, finished: Path, tmp_path: Path
+) -> None:
+    picks = json.loads(evomerge("pareto", finished, "--json").out)["picks"]
+    assert picks["dropped"]
+    for pick, why in picks["dropped"].items():
+        done = evomerge("export", finished, "--pick", pick, "--out", tmp_path / "out")
+        assert done.code == 2
+        assert why in done.err
+        assert done.err.rstrip().endswith(f"to have it, pick {picks['searched'][pick]}")
 
 
 def test_what_is_exported_scores_as_it_was_scored(evomerge: Command, finished: Path, tmp_path: Path) -> None:

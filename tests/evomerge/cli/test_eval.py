@@ -139,6 +139,15 @@ def test_a_limit_takes_the_first_items(evomerge, family, choice):
     assert list(found["choice", "acc", "none"]["items"]) == [f"choice/{i}" for i in range(5)]
 
 
+def test_the_scores_do_not_take_the_place_of_the_task(evomerge, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jsonl").write_text("{}\n")
+    for out in ("mine.jsonl", tmp_path / "mine.jsonl"):
+        done = evomerge("eval", "none", "--tasks", "mine.jsonl:acc", "--out", out)
+        assert (done.code, "is the file of a task" in done.err) == (2, True)
+    assert (tmp_path / "mine.jsonl").read_text() == "{}\n"
+
+
 def test_a_task_that_is_not_there_is_one_message(evomerge, family, tmp_path):
     done = evomerge("eval", family.base, "--tasks", tmp_path / "none.yaml")
     assert (done.code, done.err.strip()) == (1, f"{tmp_path}/none.yaml: expected an lm-eval task file, found none")

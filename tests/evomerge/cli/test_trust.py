@@ -18,8 +18,9 @@ import yaml
 import evomerge as em
 from evomerge.archive import Archive
 from evomerge.campaign.origin import NOTE, is_ours, signed
-from evomerge.campaign.trust import UntrustedCodeError, foreign_run
+from evomerge.campaign.trust import UntrustedCodeError, check_files, foreign_run
 from evomerge.config.code import named_code
+from evomerge.config.lm_eval_arguments import named_task_files
 from tests.conftest import Family
 from tests.evomerge.archives import make_version_2
 from tests.evomerge.conftest import Outcome, campaign_data, write_tasks
@@ -110,6 +111,41 @@ def test_what_a_stranger_began_is_refused_before_anything_is_imported(
         with pytest.raises(UntrustedCodeError):
             call()
     assert not ran()
+
+
+def test_a_function_that_changed_since_the_start_is_refused_by_its_name(evomerge: Command, begun: Path) -> None:
+    task = begun / "t.py"
+    try:
+        for old, new, refused in (("% 3) / 2", "% 2) / 1", True), ("import os", "# mine\nimport os", False)):
+            task.write_text(TASK.replace(old, new))
+            for arguments in (("run", begun / "run", "--evaluations", 8), ("verify", begun / "run")):
+                done = evomerge(*arguments)
+                assert ("task 't.f': the text of its function changed" in done.err) == refused, done.err
+                assert done.code == int(refused)
+    finally:
+        task.write_text(TASK)
+
+
+@pytest.mark.parametrize("option", ["--tasks", "-t", "--include_path", "--incl", "--config", "-C"])
+def test_lm_evals_own_command_line_asks_before_task_files_of_a_strangers_run(
+    evomerge: Command, passed_on: Path, tmp_path: Path, option: str
+) -> None:
+    (passed_on / "mine.yaml").write_text("task: mine\ndoc_to_text: !function t.f\n")
+    place = passed_on if "incl" in option else passed_on / "mine.yaml"
+    if option in ("--config", "-C"):
+        place = tmp_path / "config.yaml"
+        place.write_text(yaml.safe_dump({"tasks": ["arc_easy", str(passed_on / "mine.yaml")]}))
+    for arguments in ([option, place], [f"{option}={place}"]):
+        done = evomerge("lm-eval", "run", "--model", "dummy", *arguments)
+        assert (done.code, REFUSED in done.err) == (2, True)
+    check_files(named_task_files([option, str(place)]), trust=True)
+
+
+def test_a_link_to_a_file_in_a_strangers_run_is_that_file(passed_on: Path, tmp_path: Path) -> None:
+    (passed_on / "t.py").write_text(TASK)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "t.py").symlink_to(passed_on / "t.py")
+    assert foreign_run(tmp_path / "mine" / "t.py") == passed_on
 
 
 def test_pareto_report_and_export_run_nothing(

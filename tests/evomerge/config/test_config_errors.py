@@ -1,11 +1,13 @@
 """Bad campaign files: each is refused with the key, the line, what was expected and what was found."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from evomerge.config import CampaignConfig, ConfigError, load_campaign
 from evomerge.config.campaign_file import campaign_of, overridden
+from evomerge.config.overrides import with_overrides
 from evomerge.config.yaml_document import read_yaml
 from evomerge.optimisers.registry import OPTIMISERS
 from evomerge.spaces import Weights
@@ -336,3 +338,28 @@ def test_a_missing_yaml_task_is_told_without_its_metric(tmp_path: Path) -> None:
     assert message.endswith(f"objectives[0].tasks[0]: expected a file, found nothing at {tmp_path}/my.yaml")
     (tmp_path / "my.yaml").touch()
     load_campaign(tmp_path / "campaign.yaml")
+
+
+def test_a_campaign_file_that_is_a_device_or_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "device.yaml").symlink_to("/dev/zero")
+    for name in ("pipe.yaml", "device.yaml"):
+        with pytest.raises(ConfigError, match="expected a readable campaign file, found 'a pipe or a device"):
+            load_campaign(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "\x1b[2J"),
+        (f"parents.{'9' * 5000}.name", "x"),
+        ("parents.\u0663", "x"),
+        ("a." * 3000 + "b", "1"),
+        ("a", "[" * 500),
+    ],
+    ids=["control", "digits", "other digits", "deep key", "deep value"],
+)
+def test_hostile_overrides_are_refused_with_their_beginning(key: str, value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        with_overrides({"parents": ["hub/a"]}, [f"{key}={value}"])
+    assert len(str(refused.value)) < 900

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from evomerge.candidate import Candidate, Evaluation, Failure, Outcome
-from evomerge.optimisers import CmaEs, OptimiserOptions, Problem, Pymoo
+from evomerge.optimisers import CmaEs, Map, OptimiserOptions, Problem, Pymoo, Structured
 from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
+from evomerge.optimisers.map.surrogates.objectives import fit_objectives, measured
+from evomerge.testing.optimiser_contract import evaluation
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
 from search_spaces.recipes.groups import Groups
 from search_spaces.spaces.known_merges import genome_of
@@ -65,12 +69,64 @@ def test_a_first_population_holds_the_landmarks_and_asks_for_none_of_them_again(
     assert genomes == [genome.tolist() for genome in plain.ask(10)][2:]  # the others are drawn as ever
 
 
-@pytest.mark.parametrize("options", [CmaEs(), Pymoo("nsga2", population=6), Pymoo("de", population=5)])
+@pytest.mark.parametrize(
+    "options", [CmaEs(), Pymoo("nsga2", population=6), Pymoo("de", population=5), Map(initial=6, batch=2)]
+)
 def test_the_order_in_which_landmarks_come_back_changes_nothing(options: OptimiserOptions) -> None:
     one, other = after(options, OUTCOMES), after(options, OUTCOMES[::-1])
     for _ in range(3):
         genomes = list(one.ask(4))
         assert [g.tolist() for g in genomes] == [g.tolist() for g in other.ask(4)]
+
+
+def test_map_learns_from_landmarks_as_from_what_it_proposed() -> None:
+    optimiser = after(Map(initial=8), OUTCOMES)
+    genomes = optimiser.ask(100)
+    assert len(genomes) == 6  # two of eight are known
+    assert [0.5, 0.5] in [list(genome) for genome in genomes]  # the space's own start, whose score nobody knows
+    assert not any(np.allclose(genome, weights) for genome in genomes for weights in WEIGHTS[:2])
+    outcomes = [evaluation(i, genome) for i, genome in enumerate(genomes)]
+    found = optimiser.own
+    assert isinstance(found, AmortisedPareto)
+    found.tell(outcomes)
+    landmarks = [told(1, 0.1, 0.5), told(0, 0.9, 0.2)]
+    as_proposed = [
+        replace(one, candidate=replace(one.candidate, genome=np.array(WEIGHTS[one.candidate.number])))
+        for one in landmarks
+    ]
+    grid = np.random.default_rng(0).random((5, 2))
+    np.testing.assert_allclose(found.predicted(grid), fit_objectives(measured([*as_proposed, *outcomes])).values(grid))
+
+
+def test_structured_search_begins_among_the_landmarks() -> None:
+    space = WeightSpace(
+        PARENTS,
+        "base",
+        n_layers=2,
+        operators=["task_arithmetic", "linear"],
+        groups=Groups(1, ("all",)),
+        genes={"weight": (0.0, 1.0)},
+    )
+    problem = Problem(space, 3, {"sums": 1.0, "words": 3.0}, 100)
+    optimiser = AfterLandmarks(
+        problem, Structured(sigma0=0.001, population=8).build, lambda recipe: genome_of(space, recipe), 4
+    )
+    optimiser.tell(OUTCOMES)
+    genomes = np.array(optimiser.ask(8))
+    best = genome_of(space, weights_recipe(*WEIGHTS[1]))
+    assert best is not None
+    choices = [*space.structure.choices]
+    assert space.decode(genomes[0]) == space.decode(space.start())  # which nobody has scored
+    numbers = genomes[4:]
+    np.testing.assert_allclose(numbers, np.tile(best, (len(numbers), 1)), atol=0.26)
+    assert {tuple(row) for row in (numbers[:, choices] * 2).astype(int)} == {tuple((best[choices] * 2).astype(int))}
+
+
+def test_a_search_of_older_rules_is_told_nothing_that_it_was_not() -> None:
+    problem = replace(PROBLEM, rules=1)
+    assert (Map().landmarks_since, Structured().landmarks_since, CmaEs().landmarks_since) == (2, 2, 1)
+    one, other = CmaEs().build(problem), CmaEs().build(PROBLEM)
+    assert (one._goes_on_at_ties, other._goes_on_at_ties) == (False, True)
 
 
 def test_without_a_landmark_of_the_space_the_search_begins_where_it_would() -> None:

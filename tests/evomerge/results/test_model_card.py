@@ -1,3 +1,5 @@
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import yaml
 
 from evomerge.archive import Archive
 from evomerge.results.model_card import cell, fenced, model_card
-from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.recipe import ParentSource, Recipe
 from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive, verification, with_winners
 
 
@@ -77,6 +79,22 @@ def test_a_candidate_without_scores_has_a_card(tmp_path: Path) -> None:
     assert "# campaign: default TIES" in card
     assert "This candidate has no recorded scores." in card
     assert "campaign.yaml" not in card
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x80", None])
+def test_a_file_beside_a_parent_that_is_no_text_is_no_recipe_of_it(tmp_path: Path, content: bytes | None) -> None:
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+    [first, *_] = landmarks()
+    sources = {name: ParentSource(str(tmp_path / name)) for name in first.recipe.parents}
+    for name in sources:
+        (tmp_path / name).mkdir()
+        if content is None:
+            os.mkfifo(tmp_path / name / "recipe.json")
+        else:
+            (tmp_path / name / "recipe.json").write_bytes(content)
+    candidate = replace(first, recipe=replace(first.recipe, parents=sources))
+    archive.asked([candidate], None)
+    assert "is a merge itself" not in model_card(archive, candidate, None)
 
 
 def test_cells_stay_in_their_cell() -> None:

@@ -19,6 +19,7 @@ from evomerge.results.picks import PickError, pick, read_picks
 from evomerge.results.report.contents import read_contents
 from evomerge.results.report.details import candidate_marks
 from evomerge.results.report.figures import front_figures
+from evomerge.results.selected import expected
 from evomerge.results.verification.result import Verification
 from evomerge.results.verification.verifier import Verifier
 from evomerge.workers.in_process import InProcessPool
@@ -111,7 +112,7 @@ def means_of(archive: Archive, split: str, weights: tuple[float, ...]) -> dict[i
 def test_before_a_verification_search_items_choose_and_it_is_said(run: Run) -> None:
     picks = read_picks(run.archive)
     assert (picks.by, set(picks.chosen)) == ("search", {*CHOICES})
-    means = means_of(run.archive, "search", (1, 1, 0))
+    means = {n: sum(o.value for o in e.objectives[:2]) / 2 for n, e in expected(run.archive).items()}
     assert means[picks["best"]] == max(means.values())
     assert all(everywhere(run.archive, choice) == {picks[choice]} for choice in CHOICES)
     assert picks.in_words[0].startswith("picks by search items: ")
@@ -205,7 +206,8 @@ def test_one_mean_weighs_from_the_search_to_the_card(tmp_path: Path, weights: tu
         read_front(run.archive),
         read_contents(run.archive),
     )
-    assert searched[pick(run.archive, "best").number] == max(searched.values())
+    likely = {n: np.average([o.value for o in e.objectives], weights=weights) for n, e in expected(run.archive).items()}
+    assert likely[pick(run.archive, "best").number] == max(likely.values())
     assert [p.estimate.mean for p in front.points] == pytest.approx(
         [searched[p.candidate.number] for p in front.points]
     )
@@ -222,6 +224,9 @@ def test_one_mean_weighs_from_the_search_to_the_card(tmp_path: Path, weights: tu
     best = next(row.candidate for row in found.rows if row.name == found.best_parent)
     winner = found.winners[0]
     assert winner.comparisons[0].mean.value == pytest.approx(tested[found.winner] - tested[best])
-    assert winner.gap.value == pytest.approx(searched[found.winner] - tested[found.winner])
+    assert winner.score.observed == pytest.approx(searched[found.winner])
+    assert winner.gap.value == pytest.approx(likely[found.winner] - tested[found.winner])
     card = model_card(run.archive, run.archive.candidate(found.winner), found)
     assert f"{tested[found.winner]:.3f} |" in card
+    assert "(verification 1 on them)" in card
+    assert f"This model is the pick {', '.join(winner.picks)}." in card

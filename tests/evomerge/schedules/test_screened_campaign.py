@@ -39,6 +39,8 @@ def test_half_of_each_generation_is_set_aside_and_pareto_says_so(evomerge, campa
     archive.close()
     told = json.loads(evomerge("pareto", tmp_path / "run", "--json").out)["screen"]
     assert (told["screened"], told["set_aside"]) == (20 - n_landmarks, aside)
+    table = " ".join(evomerge("pareto", tmp_path / "run").out.split())
+    assert f"The screen set {aside} of {20 - n_landmarks} candidates aside." in table
     reported = evomerge("report", tmp_path / "run")
     assert reported.code == 0, reported.err
     assert (

@@ -56,6 +56,14 @@ def test_a_default_id_depends_on_what_is_asked_and_a_line_put_before_the_others_
     ]
 
 
+def test_items_say_what_they_have_in_common_as_a_text_or_a_number(tmp_path):
+    named = [7, "7 ", 7.0, 0.5, "a passage\nof two lines"]
+    lines = [{"id": i, "text": f"{i}", "group": group} for i, group in enumerate(named)]
+    task = load(tmp_path, *lines, {"id": "alone", "text": "x"})
+    assert task.group_of == {"0": "7", "1": "7", "2": "7", "3": "0.5", "4": "a passage\nof two lines"}
+    assert task.item_text("0") == load(tmp_path, {"id": 0, "text": "0"}).item_text("0")
+
+
 def test_equal_items_are_numbered_and_only_what_is_asked_makes_them_equal(tmp_path):
     asked = ["1+1=", " 1+1= ", "1+2="]
     one, two, three = load(tmp_path, *({"prompt": p, "answer": f"{i}"} for i, p in enumerate(asked))).item_ids
@@ -74,6 +82,26 @@ def test_equal_choices_are_told_with_file_line_and_count(tmp_path, caplog):
         f"{tmp_path}/things.jsonl:2: expected choices that differ, found equal ones: none of them can be told from the "
         "others (2 of 3 items are so)"
     ]
+
+
+def test_keys_that_nobody_reads_are_told_of_once_a_file_with_what_may_have_been_meant(tmp_path, caplog):
+    load(tmp_path, CHOICE | {"delimeter": ""}, *({**OTHER, "question": q, "kind": q, "delimeter": ""} for q in "cd"))
+    assert caplog.messages == [
+        f"{tmp_path}/things.jsonl: not read: key 'delimeter' (line 1; did you mean 'delimiter'?), key 'kind' (line 2)"
+    ]
+
+
+def test_keys_that_any_kind_of_item_reads_are_not_told_of(tmp_path, caplog):
+    load(tmp_path, {"id": 1, "prompt": "1+1=", "answer": "2", "gold": "2"}, {"prompt": "1+2=", "answer": "3"})
+    load(tmp_path, CHOICE | {"id": 1, "answer": "y", "delimiter": ""}, OTHER)
+    assert caplog.messages == []
+
+
+def test_of_many_unread_keys_few_are_told_and_none_at_full_length(tmp_path, caplog):
+    load(tmp_path, CHOICE | {f"{'long' * 999}{i}": i for i in range(99)}, OTHER)
+    (told,) = caplog.messages
+    assert told.endswith(" and 95 more")
+    assert len(told) < 600
 
 
 @pytest.mark.parametrize("answer", ["y", 1, "B", "b", "because of y"])
@@ -108,6 +136,12 @@ def test_an_answer_beside_gold_that_says_the_same_or_nothing_of_choices_is_left_
         ('{"text": "\\ud800"}', "half a surrogate pair"),
         ({**OTHER, "id": "one"}, "expected unique ids, found id 'one' on line 1 already"),
         ({**OTHER, "id": None}, "id: expected a string"),
+        ({**OTHER, "group": None}, "group: expected a string or a number .* found NoneType null; leave it out"),
+        ({**OTHER, "group": " "}, 'group: expected .* found str " "'),
+        ({**OTHER, "group": ["a"]}, "group: expected a string or a number"),
+        ({**OTHER, "group": True}, "group: expected .* found bool true"),
+        ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "group": 1e999}', "group: expected .* found float"),
+        ('{"question": "b?", "choices": ["x", "y"], "gold": 0, "group": "\\ud800"}', "group: .*half a surrogate pair"),
         ({**OTHER, "id": "a\nb"}, "one line of at most 200 characters"),
         ({**OTHER, "id": "\x1b[2J"}, "none of them a control character"),
         ({**OTHER, "id": "a" * 201}, "one line of at most 200 characters"),

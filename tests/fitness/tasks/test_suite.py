@@ -262,5 +262,6 @@ def test_of_a_function_only_the_ids_of_its_items_are_known() -> None:
     function.item_ids = ["a", "b", "c"]  # type: ignore[attr-defined]
     task = PythonTask("mine", function, tokenizer=None, base=None)
     splits = Splits.draw({"mine": contents_of(task)}, shares=SHARES, seed=0)
-    found = TaskSuite([task], splits=splits, language_model=None).item_digests()
-    assert found == {"mine": {"a": "", "b": "", "c": ""}}
+    suite = TaskSuite([task], splits=splits, language_model=None)
+    assert suite.item_digests() == {"mine": {"a": "", "b": "", "c": ""}}
+    assert suite.code_digests() == {}

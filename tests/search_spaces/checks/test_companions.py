@@ -69,3 +69,15 @@ def test_a_transformer_in_a_folder_of_its_own_is_named(pair: tuple[Path, Path]) 
     pool(pair[1], cls=True, folder="0_Transformer")
     with pytest.raises(SpaceError, match=r"whose transformer is in 0_Transformer; name .*/two/0_Transformer"):
         Checkpoint.open(ParentSource(str(pair[1])))
+
+
+@pytest.mark.parametrize("text", ["[" * 60_000 + "]" * 60_000, "[1, 2]", "", '{"a": ' + "9" * 6000 + "}"])
+def test_settings_that_no_one_can_read_differ_from_nothing(pair: tuple[Path, Path], text: str) -> None:
+    (pair[1] / "preprocessor_config.json").write_text(text)
+    assert found(pair).warnings == []
+
+
+def test_modules_that_are_nested_without_end_are_refused_with_their_file(pair: tuple[Path, Path]) -> None:
+    (pair[1] / "modules.json").write_text("[" * 60_000 + "]" * 60_000)
+    with pytest.raises(SpaceError, match=r"two/modules\.json: expected JSON, found what cannot be read"):
+        found(pair)

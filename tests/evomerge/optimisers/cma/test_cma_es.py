@@ -169,6 +169,63 @@ def test_a_flat_fitness_restarts() -> None:
     assert np.ptp(centres, axis=0).min() > 0.5  # one search, started at 0.5 with sigma 1/6, stays closer
 
 
+def of_60(genome: Genome) -> float:
+    """Right answers of 60: ties near the optimum, 0.8 around 0.6."""
+    return round(60 * 0.8 * math.exp(-12 * float(np.sum((genome - 0.6) ** 2)))) / 60
+
+
+def generations(optimiser: CmaEsSearch, until: Callable[[list[list[Genome]]], bool]) -> list[list[Genome]]:
+    """Return the generations of a search of `of_60`."""
+    found: list[list[Genome]] = []
+    n = 0
+    while not until(found):
+        new = optimiser.ask(1000)
+        optimiser.tell([evaluation(n + i, g, a=of_60(g)) for i, g in enumerate(new)])
+        found.append(new)
+        n += len(new)
+    return found
+
+
+def test_where_scores_tie_it_goes_on_at_its_mean_with_finer_steps_and_more_genomes() -> None:
+    for seed in range(3):
+        found = generations(CmaEsSearch(4, weights={"a": 1.0}, seed=seed), lambda f: bool(f) and len(f[-1]) != 8)
+        assert len(found[-1]) == 16
+        assert np.ptp([of_60(genome) for genome in found[-2]]) <= 2 / 60
+        assert np.mean(found[-1], axis=0) == pytest.approx(np.mean(found[-2], axis=0), abs=0.1)
+        assert 0.04 < np.std(found[-1], axis=0).mean() < 0.12  # begun with 1/12
+
+
+def test_it_goes_elsewhere_where_a_run_that_ties_found_no_better_score() -> None:
+    genomes, values = search(CmaEsSearch(4, weights={"a": 1.0}, seed=0), of_60, 3000)
+    assert max(values) == 0.8
+    assert np.ptp(np.array(genomes)[values.index(0.8) :], axis=0).min() > 0.8
+
+
+@pytest.mark.parametrize("options", [{"goes_on_at_ties": False}, {"restarts": "ipop"}, {"restarts": "bipop"}])
+def test_ipop_and_bipop_and_searches_of_an_older_evomerge_start_at_random_where_scores_tie(
+    options: dict[str, Any],
+) -> None:
+    optimiser = CmaEsSearch(4, weights={"a": 1.0}, seed=0, **options)
+    found = generations(optimiser, lambda f: len(f) > 2 and optimiser._n_runs == 3)
+    start = stream(0, "cma_es", "1").random(4)  # where its second run begins, by its own stream
+    assert min(np.abs(np.mean(generation, axis=0) - start).max() for generation in found) < 0.2
+    assert np.abs(start - 0.6).max() > 0.3
+
+
+def test_ties_are_broken_alike_in_any_order_of_outcomes() -> None:
+    def genomes(order: Callable[[int], Any]) -> list[Genome]:
+        optimiser, found = CmaEsSearch(3, weights={"a": 1.0}, seed=0), []
+        while len(found) < 400:
+            new = optimiser.ask(1000)
+            outcomes = [evaluation(len(found) + i, g, a=of_60(g)) for i, g in enumerate(new)]
+            for i in order(len(new)):
+                optimiser.tell([outcomes[i]])
+            found += new
+        return found
+
+    assert np.array_equal(genomes(range), genomes(lambda n: reversed(range(n))))
+
+
 def test_where_everything_fails_it_searches_elsewhere() -> None:
     genomes, _ = search(CmaEsSearch(2, weights={"a": 1.0}, seed=0, population=8, sigma0=0.01), lambda g: math.nan, 400)
     assert np.ptp(np.array(genomes), axis=0).min() > 0.5

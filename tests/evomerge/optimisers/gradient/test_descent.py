@@ -128,3 +128,11 @@ def test_notes_are_lossless() -> None:
     again = list(descent(notes, never))[-1]
     assert np.array_equal(first.values, again.values)
     assert np.array_equal(first.genome, again.genome)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"snapshots": [[1]], "state": []}', '{"snapshots": 7}'])
+def test_a_damaged_record_is_one_message_and_no_new_descent(text: str) -> None:
+    notes = NotesInMemory()
+    notes.note(NOTE, text)
+    with pytest.raises(OptimiserError, match="expected the record of a descent, found a damaged one"):
+        descent(notes, never)

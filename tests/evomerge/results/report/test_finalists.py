@@ -43,7 +43,7 @@ def test_a_gap_is_kept_when_both_errors_together_explain_it(tmp_path: Path) -> N
     contents = read_contents(verified(tmp_path))
     found = finalists(contents)
     for i, number in enumerate(found.numbers.tolist()):
-        searched = contents.expected[contents.scored.index(number)]
+        searched = contents.expected[number]
         held_out = contents.held_out["validation"][number]
         assert found.gaps[i] == pytest.approx(searched.mean - held_out.mean)
         variance = sum(o.stderr**2 for o in held_out.objectives)
@@ -71,7 +71,7 @@ def test_the_mean_and_each_objective_are_drawn_with_intervals(
     chosen, tested = figures[-1]["data"]
     assert len(chosen["x"]) == 3
     assert (len(tested["x"]), tested["text"]) == (1, ["candidate 9"])
-    searched = contents.expected[contents.scored.index(9)].objectives[-1]
+    searched = contents.expected[9].objectives[-1]
     exact = stats.binomtest(round(searched.value * searched.n_items), searched.n_items).proportion_ci(method="exact")
     bars = chosen["error_x"]
     ends = searched.value - bars["arrayminus"][-1], searched.value + bars["array"][-1]

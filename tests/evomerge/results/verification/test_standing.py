@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from evomerge.archive import Archive, ArchiveError
 from evomerge.results.verification.looks import ERROR, Looks
 from evomerge.results.verification.standing import Rivals, standing
 from fitness.estimation import Objective
@@ -83,3 +86,11 @@ def test_an_objective_of_weight_0_makes_no_trade_off() -> None:
         for weights in ((1.0, 1.0), (1.0, 0.0))
     ]
     assert claims == ["better", "not_shown"]
+
+
+@pytest.mark.parametrize("text", ["{", "7", '["x"]', "[[null]]"])
+def test_a_damaged_record_of_looks_is_named_and_not_taken_for_none(tmp_path: Path, text: str) -> None:
+    archive = Archive.create(tmp_path / "archive.sqlite", "")
+    archive.note("looks", text)
+    with pytest.raises(ArchiveError, match="table campaign, row looks: it cannot be read"):
+        Looks.of(archive)

@@ -215,7 +215,7 @@ def test_a_merge_that_beats_the_best_parent_by_the_mean_but_not_every_parent_is_
 
 def test_a_true_trade_off_is_called_one_and_names_both_sides(tmp_path: Path) -> None:
     # On validation items alpha is the best parent; beta is so good at words that the merge's lead on it may be chance.
-    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78)}
+    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78), "uniform mean": (0.3, 0.3)}
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.36)), margin=0.03)
     assert found.best_parent == "alpha"
     assert found.standing == "trade_off"
@@ -225,8 +225,16 @@ def test_a_true_trade_off_is_called_one_and_names_both_sides(tmp_path: Path) -> 
     )
 
 
+def test_what_a_free_recipe_trades_as_well_is_told_but_is_no_standing(tmp_path: Path) -> None:
+    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78), "uniform mean": (0.7, 0.36)}
+    found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.36)), margin=0.03)
+    assert found.standing == "not_shown"
+    assert "is as good as the best parent (alpha)" in found.verdict
+    assert found.verdict.endswith("On no objective it is shown to be better than uniform mean.")
+
+
 def test_without_the_margin_there_is_no_trade_off(tmp_path: Path) -> None:
-    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78)}
+    abilities = {"alpha": (0.7, 0.3), "beta": (0.2, 0.78), "uniform mean": (0.3, 0.3)}
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.36)), margin=0.0)
     assert found.standing == "not_shown"
 
@@ -241,9 +249,17 @@ def test_what_a_better_mean_costs_is_part_of_the_verdict(tmp_path: Path) -> None
 def test_a_winner_that_a_free_recipe_equals_is_not_called_better(tmp_path: Path) -> None:
     abilities = {"alpha": (0.5, 0.3), "beta": (0.2, 0.2), "uniform mean": (0.7, 0.7)}
     found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
-    assert found.standing == "not_shown"
+    assert (found.standing, found.wins) == ("better_than_parents", False)
     assert "is better than every parent" in found.verdict
     assert "The recipe uniform mean, which costs no search, does as well: +0.000" in found.verdict
+
+
+def test_a_winner_that_may_gain_over_a_free_recipe_by_chance_is_only_better_than_the_parents(tmp_path: Path) -> None:
+    abilities = {"alpha": (0.5, 0.3), "beta": (0.2, 0.2), "uniform mean": (0.69, 0.69)}
+    found = verified(tmp_path, AbilityWorker(abilities, (0.7, 0.7)))
+    assert found.standing == "better_than_parents"
+    assert "Over the best recipe without search (uniform mean) it gains +0.0" in found.verdict
+    assert "which may be chance" in found.verdict
 
 
 def test_what_the_search_bought_over_the_best_free_recipe_is_told(tmp_path: Path) -> None:
