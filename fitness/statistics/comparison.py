@@ -113,7 +113,8 @@ def paired_difference(
     (Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702): it holds however few items tell the models apart,
     also where rare items make large differences that were not seen, and many small tasks count like one large one.
     Other scores have Student's t with Welch-Satterthwaite degrees of freedom, of tasks as strata, and their half width
-    is added in squares; they may not have long tails. Items of different groups are taken to be independent.
+    is added in squares (as it is, where a group has scores of both kinds); they may not have long tails. Items of
+    different groups are taken to be independent.
 
     In simulations (tests) the interval covers the truth in at least 93 % of cases from 20 items on, and each of its
     ends errs in at most 3.5 %. With 0/1 scores it is some 8 % longer than the t interval at 100 items.
@@ -136,7 +137,11 @@ def paired_difference(
     value = weights.mean(differences)
     below, above = rare_margins(weights, differences, events, confidence)
     margin = student_margin(weights, differences, ~events, confidence)
-    low, high = value - math.hypot(below, margin), value + math.hypot(above, margin)
+    of_both = weights.per_group(weights.of_items * events) * weights.per_group(weights.of_items * ~events)
+    if of_both.any():  # items by a bounded and another measure: their errors may go together
+        low, high = value - below - margin, value + above + margin
+    else:
+        low, high = value - math.hypot(below, margin), value + math.hypot(above, margin)
     if events[weights.of_items > 0].all():
         low, high = max(low, -1.0), min(high, 1.0)
     spread = float((weights.per_group(weights.residuals(differences)) ** 2).sum())

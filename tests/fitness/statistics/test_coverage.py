@@ -97,6 +97,20 @@ def test_items_of_one_group_count_as_one(n_groups: int, per_group: int, alike: f
     check_difference(comparison({"a": n_groups * per_group}, per_group=per_group), draw, 0.0)
 
 
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_items_that_are_measured_in_two_ways_count_once(scale: float) -> None:
+    """Right or wrong, and by how far."""
+    items = [f"{task}/{i}" for task in "am" for i in range(100)]
+    objectives = tuple(Objective(task, (task,)) for task in "am")
+    compared = PairedComparison(objectives, {i: i[0] for i in items}, {i: i[2:] for i in items})
+    rng, found = np.random.default_rng(0), []
+    for _ in range(RUNS):
+        ahead = rng.normal(size=(2, 100)) - rng.normal(size=100)
+        scores = (ItemScores(tuple(items), np.concatenate([one > 0.0, scale * one])) for one in ahead)
+        found.append(compared.of_means(*scores))
+    assert shares_covered(found, 0.0)[0] >= LEAST
+
+
 def test_items_of_one_group_that_count_as_several_are_not_covered() -> None:
     """What the group is for: the same items, each asked twice."""
     rng, twice = np.random.default_rng(0), comparison({"a": 100})
