@@ -1,9 +1,9 @@
 """How far is the top pick's score from the truth, as observed and as expected? On real merges, by evomerge's code.
 
     command    python -m experiments.reduction.selected_estimates [--searches 25] [--out FILE.json]
-    cost       ten minutes on one core
-    expected   README.md: picks are expected within 1 point of the truth on average, and 1.96 standard errors cover it
-               in at least 90 %
+    cost       ten minutes on one core, two with --splits-only
+    expected   README.md: picks by the expected mean are within 1.5 points of the truth on average, covered by 1.96
+               standard errors in at least 90 %, but where other kinds of merges are searched than were reduced by
 
 A search is an archive of 60 merges of `smollm_matrix.parquet`, estimated from some of the 882 items: by a benchmark
 that `evomerge reduce` made of 100 other merges (drawn at random, or the 100 worst for a search among the 100 best),
