@@ -78,6 +78,7 @@ def reductions(benchmark: Benchmark, seed: int) -> Iterator[Setting]:
         name = f"{name} by the {N_KNOWN} worst, the {N_KNOWN} best searched"
         yield _reduced(benchmark, name, ranked[:N_KNOWN], ranked[-N_KNOWN:], n_items=n_items, seed=seed)
 
+
 def _reduced(
     benchmark: Benchmark, name: str, known: Indices, candidates: Indices, *, n_items: int, seed: int
 ) -> Setting:
