@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from fitness.scores import Estimate as Estimate
     from fitness.scores import ItemScores as ItemScores
     from fitness.scores import ObjectiveEstimate as ObjectiveEstimate
+    from fitness.scores import Split as Split
     from fitness.screening import Experts as Experts
     from fitness.screening import Screening as Screening
     from fitness.splits import Splits as Splits
@@ -88,7 +89,7 @@ _FACE = {
     "fitness.reduction": (
         *("Calibration", "ReducedBenchmark", "ReducedEstimator", "ResponseMatrix", "TaskItems", "reduce_benchmark"),
     ),
-    "fitness.scores": ("Budget", "Estimate", "ItemScores", "ObjectiveEstimate"),
+    "fitness.scores": ("Budget", "Estimate", "ItemScores", "ObjectiveEstimate", "Split"),
     "fitness.screening": ("Experts", "Screening"),
     "fitness.splits": ("Splits",),
     "fitness.statistics": (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fitness.errors import FitnessError
 
-Split = Literal["search", "validation", "test"]
+Split = Literal["search", "validation", "test", "final"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Kind = Literal["full", "estimated"]
 

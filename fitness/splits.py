@@ -165,9 +165,10 @@ def _alternating(
     of_task: Mapping[str, Mapping[Split, Sequence[str]]], streams: Mapping[str, np.random.Generator]
 ) -> dict[Split, tuple[str, ...]]:
     """Return each split with its tasks in turns, each as often as it has items; these stay in their order."""
-    keyed: dict[Split, list[tuple[float, str, str]]] = {split: [] for split in SPLITS}
+    used = [split for split in SPLITS if split != "final" or any(of_split.get(split) for of_split in of_task.values())]
+    keyed: dict[Split, list[tuple[float, str, str]]] = {split: [] for split in used}
     for task, of_split in of_task.items():
-        for split in SPLITS:
+        for split in used:
             items = of_split.get(split, ())
             if items:
                 offset, n = streams[task].random(), len(items)

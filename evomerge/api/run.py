@@ -146,6 +146,7 @@ class Run:
         self,
         top: int = 5,
         *,
+        final: bool = False,
         parents: Mapping[str, str | Path] = MappingProxyType({}),
         callbacks: Callback | Sequence[Callback] = (),
         trust_tasks: bool = False,
@@ -162,17 +163,23 @@ class Run:
 
         Args:
             top: how many candidates validation items choose from, at least 1.
+            final: whether to open the final items (`splits: {final: ...}`) as well: once in the life of a run, for the
+                winner of its last verification, or of one that is made now. Later calls show what was found.
             parents: name -> directory, of parents that moved since; their files must be the same.
             callbacks: told each step in words.
             trust_tasks: whether code that the run names may be run where somebody else began it; asked once.
 
         Raises:
             UntrustedCodeError: somebody else began it, and it names code.
-            VerificationError: nothing to verify, or a parent or every contender fails on held-out items.
+            VerificationError: nothing to verify, or a parent or every contender fails on held-out items, or there are
+                no final ones.
             RunDirectoryError: a parent or a task is not what the search began with, or a parent is not there.
         """
         told, moved = callbacks_of(callbacks), directories("parents", parents)
-        return verify(self._directory, top=whole("top", top), callbacks=told, moved=moved, trust_tasks=trust_tasks)
+        n_contenders = whole("top", top)
+        return verify(
+            self._directory, top=n_contenders, final=final, callbacks=told, moved=moved, trust_tasks=trust_tasks
+        )
 
     def export(
         self,

@@ -19,11 +19,13 @@ from evomerge.campaign.places import moved_sources, places_of
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.campaign.trust import check_archive
 from evomerge.results.recorded import remarks
+from evomerge.results.verification.final import WITHOUT_FINAL, FinalLook
 from evomerge.results.verification.held_out_constraints import HeldOutBound, held_out_constraints, noted_constraints
-from evomerge.results.verification.result import Row, Verification
+from evomerge.results.verification.result import Row, Verification, VerificationError
 from evomerge.results.verification.searched_items import check_held_out
 from evomerge.results.verification.verifier import Verifier
 from evomerge.workers.sharing import sharing_cores
+from fitness.scores import Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +41,12 @@ class VerificationReport:
     Attributes:
         verification: the table, the winners and their verdicts.
         constraints: whether the winner keeps the campaign's constraints on test items.
+        final: who the final items were opened for, and what they say; None before.
     """
 
     verification: Verification
     constraints: tuple[HeldOutBound, ...]
+    final: FinalLook | None = None
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -77,23 +81,10 @@ class VerificationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `evomerge verify --json` prints."""
-        found = self.verification
-        return {
-            "number": found.number,
-            "rows": [_row_as_dict(row) for row in found.rows],
-            "best_parent": found.best_parent,
-            "chosen_on": found.chosen_on,
-            "winner": found.winner,
-            "wins": found.wins,
-            "standing": found.standing,
-            "verdict": found.verdict,
-            "margin": found.margin,
-            "groups": found.n_groups,
-            "winners": [asdict(winner) for winner in found.winners],
-            "dropped": [asdict(one) for one in found.dropped],
-            "told": found.told,
-            "constraints": [{**asdict(bound), "holds": bound.holds} for bound in self.constraints],
-        }
+        look = self.final
+        of_final = None if look is None or look.found is None else _as_dict(look.found, look.constraints)
+        final = None if look is None else {"candidate": look.candidate, "result": of_final}
+        return {**_as_dict(self.verification, self.constraints), "final": final}
 
     def _repr_html_(self) -> str:
         return table_html(*held_out_cells(self.verification)) + f"<p>{in_html(self.verdict)}</p>"
@@ -103,11 +94,12 @@ def verify(
     directory: RunDirectory,
     *,
     top: int,
+    final: bool = False,
     callbacks: Sequence[Callback] = (),
     moved: Mapping[str, str] = MappingProxyType({}),
     trust_tasks: bool = False,
 ) -> VerificationReport:
-    """Score the best candidates, the parents and the baselines on held-out items."""
+    """Score the best candidates, the parents and the baselines on held-out items; with `final` on those, once."""
     from evomerge.api.inputs import check_inputs, note_inputs
     from evomerge.assembly import build_parts, build_pool, with_noted_statistics
 
@@ -117,6 +109,12 @@ def verify(
         archive.find_damage()
         for line in remarks(archive):
             say(line)
+        before = noted_verification(archive) if final else None
+        if final and config.splits.final == 0.0:
+            raise VerificationError(WITHOUT_FINAL)
+        if before is not None and before.final is not None and before.final.found is not None:
+            say(f"final items were opened before, for candidate {before.final.candidate}: this is what they said then")
+            return before
         elsewhere = moved_sources(moved, config.sources)
         parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
         check_inputs(archive, parts, directory.root, say)
@@ -128,27 +126,51 @@ def verify(
         with sharing, contextlib.closing(build_pool(parts, directory.root)) as pool, watched(archive):
             own = config.verification
             verifier = Verifier(archive, pool, parts.estimator, parts.comparison, margin=own.margin, n_masks=own.masks)
-            found = verifier.verify(
-                top, validation=config.splits.validation > 0, watch=lambda line: tell_all(callbacks, line)
-            )
-        bounds = held_out_constraints(archive, found.winner, parts.comparison)
-    return VerificationReport(found, tuple(bounds))
+            if before is None:
+                found = verifier.verify(top, validation=config.splits.validation > 0, watch=say)
+                held_out_constraints(archive, found.winner, parts.comparison)
+            if final:
+                verifier.verify_finally(watch=say)
+        report = noted_verification(archive)
+    assert report is not None
+    return report
 
 
 def noted_verification(archive: Archive) -> VerificationReport | None:
     """Return what was verified last; None before."""
     noted = archive.parsed("verification", Verification.from_json)
-    return None if noted is None else VerificationReport(noted, tuple(noted_constraints(archive)))
+    if noted is None:
+        return None
+    return VerificationReport(noted, tuple(noted_constraints(archive)), FinalLook.noted(archive))
 
 
-def _row_as_dict(row: Row) -> dict[str, Any]:
+def _as_dict(found: Verification, constraints: Sequence[HeldOutBound]) -> dict[str, Any]:
+    return {
+        "number": found.number,
+        "rows": [_row_as_dict(row, found.split) for row in found.rows],
+        "best_parent": found.best_parent,
+        "chosen_on": found.chosen_on,
+        "winner": found.winner,
+        "wins": found.wins,
+        "standing": found.standing,
+        "verdict": found.verdict,
+        "margin": found.margin,
+        "groups": found.n_groups,
+        "winners": [asdict(winner) for winner in found.winners],
+        "dropped": [asdict(one) for one in found.dropped],
+        "told": found.told,
+        "constraints": [{**asdict(bound), "holds": bound.holds} for bound in constraints],
+    }
+
+
+def _row_as_dict(row: Row, split: Split) -> dict[str, Any]:
     d = row.difference
     return {
         "name": row.name,
         "candidate": row.candidate,
         "kind": row.kind,
         "objectives": {
-            o.name: {"value": o.value, "stderr": o.stderr, "split": "test", "items": o.n_items, "kind": o.kind}
+            o.name: {"value": o.value, "stderr": o.stderr, "split": split, "items": o.n_items, "kind": o.kind}
             for o in row.objectives
         },
         "mean": row.mean,

@@ -14,6 +14,7 @@ from pydantic_core import InitErrorDetails
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
+from fitness.scores import Split
 from fitness.tasks import task_source
 
 _WRITTEN = re.compile(
@@ -106,16 +107,19 @@ class SplitsConfig(BaseModel):
     validation: Share = 0.2
     """Items that choose among the candidates that the search found."""
     test: Share = 0.3
-    """Items that nothing sees before the final table."""
+    """Items that nothing sees before a verification."""
+    final: Share = 0.0
+    """Items that nothing sees before `evomerge verify --final`, which opens them once, for one winner."""
     drawn: Literal["by_group", "by_content", "by_place"] = "by_group"
     """by_group: an item's split depends on what it asks and the seed, or on its group: equal items and those of a group
     are in one split, an added one moves no other. by_content: the same without groups. by_place: on the task's name and
     the items' order. Searches of older versions began so, and go on."""
 
     @property
-    def shares(self) -> dict[Literal["search", "validation", "test"], float]:
-        """Split -> its share."""
-        return {"search": self.search, "validation": self.validation, "test": self.test}
+    def shares(self) -> dict[Split, float]:
+        """Split -> its share; without `final`, where that has none."""
+        final: dict[Split, float] = {"final": self.final} if self.final else {}
+        return {"search": self.search, "validation": self.validation, "test": self.test, **final}
 
 
 class VerificationConfig(BaseModel):

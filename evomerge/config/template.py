@@ -73,7 +73,7 @@ objectives:
 
 # Shares of the items, about: the optimiser sees the search items, validation items choose among what it found, and
 # test items are seen by nothing before the final table. Each item's split is drawn by what it asks, and the seed.
-splits: {{search: 0.5, validation: 0.2, test: 0.3}}
+splits: {{search: 0.5, validation: 0.2, test: 0.3}}  # and final: items that `verify --final` opens, once
 # allow_benchmark_test_sets: true  # or take other items: arc_easy@validation
 # verification: {{margin: 0.01, masks: 3}}  # a difference that does not matter; other seeds of random masks to try
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,10 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.errors import require
+from evomerge.errors import content_of, require
 from fitness.errors import FitnessError
 from fitness.reduction.response_matrix import ResponseMatrix
 from fitness.scores import ItemScores
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """What an object of JSON holds; a key may stand there twice."""
+
 
 LONG = ("model", "item", "score")
 
@@ -44,8 +50,8 @@ def read_matrix(path: Path) -> ResponseMatrix:
     if not path.exists():
         raise FitnessError(f"{path}: expected a response matrix (Parquet, CSV or JSON), found nothing")
     try:
-        return _assembled(dict(_cells(path)), path)
-    except (OSError, UnicodeDecodeError) as error:
+        return _assembled(_once(_cells(path), path), path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FitnessError(f"{path}: expected a readable response matrix, found: {error}") from error
 
 
@@ -90,6 +96,18 @@ def kept_rows(directory: Path) -> dict[int, KeptRow]:
     return rows
 
 
+def _once(cells: Iterable[tuple[tuple[str, str], float]], path: Path) -> dict[tuple[str, str], float]:
+    """Return the cells; FitnessError where a file has two different scores of one model on one item."""
+    found: dict[tuple[str, str], float] = {}
+    for (model, item), value in cells:
+        before = found.setdefault((model, item), value)
+        if before != value and not (math.isnan(before) and math.isnan(value)):
+            raise FitnessError(
+                f"{path}, model {model!r}, item {item!r}: expected one score, found {before:g} and {value:g}"
+            )
+    return found
+
+
 def _cells(path: Path) -> Iterator[tuple[tuple[str, str], float]]:
     """Yield ((model, item), score), in the file's order."""
     if path.is_dir():
@@ -100,14 +118,16 @@ def _cells(path: Path) -> Iterator[tuple[tuple[str, str], float]]:
     elif path.suffix == ".parquet":
         yield from _from_table(_parquet([path]), path)
     elif path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.reader(lines))
+        rows = list(csv.reader(io.StringIO(content_of(path).decode("utf-8-sig"), newline="")))
         if not rows:
             raise FitnessError(f"{path}: expected a header and rows, found an empty file")
         if bad := [i for i, row in enumerate(rows, start=1) if len(row) != len(rows[0])]:
             raise FitnessError(
                 f"{path}:{bad[0]}: expected {len(rows[0])} cells as in the header, found {len(rows[bad[0] - 1])}"
             )
+        if len(set(rows[0])) < len(rows[0]):
+            twice = next(name for name in rows[0] if rows[0].count(name) > 1)
+            raise FitnessError(f"{path}: expected each column once, found {twice!r} twice")
         columns = {name: [row[k] for row in rows[1:]] for k, name in enumerate(rows[0])}
         yield from _from_table(columns, path)
     elif path.suffix == ".json":
@@ -137,13 +157,13 @@ def _from_table(columns: Mapping[str, Sequence[Any]], path: Path) -> Iterator[tu
 def _from_json(path: Path) -> Iterator[tuple[tuple[str, str], float]]:
     expected = '{"model": {"task/item": score}}'
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(content_of(path).decode("utf-8-sig"), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
         raise FitnessError(f"{path}: expected {expected}, found broken JSON: {error}") from error
-    if not isinstance(data, dict) or not all(isinstance(row, dict) for row in data.values()):
+    if not isinstance(data, _Pairs) or not all(isinstance(row, _Pairs) for _, row in data):
         raise FitnessError(f"{path}: expected {expected}, found another form of JSON")
-    for model, row in data.items():
-        for item, value in row.items():
+    for model, row in data:
+        for item, value in row:
             yield (model, item), _number(value, path, model, item)
 
 

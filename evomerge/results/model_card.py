@@ -13,6 +13,7 @@ from evomerge.candidate import Candidate
 from evomerge.errors import content_of
 from evomerge.results.recorded import estimates, recorded_versions
 from evomerge.results.verification.benchmark_test_sets import noted_used
+from evomerge.results.verification.final import FinalLook
 from evomerge.results.verification.result import Verification
 from evomerge.visible import visible
 from fitness.scores import SPLITS, ObjectiveEstimate
@@ -62,6 +63,7 @@ def model_card(
         number=candidate.number,
         parents=_merged_parents(recipe),
         verdict=_verdict(candidate, verification),
+        final=_final_lines(candidate, FinalLook.noted(archive, damaged="skip")),
         rows=table.rows if table else (),
         facts=picked.facts if picked else (),
         picks=picked.picks if picked else (),
@@ -165,6 +167,10 @@ def _verdict(candidate: Candidate, verification: Verification | None) -> str:
     if _is_in(candidate, verification):
         return f"This is not the candidate that validation items picked. Of the one they picked: {verification.verdict}"
     return "Not verified: other candidates of this campaign were scored on held-out items, this one was not."
+
+
+def _final_lines(candidate: Candidate, look: FinalLook | None) -> tuple[str, ...]:
+    return look.lines if look is not None and look.candidate == candidate.number else ()
 
 
 def _search_scores(archive: Archive, number: int) -> tuple[ObjectiveEstimate, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from evomerge.archive import Archive
 from evomerge.results.recorded import estimates
 from evomerge.typing import Floats
 from fitness.estimation.population import posterior
+from fitness.estimation.unequal_items import on_all_items
 from fitness.scores import Estimate, ItemScores
 
-_MOST_READ = 200  # candidates whose item scores are looked at
+_MOST_READ = 200  # candidates whose item scores are looked at, where all answered as many
+_MOST_UNEQUAL, _MOST_ANSWERS = 4000, 20_000_000  # candidates, and their answers, where they did not
+_ROUNDING = 1e-6
 
 
 def observed(archive: Archive) -> dict[int, Estimate]:
@@ -28,35 +31,46 @@ def observed(archive: Archive) -> dict[int, Estimate]:
 
 
 def expected(archive: Archive, found: Mapping[int, Estimate] | None = None) -> dict[int, Estimate]:
-    """Return what is expected of every candidate on further items (see `shrunken`); landmarks are as observed.
+    """Return what is expected of every candidate on further items (see `shrunken`).
 
-    `found` is what `observed` returns, where that is known.
+    Landmarks, which nobody picked, and who answered nothing (a screen set it aside) are as observed. `found` is what
+    `observed` returns, where that is known.
     """
     found = observed(archive) if found is None else dict(found)
     landmarks = {candidate.number for candidate in archive.landmarks()}
-    proposed = {number: estimate for number, estimate in found.items() if number not in landmarks}
-    # A reduced benchmark's estimates err by more than the items that they are from.
-    share = 1.0 if archive.noted("reduced") else own_share(_some_scores(archive, list(proposed)))
-    return found | shrunken(proposed, share)
+    proposed = {
+        number: estimate
+        for number, estimate in found.items()
+        if number not in landmarks and all(objective.n_items for objective in estimate.objectives)
+    }
+    if len(proposed) < 2:
+        return found
+    return found | shrunken(proposed, _errors(archive, proposed))
 
 
-def shrunken(found: Mapping[int, Estimate], share: float) -> dict[int, Estimate]:
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """What estimates say, and how far luck may have moved each."""
+
+    values: Floats  # (n, m) on all items
+    own: Floats  # (n, m) variances of errors that are a candidate's own
+
+    @classmethod
+    def by_share(cls, found: Mapping[int, Estimate], share: float) -> Errors:
+        """Return estimates as they are; of their squared standard errors a share in (0, 1] is the candidate's own."""
+        values = np.array([[o.value for o in estimate.objectives] for estimate in found.values()])
+        shares = np.array([1.0 if estimate.stopped else share for estimate in found.values()])[:, None]
+        return cls(values, shares * _pooled(_squares(found), list(found.values())))
+
+
+def shrunken(found: Mapping[int, Estimate], errors: Errors) -> dict[int, Estimate]:
     """Return candidates' estimates, shrunk by what all of them are like (see `fitness.estimation.population`).
 
     A standard error is that of what is left to know of the candidate, plus how far its estimate was moved, plus the
     error that all share; not more than before.
-
-    Args:
-        found: candidate -> observed estimate, all of the same objectives.
-        share: of an estimate's squared standard error, what is the candidate's own and not the items', in (0, 1].
     """
-    if len(found) < 2:
-        return dict(found)
-    values = np.array([[o.value for o in estimate.objectives] for estimate in found.values()])
-    squares = np.array([[o.stderr**2 for o in estimate.objectives] for estimate in found.values()])
-    shares = np.array([1.0 if estimate.stopped else share for estimate in found.values()])[:, None]
-    known = posterior(values, shares * _pooled(squares, list(found.values())))
-    doubt = known.variances + (known.values - values) ** 2 + (1.0 - shares) * squares
+    known, squares = posterior(errors.values, errors.own), _squares(found)
+    doubt = known.variances + (known.values - errors.values) ** 2 + np.maximum(squares - errors.own, 0.0)
     stderrs = np.sqrt(np.minimum(doubt, squares))
     return {
         number: replace(
@@ -68,6 +82,46 @@ def shrunken(found: Mapping[int, Estimate], share: float) -> dict[int, Estimate]
         )
         for (number, estimate), means, errors in zip(found.items(), known.values, stderrs, strict=True)
     }
+
+
+def _errors(archive: Archive, found: Mapping[int, Estimate]) -> Errors:
+    # A reduced benchmark's estimates err by more than the items that they are from.
+    if archive.noted("reduced"):
+        return Errors.by_share(found, 1.0)
+    sizes = {tuple(o.n_items for o in estimate.objectives) for estimate in found.values()}
+    by_items = _by_items(archive, found) if len(sizes) > 1 and len(found) <= _MOST_UNEQUAL else None
+    return by_items or Errors.by_share(found, own_share(_some_scores(archive, list(found))))
+
+
+def _by_items(archive: Archive, found: Mapping[int, Estimate]) -> Errors | None:
+    """Return what candidates would have on all items, where they answered unequal ones; None where it is not known.
+
+    Objectives are means of tasks; of which, the archive does not say in so many words, but the values do.
+    """
+    scores = [archive.scores(number, "search") for number in found]
+    whole = [one for one in scores if one is not None]
+    items = list(dict.fromkeys(item for one in whole for item in one.item_ids))
+    if len(whole) < len(found) or len(found) * len(items) > _MOST_ANSWERS:
+        return None
+    place = {item: i for i, item in enumerate(items)}
+    answers = np.full((len(whole), len(items)), np.nan)
+    for row, one in zip(answers, whole, strict=True):
+        row[[place[item] for item in one.item_ids]] = one.values
+    tasks = np.array([item.partition("/")[0] for item in items])
+    parts = [answers[:, tasks == task] for task in np.unique(tasks)]
+    if not all(np.isfinite(part).any(axis=1).all() for part in parts):
+        return None
+    means = np.stack([np.nanmean(part, axis=1) for part in parts], axis=1)
+    values = np.array([[o.value for o in estimate.objectives] for estimate in found.values()])
+    shares, _, rank, _ = np.linalg.lstsq(means, values, rcond=None)
+    if rank < len(parts) or np.abs(means @ shares - values).max() > _ROUNDING:
+        return None
+    levels, own = (np.stack(column, axis=1) for column in zip(*map(on_all_items, parts), strict=True))
+    return Errors(levels @ shares, own @ shares**2)
+
+
+def _squares(found: Mapping[int, Estimate]) -> Floats:
+    return np.array([[o.stderr**2 for o in estimate.objectives] for estimate in found.values()])
 
 
 def own_share(scored: Sequence[ItemScores]) -> float:

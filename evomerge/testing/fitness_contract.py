@@ -1,7 +1,7 @@
 """What every `Fitness` must do. To test one: subclass, and give the two fixtures.
 
-`fitness` has items in every split; `model` is a model that it can score. `other_batches` is the same fitness with
-another batch size, or None where there are no batches.
+`fitness` has search, validation and test items; `model` is a model that it can score. `other_batches` is the same
+fitness with another batch size, or None where there are no batches.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from torch import nn
 
 from fitness.errors import FitnessError
 from fitness.protocols import Fitness
-from fitness.scores import SPLITS, Budget, Split
+from fitness.scores import Budget, Split
+
+SPLITS: tuple[Split, ...] = ("search", "validation", "test")
 
 
 class FitnessContract:

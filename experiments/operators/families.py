@@ -17,13 +17,12 @@ from experiments.quickstart import tasks as quickstart
 from experiments.quickstart import train as quickstart_training
 from experiments.smollm import tasks as smollm
 from experiments.smollm import train as smollm_training
-from fitness import Budget, load_tasks, load_tokenizer, make_suite
+from fitness import Budget, Split, load_tasks, load_tokenizer, make_suite
 from search_spaces import OPERATORS, FactorCache, MergeMemory, Parents, ResidentModel, build_module, n_layers
 
 BASE = "base"
 MODELS_DIRECTORY = Path(__file__).parent / "models"
 Dtype = Literal["float32", "bfloat16", "float16"]
-Split = Literal["search", "validation", "test"]
 N_TIMED = 3  # merges with everything remembered that are timed; the fastest counts
 
 

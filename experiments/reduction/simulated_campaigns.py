@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +31,11 @@ from evomerge.results.verification.verifier import Verifier
 from evomerge.workers.in_process import InProcessPool
 from experiments.reduction.simulated_worlds import GROUPS, World
 from experiments.reduction.tables import as_markdown
-from fitness import Budget, Difference, MeanEstimator, Objective, PairedComparison, Splits
+from fitness import Budget, Difference, MeanEstimator, Objective, PairedComparison, Split, Splits
 
 Floats = NDArray[np.float64]
 STANDINGS = get_args(Standing)
-SPLITS: tuple[Literal["search", "validation", "test"], ...] = ("search", "validation", "test")
+SPLITS: tuple[Split, ...] = ("search", "validation", "test")
 RECIPES = ("uniform mean", "default TIES")
 
 

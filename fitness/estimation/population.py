@@ -41,14 +41,14 @@ def posterior(values: Floats, variances: Floats) -> Posterior:
             the items that they were asked, do not count. Errors of different objectives are independent.
     """
     values, variances = np.asarray(values, dtype=np.float64), np.asarray(variances, dtype=np.float64)
-    typical = np.median(variances, axis=0) if len(values) else np.zeros(values.shape[1])
-    span = np.ptp(values, axis=0) if len(values) else typical
-    noisy = np.flatnonzero((span > 0.0) & (np.sqrt(typical) > _LEAST_ERROR * span))
+    least = variances.min(axis=0) if len(values) else np.zeros(values.shape[1])
+    span = np.ptp(values, axis=0) if len(values) else least
+    noisy = np.flatnonzero((span > 0.0) & (np.sqrt(least) > _LEAST_ERROR * span))
     found = Posterior(values.copy(), variances.copy())
     if not noisy.size:
         return found
-    unit = np.sqrt(typical[noisy])
-    ratios = np.maximum(variances[:, noisy] / typical[noisy], 1e-6)
+    unit = np.sqrt(least[noisy])
+    ratios = variances[:, noisy] / least[noisy]
     standard = values[:, noisy] / unit
     turn = _directions(standard)
     along, spread = standard @ turn, ratios @ turn**2
@@ -77,7 +77,7 @@ def _directions(standard: Floats) -> Floats:
 def _along(x: Floats, variances: Floats) -> tuple[Floats, Floats]:
     """Return (n,) posterior means and variances along one direction."""
     points, counts = _binned(x, variances)
-    # Both are in units of an estimate's own standard error.
+    # Both are in units of the surest estimate's own standard error.
     modes, spreads = _modes(x), np.append(0.0, np.geomspace(0.25, max(16.0, np.ptp(x)), _N_SPREADS))
     sides = [_Side.of(points, modes, spreads, sign) for sign in (-1.0, 1.0)]
     low, high = spreads[:, None], spreads[None, :]

@@ -197,6 +197,6 @@ def make_suite(
         check_memory(compared, splits.item_ids, n_tokens=tokenizer.n_tokens)
     suite = TaskSuite(tasks, splits=splits, language_model=language_model)
     for split, items in splits.items.items():
-        if items:
+        if items and split != "final":  # which is scored once, if ever
             suite.prepare(split)
     return suite

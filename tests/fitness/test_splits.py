@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitness.errors import FitnessError
-from fitness.scores import SPLITS, Budget
+from fitness.scores import Budget
 from fitness.splits import Splits
 
 SHARES = {"search": 0.5, "validation": 0.2, "test": 0.3}
@@ -28,7 +28,7 @@ def draw(tasks=TASKS, shares=SHARES, seed=0) -> Splits:
 
 def by_content(splits: Splits, tasks) -> dict[str, set[str]]:
     """Every content and the splits that it is in; what is left out is in "none"."""
-    split_of = {item: split for split in SPLITS for item in splits.items[split]}
+    split_of = {item: split for split in SHARES for item in splits.items[split]}
     found: dict[str, set[str]] = {}
     for task, contents in tasks.items():
         for item, content in contents.items():
@@ -59,7 +59,7 @@ FILLING = {f"filling {i}": f"filling {i}" for i in range(100)}  # so that no spl
 )
 def test_a_split_depends_on_content_and_seed_alone_and_an_added_item_moves_nothing(contents, places, added, raw, seed):
     """The same items in other tasks, under other ids, in another order and with another beside them."""
-    shares = {split: share / (sum(raw) + 0.1) for split, share in zip(SPLITS, raw, strict=True)}
+    shares = {split: share / (sum(raw) + 0.1) for split, share in zip(SHARES, raw, strict=True)}
     one = {"one": {str(i): content for i, content in enumerate(contents)}}
     other: dict[str, dict[str, str]] = {}
     for i, (content, (task, name)) in enumerate(zip(reversed(contents), places, strict=False)):
@@ -82,7 +82,7 @@ def test_items_of_the_first_rule_are_split_by_exact_shares_as_in_the_version_tha
     """The digest is that of `Splits.draw` in evomerge at f40db60."""
     tasks = {"a": [str(i) for i in range(100)], "b": [f"x/{i}" for i in range(10)], "c:acc": list(map(str, range(37)))}
     splits = Splits.draw_by_place(tasks, shares=SHARES, seed=3)
-    assert [len(splits.items[split]) for split in SPLITS] == [74, 29, 44]
+    assert [len(splits.items[split]) for split in SHARES] == [74, 29, 44]
     assert hashlib.sha256(repr(dict(splits.items)).encode()).hexdigest()[:16] == "52246a6b0b3465ea"
 
 

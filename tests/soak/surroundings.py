@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import random
@@ -13,6 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from evomerge.archive.digests import Seal
+from evomerge.archive.soundness import EVENT_COLUMNS
 from tests.evomerge.killing import contents
 from tests.soak import toys
 from tests.soak.campaigns import CAMPAIGNS, command, program
@@ -142,6 +145,17 @@ def moved(place: Place, chance: random.Random) -> None:
     check_equal(place, name, run_dir)
 
 
+def _write_later(archive: Path, seconds: float) -> None:
+    """Make events such as they were written so much later."""
+    with contextlib.closing(sqlite3.connect(archive)) as connection:
+        connection.execute("UPDATE events SET at = at + ?", (seconds,))
+        (run_id,) = connection.execute("SELECT value FROM campaign WHERE key = 'run_id'").fetchone()
+        rows = "(SELECT count(*) FROM candidates WHERE event = seq) + (SELECT count(*) FROM outcomes WHERE event = seq)"
+        for event in connection.execute(f"SELECT {EVENT_COLUMNS}, {rows} FROM events").fetchall():
+            connection.execute("UPDATE events SET digest = ? WHERE seq = ?", (Seal(run_id).of(event), event[0]))
+        connection.commit()
+
+
 def clock_goes_back(place: Place, chance: random.Random) -> None:
     """A session of tomorrow was killed, files and events say so; it is resumed today."""
     name = place.subject = chance.choice([*CAMPAIGNS])
@@ -152,10 +166,7 @@ def clock_goes_back(place: Place, chance: random.Random) -> None:
     place.kill(child)
     child.wait()
     for archive in run_dir.rglob("archive.sqlite"):
-        connection = sqlite3.connect(archive)
-        connection.execute("UPDATE events SET at = at + ?", (A_DAY_S,))
-        connection.commit()
-        connection.close()
+        _write_later(archive, A_DAY_S)
     for path in run_dir.rglob("*"):
         os.utime(path, (time.time() + A_DAY_S,) * 2)
     check_end(place.child(command, *run_line(place, name, run_dir)))

@@ -93,6 +93,13 @@ def export(
 def verify(
     run_dir: RunDir,
     top: Annotated[int, typer.Option(min=1, help="How many candidates validation items choose from.")] = 5,
+    final: Annotated[
+        bool,
+        typer.Option(
+            "--final",
+            help="Open the final items (splits: {final: ...}) as well, once, for the winner of the last verification.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     parent: MovedParents = None,
     *,
@@ -110,7 +117,7 @@ def verify(
 
     run, console = load(run_dir), make_console()
     said = [] if as_json else [print_note(console)]
-    found = run.verify(top, parents=moved_parents(parent), callbacks=said, trust_tasks=trust_tasks)
+    found = run.verify(top, final=final, parents=moved_parents(parent), callbacks=said, trust_tasks=trust_tasks)
     page = run.report()
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
@@ -119,6 +126,11 @@ def verify(
     dropped = (f"{one.pick} is not offered: {one.why}" for one in found.verification.dropped)
     for line in (*verdict_lines(found.verification), *dropped, *map(str, found.constraints)):
         console.print(line)
+    if found.final is not None:
+        if found.final.found is not None:
+            console.show(verification_table(found.final.found))
+        for line in found.final.lines:
+            console.print(line)
     console.print(where(page), whole=True)
 
 

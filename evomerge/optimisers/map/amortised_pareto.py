@@ -72,8 +72,8 @@ class AmortisedPareto:
     a violation has a surrogate of its own, and points improve the front by their chance of keeping every constraint.
 
     The design begins with the starts, (dim,) in [0, 1] each, or the middle of the cube. What is `known` of genomes that
-    it did not propose is learnt from as if it had, and stands for up to half of the design. The other arguments are
-    those of `evomerge.optimisers.Map`.
+    it did not propose is learnt from as if it had, and stands for up to a quarter of the design. The other arguments
+    are those of `evomerge.optimisers.Map`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -95,7 +95,7 @@ class AmortisedPareto:
         self._search = FrontSearch() if search is None else search
         self._known = [_as_proposed(genome, evaluation) for genome, evaluation in known]
         self._known_genomes = checked_genomes([genome for genome, _ in known], dim)
-        initial -= min(len(known), initial // 2)
+        initial -= min(len(known), initial // 4)  # they stand close together, on few lines
         first = checked_genomes(starts if len(starts) or known else [np.full(dim, 0.5)], dim)[:initial]
         self._design = SpaceFillingDesign(first, seed=seed, size=initial, known=self._known_genomes)
         self._n_designed = 0

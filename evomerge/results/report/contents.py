@@ -22,6 +22,7 @@ from evomerge.results.recorded import estimates, recorded_versions, remarks
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
 from evomerge.results.selected import expected
+from evomerge.results.verification.final import FinalLook
 from evomerge.results.verification.held_out_constraints import noted_constraints
 from evomerge.results.verification.result import Verification
 from fitness.scores import SPLITS, Estimate, Split
@@ -60,6 +61,7 @@ class Contents:
     hours: float  # search time, pauses left out
     versions: Mapping[str, str]  # program -> version that the campaign recorded
     verification: Verification | None
+    final: FinalLook | None  # who the final items were opened for
     held_out: Mapping[Split, Mapping[int, Estimate]]  # split -> candidate -> newest estimate on its items
     # lines about the archive, what candidates must keep, and whether the winner does on held-out items
     constraints: tuple[str, ...]
@@ -121,6 +123,7 @@ def read_contents(archive: Archive) -> Contents:
         hours=float(hours[-1]) if records else 0.0,
         versions=recorded_versions(archive),
         verification=archive.parsed("verification", Verification.from_json, damaged="skip"),
+        final=FinalLook.noted(archive, damaged="skip"),
         held_out={split: estimates(archive, split) for split in SPLITS[1:]},
         constraints=(
             *remarks(archive),

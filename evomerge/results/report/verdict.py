@@ -35,7 +35,8 @@ class Headline:
 def headline(contents: Contents) -> Headline:
     """Return the verdict of the verification, or what the search items allow to say without one."""
     if contents.verification is not None:
-        return Headline(_STANDINGS[contents.verification.standing], contents.verification.verdict)
+        final = "" if contents.final is None else f" {contents.final.lines[0]}"
+        return Headline(_STANDINGS[contents.verification.standing], f"{contents.verification.verdict}{final}")
     scored, best = contents.scored, contents.picked("best")
     if best is None:
         failed = contents.n_failures

@@ -25,6 +25,7 @@ class HeldOutBound:
     margin: float
     low: float
     high: float
+    split: Split = "test"
 
     @property
     def holds(self) -> bool:
@@ -35,7 +36,7 @@ class HeldOutBound:
         doubt = "" if self.low > 0 or self.high < 0 else ", which may be chance"
         interval = f"95 % interval {self.low:+.3f} to {self.high:+.3f}"
         kept = "kept" if self.holds else "missed"
-        return f"on test items {self.constraint} is {kept} by {abs(self.margin):.3f} ({interval}){doubt}"
+        return f"on {self.split} items {self.constraint} is {kept} by {abs(self.margin):.3f} ({interval}){doubt}"
 
 
 def held_out_constraints(
@@ -44,7 +45,7 @@ def held_out_constraints(
     """Measure a candidate by the campaign's constraints on a split where it and the landmarks have been scored.
 
     A landmark's own value there is the bound, not the one on search items. Constraints whose landmark was not scored
-    on the split are left out. What is found is noted in the archive.
+    on the split are left out. What is found on test items is noted in the archive.
     """
     scores = archive.scores(candidate, split)
     if scores is None:
@@ -60,8 +61,11 @@ def held_out_constraints(
             if other is None:
                 continue
             d = of_objective.of_means(scores, other)
-        found.append(HeldOutBound(str(bound), d.value - bound.offset, d.low - bound.offset, d.high - bound.offset))
-    archive.note(NOTE, json.dumps([asdict(bound) for bound in found]))
+        found.append(
+            HeldOutBound(str(bound), d.value - bound.offset, d.low - bound.offset, d.high - bound.offset, split)
+        )
+    if split == "test":
+        archive.note(NOTE, json.dumps([asdict(bound) for bound in found]))
     return found
 
 

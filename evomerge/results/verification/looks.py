@@ -15,11 +15,47 @@ import json
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 from evomerge.archive import Archive
 
 ERROR = 0.05
 _NOTE = "looks"
+
+
+class Spending(Protocol):
+    """What error claims about a winner may spend."""
+
+    def number_of(self, winner: int) -> int:
+        """Return the number, from 1, of the look at the items that a winner belongs to."""
+        ...
+
+    def error_of(self, winner: int) -> float:
+        """Return the error, above 0 and at most 5 %."""
+        ...
+
+    def allowed_for(self, winner: int) -> str:
+        """Say what makes a winner's level stricter than 95 %, to stand at the end of a sentence on the items."""
+        ...
+
+
+class OneLook:
+    """At items that nobody has looked at before, and nobody will again: all of the error, for one winner."""
+
+    def number_of(self, winner: int) -> int:
+        """Return 1."""
+        del winner
+        return 1
+
+    def error_of(self, winner: int) -> float:
+        """Return 5 %."""
+        del winner
+        return ERROR
+
+    def allowed_for(self, winner: int) -> str:
+        """Return nothing: the level is 95 %."""
+        del winner
+        return ""
 
 
 @dataclass(frozen=True)

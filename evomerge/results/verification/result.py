@@ -97,6 +97,7 @@ class Winner:
     bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
     # None where it was not scored on search items, or an earlier version tested it
     score: SearchScore | None = None
+    split: Split = "test"  # that it was tested on
 
     @property
     def wins(self) -> bool:
@@ -113,7 +114,11 @@ class Winner:
         return (
             *([f"against the best parent ({best.name}): {', '.join(by_objective)}"] if len(names) > 1 else []),
             *(f"against {c.name}: {interval(c.mean)}" for c in self.comparisons if c.kind == "baseline"),
-            *([] if self.gap is None else [f"{searched} less test score (winner's curse): {interval(self.gap)}"]),
+            *(
+                []
+                if self.gap is None
+                else [f"{searched} less {self.split} score (winner's curse): {interval(self.gap)}"]
+            ),
             *(
                 f"on {f.objective}, against {self.flips_against}: {f.gained} items gained, {f.lost} lost (negative "
                 f"flips), of {f.n_items}"
@@ -150,6 +155,7 @@ class Verification:
     told: int | None = None  # how many candidates the search had been told then; None in archives of earlier versions
     # how many groups the test items form, which are counted as one; None where each stands alone
     n_groups: int | None = None
+    split: Split = "test"  # that winners were tested on
 
     @property
     def standing(self) -> Standing:

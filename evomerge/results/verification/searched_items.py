@@ -10,7 +10,7 @@ from fitness.scores import Split
 from fitness.tasks.suite import TaskSuite
 
 NOTE = "searched_contents"
-_HELD_OUT: tuple[Split, ...] = ("validation", "test")
+_HELD_OUT: tuple[Split, ...] = ("validation", "test", "final")
 
 
 def note_contents(archive: Archive, suite: TaskSuite) -> None:
@@ -26,15 +26,17 @@ def check_held_out(archive: Archive, suite: TaskSuite) -> str:
     Raises:
         VerificationError: an item is held out whose id, or what it asked when the search began, a candidate answered.
     """
-    of_sets = {id(items): items for _, items in archive.answered("search")}  # the archive has each set once
-    answered = {item for items in of_sets.values() for item in items}
+    answered = _answered(archive, "search")
     noted, now = archive.parsed(NOTE, lambda text: dict(json.loads(text))) or {}, suite.asked_digests
     searched = {noted[item] for item in answered if item in noted}
     alike = {now[item] for item in answered if item in now}  # as the files are today
     said = ""
     for split in _HELD_OUT:
-        items = suite.splits.items[split]
-        seen = [item for item in items if item in answered or now.get(item) in searched]
+        items = suite.splits.items.get(split, ())
+        before = (
+            answered | _answered(archive, "validation") | _answered(archive, "test") if split == "final" else answered
+        )
+        seen = [item for item in items if item in before or now.get(item) in searched]
         equal = [item for item in items if now.get(item) in alike]
         if seen:
             raise VerificationError(
@@ -48,3 +50,8 @@ def check_held_out(archive: Archive, suite: TaskSuite) -> str:
                 "began when equal items were split apart; a new one keeps them together"
             )
     return said
+
+
+def _answered(archive: Archive, split: Split) -> set[str]:
+    of_sets = {id(items): items for _, items in archive.answered(split)}  # the archive has each set once
+    return {item for items in of_sets.values() for item in items}

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evomerge.results.verification.result import Bought, Standing, interval
-from fitness.scores import ItemScores
+from fitness.scores import ItemScores, Split
 from fitness.statistics import Difference, PairedComparison
 
 
@@ -34,6 +34,7 @@ class Rivals:
     parents: Mapping[str, ItemScores]  # at least one
     recipes: Mapping[str, ItemScores]  # merges that cost no search
     best_parent: str  # chosen on other items
+    split: Split = "test"  # that the items are of
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def standing(
     nearest, difference = _nearest(scores, rivals.parents, comparison, confidence)
     n_items, n_groups = len(scores.item_ids), comparison.n_groups(scores.item_ids)
     grouped = f" ({n_groups} groups)" if n_groups < n_items else ""
-    words = f"{interval(difference, confidence)} on {n_items} test items{grouped}"
+    words = f"{interval(difference, confidence)} on {n_items} {rivals.split} items{grouped}"
     every = "every parent" + (" in the mean of the objectives" if len(comparison.objectives) > 1 else "")
     bought = _bought(scores, rivals.recipes, comparison, confidence)
     if difference.low > 0:

@@ -8,9 +8,8 @@ winners, the parents and the baselines are scored on once. `standing` says what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from evomerge.archive import Archive
 from evomerge.campaign.start_points import references
@@ -18,39 +17,25 @@ from evomerge.candidate import Candidate, Failure
 from evomerge.results.recorded import estimates
 from evomerge.results.selected import expected, observed
 from evomerge.results.verification.contenders import contenders, is_parent, merges_of, picks
+from evomerge.results.verification.described import Chosen, Description, Tested
+from evomerge.results.verification.final import FinalLook
 from evomerge.results.verification.fresh_masks import fresh_masks, score_each
-from evomerge.results.verification.looks import Looks
+from evomerge.results.verification.held_out_constraints import held_out_constraints
+from evomerge.results.verification.looks import Looks, OneLook
 from evomerge.results.verification.result import (
-    Comparison,
-    Dropped,
     FreshMasks,
-    Row,
     SearchScore,
     Verification,
     VerificationError,
-    Winner,
 )
-from evomerge.results.verification.standing import Rivals, standing
 from evomerge.results.verification.stored_objectives import check_objectives
 from evomerge.workers.protocol import WorkerPool
 from fitness.protocols import Estimator
 from fitness.scores import Estimate, ItemScores, Split
-from fitness.statistics import Difference, PairedComparison
+from fitness.statistics import PairedComparison
 
-BASE = "base"
 MARGIN = 0.01
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """What was chosen before test items were looked at: winner -> its picks, and the parent to compare with."""
-
-    winners: Mapping[int, tuple[str, ...]]
-    best_parent: str
-    split: Split
-    searched: Mapping[int, SearchScore]  # of those winners that were scored on search items
-    dropped: tuple[Dropped, ...]  # picks that have no winner
 
 
 class Verifier:
@@ -71,7 +56,8 @@ class Verifier:
         n_masks: int = 3,
     ) -> None:
         self._archive, self._pool, self._estimator, self._comparison = archive, pool, estimator, comparison
-        self._margin, self._n_masks = margin, n_masks
+        self._description = Description(archive, estimator, comparison, margin=margin)
+        self._n_masks = n_masks
         self._merges = merges_of(archive)
 
     def verify(self, top: int, *, validation: bool, watch: Callable[[str], None] | None = None) -> Verification:
@@ -99,9 +85,39 @@ class Verifier:
         scores = self._score(list({c.number: c for c in (*landmarks, *winners)}.values()), "test")
         _check(parents, winners, scores)
         winners = [c for c in winners if c.number in scores]
-        found = self._verification(landmarks, winners, scores, chosen, looks)
+        masks = {c.number: self._masks(c, estimates(self._archive, chosen.split)[c.number]) for c in winners}
+        tested = Tested("test", scores, looks, masks)
+        found = self._description.verification(landmarks, winners, tested, chosen)
         self._archive.note("verification", found.to_json())
         return found
+
+    def verify_finally(self, watch: Callable[[str], None] | None = None) -> FinalLook:
+        """Test the winner of the last verification on final items, once and for all; the result is noted.
+
+        Where that was begun before, it goes on with the candidate that it began with, whatever has been verified since.
+
+        Raises:
+            VerificationError: nothing is verified yet, or a parent or the winner fails on final items.
+        """
+        say = watch or _LOG.info
+        look = FinalLook.of(self._archive)
+        if look.found is not None:
+            return look
+        (candidate,) = self._archive.candidates_of([look.candidate]).values()
+        look.note(self._archive)
+        landmarks = references(self._archive)
+        parents = [c for c in landmarks if is_parent(c, self._merges)]
+        say(f"scoring parents, baselines and candidate {look.candidate} on final items, which are opened once")
+        scores = self._score(list({c.number: c for c in (*landmarks, candidate)}.values()), "final")
+        _check(parents, [candidate], scores)
+        chosen = Chosen(
+            {candidate.number: look.picks}, look.best_parent, look.chosen_on, self._searched([look.candidate]), ()
+        )
+        found = self._description.verification(landmarks, [candidate], Tested("final", scores, OneLook(), {}), chosen)
+        bounds = held_out_constraints(self._archive, look.candidate, self._comparison, split="final")
+        look = replace(look, found=found, constraints=tuple(bounds))
+        look.note(self._archive)
+        return look
 
     def _choose(
         self,
@@ -110,7 +126,7 @@ class Verifier:
         *,
         validation: bool,
         say: Callable[[str], None],
-    ) -> _Chosen:
+    ) -> Chosen:
         split: Split = "search"
         if validation:
             split = "validation"
@@ -125,7 +141,7 @@ class Verifier:
         for pick, number in picked.chosen.items():
             winners[number] = (*winners.get(number, ()), pick)
         dropped = (replace(one, why=f"on {split} items {one.why}") for one in picked.dropped)
-        return _Chosen(winners, str(best.label), split, self._searched(winners), tuple(dropped))
+        return Chosen(winners, str(best.label), split, self._searched(winners), tuple(dropped))
 
     def _searched(self, winners: Iterable[int]) -> dict[int, SearchScore]:
         before, likely = observed(self._archive), expected(self._archive)
@@ -144,123 +160,12 @@ class Verifier:
                 scores[done.candidate.number] = done.scores
         return scores
 
-    def _verification(
-        self,
-        landmarks: Sequence[Candidate],
-        winners: Sequence[Candidate],
-        scores: Mapping[int, ItemScores],
-        chosen: _Chosen,
-        looks: Looks,
-    ) -> Verification:
-        others = {str(c.label): c for c in landmarks if c.number in scores and c.number not in chosen.winners}
-        best = scores[others[chosen.best_parent].number]
-        n_groups = self._comparison.n_groups(best.item_ids)
-        described = tuple(self._winner(c, others, scores, chosen, looks) for c in winners)
-        return Verification(
-            (
-                *(self._row(c, self._kind(c), scores, best) for c in others.values()),
-                *(self._row(c, "winner", scores, best) for c in winners),
-            ),
-            chosen.best_parent,
-            winners[0].number,
-            wins=described[0].standing == "better",
-            verdict=described[0].verdict,
-            winners=described,
-            chosen_on=chosen.split,
-            margin=self._margin,
-            number=max(looks.number_of(c.number) for c in winners),
-            dropped=(*chosen.dropped, *_failed(chosen, winners)),
-            told=len(self._archive.records("search")),
-            n_groups=n_groups if n_groups < len(best.item_ids) else None,
-        )
-
-    def _winner(
-        self,
-        candidate: Candidate,
-        others: Mapping[str, Candidate],
-        scores: Mapping[int, ItemScores],
-        chosen: _Chosen,
-        looks: Looks,
-    ) -> Winner:
-        mine, number = scores[candidate.number], candidate.number
-        searched, score = estimates(self._archive, "search").get(number), chosen.searched.get(number)
-        parents = {name for name, other in others.items() if is_parent(other, self._merges)}
-        rivals = Rivals(
-            {name: scores[c.number] for name, c in others.items() if name in parents},
-            {name: scores[c.number] for name, c in others.items() if name not in parents},
-            chosen.best_parent,
-        )
-        claim = standing(
-            mine,
-            rivals,
-            comparison=self._comparison,
-            error=looks.error_of(number),
-            margin=self._margin,
-            allowing=looks.allowed_for(number),
-        )
-        against = BASE if BASE in others else chosen.best_parent
-        order = sorted(others, key=lambda name: name != chosen.best_parent)
-        return Winner(
-            number,
-            chosen.winners[number],
-            tuple(objective.name for objective in self._comparison.objectives),
-            claim.standing,
-            f"Candidate {number}{f' ({candidate.label})' if candidate.label else ''} {claim.words}",
-            tuple(self._compared(mine, others[name], scores) for name in order),
-            None if score is None else _gap(score.expected, self._comparison.mean(mine)),
-            against,
-            self._comparison.flips(mine, scores[others[against].number]),
-            self._masks(candidate, estimates(self._archive, chosen.split)[number]),
-            "full" if searched is None else searched.in_words,
-            claim.bought,
-            score,
-        )
-
     def _masks(self, candidate: Candidate, own: Estimate) -> FreshMasks | None:
         noted = self._archive.parsed("verification", Verification.from_json, damaged="skip")
         before = None if noted is None else noted.winner_of(candidate.number)
         if before is not None and before.masks is not None and len(before.masks.seeds) == self._n_masks:
             return before.masks
         return fresh_masks(candidate, own, self._pool, self._estimator, n_masks=self._n_masks)
-
-    def _compared(self, mine: ItemScores, other: Candidate, scores: Mapping[int, ItemScores]) -> Comparison:
-        theirs = scores[other.number]
-        means = self._comparison.of_means(mine, theirs)
-        return Comparison(str(other.label), self._kind(other), means, self._comparison.of_objectives(mine, theirs))
-
-    def _kind(self, candidate: Candidate) -> Literal["parent", "baseline"]:
-        return "parent" if is_parent(candidate, self._merges) else "baseline"
-
-    def _row(
-        self,
-        candidate: Candidate,
-        kind: Literal["parent", "baseline", "winner"],
-        scores: Mapping[int, ItemScores],
-        best: ItemScores,
-    ) -> Row:
-        mine = scores[candidate.number]
-        estimate = self._estimator.estimate(mine)
-        return Row(
-            candidate.label or f"candidate {candidate.number}",
-            candidate.number,
-            kind,
-            estimate.objectives,
-            mean=estimate.mean,
-            difference=None if mine is best else self._comparison.of_means(mine, best),
-        )
-
-
-def _gap(likely: float, tested: Difference) -> Difference:
-    """Return what search items made expect above what test items say; their error is its interval."""
-    return Difference(likely - tested.value, likely - tested.high, likely - tested.low, tested.stderr)
-
-
-def _failed(chosen: _Chosen, winners: Sequence[Candidate]) -> Iterator[Dropped]:
-    """Yield the picks of those that were chosen and could not be tested."""
-    tested = {candidate.number for candidate in winners}
-    for number, picks_of_one in chosen.winners.items():
-        for pick in picks_of_one if number not in tested else ():
-            yield Dropped(pick, number, f"candidate {number} failed on test items")
 
 
 def _check(

@@ -20,6 +20,7 @@ from fitness.engine.model import template_child
 from fitness.errors import FitnessError, shortened
 
 _QUIET = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+_MOST_MORE = 200_000  # characters that a template may add to what is said
 _FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 
 
@@ -69,9 +70,10 @@ class TemplateProcess:
         except (TypeError, ValueError) as error:
             raise FitnessError(f"chat_template_args: expected what JSON can say ({error})") from error
         found = self._ask(request)
-        if "text" in found:
-            return str(found["text"])
-        reason = shortened(str(found.get("error")))
+        text = str(found.get("text", ""))
+        reason = _why_no_prompt(text, request) if "text" in found else shortened(str(found.get("error")))
+        if not reason:
+            return text
         if found.get("kind") == "template":
             raise TemplateError(reason)
         raise FitnessError(f"{template_file(tokenizer)}: expected a chat template that renders a prompt, but {reason}")
@@ -95,6 +97,18 @@ class TemplateProcess:
                 return answer
             self._process.wait()
         return {"error": f"it takes more than {template_child.SECONDS:g} s (it ended by {-self._process.returncode})"}
+
+
+def _why_no_prompt(text: str, request: bytes) -> str:
+    """Return what is wrong with a rendered text, in view of what was asked for; empty where nothing is."""
+    most = _MOST_MORE + 10 * len(request)
+    if len(text) > most:
+        return f"it makes {len(text):,} characters of what takes {most:,} at most"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"it makes half a surrogate pair at character {error.start}"
+    return ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

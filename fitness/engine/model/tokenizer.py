@@ -125,7 +125,21 @@ def load_tokenizer(directory: str | Path, *, max_length: int | None = None) -> T
     if isinstance(tokenizer.model_max_length, bool) or not isinstance(tokenizer.model_max_length, int | float):
         found = repr(tokenizer.model_max_length)[:60]
         raise FitnessError(f"{directory}: model_max_length: expected a number in tokenizer_config.json, found {found}")
+    _check_reads(tokenizer, directory)
     return tokenizer_for(config, tokenizer, _generation_config(directory), max_length=max_length)
+
+
+def _check_reads(tokenizer: Any, directory: str | Path) -> None:
+    """Refuse a tokenizer that fails on a word: what tokenizer.json says fits together is not seen when it is loaded."""
+    try:
+        tokenizer("word")
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # panics of tokenizers, which is written in Rust, are no Exceptions
+        raise FitnessError(
+            f"{directory}: expected a tokenizer that reads text, found one that fails ({in_brief(error)}); download "
+            "tokenizer.json again"
+        ) from error
 
 
 def _generation_config(directory: str | Path) -> Any:

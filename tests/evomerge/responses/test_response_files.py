@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -68,3 +69,28 @@ def test_a_file_that_is_no_matrix_is_refused_with_its_place(tmp_path, name, text
         path.write_text(text)
     with pytest.raises(FitnessError, match=message):
         read_matrix(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("huge.csv", b'model,a\n"' + b"x" * 200_000 + b'",1\n', "field larger than field limit"),
+        ("latin.csv", b"model,a\n\xff,1\n", "can't decode byte 0xff"),
+        ("column.csv", b"model,a,a\nx,1,2\n", "each column once, found 'a' twice"),
+        ("long.csv", b"model,item,score\nx,a,1\nx,a,2\n", "expected one score, found 1 and 2"),
+        ("twice.json", b'{"m": {"a": 1}, "m": {"a": 2}}', "expected one score, found 1 and 2"),
+        ("deep.json", b"[" * 60_000, "broken JSON"),
+        ("list.json", b'[["m", {}]]', "another form of JSON"),
+        ("pipe.csv", None, "a pipe or a device"),
+        ("pipe.json", None, "a pipe or a device"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_or_never_ends_is_refused_with_the_file(tmp_path, name, content, says):
+    if content is None:
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(FitnessError) as refused:
+        read_matrix(tmp_path / name)
+    assert str(tmp_path / name) in str(refused.value)
+    assert says in str(refused.value)

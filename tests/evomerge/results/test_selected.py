@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,9 @@ import evomerge as em
 from evomerge.archive import Archive
 from evomerge.results.front import read_front
 from evomerge.results.picks import pick
-from evomerge.results.selected import expected, own_share, shrunken
+from evomerge.results.selected import Errors, expected, observed, own_share, shrunken
 from fitness import ItemScores, MeanEstimator, Objective, Splits
-from fitness.scores import Estimate, ObjectiveEstimate
+from fitness.scores import Estimate, ObjectiveEstimate, Stopped
 
 ITEMS = tuple(f"task/{i}" for i in range(80))
 ESTIMATOR = MeanEstimator(
@@ -82,12 +84,55 @@ def test_who_was_stopped_after_few_items_is_shrunk_more():
     rng = np.random.default_rng(1)
     many = {n: estimate(float(v)) for n, v in enumerate(rng.normal(0.6, 0.06, 40))}
     few, full = estimate(0.75, 0.11, 16), estimate(0.75)
-    found = shrunken({**many, 40: few, 41: full}, 0.8)
+    everybody = {**many, 40: few, 41: full}
+    found = shrunken(everybody, Errors.by_share(everybody, 0.8))
     assert found[40].mean < found[41].mean < 0.75
 
 
 def test_standard_errors_never_grow_and_other_facts_stay():
     before = {n: estimate(v) for n, v in enumerate([0.2, 0.5, 0.55, 0.9])}
-    after = shrunken(before, 1.0)
+    after = shrunken(before, Errors.by_share(before, 1.0))
     assert all(after[n].objectives[0].stderr <= before[n].objectives[0].stderr for n in before)
     assert [after[n].objectives[0].n_items for n in after] == [80] * 4
+
+
+def halved(seed: int, path, spread: float):
+    """An archive of 64 candidates by successive halving, 16 to 80 items; and the truth about each."""
+    rng = np.random.default_rng(seed)
+    difficulty, abilities = rng.normal(0, 1.5, len(ITEMS)), -np.abs(rng.normal(0, spread, 64))
+    scores = answers(abilities, difficulty, seed)
+    n_items, alive = np.zeros(64, int), np.arange(64)
+    for size in (16, 40, 80):
+        n_items[alive] = size
+        means = np.array([scores[i].values[:size].mean() for i in alive])
+        alive = alive[np.argsort(-means)[: len(alive) // 3]] if size < 80 else alive
+    archive = Archive.create(path / f"{seed}.sqlite", "")
+    candidates = [candidate(n) for n in range(64)]
+    archive.asked(candidates, 64)
+    told = []
+    for c, s, n in zip(candidates, scores, n_items.tolist(), strict=True):
+        part = ItemScores(ITEMS[:n], s.values[:n])
+        found = ESTIMATOR.estimate(part)
+        told.append(
+            (em.Scored(c, part, 0.0), found if n == 80 else replace(found, stopped=Stopped("rung", None, n, 1)))
+        )
+    archive.told(told)
+    easy = rng.normal(0, 1.5, 4000)
+    truth = {n: float((1 / (1 + np.exp(easy - abilities[n]))).mean()) for n in alive}
+    return archive, truth
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_after_halving_the_best_owes_nothing_to_the_first_items_either(spread, tmp_path):
+    over, observed_over, covered = [], [], []
+    for seed in range(25):
+        archive, truth = halved(seed, tmp_path, spread)
+        found, before = expected(archive), observed(archive)
+        best = max(truth, key=lambda n: found[n].mean)
+        over.append(found[best].mean - truth[best])
+        covered.append(abs(over[-1]) <= 1.96 * found[best].objectives[0].stderr)
+        observed_over.append(max(before[n].mean - truth[n] for n in truth))
+        archive.close()
+    assert np.mean(observed_over) > 0.06
+    assert abs(np.mean(over)) < 0.025
+    assert np.mean(covered) >= 0.9

@@ -42,7 +42,7 @@ class AlikeWorker:
     def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
         items = self.suite.splits.select(budget)
         passage, n = np.array([self.place[item] for item in items]), len(self.place)
-        hard = np.random.default_rng(self.run).normal(size=n)
+        hard = np.random.default_rng([self.run, 10_000]).normal(size=n)  # not the stream of candidate 0
         rng = np.random.default_rng([self.run, candidate.number])
         ability, luck = rng.normal(size=n), rng.normal(size=len(items))
         right = self.alike**0.5 * ability[passage] + (1 - self.alike) ** 0.5 * luck > hard[passage]

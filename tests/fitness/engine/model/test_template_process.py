@@ -46,6 +46,8 @@ def test_the_text_is_that_of_transformers(tokenizer: Any, *, begun: bool) -> Non
         ("{{ 'a'.center(9999999999) }}", "of memory"),
         (TWICE, "of memory"),
         ("{{ 'a' * 20000000 }}", "longer than 16,777,216 characters"),
+        ("{{ 'a' * 5000000 }}", "it makes 5,000,000 characters of what takes"),
+        ("{{ '\\ud800' }}", "it makes half a surrogate pair at character 0"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without end"),
         ("{{ 1 / 0 }}", "division by zero"),
         ("{{ messages.nope.nope }}", "nope"),

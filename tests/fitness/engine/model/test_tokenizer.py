@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.errors import FitnessError
-from tests.conftest import tiny_config
+from tests.conftest import Family, tiny_config
 
 CORPUS = ["the answer is the answer: the cat sat on the mat. ", "a  b   c\n\nd the the answers ", "é ü 日本 the "] * 5
 
@@ -82,3 +84,15 @@ def test_a_tokenizer_without_a_start_or_end_token_says_so_where_one_is_needed(bp
     assert tokenizer.encode_pair("the", " answer") == (tokenizer.encode("the"), tokenizer.encode(" answer"))
     with pytest.raises(FitnessError, match="expected a bos_token or an eos_token"):
         tokenizer.encode_pair("", "the")
+
+
+def test_a_tokenizer_that_loads_and_cannot_read_a_word_is_refused_with_its_place(
+    family: Family, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(family.base, tmp_path / "copy"))
+    said = json.loads((copy / "tokenizer.json").read_text())
+    unknown = {"SpecialToken": {"id": "no such token", "type_id": 0}}
+    said["post_processor"] = {"type": "TemplateProcessing", "single": [unknown], "pair": [], "special_tokens": {}}
+    (copy / "tokenizer.json").write_text(json.dumps(said))
+    with pytest.raises(FitnessError, match=rf"{copy}: expected a tokenizer that reads text, found one that fails"):
+        load_tokenizer(copy)
