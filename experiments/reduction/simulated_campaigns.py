@@ -1,7 +1,7 @@
 """How often `evomerge verify` is right: simulated campaigns with known truth, through the real Verifier.
 
     command    python -m experiments.reduction.simulated_campaigns [--campaigns 100] [--only GROUP] [--out FILE.json]
-    cost       eleven minutes on one core
+    cost       ten minutes on one core
     expected   in every world but those of "beyond what is promised" at most 5 % of the campaigns claim of any winner
                what is not true, and at least 93 % of the 95 % intervals hold the truth, up to chance
 
