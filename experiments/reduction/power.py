@@ -1,7 +1,7 @@
 """What verdicts find on how many items, beside the exact McNemar test and lm-eval's standard errors.
 
     command    python -m experiments.reduction.power [--out FILE.json]
-    cost       MINUTES on one core
+    cost       one minute on one core
     expected   without a difference the verdict finds one in at most 2.5 %; with one it finds it about as often as the
                exact test that knows the answers are right or wrong, and oftener than lm-eval's standard errors;
                intervals hold the truth in at least 93 %, and err at either end in at most 3.5 %

@@ -62,6 +62,14 @@ INSIDE = {
         "evomerge.results.verification.looks",
         "evomerge.results.verification.standing",
     },
+    # What is expected of picks, in archives of real merges.
+    "experiments.reduction.selected_estimates": {
+        "evomerge.archive",
+        "evomerge.results.selected",
+        "fitness.protocols",
+        "fitness.reduction.reduced_estimator",
+        "fitness.scores",
+    },
     # The verifier, on an archive and a pool of simulated models.
     "experiments.reduction.simulated_campaigns": {
         "evomerge.archive",
