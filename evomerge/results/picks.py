@@ -152,7 +152,9 @@ def picks_among(archive: Archive, nearest: Mapping[int, Estimate], *, n_told: in
     labels = {c.number: c.label for c in archive.landmarks() if c.label is not None}
     verification = archive.parsed("verification", Verification.from_json, damaged="skip")
     if verification is None:
-        notes = ("nothing is verified: scores on search items flatter what was searched for",)
+        notes = (
+            "nothing is verified: they go by what is expected of candidates, less than was observed of lucky ones",
+        )
         return Picks(searched, "search", searched, {}, counting, guards, notes, labels)
     if not verification.winners:
         notes = ("an older evomerge verified the winner; its other picks are not recorded",)

@@ -95,6 +95,7 @@ class Description:
             {name: scores[c.number] for name, c in others.items() if name not in parents},
             chosen.best_parent,
             tested.split,
+            is_recipe=candidate.proposal is None,
         )
         claim = standing(
             mine,

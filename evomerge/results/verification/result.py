@@ -94,7 +94,7 @@ class Winner:
     flips: tuple[Flips, ...]  # per objective of right-or-wrong tasks
     masks: FreshMasks | None = None  # None where the recipe has no random masks
     searched: str = "full"  # what the score on search items rests on, in words
-    bought: Bought | None = None  # over the best recipe that costs no search; None where there is none
+    bought: Bought | None = None  # over the best recipe that costs no search; None where there is none, or it is one
     # None where it was not scored on search items, or an earlier version tested it
     score: SearchScore | None = None
     split: Split = "test"  # that it was tested on

@@ -35,6 +35,7 @@ class Rivals:
     recipes: Mapping[str, ItemScores]  # merges that cost no search
     best_parent: str  # chosen on other items
     split: Split = "test"  # that the items are of
+    is_recipe: bool = False  # whether the winner costs no search itself
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Claim:
 
     standing: Standing
     words: str  # the end of a sentence that begins with its name
-    bought: Bought | None  # what the search bought over recipes that cost none; None where there are none
+    # what the search bought over recipes that cost none; None where there are none, or the winner is one
+    bought: Bought | None
 
 
 def standing(
@@ -60,24 +62,25 @@ def standing(
     grouped = f" ({n_groups} groups)" if n_groups < n_items else ""
     words = f"{interval(difference, confidence)} on {n_items} {rivals.split} items{grouped}"
     every = "every parent" + (" in the mean of the objectives" if len(comparison.objectives) > 1 else "")
-    bought = _bought(scores, rivals.recipes, comparison, confidence)
+    best = _bought(scores, rivals.recipes, comparison, confidence)
+    over, bought = _over(best, rivals), None if rivals.is_recipe else best
     if difference.low > 0:
         closest = f"the nearest is {nearest}, by" if len(rivals.parents) > 1 else "by"
         price = _price(scores, rivals, comparison, confidence)
-        better = bought is None or bought.difference.low > 0
-        claim = f"is better than {every}: {closest} {words}{allowing}.{_over(bought)}{price}"
+        better = best is None or best.difference.low > 0
+        claim = f"is better than {every}: {closest} {words}{allowing}.{over}{price}"
         return Claim("better" if better else "better_than_parents", claim, bought)
     traded = _trade_off(scores, rivals, comparison, confidence, margin)
     if traded is not None:
-        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words}{allowing}).{_over(bought)}"
+        claim = f"{traded}. It is not shown to be better than {every} ({nearest}: {words}{allowing}).{over}"
         free = _unbeaten(scores, rivals.recipes, comparison, confidence)
         but = f" On no objective it is shown to be better than {_listed(free)}." if free else ""
         return Claim("not_shown" if free else "trade_off", f"{claim}{but}", bought)
     if difference.high < 0:
-        claim = f"is not better than {every}: it is worse than {nearest}, {words}{allowing}.{_over(bought)}"
+        claim = f"is not better than {every}: it is worse than {nearest}, {words}{allowing}.{over}"
         return Claim("not_shown", claim, bought)
     claim = f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance"
-    return Claim("not_shown", f"{claim}{allowing}.{_over(bought)}", bought)
+    return Claim("not_shown", f"{claim}{allowing}.{over}", bought)
 
 
 def _nearest(
@@ -100,14 +103,18 @@ def _bought(
     return Bought(name, differences[name], confidence)
 
 
-def _over(bought: Bought | None) -> str:
+def _over(bought: Bought | None, rivals: Rivals) -> str:
     if bought is None:
-        return ""
+        return " It costs no search itself." if rivals.is_recipe else ""
     difference = interval(bought.difference, bought.confidence)
-    if bought.difference.value <= 0:
-        well = "better" if bought.difference.high < 0 else "as well"
-        return f" The recipe {bought.recipe}, which costs no search, does {well}: {difference}."
     chance = "" if bought.difference.low > 0 else ", which may be chance"
+    well = "better" if bought.difference.high < 0 else "as well"
+    if rivals.is_recipe:
+        as_well = f"{bought.recipe} does {well}: {difference}"
+        over = f"over the best other recipe without search ({bought.recipe}) it gains {difference}{chance}"
+        return f" It costs no search itself; {as_well if bought.difference.value <= 0 else over}."
+    if bought.difference.value <= 0:
+        return f" The recipe {bought.recipe}, which costs no search, does {well}: {difference}."
     return f" Over the best recipe without search ({bought.recipe}) it gains {difference}{chance}."
 
 

@@ -21,7 +21,7 @@ def run(finished: Path) -> em.Run:
 
 def test_the_front_has_a_row_a_point_and_its_knee(run: em.Run) -> None:
     front, table = run.front, run.front.to_pandas()
-    assert list(table.columns) == ["label", "sums", "sums stderr", "words", "words stderr", "mean", "knee"]
+    assert list(table.columns) == ["label", "sums", "sums stderr", "words", "words stderr", "mean", "expected", "knee"]
     assert list(table.index) == [point.candidate.number for point in front.points]
     assert list(table.index[table["knee"]]) == [front.knee.candidate.number]
     assert len(front) == len(list(front)) == len(table)

@@ -116,7 +116,10 @@ def test_before_a_verification_search_items_choose_and_it_is_said(run: Run) -> N
     assert means[picks["best"]] == max(means.values())
     assert all(everywhere(run.archive, choice) == {picks[choice]} for choice in CHOICES)
     assert picks.in_words[0].startswith("picks by search items: ")
-    assert picks.in_words[-1] == "nothing is verified: scores on search items flatter what was searched for"
+    assert (
+        picks.in_words[-1]
+        == "nothing is verified: they go by what is expected of candidates, less than was observed of lucky ones"
+    )
     with pytest.raises(PickError, match="run `evomerge verify` first"):
         pick(run.archive, "winner")
 

@@ -123,7 +123,7 @@ def halved(seed: int, path, spread: float):
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3])
-def test_after_halving_the_best_owes_nothing_to_the_first_items_either(spread, tmp_path):
+def test_after_halving_the_best_owes_little_to_luck_on_the_first_items_either(spread, tmp_path):
     over, observed_over, covered = [], [], []
     for seed in range(25):
         archive, truth = halved(seed, tmp_path, spread)
@@ -134,5 +134,5 @@ def test_after_halving_the_best_owes_nothing_to_the_first_items_either(spread, t
         observed_over.append(max(before[n].mean - truth[n] for n in truth))
         archive.close()
     assert np.mean(observed_over) > 0.06
-    assert abs(np.mean(over)) < 0.025
+    assert abs(np.mean(over)) < np.mean(observed_over) / 3
     assert np.mean(covered) >= 0.9

@@ -83,6 +83,10 @@ def test_a_landmark_may_win_unless_it_is_what_searches_are_compared_with(tmp_pat
     (row,) = (row for row in found.rows if row.name == name)
     assert (row.candidate, row.kind) == (3, "winner" if wins else "baseline")
     assert found.verdict.startswith(f"Candidate 3 ({name}) is better") == wins
+    assert (found.winners[0].bought is None) == wins  # no search was needed for it
+    assert (
+        "It costs no search itself; over the best other recipe without search (uniform mean) it " in found.verdict
+    ) == wins
 
 
 def test_luck_on_search_items_is_not_a_winner(tmp_path: Path) -> None:
