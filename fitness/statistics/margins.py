@@ -29,9 +29,10 @@ def rare_margins(
     spread = float((weights.per_group(weights.residuals(differences) * chosen) ** 2).sum())
     regular = min(1.0, math.sqrt((spread + unseen**2) / (float(added @ added) + unseen**2)))
     fewer_gains, fewer_losses = gains.sum() - fewest_gains, losses.sum() - fewest_losses
-    if added.sum() > 0:
+    more, rounding = gains.sum() - losses.sum(), 1e-9 * np.abs(added).sum()  # of equal sums neither is the rule
+    if more > rounding:
         fewer_gains *= regular
-    else:
+    elif more < -rounding:
         fewer_losses *= regular
     below = math.hypot(fewer_gains, most_losses - losses.sum())
     return below, math.hypot(most_gains - gains.sum(), fewer_losses)

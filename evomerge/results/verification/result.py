@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Literal
@@ -185,8 +186,10 @@ def _adapter() -> TypeAdapter[Verification]:
 
 def interval(difference: Difference, confidence: float = 0.95) -> str:
     """Return a difference with its interval in words."""
-    level = f"{100 * confidence:.3g} % interval"
-    return f"{difference.value:+.3f} ({level} {difference.low:+.3f} to {difference.high:+.3f})"
+    # At least a decimal, and as many as the error takes: after many verifications no level may read 100 %.
+    decimals = max(1, -math.floor(math.log10(100 * (1 - confidence))))
+    level = f"{100 * confidence:.{decimals}f}".removesuffix(".0")
+    return f"{difference.value:+.3f} ({level} % interval {difference.low:+.3f} to {difference.high:+.3f})"
 
 
 def _masks(masks: FreshMasks) -> str:

@@ -111,3 +111,20 @@ def test_a_models_own_mean_has_the_interval_of_its_items():
     found = PairedComparison(OBJECTIVES[1:], TASK_OF).mean(scores)
     low, high = stats.ttest_1samp(scores.values, 0.0).confidence_interval(0.95)
     assert (found.value, found.low, found.high) == pytest.approx((scores.values.mean(), low, high))
+
+
+def test_where_gains_and_losses_are_equal_neither_the_order_of_items_nor_that_of_models_matters():
+    rng, objectives = np.random.default_rng(6), (Objective("x", ("a", "b", "c")),)
+    change = {"a": [1, 1], "b": [-1] * 4, "c": [-1, -1, 1, 1, 0]}  # thirds that cancel, to within rounding
+    items = tuple(f"{task}/{i}" for task, of_task in change.items() for i in range(len(of_task)))
+    differences = np.concatenate(list(change.values()))
+    a, b = np.maximum(differences, 0), np.maximum(-differences, 0)
+    first = compare(a, b, items=items, objectives=objectives)
+    assert first.value == pytest.approx(0.0, abs=1e-12)
+    for _ in range(50):
+        order = rng.permutation(len(items))
+        mixed = tuple(items[i] for i in order)
+        one = compare(a[order], b[order], items=mixed, objectives=objectives)
+        other = compare(b[order], a[order], items=mixed, objectives=objectives)
+        assert (one.low, one.high) == pytest.approx((first.low, first.high))
+        assert (other.low, other.high) == pytest.approx((-first.high, -first.low))

@@ -10,10 +10,11 @@ from scipy import stats
 
 from evomerge.archive import Archive, ArchiveError
 from evomerge.results.verification.looks import ERROR, Looks
+from evomerge.results.verification.result import interval
 from evomerge.results.verification.standing import Rivals, standing
 from fitness.estimation import Objective
 from fitness.scores import ItemScores
-from fitness.statistics import PairedComparison
+from fitness.statistics import Difference, PairedComparison
 
 RUNS = 150
 MOST = 0.05 + 2 * (0.05 * 0.95 / RUNS) ** 0.5
@@ -94,3 +95,13 @@ def test_a_damaged_record_of_looks_is_named_and_not_taken_for_none(tmp_path: Pat
     archive.note("looks", text)
     with pytest.raises(ArchiveError, match="table campaign, row looks: it cannot be read"):
         Looks.of(archive)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 9, 10, 40, 1000])
+def test_no_verdict_says_that_its_interval_is_certain(number: int) -> None:
+    looks = Looks(tuple((k,) for k in range(number)))
+    error = looks.error_of(number - 1)
+    said = interval(Difference(0.1, 0.05, 0.15, 0.02), 1 - error)
+    level = float(said.split("(")[1].split(" %")[0])
+    assert level < 100
+    assert 1 - level / 100 == pytest.approx(error, rel=0.5)
