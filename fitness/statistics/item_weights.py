@@ -87,6 +87,17 @@ class ItemWeights:
                 group = max(group, float((together**2).sum()) / total)
         return item, group
 
+    def sizes(self, chosen: NDArray[np.bool_]) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+        """Return tasks' shares with how many independent items each has; with how many groups. Of the chosen items."""
+        shares = self.of_items * chosen
+        of_tasks = np.bincount(self.task, weights=shares).astype(np.float64)
+        used = of_tasks > 0
+        items, groups = (
+            of_tasks[used] ** 2 / np.bincount(self.task, weights=shares * of_events)[used]
+            for of_events in (shares, self.per_group(shares)[self.group])
+        )
+        return (of_tasks[used], items), (of_tasks[used], groups)
+
 
 def _numbered(items: Sequence[str], group_of: Mapping[str, str]) -> NDArray[np.intp]:
     """Return (n_items,) numbers of groups; an item that is in none is one of its own."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitness.statistics.item_weights import ItemWeights
-from fitness.statistics.rare_events import limits_of_sum
+from fitness.statistics.rare_events import hidden_event, limits_of_sum
 from fitness.typing import Floats
 
 
@@ -20,7 +20,10 @@ def rare_margins(
         return 0.0, 0.0
     added = weights.per_group(weights.of_items * differences * chosen)
     gains, losses = np.maximum(added, 0.0), np.maximum(-added, 0.0)
-    one_item, one_group = weights.largest(chosen)
+    one_item, one_group = (
+        max(size, hidden_event(*of_tasks, confidence))
+        for size, of_tasks in zip(weights.largest(chosen), weights.sizes(chosen), strict=True)
+    )
     # An event that was not seen is like those that were, and one of a whole group.
     unseen = max(one_item, float((added @ added + one_group**2) / (np.abs(added).sum() + one_group)))
     (fewest_gains, most_gains) = limits_of_sum(gains, unseen, confidence)

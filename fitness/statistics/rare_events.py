@@ -38,6 +38,34 @@ def limits_of_sum(sizes: Floats, largest: float, confidence: float) -> tuple[flo
     return min(below, y), max(above, y)
 
 
+def hidden_event(shares: Floats, sizes: Floats, confidence: float) -> float:
+    """Return the size of events, alike in all tasks, that could hide as much as unseen ones of unequal tasks can.
+
+    A task of few items hides more than one of many: with shares w and sizes n, events of which none was seen have rates
+    r with product (1 - r)^n of half of 1 - confidence or more, and add up to sum w r at most. Tasks of one size have
+    events of 1 / (all items).
+
+    >>> import numpy as np
+    >>> [round(1 / hidden_event(np.array([0.5, 0.5]), np.array(sizes), 0.95)) for sizes in ([50, 50], [5, 95])]
+    [100, 12]
+
+    Args:
+        shares: (n_tasks,) above 0.
+        sizes: (n_tasks,) independent items of each, above 0, not necessarily whole.
+        confidence: in (0, 1).
+    """
+    import numpy as np
+
+    total, chance = shares.sum(), np.log((1 - confidence) / 2)
+    w, n = shares / total, sizes
+    order = np.argsort(n / w)
+    w, n = w[order], n[order]
+    level = (chance - np.cumsum(n * np.log(n / w))) / np.cumsum(n)  # logarithm of Lagrange's multiplier by task number
+    k = int(np.flatnonzero(level + np.log(n / w) < 0)[-1])
+    hidden = w[: k + 1] @ (1 - np.exp(level[k]) * (n / w)[: k + 1])
+    return float(total * np.log1p(-hidden) / chance)
+
+
 def _quantile(probability: float, mean: float, variance: float) -> float:
     from scipy.special import gammaincinv
 

@@ -82,6 +82,20 @@ def test_the_interval_covers_the_true_difference_over_tasks(sizes: dict[str, int
     check_difference(comparison(sizes, together=together), zero_one(0.1, 0.05), 0.05)
 
 
+@pytest.mark.parametrize(("sizes", "losses"), [((5, 500, 500), 0.4), ((20, 500, 500), 0.1), ((5, *[300] * 9), 0.3)])
+def test_a_task_of_few_items_does_not_hide_that_it_is_unlike_the_others(sizes: tuple[int, ...], losses: float) -> None:
+    """The first model is worse on the small task by as much as it is better on all others together."""
+    compared = comparison({f"t{k}": n for k, n in enumerate(sizes)}, together=True)
+    small, gain = np.arange(sum(sizes)) < sizes[0], losses / (len(sizes) - 1)
+
+    def draw(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        u = rng.random(n)
+        better, worse = np.where(small, 0.0, 0.15 + gain / 2), np.where(small, losses, 0.15 - gain / 2)
+        return (u < better).astype(float), ((u >= better) & (u < better + worse)).astype(float)
+
+    check_difference(compared, draw, 0.0)
+
+
 def test_graded_scores_are_covered() -> None:
     check_difference(comparison({"a": 40}), lambda rng, n: (rng.beta(2, 2, n), rng.beta(2, 2, n)), 0.0)
 
