@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evomerge import seeds as seeds
     from evomerge import spaces as spaces
     from evomerge.api.doctor import doctor as doctor
+    from evomerge.api.front import Front as Front
     from evomerge.api.merging import Merged as Merged
     from evomerge.api.merging import merge as merge
     from evomerge.api.merging import read_recipe as read_recipe
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from evomerge.api.search import search as search
     from evomerge.api.study import Study as Study
     from evomerge.api.tables import Candidates as Candidates
-    from evomerge.api.tables import Front as Front
     from evomerge.api.tables import Items as Items
     from evomerge.api.verifying import VerificationReport as VerificationReport
     from evomerge.campaign import events as events
@@ -77,7 +77,8 @@ _FACE = {
     "evomerge.api.scoring": ("Evaluated", "evaluate"),
     "evomerge.api.search": ("search",),
     "evomerge.api.study": ("Study",),
-    "evomerge.api.tables": ("Candidates", "Front", "Items"),
+    "evomerge.api.front": ("Front",),
+    "evomerge.api.tables": ("Candidates", "Items"),
     "evomerge.api.verifying": ("VerificationReport",),
     "evomerge.campaign.events": (
         "CandidateAsked",

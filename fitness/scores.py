@@ -116,18 +116,16 @@ class Estimate:
     @property
     def mean(self) -> float:
         """The mean of the objectives by their weights, higher is better; by equal ones where all are 0."""
-        return sum(share * o.value for share, o in zip(self._shares, self.objectives, strict=True))
+        weights = [objective.weight for objective in self.objectives]
+        if not any(weights):
+            weights = [1.0] * len(weights)
+        return sum(w * o.value for w, o in zip(weights, self.objectives, strict=True)) / sum(weights)
 
     @property
     def mean_stderr(self) -> float:
         """The standard error of the mean, at least 0; objectives are taken to rest on different items."""
-        return math.hypot(*(share * o.stderr for share, o in zip(self._shares, self.objectives, strict=True)))
-
-    @property
-    def _shares(self) -> list[float]:
-        total = sum(objective.weight for objective in self.objectives)
-        n = len(self.objectives)
-        return [objective.weight / total if total else 1 / n for objective in self.objectives]
+        total = sum(objective.weight for objective in self.counting) or len(self.objectives)
+        return math.hypot(*((o.weight or 1.0) * o.stderr for o in self.counting)) / total
 
     @property
     def counting(self) -> tuple[ObjectiveEstimate, ...]:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from evomerge.api.arguments import callbacks_of, directories, path_of, whole
-from evomerge.api.tables import CandidateRow, Candidates, Front, Items, reading
+from evomerge.api.front import Front
+from evomerge.api.recorded import recorded_campaign
+from evomerge.api.tables import CandidateRow, Candidates, Items, reading
 from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive, Damage
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
-from evomerge.campaign.origin import NOTE
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config
-from evomerge.campaign.trust import check_archive, check_code, check_staged
-from evomerge.config import CampaignConfig, load_campaign, overridden
-from evomerge.config.code import named_code
+from evomerge.config import CampaignConfig, overridden
 from evomerge.config.overrides import Overrides
-from evomerge.config.yaml_document import read_yaml
 from evomerge.results.recorded import campaign_name
 
 if TYPE_CHECKING:
@@ -326,22 +323,3 @@ def load(directory: str | Path) -> Run:
     run = Run(directory)
     with run.archive():
         return run
-
-
-def recorded_campaign(directory: Path, overrides: Overrides = (), *, trust_tasks: bool = False) -> CampaignConfig:
-    """Return the campaign that a run directory records, all stages of it.
-
-    Raises:
-        UntrustedCodeError: somebody else began the run, it names code, and is not trusted.
-    """
-    run, staged = RunDirectory(directory), RunDirectory(directory).stages / "campaign.yaml"
-    load_record = partial(load_campaign, overrides=overrides, files_must_exist=False)
-    if staged.is_file():
-        check_staged(staged, trust=trust_tasks)
-        return load_record(staged)
-    with reading(run.archive) as archive:
-        check_archive(archive, directory, trust=trust_tasks)
-        if not run.campaign.is_file() or not overrides:
-            return recorded_config(archive, trust=trust_tasks)
-        check_code(named_code(read_yaml(run.campaign).data), archive.noted(NOTE), run.campaign, trust=trust_tasks)
-    return load_record(run.campaign)

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from evomerge.api.arguments import callbacks_of, directories, path_of
-from evomerge.api.run import Run, recorded_campaign
+from evomerge.api.recorded import recorded_campaign
+from evomerge.api.run import Run
 from evomerge.api.sections import Given, Model, Models, Objectives, campaign
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback
