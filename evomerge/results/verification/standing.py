@@ -58,7 +58,8 @@ def standing(
     """
     confidence = 1 - error
     nearest, difference = _nearest(scores, rivals.parents, comparison, confidence)
-    n_items, n_groups = len(scores.item_ids), comparison.n_groups(scores.item_ids)
+    items = comparison.counting(scores.item_ids)
+    n_items, n_groups = len(items), comparison.n_groups(items)
     grouped = f" ({n_groups} groups)" if n_groups < n_items else ""
     words = f"{interval(difference, confidence)} on {n_items} {rivals.split} items{grouped}"
     every = "every parent" + (" in the mean of the objectives" if len(comparison.objectives) > 1 else "")
