@@ -23,7 +23,7 @@ def verification_table(verification: Verification) -> Table:
     """Return the held-out table, a line between kinds of models, the winner bold, then what the search bought."""
     header, rows = held_out_cells(verification)
     title = f"Held-out test items, verification {verification.number} on them"
-    title = "Final items, opened once" if verification.split == "final" else title
+    title = f"Final items, opened once for candidate {verification.winner}" if verification.split == "final" else title
     table = plain_table(title, header, right=header[1:])
     kind = verification.rows[0].kind
     for row, cells in zip(verification.rows, rows, strict=False):

@@ -15,7 +15,7 @@ from evomerge.wording import in_words
 
 _TEMPLATE = """\
 # yaml-language-server: $schema={schema}
-# A merge search. Check it with `evomerge plan campaign.yaml`, start or resume it with `evomerge run campaign.yaml`.
+# A merge search. Check it with `evomerge plan` and this file, start or resume it with `evomerge run`.
 # Keys that are left out take the values shown here, unless a comment says otherwise.
 
 name: {name}  # what the run directory and the report are called

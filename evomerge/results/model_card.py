@@ -62,6 +62,7 @@ def model_card(
         name=name or f"{settings.get('name') or 'campaign'}: {candidate.label or f'candidate {candidate.number}'}",
         number=candidate.number,
         parents=_merged_parents(recipe),
+        is_landmark=candidate.proposal is None,
         verdict=_verdict(candidate, verification),
         final=_final_lines(candidate, FinalLook.noted(archive, damaged="skip")),
         rows=table.rows if table else (),

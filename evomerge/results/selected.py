@@ -66,11 +66,16 @@ class Errors:
 def shrunken(found: Mapping[int, Estimate], errors: Errors) -> dict[int, Estimate]:
     """Return candidates' estimates, shrunk by what all of them are like (see `fitness.estimation.population`).
 
+    Where all estimates of an objective lie in [0, 1], as those of right answers do, so does what is expected: along the
+    directions of a trade-off it might be moved out.
+
     A standard error is that of what is left to know of the candidate, plus how far its estimate was moved, plus the
     error that all share; not more than before.
     """
     known, squares = posterior(errors.values, errors.own), _squares(found)
-    doubt = known.variances + (known.values - errors.values) ** 2 + np.maximum(squares - errors.own, 0.0)
+    bounded = ((errors.values >= 0.0) & (errors.values <= 1.0)).all(axis=0)
+    likely = np.where(bounded, np.clip(known.values, 0.0, 1.0), known.values)
+    doubt = known.variances + (likely - errors.values) ** 2 + np.maximum(squares - errors.own, 0.0)
     stderrs = np.sqrt(np.minimum(doubt, squares))
     return {
         number: replace(
@@ -80,7 +85,7 @@ def shrunken(found: Mapping[int, Estimate], errors: Errors) -> dict[int, Estimat
                 for o, value, stderr in zip(estimate.objectives, means, errors, strict=True)
             ),
         )
-        for (number, estimate), means, errors in zip(found.items(), known.values, stderrs, strict=True)
+        for (number, estimate), means, errors in zip(found.items(), likely, stderrs, strict=True)
     }
 
 

@@ -63,6 +63,11 @@ class PairedComparison:
         """Return a comparison on one objective alone, by its name."""
         return replace(self, objectives=tuple(o for o in self.objectives if o.name == objective))
 
+    def counting(self, items: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the items that the weighted mean is made of: not those of guards alone."""
+        tasks = {task for objective in self.of_those_that_count().objectives for task in objective.tasks}
+        return tuple(item for item in items if self.task_of[item] in tasks)
+
     def n_groups(self, items: Sequence[str]) -> int:
         """Return how many groups items form; one that has nothing in common with others is a group of its own."""
         alone = sum(item not in self.group_of for item in items)

@@ -31,14 +31,14 @@ def rare_margins(
     # Counts of events that are the rule rather than the exception vary less than Poisson counts.
     spread = float((weights.per_group(weights.residuals(differences) * chosen) ** 2).sum())
     regular = min(1.0, math.sqrt((spread + unseen**2) / (float(added @ added) + unseen**2)))
-    fewer_gains, fewer_losses = gains.sum() - fewest_gains, losses.sum() - fewest_losses
+    fewer_gains, more_gains = gains.sum() - fewest_gains, most_gains - gains.sum()
+    fewer_losses, more_losses = losses.sum() - fewest_losses, most_losses - losses.sum()
     more, rounding = gains.sum() - losses.sum(), 1e-9 * np.abs(added).sum()  # of equal sums neither is the rule
     if more > rounding:
-        fewer_gains *= regular
+        fewer_gains, more_gains = regular * fewer_gains, regular * more_gains
     elif more < -rounding:
-        fewer_losses *= regular
-    below = math.hypot(fewer_gains, most_losses - losses.sum())
-    return below, math.hypot(most_gains - gains.sum(), fewer_losses)
+        fewer_losses, more_losses = regular * fewer_losses, regular * more_losses
+    return math.hypot(fewer_gains, more_losses), math.hypot(more_gains, fewer_losses)
 
 
 def student_margin(weights: ItemWeights, differences: Floats, chosen: NDArray[np.bool_], confidence: float) -> float:

@@ -87,7 +87,7 @@ def picks(known: Mapping[int, Estimate], parents: Mapping[str, Estimate] = Mappi
     values = np.array([_values(known[number]) for number in numbers])
     chosen, dropped = {"best": numbers[int(means.argmax())]}, []
     if values.shape[1] > 1:
-        efficient = front(values)
+        efficient = sorted(front(values), key=lambda i: -means[i])  # of ties `knee` takes the first
         chosen["knee"] = numbers[efficient[knee(values[efficient])]]
         for k, objective in enumerate(known[numbers[0]].counting):
             best = int(np.lexsort((-means, -values[:, k]))[0])

@@ -64,7 +64,8 @@ class Description:
         scores = tested.scores
         others = {str(c.label): c for c in landmarks if c.number in scores and c.number not in chosen.winners}
         best = scores[others[chosen.best_parent].number]
-        n_groups = self._comparison.n_groups(best.item_ids)
+        counting = self._comparison.counting(best.item_ids)
+        n_groups = self._comparison.n_groups(counting)
         described = tuple(self._winner(c, others, tested, chosen) for c in winners)
         return Verification(
             (
@@ -81,7 +82,7 @@ class Description:
             number=max(tested.spending.number_of(c.number) for c in winners),
             dropped=(*chosen.dropped, *_failed(chosen, winners, tested.split)),
             told=len(self._archive.records("search")),
-            n_groups=n_groups if n_groups < len(best.item_ids) else None,
+            n_groups=n_groups if n_groups < len(counting) else None,
             split=tested.split,
         )
 

@@ -58,10 +58,11 @@ def standing(
     """
     confidence = 1 - error
     nearest, difference = _nearest(scores, rivals.parents, comparison, confidence)
-    n_items, n_groups = len(scores.item_ids), comparison.n_groups(scores.item_ids)
+    items = comparison.counting(scores.item_ids)
+    n_items, n_groups = len(items), comparison.n_groups(items)
     grouped = f" ({n_groups} groups)" if n_groups < n_items else ""
     words = f"{interval(difference, confidence)} on {n_items} {rivals.split} items{grouped}"
-    every = "every parent" + (" in the mean of the objectives" if len(comparison.objectives) > 1 else "")
+    every = f"every parent{_in_the_mean(comparison)}"
     best = _bought(scores, rivals.recipes, comparison, confidence)
     over, bought = _over(best, rivals), None if rivals.is_recipe else best
     if difference.low > 0:
@@ -79,8 +80,15 @@ def standing(
     if difference.high < 0:
         claim = f"is not better than {every}: it is worse than {nearest}, {words}{allowing}.{over}"
         return Claim("not_shown", claim, bought)
-    claim = f"is not shown to be better than {every}: it differs from {nearest} by {words}, which may be chance"
-    return Claim("not_shown", f"{claim}{allowing}.{over}", bought)
+    claim = f"is not shown to be better than {every}: it differs from {nearest} by {words}{allowing}"
+    return Claim("not_shown", f"{claim}, which may be chance.{over}", bought)
+
+
+def _in_the_mean(comparison: PairedComparison) -> str:
+    weights = {objective.weight for objective in comparison.objectives}
+    if len(comparison.objectives) == 1:
+        return ""
+    return f" in the {'weighted ' if len(weights) > 1 else ''}mean of the objectives"
 
 
 def _nearest(

@@ -50,7 +50,7 @@ def test_it_is_opened_once_and_shown_wherever_the_verdict_is(run, evomerge, tmp_
     assert f"final items were opened before, for candidate {first.winner}" in again.out + again.err
     verdict = "Final items: " + final["result"]["verdict"]
     assert verdict in " ".join(again.out.split())
-    assert "Final items, opened once" in again.out
+    assert f"Final items, opened once for candidate {final['candidate']}" in again.out
     assert run.verification.final.lines[0] == verdict
     assert verdict.replace("'", "&#39;") in (Path(run.directory) / "report.html").read_text()
     card = (run.export(first.winner, tmp_path / "out") / "README.md").read_text()

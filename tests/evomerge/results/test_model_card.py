@@ -72,6 +72,15 @@ def test_it_tells_how_it_was_found_and_how_to_make_it_again(archive: Archive) ->
     assert Recipe.from_json(card.split("```json\n")[1].split("\n```")[0]) == candidate.recipe
 
 
+def test_only_what_the_search_proposed_was_found_by_it(archive: Archive) -> None:
+    found = "found by an evolutionary search"
+    assert found in model_card(archive, archive.candidate(60), None)
+    for landmark in archive.landmarks():
+        card = model_card(archive, landmark, None)
+        assert found not in card
+        assert "made with evomerge by a recipe that stood before the search began." in card
+
+
 def test_a_candidate_without_scores_has_a_card(tmp_path: Path) -> None:
     archive = Archive.create(tmp_path / "a.sqlite", "")
     archive.asked(landmarks(), None)

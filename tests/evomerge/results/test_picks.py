@@ -20,11 +20,12 @@ from evomerge.results.report.contents import read_contents
 from evomerge.results.report.details import candidate_marks
 from evomerge.results.report.figures import front_figures
 from evomerge.results.selected import expected
+from evomerge.results.verification.contenders import picks
 from evomerge.results.verification.result import Verification
 from evomerge.results.verification.verifier import Verifier
 from evomerge.workers.in_process import InProcessPool
 from fitness.estimation import MeanEstimator, Objective
-from fitness.scores import Budget, ItemScores
+from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate
 from fitness.splits import Splits
 from fitness.statistics import PairedComparison
 from tests.evomerge.toy import ToySpace
@@ -233,3 +234,15 @@ def test_one_mean_weighs_from_the_search_to_the_card(tmp_path: Path, weights: tu
     assert f"{tested[found.winner]:.3f} |" in card
     assert "(verification 1 on them)" in card
     assert f"This model is the pick {', '.join(winner.picks)}." in card
+
+
+def test_of_a_front_of_two_ends_the_knee_is_the_one_with_the_higher_mean() -> None:
+    ends = [(0.979, 0.0), (0.934, 1.0)]  # a parent that can do one thing, and a merge
+    known = {
+        number: Estimate(
+            "search", tuple(ObjectiveEstimate(name, v, 0.01, 200) for name, v in zip("ab", values, strict=True))
+        )
+        for number, values in enumerate(ends)
+    }
+    for order in ((0, 1), (1, 0)):
+        assert picks({number: known[number] for number in order}).chosen["knee"] == 1

@@ -136,3 +136,33 @@ def test_after_halving_the_best_owes_little_to_luck_on_the_first_items_either(sp
     assert np.mean(observed_over) > 0.06
     assert abs(np.mean(over)) < np.mean(observed_over) / 3
     assert np.mean(covered) >= 0.9
+
+
+def test_what_is_expected_of_right_answers_is_a_share_of_them_also_along_a_trade_off():
+    # as a quickstart found them: most are perfect at the second, and the better at the first the worse at the third
+    seen = [
+        (0.54, 1.00, 0.48), (0.80, 0.82, 0.80), (0.33, 0.93, 0.75), (0.64, 0.92, 0.88), (0.66, 1.00, 0.21),
+        (0.65, 1.00, 0.22), (0.57, 1.00, 0.51), (0.41, 0.98, 0.86), (0.50, 0.96, 0.81), (0.61, 1.00, 0.70),
+        (0.78, 0.99, 0.65), (0.46, 0.69, 0.94), (0.53, 1.00, 0.69), (0.49, 0.92, 0.81), (0.52, 0.94, 0.84),
+        (0.32, 1.00, 0.21),
+    ]  # fmt: skip
+    n = 120
+    found = {
+        number: Estimate(
+            "search",
+            tuple(
+                ObjectiveEstimate(name, value, (((value * n + 1) * ((1 - value) * n + 1)) / (n + 2) ** 2 / n) ** 0.5, n)
+                for name, value in zip("abc", values, strict=True)
+            ),
+        )
+        for number, values in enumerate(seen)
+    }
+    likely = shrunken(found, Errors.by_share(found, 0.8))
+    assert max(o.value for one in likely.values() for o in one.objectives) <= 1.0
+    # scores of another kind have no such bound
+    shifted = {
+        number: replace(one, objectives=tuple(replace(o, value=o.value - 2.0) for o in one.objectives))
+        for number, one in found.items()
+    }
+    beyond = shrunken(shifted, Errors.by_share(shifted, 0.8))
+    assert max(o.value for one in beyond.values() for o in one.objectives) > -1.0

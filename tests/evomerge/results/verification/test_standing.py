@@ -89,6 +89,17 @@ def test_an_objective_of_weight_0_makes_no_trade_off() -> None:
     assert claims == ["better", "not_shown"]
 
 
+def test_a_verdict_counts_the_items_and_groups_that_its_mean_is_made_of() -> None:
+    rng = np.random.default_rng(0)
+    scores = drawn(rng, {"A": 0.3, "W": 0.9}, 100)
+    items = scores["W"].item_ids
+    weighed = two_tasks(scores["W"], (1.0, 0.0))
+    grouped = {item: f"passage {int(item[2:]) // 4}" for item in items if item[0] == "x"}
+    comparison = PairedComparison(weighed.objectives, weighed.task_of, grouped)
+    claim = standing(scores["W"], Rivals({"A": scores["A"]}, {}, "A"), comparison=comparison, error=ERROR, margin=0.01)
+    assert "on 100 test items (25 groups)" in claim.words
+
+
 @pytest.mark.parametrize("text", ["{", "7", '["x"]', "[[null]]"])
 def test_a_damaged_record_of_looks_is_named_and_not_taken_for_none(tmp_path: Path, text: str) -> None:
     archive = Archive.create(tmp_path / "archive.sqlite", "")
