@@ -196,6 +196,8 @@ def _tasks(data: Mapping[str, Any], remarks: Remarks) -> Iterator[str]:
     prompts: dict[str, object] = {"apply_chat_template": data.get("apply_chat_template", True) is not False}
     prompts |= {} if data.get("fewshot_as_multiturn", True) else {"fewshot_as_multiturn": False}
     prompts |= {} if data.get("num_fewshot") is None else {"num_fewshot": data["num_fewshot"]}
+    if "apply_chat_template" not in data:
+        yield "# mergekit-evolve asks with the chat template unless told not to; false where the base has none"
     yield f"prompts: {write_flow(prompts)}"
     yield "# allow_benchmark_test_sets: true  # or take other items of a benchmark: arc_easy@validation"
     yield "optimiser: {kind: cma_es}"

@@ -59,8 +59,8 @@ class Preflight:
         names = dict.fromkeys(row.property for row in self.errors[_MOST_TOLD:])
         more = f"and {len(self.errors) - _MOST_TOLD} more ({shortened(', '.join(names))})" if names else ""
         keys = dict.fromkeys(row.allowed_by for row in self.errors)
-        keys.pop("", None)
-        hint = f"to merge them as they are: allow_differences: [{', '.join(keys)}]" if keys else ""
+        can_be_allowed = "" not in keys  # else the others would still be there
+        hint = f"to merge them as they are: allow_differences: [{', '.join(keys)}]" if can_be_allowed else ""
         lines += ["; ".join(filter(None, (more, hint)))] if more or hint else []
         raise SpaceError("\n".join(["the parents cannot be merged:", *lines]))
 

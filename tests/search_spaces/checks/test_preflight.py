@@ -57,6 +57,15 @@ def test_all_errors_are_raised_at_once(family: Family, set_config: Callable[...,
     ]
 
 
+def test_what_cannot_be_allowed_is_not_said_to_be(family: Family, tmp_path: Path) -> None:
+    deeper = make_family(tmp_path, (), layers=3).base
+    said = json.loads((deeper / "config.json").read_text())
+    (deeper / "config.json").write_text(json.dumps(said | {"rms_norm_eps": 0.1}))
+    with pytest.raises(SpaceError, match="rms_norm_eps: expected") as raised:
+        against_base(family, deeper).raise_for_errors()
+    assert "allow_differences" not in str(raised.value)
+
+
 def test_another_depth_is_an_error(family: Family, tmp_path: Path) -> None:
     deeper = make_family(tmp_path, (), layers=3)
     found = against_base(family, deeper.base)
