@@ -51,7 +51,8 @@ def levels_of(settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 
 
 def _flat(level: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    own = _declared(level.get("model_type"))
+    kind = level.get("model_type")
+    own = _declared(kind) if isinstance(kind, str) else None
     plain = {
         key: value
         for key, value in level.items()

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from search_spaces.errors import SpaceError, in_brief
+from search_spaces.errors import SpaceError, in_brief, shortened
 from search_spaces.parents.adapter_config import check_config
 from search_spaces.parents.checkpoint_files import (
     ADAPTER_CONFIG,
@@ -60,6 +60,8 @@ class AdapterFiles:
                 f"{file}: alpha_pattern: expected patterns of modules, found one that takes for ever on {module}; "
                 "write the names out"
             ) from error
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float):
+            raise SpaceError(f"{file}: lora_alpha: expected a number, found {shortened(repr(alpha), 80)}")
         return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
 
     @cached_property

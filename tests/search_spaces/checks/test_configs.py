@@ -329,3 +329,7 @@ def test_a_difference_is_an_error_exactly_where_logits_of_the_same_weights_diffe
             logits.append(model(torch.arange(12)[None] % 64).logits)
     differs = not torch.allclose(*logits, atol=1e-6)
     assert ("error" in levels(compared(one, other)).values()) == differs
+
+
+def test_a_model_type_that_is_no_text_is_compared_like_one_that_is_not_known() -> None:
+    assert normal_form({"model_type": ["llama"], "hidden_size": 8})["hidden_size"] == 8

@@ -160,6 +160,7 @@ def edited(adapter: Path, target: Path, **settings: object) -> Path:
         ({"r": -4}, "r: expected a rank from 1"),
         ({"r": [4]}, "r: expected a rank from 1"),
         ({"lora_alpha": float("nan")}, "lora_alpha: expected a number, found nan"),
+        ({"lora_alpha": None}, "lora_alpha: expected a number, found None"),
         ({"modules_to_save": [["lm_head"]]}, "modules_to_save: expected a list of modules"),
         ({"base_model_name_or_path": None}, "expected base_model_name_or_path, found none; name the base"),
     ],
