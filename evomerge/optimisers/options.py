@@ -31,6 +31,7 @@ class OptimiserOptions(BaseModel):
 
     genomes: ClassVar[Literal["cube", "individuals", "any"]] = "cube"
     begins_with_parents: ClassVar[bool] = False
+    landmarks_since: ClassVar[int] = 1  # by which rules of proposing (`problem.RULES`) it begins at landmarks
 
     @constructed
     def __init__(self, /, **options: Any) -> None:
@@ -48,14 +49,14 @@ class OptimiserOptions(BaseModel):
         return False
 
     @property
-    def begins_at_landmarks(self) -> bool:
-        """Whether it begins with what landmarks reached that its space can express, where nothing else says where."""
+    def takes_landmarks(self) -> bool:
+        """Whether it can begin with what landmarks reached that its space can express."""
         return False
 
     @property
-    def landmarks_since(self) -> int:
-        """By which rules of proposing (`problem.RULES`) it does so."""
-        return 1
+    def begins_at_landmarks(self) -> bool:
+        """Whether it does: where no warm start says where."""
+        return self.takes_landmarks and not self.warm_start
 
     @property
     def needs_every_answer(self) -> str:

@@ -53,9 +53,9 @@ class CmaEs(OptimiserOptions, extra="allow"):
     """Let a linear or quadratic model stand in for most evaluations: for about 20 genes at most."""
 
     @property
-    def begins_at_landmarks(self) -> bool:
-        """The best of them is where its first search starts, unless x0 or a warm start says where."""
-        return self.x0 is None and not self.warm_start
+    def takes_landmarks(self) -> bool:
+        """Whether the best of them is where its first search starts: unless x0 says where."""
+        return self.x0 is None
 
     @property
     def needs_every_answer(self) -> str:

@@ -23,6 +23,8 @@ class Map(OptimiserOptions):
     """Scores the Pareto front of quadratic surrogates, in rounds (MAP)."""
 
     needs_every_answer: ClassVar[str] = _EXACT
+    takes_landmarks: ClassVar[bool] = True  # its surrogates are fitted to them, too
+    landmarks_since: ClassVar[int] = 2
 
     kind: Literal["map"] = "map"
     initial: Annotated[Whole, Field(ge=3)] | None = None
@@ -31,16 +33,6 @@ class Map(OptimiserOptions):
     """Points per round."""
     overlap: Flag = True
     """false chooses a round when the last one is complete: better informed, but workers wait."""
-
-    @property
-    def begins_at_landmarks(self) -> bool:
-        """Its surrogates are fitted to them, too."""
-        return not self.warm_start
-
-    @property
-    def landmarks_since(self) -> int:
-        """By which rules they are."""
-        return 2
 
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh MAP."""

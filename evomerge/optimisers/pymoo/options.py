@@ -46,9 +46,9 @@ class Pymoo(OptimiserOptions, extra="allow"):
         return ALGORITHMS[self.kind].of_mean
 
     @property
-    def begins_at_landmarks(self) -> bool:
-        """They belong to its first population, where it has one."""
-        return ALGORITHMS[self.kind].population is not None and not self.warm_start
+    def takes_landmarks(self) -> bool:
+        """Whether it has a first population, which they belong to."""
+        return ALGORITHMS[self.kind].population is not None
 
     @property
     def needs_every_answer(self) -> str:

@@ -16,6 +16,8 @@ class Structured(OptimiserOptions):
     """Maximises the mean over choices and numbers: for layer_flow, joint, and several operators."""
 
     maximises_mean: ClassVar[bool] = True
+    takes_landmarks: ClassVar[bool] = True  # they are its first members
+    landmarks_since: ClassVar[int] = 2
 
     kind: Literal["structured"] = "structured"
     population: Annotated[Whole, Field(ge=4, le=100_000)] | None = None
@@ -26,16 +28,6 @@ class Structured(OptimiserOptions):
     """What share of a generation varies numbers, and has the choices of the best so far."""
     sigma0: Annotated[Real, Field(gt=0, le=1)] = 1 / 6
     """Initial standard deviation of numbers; the cube's side is 1."""
-
-    @property
-    def begins_at_landmarks(self) -> bool:
-        """They are its first members."""
-        return not self.warm_start
-
-    @property
-    def landmarks_since(self) -> int:
-        """By which rules they are."""
-        return 2
 
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh structured search."""
