@@ -1,21 +1,13 @@
-"""The root of every error that is a user's to mend, the exit code that it gives, and what optional parts need.
-
-Every room may import this one: so what refuses to read a file that has no end is here too.
-"""
+"""The root of every error that is a user's to mend, the exit code that it gives, and what optional parts need."""
 
 from __future__ import annotations
 
 import difflib
-import errno
 import importlib.util
-import os
 import re
-import stat
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import ClassVar
 
-_MOST_BYTES = 2**30  # of a file that is read as a whole
 _LINE = 1000  # characters of one line of a message: with long paths in it, a few on a screen
 _NO_MEMORY = re.compile(r"failed to map segment|(can't|cannot) allocate memory", re.IGNORECASE)
 _LIST = re.compile(r"(?:[\w.'\"-]+, ){8,}[\w.'\"-]+")
@@ -73,27 +65,6 @@ def no_memory(error: BaseException) -> str | None:
 
 class MissingExtraError(EvomergeError, ImportError):
     """What was asked for needs a library that `pip install evomerge` leaves out."""
-
-
-def content_of(file: Path, most: int = _MOST_BYTES) -> bytes:
-    """Return what a file holds.
-
-    Raises:
-        OSError: it cannot be read, it is a pipe or a device, which may never end, or it has more than `most` bytes.
-    """
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        state = os.fstat(descriptor)
-        if stat.S_ISDIR(state.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
-        if not stat.S_ISREG(state.st_mode):
-            raise OSError(errno.EINVAL, "a pipe or a device, which is no file", str(file))
-        if state.st_size > most:
-            raise OSError(errno.EFBIG, f"{state.st_size:,} bytes, which is more than {most:,}", str(file))
-        with open(descriptor, "rb", closefd=False) as opened:
-            return opened.read()
-    finally:
-        os.close(descriptor)
 
 
 def is_installed(library: str) -> bool:

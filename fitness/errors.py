@@ -1,8 +1,8 @@
 """The errors of this room."""
 
-from evomerge.errors import EvomergeError, content_of, did_you_mean, in_brief, require, shortened
+from evomerge.errors import EvomergeError, did_you_mean, in_brief, require, shortened
 
-__all__ = ["FitnessError", "content_of", "did_you_mean", "in_brief", "require", "shortened"]
+__all__ = ["FitnessError", "did_you_mean", "in_brief", "require", "shortened"]
 
 
 class FitnessError(EvomergeError, ValueError):

@@ -1,8 +1,8 @@
 """The errors of this room."""
 
-from evomerge.errors import EvomergeError, content_of, did_you_mean, few_lines, few_of, in_brief, shortened
+from evomerge.errors import EvomergeError, did_you_mean, few_lines, few_of, in_brief, shortened
 
-__all__ = ["SpaceError", "content_of", "did_you_mean", "few_lines", "few_of", "in_brief", "shortened"]
+__all__ = ["SpaceError", "did_you_mean", "few_lines", "few_of", "in_brief", "shortened"]
 
 
 class SpaceError(EvomergeError, ValueError):

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from evomerge.config.errors import ConfigError, ConfigProblem
-from evomerge.errors import content_of
+from evomerge.content import content_of
 from search_spaces.mergekit.bounded_yaml import BoundedLoader
 
 _MOST_BYTES = 2**24

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from evomerge.errors import content_of, require
+from evomerge.content import content_of
+from evomerge.errors import require
 from fitness.errors import FitnessError
 from fitness.reduction.response_matrix import ResponseMatrix
 from fitness.scores import ItemScores

@@ -10,7 +10,7 @@ from pathlib import Path
 from evomerge.archive import Archive
 from evomerge.archive.campaign_text import campaign_settings
 from evomerge.candidate import Candidate
-from evomerge.errors import content_of
+from evomerge.content import content_of
 from evomerge.results.recorded import estimates, recorded_versions
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.final import FinalLook

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fitness.errors import FitnessError, content_of, shortened
+from evomerge.content import RepeatedKeyError, content_of, each_key_once
+from fitness.errors import FitnessError, shortened
 
 MAX_DEPTH = 64  # brackets inside each other
 MAX_DIGITS = 100  # of a number
@@ -42,12 +43,14 @@ def object_in(line: bytes) -> Fields:
         raise LineError(f"expected a JSON object, found one nested too deeply (more than {MAX_DEPTH} levels)")
     try:
         fields = json.loads(
-            text, object_pairs_hook=_once, parse_int=_whole, parse_float=_number, parse_constant=_constant
+            text, object_pairs_hook=each_key_once, parse_int=_whole, parse_float=_number, parse_constant=_constant
         )
     except json.JSONDecodeError as error:
         raise LineError(
             f"expected a JSON object on one line, found broken JSON: {error.msg}, column {error.colno}"
         ) from error
+    except RepeatedKeyError as error:
+        raise LineError(str(error)) from error
     if not isinstance(fields, dict):
         raise LineError(f"expected a JSON object, found {found(fields)}")
     return fields
@@ -96,15 +99,6 @@ def _depth(text: str) -> int:
         elif character in "]}":
             depth -= 1
     return deepest
-
-
-def _once(pairs: Sequence[tuple[str, object]]) -> Fields:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise LineError(f"expected each key once, found {quoted(repr(twice))} twice in one object")
-    return fields
 
 
 def _whole(text: str) -> int:

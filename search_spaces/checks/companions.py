@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evomerge.content import content_of
 from search_spaces.checks.tensors import PreflightRow, same_as_base
-from search_spaces.errors import content_of, shortened
+from search_spaces.errors import shortened
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.model_files import MODULES, companions
 

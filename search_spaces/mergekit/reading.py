@@ -18,8 +18,9 @@ from typing import cast, get_args
 
 import yaml
 
+from evomerge.content import content_of
 from search_spaces.architecture.architecture import Architecture, Stack
-from search_spaces.errors import SpaceError, content_of, few_lines
+from search_spaces.errors import SpaceError, few_lines
 from search_spaces.mergekit.document import Document, read_document
 from search_spaces.mergekit.remarks import Remarks
 from search_spaces.mergekit.requested import RequestedStatistics

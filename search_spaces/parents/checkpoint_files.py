@@ -11,7 +11,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search_spaces.errors import SpaceError, content_of, in_brief
+from evomerge.content import content_of
+from search_spaces.errors import SpaceError, in_brief
 from search_spaces.parents.model_files import (
     CODE,
     COMPANIONS,

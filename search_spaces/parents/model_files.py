@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from search_spaces.errors import SpaceError, content_of, in_brief
+from evomerge.content import content_of
+from search_spaces.errors import SpaceError, in_brief
 
 # transformers' name for weights, and that of diffusers' components.
 WEIGHTS_NAMES = ("model", "diffusion_pytorch_model")

@@ -1,7 +1,5 @@
 import importlib
-import os
 import pkgutil
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +9,7 @@ import evomerge
 import fitness
 import search_spaces
 from evomerge.config.errors import ConfigError, ConfigProblem
-from evomerge.errors import EvomergeError, content_of, exit_code, few_lines, few_of, in_brief, message_of, shortened
+from evomerge.errors import EvomergeError, exit_code, few_lines, few_of, in_brief, message_of, shortened
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.results.picks import PickError
 from fitness.errors import FitnessError
@@ -98,21 +96,3 @@ def test_no_message_is_longer_than_five_lines_whoever_wrote_it() -> None:
         assert told[-1] == "and 5 more"
         assert max(map(len, told)) <= 1000
     assert config.problems == problems
-
-
-def test_a_file_is_read_as_a_whole_and_a_pipe_a_device_and_what_has_no_end_are_refused_at_once(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"\xff\x00text")
-    assert content_of(tmp_path / "file") == b"\xff\x00text"
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "device").symlink_to("/dev/zero")
-    with (tmp_path / "huge").open("wb") as huge:
-        huge.truncate(2**40)
-    for name, reason in {
-        "pipe": "a pipe or a device",
-        "device": "a pipe or a device",
-        "huge": "1,099,511,627,776 bytes, which is more than 1,073,741,824",
-        "none": "No such file or directory",
-        ".": "Is a directory",
-    }.items():
-        with pytest.raises(OSError, match=reason):
-            content_of(tmp_path / name)
