@@ -62,11 +62,11 @@ if TYPE_CHECKING:
     from fitness.scores import Estimate as Estimate
     from fitness.scores import ItemScores as ItemScores
     from fitness.scores import ObjectiveEstimate as ObjectiveEstimate
-    from search_spaces.recipes.recipe import Input as Input
     from search_spaces.recipes.recipe import ParentSource as ParentSource
     from search_spaces.recipes.recipe import Recipe as Recipe
-    from search_spaces.recipes.recipe import Rule as Rule
-    from search_spaces.recipes.recipe import Where as Where
+    from search_spaces.recipes.rule import Input as Input
+    from search_spaces.recipes.rule import Rule as Rule
+    from search_spaces.recipes.rule import Where as Where
 
 _FACE = {
     "evomerge.api.doctor": ("doctor",),
@@ -95,7 +95,8 @@ _FACE = {
     "evomerge.optimisers.niches.module_evolution": ("ModuleEvolution",),
     "evomerge.optimisers.niches.niches": ("Competition",),
     "fitness.scores": ("Estimate", "ItemScores", "ObjectiveEstimate"),
-    "search_spaces.recipes.recipe": ("Input", "ParentSource", "Recipe", "Rule", "Where"),
+    "search_spaces.recipes.recipe": ("ParentSource", "Recipe"),
+    "search_spaces.recipes.rule": ("Input", "Rule", "Where"),
 }
 _MODULE_OF = {name: module for module, names in _FACE.items() for name in names}
 _ROOMS = ("config", "errors", "optimisers", "responses", "seeds", "spaces")

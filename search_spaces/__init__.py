@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from search_spaces.parents.parents import Parents as Parents
     from search_spaces.recipes.groups import Groups as Groups
     from search_spaces.recipes.groups import n_layers as n_layers
-    from search_spaces.recipes.recipe import Input as Input
     from search_spaces.recipes.recipe import OutputTokenizer as OutputTokenizer
     from search_spaces.recipes.recipe import ParentSource as ParentSource
     from search_spaces.recipes.recipe import Recipe as Recipe
-    from search_spaces.recipes.recipe import Rule as Rule
-    from search_spaces.recipes.recipe import Where as Where
+    from search_spaces.recipes.rule import Input as Input
+    from search_spaces.recipes.rule import Rule as Rule
+    from search_spaces.recipes.rule import Where as Where
     from search_spaces.spaces.flow import Flow as Flow
     from search_spaces.spaces.genes import GeneInfo as GeneInfo
     from search_spaces.spaces.joint import JointSpace as JointSpace
@@ -81,7 +81,8 @@ _FACE = {
     "parents.checkpoint": ("Checkpoint",),
     "parents.parents": ("Parents",),
     "recipes.groups": ("Groups", "n_layers"),
-    "recipes.recipe": ("Input", "OutputTokenizer", "ParentSource", "Recipe", "Rule", "Where"),
+    "recipes.recipe": ("OutputTokenizer", "ParentSource", "Recipe"),
+    "recipes.rule": ("Input", "Rule", "Where"),
     "spaces.flow": ("Flow",),
     "spaces.genes": ("GeneInfo",),
     "spaces.joint": ("JointSpace",),

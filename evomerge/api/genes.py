@@ -10,7 +10,7 @@ import numpy as np
 
 from evomerge.archive import Archive
 from search_spaces.operators.scales import Choice, Integers, Linear, Log, Options, Quantised, Scale
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from search_spaces.spaces.genes import GeneInfo
 
 NOTE = "genes"

@@ -15,7 +15,8 @@ from evomerge.api.texts import distinct, frame, objective_columns, table_html
 from evomerge.archive import Archive, Record
 from evomerge.candidate import Candidate
 from fitness.scores import Estimate, ItemScores, Split
-from search_spaces.recipes.recipe import Parameter, Recipe
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Parameter
 
 if TYPE_CHECKING:
     import pandas as pd

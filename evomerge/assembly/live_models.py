@@ -11,7 +11,8 @@ from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients, SpaceOptions
 from evomerge.workers.sharing import sharing_cores
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:

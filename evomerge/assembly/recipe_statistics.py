@@ -21,7 +21,8 @@ from search_spaces.mergekit.requested import RequestedStatistics
 from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Rule
 
 if TYPE_CHECKING:
     from torch import nn

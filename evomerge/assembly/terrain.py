@@ -22,7 +22,8 @@ from fitness.tasks.suite import TaskSuite
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import Groups
-from search_spaces.recipes.recipe import Input, Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Rule
 from search_spaces.spaces.weight_space import WeightSpace
 
 if TYPE_CHECKING:

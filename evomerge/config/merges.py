@@ -14,7 +14,7 @@ from evomerge.spaces.genes import OperatorName
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import check_rule, find_operator
-from search_spaces.recipes.recipe import Input, Rule
+from search_spaces.recipes.rule import Input, Rule
 
 
 class MergeConfig(BaseModel):

@@ -60,7 +60,7 @@ def _soups(space: SearchSpace[Any]) -> tuple[tuple[str, ...], Callable[[tuple[in
     """Return the merged parents, and the genome of a plain average of some; raises where there is none."""
     import numpy as np
 
-    from search_spaces.recipes.recipe import Input
+    from search_spaces.recipes.rule import Input
     from search_spaces.spaces.soup_weights import CONTRAST
     from search_spaces.spaces.weight_space import WeightSpace
 

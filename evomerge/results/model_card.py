@@ -19,7 +19,8 @@ from evomerge.visible import visible
 from fitness.scores import SPLITS, ObjectiveEstimate
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.pieces import Pieces
-from search_spaces.recipes.recipe import RECIPE_FILE, Parameter, Recipe, Rule, Where, layer_range
+from search_spaces.recipes.recipe import RECIPE_FILE, Recipe, layer_range
+from search_spaces.recipes.rule import Parameter, Rule, Where
 
 DESCENT = "descent.json"  # beside the weights of a parent that a descent made: how
 _MOST_BYTES = 2**24  # of a parent's own recipe

@@ -15,7 +15,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Choices, Kind
 from search_spaces.operators.registry import OPERATORS, find_operator
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from search_spaces.spaces.genes import kinds_of
 from search_spaces.spaces.soup_weights import REACH, Form
 

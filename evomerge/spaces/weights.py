@@ -16,7 +16,7 @@ from evomerge.wording import in_words, mismatch, refuse
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import find_operator
 from search_spaces.recipes.groups import Groups
-from search_spaces.recipes.recipe import ModuleKind
+from search_spaces.recipes.rule import ModuleKind
 
 if TYPE_CHECKING:
     from search_spaces.spaces.weight_space import WeightSpace

@@ -21,7 +21,7 @@ from torch import Tensor
 from search_spaces.operators.kernels.threshold import Trim, magnitudes_of, trim_to
 from search_spaces.operators.operator import Operands, Operator
 from search_spaces.operators.parameters import Kind, Real, Whole
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 
 # What parameters without a default are given, where the middle of their gene will not do.
 REQUIRED: dict[str, Parameter] = {"weight": 0.5, "t": 0.3, "metric": 2.0}

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from evomerge.candidate import Candidate, Evaluation, Failure, Outcome
 from evomerge.optimisers.protocol import Optimiser
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
-from search_spaces.recipes.recipe import ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Rule
 
 Genome = NDArray[np.float64]
 Make = Callable[[], Optimiser[Genome]]

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from search_spaces.architecture.whole import Needs
 from search_spaces.recipes.groups import Place, locate, module_kind
-from search_spaces.recipes.recipe import Side
+from search_spaces.recipes.rule import Side
 
 TEXT = "text"
 

@@ -20,7 +20,7 @@ from search_spaces.architecture.stacks import level_around, stacks_of
 from search_spaces.architecture.whole import Target, needs_of
 from search_spaces.errors import SpaceError, in_brief
 from search_spaces.recipes.groups import Place
-from search_spaces.recipes.recipe import Side
+from search_spaces.recipes.rule import Side
 
 if TYPE_CHECKING:
     from torch import nn

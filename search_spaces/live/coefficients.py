@@ -22,7 +22,8 @@ from search_spaces.merging.materialise import all_finite
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import Groups
-from search_spaces.recipes.recipe import ExportDtype, Input, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ExportDtype, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 
 
 class CoefficientModel:

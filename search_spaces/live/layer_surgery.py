@@ -35,7 +35,8 @@ from search_spaces.merging.recent import Recent
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Rule
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from search_spaces.architecture.architecture import Architecture
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.groups import Group, Groups, layout, matches
-from search_spaces.recipes.recipe import Where, layer_range
+from search_spaces.recipes.recipe import layer_range
+from search_spaces.recipes.rule import Where
 from search_spaces.recipes.spans import spans
 
 Per = Literal["model", "group", "tensor", "column"]

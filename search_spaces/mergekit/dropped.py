@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from search_spaces.operators.registry import OPERATORS
-from search_spaces.recipes.recipe import Input, Rule
+from search_spaces.recipes.rule import Input, Rule
 
 _DENSITY, _WEIGHT, _NORMALIZE = "density", "weight", "normalize"
 _VANISHING_SUM = 1e-8  # mergekit divides by no smaller sum

@@ -14,7 +14,7 @@ from typing import TypeGuard, TypeVar
 
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.remarks import Remarks
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 
 Setting = object  # plain YAML data: a scalar, or a list of numbers or of {filter, value}
 T = TypeVar("T")

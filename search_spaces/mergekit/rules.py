@@ -14,7 +14,7 @@ from search_spaces.mergekit.modules import BETWEEN, check_kept, keeps_layers, st
 from search_spaces.mergekit.parameters import NameFacts, Setting, decision_list, first_value, varies_over_depth
 from search_spaces.operators.parameters import Flag, Kind, OneOf
 from search_spaces.operators.registry import check_rule
-from search_spaces.recipes.recipe import Input, Parameter, Rule, Where
+from search_spaces.recipes.rule import Input, Parameter, Rule, Where
 
 EVERYWHERE = Where()
 BASE_MEANS_DELTAS = ("nuslerp", "multislerp")  # with a base_model mergekit interpolates their task vectors

@@ -14,7 +14,8 @@ from search_spaces.layers.scale_folding import layer_folds
 from search_spaces.layers.sources import output_architecture, output_names
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import matches
-from search_spaces.recipes.recipe import Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Rule
 
 Decisions: TypeAlias = list[tuple[str | None, Rule]]  # (filter; None matches the rest, rule), first match first
 

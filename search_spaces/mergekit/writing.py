@@ -20,7 +20,8 @@ from search_spaces.merging.piecewise import Piece, TensorPieces, flat_layout
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule, Where
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Parameter, Rule, Where
 
 DELTAS = "deltas"  # said by giving a base_model
 _MODULES = {"text": "text_decoder", "vision": "vision_tower", "audio": "audio_tower"}

@@ -26,7 +26,8 @@ from search_spaces.operators.kernels.form import Merge
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import find_operator
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Rule
 
 if TYPE_CHECKING:
     from search_spaces.statistics.store import Kind

@@ -18,7 +18,8 @@ from search_spaces.merging.recent import Recent
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import Place, covers
-from search_spaces.recipes.recipe import Recipe, Rule, Side
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Rule, Side
 from search_spaces.statistics.store import together
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from search_spaces.operators.parameters import Bounds, Choices, Kind
-from search_spaces.recipes.recipe import Parameter, Side
+from search_spaces.recipes.rule import Parameter, Side
 
 if TYPE_CHECKING:  # the registry is read without torch
     from torch import Tensor

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.scales import Integers, Linear, Log, Options, Quantised, Scale
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 
 Bounds: TypeAlias = tuple[float, float]
 Choices: TypeAlias = tuple[Parameter, ...]

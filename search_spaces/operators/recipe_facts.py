@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from search_spaces.operators.registry import check_rule, find_operator
-from search_spaces.recipes.recipe import Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Rule
 
 
 def kinds_read(rules: Iterable[Rule]) -> tuple[str, ...]:

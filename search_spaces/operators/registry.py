@@ -25,7 +25,7 @@ from search_spaces.operators.catalogue.statistics import STATISTICS
 from search_spaces.operators.catalogue.task_vectors import TASK_VECTORS
 from search_spaces.operators.operator import Operands, Operator, Recall
 from search_spaces.operators.parameters import Kind
-from search_spaces.recipes.recipe import Input, Parameter, Rule
+from search_spaces.recipes.rule import Input, Parameter, Rule
 
 __all__ = [
     "OPERATORS",

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Protocol
 
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 
 # Relative step of continuous scales: finer than any merge can feel, coarse beside float64's 1e-16.
 STEP = 1e-6

@@ -16,7 +16,7 @@ from search_spaces.operators.kernels.blocks import merged_deltas
 from search_spaces.operators.kernels.form import Consensus, Divisor, Form, Merge, Survivors
 from search_spaces.operators.operator import Operands
 from search_spaces.operators.survivors import TaskVectors
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 
 
 def task_arithmetic(operands: Operands) -> Merge:

@@ -22,7 +22,7 @@ from search_spaces.operators.registry import Operands, find_operator
 from search_spaces.parents.checkpoint_files import LazyTensor
 from search_spaces.parents.low_rank_update import AdaptedTensor, LowRankUpdate
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Rule
+from search_spaces.recipes.rule import Rule
 
 _SUM_TOLERANCE = 1e-6  # of Σ aⱼ = 1, whose terms are rounded to float32
 

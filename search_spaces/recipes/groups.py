@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Literal, cast, get_args
 
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.recipe import ModuleKind, Side, Where
+from search_spaces.recipes.rule import ModuleKind, Side, Where
 
 # Each pattern is searched in the dot-separated parts of a lower-case name, after the layer's number.
 NORM = re.compile(r"norm|^ln_|^ln\d|layernorm")

@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from search_spaces.errors import SpaceError, did_you_mean, shortened
+from search_spaces.errors import SpaceError
 from search_spaces.recipes.pieces import Pieces
+from search_spaces.recipes.rule import Rule, expect_keys
 
 ExportDtype = Literal["float32", "bfloat16", "float16"]
-ModuleKind = Literal["attention", "mlp", "other"]
-Side = Literal["before", "after"]
-Parameter = float | bool | str
 
 # Beside the weights of an exported merge.
 RECIPE_FILE = "recipe.json"
@@ -30,7 +28,6 @@ _KEYS = (
     *("parents", "base", "rules", "dtype", "seed"),
     *("layers", "input_scales", "tokenizer", "pieces", "statistics"),
 )
-_RULE_KEYS = ("operator", "inputs", "parameters", "where")
 
 # What `OutputTokenizer.source` may be besides a parent's name.
 TOKENIZER_SOURCES = ("base", "union")
@@ -82,56 +79,6 @@ class OutputTokenizer:
 
 
 SHARED_VOCABULARY = OutputTokenizer()
-
-
-@dataclass(frozen=True)
-class Where:
-    """Which output tensors a rule applies to; every condition that is set must hold.
-
-    Attributes:
-        layers: half-open range [first, last) of output layers; None matches any tensor, in a layer or not.
-        module: the module kind found from the tensor's name (`groups.locate`).
-        contains: parts of the tensor's name, all of which it has (mergekit's `filter`).
-        side: outside the layers, before them (embeddings) or after them (final norm, head); matches no layer's tensor.
-        stack: what belongs to the stack of this name, of a model that has several (`architecture.Stack`).
-    """
-
-    layers: tuple[int, int] | None = None
-    module: ModuleKind | None = None
-    contains: tuple[str, ...] | None = None
-    side: Side | None = None
-    stack: str | None = None
-
-
-@dataclass(frozen=True)
-class Input:
-    """One parent's part in a rule.
-
-    Attributes:
-        parent: a name in `Recipe.parents`.
-        parameters: the operator's per-parent parameters, e.g. weight and density.
-    """
-
-    parent: str
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How the tensors that match `where` are made.
-
-    Attributes:
-        operator: a name in the operator registry.
-        inputs: the parents that are merged, in order (slerp: the first is t = 0). The recipe's base is not listed
-            unless it is merged as a parent of its own.
-        parameters: the operator's own parameters, e.g. lambda, normalize, t.
-        where: the tensors it applies to.
-    """
-
-    operator: str
-    inputs: tuple[Input, ...]
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    where: Where = Where()
 
 
 @dataclass(frozen=True)
@@ -203,7 +150,7 @@ class Recipe:
             "base": self.base,
             "dtype": self.dtype,
             "seed": self.seed,
-            "rules": [_rule_to_dict(rule) for rule in self.rules],
+            "rules": [rule.to_dict() for rule in self.rules],
         }
         if self.layers is not None:
             data["layers"] = [dict(sources) for sources in self.layers]
@@ -240,11 +187,11 @@ class Recipe:
             SpaceError: a key is missing or has the wrong type.
         """
         try:
-            _expect_keys(data, _KEYS, "recipe")
+            expect_keys(data, _KEYS, "recipe")
             return Recipe(
                 parents={n: _parent_from_dict(s) for n, s in data["parents"].items()},
                 base=data["base"],
-                rules=tuple(_rule_from_dict(rule) for rule in data["rules"]),
+                rules=tuple(Rule.from_dict(rule) for rule in data["rules"]),
                 dtype=data.get("dtype", "bfloat16"),
                 seed=data.get("seed", 0),
                 layers=None if data.get("layers") is None else tuple(dict(s) for s in data["layers"]),
@@ -275,42 +222,5 @@ def _check_input_scales(scales: tuple[float, ...], layers: tuple[Mapping[str, in
             raise SpaceError(f"input_scales[{step}]: expected a finite number above 0, found {scale!r}")
 
 
-def _expect_keys(data: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    """Refuse what would be left out of the merge: a key that was misspelt, or one of a newer evomerge."""
-    if isinstance(data, Mapping) and (unknown := [key for key in data if key not in known]):
-        found = shortened(repr(unknown[0]), 60)
-        hint = did_you_mean(unknown[0], known, "did a newer evomerge write it?")
-        raise SpaceError(f"{where}: expected keys among {', '.join(known)}, found {found}; {hint}")
-
-
 def _parent_from_dict(data: Mapping[str, Any]) -> ParentSource:
     return ParentSource(**{"model": data["model"], **data})
-
-
-def _rule_to_dict(rule: Rule) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "operator": rule.operator,
-        "inputs": [{"parent": i.parent, **dict(sorted(i.parameters.items()))} for i in rule.inputs],
-    }
-    if rule.parameters:
-        data["parameters"] = dict(sorted(rule.parameters.items()))
-    where = {k: v for k, v in vars(rule.where).items() if v is not None}
-    if where:
-        data["where"] = where
-    return data
-
-
-def _rule_from_dict(data: Mapping[str, Any]) -> Rule:
-    _expect_keys(data, _RULE_KEYS, "rules")
-    where = dict(data.get("where", {}))
-    if where.get("layers") is not None:
-        first, last = where["layers"]
-        where["layers"] = (int(first), int(last))
-    if isinstance(where.get("contains"), str | list | tuple):
-        where["contains"] = (where["contains"],) if isinstance(where["contains"], str) else tuple(where["contains"])
-    return Rule(
-        operator=data["operator"],
-        inputs=tuple(Input(i["parent"], {k: v for k, v in i.items() if k != "parent"}) for i in data["inputs"]),
-        parameters=dict(data.get("parameters", {})),
-        where=Where(**where),
-    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from search_spaces.recipes.groups import Group, Groups, blocks, knots, searched_stacks
-from search_spaces.recipes.recipe import Where
+from search_spaces.recipes.rule import Where
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Gene, Key, Kind
 from search_spaces.operators.registry import nearest_name
 from search_spaces.operators.scales import Linear, Scale
-from search_spaces.recipes.recipe import ModuleKind, Parameter, layer_range
+from search_spaces.recipes.recipe import layer_range
+from search_spaces.recipes.rule import ModuleKind, Parameter
 from search_spaces.spaces.soup_weights import SoupWeights
 
 __all__ = ["Bounds", "Gene", "GeneInfo", "Genes", "Key", "kinds_of"]

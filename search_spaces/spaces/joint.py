@@ -14,7 +14,8 @@ from search_spaces.errors import SpaceError
 from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.recipes.groups import Group, Place, covers
 from search_spaces.recipes.layer_path import MERGED, Step, steps_of
-from search_spaces.recipes.recipe import Input, ModuleKind, Recipe, Rule, Where
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, ModuleKind, Rule, Where
 from search_spaces.spaces.flow import Flow, FlowGenes
 from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.space import Genome, Landmark, Structure

@@ -10,7 +10,8 @@ import numpy as np
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import check_rule, find_operator
-from search_spaces.recipes.recipe import Input, Parameter, Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Parameter, Rule
 from search_spaces.spaces.joint import JointSpace
 from search_spaces.spaces.space import Genome
 from search_spaces.spaces.weight_space import WeightSpace

@@ -8,16 +8,8 @@ import numpy as np
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.layer_path import Step, runs, steps_of
-from search_spaces.recipes.recipe import (
-    SHARED_VOCABULARY,
-    ExportDtype,
-    Input,
-    OutputTokenizer,
-    ParentSource,
-    Recipe,
-    Rule,
-    Where,
-)
+from search_spaces.recipes.recipe import SHARED_VOCABULARY, ExportDtype, OutputTokenizer, ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from search_spaces.spaces.flow import Flow, FlowGenes
 from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.space import Genome, Landmark, Structure

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 from search_spaces.errors import SpaceError
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.parameters import Bounds, Key
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 
 Form = Literal["simplex", "affine"]
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from search_spaces.recipes.recipe import Input, Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Rule
 from search_spaces.spaces.genes import GeneInfo
 
 if TYPE_CHECKING:  # a campaign file is read without numpy

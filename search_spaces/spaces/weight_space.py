@@ -12,17 +12,8 @@ from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.operators.scales import Options, Scale
 from search_spaces.recipes.groups import Group, Groups, covers, layout, matches
-from search_spaces.recipes.recipe import (
-    SHARED_VOCABULARY,
-    ExportDtype,
-    Input,
-    OutputTokenizer,
-    Parameter,
-    ParentSource,
-    Recipe,
-    Rule,
-    Where,
-)
+from search_spaces.recipes.recipe import SHARED_VOCABULARY, ExportDtype, OutputTokenizer, ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Parameter, Rule, Where
 from search_spaces.recipes.spans import Span, spans
 from search_spaces.spaces.genes import Gene, GeneInfo, Genes, Key
 from search_spaces.spaces.plan import OPERATOR, Method, laid_out

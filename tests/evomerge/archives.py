@@ -16,7 +16,8 @@ from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.results.verification.result import Comparison, FreshMasks, Row, Standing, Verification, Winner
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split
 from fitness.statistics import Difference, Flips
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 
 CAMPAIGN = """name: arithmetic and words
 base: org/base

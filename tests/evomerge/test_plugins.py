@@ -24,7 +24,8 @@ from evomerge.config import CampaignConfig, ConfigError, dump_campaign, load_cam
 from evomerge.optimisers import Problem
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.testing import OptimiserContract
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 from search_spaces.spaces.space import Landmark
 from tests.evomerge.config.test_config_errors import GOOD, refused_text
 from tests.evomerge.config.test_config_schema import SCHEMA

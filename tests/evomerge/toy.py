@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.space import Landmark
 

@@ -17,7 +17,8 @@ from evomerge.results.report.labels import shortened_row
 from evomerge.results.report.marks import Figure, layout
 from search_spaces.recipes.groups import Place, covers
 from search_spaces.recipes.layer_path import Step, steps_of
-from search_spaces.recipes.recipe import ModuleKind, Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import ModuleKind, Rule
 
 _KINDS: tuple[ModuleKind, ...] = get_args(ModuleKind)
 SOURCE_LAYER = "source layer"

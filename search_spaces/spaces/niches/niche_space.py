@@ -13,7 +13,8 @@ from search_spaces.merging.piecewise import flat_layout
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.flat_layout import Split
 from search_spaces.recipes.pieces import Pieces
-from search_spaces.recipes.recipe import ExportDtype, OutputTokenizer, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ExportDtype, OutputTokenizer, ParentSource, Recipe
+from search_spaces.recipes.rule import Rule
 from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.niches.crossover import Angle, Crossover, GramMatrices
 from search_spaces.spaces.niches.individual import Individual

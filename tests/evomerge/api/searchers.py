@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.candidate import Outcome
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 
 Genome = NDArray[np.float64]
 

@@ -21,7 +21,8 @@ from evomerge.results.front import read_front
 from evomerge.workers.in_process import InProcessPool
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.groups import Groups
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 from search_spaces.spaces.weight_space import WeightSpace
 from tests.evomerge.config.test_config_errors import GOOD, refused_text
 from tests.evomerge.toy import PARENTS, ToyEstimator, ToySpace, ToyWorker, weights_recipe

@@ -11,7 +11,8 @@ from evomerge.spaces.genes import SEARCHED, Gene, checked_genes
 from search_spaces.errors import SpaceError
 from search_spaces.operators import registry
 from search_spaces.recipes.groups import Groups
-from search_spaces.recipes.recipe import ParentSource, Rule
+from search_spaces.recipes.recipe import ParentSource
+from search_spaces.recipes.rule import Rule
 from search_spaces.spaces.weight_space import WeightSpace
 
 PARENTS = {name: ParentSource(name) for name in ("base", "a", "b")}

@@ -20,7 +20,8 @@ from evomerge.workers.worker import Worker
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 
 ITEM_IDS = ("words/0", "words/1", "words/2")
 

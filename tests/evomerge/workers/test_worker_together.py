@@ -14,7 +14,8 @@ from fitness.tasks.suite import TaskSuite
 from search_spaces.layers.architecture import build_module
 from search_spaces.live.layer_surgery import FlowResident
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from tests.conftest import Family
 
 PATHS = [

@@ -21,7 +21,8 @@ from search_spaces.checks.preflight import preflight
 from search_spaces.errors import SpaceError
 from search_spaces.output.export import export
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import OutputTokenizer, ParentSource, Where
+from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
+from search_spaces.recipes.rule import Where
 from tests.search_spaces.architectures.families import FAMILIES, QUICK
 from tests.search_spaces.architectures.former import save_as_version_4
 from tests.search_spaces.architectures.models import (

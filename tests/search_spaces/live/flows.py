@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Recipe, Where
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Where
 from tests.search_spaces.merging.recipes import copy_of, opened, recipe
 
 ROPE = {

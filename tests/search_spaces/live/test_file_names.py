@@ -11,7 +11,8 @@ from search_spaces.layers.architecture import build_module
 from search_spaces.live.layer_surgery import FlowResident
 from search_spaces.live.resident import ResidentModel
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 
 SMALL = {
     "vocab_size": 61,

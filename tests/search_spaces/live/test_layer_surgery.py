@@ -22,7 +22,8 @@ from search_spaces.live.layer_surgery import FlowResident
 from search_spaces.live.resident import ResidentModel
 from search_spaces.output.export import export
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Recipe, Rule, Where
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from tests.search_spaces.live.flows import ARCHITECTURES, PATH, SCALES, family_of, flow
 from tests.search_spaces.merging.recipes import copy_of, merge, opened, recipe
 

@@ -15,7 +15,8 @@ from search_spaces.layers.sources import output_names
 from search_spaces.live.resident import ResidentModel
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Recipe, Rule, Where
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from tests.conftest import Family
 from tests.search_spaces.merging.recipes import altered, copy_of, merge, opened, recipe, without
 

@@ -16,7 +16,8 @@ from search_spaces.mergekit.writing import to_mergekit
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import Groups, locate, matches
-from search_spaces.recipes.recipe import Input, OutputTokenizer, Parameter, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import OutputTokenizer, ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Parameter, Rule, Where
 from search_spaces.spaces.weight_space import WeightSpace
 from tests.conftest import Family
 

@@ -11,7 +11,8 @@ import yaml
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.reading import Reading, read_with_remarks
 from search_spaces.mergekit.remarks import meant
-from search_spaces.recipes.recipe import Input, ParentSource
+from search_spaces.recipes.recipe import ParentSource
+from search_spaces.recipes.rule import Input
 from tests.search_spaces.mergekit.test_reading import GOLDEN, LINEAR, MODELS, SLICE, TIES, merged, rule_for
 
 A, B = ({"model": f"hub/{name}", "parameters": {"weight": weight}} for name, weight in (("a", 0.5), ("b", 0.3)))

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 
 
 def sources(directories: Mapping[str, Path]) -> dict[str, ParentSource]:

@@ -19,7 +19,8 @@ from search_spaces.merging.factors import FactorCache, full_bytes
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Recipe, Rule
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Rule
 from tests.conftest import Family
 from tests.search_spaces.merging.recipes import opened
 

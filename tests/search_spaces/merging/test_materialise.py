@@ -14,7 +14,7 @@ from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import plan_tensor
 from search_spaces.operators.registry import OPERATORS
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Rule, Where
+from search_spaces.recipes.rule import Input, Rule, Where
 from tests.conftest import Family
 from tests.search_spaces.merging.random_statistics import write_statistics
 from tests.search_spaces.merging.recipes import altered, copy_of, merge, opened, recipe, without

@@ -19,7 +19,8 @@ from search_spaces.operators.kernels.blocks import alike
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.pieces import Pieces
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from tests.search_spaces.merging.recipes import merge, recipe
 from tests.search_spaces.operators.kernels.rules import DTYPES, HeldTensor, by_slow_form, fused_rules, merge_of
 

@@ -13,7 +13,7 @@ from search_spaces.merging.trims import ModelTrims, TrimCache
 from search_spaces.operators.kernels.sparsify import density_steps
 from search_spaces.operators.kernels.threshold import magnitudes_of, trim_to
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Rule
+from search_spaces.recipes.rule import Input, Rule
 from tests.search_spaces.merging.recipes import recipe
 from tests.search_spaces.operators.slow_forms import keep_largest
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from evomerge.testing.operator_contract import example_value, random_statistic, random_tensors
 from search_spaces.operators.operator import Operator
 from search_spaces.operators.registry import Operands, check_rule, find_operator
-from search_spaces.recipes.recipe import Input, Parameter, Rule
+from search_spaces.recipes.rule import Input, Parameter, Rule
 from tests.search_spaces.operators.slow_forms import trim
 
 __all__ = ["example", "merge", "operands", "operands_of", "random_tensors", "rule_of"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.recipe import Parameter, Rule
+from search_spaces.recipes.rule import Parameter, Rule
 from tests.search_spaces.operators.merging import merge, random_tensors, rule_of
 
 SHAPE = (6, 5)

@@ -14,7 +14,7 @@ from evomerge.testing.operator_contract import OperatorContract, operands_for
 from search_spaces.operators import operator
 from search_spaces.operators.registry import OPERATORS, Operator
 from search_spaces.recipes.groups import locate
-from search_spaces.recipes.recipe import Input, Parameter, Rule
+from search_spaces.recipes.rule import Input, Parameter, Rule
 from tests.search_spaces.operators.merging import example, merge, operands
 
 # A sum of N equal task vectors is not one of them, however weighted: claims and competitions count, spectra are sums.

@@ -5,7 +5,8 @@ import torch
 
 from search_spaces.operators.recipe_facts import has_random_masks, merge_shares, with_fresh_masks
 from search_spaces.operators.registry import OPERATORS, Operands, check_rule
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 
 PARENTS = {name: ParentSource(f"/models/{name}") for name in ("base", "a", "b")}
 SPARSE = [name for name, operator in OPERATORS.items() if "density" in operator.input_parameters]

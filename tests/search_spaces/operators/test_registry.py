@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import FAMILIES, OPERATORS, Operator, check_rule, find_operator
-from search_spaces.recipes.recipe import Input, Parameter, Rule
+from search_spaces.recipes.rule import Input, Parameter, Rule
 from tests.search_spaces.operators.merging import example
 
 any_operator = given(operator=st.sampled_from(list(OPERATORS.values())))

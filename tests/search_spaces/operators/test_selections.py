@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from tests.search_spaces.operators.merging import merge, random_tensors, rule_of
 
 SHAPE = (7, 9)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from tests.search_spaces.operators.merging import merge, random_tensors, rule_of
 
 SHAPE = (6, 5)

@@ -10,7 +10,7 @@ from torch import Tensor
 from search_spaces.errors import SpaceError
 from search_spaces.operators.kernels.threshold import Trim
 from search_spaces.operators.registry import find_operator
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from tests.search_spaces.operators.merging import merge, operands_of, random_tensors, rule_of
 
 SHAPE = (60, 50)

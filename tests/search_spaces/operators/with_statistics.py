@@ -9,7 +9,7 @@ from torch import Tensor
 
 from search_spaces.operators.operator import Operands
 from search_spaces.operators.registry import check_rule, find_operator
-from search_spaces.recipes.recipe import Input, Parameter, Rule
+from search_spaces.recipes.rule import Input, Parameter, Rule
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -9,7 +9,8 @@ import pytest
 
 from search_spaces.errors import SpaceError
 from search_spaces.output.export import export
-from search_spaces.recipes.recipe import Input, OutputTokenizer, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import OutputTokenizer, ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 from tests.conftest import Family, make_family
 from tests.search_spaces.merging.recipes import opened
 

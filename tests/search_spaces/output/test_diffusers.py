@@ -14,7 +14,8 @@ from search_spaces.errors import SpaceError
 from search_spaces.output.export import export
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 
 NAME = "diffusion_pytorch_model"
 CONFIG = {"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.31.0", "attention_head_dim": 8}

@@ -22,7 +22,8 @@ from search_spaces.merging.materialise import merged_tensor
 from search_spaces.output.export import export
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Recipe, Rule, Where
+from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from tests.conftest import Family
 from tests.search_spaces.merging.recipes import altered, copy_of, merge, opened, recipe, sources
 

@@ -15,7 +15,8 @@ from search_spaces.output.export import export
 from search_spaces.output.export_adapter import export_adapter
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Parameter, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Parameter, Rule
 from tests.conftest import Family
 from tests.search_spaces.layers.test_architecture import save_family
 from tests.search_spaces.merging.recipes import recipe

@@ -14,7 +14,8 @@ from search_spaces.errors import SpaceError
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, ParentSource, Rule
+from search_spaces.recipes.recipe import ParentSource
+from search_spaces.recipes.rule import Input, Rule
 from tests.conftest import Family, make_family
 from tests.search_spaces.layers.test_architecture import save_family
 from tests.search_spaces.merging.recipes import recipe

@@ -17,7 +17,8 @@ from search_spaces.live.resident import ResidentModel
 from search_spaces.merging.materialise import merged_tensor
 from search_spaces.output.export import export
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, OutputTokenizer, Rule
+from search_spaces.recipes.recipe import OutputTokenizer
+from search_spaces.recipes.rule import Input, Rule
 from tests.conftest import CHARACTERS, Family
 from tests.search_spaces.merging.recipes import recipe, sources
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.groups import Group, Groups, Place, blocks, knots, layout, locate, matches, n_layers
-from search_spaces.recipes.recipe import Where
+from search_spaces.recipes.rule import Where
 
 PLACES = {
     # Llama, Qwen, Phi

@@ -2,7 +2,8 @@ import pytest
 
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.pieces import Pieces
-from search_spaces.recipes.recipe import Input, OutputTokenizer, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import OutputTokenizer, ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 
 PARENTS = {"base": ParentSource("b"), "words": ParentSource("w", "abc")}
 

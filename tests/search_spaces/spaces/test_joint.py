@@ -12,7 +12,8 @@ from search_spaces.errors import SpaceError
 from search_spaces.layers.layer_behaviour import in_layer
 from search_spaces.recipes.groups import Groups, locate, matches
 from search_spaces.recipes.layer_path import MERGED, path_text
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from search_spaces.spaces.flow import Flow
 from search_spaces.spaces.joint import JointSpace
 from search_spaces.spaces.weight_space import WeightSpace

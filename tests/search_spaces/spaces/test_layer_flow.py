@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from evomerge.testing.search_space_contract import SearchSpaceContract, immutable_fixtures
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.layer_path import Step, path_text, steps_of
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from search_spaces.spaces.flow import Flow
 from search_spaces.spaces.layer_flow import LayerFlowSpace
 

@@ -13,7 +13,8 @@ from evomerge.testing.search_space_contract import SearchSpaceContract, immutabl
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import OPERATORS, check_rule
 from search_spaces.recipes.groups import Groups, locate, matches
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 from search_spaces.spaces.soup_weights import CONTRAST
 from search_spaces.spaces.weight_space import WeightSpace
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from evomerge.results.report.gene_map import depth, gene_maps
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule, Where
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from tests.evomerge.archives import everywhere, merged
 
 PARENTS = {"base": ParentSource("b"), "words": ParentSource("w")}

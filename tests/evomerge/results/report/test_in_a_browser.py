@@ -14,7 +14,8 @@ from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Failure, Scored
 from evomerge.results.report.html import report
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUNS = "document.title='HOSTILE'"

@@ -2,7 +2,8 @@ import numpy as np
 
 from evomerge.results.report.gene_map import path_maps
 from search_spaces.recipes.layer_path import path_text, scales_text
-from search_spaces.recipes.recipe import Input, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Rule
 
 PARENTS = {"base": ParentSource("b"), "words": ParentSource("w")}
 RULE = Rule("passthrough", (Input("base"),))

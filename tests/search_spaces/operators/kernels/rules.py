@@ -15,7 +15,8 @@ from search_spaces.operators.kernels.form import Merge
 from search_spaces.operators.registry import OPERATORS, Operands, find_operator
 from search_spaces.parents.checkpoint import Checkpoint
 from search_spaces.parents.parents import Parents
-from search_spaces.recipes.recipe import Input, Parameter, ParentSource, Recipe, Rule
+from search_spaces.recipes.recipe import ParentSource, Recipe
+from search_spaces.recipes.rule import Input, Parameter, Rule
 from tests.search_spaces.operators import slow_forms
 
 NAME = "model.layers.1.mlp.up_proj.weight"

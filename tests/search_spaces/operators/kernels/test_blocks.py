@@ -11,7 +11,7 @@ from search_spaces.merging.materialise import carry_out
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.operators.kernels import counter
 from search_spaces.operators.kernels.blocks import merge_into
-from search_spaces.recipes.recipe import Input, Rule
+from search_spaces.recipes.rule import Input, Rule
 from tests.search_spaces.operators.kernels.rules import (
     DTYPES,
     NAME,

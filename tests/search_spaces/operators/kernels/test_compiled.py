@@ -11,7 +11,7 @@ from search_spaces.errors import SpaceError
 from search_spaces.operators.kernels.blocks import merge_into
 from search_spaces.operators.kernels.compiled import CompiledKernels
 from search_spaces.operators.kernels.form import Merge
-from search_spaces.recipes.recipe import Input, Rule
+from search_spaces.recipes.rule import Input, Rule
 from tests.search_spaces.operators.kernels.rules import merge_of, plan_of, random_parents
 
 FEW = {"weight": 0.7, "density": 0.5}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from search_spaces.operators.kernels import sparsify
 from search_spaces.operators.kernels.threshold import trim_to
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from tests.search_spaces.operators.merging import merge, rule_of
 from tests.search_spaces.operators.slow_forms import keep_probabilities, kept_mask
 

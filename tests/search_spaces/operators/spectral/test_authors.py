@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from tests.search_spaces.operators.merging import merge, rule_of
 
 AUTHORS = load_file(Path(__file__).parents[2] / "golden" / "spectral" / "authors.safetensors")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from search_spaces.errors import SpaceError
 from search_spaces.operators.registry import OPERATORS, Operator, check_rule
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from tests.search_spaces.operators.merging import example, merge, operands_of, random_tensors, rule_of
 from tests.search_spaces.operators.spectral import plain
 from tests.search_spaces.operators.spectral.merged import random_deltas, tau

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from search_spaces.operators.catalogue.spectral import SPECTRAL
 from search_spaces.operators.registry import Operands, Operator, check_rule
-from search_spaces.recipes.recipe import Input, Rule
+from search_spaces.recipes.rule import Input, Rule
 from tests.search_spaces.operators.spectral.merged import random_deltas
 
 WEIGHTS = (0.5, 1.5, -0.75)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search_spaces.recipes.recipe import Parameter
+from search_spaces.recipes.rule import Parameter
 from tests.search_spaces.operators.merging import merge, rule_of
 from tests.search_spaces.operators.spectral import plain
 from tests.search_spaces.operators.spectral.merged import nuclear, random_deltas, tau
