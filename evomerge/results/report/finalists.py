@@ -24,7 +24,7 @@ class Measures:
     """Objectives of candidates on one split."""
 
     values: Floats  # (n, m, 3): value, lower and upper end of its 95 % interval; higher is better
-    stderrs: Floats  # (n, m), at least 0
+    mean_stderrs: Floats  # (n,) standard errors of the means, at least 0
     weights: Floats  # (m,) of the objectives in the mean; they sum to 1
 
     @staticmethod
@@ -32,13 +32,8 @@ class Measures:
         """Return those of estimates."""
         shape = (len(estimates), len(weights))
         found = [[(o.value, *limits_of_objective(o)) for o in estimate.objectives] for estimate in estimates]
-        errors = [[o.stderr for o in estimate.objectives] for estimate in estimates]
-        return Measures(np.array(found).reshape(*shape, 3), np.array(errors).reshape(shape), weights)
-
-    @property
-    def mean_stderrs(self) -> Floats:
-        """The (n,) standard errors of the means; objectives rest on different items."""
-        return np.asarray(np.sqrt(self.stderrs**2 @ self.weights**2))
+        errors = np.array([estimate.mean_stderr for estimate in estimates], dtype=np.float64)
+        return Measures(np.array(found).reshape(*shape, 3), errors, weights)
 
     def of(self, k: int | None) -> Floats:
         """Return (n, 3) value and ends of an objective, or of the mean of all by their weights."""

@@ -75,12 +75,12 @@ class Scored:
     @cached_property
     def means(self) -> Floats:
         """The (n,) means of the objectives by their weights."""
-        return np.asarray(self.values @ self.weights)
+        return np.array([estimate.mean for estimate in self.estimates], dtype=np.float64)
 
     @cached_property
     def mean_stderrs(self) -> Floats:
-        """The (n,) standard errors of the means; objectives rest on different items."""
-        return np.asarray(np.sqrt(self.stderrs**2 @ self.weights**2))
+        """The (n,) standard errors of the means."""
+        return np.array([estimate.mean_stderr for estimate in self.estimates], dtype=np.float64)
 
     @cached_property
     def whole(self) -> NDArray[np.bool_]:
