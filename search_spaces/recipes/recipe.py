@@ -150,7 +150,7 @@ class Recipe:
             "base": self.base,
             "dtype": self.dtype,
             "seed": self.seed,
-            "rules": [rule.to_dict() for rule in self.rules],
+            "rules": [_rule_to_dict(rule) for rule in self.rules],
         }
         if self.layers is not None:
             data["layers"] = [dict(sources) for sources in self.layers]
@@ -224,3 +224,16 @@ def _check_input_scales(scales: tuple[float, ...], layers: tuple[Mapping[str, in
 
 def _parent_from_dict(data: Mapping[str, Any]) -> ParentSource:
     return ParentSource(**{"model": data["model"], **data})
+
+
+def _rule_to_dict(rule: Rule) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "operator": rule.operator,
+        "inputs": [{"parent": i.parent, **dict(sorted(i.parameters.items()))} for i in rule.inputs],
+    }
+    if rule.parameters:
+        data["parameters"] = dict(sorted(rule.parameters.items()))
+    where = {k: v for k, v in vars(rule.where).items() if v is not None}
+    if where:
+        data["where"] = where
+    return data

@@ -64,22 +64,9 @@ class Rule:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     where: Where = Where()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data in canonical order."""
-        data: dict[str, Any] = {
-            "operator": self.operator,
-            "inputs": [{"parent": i.parent, **dict(sorted(i.parameters.items()))} for i in self.inputs],
-        }
-        if self.parameters:
-            data["parameters"] = dict(sorted(self.parameters.items()))
-        where = {k: v for k, v in vars(self.where).items() if v is not None}
-        if where:
-            data["where"] = where
-        return data
-
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Rule:
-        """Read what `to_dict` returned; a SpaceError, KeyError or TypeError where it is of another form."""
+        """Read a rule of `Recipe.to_dict`; a SpaceError, KeyError or TypeError where it is of another form."""
         expect_keys(data, _KEYS, "rules")
         where = dict(data.get("where", {}))
         if where.get("layers") is not None:
