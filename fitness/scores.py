@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.costs import Cost
+from fitness.costs import Cost, is_exact
 from fitness.errors import FitnessError
 
 Split = Literal["search", "validation", "test", "final"]
@@ -150,9 +150,14 @@ class Estimate:
         return "full" if all(objective.kind == "full" for objective in self.objectives) else "estimated"
 
     @property
+    def n_items(self) -> int:
+        """How many items each objective rests on at least, exact costs aside."""
+        return min([o.n_items for o in self.objectives if not is_exact(o.cost)] or [1])
+
+    @property
     def in_words(self) -> str:
         """What it rests on: `full`, `estimated from N items` or `stopped after N items`; tables show it."""
-        n_items = min(objective.n_items for objective in self.objectives)
+        n_items = self.n_items
         if self.stopped is not None:
             return f"stopped after {self.stopped.n_items} items"
         return "full" if self.kind == "full" else f"estimated from {n_items} items"

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from evomerge.config import CampaignConfig
 from evomerge.config.objectives import ObjectiveConfig
+from fitness.costs import Cost, is_exact
+from fitness.engine.language_model import LanguageModel
 from fitness.errors import FitnessError
-from fitness.protocols import AnyTask, ModelTask
-from fitness.tasks.generated_tokens import GeneratedTokens, generates
+from fitness.protocols import AnyTask
+from fitness.tasks.answer_seconds import AnswerSeconds
+from fitness.tasks.generated_tokens import GeneratedTokens, asks, generates
+from fitness.tasks.model_cost import ModelCost
+from search_spaces.parents.parents import Parents
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What measures costs."""
+
+    of_model: Callable[[Cost], Callable[[nn.Module], float]]  # returns what measures an exact cost
+    language_model: LanguageModel | None  # that answers are timed with
 
 
 def measured_tasks(
-    objectives: Sequence[ObjectiveConfig], loaded: Mapping[str, Sequence[AnyTask]]
+    objectives: Sequence[ObjectiveConfig], loaded: Mapping[str, Sequence[AnyTask]], measuring: Measuring
 ) -> list[tuple[AnyTask, ...]]:
     """Return each objective's tasks, in the order of the objectives; equal ones are the same object.
 
@@ -19,33 +38,56 @@ def measured_tasks(
         FitnessError: a cost has nothing to measure.
     """
     asked = list(dict.fromkeys(s for o in objectives if o.cost is None for s in o.tasks))
-    made: dict[str, GeneratedTokens] = {}
-    return [
-        tuple(task for source in o.tasks for task in loaded[source])
-        if o.cost is None
-        else _tokens(o, [task for source in o.tasks or asked for task in loaded[source]], made)
-        for o in objectives
-    ]
+    made: dict[str, AnyTask] = {}
+    found = []
+    for objective in objectives:
+        tasks = [task for source in objective.tasks or asked for task in loaded[source]]
+        if objective.cost is not None:
+            tasks = [made.setdefault(task.name, task) for task in _costs(objective, tasks, measuring)]
+        found.append(tuple(dict.fromkeys(tasks)))
+    return found
 
 
-def _tokens(
-    objective: ObjectiveConfig, tasks: Sequence[AnyTask], made: dict[str, GeneratedTokens]
-) -> tuple[AnyTask, ...]:
-    """Return tasks that measure the answers of others: one for all measures of the same items."""
-    asking = [task for task in tasks if not isinstance(task, ModelTask)]
-    found = [GeneratedTokens(task) for task in asking if objective.tasks or generates(task)]
-    silent = [task.measured.name for task in found if not generates(task.measured)]
-    silent += [task.name for task in tasks if isinstance(task, ModelTask) and objective.tasks]
-    if silent or not found:
-        what = f"found {silent[0]!r}, which asks for none" if silent else f"found none in {_named(tasks)}"
+def measure_of(config: CampaignConfig, parents: Parents, cost: Cost) -> Callable[[nn.Module], float]:
+    """Return what measures an exact cost of a live model.
+
+    Raises:
+        FitnessError: models of the campaign's space have no such cost.
+    """
+    import torch
+
+    from search_spaces.live.costs import FromBase, depth_of, parameters_of
+
+    if cost in ("depth", "parameters"):
+        return depth_of if cost == "depth" else parameters_of
+    if config.space.has_paths or config.tokenizer == "union":
+        changed = "the space is of paths" if config.space.has_paths else "tokenizer: union changes it"
         raise FitnessError(
-            f"objective {objective.name!r}: cost: tokens: expected a task whose answers are generated, {what}; name "
-            "one in its `tasks`, as a JSONL file of {prompt, answer} lines or a task of lm-eval's that generates, or "
-            "leave the objective out"
+            f"cost: {cost}: expected models of the base's shape, but {changed}; take depth or parameters"
         )
-    return tuple(dict.fromkeys(made.setdefault(task.name, task) for task in found))
+    from_base = FromBase(parents[config.base_name], getattr(torch, config.export.dtype))
+    return from_base.distance if cost == "distance" else from_base.density
 
 
-def _named(tasks: Sequence[AnyTask]) -> str:
-    names = [task.name for task in tasks]
+def _costs(objective: ObjectiveConfig, tasks: Sequence[AnyTask], measuring: Measuring) -> Sequence[AnyTask]:
+    assert objective.cost is not None
+    if is_exact(objective.cost):
+        return [ModelCost(objective.cost, measuring.of_model(objective.cost))]
+    model, counts = measuring.language_model, objective.cost == "tokens"
+    fitting = [task for task in tasks if asks(task) and (generates(task) or not counts)]
+    unfit = [task.name for task in tasks if task not in fitting]
+    if not fitting or (objective.tasks and unfit):
+        wanted = "whose answers are generated" if counts else "that asks a language model"
+        raise FitnessError(
+            f"objective {objective.name!r}: cost: {objective.cost}: expected tasks {wanted}, found {_named(unfit)}; "
+            "name others in its `tasks`, as a JSONL file of {prompt, answer} lines or a task of lm-eval's that "
+            "generates, or leave the objective out"
+        )
+    if counts:
+        return [GeneratedTokens(task) for task in fitting]
+    assert model is not None, "a task that asks has a tokenizer"
+    return [AnswerSeconds(task, model) for task in fitting]
+
+
+def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

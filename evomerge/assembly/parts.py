@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
-from evomerge.assembly.costs import measured_tasks
+from evomerge.assembly.costs import Measuring, measure_of, measured_tasks
 from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
 from evomerge.assembly.statistics import Statistics
@@ -31,6 +31,7 @@ from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Schedule, ScheduleContext
+from fitness.engine.engines import language_model_for
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
 from fitness.estimation.costs_apart import CostsApart
@@ -252,7 +253,9 @@ def build_parts(
         groups=config.groups,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
-    tasks_of = measured_tasks(config.objectives, loaded)
+    timed = language_model_for(tokenizer) if tokenizer and any(o.cost == "seconds" for o in config.objectives) else None
+    measuring = Measuring(partial(measure_of, config, parents), timed)
+    tasks_of = measured_tasks(config.objectives, loaded, measuring)
     asked = list(dict.fromkeys(task for tasks in tasks_of for task in tasks))
     check_asked(parents[config.base_name], asking(asked))
     test_sets = published_test_sets(loaded)
