@@ -175,17 +175,22 @@ class Parts:
         """Return who answers which items of the budget, and who may be told."""
         weights = {o.name: o.weight for o in self.objectives}
         of_mean = self.config.optimiser.maximises_mean or len(weights) - len(guards_of(self.objectives)) == 1
-        budget = self.search_budget
+        budget, everything = self.search_budget, self.fitness.splits.items["search"]
+        own = len(budget.items or everything) if self.config.schedule.own_items else None
+        budget = budget if own is None else Budget("search")
         return self.config.schedule.build(
             ScheduleContext(
                 archive,
                 budget,
-                budget.items or self.fitness.splits.items["search"],
+                budget.items or everything,
                 estimator=self.estimator,
                 task_of=self.fitness.task_of,
                 weights=weights if of_mean and any(weights.values()) else None,
                 missed=constraints.missed,
                 screening=self.screening,
+                own=own,
+                seed=self.config.seed,
+                bound_by=frozenset(b.landmark for b in constraints.bounds if b.landmark is not None),
             )
         )
 
@@ -270,12 +275,15 @@ def _check_every_task_is_scored(parts: Parts) -> None:
     """Check that the items of a candidate tell something of every task."""
     chosen, task_of = parts.search_budget.items, parts.fitness.task_of
     tasks = {task for objective in parts.objectives for task in objective.tasks}
-    missing = sorted(tasks - {task_of[item] for item in chosen}) if chosen is not None else []
-    if missing:
-        raise FitnessError(
-            f"budget.items: expected enough for an item of every task, found none of {missing[0]!r} among "
-            f"{parts.config.budget.items}"
-        )
+    if chosen is None:
+        return
+    if parts.config.schedule.own_items:  # each has one of every task, where there are as many
+        found = f"{len(chosen)} items for {len(tasks)} tasks" if len(chosen) < len(tasks) else ""
+    else:
+        missing = sorted(tasks - {task_of[item] for item in chosen})
+        found = f"none of {missing[0]!r} among {parts.config.budget.items}" if missing else ""
+    if found:
+        raise FitnessError(f"budget.items: expected enough for an item of every task, found {found}")
 
 
 def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark | None:

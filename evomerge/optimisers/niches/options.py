@@ -21,6 +21,7 @@ class M2N2(OptimiserOptions):
     genomes: ClassVar[Literal["cube", "individuals", "any"]] = "individuals"
     begins_with_parents: ClassVar[bool] = True
     needs_every_answer: ClassVar[str] = "its competition compares candidates item by item"
+    needs_same_items: ClassVar[str] = "its competition compares candidates item by item"
 
     kind: Literal["m2n2"] = "m2n2"
     population: Annotated[Whole, Field(ge=2, le=100_000)] = 20
