@@ -75,7 +75,8 @@ class CampaignConfig(BaseModel):
     the base's tokens and all the others'."""
     allow_differences: tuple[Text, ...] = ()
     """Keys of config.json in which the parents may differ: [rope_theta], or [model_type] for llama with mistral, whose
-    tensors are the same. The merge takes the base's."""
+    tensors are the same. The merge takes the base's. [locked] lets parents join whose authors made merges of them
+    worthless."""
     trust_remote_code: Flag = False
     """Whether custom code beside the base (modeling_*.py) is copied into exports, where others may run it; it is never
     run here. false: exports leave out auto_map, which names it."""
