@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
+from evomerge.assembly.costs import measured_tasks
 from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
 from evomerge.assembly.statistics import Statistics
@@ -32,10 +33,11 @@ from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Schedule, ScheduleContext
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
+from fitness.estimation.costs_apart import CostsApart
 from fitness.protocols import Estimator
 from fitness.reduction.reduced_benchmark import ReducedBenchmark
 from fitness.reduction.reduced_estimator import ReducedEstimator
-from fitness.scores import Budget
+from fitness.scores import Budget, mean_weights
 from fitness.screening import Screening
 from fitness.statistics import PairedComparison
 from fitness.tasks.benchmark_split import PublishedTestSet
@@ -129,12 +131,19 @@ class Parts:
         return Problem(
             self.space,
             config.seed,
-            {o.name: o.weight for o in config.objectives if o.name not in self.guards},
+            self.weights,
             config.budget.evaluations,
             tuple(starts),
             terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
             notes=NotesInMemory() if notes is None else notes,
         )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Objective -> its weight in the mean, of those that an optimiser is told of."""
+        told = [objective for objective in self.objectives if objective.name not in self.guards]
+        weights = mean_weights([objective.weight for objective in told])
+        return {objective.name: weight for objective, weight in zip(told, weights, strict=True)}
 
     def _terrain(self, course: Course) -> Terrain:
         from evomerge.assembly.terrain import Setting, build_terrain
@@ -147,33 +156,46 @@ class Parts:
         splits, task_of = self.fitness.splits, self.fitness.task_of
         if self.config.estimator is not None:
             make = load_plugin("evomerge.estimators", self.config.estimator)
-            given = {"objectives": self.objectives, "task_of": task_of, "splits": splits}
+            given = {"objectives": self._no_costs, "task_of": task_of, "splits": splits}
             made: Estimator = make(**{name: given[name] for name in signature(make).parameters if name in given})
-            return Weighed(made, self.objectives)
+            return self._beside_costs(Weighed(made, self.objectives))
         if self.reduced is None or self.config.reduced is None:
             return MeanEstimator(self.objectives, task_of=task_of, splits=splits)
         chosen = None if self.config.reduced.estimator == "auto" else self.config.reduced.estimator
         if chosen is None and self._halves and "p-irt" in self.reduced.bank.estimators:
             chosen = "p-irt"  # the best of those that steered halving in a replay
-        return ReducedEstimator(self.reduced, self.objectives, estimator=chosen, task_of=task_of, splits=splits)
+        reduced = ReducedEstimator(self.reduced, self._no_costs, estimator=chosen, task_of=task_of, splits=splits)
+        return self._beside_costs(reduced)
+
+    @property
+    def _no_costs(self) -> tuple[Objective, ...]:
+        return tuple(objective for objective in self.objectives if objective.cost is None)
+
+    def _beside_costs(self, own: Estimator) -> Estimator:
+        if len(self._no_costs) == len(self.objectives):
+            return own
+        suite = self.fitness
+        return CostsApart(own, self.objectives, task_of=suite.task_of, splits=suite.splits)
 
     @cached_property
     def search_budget(self) -> Budget:
         """The items that candidates are scored on."""
-        items = self.fitness.splits.items["search"]
+        suite, items = self.fitness, self.fitness.questions(self.fitness.splits.items["search"])
         if self.reduced is not None and self.config.reduced is not None:
             n_items = self.config.reduced.items
             if not self._halves:
-                return Budget("search", self.reduced.items_for(n_items))
+                return Budget("search", suite.with_costs(self.reduced.items_for(n_items)))
             # In the seeded order: a halving begins with the first of them.
             chosen = set(items if n_items is None else self.reduced.items_for(n_items))
-            return Budget("search", tuple(item for item in items if item in chosen))
+            return Budget("search", suite.with_costs([item for item in items if item in chosen]))
         n_items = self.config.budget.items
-        return Budget("search", None if n_items is None or n_items >= len(items) else items[:n_items])
+        chosen_first = None if n_items is None or n_items >= len(items) else suite.with_costs(items[:n_items])
+        return Budget("search", chosen_first)
 
     def schedule(self, archive: Archive, constraints: Constraints) -> Schedule:
         """Return who answers which items of the budget, and who may be told."""
-        weights = {o.name: o.weight for o in self.objectives}
+        named = [objective.name for objective in self.objectives]
+        weights = dict(zip(named, mean_weights([o.weight for o in self.objectives]), strict=True))
         of_mean = self.config.optimiser.maximises_mean or len(weights) - len(guards_of(self.objectives)) == 1
         budget, everything = self.search_budget, self.fitness.splits.items["search"]
         own = len(budget.items or everything) if self.config.schedule.own_items else None
@@ -235,11 +257,13 @@ def build_parts(
         groups=config.groups,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
-    check_asked(parents[config.base_name], asking(task for group in loaded.values() for task in group))
+    tasks_of = measured_tasks(config.objectives, loaded)
+    asked = list(dict.fromkeys(task for tasks in tasks_of for task in tasks))
+    check_asked(parents[config.base_name], asking(asked))
     test_sets = published_test_sets(loaded)
     check_allowed(test_sets, allowed=config.allow_benchmark_test_sets)
     suite = make_suite(
-        [task for group in loaded.values() for task in group],
+        asked,
         tokenizer=tokenizer,
         shares=config.splits.shares,
         seed=config.seed,
@@ -247,8 +271,8 @@ def build_parts(
         drawn=config.splits.drawn,
     )
     objectives = tuple(
-        Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)
-        for o in config.objectives
+        Objective(o.name, tuple(task.name for task in tasks), o.weight, o.cost, o.margin)
+        for o, tasks in zip(config.objectives, tasks_of, strict=True)
     )
     screening = _build_screening(config, suite, objectives)
     reduced = _read_reduced(config, suite)
@@ -291,7 +315,7 @@ def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark 
     if config.reduced is None:
         return None
     benchmark = ReducedBenchmark.read(Path(config.reduced.file))
-    items = suite.splits.items["search"]
+    items = suite.questions(suite.splits.items["search"])
     asked = suite.content_digest(items)  # what older versions recorded, which knew nothing of right answers
     benchmark.check_fits(items, asked if benchmark.content == asked else suite.answers_digest(items))
     return benchmark

@@ -274,7 +274,7 @@ class CampaignConfig(BaseModel):
         if space is not None and (problems := optimiser.space_problems(space)):
             refuse(problems)
         objectives = info.data.get("objectives")
-        if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
+        if optimiser.maximises_mean and objectives and all(o.weight == 0 for o in objectives):
             hint = f"{optimiser.kind} maximises their weighted mean"
             refuse([mismatch("an objective with weight > 0", "none", hint, at=["kind"])])
         return optimiser
