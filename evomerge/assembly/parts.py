@@ -48,7 +48,8 @@ from search_spaces.checks.preflight import Preflight, preflight
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import ParentSource
 from search_spaces.spaces.joint import JointSpace
-from search_spaces.spaces.known_merges import genome_of
+from search_spaces.spaces.known_merges import genome_of, individual_of
+from search_spaces.spaces.niches.niche_space import NicheSpace
 from search_spaces.spaces.space import SearchSpace
 from search_spaces.spaces.weight_space import WeightSpace
 
@@ -118,6 +119,8 @@ class Parts:
         begins = optimiser.begins_at_landmarks and rules >= optimiser.landmarks_since
         if after_landmarks and begins and isinstance(space, WeightSpace | JointSpace):
             return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
+        if after_landmarks and begins and isinstance(space, NicheSpace):
+            return AfterLandmarks(problem, optimiser.build, partial(individual_of, space), after_landmarks)
         return optimiser.build(problem)
 
     @property

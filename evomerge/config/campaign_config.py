@@ -268,7 +268,7 @@ class CampaignConfig(BaseModel):
     def _suits_the_space_and_the_objectives(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
         space = info.data.get("space")
         if space is not None and "any" not in (space.genomes, optimiser.genomes) and space.genomes != optimiser.genomes:
-            hint = "m2n2 and niches belong together; leave one of them out"
+            hint = "m2n2 and a space of kind niches belong together; leave one of them out"
             expected = f"an optimiser for a space of kind {space.kind}"
             refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
         if space is not None and (problems := optimiser.space_problems(space)):
