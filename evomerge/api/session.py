@@ -294,5 +294,7 @@ def _note(parts: Parts, archive: Archive) -> None:
 
 def _search_items(parts: Parts) -> str:
     n_all, chosen = len(parts.fitness.splits.items["search"]), parts.search_budget.items
-    some = chosen is not None and len(chosen) < n_all
-    return f"{len(chosen or ())} of {n_all} search items" if some else f"{n_all} search items"
+    if chosen is None or len(chosen) >= n_all:
+        return f"{n_all} search items"
+    own = ", its own for each candidate" if parts.config.schedule.own_items else ""
+    return f"{len(chosen)} of {n_all} search items{own}"

@@ -49,7 +49,8 @@ from search_spaces.checks.preflight import Preflight, preflight
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import ParentSource
 from search_spaces.spaces.joint import JointSpace
-from search_spaces.spaces.known_merges import genome_of
+from search_spaces.spaces.known_merges import genome_of, individual_of
+from search_spaces.spaces.niches.niche_space import NicheSpace
 from search_spaces.spaces.space import SearchSpace
 from search_spaces.spaces.weight_space import WeightSpace
 
@@ -119,6 +120,8 @@ class Parts:
         begins = optimiser.begins_at_landmarks and rules >= optimiser.landmarks_since
         if after_landmarks and begins and isinstance(space, WeightSpace | JointSpace):
             return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
+        if after_landmarks and begins and isinstance(space, NicheSpace):
+            return AfterLandmarks(problem, optimiser.build, partial(individual_of, space), after_landmarks)
         return optimiser.build(problem)
 
     @property
@@ -198,17 +201,22 @@ class Parts:
         named = [objective.name for objective in self.objectives]
         weights = dict(zip(named, mean_weights([o.weight for o in self.objectives]), strict=True))
         of_mean = self.config.optimiser.maximises_mean or len(weights) - len(guards_of(self.objectives)) == 1
-        budget = self.search_budget
+        budget, everything = self.search_budget, self.fitness.splits.items["search"]
+        own = len(budget.items or everything) if self.config.schedule.own_items else None
+        budget = budget if own is None else Budget("search")
         return self.config.schedule.build(
             ScheduleContext(
                 archive,
                 budget,
-                budget.items or self.fitness.splits.items["search"],
+                budget.items or everything,
                 estimator=self.estimator,
                 task_of=self.fitness.task_of,
                 weights=weights if of_mean and any(weights.values()) else None,
                 missed=constraints.missed,
                 screening=self.screening,
+                own=own,
+                seed=self.config.seed,
+                bound_by=frozenset(b.landmark for b in constraints.bounds if b.landmark is not None),
             )
         )
 
@@ -297,12 +305,15 @@ def _check_every_task_is_scored(parts: Parts) -> None:
     """Check that the items of a candidate tell something of every task."""
     chosen, task_of = parts.search_budget.items, parts.fitness.task_of
     tasks = {task for objective in parts.objectives for task in objective.tasks}
-    missing = sorted(tasks - {task_of[item] for item in chosen}) if chosen is not None else []
-    if missing:
-        raise FitnessError(
-            f"budget.items: expected enough for an item of every task, found none of {missing[0]!r} among "
-            f"{parts.config.budget.items}"
-        )
+    if chosen is None:
+        return
+    if parts.config.schedule.own_items:  # each has one of every task, where there are as many
+        found = f"{len(chosen)} items for {len(tasks)} tasks" if len(chosen) < len(tasks) else ""
+    else:
+        missing = sorted(tasks - {task_of[item] for item in chosen})
+        found = f"none of {missing[0]!r} among {parts.config.budget.items}" if missing else ""
+    if found:
+        raise FitnessError(f"budget.items: expected enough for an item of every task, found {found}")
 
 
 def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark | None:

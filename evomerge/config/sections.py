@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, SpaceSection
+from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
 from evomerge.config.paths import ModelSource
 from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
@@ -182,6 +182,9 @@ class StageConfig(BaseModel):
     """Who proposes genomes; left out: as in a campaign of one stage."""
     budget: BudgetConfig | None = None
     """When it stops; left out: the campaign's budget."""
+    schedule: ScheduleSection | None = None
+    """Who answers which items; left out: the campaign's schedule, or if that is all_items as in a campaign of one
+    stage."""
     parents: tuple[Text, ...] | None = Field(default=None, min_length=2)
     """Names of the models to merge, winners of earlier stages among them; left out: the last winner and all parents."""
     pick: Text = "knee"

@@ -63,6 +63,16 @@ class OptimiserOptions(BaseModel):
         """Why every candidate has to answer every item; empty where some may be stopped early."""
         return ""
 
+    @property
+    def needs_same_items(self) -> str:
+        """Why all candidates have to answer the same items; empty where each may answer some of its own."""
+        return ""
+
+    @property
+    def pools_items(self) -> bool:
+        """Whether it learns from item scores whichever items they are of, so that items of their own are best."""
+        return False
+
     def searched(self, space: Any) -> Any:
         """Return the section of the space that it searches, where the campaign's is only the frame of it."""
         return space
@@ -105,6 +115,8 @@ class OutsideOptimiser(OptimiserOptions):
     wanted: ClassVar[tuple[str, ...]] = ()
     maximises_mean: ClassVar[bool] = False
     needs_every_answer: ClassVar[str] = ""
+    needs_same_items: ClassVar[str] = ""
+    pools_items: ClassVar[bool] = False
 
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh optimiser."""
@@ -118,6 +130,7 @@ def outside_optimiser(kind: str, factory: Callable[..., Any]) -> type[OptimiserO
     """Return the options of a class or function that returns an optimiser; see `from_signature`."""
     section, wanted = from_signature(kind, factory, OutsideOptimiser, PROVIDED)
     section.factory, section.wanted = staticmethod(factory), wanted
-    for name in ("genomes", "maximises_mean", "needs_every_answer"):  # what the class says of itself
+    # What the class says of itself.
+    for name in ("genomes", "maximises_mean", "needs_every_answer", "needs_same_items", "pools_items"):
         setattr(section, name, getattr(factory, name, getattr(OutsideOptimiser, name)))
     return section

@@ -57,6 +57,9 @@ class ScheduleContext:
         weights: objective name -> weight, where their weighted mean is maximised; None: a search of the front.
         missed: estimate -> by how much it misses constraints, at least 0.
         screening: compares candidates with the experts; None without a screen.
+        own: how many of the items a candidate answers where it answers items of its own; None: all of them.
+        seed: of the campaign.
+        bound_by: labels of landmarks that constraints are measured by.
     """
 
     archive: Archive
@@ -67,3 +70,11 @@ class ScheduleContext:
     weights: Mapping[str, float] | None
     missed: Callable[[Estimate], float]
     screening: Screening | None = None
+    own: int | None = None
+    seed: int = 0
+    bound_by: frozenset[str] = frozenset()
+
+    @property
+    def n_items(self) -> int:
+        """How many items a candidate answers where it answers some of its own."""
+        return len(self.items) if self.own is None else self.own

@@ -63,6 +63,7 @@ class NestedMap(OptimiserOptions):
 
     begins_with_parents: ClassVar[bool] = True
     needs_every_answer: ClassVar[str] = _EXACT
+    needs_same_items: ClassVar[str] = "it pairs the parents by single values"
 
     kind: Literal["nested_map"] = "nested_map"
     preference: dict[str, Annotated[Real, Field(ge=0)]] | None = None
