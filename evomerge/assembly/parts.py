@@ -202,8 +202,9 @@ class Parts:
         weights = dict(zip(named, mean_weights([o.weight for o in self.objectives]), strict=True))
         of_mean = self.config.optimiser.maximises_mean or len(weights) - len(guards_of(self.objectives)) == 1
         budget, everything = self.search_budget, self.fitness.splits.items["search"]
-        own = len(budget.items or everything) if self.config.schedule.own_items else None
-        budget = budget if own is None else Budget("search")
+        own = len(self.fitness.questions(budget.items or everything)) if self.config.schedule.own_items else None
+        if own is not None:
+            budget, everything = Budget("search"), self.fitness.questions(everything)
         return self.config.schedule.build(
             ScheduleContext(
                 archive,
@@ -217,6 +218,7 @@ class Parts:
                 own=own,
                 seed=self.config.seed,
                 bound_by=frozenset(b.landmark for b in constraints.bounds if b.landmark is not None),
+                with_costs=self.fitness.with_costs,
             )
         )
 
@@ -308,7 +310,9 @@ def _check_every_task_is_scored(parts: Parts) -> None:
     if chosen is None:
         return
     if parts.config.schedule.own_items:  # each has one of every task, where there are as many
-        found = f"{len(chosen)} items for {len(tasks)} tasks" if len(chosen) < len(tasks) else ""
+        questions = parts.fitness.questions(chosen)
+        asked = {task_of[item] for item in parts.fitness.questions(parts.fitness.splits.items["search"])}
+        found = f"{len(questions)} items for {len(asked)} tasks" if len(questions) < len(asked) else ""
     else:
         missing = sorted(tasks - {task_of[item] for item in chosen})
         found = f"none of {missing[0]!r} among {parts.config.budget.items}" if missing else ""

@@ -31,7 +31,7 @@ class OwnItems:
     """
 
     def __init__(self, given: ScheduleContext, *, landmarks: int | None) -> None:
-        n_all, size = len(given.items), given.n_items
+        n_all, size, self._with_costs = len(given.items), given.n_items, given.with_costs
         self._bound_by = given.bound_by
         of_landmark = n_all if landmarks is None else min(n_all, landmarks * size)
         self._blocks, self._of_landmarks = (
@@ -42,10 +42,10 @@ class OwnItems:
     def items(self, candidate: Candidate) -> Budget:
         """Return the items that are dealt to a candidate."""
         if candidate.proposal is not None:
-            return Budget("search", self._blocks.of(candidate.proposal))
+            return Budget("search", self._with_costs(self._blocks.of(candidate.proposal)))
         if candidate.label in self._bound_by:
             return EVERYTHING
-        return Budget("search", self._of_landmarks.of(candidate.number))
+        return Budget("search", self._with_costs(self._of_landmarks.of(candidate.number)))
 
     def arrived(self, done: Sequence[Done]) -> Sequence[Done]:
         """Return all of them."""

@@ -60,6 +60,8 @@ class ScheduleContext:
         own: how many of the items a candidate answers where it answers items of its own; None: all of them.
         seed: of the campaign.
         bound_by: labels of landmarks that constraints are measured by.
+        with_costs: questions -> these, and the items that measure what they cost; only where a candidate answers items
+            of its own: `items` are questions alone then.
     """
 
     archive: Archive
@@ -73,6 +75,7 @@ class ScheduleContext:
     own: int | None = None
     seed: int = 0
     bound_by: frozenset[str] = frozenset()
+    with_costs: Callable[[Sequence[str]], tuple[str, ...]] = tuple
 
     @property
     def n_items(self) -> int:

@@ -133,6 +133,22 @@ def test_exact_costs_are_those_of_the_exported_weights_and_have_no_error(searche
                 assert difference.low == difference.value == difference.high
 
 
+def test_a_candidate_with_items_of_its_own_has_what_they_cost(searched: Searched) -> None:
+    objectives = [*answers(), LENGTH, {"name": "size", "cost": "parameters"}]
+    run = searched(objectives=objectives, budget={"items": 5}, schedule="own_items", evaluations=8)
+    with run.archive() as archive:
+        own = {c.number: archive.scores(c.number, "search") for c in archive.candidates() if c.proposal is not None}
+        asked = []
+        for scores in own.values():
+            assert scores is not None
+            questions = [item for item in scores.item_ids if item.startswith("answers/")]
+            assert len(questions) == 5
+            measured = {item.replace("answers/", "answers:tokens/") for item in questions} | {"cost:parameters/search"}
+            assert measured == set(scores.item_ids) - set(questions)
+            asked.append(frozenset(questions))
+        assert len(set(asked)) > 1
+
+
 def test_seconds_are_measured_for_each_item_asked_alone(searched: Searched) -> None:
     run = searched(objectives=[*answers(), {"name": "time", "cost": "seconds"}], budget={"items": 4}, evaluations=5)
     with run.archive() as archive:
