@@ -190,6 +190,7 @@ class Parts:
                 screening=self.screening,
                 own=own,
                 seed=self.config.seed,
+                told_of_all=self.config.optimiser.learns_from_stopped and self.reduced is None,
                 bound_by=frozenset(b.landmark for b in constraints.bounds if b.landmark is not None),
             )
         )

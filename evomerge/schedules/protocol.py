@@ -60,6 +60,7 @@ class ScheduleContext:
         own: how many of the items a candidate answers where it answers items of its own; None: all of them.
         seed: of the campaign.
         bound_by: labels of landmarks that constraints are measured by.
+        told_of_all: whether who is stopped is told with what is expected on all items, not with what a part gave.
     """
 
     archive: Archive
@@ -73,6 +74,7 @@ class ScheduleContext:
     own: int | None = None
     seed: int = 0
     bound_by: frozenset[str] = frozenset()
+    told_of_all: bool = False
 
     @property
     def n_items(self) -> int:
