@@ -52,8 +52,9 @@ def pooled_estimates(archive: Archive, records: Sequence[Record]) -> dict[int, E
     told = {record.number: record.estimate for record in records if record.estimate is not None}
     if not 1 < len(told) <= _MOST or not answered_own_items(archive):
         return {}
-    tasks = archive.parsed(NOTE, lambda text: dict(json.loads(text)), damaged="skip")
-    if tasks is None:
+    objectives = archive.parsed(NOTE, _noted, damaged="skip")
+    names = [objective.name for objective in next(iter(told.values())).objectives]
+    if objectives is None or [objective.name for objective in objectives] != names:
         return {}
     scores = {number: archive.scores(number, "search") for number in told}
     answered = {number: one for number, one in scores.items() if one is not None and one.item_ids}
@@ -61,7 +62,7 @@ def pooled_estimates(archive: Archive, records: Sequence[Record]) -> dict[int, E
     answers = Answers(
         points_of([genomes.get(number) for number in answered]),
         tuple(answered.values()),
-        tuple(Objective(name, tuple(of_one)) for name, of_one in tasks.items()),
+        objectives,
     )
     try:
         found = fitted(answers)
@@ -69,6 +70,10 @@ def pooled_estimates(archive: Archive, records: Sequence[Record]) -> dict[int, E
         return {}
     rows = zip(answered, *found, strict=True)
     return {number: _pooled(told[number], *row) for number, *row in rows if told[number].kind != "full"}
+
+
+def _noted(text: str) -> tuple[Objective, ...]:
+    return tuple(Objective(str(name), tuple(map(str, tasks))) for name, tasks in dict(json.loads(text)).items())
 
 
 def points_of(genomes: Sequence[object]) -> Floats:
