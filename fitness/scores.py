@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fitness.costs import Cost
 from fitness.errors import FitnessError
 
 Split = Literal["search", "validation", "test", "final"]
@@ -79,7 +80,9 @@ class ObjectiveEstimate:
         n_items: how many items it rests on.
         kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them,
             `pooled` when on that and on what other candidates answered.
-        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing but by its constraint.
+        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing but by its constraint; None:
+            a part of the front and none of the mean.
+        cost: what it costs, which `value` is minus of; None for what a model is good at.
     """
 
     name: str
@@ -87,7 +90,18 @@ class ObjectiveEstimate:
     stderr: float
     n_items: int
     kind: Kind = "full"
-    weight: float = 1.0
+    weight: float | None = 1.0
+    cost: Cost | None = None
+
+
+def mean_weights(weights: Sequence[float | None]) -> list[float]:
+    """Return each objective's share in the mean, at least 0, where their weights are these.
+
+    Where all are 0 or None those of None are alike; where none is, all are.
+    """
+    if any(weights):
+        return [weight or 0.0 for weight in weights]
+    return [float(weight is None or None not in weights) for weight in weights]
 
 
 @dataclass(frozen=True)
@@ -116,22 +130,20 @@ class Estimate:
 
     @property
     def mean(self) -> float:
-        """The mean of the objectives by their weights, higher is better; by equal ones where all are 0."""
-        weights = [objective.weight for objective in self.objectives]
-        if not any(weights):
-            weights = [1.0] * len(weights)
+        """The mean of the objectives by their weights (see `mean_weights`), higher is better."""
+        weights = mean_weights([objective.weight for objective in self.objectives])
         return sum(w * o.value for w, o in zip(weights, self.objectives, strict=True)) / sum(weights)
 
     @property
     def mean_stderr(self) -> float:
         """The standard error of the mean, at least 0; objectives are taken to rest on different items."""
-        total = sum(objective.weight for objective in self.counting) or len(self.objectives)
-        return math.hypot(*((o.weight or 1.0) * o.stderr for o in self.counting)) / total
+        weights = mean_weights([objective.weight for objective in self.objectives])
+        return math.hypot(*(w * o.stderr for w, o in zip(weights, self.objectives, strict=True) if w)) / sum(weights)
 
     @property
     def counting(self) -> tuple[ObjectiveEstimate, ...]:
-        """The objectives whose weight is above 0, all where none is: the others are guards, and no part of a front."""
-        return tuple(objective for objective in self.objectives if objective.weight > 0) or self.objectives
+        """The objectives whose weight is not 0, all where none is: the others are guards, and no part of a front."""
+        return tuple(objective for objective in self.objectives if objective.weight != 0) or self.objectives
 
     @property
     def kind(self) -> Literal["full", "estimated"]:

@@ -11,6 +11,7 @@ from evomerge.errors import require
 from evomerge.results.front import CampaignFront
 from evomerge.results.verification.result import Row, Verification
 from evomerge.visible import visible
+from fitness.costs import shown, shown_error, titled
 from fitness.scores import Estimate, ObjectiveEstimate
 from fitness.statistics import Difference
 from search_spaces.recipes.layer_path import path_text, scales_text
@@ -69,7 +70,7 @@ def front_cells(front: CampaignFront) -> Cells:
         return ["candidate", "mean"], []
     estimates = [point.estimate for point in front.points]
     paths = [_path(point.candidate.recipe) for point in front.points]
-    header = ["candidate", *(o.name for o in estimates[0].objectives), "mean", "expected", "scores", "picks"]
+    header = ["candidate", *map(_title, estimates[0].objectives), "mean", "expected", "scores", "picks"]
     rows = [
         [
             point.candidate.label or str(point.candidate.number),
@@ -91,7 +92,7 @@ def held_out_cells(verification: Verification) -> Cells:
 
     That is the winner's difference to the best recipe that costs no search; the last row, where there is one.
     """
-    objectives = [o.name for o in verification.rows[0].objectives]
+    objectives = map(_title, verification.rows[0].objectives)
     header = ["model", *objectives, "mean", f"difference to {verification.best_parent} (95 % interval)"]
     return header, [
         [_name(row, verification), *map(_plus_minus, row.objectives), f"{row.mean:.3f}", _difference(row)]
@@ -105,9 +106,9 @@ def _bought(verification: Verification) -> list[list[str]]:
         return []
     recipe = winner.bought.recipe
     over = next(compared for compared in winner.comparisons if compared.name == recipe)
-    by_objective = [f"{difference.value:+.3f}" for difference in over.objectives]
-    name = next(row.name for row in verification.rows if row.candidate == winner.candidate)
-    return [[f"{name} over {recipe}", *by_objective, f"{over.mean.value:+.3f}", _interval(over.mean)]]
+    row = next(row for row in verification.rows if row.candidate == winner.candidate)
+    by_objective = [shown(d.value, o.cost, sign=True) for d, o in zip(over.objectives, row.objectives, strict=True)]
+    return [[f"{row.name} over {recipe}", *by_objective, f"{over.mean.value:+.3f}", _interval(over.mean)]]
 
 
 def _name(row: Row, verification: Verification) -> str:
@@ -129,7 +130,11 @@ def _path(recipe: Recipe) -> str:
 
 
 def _plus_minus(objective: ObjectiveEstimate) -> str:
-    return f"{objective.value:.3f} ± {objective.stderr:.3f}"
+    return f"{shown(objective.value, objective.cost)} ± {shown_error(objective.stderr, objective.cost)}"
+
+
+def _title(objective: ObjectiveEstimate) -> str:
+    return titled(objective.name, objective.cost)
 
 
 def _difference(row: Row) -> str:

@@ -13,6 +13,7 @@ from evomerge.campaign import Progress
 from evomerge.campaign.events import CandidateFailed, CandidateTold, Noted, SearchEnded
 from evomerge.cli.terminal import SECONDS_BETWEEN_LINES, Terminal, duration, print_note
 from evomerge.visible import visible
+from fitness.costs import in_unit
 
 
 class SearchProgress:
@@ -77,7 +78,7 @@ def _line(progress: Progress) -> str:
     parts = [f"{progress.done}/{progress.total} candidates"]
     if progress.best is not None:
         best = progress.best
-        values = " ".join(f"{o.name} {o.value:.3f}" for o in best.estimate.objectives)
+        values = " ".join(f"{o.name} {in_unit(o.value, o.cost)}" for o in best.estimate.objectives)
         name = best.candidate.label or f"candidate {best.candidate.number}"
         values += f"; misses constraints by {best.violation:.3f}" if best.violation else ""
         values += "; estimated" if best.estimate.kind == "estimated" else ""

@@ -75,7 +75,8 @@ class CampaignConfig(BaseModel):
     the base's tokens and all the others'."""
     allow_differences: tuple[Text, ...] = ()
     """Keys of config.json in which the parents may differ: [rope_theta], or [model_type] for llama with mistral, whose
-    tensors are the same. The merge takes the base's."""
+    tensors are the same. The merge takes the base's. [locked] lets parents join whose authors made merges of them
+    worthless."""
     trust_remote_code: Flag = False
     """Whether custom code beside the base (modeling_*.py) is copied into exports, where others may run it; it is never
     run here. false: exports leave out auto_map, which names it."""
@@ -267,13 +268,13 @@ class CampaignConfig(BaseModel):
     def _suits_the_space_and_the_objectives(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
         space = info.data.get("space")
         if space is not None and "any" not in (space.genomes, optimiser.genomes) and space.genomes != optimiser.genomes:
-            hint = "m2n2 and niches belong together; leave one of them out"
+            hint = "m2n2 and a space of kind niches belong together; leave one of them out"
             expected = f"an optimiser for a space of kind {space.kind}"
             refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
         if space is not None and (problems := optimiser.space_problems(space)):
             refuse(problems)
         objectives = info.data.get("objectives")
-        if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
+        if optimiser.maximises_mean and objectives and all(o.weight == 0 for o in objectives):
             hint = f"{optimiser.kind} maximises their weighted mean"
             refuse([mismatch("an objective with weight > 0", "none", hint, at=["kind"])])
         return optimiser

@@ -149,6 +149,7 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
                 "objectives": {
                     o.name: {"value": o.value, "stderr": o.stderr, "split": point.estimate.split}
                     | {"items": o.n_items, "kind": o.kind, "weight": o.weight}
+                    | ({} if o.cost is None else {"cost": o.cost})
                     for o in point.estimate.objectives
                 },
                 "expected": {o.name: {"value": o.value, "stderr": o.stderr} for o in point.likely.objectives},

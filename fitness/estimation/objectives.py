@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fitness.costs import Cost
 from fitness.errors import FitnessError
 from fitness.protocols import Shares
 from fitness.scores import Estimate, ItemScores, Kind, ObjectiveEstimate, Split
@@ -25,12 +26,16 @@ class Objective:
     Attributes:
         name: unique within a campaign.
         tasks: at least one task name; each counts the same, however many items it has.
-        weight: at least 0; matters where one number is wanted of all objectives.
+        weight: at least 0; matters where one number is wanted of all objectives, of which None is no part.
+        cost: what it costs; None for what a model is good at.
+        margin: a difference that does not matter, at least 0; None: what does not matter in any objective.
     """
 
     name: str
     tasks: tuple[str, ...]
-    weight: float = 1.0
+    weight: float | None = 1.0
+    cost: Cost | None = None
+    margin: float | None = None
 
 
 def check_objectives(objectives: Sequence[Objective], known_tasks: Sequence[str]) -> None:
@@ -44,7 +49,7 @@ def check_objectives(objectives: Sequence[Objective], known_tasks: Sequence[str]
             raise FitnessError(f"objective {objective.name!r}: expected unique names, found this one twice")
         if not tasks or len(set(tasks)) != len(tasks):
             raise FitnessError(f"objective {objective.name!r}: expected different tasks, at least one, found {tasks}")
-        if not objective.weight >= 0.0:
+        if objective.weight is not None and not objective.weight >= 0.0:
             raise FitnessError(f"objective {objective.name!r}: expected a weight >= 0, found {objective.weight}")
         unknown = sorted(set(tasks) - set(known_tasks))
         if unknown:
@@ -142,8 +147,8 @@ class MeanEstimator:
         values = (layout.weights @ means).tolist()
         stderrs = np.sqrt(layout.weights**2 @ (variances / layout.n_items)).tolist()
         names = [objective.name for objective in self._objectives]
-        weights = [objective.weight for objective in self._objectives]
-        rows = zip(names, values, stderrs, n_items, kinds, weights, strict=True)
+        roles = [(objective.weight, objective.cost) for objective in self._objectives]
+        rows = ((*row, *role) for *row, role in zip(names, values, stderrs, n_items, kinds, roles, strict=True))
         return Estimate(split, tuple(ObjectiveEstimate(*row) for row in rows))
 
     def _layout(self, items: tuple[str, ...]) -> tuple[Split, TaskLayout, list[int], list[Kind]]:

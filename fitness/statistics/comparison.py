@@ -10,7 +10,7 @@ import numpy as np
 
 from fitness.errors import FitnessError
 from fitness.estimation import Objective, check_objectives
-from fitness.scores import ItemScores
+from fitness.scores import ItemScores, mean_weights
 from fitness.statistics.item_weights import ItemWeights
 from fitness.statistics.margins import rare_margins, student_margin
 from fitness.statistics.rare_events import limits_of_rate
@@ -56,7 +56,7 @@ class PairedComparison:
 
     def of_those_that_count(self) -> PairedComparison:
         """Return a comparison without objectives of weight 0; itself where no other is left."""
-        counting = tuple(objective for objective in self.objectives if objective.weight > 0)
+        counting = tuple(objective for objective in self.objectives if objective.weight != 0)
         return replace(self, objectives=counting) if counting else self
 
     def of_only(self, objective: str) -> PairedComparison:
@@ -65,7 +65,8 @@ class PairedComparison:
 
     def counting(self, items: Sequence[str]) -> tuple[str, ...]:
         """Return those of the items that the weighted mean is made of: not those of guards alone."""
-        tasks = {task for objective in self.of_those_that_count().objectives for task in objective.tasks}
+        weights = mean_weights([objective.weight for objective in self.objectives])
+        tasks = {task for w, objective in zip(weights, self.objectives, strict=True) if w for task in objective.tasks}
         return tuple(item for item in items if self.task_of[item] in tasks)
 
     def n_groups(self, items: Sequence[str]) -> int:

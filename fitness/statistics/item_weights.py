@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitness.estimation import Objective, TaskLayout
+from fitness.scores import mean_weights
 from fitness.typing import Floats
 
 
@@ -37,9 +38,7 @@ class ItemWeights:
     ) -> ItemWeights:
         """Return the shares of items; one that `group_of` does not name is a group of its own."""
         layout = TaskLayout.of(items, objectives, task_of)
-        weights = np.array([objective.weight for objective in objectives])
-        if not weights.any():  # guards only: they decide nothing, and are all there is to show
-            weights = np.ones(len(objectives))
+        weights = np.array(mean_weights([objective.weight for objective in objectives]))
         of_tasks = (weights / weights.sum())[:, None] * layout.weights / layout.n_items
         of_objectives = np.hstack([of_tasks, np.zeros((len(objectives), 1))])[:, layout.task_index]
         group = _numbered(items, group_of)

@@ -19,6 +19,7 @@ from fitness.protocols import AnyTask, ModelTask, TellingTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 from fitness.tasks.contents import contents_of, digest_of, equal_items
+from fitness.tasks.generated_tokens import GeneratedTokens
 from fitness.tasks.groups import Groups, groups_said
 from fitness.tasks.item_scorer import ItemScorer
 from fitness.tasks.labels import Labelled
@@ -77,6 +78,23 @@ class TaskSuite:
     def group_of(self) -> Mapping[str, str]:
         """Item id -> its group, where that has several items (see `fitness.tasks.groups`)."""
         return Groups.of(self._tasks).of_items
+
+    @cached_property
+    def costs_of(self) -> Mapping[str, str]:
+        """Item id -> the item that measures what answering it costs, where there is one."""
+        names = {task.name for task in self._tasks}
+        tokens = [task for task in self._tasks if isinstance(task, GeneratedTokens) and task.measured.name in names]
+        return {f"{task.measured.name}/{item}": f"{task.name}/{item}" for task in tokens for item in task.item_ids}
+
+    def questions(self, items: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the items that do not measure what answering others costs."""
+        costs = set(self.costs_of.values())
+        return tuple(item for item in items if item not in costs)
+
+    def with_costs(self, questions: Sequence[str]) -> tuple[str, ...]:
+        """Return questions, each before the item that measures what answering it costs."""
+        costs = self.costs_of
+        return tuple(item for question in questions for item in (question, costs.get(question)) if item is not None)
 
     def prepare(self, split: Split) -> None:
         """Make all items of a split ready, so that the first evaluation need not."""

@@ -112,10 +112,11 @@ class FlowGenes:
 
     @property
     def structure(self) -> Structure:
-        """Which genes are indicators, and what they govern."""
+        """Which genes are indicators, and what they govern; a place's genes belong together."""
         n = len(self.places)
         under = {gene: gene % n for gene in range(n, self.dim)}
-        return Structure(self.dim, tuple(range(n)), (self._least, self._most), under=under)
+        groups = tuple(tuple(range(place, self.dim, n)) for place in range(n))
+        return Structure(self.dim, tuple(range(n)), (self._least, self._most), under=under, groups=groups)
 
     def gene_names(self) -> Iterator[GeneInfo]:
         """Yield what each gene means, in order."""

@@ -74,13 +74,14 @@ class JointSpace:
     @property
     def structure(self) -> Structure:
         """Which genes are indicators, and what they govern; the genes of the merge count always."""
-        path, shift = self._path.structure, self._weights.dim
+        merge, path, shift = self._weights.structure, self._path.structure, self._weights.dim
         return Structure(
             self.dim,
             tuple(shift + gene for gene in path.indicators),
             path.on,
-            self._weights.structure.choices,
+            merge.choices,
             {shift + gene: shift + indicator for gene, indicator in path.under.items()},
+            (*merge.groups, *(tuple(shift + gene for gene in group) for group in path.groups)),
         )
 
     def gene_names(self) -> list[GeneInfo]:

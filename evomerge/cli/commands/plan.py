@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from search_spaces.spaces.genes import GeneInfo
 
 GIB = 2**30
+SHOWN = ("attention", "mlp", "embedding")
+PARENTS = ("parent", "", "from the base", "most like", "bits per byte", "note")
 MOST_NAMED = 4  # models that a table names one by one
 
 
@@ -32,6 +34,7 @@ def plan(
     from evomerge.api.planning import outlines
     from evomerge.api.search import read_campaign
     from evomerge.api.sections import Given
+    from evomerge.assembly.prompt_bits import prompt_bits
 
     changed = with_differences(overrides, allow_differences)
     config, console = read_campaign(campaign, changed, optimiser=optimiser, trust_tasks=trust_tasks), make_console()
@@ -39,6 +42,8 @@ def plan(
         if outline.stage:
             console.print(outline.stage, subject=f"stage {number} of {len(config.stages)}")
         _print_outline(outline, console)
+        if outline.preflight.parents:
+            console.show(plain_table("Parents", PARENTS, parent_rows(replace(outline, prompts=prompt_bits(parts)))))
         console.show(plain_table("Cost", ("", ""), _cost_rows(outline, measure(parts, Given()))))
 
 
@@ -46,12 +51,35 @@ def _print_outline(found: Plan, console: Terminal) -> None:
     rows = [
         (r.property, by_value({name: r.values.get(name, "") for name in found.models}), r.level, r.note)
         for r in found.preflight.rows
+        if r.property != "parents"  # they have a table of their own
     ]
     title = f"{len(found.models)} models: {', '.join(found.models)}"
     console.show(plain_table(title, ("property", "value", "", "note"), rows))
+    if found.preflight.errors and found.preflight.parents:
+        console.show(plain_table("Parents", PARENTS, parent_rows(found)))
     found.preflight.raise_for_errors()
     if found.genes:
         console.show(plain_table(f"{len(found.genes)} genes", ("", "gene", "values"), _gene_rows(found.genes)))
+
+
+def parent_rows(found: Plan) -> list[tuple[str, ...]]:
+    """Return a row per model: what it is, how far from the base and from the others, what it makes of prompts."""
+    bits = {} if found.prompts is None else {name: f"{found.prompts.mean(name):.2f}" for name in found.prompts.by_task}
+    base = found.config.base_name
+    return [
+        (base, "the base", "", "", bits.get(base, ""), ""),
+        *(
+            (
+                each.name,
+                each.verdict,
+                ", ".join(f"{kind} {each.distances[kind]:.2g}" for kind in SHOWN if kind in each.distances),
+                "" if each.nearest is None else f"{each.nearest[0]} {each.nearest[1]:.2f}",
+                bits.get(each.name, ""),
+                each.advice,
+            )
+            for each in found.parents
+        ),
+    ]
 
 
 def by_value(values: Mapping[str, str]) -> str:

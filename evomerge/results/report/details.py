@@ -15,6 +15,7 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.gene_map import GeneMap, depth, gene_figure, gene_maps, path_maps, piece_maps
 from evomerge.results.report.marks import Figure
+from fitness.costs import natural, titled
 from fitness.estimation import TaskLayout
 from fitness.scores import SPLITS, Estimate, ItemScores
 from search_spaces.recipes.layer_path import path_text
@@ -149,15 +150,17 @@ def _search_objectives(contents: Contents, number: int) -> Iterator[dict[str, An
     index = scored.index(number)
     for k, name in enumerate(scored.objectives if index is not None else ()):
         value, stderr = float(scored.values[index, k]), float(scored.stderrs[index, k])
-        kind = "estimated" if scored.estimated[index] else "full"
-        yield {"split": "search", "name": name, "value": value, "stderr": stderr, "kind": kind}
+        kind, cost = "estimated" if scored.estimated[index] else "full", scored.costs[k]
+        named = {"split": "search", "name": titled(name, cost)}
+        yield {**named, "value": natural(value, cost), "stderr": stderr, "kind": kind}
 
 
 def _held_out_objectives(estimates: Iterable[Estimate | None]) -> Iterator[dict[str, Any]]:
     for estimate in estimates:
         for o in estimate.objectives if estimate else ():
             split = estimate.split  # type: ignore[union-attr]
-            yield {"split": split, "name": o.name, "value": o.value, "stderr": o.stderr, "kind": o.kind}
+            named = {"split": split, "name": titled(o.name, o.cost)}
+            yield {**named, "value": natural(o.value, o.cost), "stderr": o.stderr, "kind": o.kind}
 
 
 def _tasks(archive: Archive, contents: Contents, number: int) -> Iterator[dict[str, Any]]:

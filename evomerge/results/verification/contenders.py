@@ -16,6 +16,7 @@ from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
 from evomerge.results.selected import expected, judged
 from evomerge.results.verification.result import Dropped, VerificationError
+from fitness.costs import in_unit
 from fitness.scores import Estimate
 
 
@@ -98,7 +99,8 @@ def picks(known: Mapping[int, Estimate], parents: Mapping[str, Estimate] = Mappi
                 chosen[f"best:{objective.name}"] = numbers[best]
                 continue
             name = max(above, key=lambda name: above[name])
-            why = f"the parent {name} has {above[name]:.3f} on {objective.name}, the best merge {values[best, k]:.3f}"
+            theirs, own = (in_unit(value, objective.cost) for value in (above[name], float(values[best, k])))
+            why = f"the parent {name} has {theirs} on {objective.name}, the best merge {own}"
             dropped.append(Dropped(f"best:{objective.name}", numbers[best], why))
     return Picked(chosen, tuple(dropped))
 

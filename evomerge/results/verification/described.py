@@ -123,6 +123,7 @@ class Description:
             claim.bought,
             score,
             tested.split,
+            tuple(objective.cost for objective in self._comparison.objectives),
         )
 
     def _compared(self, mine: ItemScores, other: Candidate, scores: Mapping[int, ItemScores]) -> Comparison:

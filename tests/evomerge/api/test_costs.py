@@ -1,0 +1,121 @@
+"""Costs as objectives, end to end: measured, bounded, searched, picked, verified and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import evomerge as em
+from evomerge.archive import Archive
+from evomerge.campaign.constraints import Constraints
+from tests.fitness.conftest import completions, write_jsonl
+
+Searched = Callable[..., em.Run]
+LENGTH = {"name": "length", "cost": "tokens"}
+SUMS = {"name": "sums", "tasks": ["sums.jsonl"]}
+NSGA2 = em.optimisers.Pymoo(kind="nsga2", population=4)
+
+
+def answers(n: int = 40) -> list[dict[str, Any]]:
+    Path("answers.jsonl").write_text("")
+    write_jsonl(Path("answers.jsonl"), completions(n))
+    return [{"name": "answers", "tasks": ["answers.jsonl"]}]
+
+
+def tokens_of(archive: Archive, number: int) -> float:
+    scores = archive.scores(number, "search")
+    assert scores is not None
+    return float(np.mean([v for i, v in zip(scores.item_ids, scores.values, strict=True) if ":tokens/" in i]))
+
+
+def test_a_front_of_right_answers_against_tokens_is_searched_resumed_and_verified(
+    searched: Searched,
+) -> None:
+    objectives = [*answers(), {**LENGTH, "at_most": "base + 3"}]
+    run = searched(objectives=objectives, optimiser=NSGA2, evaluations=10)
+    again = searched(objectives=objectives, optimiser=NSGA2, evaluations=6, run_dir="again").resume(10)
+    with run.archive() as archive, again.archive() as other:
+        told = archive.records("search")
+        assert [r.estimate for r in told] == [r.estimate for r in other.records("search")]
+        for record in told:
+            assert record.estimate is not None
+            right, length = record.estimate.objectives
+            assert length.value == pytest.approx(tokens_of(archive, record.number))
+            assert (length.cost, length.weight) == ("tokens", None)
+            assert record.estimate.mean == right.value
+        bound = Constraints.of(archive)
+        base = next(c.number for c in archive.landmarks() if c.label == "base")
+        assert list(bound.thresholds.values()) == [pytest.approx(tokens_of(archive, base) - 3)]
+        assert str(bound.bounds[0]) == "length at most base + 3"
+    report = run.verify(top=2)
+    length = -run.front.points[0].objective("length").value
+    for shown in (run.front._repr_html_(), report._repr_html_(), run.report().read_text(encoding="utf-8")):
+        assert "length (tokens, fewer is better)" in shown
+    assert f"<td>{length:.1f} ±" in run.front._repr_html_()
+    run.export("best", "out")
+    assert "length (tokens, fewer is better)" in Path("out/README.md").read_text(encoding="utf-8")
+
+
+def test_a_budget_of_items_counts_questions(searched: Searched) -> None:
+    run = searched(objectives=[*answers(), LENGTH], budget={"items": 5}, evaluations=6)
+    with run.archive() as archive:
+        for _, items in archive.answered("search"):
+            questions = [item for item in items if ":tokens/" not in item]
+            assert len(questions) == 5
+            assert {i.replace("answers/", "answers:tokens/") for i in questions} == set(items) - set(questions)
+
+
+def test_a_cost_changes_no_split_and_no_score_of_the_tasks(searched: Searched) -> None:
+    plain = searched(objectives=answers(), evaluations=6, run_dir="plain")
+    costed = searched(objectives=[*answers(), LENGTH], evaluations=6, run_dir="costed")
+    with plain.archive() as archive, costed.archive() as other:
+        for candidate in archive.candidates():
+            before, now = archive.scores(candidate.number, "search"), other.scores(candidate.number, "search")
+            assert before is not None
+            assert now is not None
+            kept = {i: v for i, v in zip(now.item_ids, now.values, strict=True) if ":tokens/" not in i}
+            assert kept == dict(zip(before.item_ids, before.values, strict=True))
+
+
+def test_a_halving_goes_on_by_both(searched: Searched) -> None:
+    run = searched(objectives=[*answers(), LENGTH], optimiser=NSGA2, evaluations=12, schedule="halving")
+    with run.archive() as archive:
+        assert any(r.estimate is not None and r.estimate.stopped for r in archive.records("search"))
+
+
+def test_costs_alone_are_searched_under_the_constraint_of_a_guard(searched: Searched) -> None:
+    (right,) = answers()
+    objectives = [{**right, "weight": 0.0, "at_least": "base - 0.5"}, LENGTH]
+    run = searched(objectives=objectives, optimiser="cma_es", evaluations=8)
+    with run.archive() as archive:
+        estimates = [r.estimate for r in archive.records("search") if r.estimate is not None]
+        assert [e.mean for e in estimates] == [e.objectives[1].value for e in estimates]
+
+
+@pytest.mark.parametrize(
+    ("objectives", "message"),
+    [
+        (
+            [SUMS, LENGTH],
+            "expected a task whose answers are generated, found none",
+        ),
+        (
+            [SUMS, {**LENGTH, "tasks": ["sums.jsonl"]}],
+            "'sums', which asks for none",
+        ),
+        ([{**SUMS, "at_most": 3}], "at_most: expected no such key without cost"),
+        (
+            [SUMS, {**LENGTH, "at_least": 3}],
+            "better the less it is; write at_most",
+        ),
+        ([SUMS, {**LENGTH, "cost": "token"}], "cost"),
+        ([SUMS, {**LENGTH, "at_most": "nobody"}], "at_most: expected a number or one of"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(searched: Searched, objectives: Any, message: str) -> None:
+    with pytest.raises(em.EvomergeError, match=message):
+        searched(objectives=objectives)
