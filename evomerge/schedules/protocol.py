@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from evomerge.archive import Archive
@@ -75,7 +74,7 @@ class ScheduleContext:
     missed: Callable[[Estimate], float]
     screening: Screening | None = None
     own: int | None = None
-    costs_of: Mapping[str, str] = MappingProxyType({})
+    costs_of: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     bound_by: frozenset[str] = frozenset()
     told_of_all: bool = False
