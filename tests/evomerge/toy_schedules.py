@@ -15,6 +15,8 @@ from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Outcome, Scored
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
+from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
+from evomerge.optimisers.map.surrogates.predicted_front import FrontSearch
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
@@ -51,6 +53,9 @@ OPTIMISERS = {
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
     "again": Again,
+    "map": lambda: AmortisedPareto(
+        2, n_objectives=2, seed=3, initial=8, search=FrontSearch(population=12, generations=4)
+    ),
 }
 
 
@@ -61,7 +66,8 @@ N_OWN = 10  # items of a candidate's own
 def ingredients(archive: Archive, name: str) -> ScheduleContext:
     """Return what a schedule of an optimiser of `OPTIMISERS` is made of."""
     weights = WEIGHTS if name == "cma_es" else None
-    return ScheduleContext(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
+    given = ScheduleContext(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
+    return replace(given, told_of_all=name == "map")
 
 
 def halving(archive: Archive, name: str) -> Schedule:
