@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,8 +66,11 @@ def test_what_answering_costs_is_asked_with_the_questions_and_counts_for_none(tm
     archive = Archive.create(tmp_path / "a.sqlite", "")
     costs_of = {item: f"length/{item}" for item in ITEMS if TASK_OF[item] == "words"}
     task_of = {**TASK_OF, **dict.fromkeys(costs_of.values(), "length")}
-    items = tuple(item for question in ITEMS for item in (question, costs_of.get(question)) if item is not None)
-    given = replace(ingredients(archive, "random"), items=items, task_of=task_of, own=N_OWN, costs_of=costs_of)
+
+    def with_costs(questions: Sequence[str]) -> tuple[str, ...]:
+        return (*questions, *(costs_of[question] for question in questions if question in costs_of))
+
+    given = replace(ingredients(archive, "random"), task_of=task_of, own=N_OWN, with_costs=with_costs)
     found = OwnItems(given, landmarks=4).items(Candidate(3, weights_recipe(0.5, 0.0), None, 0)).items or ()
     questions = [item for item in found if task_of[item] != "length"]
     assert len(questions) == N_OWN
