@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-Cost: TypeAlias = Literal["tokens"]
+Cost: TypeAlias = Literal["tokens", "seconds", "depth", "parameters", "distance", "density"]
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,34 @@ class CostKind:
     unit: str  # what a number of it counts
     better: str  # which direction is better
     decimals: int  # of what is shown
+    exact: bool = False  # whether it is a number of the model itself, the same on all items and without any error
 
 
-COSTS: Mapping[Cost, CostKind] = MappingProxyType({"tokens": CostKind("tokens", "fewer is better", 1)})
+COSTS: Mapping[Cost, CostKind] = MappingProxyType(
+    {
+        "tokens": CostKind("tokens", "fewer is better", 1),
+        "seconds": CostKind("s", "less is better", 4),
+        "depth": CostKind("layers", "fewer is better", 1, exact=True),
+        "parameters": CostKind("million parameters", "fewer is better", 2, exact=True),
+        "distance": CostKind("of the base's norm", "less is better", 4, exact=True),
+        "density": CostKind("of the weights", "less is better", 4, exact=True),
+    }
+)
+
+
+def is_exact(cost: Cost | None) -> bool:
+    """Return whether an objective is a number of the model itself, without any error."""
+    return cost is not None and COSTS[cost].exact
+
+
+def cost_of_task(name: str) -> Cost | None:
+    """Return what the items of a task cost; None where they are right or wrong.
+
+    >>> cost_of_task("cost:depth"), cost_of_task("gsm8k:tokens"), cost_of_task("gsm8k:exact_match")
+    ('depth', 'tokens', None)
+    """
+    first, _, last = name.rpartition(":")
+    return next((cost for cost in COSTS if cost == last and is_exact(cost) == (first == "cost")), None)
 
 
 def titled(name: str, cost: Cost | None) -> str:

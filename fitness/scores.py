@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.costs import Cost
+from fitness.costs import Cost, is_exact
 from fitness.errors import FitnessError
 
 Split = Literal["search", "validation", "test", "final"]
@@ -151,7 +151,14 @@ class Estimate:
         return "full" if all(objective.kind == "full" for objective in self.objectives) else "estimated"
 
     @property
+    def n_items(self) -> int:
+        """How many items each objective rests on at least, exact costs aside."""
+        return min([o.n_items for o in self.objectives if not is_exact(o.cost)] or [1])
+
+    @property
     def in_words(self) -> str:
+        """What it rests on: `full`, `estimated from N items` or `stopped after N items`; tables show it."""
+        n_items = self.n_items
         """What it rests on: `full`, `estimated from N items`, the same and `pooled`, or `stopped after N items`."""
         n_items = min(objective.n_items for objective in self.objectives)
         if self.stopped is not None:

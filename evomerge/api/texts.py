@@ -11,7 +11,7 @@ from evomerge.errors import require
 from evomerge.results.front import CampaignFront
 from evomerge.results.verification.result import Row, Verification
 from evomerge.visible import visible
-from fitness.costs import shown, shown_error, titled
+from fitness.costs import is_exact, shown, shown_error, titled
 from fitness.scores import Estimate, ObjectiveEstimate
 from fitness.statistics import Difference
 from search_spaces.recipes.layer_path import path_text, scales_text
@@ -119,7 +119,7 @@ def _name(row: Row, verification: Verification) -> str:
 
 def _rests_on(estimates: Sequence[Estimate]) -> list[str]:
     """Return what each estimate rests on; where some were scored on more items than others, on how many."""
-    sizes = [min(objective.n_items for objective in estimate.objectives) for estimate in estimates]
+    sizes = [estimate.n_items for estimate in estimates]
     if len(set(sizes)) == 1:
         return [estimate.in_words for estimate in estimates]
     return [e.in_words if e.kind == "estimated" else f"{n} items" for e, n in zip(estimates, sizes, strict=True)]
@@ -130,7 +130,8 @@ def _path(recipe: Recipe) -> str:
 
 
 def _plus_minus(objective: ObjectiveEstimate) -> str:
-    return f"{shown(objective.value, objective.cost)} ± {shown_error(objective.stderr, objective.cost)}"
+    value = shown(objective.value, objective.cost)
+    return value if is_exact(objective.cost) else f"{value} ± {shown_error(objective.stderr, objective.cost)}"
 
 
 def _title(objective: ObjectiveEstimate) -> str:

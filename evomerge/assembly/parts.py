@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
-from evomerge.assembly.costs import measured_tasks
+from evomerge.assembly.costs import Measuring, measure_of, measured_tasks
 from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
 from evomerge.assembly.statistics import Statistics
@@ -32,6 +32,7 @@ from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Schedule, ScheduleContext
+from fitness.engine.engines import language_model_for
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
 from fitness.estimation.costs_apart import CostsApart
@@ -211,6 +212,8 @@ class Parts:
         of_mean = self.config.optimiser.maximises_mean or len(weights) - len(guards_of(self.objectives)) == 1
         budget, everything = self.search_budget, self.fitness.splits.items["search"]
         own = len(self.fitness.questions(budget.items or everything)) if self.config.schedule.own_items else None
+        if own is not None:
+            budget, everything = Budget("search"), self.fitness.questions(everything)
         budget = budget if own is None else Budget("search")
         return self.config.schedule.build(
             ScheduleContext(
@@ -227,6 +230,7 @@ class Parts:
                 seed=self.config.seed,
                 told_of_all=self.config.optimiser.learns_from_stopped and self.reduced is None,
                 bound_by=frozenset(b.landmark for b in constraints.bounds if b.landmark is not None),
+                with_costs=self.fitness.with_costs,
             )
         )
 
@@ -271,7 +275,9 @@ def build_parts(
         groups=config.groups,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
-    tasks_of = measured_tasks(config.objectives, loaded)
+    timed = language_model_for(tokenizer) if tokenizer and any(o.cost == "seconds" for o in config.objectives) else None
+    measuring = Measuring(partial(measure_of, config, parents), timed)
+    tasks_of = measured_tasks(config.objectives, loaded, measuring)
     asked = list(dict.fromkeys(task for tasks in tasks_of for task in tasks))
     check_asked(parents[config.base_name], asking(asked))
     test_sets = published_test_sets(loaded)
@@ -316,6 +322,9 @@ def _check_every_task_is_scored(parts: Parts) -> None:
     if chosen is None:
         return
     if parts.config.schedule.own_items:  # each has one of every task, where there are as many
+        questions = parts.fitness.questions(chosen)
+        asked = {task_of[item] for item in parts.fitness.questions(parts.fitness.splits.items["search"])}
+        found = f"{len(questions)} items for {len(asked)} tasks" if len(questions) < len(asked) else ""
         asked, n_asked = {task_of[item] for item in suite.questions(tuple(task_of))}, len(suite.questions(chosen))
         found = f"{n_asked} items for {len(asked)} tasks" if n_asked < len(asked) else ""
     else:

@@ -194,6 +194,8 @@ class CampaignConfig(BaseModel):
             for i, name in enumerate(names)
             if name in names[:i]
         ]
+        if objectives and all(objective.cost for objective in objectives):
+            problems.append(mismatch("an objective with tasks", "costs alone", "a model that does nothing costs least"))
         known = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
         if known is not None:
             known += [merge.name for merge in info.data.get("merges", ())]

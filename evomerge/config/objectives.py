@@ -14,7 +14,7 @@ from pydantic_core import InitErrorDetails
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
-from fitness.costs import COSTS, Cost, natural
+from fitness.costs import COSTS, Cost, is_exact, natural
 from fitness.tasks import task_source
 
 if TYPE_CHECKING:
@@ -91,8 +91,10 @@ class ObjectiveConfig(BaseModel):
     `arc_easy@validation`. The objective is the mean of the tasks. Of a cost, whose answers it measures; left out: those
     of all other objectives that generate."""
     cost: Cost | None = None
-    """What to spend little of instead of being good at a task. tokens: generated tokens per item, as the engine counts
-    them."""
+    """What to spend little of instead of being good at a task. tokens: generated tokens per item; seconds: per item
+    that is asked alone, by the clock, so never the same twice. Exact numbers of the model: depth: layers that are run;
+    parameters: millions that are needed; distance: from the base, over the base's norm; density: share of the weights
+    that are not the base's."""
     expert: Text | None = None
     """The parent that is expert in these tasks: `:js_divergence` and a schedule of kind screen compare with it."""
     group: Text | None = None
@@ -134,6 +136,9 @@ class ObjectiveConfig(BaseModel):
         if self.cost is not None and self.at_least is not None:
             hint = "a cost is better the less it is; write at_most"
             refuse([mismatch("no such key beside cost", in_words(self.at_least), hint, at=["at_least"])])
+        if is_exact(self.cost) and self.tasks:
+            found, hint = in_words(self.tasks), "it is a number of the model, whatever it is asked; leave them out"
+            refuse([mismatch(f"no such key beside cost: {self.cost}", found, hint, at=["tasks"])])
         if self.cost is not None and (self.expert or self.group):
             key = "expert" if self.expert else "group"
             hint = "say it of the objective whose tasks are measured"

@@ -31,6 +31,8 @@ class OwnItems:
     """
 
     def __init__(self, given: ScheduleContext, *, landmarks: int | None) -> None:
+        n_all, size, self._with_costs = len(given.items), given.n_items, given.with_costs
+        self._bound_by = given.bound_by
         costs = set(given.costs_of.values())
         questions = [item for item in given.items if item not in costs]
         n_all = len(questions)
@@ -45,6 +47,10 @@ class OwnItems:
     def items(self, candidate: Candidate) -> Budget:
         """Return the items that are dealt to a candidate."""
         if candidate.proposal is not None:
+            return Budget("search", self._with_costs(self._blocks.of(candidate.proposal)))
+        if candidate.label in self._bound_by:
+            return EVERYTHING
+        return Budget("search", self._with_costs(self._of_landmarks.of(candidate.number)))
             return self._with_costs(self._blocks.of(candidate.proposal))
         if candidate.label in self._bound_by:
             return EVERYTHING

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fitness.costs import Cost
+from fitness.costs import Cost, is_exact
 from fitness.errors import FitnessError
 from fitness.protocols import Shares
 from fitness.scores import Estimate, ItemScores, Kind, ObjectiveEstimate, Split
@@ -65,6 +65,7 @@ class TaskLayout:
     task_index: NDArray[np.intp]  # (n_items,) number of each item's task
     n_items: Floats  # (n_tasks,) items per task, at least 1
     weights: Floats  # (n_objectives, n_tasks) share of each task in each objective; rows sum to 1
+    exact: NDArray[np.bool_]  # (n_tasks,) whether a task's one item is a number of the model itself, without error
 
     @classmethod
     def of(cls, items: Sequence[str], objectives: Sequence[Objective], task_of: Mapping[str, str]) -> TaskLayout:
@@ -86,7 +87,8 @@ class TaskLayout:
         weights = np.zeros((len(objectives), outside))
         for row, objective in enumerate(objectives):
             weights[row, [number[task] for task in objective.tasks]] = 1.0 / len(objective.tasks)
-        return cls(index, n_items, weights)
+        exact = {task for objective in objectives if is_exact(objective.cost) for task in objective.tasks}
+        return cls(index, n_items, weights, np.array([task in exact for task in tasks], dtype=bool))
 
     def moments(self, values: Floats) -> tuple[Floats, Floats]:
         """Return (n_tasks,) means of (n_items,) scores, and (n_tasks,) variances of an item's score.
@@ -103,6 +105,7 @@ class TaskLayout:
         right_or_wrong = self._sums(((values != 0.0) & (values != 1.0)).astype(np.float64)) == 0.0
         variances = np.where(right_or_wrong, (sums + 1.0) * (n - sums + 1.0) / ((n + 2.0) * (n + 1.0)), variances)
         variances[n == 1.0] = 0.25
+        variances[self.exact] = 0.0
         return means, variances
 
     def _sums(self, values: Floats) -> Floats:

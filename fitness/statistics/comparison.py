@@ -91,7 +91,7 @@ class PairedComparison:
         tasks = np.array([self.task_of[item] for item in a.item_ids])
         graded = set(tasks[~(np.isin(a.values, (0.0, 1.0)) & np.isin(a.values - differences, (0.0, 1.0)))])
         found = []
-        for objective in self.objectives:
+        for objective in (o for o in self.objectives if o.cost is None):
             counted = differences[np.isin(tasks, [task for task in objective.tasks if task not in graded])]
             if len(counted):
                 gained, lost = int((counted > 0).sum()), int((counted < 0).sum())
@@ -139,7 +139,7 @@ def paired_difference(
     check_objectives(objectives, sorted(set(task_of.values())))
     differences, bounded = _differences(a, b)
     weights = ItemWeights.of(a.item_ids, objectives, task_of, group_of or {})
-    events = (weights.of_tasks(bounded) == 1.0)[weights.task]
+    events = (weights.of_tasks(bounded) == 1.0)[weights.task] & ~weights.exact
     value = weights.mean(differences)
     below, above = rare_margins(weights, differences, events, confidence)
     margin = student_margin(weights, differences, ~events, confidence)
@@ -175,7 +175,7 @@ def mean_score(
     )
     weights = ItemWeights.of(a.item_ids, objectives, task_of, group_of or {})
     values = a.values[weights.of_items > 0]
-    if values.min() < 0.0 or values.max() > 1.0:
+    if values.min() < 0.0 or values.max() > 1.0 or weights.exact[weights.of_items > 0].any():
         return found
     rate = min(1.0, max(0.0, found.value))
     unseen = weights.largest(weights.of_items >= 0.0)[0] ** 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from fitness.engine.language_model import Answer, Completion, CompletionLength
 from fitness.protocols import AnyTask, ModelTask, ScorableTask, TellingTask
@@ -45,6 +46,11 @@ class GeneratedTokens:
         """Return what the measured item says, and that its answers are measured."""
         told = self.measured.item_text(item_id) if isinstance(self.measured, TellingTask) else ""
         return json.dumps([self.metric, told])
+
+
+def asks(task: AnyTask) -> TypeGuard[ScorableTask]:
+    """Return whether a task asks a language model."""
+    return not isinstance(task, ModelTask)
 
 
 def generates(task: AnyTask) -> bool:

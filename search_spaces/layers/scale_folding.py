@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from search_spaces.architecture.parts import checkpoint_tensors
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import module_of, settings
-from search_spaces.layers.folding import Folding, LayerFolds, Outlets
+from search_spaces.layers.folding import PROJECTIONS, Folding, LayerFolds, Outlets
 from search_spaces.layers.layer_behaviour import has_eps, layers_of, scale_inputs
 from search_spaces.layers.output_config import small_settings
 from search_spaces.parents.checkpoint import Checkpoint
@@ -32,14 +32,11 @@ from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import Recipe
 
-_PROJECTIONS = Outlets(
-    r"(o_proj|out_proj|down_proj|c_proj|dense|dense_4h_to_h|fc2|fc_out|w2|[wW]o|output_linear|out_linear)(_bias)?"
-)
 _POST_NORMS = r"post_attention_layernorm|post_feedforward_layernorm|post_mlp_layernorm"
 
 # Norms after a block undo any factor within it; those of Gemma multiply by 1 + weight.
 _CANDIDATES = (
-    _PROJECTIONS,
+    PROJECTIONS,
     Outlets(_POST_NORMS, zero=-1.0),
     Outlets(_POST_NORMS),
     Outlets(r"post_self_attn_layernorm|post_mlp_layernorm"),

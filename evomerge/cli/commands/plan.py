@@ -146,6 +146,7 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
         *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
         *_reading_rows(cost.reading),
         ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
+        *(("cost measured", line) for line in found.costs),
         ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),
         (
             "the search",

@@ -15,7 +15,7 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.gene_map import GeneMap, depth, gene_figure, gene_maps, path_maps, piece_maps
 from evomerge.results.report.marks import Figure
-from fitness.costs import natural, titled
+from fitness.costs import cost_of_task, is_exact, natural, titled
 from fitness.estimation import TaskLayout
 from fitness.scores import SPLITS, Estimate, ItemScores
 from search_spaces.recipes.layer_path import path_text
@@ -31,7 +31,7 @@ class TaskScore:
     """A candidate's mean score over the items of one task."""
 
     task: str  # what stands before the last slash of the items' ids
-    mean: float
+    mean: float  # of a cost as it is
     stderr: float  # standard error of the mean over the items (see `TaskLayout.moments`)
     n_items: int
 
@@ -44,9 +44,10 @@ def task_scores(scores: ItemScores) -> list[TaskScore]:
     found = []
     for task, of_task in values.items():
         n = len(of_task)
-        layout = TaskLayout(np.zeros(n, dtype=np.intp), np.array([float(n)]), np.ones((1, 1)))
+        exact = np.array([is_exact(cost_of_task(task))])
+        layout = TaskLayout(np.zeros(n, dtype=np.intp), np.array([float(n)]), np.ones((1, 1)), exact)
         (mean,), (variance,) = layout.moments(np.array(of_task))
-        found.append(TaskScore(task, float(mean), float(np.sqrt(variance / n)), n))
+        found.append(TaskScore(task, natural(float(mean), cost_of_task(task)), float(np.sqrt(variance / n)), n))
     return found
 
 

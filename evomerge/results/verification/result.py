@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from evomerge.errors import EvomergeError
-from fitness.costs import Cost, in_unit, shown
+from fitness.costs import Cost, in_unit, is_exact, shown
 from fitness.scores import ObjectiveEstimate, Split
 from fitness.statistics import Difference, Flips
 
@@ -192,6 +192,8 @@ def interval(difference: Difference, confidence: float = 0.95, *, cost: Cost | N
     # At least a decimal, and as many as the error takes: after many verifications no level may read 100 %.
     decimals = max(1, -math.floor(math.log10(100 * (1 - confidence))))
     level = f"{100 * confidence:.{decimals}f}".removesuffix(".0")
+    if is_exact(cost):
+        return in_unit(difference.value, cost, sign=True)
     ends = (difference.low, difference.high) if cost is None else (difference.high, difference.low)
     low, high = (shown(end, cost, sign=True) for end in ends)
     return f"{in_unit(difference.value, cost, sign=True)} ({level} % interval {low} to {high})"

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import evomerge as em
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
+from tests.conftest import Family
 from tests.fitness.conftest import completions, write_jsonl
 
 Searched = Callable[..., em.Run]
@@ -96,16 +99,76 @@ def test_costs_alone_are_searched_under_the_constraint_of_a_guard(searched: Sear
         assert [e.mean for e in estimates] == [e.objectives[1].value for e in estimates]
 
 
+def weights_of(run: em.Run, number: int) -> dict[str, torch.Tensor]:
+    run.export(number, f"out-{number}")
+    return load_file(f"out-{number}/model.safetensors")
+
+
+def test_exact_costs_are_those_of_the_exported_weights_and_have_no_error(searched: Searched, family: Family) -> None:
+    costs = [{"name": cost, "cost": cost} for cost in ("depth", "parameters", "distance", "density")]
+    run = searched(objectives=[SUMS, *costs], optimiser=NSGA2, evaluations=10)
+    base = load_file(family.base / "model.safetensors")
+    norm = sum(float((t.double() ** 2).sum()) for t in base.values())
+    size = sum(t.numel() for t in base.values())
+    for number in (0, 1, 9):
+        own = weights_of(run, number)
+        away = {name: own[name].double() - base[name].double() for name in base}
+        distance = (sum(float((t**2).sum()) for t in away.values()) / norm) ** 0.5
+        density = sum(int((t != 0).sum()) for t in away.values()) / size
+        with run.archive() as archive:
+            record = next(r for r in archive.records("search") if r.number == number)
+        assert record.estimate is not None
+        found = {o.name: (-o.value, o.stderr, o.kind) for o in record.estimate.objectives[1:]}
+        assert found == {
+            "depth": (2.0, 0.0, "full"),
+            "parameters": (size / 1e6, 0.0, "full"),
+            "distance": (pytest.approx(distance, rel=1e-5), 0.0, "full"),
+            "density": (pytest.approx(density), 0.0, "full"),
+        }
+        assert (number == 0) == (distance == 0.0), "the first landmark is the base"
+    verified = run.verify(top=2).verification
+    for winner in verified.winners:
+        for comparison in winner.comparisons:
+            for difference in comparison.objectives[1:]:
+                assert difference.low == difference.value == difference.high
+
+
+def test_a_candidate_with_items_of_its_own_has_what_they_cost(searched: Searched) -> None:
+    objectives = [*answers(), LENGTH, {"name": "size", "cost": "parameters"}]
+    run = searched(objectives=objectives, budget={"items": 5}, schedule="own_items", evaluations=8)
+    with run.archive() as archive:
+        own = {c.number: archive.scores(c.number, "search") for c in archive.candidates() if c.proposal is not None}
+        asked = []
+        for scores in own.values():
+            assert scores is not None
+            questions = [item for item in scores.item_ids if item.startswith("answers/")]
+            assert len(questions) == 5
+            measured = {item.replace("answers/", "answers:tokens/") for item in questions} | {"cost:parameters/search"}
+            assert measured == set(scores.item_ids) - set(questions)
+            asked.append(frozenset(questions))
+        assert len(set(asked)) > 1
+
+
+def test_seconds_are_measured_for_each_item_asked_alone(searched: Searched) -> None:
+    run = searched(objectives=[*answers(), {"name": "time", "cost": "seconds"}], budget={"items": 4}, evaluations=5)
+    with run.archive() as archive:
+        scores = archive.scores(0, "search")
+        assert scores is not None
+        timed = [v for i, v in zip(scores.item_ids, scores.values, strict=True) if i.startswith("answers:seconds/")]
+        assert len(timed) == 4
+        assert max(timed) < 0.0
+
+
 @pytest.mark.parametrize(
     ("objectives", "message"),
     [
         (
             [SUMS, LENGTH],
-            "expected a task whose answers are generated, found none",
+            "expected tasks whose answers are generated, found sums",
         ),
         (
             [SUMS, {**LENGTH, "tasks": ["sums.jsonl"]}],
-            "'sums', which asks for none",
+            "expected tasks whose answers are generated, found sums",
         ),
         ([{**SUMS, "at_most": 3}], "at_most: expected no such key without cost"),
         (
@@ -113,6 +176,8 @@ def test_costs_alone_are_searched_under_the_constraint_of_a_guard(searched: Sear
             "better the less it is; write at_most",
         ),
         ([SUMS, {**LENGTH, "cost": "token"}], "cost"),
+        ([LENGTH], "expected an objective with tasks, found costs alone"),
+        ([SUMS, {"name": "depth", "cost": "depth", "tasks": ["sums.jsonl"]}], "no such key beside cost: depth"),
         ([SUMS, {**LENGTH, "at_most": "nobody"}], "at_most: expected a number or one of"),
     ],
 )
