@@ -214,7 +214,6 @@ class Parts:
         own = len(self.fitness.questions(budget.items or everything)) if self.config.schedule.own_items else None
         if own is not None:
             budget, everything = Budget("search"), self.fitness.questions(everything)
-        budget = budget if own is None else Budget("search")
         return self.config.schedule.build(
             ScheduleContext(
                 archive,
@@ -226,7 +225,6 @@ class Parts:
                 missed=constraints.missed,
                 screening=self.screening,
                 own=own,
-                costs_of=self.fitness.costs_of,
                 seed=self.config.seed,
                 told_of_all=self.config.optimiser.learns_from_stopped and self.reduced is None,
                 bound_by=frozenset(b.landmark for b in constraints.bounds if b.landmark is not None),

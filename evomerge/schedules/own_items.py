@@ -31,16 +31,12 @@ class OwnItems:
     """
 
     def __init__(self, given: ScheduleContext, *, landmarks: int | None) -> None:
-        n_all, size, self._with_costs = len(given.items), given.n_items, given.with_costs
-        self._bound_by = given.bound_by
-        costs = set(given.costs_of.values())
-        questions = [item for item in given.items if item not in costs]
-        n_all = len(questions)
+        n_all = len(given.items)
         size = n_all if given.own is None else given.own
-        self._bound_by, self._costs_of = given.bound_by, given.costs_of
         of_landmark = n_all if landmarks is None else min(n_all, landmarks * size)
+        self._bound_by, self._with_costs = given.bound_by, given.with_costs
         self._blocks, self._of_landmarks = (
-            Blocks(questions, given.task_of, n, seed=given.seed, name=name)
+            Blocks(given.items, given.task_of, n, seed=given.seed, name=name)
             for n, name in ((size, "own items"), (of_landmark, "items of landmarks"))
         )
 
@@ -51,10 +47,6 @@ class OwnItems:
         if candidate.label in self._bound_by:
             return EVERYTHING
         return Budget("search", self._with_costs(self._of_landmarks.of(candidate.number)))
-            return self._with_costs(self._blocks.of(candidate.proposal))
-        if candidate.label in self._bound_by:
-            return EVERYTHING
-        return self._with_costs(self._of_landmarks.of(candidate.number))
 
     def arrived(self, done: Sequence[Done]) -> Sequence[Done]:
         """Return all of them."""
@@ -67,8 +59,3 @@ class OwnItems:
     def restore(self, pending: Sequence[Candidate]) -> Sequence[Candidate]:
         """Return all of them."""
         return pending
-
-    def _with_costs(self, questions: Sequence[str]) -> Budget:
-        """Return questions, each before the item that measures what answering it costs."""
-        of_each = ((question, self._costs_of.get(question)) for question in questions)
-        return Budget("search", tuple(item for pair in of_each for item in pair if item is not None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from evomerge.archive import Archive
@@ -57,9 +57,7 @@ class ScheduleContext:
         weights: objective name -> weight, where their weighted mean is maximised; None: a search of the front.
         missed: estimate -> by how much it misses constraints, at least 0.
         screening: compares candidates with the experts; None without a screen.
-        own: how many of the items a candidate answers where it answers items of its own; None: all of them. Items that
-            measure what answering others costs do not count.
-        costs_of: item -> the item that measures what answering it costs, where there is one.
+        own: how many of the items a candidate answers where it answers items of its own; None: all of them.
         seed: of the campaign.
         bound_by: labels of landmarks that constraints are measured by.
         with_costs: questions -> these, and the items that measure what they cost; only where a candidate answers items
@@ -76,13 +74,7 @@ class ScheduleContext:
     missed: Callable[[Estimate], float]
     screening: Screening | None = None
     own: int | None = None
-    costs_of: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     bound_by: frozenset[str] = frozenset()
     with_costs: Callable[[Sequence[str]], tuple[str, ...]] = tuple
-
-    @property
-    def n_items(self) -> int:
-        """How many items a candidate answers where it answers some of its own."""
-        return len(self.items) if self.own is None else self.own
     told_of_all: bool = False

@@ -61,19 +61,6 @@ def test_landmarks_answer_several_blocks_and_those_that_constraints_are_measured
     assert everything.items(landmarks[0]).items == ITEMS
 
 
-def test_what_answering_costs_is_asked_with_the_questions_and_counts_for_none(tmp_path: Path) -> None:
-    archive = Archive.create(tmp_path / "a.sqlite", "")
-    costs_of = {item: f"length/{item}" for item in ITEMS if TASK_OF[item] == "words"}
-    task_of = {**TASK_OF, **dict.fromkeys(costs_of.values(), "length")}
-    items = tuple(item for question in ITEMS for item in (question, costs_of.get(question)) if item is not None)
-    given = replace(ingredients(archive, "random"), items=items, task_of=task_of, own=N_OWN, costs_of=costs_of)
-    found = OwnItems(given, landmarks=4).items(Candidate(3, weights_recipe(0.5, 0.0), None, 0)).items or ()
-    questions = [item for item in found if task_of[item] != "length"]
-    assert len(questions) == N_OWN
-    assert set(found) == {*questions, *(costs_of[item] for item in questions if item in costs_of)}
-    archive.close()
-
-
 def test_a_recipe_that_was_scored_is_scored_again_on_items_of_its_own(tmp_path: Path) -> None:
     worker = CountingWorker()
     archive = run_own(tmp_path / "a.sqlite", "again", 3 + 4, pool=InProcessPool(lambda: worker))
