@@ -157,10 +157,8 @@ class Estimate:
 
     @property
     def in_words(self) -> str:
-        """What it rests on: `full`, `estimated from N items` or `stopped after N items`; tables show it."""
-        n_items = self.n_items
         """What it rests on: `full`, `estimated from N items`, the same and `pooled`, or `stopped after N items`."""
-        n_items = min(objective.n_items for objective in self.objectives)
+        n_items = self.n_items
         if self.stopped is not None:
             return f"stopped after {self.stopped.n_items} items"
         pooled = ", pooled" if any(objective.kind == "pooled" for objective in self.objectives) else ""

@@ -315,7 +315,7 @@ def _build_screening(config: CampaignConfig, suite: TaskSuite, objectives: Seque
 
 def _check_every_task_is_scored(parts: Parts) -> None:
     """Check that the items of a candidate tell something of every task."""
-    chosen, suite, task_of = parts.search_budget.items, parts.fitness, parts.fitness.task_of
+    chosen, task_of = parts.search_budget.items, parts.fitness.task_of
     tasks = {task for objective in parts.objectives for task in objective.tasks}
     if chosen is None:
         return
@@ -323,8 +323,6 @@ def _check_every_task_is_scored(parts: Parts) -> None:
         questions = parts.fitness.questions(chosen)
         asked = {task_of[item] for item in parts.fitness.questions(parts.fitness.splits.items["search"])}
         found = f"{len(questions)} items for {len(asked)} tasks" if len(questions) < len(asked) else ""
-        asked, n_asked = {task_of[item] for item in suite.questions(tuple(task_of))}, len(suite.questions(chosen))
-        found = f"{n_asked} items for {len(asked)} tasks" if n_asked < len(asked) else ""
     else:
         missing = sorted(tasks - {task_of[item] for item in chosen})
         found = f"none of {missing[0]!r} among {parts.config.budget.items}" if missing else ""
