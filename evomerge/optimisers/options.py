@@ -69,6 +69,11 @@ class OptimiserOptions(BaseModel):
         return ""
 
     @property
+    def generation(self) -> int | None:
+        """How many it proposes before it learns where a schedule stops some (`InGenerations`); None: as it is."""
+        return None
+
+    @property
     def learns_from_stopped(self) -> bool:
         """Whether it learns from the values of candidates that were stopped early, not from their rank alone."""
         return False

@@ -31,9 +31,10 @@ class OwnItems:
     """
 
     def __init__(self, given: ScheduleContext, *, landmarks: int | None) -> None:
-        n_all, size, self._with_costs = len(given.items), given.n_items, given.with_costs
-        self._bound_by = given.bound_by
+        n_all = len(given.items)
+        size = n_all if given.own is None else given.own
         of_landmark = n_all if landmarks is None else min(n_all, landmarks * size)
+        self._bound_by, self._with_costs = given.bound_by, given.with_costs
         self._blocks, self._of_landmarks = (
             Blocks(given.items, given.task_of, n, seed=given.seed, name=name)
             for n, name in ((size, "own items"), (of_landmark, "items of landmarks"))

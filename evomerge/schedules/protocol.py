@@ -78,8 +78,3 @@ class ScheduleContext:
     bound_by: frozenset[str] = frozenset()
     with_costs: Callable[[Sequence[str]], tuple[str, ...]] = tuple
     told_of_all: bool = False
-
-    @property
-    def n_items(self) -> int:
-        """How many items a candidate answers where it answers some of its own."""
-        return len(self.items) if self.own is None else self.own

@@ -68,7 +68,13 @@ def test_answers_are_asked_for_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "after"),
-    [*((name, after) for name in ("cma_es", "nsga2") for after in (3, 8, 13, 21, 30)), ("map", 9), ("map", 26)],
+    [
+        *((name, after) for name in ("cma_es", "nsga2") for after in (3, 8, 13, 21, 30)),
+        ("map", 9),
+        ("map", 26),
+        ("m2n2", 12),
+        ("m2n2", 26),
+    ],
 )
 def test_interrupted_anywhere_it_resumes_to_the_same_archive(tmp_path: Path, name: str, after: int) -> None:
     run_schedule(tmp_path / "whole.sqlite", name, 27).close()
@@ -89,10 +95,11 @@ def test_what_waited_is_not_asked_again_after_a_kill(tmp_path: Path) -> None:
     assert worker.answered <= 3 * 20 + 4 * 40 + 2 * 60
 
 
-def test_completion_order_changes_nothing(tmp_path: Path) -> None:
-    run_schedule(tmp_path / "one.sqlite", "nsga2", 35).close()
+@pytest.mark.parametrize("name", ["nsga2", "m2n2"])
+def test_completion_order_changes_nothing(tmp_path: Path, name: str) -> None:
+    run_schedule(tmp_path / "one.sqlite", name, 35).close()
     pool = SeveralWorkers(CountingWorker, 4)
-    run_schedule(tmp_path / "four.sqlite", "nsga2", 35, pool=pool).close()
+    run_schedule(tmp_path / "four.sqlite", name, 35, pool=pool).close()
     assert contents(tmp_path / "four.sqlite") == contents(tmp_path / "one.sqlite")
 
 
@@ -159,6 +166,6 @@ def test_map_halves_its_rounds_and_takes_nobody_stopped_for_one_who_misses_a_con
     archive.close()
 
 
-@pytest.mark.parametrize("name", ["cma_es", "nsga2", "map"])
+@pytest.mark.parametrize("name", ["cma_es", "nsga2", "map", "m2n2"])
 def test_sigkill_at_a_random_moment_loses_nothing(tmp_path: Path, name: str) -> None:
     killed_and_resumed_equals_whole(tmp_path, f"halved {name}", seed=1)
