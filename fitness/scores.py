@@ -16,7 +16,7 @@ from fitness.errors import FitnessError
 
 Split = Literal["search", "validation", "test", "final"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-Kind = Literal["full", "estimated"]
+Kind = Literal["full", "estimated", "pooled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,8 @@ class ObjectiveEstimate:
         value: higher is better.
         stderr: standard error of `value` as a measure of all such items there could be, at least 0.
         n_items: how many items it rests on.
-        kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them.
+        kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them,
+            `pooled` when on that and on what other candidates answered.
         weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing but by its constraint; None:
             a part of the front and none of the mean.
         cost: what it costs, which `value` is minus of; None for what a model is good at.
@@ -145,7 +146,7 @@ class Estimate:
         return tuple(objective for objective in self.objectives if objective.weight != 0) or self.objectives
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Literal["full", "estimated"]:
         """`full` when every objective is."""
         return "full" if all(objective.kind == "full" for objective in self.objectives) else "estimated"
 
@@ -156,8 +157,9 @@ class Estimate:
 
     @property
     def in_words(self) -> str:
-        """What it rests on: `full`, `estimated from N items` or `stopped after N items`; tables show it."""
+        """What it rests on: `full`, `estimated from N items`, the same and `pooled`, or `stopped after N items`."""
         n_items = self.n_items
         if self.stopped is not None:
             return f"stopped after {self.stopped.n_items} items"
-        return "full" if self.kind == "full" else f"estimated from {n_items} items"
+        pooled = ", pooled" if any(objective.kind == "pooled" for objective in self.objectives) else ""
+        return "full" if self.kind == "full" else f"estimated from {n_items} items{pooled}"

@@ -24,6 +24,7 @@ from evomerge.campaign.inputs import Inputs
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
 from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.in_generations import InGenerations
 from evomerge.optimisers.problem import RULES
 from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
 from evomerge.optimisers.without_guards import guards_of
@@ -119,10 +120,18 @@ class Parts:
         problem = replace(self.problem(starts, notes), rules=rules)
         begins = optimiser.begins_at_landmarks and rules >= optimiser.landmarks_since
         if after_landmarks and begins and isinstance(space, WeightSpace | JointSpace):
-            return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
+            return AfterLandmarks(problem, self._build, partial(genome_of, space), after_landmarks)
         if after_landmarks and begins and isinstance(space, NicheSpace):
-            return AfterLandmarks(problem, optimiser.build, partial(individual_of, space), after_landmarks)
-        return optimiser.build(problem)
+            return AfterLandmarks(problem, self._build, partial(individual_of, space), after_landmarks)
+        return self._build(problem)
+
+    def _build(self, problem: Problem) -> Optimiser[Any]:
+        """Return the config's optimiser of a problem, in generations where a schedule needs them."""
+        options = self.config.optimiser
+        made = options.build(problem)
+        if options.generation is None or not self.config.schedule.stops_early:
+            return made
+        return InGenerations(made, options.generation, problem.scored)
 
     @property
     def guards(self) -> frozenset[str]:
@@ -217,6 +226,7 @@ class Parts:
                 screening=self.screening,
                 own=own,
                 seed=self.config.seed,
+                told_of_all=self.config.optimiser.learns_from_stopped and self.reduced is None,
                 bound_by=frozenset(b.landmark for b in constraints.bounds if b.landmark is not None),
                 with_costs=self.fitness.with_costs,
             )

@@ -65,6 +65,7 @@ class SearchProgress:
             "hours": ": the hours are spent",
             "stopped": ": a callback stopped it",
             "exhausted": ": the optimiser has nothing to add",
+            "converged": f": the optimiser expects to gain at most {progress.gain_left or 0.0:+.4f}",
         }.get(ending, "")
         busy = progress.utilisation.share
         used = "" if busy is None else f", workers {busy:.0%} busy"
@@ -85,6 +86,8 @@ def _line(progress: Progress) -> str:
     parts.append(f"{progress.failures} failed")
     if progress.stopped:
         parts.append(f"{progress.stopped} stopped early")
+    if progress.gain_left is not None:
+        parts.append(f"{progress.gain_left:+.4f} expected to come")
     if progress.utilisation.share is not None:
         parts.append(f"workers {progress.utilisation.share:.0%} busy")
     if progress.left is not None:

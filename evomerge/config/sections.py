@@ -32,6 +32,9 @@ def _fit_for_a_directory(name: str) -> str:
     return name
 
 
+LEAST_GAIN = 0.002  # of accuracies: a fifth of a point
+
+
 DirectoryName: TypeAlias = Annotated[Text, AfterValidator(_fit_for_a_directory)]
 
 
@@ -89,6 +92,14 @@ class BudgetConfig(BaseModel):
     """Wall-clock hours; left out: no limit."""
     items: Count | None = None
     """Search items per candidate, every task's share of them; left out: all."""
+    stop: Annotated[Literal["auto"] | PositiveReal, Field(union_mode="left_to_right")] | None = None
+    """Whether the search also ends when its optimiser (bayes) expects to gain no more than this, in units of the
+    objectives: a number, or auto: 0.002. After 30 candidates at the earliest; left out: it does not."""
+
+    @property
+    def least_gain(self) -> float | None:
+        """The gain below which the search ends; None where it goes on whatever is expected."""
+        return LEAST_GAIN if self.stop == "auto" else self.stop
 
 
 class WorkersConfig(BaseModel):

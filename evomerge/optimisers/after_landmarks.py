@@ -11,7 +11,7 @@ import numpy as np
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.losses import mean_loss
 from evomerge.optimisers.problem import Problem
-from evomerge.optimisers.protocol import Optimiser
+from evomerge.optimisers.protocol import Optimiser, gain_left
 from search_spaces.recipes.recipe import Recipe
 
 
@@ -67,6 +67,10 @@ class AfterLandmarks:
                 self._landmarks.append(outcome)
         if proposals and self._built is not None:
             self._built.tell(proposals)
+
+    def gain_left(self) -> float | None:
+        """Return what the optimiser expects to gain; None as long as there is none."""
+        return None if self._built is None else gain_left(self._built)
 
     def _informed(self) -> Problem:
         """Return the problem with start points: the landmarks that the space has, best first."""

@@ -70,8 +70,23 @@ class OptimiserOptions(BaseModel):
         return ""
 
     @property
+    def generation(self) -> int | None:
+        """How many it proposes before it learns where a schedule stops some (`InGenerations`); None: as it is."""
+        return None
+
+    @property
+    def learns_from_stopped(self) -> bool:
+        """Whether it learns from the values of candidates that were stopped early, not from their rank alone."""
+        return False
+
+    @property
     def pools_items(self) -> bool:
         """Whether it learns from item scores whichever items they are of, so that items of their own are best."""
+        return False
+
+    @property
+    def tells_gain(self) -> bool:
+        """Whether it can say when nothing is left to gain (`budget.stop`)."""
         return False
 
     def searched(self, space: Any) -> Any:
@@ -118,6 +133,7 @@ class OutsideOptimiser(OptimiserOptions):
     needs_every_answer: ClassVar[str] = ""
     needs_same_items: ClassVar[str] = ""
     pools_items: ClassVar[bool] = False
+    tells_gain: ClassVar[bool] = False
 
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh optimiser."""
@@ -131,6 +147,7 @@ def outside_optimiser(kind: str, factory: Callable[..., Any]) -> type[OptimiserO
     """Return the options of a class or function that returns an optimiser; see `from_signature`."""
     section, wanted = from_signature(kind, factory, OutsideOptimiser, PROVIDED)
     section.factory, section.wanted = staticmethod(factory), wanted
+    section.tells_gain = hasattr(factory, "gain_left")
     # What the class says of itself.
     for name in ("genomes", "maximises_mean", "needs_every_answer", "needs_same_items", "pools_items"):
         setattr(section, name, getattr(factory, name, getattr(OutsideOptimiser, name)))

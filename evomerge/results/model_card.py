@@ -11,7 +11,8 @@ from evomerge.archive import Archive
 from evomerge.archive.campaign_text import campaign_settings
 from evomerge.candidate import Candidate
 from evomerge.content import content_of
-from evomerge.results.recorded import estimates, recorded_versions
+from evomerge.results.recorded import recorded_versions
+from evomerge.results.selected import observed
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.final import FinalLook
 from evomerge.results.verification.result import Verification
@@ -182,7 +183,7 @@ def _final_lines(candidate: Candidate, look: FinalLook | None) -> tuple[str, ...
 
 
 def _search_scores(archive: Archive, number: int) -> tuple[ObjectiveEstimate, ...]:
-    found = estimates(archive, "search").get(number)
+    found = observed(archive).get(number)
     return () if found is None else found.objectives
 
 

@@ -26,14 +26,15 @@ class OwnItems:
     items are, answer as many items as several candidates do; one that a constraint is measured by answers all.
 
     Args:
-        given: of the campaign; its `n_items` is what each candidate answers.
+        given: of the campaign; its `own` is what each candidate answers.
         landmarks: how many candidates' items a landmark answers; None: every search item.
     """
 
     def __init__(self, given: ScheduleContext, *, landmarks: int | None) -> None:
-        n_all, size, self._with_costs = len(given.items), given.n_items, given.with_costs
-        self._bound_by = given.bound_by
+        n_all = len(given.items)
+        size = n_all if given.own is None else given.own
         of_landmark = n_all if landmarks is None else min(n_all, landmarks * size)
+        self._bound_by, self._with_costs = given.bound_by, given.with_costs
         self._blocks, self._of_landmarks = (
             Blocks(given.items, given.task_of, n, seed=given.seed, name=name)
             for n, name in ((size, "own items"), (of_landmark, "items of landmarks"))

@@ -62,6 +62,7 @@ class ScheduleContext:
         bound_by: labels of landmarks that constraints are measured by.
         with_costs: questions -> these, and the items that measure what they cost; only where a candidate answers items
             of its own: `items` are questions alone then.
+        told_of_all: whether who is stopped is told with what is expected on all items, not with what a part gave.
     """
 
     archive: Archive
@@ -76,8 +77,4 @@ class ScheduleContext:
     seed: int = 0
     bound_by: frozenset[str] = frozenset()
     with_costs: Callable[[Sequence[str]], tuple[str, ...]] = tuple
-
-    @property
-    def n_items(self) -> int:
-        """How many items a candidate answers where it answers some of its own."""
-        return len(self.items) if self.own is None else self.own
+    told_of_all: bool = False

@@ -15,6 +15,10 @@ from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Outcome, Scored
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
+from evomerge.optimisers.in_generations import InGenerations
+from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
+from evomerge.optimisers.map.surrogates.predicted_front import FrontSearch
+from evomerge.optimisers.niches.m2n2 import M2N2Search
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
@@ -27,6 +31,7 @@ from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
 from tests.evomerge.toy import ToySpace
+from tests.evomerge.toy_niches import ToyNiches, toy_crossover
 
 ITEMS = tuple(f"{task}/{i}" for i in range(60) for task in ("sums", "words"))
 TASK_OF = {item: item.split("/")[0] for item in ITEMS}
@@ -51,6 +56,10 @@ OPTIMISERS = {
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
     "again": Again,
+    "m2n2": lambda: InGenerations(M2N2Search(toy_crossover(), seed=3, population=8), 8),
+    "map": lambda: AmortisedPareto(
+        2, n_objectives=2, seed=3, initial=8, search=FrontSearch(population=12, generations=4)
+    ),
 }
 
 
@@ -61,7 +70,8 @@ N_OWN = 10  # items of a candidate's own
 def ingredients(archive: Archive, name: str) -> ScheduleContext:
     """Return what a schedule of an optimiser of `OPTIMISERS` is made of."""
     weights = WEIGHTS if name == "cma_es" else None
-    return ScheduleContext(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
+    given = ScheduleContext(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
+    return replace(given, told_of_all=name == "map")
 
 
 def halving(archive: Archive, name: str) -> Schedule:
@@ -135,5 +145,6 @@ def run_schedule(
     optimiser: Optimiser = OPTIMISERS[name]()
     pool = pool or InProcessPool(CountingWorker)
     limits = Limits(evaluations)
-    Campaign(archive, ToySpace(), optimiser, estimator=estimator(), pool=pool, limits=limits, **settings).run()
+    space = ToyNiches() if name == "m2n2" else ToySpace()
+    Campaign(archive, space, optimiser, estimator=estimator(), pool=pool, limits=limits, **settings).run()
     return archive

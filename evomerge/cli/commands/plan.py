@@ -139,6 +139,7 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     cuts = None if found.cuts is None else ", ".join(map(str, found.cuts)) or "no"
     halved = f"after {cuts} of {found.n_search_items} items; who is stopped takes less time than this"
     kept, descent = cost.kept, cost.descent
+    at_most = "" if found.config.budget.stop is None else "at most "
     limit = "" if kept is None else f"at most {kept.limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
     return [
         *(("mind", caution) for caution in found.cautions),
@@ -149,7 +150,7 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
         ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),
         (
             "the search",
-            f"{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
+            f"{at_most}{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
         ),
         *([] if descent is None else [("the descent", _in_words(descent))]),
         *([] if found.screen is None else [("screen", f"on {found.screen} prompts at most")]),

@@ -29,7 +29,6 @@ class Competing(OptimiserOptions):
     """Members of a population compete for items, and mate with who does what they lack."""
 
     landmarks_since: ClassVar[int] = 2
-    needs_every_answer: ClassVar[str] = "its competition compares candidates item by item"
     needs_same_items: ClassVar[str] = "its competition compares candidates item by item"
 
     population: Annotated[Whole, Field(ge=2, le=100_000)] = 20
@@ -47,6 +46,11 @@ class Competing(OptimiserOptions):
     gain: tuple[PositiveReal, PositiveReal] | None = None
     """In a space of kind niches, [low, high]: how far individuals go along their task vectors, inherited with some
     noise; needs a base. Left out: 1, which is the paper."""
+
+    @property
+    def generation(self) -> int:
+        """As many children as there are members: where some are stopped early, all are taken in together."""
+        return self.population
 
     @property
     def competition(self) -> Competition:

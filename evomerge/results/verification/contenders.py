@@ -14,8 +14,7 @@ from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import is_start_point
 from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
-from evomerge.results.recorded import estimates
-from evomerge.results.selected import expected
+from evomerge.results.selected import expected, judged
 from evomerge.results.verification.result import Dropped, VerificationError
 from fitness.costs import in_unit
 from fitness.scores import Estimate
@@ -31,7 +30,8 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
     """
     merges = merges_of(archive)
     out = {candidate.number for candidate in archive.landmarks() if is_compared_with(candidate, merges)}
-    found = {n: estimate for n, estimate in estimates(archive, "search").items() if n not in out}
+    told = {record.number: record.estimate for record in judged(archive) if record.estimate is not None}
+    found = {number: estimate for number, estimate in told.items() if number not in out}
     if not found:
         raise VerificationError("expected scored candidates, found none; run the search first")
     constraints = Constraints.of(archive)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,22 @@ def test_landmarks_answer_several_blocks_and_those_that_constraints_are_measured
     assert {TASK_OF[item] for item in items[0] or ()} == {"sums", "words"}
     everything = OwnItems(given, landmarks=None)
     assert everything.items(landmarks[0]).items == ITEMS
+
+
+def test_what_answering_costs_is_asked_with_the_questions_and_counts_for_none(tmp_path: Path) -> None:
+    archive = Archive.create(tmp_path / "a.sqlite", "")
+    costs_of = {item: f"length/{item}" for item in ITEMS if TASK_OF[item] == "words"}
+    task_of = {**TASK_OF, **dict.fromkeys(costs_of.values(), "length")}
+
+    def with_costs(questions: Sequence[str]) -> tuple[str, ...]:
+        return (*questions, *(costs_of[question] for question in questions if question in costs_of))
+
+    given = replace(ingredients(archive, "random"), task_of=task_of, own=N_OWN, with_costs=with_costs)
+    found = OwnItems(given, landmarks=4).items(Candidate(3, weights_recipe(0.5, 0.0), None, 0)).items or ()
+    questions = [item for item in found if task_of[item] != "length"]
+    assert len(questions) == N_OWN
+    assert set(found) == {*questions, *(costs_of[item] for item in questions if item in costs_of)}
+    archive.close()
 
 
 def test_a_recipe_that_was_scored_is_scored_again_on_items_of_its_own(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_wrong_values_are_refused(tmp_path: Path, schedule: str, message: str) -
     assert message in refused_text(tmp_path, GOOD + f"schedule: {schedule}\n")
 
 
-@pytest.mark.parametrize("optimiser", ["map", "greedy_soup", "direct", "moead", "cma_es, lq: true"])
+@pytest.mark.parametrize("optimiser", ["greedy_soup", "direct", "moead", "cma_es, lq: true"])
 @pytest.mark.parametrize("schedule", ["halving", "screen"])
 def test_optimisers_that_need_every_answer_take_all_items(tmp_path: Path, optimiser: str, schedule: str) -> None:
     text = GOOD.replace(NSGA2, f"{{kind: {optimiser}}}") + f"schedule: {schedule}\n"
