@@ -36,7 +36,7 @@ def main() -> None:
     items = HERE / "tasks" / "sums.jsonl"
     if not items.exists():
         write_items(items, "sums", functools.partial(draw_arithmetic, held_out=True), ITEMS, _SEED)
-    schedule = Schedule(steps=160, batch_size=16, learning_rate=1e-4, seed=4)
+    schedule = Schedule(steps=140, batch_size=6, learning_rate=1.5e-4, seed=4)
     draw = functools.partial(draw_worked, held_out=False)
     train_expert(BASE, HERE / "models" / "worked", draw, schedule, freeze_embeddings=True)
 
