@@ -23,9 +23,9 @@ from fitness.estimation.pooled import PooledResponses, Settings
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
-FIRST, STEP, BATCH = 3, 24, 16
+FIRST, STEP, BATCH = 3, 16, 16
 N_DRAWS = 512
-RENEWED = 1.5  # times as many answers as when the model's settings were chosen: they are chosen anew
+RENEWED = 2.5  # times as many answers as when the model's settings were chosen: they are chosen anew
 
 
 @dataclass(eq=False)
