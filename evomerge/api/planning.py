@@ -14,11 +14,13 @@ from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
 from evomerge.api.texts import frame, table_html
 from evomerge.assembly import Parts, build_parts, with_compute_dtype
+from evomerge.assembly.costs import measured
+from evomerge.assembly.prompt_bits import PromptBits, prompt_bits
 from evomerge.config import CampaignConfig, joined_config, merge_stand_ins, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
 from evomerge.results.verification.benchmark_test_sets import described
 from evomerge.schedules import HalvingConfig, ScreenConfig
-from search_spaces.checks.preflight import Preflight
+from search_spaces.checks.preflight import ParentTraits, Preflight
 from search_spaces.spaces.genes import GeneInfo
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Plan:
         cuts: after how many items a generation is halved; None where it is not.
         cost: measured; None where the parents cannot be merged.
         cautions: sentences about operators whose defaults, as this space has them, do what nobody would expect.
+        prompts: what every model makes of a few search prompts; None where none can be asked.
+        costs: what each objective that is a cost measures, in words.
     """
 
     config: CampaignConfig
@@ -56,6 +60,23 @@ class Plan:
     cuts: tuple[int, ...] | None
     cost: Cost | None
     cautions: tuple[str, ...] = ()
+    prompts: PromptBits | None = None
+    costs: tuple[str, ...] = ()
+
+    @property
+    def parents(self) -> tuple[ParentTraits, ...]:
+        """What each parent is to the base and to the others, and whether it has collapsed."""
+        told = {} if self.prompts is None else {each.name: self.prompts.collapsed(each.name) for each in self._traits}
+        return tuple(
+            replace(each, verdict="collapsed", advice="; ".join(filter(None, (each.advice, told[each.name]))))
+            if told.get(each.name) and each.verdict not in ("copy", "locked")
+            else each
+            for each in self._traits
+        )
+
+    @property
+    def _traits(self) -> tuple[ParentTraits, ...]:
+        return self.preflight.parents
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a gene: its name, what it holds for, and its values at both ends."""
@@ -76,7 +97,9 @@ class Plan:
     def _repr_html_(self) -> str:
         preflight = [[row.property, row.level, row.note] for row in self.preflight.rows]
         genes = [[str(gene), gene.range] for gene in self.genes]
-        found = table_html(["property", "", "note"], preflight) + table_html(["gene", "values"], genes)
+        parents = [[each.name, each.verdict, each.advice] for each in self.parents]
+        found = table_html(["property", "", "note"], preflight) + table_html(["parent", "", "note"], parents)
+        found += table_html(["gene", "values"], genes)
         if self.cost is None:
             return found
         return f"{found}<p>{self.cost.seconds:.2f} s a candidate, {self.cost.total_seconds / 3600:.2f} h in all</p>"
@@ -128,7 +151,7 @@ def plan(
     plans = []
     for outline, parts in outlines(config, given):
         outline.preflight.raise_for_errors()
-        plans.append(replace(outline, cost=measure(parts, given)))
+        plans.append(replace(outline, prompts=prompt_bits(parts), cost=measure(parts, given)))
     return tuple(plans)
 
 
@@ -162,6 +185,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
             cuts=halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None,
             cost=None,
             cautions=config.space.cautions,
+            costs=tuple(measured(o) for o in parts.objectives if o.cost is not None),
         ),
         parts,
     )

@@ -14,11 +14,12 @@ options; those that are named as attributes of `Problem` are filled in.
 
 from evomerge.optimisers.bayes.options import Bayes
 from evomerge.optimisers.cma.options import CmaEs
+from evomerge.optimisers.coarse_to_fine.options import CoarseToFine
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.gradient.options import FrankWolfe, Gradient
 from evomerge.optimisers.greedy_soup_options import GreedySoup
 from evomerge.optimisers.map.options import Map, NestedMap
-from evomerge.optimisers.niches.options import M2N2
+from evomerge.optimisers.niches.options import M2N2, NaturalNiches
 from evomerge.optimisers.options import OptimiserOptions, Random
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
@@ -29,10 +30,12 @@ __all__ = [
     "M2N2",
     "Bayes",
     "CmaEs",
+    "CoarseToFine",
     "FrankWolfe",
     "Gradient",
     "GreedySoup",
     "Map",
+    "NaturalNiches",
     "NestedMap",
     "Optimiser",
     "OptimiserError",

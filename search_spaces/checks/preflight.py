@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from search_spaces.checks.companions import compare_companions
 from search_spaces.checks.configs import compare_configs
+from search_spaces.checks.kinship.kept import kinship_of
+from search_spaces.checks.kinship.traits import LOCKED, ParentTraits, preflight_row, traits_of
 from search_spaces.checks.tensors import (
     Level,
     PreflightRow,
@@ -18,12 +20,10 @@ from search_spaces.checks.tensors import (
 )
 from search_spaces.checks.tokenizers import compare_tokenizers
 from search_spaces.errors import SpaceError, shortened
-from search_spaces.merging.materialise import all_finite
 from search_spaces.parents.checkpoint import Checkpoint
-from search_spaces.parents.content import file_digests
 from search_spaces.parents.parents import Parents
 
-__all__ = ["Level", "Preflight", "PreflightRow", "preflight"]
+__all__ = ["Level", "ParentTraits", "Preflight", "PreflightRow", "preflight"]
 _MOST_TOLD = 3
 
 
@@ -33,9 +33,11 @@ class Preflight:
 
     Attributes:
         rows: one per property, the most basic first; settings that are the same everywhere have none.
+        parents: what each parent is to the base and to the others; empty where no weights were read.
     """
 
     rows: tuple[PreflightRow, ...]
+    parents: tuple[ParentTraits, ...] = ()
 
     @property
     def errors(self) -> list[PreflightRow]:
@@ -78,9 +80,11 @@ def preflight(
     Args:
         parents: opened, the base among them.
         base: the name of the parent that donates config and tokenizer.
-        read_weights: whether to read every tensor once, look for NaN and infinity, and keep the files' digests.
+        read_weights: whether to read every tensor once, look for NaN and infinity, compare it with the base's, and keep
+            what was found and the files' digests: it is read no more.
         stacked: whether the output takes its layers from several depths, so that the parents' depths may differ.
-        allowed: settings, e.g. rope_theta or model_type, whose differences are warnings: the merge takes the base's.
+        allowed: settings, e.g. rope_theta or model_type, whose differences are warnings: the merge takes the base's;
+            and `locked`, for parents whose authors made merges of them worthless.
 
     Raises:
         SpaceError: there is no such base, a tokenizer file is not JSON, or a setting is allowed that no parent has.
@@ -88,25 +92,22 @@ def preflight(
     checkpoints = {base: parents[base], **parents.checkpoints}
     rows = [
         *tell_flaws(checkpoints),
-        *compare_configs(checkpoints, base, per_layer=not stacked, allowed=allowed),
+        *compare_configs(checkpoints, base, per_layer=not stacked, allowed=[key for key in allowed if key != LOCKED]),
         *(compare_layers if stacked else compare_tensors)(checkpoints, base),
         *tell_guesses(checkpoints),
         *compare_adapters(checkpoints),
         *compare_companions(checkpoints, base),
         *compare_tokenizers(checkpoints, base, parents.vocabulary),
     ]
-    if read_weights:
-        rows.append(_finite(checkpoints))
-    return Preflight(tuple(rows))
+    if not read_weights:
+        return Preflight(tuple(rows))
+    kinship = kinship_of(checkpoints, base, parents.tokenizer)
+    traits = traits_of(kinship, base)
+    rows += [_finite(checkpoints, kinship.not_finite), preflight_row(traits, base, allowed)]
+    return Preflight(tuple(rows), traits)
 
 
-def _finite(checkpoints: Mapping[str, Checkpoint]) -> PreflightRow:
-    bad = {}
-    for name, checkpoint in checkpoints.items():
-        first = next((tensor for tensor in checkpoint.names if not all_finite(checkpoint.tensor(tensor))), None)
-        if first is not None:
-            bad[name] = first
-        file_digests(checkpoint)  # while the system still has its pages; whoever asks next finds them kept
+def _finite(checkpoints: Mapping[str, Checkpoint], bad: Mapping[str, str]) -> PreflightRow:
     values = {name: f"NaN or infinity in {bad[name]}" if name in bad else "finite" for name in checkpoints}
     note = "; ".join(f"parent {name!r} has {values[name]}" for name in bad)
     return PreflightRow("values", values, "error" if bad else "ok", note)

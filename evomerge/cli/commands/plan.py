@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from search_spaces.spaces.genes import GeneInfo
 
 GIB = 2**30
+SHOWN = ("attention", "mlp", "embedding")
+PARENTS = ("parent", "", "from the base", "most like", "bits per byte", "note")
 MOST_NAMED = 4  # models that a table names one by one
 
 
@@ -32,6 +34,7 @@ def plan(
     from evomerge.api.planning import outlines
     from evomerge.api.search import read_campaign
     from evomerge.api.sections import Given
+    from evomerge.assembly.prompt_bits import prompt_bits
 
     changed = with_differences(overrides, allow_differences)
     config, console = read_campaign(campaign, changed, optimiser=optimiser, trust_tasks=trust_tasks), make_console()
@@ -39,6 +42,8 @@ def plan(
         if outline.stage:
             console.print(outline.stage, subject=f"stage {number} of {len(config.stages)}")
         _print_outline(outline, console)
+        if outline.preflight.parents:
+            console.show(plain_table("Parents", PARENTS, parent_rows(replace(outline, prompts=prompt_bits(parts)))))
         console.show(plain_table("Cost", ("", ""), _cost_rows(outline, measure(parts, Given()))))
 
 
@@ -46,12 +51,35 @@ def _print_outline(found: Plan, console: Terminal) -> None:
     rows = [
         (r.property, by_value({name: r.values.get(name, "") for name in found.models}), r.level, r.note)
         for r in found.preflight.rows
+        if r.property != "parents"  # they have a table of their own
     ]
     title = f"{len(found.models)} models: {', '.join(found.models)}"
     console.show(plain_table(title, ("property", "value", "", "note"), rows))
+    if found.preflight.errors and found.preflight.parents:
+        console.show(plain_table("Parents", PARENTS, parent_rows(found)))
     found.preflight.raise_for_errors()
     if found.genes:
         console.show(plain_table(f"{len(found.genes)} genes", ("", "gene", "values"), _gene_rows(found.genes)))
+
+
+def parent_rows(found: Plan) -> list[tuple[str, ...]]:
+    """Return a row per model: what it is, how far from the base and from the others, what it makes of prompts."""
+    bits = {} if found.prompts is None else {name: f"{found.prompts.mean(name):.2f}" for name in found.prompts.by_task}
+    base = found.config.base_name
+    return [
+        (base, "the base", "", "", bits.get(base, ""), ""),
+        *(
+            (
+                each.name,
+                each.verdict,
+                ", ".join(f"{kind} {each.distances[kind]:.2g}" for kind in SHOWN if kind in each.distances),
+                "" if each.nearest is None else f"{each.nearest[0]} {each.nearest[1]:.2f}",
+                bits.get(each.name, ""),
+                each.advice,
+            )
+            for each in found.parents
+        ),
+    ]
 
 
 def by_value(values: Mapping[str, str]) -> str:
@@ -102,24 +130,32 @@ def _in_words(descent: DescentCost) -> str:
     )
 
 
+def _own_items(found: Plan) -> str:
+    landmarks = "several times as many, and take as much longer; all where a constraint is measured by one"
+    return f"{found.n_search_items} for each candidate, every item as often as any other; landmarks answer {landmarks}"
+
+
 def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     cuts = None if found.cuts is None else ", ".join(map(str, found.cuts)) or "no"
     halved = f"after {cuts} of {found.n_search_items} items; who is stopped takes less time than this"
     kept, descent = cost.kept, cost.descent
+    at_most = "" if found.config.budget.stop is None else "at most "
     limit = "" if kept is None else f"at most {kept.limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
     return [
         *(("mind", caution) for caution in found.cautions),
         *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
         *_reading_rows(cost.reading),
         ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
+        *(("cost measured", line) for line in found.costs),
         ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),
         (
             "the search",
-            f"{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
+            f"{at_most}{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
         ),
         *([] if descent is None else [("the descent", _in_words(descent))]),
         *([] if found.screen is None else [("screen", f"on {found.screen} prompts at most")]),
         *([] if cuts is None else [("halving", halved)]),
+        *([("own items", _own_items(found))] if found.config.schedule.own_items else []),
         ("memory", f"{cost.memory_bytes / GIB:.1f} GiB per worker"),
         ("an export", f"{cost.export_bytes / GIB:.2f} GiB; free here: {cost.free_bytes / GIB:.0f} GiB"),
         *(

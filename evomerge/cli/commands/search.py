@@ -27,7 +27,8 @@ AllowDifferences = Annotated[
     typer.Option(
         "--allow-differences",
         metavar="KEY",
-        help="Let the models' config.json differ in this key, as rope_theta or model_type; a,b or repeated.",
+        help="Let the models' config.json differ in this key, as rope_theta or model_type, or locked parents (locked); "
+        "a,b or repeated.",
     ),
 ]
 

@@ -79,9 +79,11 @@ class BayesSearch:
         self._learner.add([(self._genomes[i], outcome) for i, outcome in zip(numbers, outcomes, strict=True)])
         self._pending.difference_update(numbers)
 
-    @property
     def gain_left(self) -> float | None:
-        """What the last proposal was expected to gain, in units of the objectives; None while that is not known."""
+        """Return what the last proposal was expected to gain, in units of the objectives; None while that is not known.
+
+        It was reckoned for the proposal, by what was told before it, so that asking costs nothing and a resume knows it.
+        """
         return self._gain
 
     def predicted(self, genomes: Floats) -> Floats:

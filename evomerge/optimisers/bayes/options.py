@@ -22,6 +22,9 @@ class Bayes(OptimiserOptions):
 
     pools_items: ClassVar[bool] = True
     takes_landmarks: ClassVar[bool] = True
+    tells_gain: ClassVar[bool] = True
+    learns_from_stopped: ClassVar[bool] = True  # from their answers
+    generation: ClassVar[int | None] = 8
 
     kind: Literal["bayes"] = "bayes"
     initial: Annotated[Whole, Field(ge=1)] | None = None

@@ -1,0 +1,1 @@
+"""Parents that are noise: what they cost a search, and how a plan names them."""
