@@ -21,20 +21,23 @@ _DIRECTIONS = 32  # of each draw
 _HELD = 24  # incumbents that make up a front
 _SMOOTH = 1e-3  # share of the range that no improvement counts as, so that there is a slope everywhere
 _ACCEPTED, _SHARP = 0.6, 0.05  # constraints are kept from so high a value on, which is 1 of those that keep them
-_LEAST_CHANCE = 1e-6
+_LEAST_CHANCE, _CAUTION = 1e-6, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class Acceptance:
-    """How likely a genome's merge can be had, and keeps all constraints; of draws of success and of constraints."""
+    """How likely a genome's merge can be had, and keeps all constraints; of draws of success and of constraints.
+
+    Squared, as what is not accepted costs a candidate and tells nothing of values.
+    """
 
     draws: Draws
 
     def log_chance(self, genomes: Tensor) -> Tensor:
-        """Return (n,) logarithms of chances, of (n, dim) genomes."""
+        """Return (n,) logarithms of squared chances, of (n, dim) genomes."""
         alive, kept = self.draws.values(genomes).unbind(dim=-1)
         chance = (alive.clamp(0.0, 1.0) * torch.sigmoid((kept - _ACCEPTED) / _SHARP)).mean(dim=0)
-        return chance.clamp_min(_LEAST_CHANCE).log()
+        return _CAUTION * chance.clamp_min(_LEAST_CHANCE).log()
 
 
 class Gain:
@@ -97,7 +100,7 @@ class Gain:
 
 
 def log_rectified(values: Tensor, smooth: float) -> Tensor:
-    """Return the logarithm of max(0, values), smoothed and with heavy tails below 0 (Ament et al. 2023, appendix A.4)."""
+    """Return the logarithm of max(0, values), smoothed, with heavy tails below 0 (Ament et al. 2023, appendix A.4)."""
     x = values / smooth
     soft = torch.nn.functional.softplus(x) + 0.1 / (1.0 + x * x)
     return soft.log() + torch.log(torch.tensor(smooth, dtype=values.dtype))

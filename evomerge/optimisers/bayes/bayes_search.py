@@ -26,9 +26,10 @@ class BayesSearch:
     """Maximise one objective, or find the front of several, with few evaluations; steady state.
 
     First come the starts and points that fill the cube; then each proposal is what gains most by the response model
-    of everything told, with what is pending counted as known. Answers to items are pooled (`fitness.estimation.pooled`),
-    so candidates may have answered different ones. A proposal depends on what was told and proposed before it, not on the
-    order in which it was told, nor on how it was asked for. It is noted, so that a resume makes none again.
+    of everything told, with what is pending counted as known. Answers to items are pooled
+    (`fitness.estimation.pooled`), so candidates may have answered different ones. A proposal depends on what was told
+    and proposed before it, not on the order in which it was told, nor on how it was asked for. It is noted, so that a
+    resume makes none again.
 
     Args:
         structure: of the genes.
@@ -41,7 +42,7 @@ class BayesSearch:
         effort: that goes into a proposal.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         structure: Structure,
         questions: Questions,
@@ -82,7 +83,7 @@ class BayesSearch:
     def gain_left(self) -> float | None:
         """Return what the last proposal was expected to gain, in units of the objectives; None while that is not known.
 
-        It was reckoned for the proposal, by what was told before it, so that asking costs nothing and a resume knows it.
+        It was reckoned for the proposal, by what was told before it: asking costs nothing, and a resume knows it.
         """
         return self._gain
 
@@ -103,7 +104,7 @@ class BayesSearch:
         from scipy.stats import qmc
 
         if number < len(self._starts):
-            return self._starts[number].copy()
+            return np.array(self._starts[number])
         place = number - len(self._starts)
         engine = qmc.Sobol(self._structure.dim, scramble=True, rng=stream(self._seed, "bayes", "design"))
         points = engine.random_base2(place.bit_length())

@@ -1,8 +1,8 @@
 """Possible truths, drawn from the pooled response model, as functions of genomes with a slope.
 
-All genomes of all calls are seen by the same draws: what noisy acquisition functions otherwise get from joint samples of
-a candidate, of what was scored and of what is pending, they get here from each for itself. It needs no covariance, and costs
-the same however many are pending.
+All genomes of all calls are seen by the same draws: what noisy acquisition functions otherwise get from joint samples
+of a candidate, of what was scored and of what is pending, they get here from each for itself. It needs no covariance,
+and costs the same however many are pending.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from fitness.estimation.pooled import PooledResponses, Settings
 from fitness.scores import ItemScores
 
 KEPT, ALIVE = "constraints", "success"
+_CERTAIN = 5  # a merge that failed once fails again: it counts as so many answers
 Chosen = tuple[Settings, ...]
 
 
@@ -84,14 +85,16 @@ def fit_acceptance(
         return None
     usual = float(np.median(violations[violations > 0.0])) if violations.any() else 1.0
     kept = np.where(violations > 0.0, 0.5 * np.exp(-violations / usual), 1.0)
+    often = tuple(f"{ALIVE} {i}" for i in range(_CERTAIN))
     scores = [
-        ItemScores((ALIVE, KEPT), np.array([1.0, kept[i]])) if alive[i] else ItemScores((ALIVE,), np.zeros(1))
+        ItemScores((*often, KEPT), np.append(np.ones(_CERTAIN), kept[i]))
+        if alive[i]
+        else ItemScores(often, np.zeros(_CERTAIN))
         for i in range(len(known))
     ]
     points = features.of(np.array([genome for genome, _ in known]))
     objectives = [Objective(name, (name,)) for name in (ALIVE, KEPT)]
-    names = (ALIVE, KEPT)
-    task_of = dict(zip(names, names, strict=True))
+    task_of = {**dict.fromkeys(often, ALIVE), KEPT: KEPT}
     return PooledResponses.fit(
-        points, scores, objectives, items=names, task_of=task_of, settings=settings, rounds=rounds
+        points, scores, objectives, items=tuple(task_of), task_of=task_of, settings=settings, rounds=rounds
     )

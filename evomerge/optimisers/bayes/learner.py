@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evomerge.candidate import Evaluation
 from evomerge.optimisers.bayes.features import Features
@@ -30,7 +31,7 @@ class Learnt:
     """
 
     genomes: Floats
-    accepted: np.ndarray
+    accepted: NDArray[np.bool_]
     responses: PooledResponses
     acceptance: PooledResponses | None
 
@@ -39,7 +40,7 @@ class Learner:
     """Fits response models when they are asked for, always the same ones for the same past.
 
     Settings are chosen at times that the number of evaluations says, from those of the time before. A resumed search,
-    which has its proposals noted, passes these times by without a fit; they are made up for by the first proposal that is new.
+    which has its proposals noted, passes these times by without a fit; the first proposal that is new makes up for it.
 
     Args:
         questions: what is asked of merges.

@@ -14,6 +14,8 @@ from evomerge.typing import Floats
 
 _STEPS = (0.02, 0.07, 0.2)  # standard deviations of changes to good genomes
 _FEW_GENES = 8  # that a change changes on average, where there are more
+_MANY = 100  # candidates, from which on parts of the cube are looked at
+_SIDES = (2.0, 0.4, 0.2)
 _APART = 1e-6
 
 
@@ -25,9 +27,15 @@ class Box:
     high: Floats
 
     @classmethod
-    def whole(cls, dim: int) -> Box:
-        """Return all of it."""
-        return cls(np.zeros(dim), np.ones(dim))
+    def around(cls, good: Floats, n_known: int, rng: np.random.Generator) -> Box:
+        """Return the whole cube, or after many candidates two times in three a part of it around a good genome.
+
+        A trust region (Eriksson et al., NeurIPS 2019) without a state: large and small ones in turn, each around
+        another good genome, need neither counts of successes nor restarts.
+        """
+        side = float(rng.choice(_SIDES)) if n_known > _MANY else 2.0
+        centre = good[rng.integers(len(good))]
+        return cls(np.clip(centre - side / 2.0, 0.0, 1.0), np.clip(centre + side / 2.0, 0.0, 1.0))
 
 
 def make_pool(good: Floats, box: Box, features: Features, n: int, rng: np.random.Generator) -> Floats:

@@ -42,7 +42,7 @@ def propose(
             held, aim, chance = proposed, acceptance, None
     gain = Gain(aim, torch.from_numpy(held), chance, int(rng.integers(2**31)))
     good = _best(aim, held, weights if aim is draws else np.full(2, 0.5))
-    box = Box.whole(proposed.shape[1])
+    box = Box.around(good, len(proposed), rng)
     pool = make_pool(good, box, features, effort.pool, rng)
     genomes = ranked(gain, pool, box, features, effort)
     left = gain.left(torch.from_numpy(genomes[:_FEW])) if aim is draws else None
@@ -54,7 +54,7 @@ def _drawn(responses: PooledResponses, features: Features, effort: Effort, rng: 
 
 
 def _best(draws: Draws, genomes: Floats, weights: Floats) -> Floats:
-    """Return some of (n, dim) genomes: of each objective and of the mean those that are best in some draw, or on average."""
+    """Return some of (n, dim) genomes: those that are best in some draw, or on average, of an objective or the mean."""
     with torch.no_grad():
         values = draws.values(torch.from_numpy(genomes))
     wanted = torch.cat([values, (values @ torch.from_numpy(weights))[..., None]], dim=-1)
@@ -63,4 +63,4 @@ def _best(draws: Draws, genomes: Floats, weights: Floats) -> Floats:
     order = np.lexsort([ranks.numpy(), -in_draws.numpy()])
     often = order[: _GOOD // 2]
     average = np.argsort(ranks.numpy(), kind="stable")[: _GOOD // 2]
-    return genomes[np.unique(np.concatenate([often, average]))]
+    return np.asarray(genomes[np.unique(np.concatenate([often, average]))])

@@ -23,7 +23,7 @@ _BEYOND = 4.0  # a curve goes on for so many standard deviations beyond the abil
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """S draws of one set of tasks, as arrays: ability_s(x) = level + waves . cos(x frequencies + phases) + pulls . k(x).
+    """S draws of one set of tasks: ability_s(x) = level + waves . cos(x frequencies + phases) + pulls . k(x).
 
     k(x) is Matern 5/2 of the distances between x and the points in units of the lengths. Objective o of draw s is
     `curves[o]`, linear between the places of `grid`, at ability_s(x) + shifts[s, o]; it goes on straight beyond them.

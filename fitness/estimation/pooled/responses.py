@@ -169,11 +169,13 @@ def _summed(parts: Sequence[Sequence[tuple[Floats, Floats]]]) -> Prediction:
 
 def _groups(layout: TaskLayout) -> list[Ints]:
     """Return the items of each task; where tasks are many, those of tasks that the same objectives have together."""
-    of_task = [tuple(np.flatnonzero(column)) for column in layout.weights.T]
-    sets = list(range(len(of_task))) if len(of_task) <= MOST_TASKS else list(dict.fromkeys(of_task))
-    number = np.arange(len(of_task)) if len(of_task) <= MOST_TASKS else np.array([sets.index(one) for one in of_task])
-    of_item = np.append(number, -1)[layout.task_index]  # the last: of tasks that no objective has
-    return [np.flatnonzero(of_item == k) for k in range(len(sets))]
+    by_objectives = [tuple(np.flatnonzero(column).tolist()) for column in layout.weights.T]
+    sets = list(dict.fromkeys(by_objectives))
+    of_task = [sets.index(one) for one in by_objectives]
+    if len(of_task) <= MOST_TASKS:
+        of_task = list(range(len(of_task)))
+    of_item = np.append(of_task, -1)[layout.task_index]  # the last: of tasks that no objective has
+    return [np.flatnonzero(of_item == k) for k in range(max(of_task) + 1)]
 
 
 def _answers(items: Sequence[str], chosen: Ints, scores: Sequence[ItemScores]) -> Answers:

@@ -49,9 +49,7 @@ def scored(number: int, genome: Floats, values: dict[str, float], violation: flo
     return Evaluation(candidate, Estimate("search", objectives), items, violation)
 
 
-def search(
-    optimiser: BayesSearch, n: int, outcome: Callable[[int, Floats], Outcome], at_once: int = 1
-) -> list[Floats]:
+def search(optimiser: BayesSearch, n: int, outcome: Callable[[int, Floats], Outcome], at_once: int = 1) -> list[Floats]:
     """Return n genomes, so many of which are always pending together."""
     genomes: list[Floats] = []
     while len(genomes) < n:

