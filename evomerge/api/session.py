@@ -25,6 +25,7 @@ from evomerge.archive import Archive
 from evomerge.archive.watching import watched
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
 from evomerge.assembly.further_landmarks import FurtherLandmarks, choose_landmarks
+from evomerge.assembly.importance import important_starts
 from evomerge.assembly.preparation import Preparation
 from evomerge.assembly.warm_start import warm_start
 from evomerge.campaign import (
@@ -86,7 +87,8 @@ class Session:
         parts, config, space = self.parts, self.parts.config, self.parts.space
         descents = Descents(parts, self.archive, self.say)
         paths = config.optimiser.warm_start
-        started = warm_start(paths, space, config.sources, self.archive, descend=descents.start)
+        ours, important = config.sources, partial(important_starts, parts)
+        started = warm_start(paths, space, ours, self.archive, descend=descents.start, important=important)
         further = self.further.landmarks(space, parts.statistics.digests)
         landmarks = (*started.landmarks, *further, *descents.landmarks(self.further))
         for line in started.notes:

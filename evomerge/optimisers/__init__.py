@@ -13,6 +13,7 @@ options; those that are named as attributes of `Problem` are filled in.
 """
 
 from evomerge.optimisers.cma.options import CmaEs
+from evomerge.optimisers.coarse_to_fine.options import CoarseToFine
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.gradient.options import FrankWolfe, Gradient
 from evomerge.optimisers.greedy_soup_options import GreedySoup
@@ -27,6 +28,7 @@ from evomerge.optimisers.structured.options import Structured
 __all__ = [
     "M2N2",
     "CmaEs",
+    "CoarseToFine",
     "FrankWolfe",
     "Gradient",
     "GreedySoup",

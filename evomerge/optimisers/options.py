@@ -41,7 +41,8 @@ class OptimiserOptions(BaseModel):
     """Who proposes genomes."""
     warm_start: WarmStart = ()
     """Where to begin: mergekit YAML files, recipes of ours (.json), directories of other runs (their fronts), or
-    gradient: where a descent on the space's own groups ends. They are scored first, and the optimiser starts there."""
+    gradient: where a descent on the space's own groups ends, or importance: a path without 0 to 1/2 of its half layers,
+    those that change the hidden state least. They are scored first, and the optimiser starts there."""
 
     @property
     def maximises_mean(self) -> bool:

@@ -21,6 +21,7 @@ OPTIMISERS: Kinds[OptimiserOptions] = Kinds(
         "map": "evomerge.optimisers.map.options:Map",
         "nested_map": "evomerge.optimisers.map.options:NestedMap",
         "greedy_soup": "evomerge.optimisers.greedy_soup_options:GreedySoup",
+        "coarse_to_fine": "evomerge.optimisers.coarse_to_fine.options:CoarseToFine",
         "gradient": "evomerge.optimisers.gradient.options:Gradient",
         "frank_wolfe": "evomerge.optimisers.gradient.options:FrankWolfe",
         "object": "evomerge.kinds:RecordedObject",

@@ -107,6 +107,7 @@ class CmaEs(OptimiserOptions, extra="allow"):
             seed=problem.seed,
             population=self.population,
             x0=problem.start if self.x0 is None else self.x0,
+            spread=problem.spread,
             options=self.__pydantic_extra__,
             goes_on_at_ties=problem.rules >= 2,
             **self.model_dump(include={"sigma0", "restarts", "incpopsize", "sep", "lq"}),

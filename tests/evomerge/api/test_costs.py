@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 import evomerge as em
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
+from search_spaces.recipes.layer_path import steps_of
 from tests.conftest import Family
 from tests.fitness.conftest import completions, write_jsonl
 
@@ -147,6 +149,40 @@ def test_a_candidate_with_items_of_its_own_has_what_they_cost(searched: Searched
             assert measured == set(scores.item_ids) - set(questions)
             asked.append(frozenset(questions))
         assert len(set(asked)) > 1
+    for point in run.front:
+        kinds = {o.name: (o.kind, o.stderr == 0.0) for o in point.estimate.objectives}
+        assert kinds["size"] == ("full", True), "an exact number is pooled with nothing"
+
+
+HALVES = em.spaces.LayerFlow(halves=True, scales=False)
+
+
+def test_a_front_of_right_answers_against_depth_begins_at_paths_without_what_matters_least(searched: Searched) -> None:
+    objectives = [SUMS, {"name": "depth", "cost": "depth"}]
+    optimiser = em.optimisers.Pymoo(kind="nsga2", population=4, warm_start="importance")
+    run = searched(objectives=objectives, space=HALVES, optimiser=optimiser, evaluations=14)
+    with run.archive() as archive:
+        starts = [c for c in archive.candidates() if c.label and c.label.startswith("warm start")]
+        depths = {
+            record.number: -record.estimate.objectives[1].value
+            for record in archive.records("search")
+            if record.estimate is not None
+        }
+        for candidate in archive.candidates_of(depths).values():
+            steps = steps_of(candidate.recipe)
+            assert depths[candidate.number] == sum(0.5 if step.without else 1.0 for step in steps)
+    assert [depths[c.number] for c in starts] == [2.0, 1.5, 1.0], "whole, then one and two halves of four less"
+    assert run.resume(16).n_candidates == 16
+    shallow = min(depths, key=lambda number: depths[number])
+    run.export(shallow, "shallow")
+    tensors, depth = load_file("shallow/model.safetensors"), json.loads(Path("shallow/config.json").read_text())
+    outlets = [t for name, t in tensors.items() if name.endswith(("o_proj.weight", "down_proj.weight"))]
+    assert sum(bool(t.any()) for t in outlets) / 2 == depths[shallow] <= depth["num_hidden_layers"]
+
+
+def test_importance_needs_a_space_of_paths(searched: Searched) -> None:
+    with pytest.raises(em.EvomergeError, match="warm_start: importance: expected a space of kind layer_flow or joint"):
+        searched(optimiser=em.optimisers.Pymoo(kind="nsga2", population=4, warm_start="importance"))
 
 
 def test_seconds_are_measured_for_each_item_asked_alone(searched: Searched) -> None:
