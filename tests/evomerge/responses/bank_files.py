@@ -21,7 +21,13 @@ def write_samples(directory: Path, scores: Floats, task: str, records: Sequence[
         lines = []
         for record, score in zip(records, row, strict=True):
             if np.isfinite(score):
-                said = {**record, "filter": "none", "metrics": ["acc", "acc_norm"], "acc": score, "acc_norm": 1.0 - score}
+                said = {
+                    **record,
+                    "filter": "none",
+                    "metrics": ["acc", "acc_norm"],
+                    "acc": score,
+                    "acc_norm": 1.0 - score,
+                }
                 lines.append(json.dumps(said))
         (folder / f"samples_{task}_2026-01-02T03-04-05.678901.jsonl").write_text("\n".join(lines) + "\n")
     return directory

@@ -75,7 +75,7 @@ def test_items_are_the_same_where_they_ask_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_item_parameters_are_matched_by_rs_names_of_columns(named: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_item_parameters_are_matched_by_rs_names_of_columns(named: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     a, d = rng.normal(2, 1, 7), rng.normal(0, 2, 7)
     numbers = rng.permutation(N)[:7]
@@ -84,7 +84,9 @@ def test_item_parameters_are_matched_by_rs_names_of_columns(named: bool, tmp_pat
     items = NUMBERED.items + (tuple(f"other/{i}" for i in range(N)) if named else ())
     campaign = CampaignItems(items, {}, tasks)
     if named:
-        with pytest.raises(FitnessError, match=r"may be one of several tasks': say whose items these are, --bank TASK=p"):
+        with pytest.raises(
+            FitnessError, match=r"may be one of several tasks': say whose items these are, --bank TASK=p"
+        ):
             match(read_bank(str(file)), campaign)
     found = match(read_bank(f"arc={file}" if named else str(file)), campaign)
     assert [items[i] for i in found.places] == [f"arc/{i}" for i in sorted(numbers)]
@@ -98,7 +100,9 @@ def test_item_parameters_are_matched_by_rs_names_of_columns(named: bool, tmp_pat
 
 def test_what_has_no_item_of_the_campaign_says_what_items_are_called(tmp_path: Path) -> None:
     file = write_parameters(tmp_path / "p.csv", ["Q1", "Q2"], *(np.ones(2) for _ in range(2)), np.zeros(2), np.ones(2))
-    with pytest.raises(FitnessError, match=r"expected items of the campaign, found none: here .* 'arc/0', there as 'Q1'"):
+    with pytest.raises(
+        FitnessError, match=r"expected items of the campaign, found none: here .* 'arc/0', there as 'Q1'"
+    ):
         match(read_bank(str(file)), NUMBERED)
 
 
@@ -136,7 +140,9 @@ def test_what_is_wrong_with_a_file_is_one_message_with_its_name(name: str, tmp_p
 
 def test_a_leaderboard_without_scores_or_items_says_which_columns_it_looked_for(tmp_path: Path) -> None:
     path = write_results(tmp_path / "x.parquet", SCORES, "arc", range(N), score="grade")
-    with pytest.raises(FitnessError, match=r"expected a column for a score \(score, acc, .* found the columns model_name"):
+    with pytest.raises(
+        FitnessError, match=r"expected a column for a score \(score, acc, .* found the columns model_name"
+    ):
         read_bank(str(path))
     path = write_results(tmp_path / "y.parquet", SCORES, "arc", range(N), item="number")
     with pytest.raises(FitnessError, match=r"expected a column for an item \(item, item_id, doc_id"):
@@ -144,7 +150,7 @@ def test_a_leaderboard_without_scores_or_items_says_which_columns_it_looked_for(
 
 
 def test_a_missing_file_and_an_unknown_task_are_told(tmp_path: Path) -> None:
-    with pytest.raises(FitnessError, match="expected a bank .* found nothing"):
+    with pytest.raises(FitnessError, match=r"expected a bank .* found nothing"):
         read_bank(str(tmp_path / "none.csv"))
     file = tmp_path / "p.csv"
     file.write_text(PARAMETERS)

@@ -32,7 +32,9 @@ def truth() -> tuple[ItemParameters, Floats, Floats]:
     return items, abilities, (rng.random(chances.shape) < chances).astype(np.float64)
 
 
-def test_mean_and_spread_of_own_models_on_the_banks_scale_are_found(truth: tuple[ItemParameters, Floats, Floats]) -> None:
+def test_mean_and_spread_of_own_models_on_the_banks_scale_are_found(
+    truth: tuple[ItemParameters, Floats, Floats],
+) -> None:
     items, abilities, scores = truth
     mean, spread = population(scores, items)
     assert mean[0] == pytest.approx(abilities.mean(), abs=0.15)
@@ -89,10 +91,10 @@ def test_mirts_parameters_mean_what_they_say() -> None:
     assert np.allclose(found.probabilities(theta)[:, 0], 0.2 + 0.8 * sigma(1.5 * theta[:, 0] - 0.7))
 
 
-@given(
-    a=st.floats(-3.0, 3.0), d=st.floats(-3.0, 3.0), guess=st.floats(0.0, 0.4), upper=st.floats(0.75, 0.999)
-)
-def test_without_its_upper_asymptote_an_item_is_as_close_as_can_be(a: float, d: float, guess: float, upper: float) -> None:
+@given(a=st.floats(-3.0, 3.0), d=st.floats(-3.0, 3.0), guess=st.floats(0.0, 0.4), upper=st.floats(0.75, 0.999))
+def test_without_its_upper_asymptote_an_item_is_as_close_as_can_be(
+    a: float, d: float, guess: float, upper: float
+) -> None:
     found = from_mirt(np.array([[a]]), np.array([d]), np.array([guess]), np.array([upper]))
     theta = np.random.default_rng(0).standard_normal((4000, 1))
     chances = guess + (upper - guess) * sigma(a * theta[:, 0] + d)
