@@ -10,7 +10,8 @@ from typing import ClassVar
 
 _LINE = 1000  # characters of one line of a message: with long paths in it, a few on a screen
 _NO_MEMORY = re.compile(r"failed to map segment|(can't|cannot) allocate memory", re.IGNORECASE)
-_LIST = re.compile(r"(?:[\w.'\"-]+, ){8,}[\w.'\"-]+")
+# From the beginning of a word on, and never back: linear in whatever a hostile file makes a library quote.
+_LIST = re.compile(r"(?<![\w.'\"-])(?:[\w.'\"-]++, ){8,}[\w.'\"-]++")
 
 
 class EvomergeError(Exception):

@@ -11,11 +11,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fitness.costs import Cost, is_exact
 from fitness.errors import FitnessError
 
 Split = Literal["search", "validation", "test", "final"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-Kind = Literal["full", "estimated"]
+Kind = Literal["full", "estimated", "pooled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +78,11 @@ class ObjectiveEstimate:
         value: higher is better.
         stderr: standard error of `value` as a measure of all such items there could be, at least 0.
         n_items: how many items it rests on.
-        kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them.
-        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing but by its constraint.
+        kind: `full` when it is the mean over every item of the split, `estimated` when it rests on a part of them,
+            `pooled` when on that and on what other candidates answered.
+        weight: in the mean of the objectives, at least 0; 0: a guard that decides nothing but by its constraint; None:
+            a part of the front and none of the mean.
+        cost: what it costs, which `value` is minus of; None for what a model is good at.
     """
 
     name: str
@@ -86,7 +90,18 @@ class ObjectiveEstimate:
     stderr: float
     n_items: int
     kind: Kind = "full"
-    weight: float = 1.0
+    weight: float | None = 1.0
+    cost: Cost | None = None
+
+
+def mean_weights(weights: Sequence[float | None]) -> list[float]:
+    """Return each objective's share in the mean, at least 0, where their weights are these.
+
+    Where all are 0 or None those of None are alike; where none is, all are.
+    """
+    if any(weights):
+        return [weight or 0.0 for weight in weights]
+    return [float(weight is None or None not in weights) for weight in weights]
 
 
 @dataclass(frozen=True)
@@ -115,32 +130,36 @@ class Estimate:
 
     @property
     def mean(self) -> float:
-        """The mean of the objectives by their weights, higher is better; by equal ones where all are 0."""
-        weights = [objective.weight for objective in self.objectives]
-        if not any(weights):
-            weights = [1.0] * len(weights)
+        """The mean of the objectives by their weights (see `mean_weights`), higher is better."""
+        weights = mean_weights([objective.weight for objective in self.objectives])
         return sum(w * o.value for w, o in zip(weights, self.objectives, strict=True)) / sum(weights)
 
     @property
     def mean_stderr(self) -> float:
         """The standard error of the mean, at least 0; objectives are taken to rest on different items."""
-        total = sum(objective.weight for objective in self.counting) or len(self.objectives)
-        return math.hypot(*((o.weight or 1.0) * o.stderr for o in self.counting)) / total
+        weights = mean_weights([objective.weight for objective in self.objectives])
+        return math.hypot(*(w * o.stderr for w, o in zip(weights, self.objectives, strict=True) if w)) / sum(weights)
 
     @property
     def counting(self) -> tuple[ObjectiveEstimate, ...]:
-        """The objectives whose weight is above 0, all where none is: the others are guards, and no part of a front."""
-        return tuple(objective for objective in self.objectives if objective.weight > 0) or self.objectives
+        """The objectives whose weight is not 0, all where none is: the others are guards, and no part of a front."""
+        return tuple(objective for objective in self.objectives if objective.weight != 0) or self.objectives
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Literal["full", "estimated"]:
         """`full` when every objective is."""
         return "full" if all(objective.kind == "full" for objective in self.objectives) else "estimated"
 
     @property
+    def n_items(self) -> int:
+        """How many items each objective rests on at least, exact costs aside."""
+        return min([o.n_items for o in self.objectives if not is_exact(o.cost)] or [1])
+
+    @property
     def in_words(self) -> str:
-        """What it rests on: `full`, `estimated from N items` or `stopped after N items`; tables show it."""
-        n_items = min(objective.n_items for objective in self.objectives)
+        """What it rests on: `full`, `estimated from N items`, the same and `pooled`, or `stopped after N items`."""
+        n_items = self.n_items
         if self.stopped is not None:
             return f"stopped after {self.stopped.n_items} items"
-        return "full" if self.kind == "full" else f"estimated from {n_items} items"
+        pooled = ", pooled" if any(objective.kind == "pooled" for objective in self.objectives) else ""
+        return "full" if self.kind == "full" else f"estimated from {n_items} items{pooled}"

@@ -99,6 +99,10 @@ class Splits:
                 start += size
         return cls(_alternating(of_task, streams))
 
+    def beginning_with(self, first: Mapping[Split, Sequence[str]]) -> Splits:
+        """Return these splits, each with further items before its own; empty ones stay empty."""
+        return Splits({split: (*first.get(split, ()), *own) if own else own for split, own in self.items.items()})
+
     @property
     def item_ids(self) -> tuple[str, ...]:
         """Every item of every split, split after split."""

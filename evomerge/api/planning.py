@@ -14,6 +14,7 @@ from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
 from evomerge.api.texts import frame, table_html
 from evomerge.assembly import Parts, build_parts, with_compute_dtype
+from evomerge.assembly.costs import measured
 from evomerge.assembly.prompt_bits import PromptBits, prompt_bits
 from evomerge.config import CampaignConfig, joined_config, merge_stand_ins, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
@@ -44,6 +45,7 @@ class Plan:
         cost: measured; None where the parents cannot be merged.
         cautions: sentences about operators whose defaults, as this space has them, do what nobody would expect.
         prompts: what every model makes of a few search prompts; None where none can be asked.
+        costs: what each objective that is a cost measures, in words.
     """
 
     config: CampaignConfig
@@ -59,6 +61,7 @@ class Plan:
     cost: Cost | None
     cautions: tuple[str, ...] = ()
     prompts: PromptBits | None = None
+    costs: tuple[str, ...] = ()
 
     @property
     def parents(self) -> tuple[ParentTraits, ...]:
@@ -182,6 +185,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
             cuts=halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None,
             cost=None,
             cautions=config.space.cautions,
+            costs=tuple(measured(o) for o in parts.objectives if o.cost is not None),
         ),
         parts,
     )

@@ -149,7 +149,7 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     if campaign.stages:
         raise SpaceError("reduce: expected a campaign of one stage, found several: reduce for each stage's space alone")
     parts = with_statistics(_parts(campaign.model_copy(update={"reduced": None}), run, callbacks), say=say)
-    config, search_items = parts.config, parts.fitness.splits.items["search"]
+    config, search_items = parts.config, parts.fitness.questions(parts.fitness.splits.items["search"])
     answers = parts.fitness.answers_digest(search_items)
     tasks = _task_items(parts, search_items)
     n_tasks = len(tasks.names)
@@ -195,19 +195,20 @@ def _parts(config: CampaignConfig, run: RunDirectory | None, callbacks: Sequence
 
 
 def _task_items(parts: Parts, items: tuple[str, ...]) -> TaskItems:
-    layout = TaskLayout.of(items, parts.objectives, parts.fitness.task_of)
-    names = list(dict.fromkeys(task for objective in parts.objectives for task in objective.tasks))
+    objectives = [objective for objective in parts.objectives if objective.cost is None]
+    layout = TaskLayout.of(items, objectives, parts.fitness.task_of)
+    names = list(dict.fromkeys(task for objective in objectives for task in objective.tasks))
     return TaskItems(
         tuple(names),
         tuple(np.flatnonzero(layout.task_index == t) for t in range(len(names))),
-        tuple(objective.name for objective in parts.objectives),
+        tuple(objective.name for objective in objectives),
         layout.weights,
         parts.fitness.guessing(items),
     )
 
 
 def _collected(parts: Parts, directory: RunDirectory, n_models: int, callbacks: Sequence[Callback]) -> ResponseMatrix:
-    items = parts.fitness.splits.items["search"]
+    items = parts.fitness.questions(parts.fitness.splits.items["search"])
     content = parts.fitness.content_digest(items)
     candidates = respondents(parts.space, n_models, parts.config.seed)
 

@@ -86,7 +86,10 @@ class Run:
 
     @property
     def ending(self) -> Ending | None:
-        """Why its last session ended: evaluations, hours, interrupted, stopped or exhausted; None: it did not."""
+        """Why its last session ended: evaluations, hours, interrupted, stopped, exhausted or converged.
+
+        None: it did not.
+        """
         with self.archive() as archive:
             return cast("Ending | None", archive.noted(ENDING) or None)
 

@@ -25,6 +25,7 @@ from evomerge.archive import Archive
 from evomerge.archive.watching import watched
 from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
 from evomerge.assembly.further_landmarks import FurtherLandmarks, choose_landmarks
+from evomerge.assembly.importance import important_starts
 from evomerge.assembly.preparation import Preparation
 from evomerge.assembly.warm_start import warm_start
 from evomerge.campaign import (
@@ -37,6 +38,7 @@ from evomerge.campaign import (
     SearchInterruptedError,
 )
 from evomerge.campaign.events import Callback, tell_all
+from evomerge.campaign.gain import never_over, tells_gain
 from evomerge.campaign.past import InCube, as_it_stands
 from evomerge.campaign.places import Sources, moved_sources
 from evomerge.campaign.progress import ENDING
@@ -48,6 +50,7 @@ from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
 from evomerge.optimisers.without_guards import tells_guards, without_guards
 from evomerge.results.picks import pick
+from evomerge.results.pooled import note_objectives
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.results.verification.searched_items import note_contents
@@ -84,7 +87,8 @@ class Session:
         parts, config, space = self.parts, self.parts.config, self.parts.space
         descents = Descents(parts, self.archive, self.say)
         paths = config.optimiser.warm_start
-        started = warm_start(paths, space, config.sources, self.archive, descend=descents.start)
+        ours, important = config.sources, partial(important_starts, parts)
+        started = warm_start(paths, space, ours, self.archive, descend=descents.start, important=important)
         further = self.further.landmarks(space, parts.statistics.digests)
         landmarks = (*started.landmarks, *further, *descents.landmarks(self.further))
         for line in started.notes:
@@ -103,6 +107,8 @@ class Session:
             f"{len(parts.parents.checkpoints)} models, {genes}{_search_items(parts)}, "
             f"{config.budget.evaluations} candidates"
         )
+        if config.budget.stop is not None and not tells_gain(config.optimiser, own):
+            self.say(never_over(config.optimiser.kind))
         constraints = Constraints([o.bound for o in config.objectives if o.bound is not None])
         return Campaign(
             self.archive,
@@ -110,7 +116,7 @@ class Session:
             optimiser,
             estimator=parts.estimator,
             pool=self.pool,
-            limits=Limits(config.budget.evaluations, config.budget.hours),
+            limits=Limits(config.budget.evaluations, config.budget.hours, config.budget.least_gain),
             schedule=parts.schedule(self.archive, constraints),
             landmarks=landmarks,
             constraints=constraints,
@@ -281,6 +287,8 @@ def _note(parts: Parts, archive: Archive) -> None:
     note_contents(archive, parts.fitness)
     note_search_items(archive, len(parts.fitness.splits.items["search"]))
     note_genes(archive, parts.space.gene_names())
+    if parts.config.estimator is None and parts.reduced is None:
+        note_objectives(archive, parts.objectives)
     digest, noted = "" if parts.reduced is None else parts.reduced.digest, archive.noted("reduced")
     if noted is None:
         archive.note("reduced", digest)
@@ -294,5 +302,7 @@ def _note(parts: Parts, archive: Archive) -> None:
 
 def _search_items(parts: Parts) -> str:
     n_all, chosen = len(parts.fitness.splits.items["search"]), parts.search_budget.items
-    some = chosen is not None and len(chosen) < n_all
-    return f"{len(chosen or ())} of {n_all} search items" if some else f"{n_all} search items"
+    if chosen is None or len(chosen) >= n_all:
+        return f"{n_all} search items"
+    own = ", its own for each candidate" if parts.config.schedule.own_items else ""
+    return f"{len(chosen)} of {n_all} search items{own}"

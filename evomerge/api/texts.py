@@ -11,6 +11,7 @@ from evomerge.errors import require
 from evomerge.results.front import CampaignFront
 from evomerge.results.verification.result import Row, Verification
 from evomerge.visible import visible
+from fitness.costs import is_exact, shown, shown_error, titled
 from fitness.scores import Estimate, ObjectiveEstimate
 from fitness.statistics import Difference
 from search_spaces.recipes.layer_path import path_text, scales_text
@@ -69,7 +70,7 @@ def front_cells(front: CampaignFront) -> Cells:
         return ["candidate", "mean"], []
     estimates = [point.estimate for point in front.points]
     paths = [_path(point.candidate.recipe) for point in front.points]
-    header = ["candidate", *(o.name for o in estimates[0].objectives), "mean", "expected", "scores", "picks"]
+    header = ["candidate", *map(_title, estimates[0].objectives), "mean", "expected", "scores", "picks"]
     rows = [
         [
             point.candidate.label or str(point.candidate.number),
@@ -91,7 +92,7 @@ def held_out_cells(verification: Verification) -> Cells:
 
     That is the winner's difference to the best recipe that costs no search; the last row, where there is one.
     """
-    objectives = [o.name for o in verification.rows[0].objectives]
+    objectives = map(_title, verification.rows[0].objectives)
     header = ["model", *objectives, "mean", f"difference to {verification.best_parent} (95 % interval)"]
     return header, [
         [_name(row, verification), *map(_plus_minus, row.objectives), f"{row.mean:.3f}", _difference(row)]
@@ -105,9 +106,9 @@ def _bought(verification: Verification) -> list[list[str]]:
         return []
     recipe = winner.bought.recipe
     over = next(compared for compared in winner.comparisons if compared.name == recipe)
-    by_objective = [f"{difference.value:+.3f}" for difference in over.objectives]
-    name = next(row.name for row in verification.rows if row.candidate == winner.candidate)
-    return [[f"{name} over {recipe}", *by_objective, f"{over.mean.value:+.3f}", _interval(over.mean)]]
+    row = next(row for row in verification.rows if row.candidate == winner.candidate)
+    by_objective = [shown(d.value, o.cost, sign=True) for d, o in zip(over.objectives, row.objectives, strict=True)]
+    return [[f"{row.name} over {recipe}", *by_objective, f"{over.mean.value:+.3f}", _interval(over.mean)]]
 
 
 def _name(row: Row, verification: Verification) -> str:
@@ -118,7 +119,7 @@ def _name(row: Row, verification: Verification) -> str:
 
 def _rests_on(estimates: Sequence[Estimate]) -> list[str]:
     """Return what each estimate rests on; where some were scored on more items than others, on how many."""
-    sizes = [min(objective.n_items for objective in estimate.objectives) for estimate in estimates]
+    sizes = [estimate.n_items for estimate in estimates]
     if len(set(sizes)) == 1:
         return [estimate.in_words for estimate in estimates]
     return [e.in_words if e.kind == "estimated" else f"{n} items" for e, n in zip(estimates, sizes, strict=True)]
@@ -129,7 +130,12 @@ def _path(recipe: Recipe) -> str:
 
 
 def _plus_minus(objective: ObjectiveEstimate) -> str:
-    return f"{objective.value:.3f} ± {objective.stderr:.3f}"
+    value = shown(objective.value, objective.cost)
+    return value if is_exact(objective.cost) else f"{value} ± {shown_error(objective.stderr, objective.cost)}"
+
+
+def _title(objective: ObjectiveEstimate) -> str:
+    return titled(objective.name, objective.cost)
 
 
 def _difference(row: Row) -> str:

@@ -171,6 +171,7 @@ def _row_as_dict(row: Row, split: Split) -> dict[str, Any]:
         "kind": row.kind,
         "objectives": {
             o.name: {"value": o.value, "stderr": o.stderr, "split": split, "items": o.n_items, "kind": o.kind}
+            | ({} if o.cost is None else {"cost": o.cost})
             for o in row.objectives
         },
         "mean": row.mean,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evomerge.archive.campaign_text import Role
 from evomerge.candidate import Candidate, Stage
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split, Stopped, item_set_digest
 from search_spaces.recipes.recipe import Recipe
@@ -130,33 +131,33 @@ def pack_estimate(estimate: Estimate) -> str:
     return json.dumps({"objectives": objectives, "stopped": astuple(estimate.stopped)})
 
 
-def unpack_estimate(text: str, split: Split, weights: Mapping[str, float] = MappingProxyType({})) -> Estimate:
-    """Return the estimate that `pack_estimate` was given, now or by an older evomerge, with the campaign's weights."""
+def unpack_estimate(text: str, split: Split, roles: Mapping[str, Role] = MappingProxyType({})) -> Estimate:
+    """Return the estimate that `pack_estimate` was given, now or by an older evomerge, with the campaign's roles."""
     packed: dict[str, Any] = json.loads(text)
     # An objective may be called "objectives": its entry is a list.
     is_stopped = isinstance(packed.get("objectives"), dict)
     objectives: dict[str, list[Any]] = packed["objectives"] if is_stopped else packed
     return Estimate(
         split,
-        tuple(_objective(name, entry, weights.get(name, 1.0)) for name, entry in objectives.items()),
+        tuple(_objective(name, entry, roles.get(name, Role())) for name, entry in objectives.items()),
         Stopped(*packed["stopped"]) if is_stopped else None,
     )
 
 
-def _objective(name: str, entry: list[Any], weight: float) -> ObjectiveEstimate:
+def _objective(name: str, entry: list[Any], role: Role) -> ObjectiveEstimate:
     value, stderr, n_items, *more = entry
     numbers = (value, stderr, n_items)
     if not all(isinstance(number, int | float) for number in numbers):  # fronts compute with them
         raise TypeError(f"objective {name}: expected numbers, found {', '.join(map(repr, numbers))}")
-    return ObjectiveEstimate(name, value, stderr, n_items, more[0] if more else "full", weight)
+    return ObjectiveEstimate(name, value, stderr, n_items, more[0] if more else "full", role.weight, role.cost)
 
 
-def unpack_record(row: tuple[Any, ...], weights: Mapping[str, float]) -> Record:
-    """Return the outcome of a row, its scores left out; `weights` are those of the campaign's objectives."""
+def unpack_record(row: tuple[Any, ...], roles: Mapping[str, Role]) -> Record:
+    """Return the outcome of a row, its scores left out; `roles` are those of the campaign's objectives."""
     number, split, at, seconds, objectives, *failure = row
     if not (isinstance(at, float) and isinstance(seconds, float) and 0 <= at < _YEAR_9999 and math.isfinite(seconds)):
         raise TypeError(f"expected a time and seconds, found {at!r}, {seconds!r}")
-    estimate = None if objectives is None else unpack_estimate(objectives, split, weights)
+    estimate = None if objectives is None else unpack_estimate(objectives, split, roles)
     return Record(number, split, at, seconds, estimate, *failure)
 
 

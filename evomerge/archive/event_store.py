@@ -41,7 +41,11 @@ class Archive:
         self._connection, self._close, self._path = opened.connection, opened.close, path
         self._reader = Reader(opened.connection, path, lambda: (self._writer.seal, self._writer.sealed_from))
         self._rows = self._reader.rows
-        self._writer = Writer(opened.connection, path, opened.version, self._reader.item_sets)
+        try:
+            self._writer = Writer(opened.connection, path, opened.version, self._reader.item_sets)
+        except BaseException:
+            opened.close()
+            raise
 
     @staticmethod
     def create(path: Path, campaign: str) -> Archive:

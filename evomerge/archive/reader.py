@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from evomerge.archive import codec
-from evomerge.archive.campaign_text import objective_weights
+from evomerge.archive.campaign_text import Role, objective_roles
 from evomerge.archive.codec import ItemSets, Record
 from evomerge.archive.digests import Seal
 from evomerge.archive.errors import Damage
@@ -70,16 +70,16 @@ class Reader:
         """Return the outcome of a row, with its scores where the row has some."""
         event, position, *of_record, item_set, scores = row
         decoded = partial(self.rows.decoded, "outcomes", outcome_key(event, position))
-        record: Record = decoded("its estimate", partial(codec.unpack_record, tuple(of_record), self._weights))
+        record: Record = decoded("its estimate", partial(codec.unpack_record, tuple(of_record), self._roles))
         if scores is None:
             return record
         return replace(record, scores=decoded("its scores", partial(self._scores, item_set, scores)))
 
     @cached_property
-    def _weights(self) -> Mapping[str, float]:
-        """The weights of the objectives, which no campaign may change once it began."""
+    def _roles(self) -> Mapping[str, Role]:
+        """The roles of the objectives, which no campaign may change once it began."""
         for (text,) in self.rows.query("SELECT value FROM campaign WHERE key = 'campaign'"):
-            return objective_weights(str(text))
+            return objective_roles(str(text))
         return {}
 
     def candidates(self, where: str) -> list[Candidate]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evomerge.archive import codec
 from evomerge.archive.digests import Seal
-from evomerge.archive.errors import sqlite_error
+from evomerge.archive.errors import SQLITE_ERRORS, sqlite_error
 from evomerge.archive.presence import Presence
 from evomerge.archive.schema import FIRST_WITH_DIGESTS, RUN_ID, SEALED_FROM, sealed_from, upgrade
 from evomerge.candidate import Candidate, Done, Failure
@@ -139,8 +139,11 @@ class Writer:
         return self.seal, self._last
 
     def _read_seal(self) -> None:
-        found = dict(
-            self._connection.execute("SELECT key, value FROM campaign WHERE key IN (?, ?)", (RUN_ID, SEALED_FROM))
-        )
+        try:
+            found = dict(
+                self._connection.execute("SELECT key, value FROM campaign WHERE key IN (?, ?)", (RUN_ID, SEALED_FROM))
+            )
+        except SQLITE_ERRORS as error:  # nothing else may have been read of a damaged file so far
+            raise sqlite_error(self._path, "read", error) from error
         self.seal = Seal(str(found.get(RUN_ID, "")))
         self.sealed_from = sealed_from(found)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.archive import Archive
+from evomerge.assembly.costs import Measuring, measure_of, measured_tasks
 from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
 from evomerge.assembly.statistics import Statistics
@@ -23,6 +24,7 @@ from evomerge.campaign.inputs import Inputs
 from evomerge.config import CampaignConfig
 from evomerge.optimisers import Optimiser, Problem
 from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.in_generations import InGenerations
 from evomerge.optimisers.problem import RULES
 from evomerge.optimisers.terrain import Course, Notes, NotesInMemory, Terrain
 from evomerge.optimisers.without_guards import guards_of
@@ -30,12 +32,14 @@ from evomerge.plugins import load_plugin
 from evomerge.results.verification.benchmark_test_sets import check_allowed
 from evomerge.schedules import ScreenConfig
 from evomerge.schedules.protocol import Schedule, ScheduleContext
+from fitness.engine.engines import language_model_for
 from fitness.errors import FitnessError
 from fitness.estimation import MeanEstimator, Objective
+from fitness.estimation.costs_apart import CostsApart
 from fitness.protocols import Estimator
 from fitness.reduction.reduced_benchmark import ReducedBenchmark
 from fitness.reduction.reduced_estimator import ReducedEstimator
-from fitness.scores import Budget
+from fitness.scores import Budget, mean_weights
 from fitness.screening import Screening
 from fitness.statistics import PairedComparison
 from fitness.tasks.benchmark_split import PublishedTestSet
@@ -46,7 +50,8 @@ from search_spaces.checks.preflight import Preflight, preflight
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import ParentSource
 from search_spaces.spaces.joint import JointSpace
-from search_spaces.spaces.known_merges import genome_of
+from search_spaces.spaces.known_merges import genome_of, individual_of
+from search_spaces.spaces.niches.niche_space import NicheSpace
 from search_spaces.spaces.space import SearchSpace
 from search_spaces.spaces.weight_space import WeightSpace
 
@@ -115,8 +120,18 @@ class Parts:
         problem = replace(self.problem(starts, notes), rules=rules)
         begins = optimiser.begins_at_landmarks and rules >= optimiser.landmarks_since
         if after_landmarks and begins and isinstance(space, WeightSpace | JointSpace):
-            return AfterLandmarks(problem, optimiser.build, partial(genome_of, space), after_landmarks)
-        return optimiser.build(problem)
+            return AfterLandmarks(problem, self._build, partial(genome_of, space), after_landmarks)
+        if after_landmarks and begins and isinstance(space, NicheSpace):
+            return AfterLandmarks(problem, self._build, partial(individual_of, space), after_landmarks)
+        return self._build(problem)
+
+    def _build(self, problem: Problem) -> Optimiser[Any]:
+        """Return the config's optimiser of a problem, in generations where a schedule needs them."""
+        options = self.config.optimiser
+        made = options.build(problem)
+        if options.generation is None or not self.config.schedule.stops_early:
+            return made
+        return InGenerations(made, options.generation, problem.scored)
 
     @property
     def guards(self) -> frozenset[str]:
@@ -129,12 +144,19 @@ class Parts:
         return Problem(
             self.space,
             config.seed,
-            {o.name: o.weight for o in config.objectives if o.name not in self.guards},
+            self.weights,
             config.budget.evaluations,
             tuple(starts),
             terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
             notes=NotesInMemory() if notes is None else notes,
         )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Objective -> its weight in the mean, of those that an optimiser is told of."""
+        told = [objective for objective in self.objectives if objective.name not in self.guards]
+        weights = mean_weights([objective.weight for objective in told])
+        return {objective.name: weight for objective, weight in zip(told, weights, strict=True)}
 
     def _terrain(self, course: Course) -> Terrain:
         from evomerge.assembly.terrain import Setting, build_terrain
@@ -147,45 +169,66 @@ class Parts:
         splits, task_of = self.fitness.splits, self.fitness.task_of
         if self.config.estimator is not None:
             make = load_plugin("evomerge.estimators", self.config.estimator)
-            given = {"objectives": self.objectives, "task_of": task_of, "splits": splits}
+            given = {"objectives": self._no_costs, "task_of": task_of, "splits": splits}
             made: Estimator = make(**{name: given[name] for name in signature(make).parameters if name in given})
-            return Weighed(made, self.objectives)
+            return self._beside_costs(Weighed(made, self.objectives))
         if self.reduced is None or self.config.reduced is None:
             return MeanEstimator(self.objectives, task_of=task_of, splits=splits)
         chosen = None if self.config.reduced.estimator == "auto" else self.config.reduced.estimator
         if chosen is None and self._halves and "p-irt" in self.reduced.bank.estimators:
             chosen = "p-irt"  # the best of those that steered halving in a replay
-        return ReducedEstimator(self.reduced, self.objectives, estimator=chosen, task_of=task_of, splits=splits)
+        reduced = ReducedEstimator(self.reduced, self._no_costs, estimator=chosen, task_of=task_of, splits=splits)
+        return self._beside_costs(reduced)
+
+    @property
+    def _no_costs(self) -> tuple[Objective, ...]:
+        return tuple(objective for objective in self.objectives if objective.cost is None)
+
+    def _beside_costs(self, own: Estimator) -> Estimator:
+        if len(self._no_costs) == len(self.objectives):
+            return own
+        suite = self.fitness
+        return CostsApart(own, self.objectives, task_of=suite.task_of, splits=suite.splits)
 
     @cached_property
     def search_budget(self) -> Budget:
         """The items that candidates are scored on."""
-        items = self.fitness.splits.items["search"]
+        suite, items = self.fitness, self.fitness.questions(self.fitness.splits.items["search"])
         if self.reduced is not None and self.config.reduced is not None:
             n_items = self.config.reduced.items
             if not self._halves:
-                return Budget("search", self.reduced.items_for(n_items))
+                return Budget("search", suite.with_costs(self.reduced.items_for(n_items)))
             # In the seeded order: a halving begins with the first of them.
             chosen = set(items if n_items is None else self.reduced.items_for(n_items))
-            return Budget("search", tuple(item for item in items if item in chosen))
+            return Budget("search", suite.with_costs([item for item in items if item in chosen]))
         n_items = self.config.budget.items
-        return Budget("search", None if n_items is None or n_items >= len(items) else items[:n_items])
+        chosen_first = None if n_items is None or n_items >= len(items) else suite.with_costs(items[:n_items])
+        return Budget("search", chosen_first)
 
     def schedule(self, archive: Archive, constraints: Constraints) -> Schedule:
         """Return who answers which items of the budget, and who may be told."""
-        weights = {o.name: o.weight for o in self.objectives}
+        named = [objective.name for objective in self.objectives]
+        weights = dict(zip(named, mean_weights([o.weight for o in self.objectives]), strict=True))
         of_mean = self.config.optimiser.maximises_mean or len(weights) - len(guards_of(self.objectives)) == 1
-        budget = self.search_budget
+        budget, everything = self.search_budget, self.fitness.splits.items["search"]
+        own = len(self.fitness.questions(budget.items or everything)) if self.config.schedule.own_items else None
+        if own is not None:
+            budget, everything = Budget("search"), self.fitness.questions(everything)
         return self.config.schedule.build(
             ScheduleContext(
                 archive,
                 budget,
-                budget.items or self.fitness.splits.items["search"],
+                budget.items or everything,
                 estimator=self.estimator,
                 task_of=self.fitness.task_of,
                 weights=weights if of_mean and any(weights.values()) else None,
                 missed=constraints.missed,
                 screening=self.screening,
+                own=own,
+                seed=self.config.seed,
+                told_of_all=self.config.optimiser.learns_from_stopped and self.reduced is None,
+                bound_by=frozenset(b.landmark for b in constraints.bounds if b.landmark is not None),
+                with_costs=self.fitness.with_costs,
             )
         )
 
@@ -230,11 +273,15 @@ def build_parts(
         groups=config.groups,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
-    check_asked(parents[config.base_name], asking(task for group in loaded.values() for task in group))
+    timed = language_model_for(tokenizer) if tokenizer and any(o.cost == "seconds" for o in config.objectives) else None
+    measuring = Measuring(partial(measure_of, config, parents), timed)
+    tasks_of = measured_tasks(config.objectives, loaded, measuring)
+    asked = list(dict.fromkeys(task for tasks in tasks_of for task in tasks))
+    check_asked(parents[config.base_name], asking(asked))
     test_sets = published_test_sets(loaded)
     check_allowed(test_sets, allowed=config.allow_benchmark_test_sets)
     suite = make_suite(
-        [task for group in loaded.values() for task in group],
+        asked,
         tokenizer=tokenizer,
         shares=config.splits.shares,
         seed=config.seed,
@@ -242,8 +289,8 @@ def build_parts(
         drawn=config.splits.drawn,
     )
     objectives = tuple(
-        Objective(o.name, tuple(task.name for source in o.tasks for task in loaded[source]), o.weight)
-        for o in config.objectives
+        Objective(o.name, tuple(task.name for task in tasks), o.weight, o.cost, o.margin)
+        for o, tasks in zip(config.objectives, tasks_of, strict=True)
     )
     screening = _build_screening(config, suite, objectives)
     reduced = _read_reduced(config, suite)
@@ -270,12 +317,17 @@ def _check_every_task_is_scored(parts: Parts) -> None:
     """Check that the items of a candidate tell something of every task."""
     chosen, task_of = parts.search_budget.items, parts.fitness.task_of
     tasks = {task for objective in parts.objectives for task in objective.tasks}
-    missing = sorted(tasks - {task_of[item] for item in chosen}) if chosen is not None else []
-    if missing:
-        raise FitnessError(
-            f"budget.items: expected enough for an item of every task, found none of {missing[0]!r} among "
-            f"{parts.config.budget.items}"
-        )
+    if chosen is None:
+        return
+    if parts.config.schedule.own_items:  # each has one of every task, where there are as many
+        questions = parts.fitness.questions(chosen)
+        asked = {task_of[item] for item in parts.fitness.questions(parts.fitness.splits.items["search"])}
+        found = f"{len(questions)} items for {len(asked)} tasks" if len(questions) < len(asked) else ""
+    else:
+        missing = sorted(tasks - {task_of[item] for item in chosen})
+        found = f"none of {missing[0]!r} among {parts.config.budget.items}" if missing else ""
+    if found:
+        raise FitnessError(f"budget.items: expected enough for an item of every task, found {found}")
 
 
 def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark | None:
@@ -283,7 +335,7 @@ def _read_reduced(config: CampaignConfig, suite: TaskSuite) -> ReducedBenchmark 
     if config.reduced is None:
         return None
     benchmark = ReducedBenchmark.read(Path(config.reduced.file))
-    items = suite.splits.items["search"]
+    items = suite.questions(suite.splits.items["search"])
     asked = suite.content_digest(items)  # what older versions recorded, which knew nothing of right answers
     benchmark.check_fits(items, asked if benchmark.content == asked else suite.answers_digest(items))
     return benchmark

@@ -13,9 +13,10 @@ from fitness.engine.language_model import (
     Continuation,
     NextTokens,
     NextTokensAlong,
-    Request,
+    Run,
     WholeText,
     likelihood_of,
+    run_for,
 )
 from fitness.errors import FitnessError
 
@@ -95,18 +96,19 @@ def _bits(texts: list[tuple[str, str]], values: list[float], task: str) -> float
 def _texts(parts: Parts) -> list[tuple[str, str]]:
     """Return (task, the end of a prompt), of the first search items of every task."""
     task_of, found = parts.fitness.task_of, list[tuple[str, str]]()
-    n_tasks = len({task_of[item] for item in parts.fitness.splits.items["search"]})
+    items = parts.fitness.questions(parts.fitness.splits.items["search"])
+    n_tasks = len({task_of[item] for item in items})
     most = max(1, min(MOST_OF_A_TASK, MOST_PROMPTS // n_tasks))
-    for item in parts.fitness.splits.items["search"]:
+    for item in items:
         task = task_of[item]
         requests = parts.fitness.requests(item)
-        text = _prompt(requests[0])[-MOST_CHARACTERS:] if requests else ""
+        text = _prompt(run_for(requests[0]))[-MOST_CHARACTERS:] if requests else ""
         if text.strip() and sum(of == task for of, _ in found) < most:
             found.append((task, text))
     return found
 
 
-def _prompt(request: Request) -> str:
+def _prompt(request: Run) -> str:
     match request:
         case Continuation(context, text):
             return context or text

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evomerge.archive import Archive
 from evomerge.campaign.start_points import START_POINT
-from evomerge.optimisers.terrain import WARM_START
+from evomerge.optimisers.terrain import IMPORTANCE, WARM_START
 from evomerge.results.front import read_front
 from search_spaces.errors import SpaceError
 from search_spaces.mergekit.reading import Reading, read_with_remarks
@@ -52,11 +52,13 @@ def warm_start(
     archive: Archive,
     *,
     descend: Callable[[], NDArray[np.float64]] | None = None,
+    important: Callable[[], Sequence[NDArray[np.float64]]] | None = None,
 ) -> WarmStart:
     """Read start points, or take those that the archive records.
 
     A mergekit YAML or a recipe of ours (.json) is one start point: the nearest genome of the space. A run directory
-    gives those recipes of its front that this space can express. `gradient` is the genome that `descend` returns.
+    gives those recipes of its front that this space can express. `gradient` is the genome that `descend` returns,
+    `importance` are those that `important` returns.
     """
     genomes = archive.parsed(NOTE, lambda text: [np.array(genome, dtype=np.float64) for genome in json.loads(text)])
     if genomes is not None:
@@ -69,6 +71,10 @@ def warm_start(
         if str(path) == WARM_START and descend is not None:
             found.append(descend())
             notes.append("warm start: where a descent ended")
+            continue
+        if str(path) == IMPORTANCE and important is not None:
+            found += (dropped := important())
+            notes.append(f"warm start: {len(dropped)} paths without what matters least of the space's own")
             continue
         # The space expresses its own operators only: nobody else's dotpaths have to be imported.
         with operators_by_dotpath(getattr(space, "operators", ())):

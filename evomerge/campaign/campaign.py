@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from evomerge.archive import Archive, Asked
 from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.events import Callback, CandidateAsked, Event, SearchEnded, emit, event_of, tell_all
+from evomerge.campaign.gain import Gain
 from evomerge.campaign.past import (
     CampaignError,
     FailuresInARow,
@@ -90,6 +91,7 @@ class Campaign(Generic[G]):
         self._queue: deque[Candidate] = deque()  # to be scored
         self._running: set[int] = set()  # handed out, not back yet
         self._failures = FailuresInARow()
+        self._gain = Gain(self.archive, self.optimiser, self.limits.gain)
         self._fault: CampaignError | None = None  # of the optimiser or the space
         self._events: list[Event] = []  # of the transaction under way
         self._started = self._draining = self._stopped = False
@@ -178,6 +180,7 @@ class Campaign(Generic[G]):
         self._started = True
         self.constraints.note(self.archive)
         self._replay()
+        self._gain.restore()
         self._queue.extend(self.schedule.restore(list(self._pending.values())))
         if not self._n_asked:
             named = [*self.space.landmarks(), *self.landmarks][: self.limits.evaluations]
@@ -212,7 +215,9 @@ class Campaign(Generic[G]):
         candidates: list[Candidate] = []
         if n > 0 and self.constraints.ready:
             try:
-                candidates = proposed(self.optimiser, self.space, n, self._n_asked, self._n_proposals)
+                candidates = (
+                    [] if self._over() else proposed(self.optimiser, self.space, n, self._n_asked, self._n_proposals)
+                )
             except CampaignError as error:  # raised once what arrived is committed
                 self._fault = error
                 return False
@@ -224,6 +229,13 @@ class Campaign(Generic[G]):
             self._tell(stopped)
             return bool(going_on) or (bool(stopped) and self._refill(n))
         return bool(self._queue)
+
+    def _over(self) -> bool:
+        """Return whether the optimiser expects too little to go on."""
+        progress = self.progress
+        progress.converged = self._gain.look(progress.done)
+        progress.gain_left = self._gain.left
+        return progress.converged
 
     def _ask(self, candidates: Sequence[Candidate], requested: int | None) -> None:
         self.archive.asked(candidates, requested)

@@ -18,6 +18,7 @@ from evomerge.archive import Archive, ArchiveError
 from evomerge.campaign.progress import rank
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.config.objectives import Bound
+from fitness.costs import COSTS, shown
 from fitness.scores import Estimate
 
 NOTE = "constraints"
@@ -65,7 +66,9 @@ class Constraints:
     def note(self, archive: Archive) -> None:
         """Record the bounds, for those who read the archive."""
         if self.bounds:
-            archive.note(NOTE, json.dumps([astuple(bound) for bound in self.bounds]))
+            # In the form of older versions where they know all of it.
+            packed = [astuple(bound)[: 3 if bound.cost is None else 4] for bound in self.bounds]
+            archive.note(NOTE, json.dumps(packed))
 
     def learn(self, label: str | None, estimate: Estimate) -> None:
         """Take in what a landmark reaches on search items; other candidates are of no interest."""
@@ -111,10 +114,14 @@ class Constraints:
     def missed(self, estimate: Estimate) -> float:
         """Return the sum over the bounds of what an estimate falls short by, at least 0; 0 where all hold.
 
-        A bound whose landmark is missing counts as kept.
+        A cost falls short by its share of the bound: tokens and layers are of other sizes than right answers. A bound
+        whose landmark is missing counts as kept.
         """
         values = {objective.name: objective.value for objective in estimate.objectives}
-        short = [threshold - values[bound.objective] for bound, threshold in self.thresholds.items()]
+        short = [
+            (threshold - values[bound.objective]) / (1.0 if bound.cost is None else abs(threshold) or 1.0)
+            for bound, threshold in self.thresholds.items()
+        ]
         return math.fsum(s for s in short if s > _ROUNDING)
 
     def violation_of(self, archive: Archive, number: int) -> float:
@@ -129,7 +136,7 @@ class Constraints:
         if not self.bounds:
             return []
         values, thresholds = np.asarray(violations, dtype=np.float64), self.thresholds
-        known = {bound: f" = {thresholds[bound]:.3f}" if bound.landmark else "" for bound in thresholds}
+        known = {b: f" = {shown(thresholds[b], b.cost)}" if b.landmark else "" for b in thresholds}
         lines = [f"constraint: {bound}{known.get(bound, ', which is not scored yet')}" for bound in self.bounds]
         lines.append(f"{np.count_nonzero(values)} of {len(values)} scored candidates miss a constraint")
         if len(values) and values.min() > 0:
@@ -146,7 +153,9 @@ class Constraints:
 
 
 def _noted_bounds(text: str) -> list[Bound]:
-    bounds = [Bound(str(objective), float(offset), landmark) for objective, offset, landmark in json.loads(text)]
-    if not all(isinstance(bound.landmark, str | None) for bound in bounds):
-        raise TypeError("expected the names of landmarks")
+    bounds = [Bound(str(objective), float(offset), *more) for objective, offset, *more in json.loads(text)]
+    if not all(
+        isinstance(bound.landmark, str | None) and (bound.cost is None or bound.cost in COSTS) for bound in bounds
+    ):
+        raise TypeError("expected the names of landmarks and costs")
     return bounds

@@ -45,8 +45,8 @@ class SearchEnded:
     """`Campaign.run` returns.
 
     Attributes:
-        ending: why: evaluations, hours, interrupted (Ctrl-C), stopped (`StopSearch`), or exhausted (the optimiser has
-            nothing left).
+        ending: why: evaluations, hours, interrupted (Ctrl-C), stopped (`StopSearch`), exhausted (the optimiser has
+            nothing left), or converged (it expects to gain no more that counts, see `budget.stop`).
     """
 
     ending: Ending

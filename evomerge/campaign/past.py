@@ -13,7 +13,7 @@ from evomerge.archive import Archive, Asked, Record, Told
 from evomerge.archive.codec import pack_genome
 from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome, Scored
 from evomerge.errors import EvomergeError
-from evomerge.optimisers.protocol import Optimiser
+from evomerge.optimisers.protocol import Optimiser, gain_left
 from fitness.errors import FitnessError
 from fitness.protocols import Estimator
 from fitness.scores import Budget, ItemScores
@@ -92,6 +92,10 @@ class InCube:
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Pass it on."""
         self.own.tell(outcomes)
+
+    def gain_left(self) -> float | None:
+        """Return what it expects to gain."""
+        return gain_left(self.own)
 
 
 def not_handed_out(numbers: Sequence[int], running: Collection[int]) -> CampaignError:

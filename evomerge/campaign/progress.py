@@ -7,7 +7,7 @@ from typing import Literal
 
 from evomerge.candidate import Evaluation, Failure, Outcome
 
-Ending = Literal["evaluations", "hours", "interrupted", "stopped", "exhausted"]
+Ending = Literal["evaluations", "hours", "interrupted", "stopped", "exhausted", "converged"]
 ENDING = "ending"  # what the archive notes it under
 
 
@@ -18,10 +18,13 @@ class Limits:
     Attributes:
         evaluations: candidates in all, landmarks and failures included.
         hours: wall time in all, earlier sessions of a resumed search included; None for no limit.
+        gain: it also ends where the optimiser expects to gain no more than this, in units of the objectives; None: no
+            matter what it expects.
     """
 
     evaluations: int
     hours: float | None = None
+    gain: float | None = None
 
     def out_of_time(self, seconds: float) -> bool:
         """Return whether a search of so many seconds is over."""
@@ -31,6 +34,8 @@ class Limits:
         """Return why a search ends that nobody interrupted and in which nobody is left to be scored."""
         if progress.done >= self.evaluations:
             return "evaluations"
+        if progress.converged:
+            return "converged"
         return "hours" if self.out_of_time(progress.seconds) else "exhausted"
 
     def left(self, progress: Progress, pace: float) -> float:
@@ -71,6 +76,9 @@ class Progress:
         left: seconds until the end at the pace so far, or None before the first candidate of this session.
         best: the evaluation with the highest mean objective so far, of those that violate least; None before the first.
         utilisation: of the workers.
+        gain_left: what the optimiser expected to gain when it was last asked, in units of the objectives; None where it
+            was not, or cannot tell.
+        converged: whether that is too little to go on.
     """
 
     total: int
@@ -82,6 +90,8 @@ class Progress:
     left: float | None = None
     best: Evaluation | None = None
     utilisation: Utilisation = field(default_factory=Utilisation)
+    gain_left: float | None = None
+    converged: bool = False
 
     def count(self, outcome: Outcome) -> None:
         """Take in an outcome that was told."""

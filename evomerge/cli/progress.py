@@ -13,6 +13,7 @@ from evomerge.campaign import Progress
 from evomerge.campaign.events import CandidateFailed, CandidateTold, Noted, SearchEnded
 from evomerge.cli.terminal import SECONDS_BETWEEN_LINES, Terminal, duration, print_note
 from evomerge.visible import visible
+from fitness.costs import in_unit
 
 
 class SearchProgress:
@@ -64,6 +65,7 @@ class SearchProgress:
             "hours": ": the hours are spent",
             "stopped": ": a callback stopped it",
             "exhausted": ": the optimiser has nothing to add",
+            "converged": f": the optimiser expects to gain at most {progress.gain_left or 0.0:+.4f}",
         }.get(ending, "")
         busy = progress.utilisation.share
         used = "" if busy is None else f", workers {busy:.0%} busy"
@@ -76,7 +78,7 @@ def _line(progress: Progress) -> str:
     parts = [f"{progress.done}/{progress.total} candidates"]
     if progress.best is not None:
         best = progress.best
-        values = " ".join(f"{o.name} {o.value:.3f}" for o in best.estimate.objectives)
+        values = " ".join(f"{o.name} {in_unit(o.value, o.cost)}" for o in best.estimate.objectives)
         name = best.candidate.label or f"candidate {best.candidate.number}"
         values += f"; misses constraints by {best.violation:.3f}" if best.violation else ""
         values += "; estimated" if best.estimate.kind == "estimated" else ""
@@ -84,6 +86,8 @@ def _line(progress: Progress) -> str:
     parts.append(f"{progress.failures} failed")
     if progress.stopped:
         parts.append(f"{progress.stopped} stopped early")
+    if progress.gain_left is not None:
+        parts.append(f"{progress.gain_left:+.4f} expected to come")
     if progress.utilisation.share is not None:
         parts.append(f"workers {progress.utilisation.share:.0%} busy")
     if progress.left is not None:

@@ -21,6 +21,7 @@ from evomerge.config.objectives import (
     group_problems,
 )
 from evomerge.config.paths import directory_of
+from evomerge.config.schedules import schedule_problems, suitable_schedule
 from evomerge.config.sections import (
     BaseSource,
     BudgetConfig,
@@ -37,7 +38,7 @@ from evomerge.config.statistics import StatisticsConfig
 from evomerge.fields import SECTION, Flag, Seed, Text
 from evomerge.optimisers import M2N2, CmaEs, OptimiserOptions, Pymoo
 from evomerge.plugins import PluginError, load_plugin
-from evomerge.schedules import AllItemsConfig, ScheduleOptions
+from evomerge.schedules import ScheduleOptions
 from evomerge.spaces import Niches, SpaceOptions, Weights
 from evomerge.wording import in_words, mismatch, refuse
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
@@ -107,9 +108,10 @@ class CampaignConfig(BaseModel):
     most a third of the evaluations, and preparing one takes less than a tenth of the search. cma_es and pymoo's
     algorithms begin at the best that the space can express, unless it is none."""
     budget: BudgetConfig = BudgetConfig()
-    schedule: ScheduleSection = AllItemsConfig()
-    """Who answers which items: all_items; halving (the better part of each generation goes on to twice the items) or
-    screen (agreement with the experts comes first), or {kind: halving, first: 0.125, keep: 0.5}."""
+    schedule: ScheduleSection = Field(default_factory=suitable_schedule, validate_default=True)
+    """Who answers which items: all_items; own_items (each budget.items of its own); halving (the better part of each
+    generation goes on to twice the items) or screen (agreement with the experts comes first), or {kind: halving, first:
+    0.125, keep: 0.5}. Left out: all_items, or with optimiser bayes and budget.items own_items."""
     workers: WorkersConfig = WorkersConfig()
     engine: EngineConfig = EngineConfig()
     seed: Seed = 0
@@ -192,6 +194,8 @@ class CampaignConfig(BaseModel):
             for i, name in enumerate(names)
             if name in names[:i]
         ]
+        if objectives and all(objective.cost for objective in objectives):
+            problems.append(mismatch("an objective with tasks", "costs alone", "a model that does nothing costs least"))
         known = [parent.name for parent in info.data["parents"]] if "parents" in info.data else None
         if known is not None:
             known += [merge.name for merge in info.data.get("merges", ())]
@@ -266,22 +270,20 @@ class CampaignConfig(BaseModel):
     def _suits_the_space_and_the_objectives(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
         space = info.data.get("space")
         if space is not None and "any" not in (space.genomes, optimiser.genomes) and space.genomes != optimiser.genomes:
-            hint = "m2n2 and niches belong together; leave one of them out"
+            hint = "m2n2 and a space of kind niches belong together; leave one of them out"
             expected = f"an optimiser for a space of kind {space.kind}"
             refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
         if space is not None and (problems := optimiser.space_problems(space)):
             refuse(problems)
         objectives = info.data.get("objectives")
-        if optimiser.maximises_mean and objectives and not any(o.weight > 0 for o in objectives):
+        if optimiser.maximises_mean and objectives and all(o.weight == 0 for o in objectives):
             hint = f"{optimiser.kind} maximises their weighted mean"
             refuse([mismatch("an objective with weight > 0", "none", hint, at=["kind"])])
         return optimiser
 
     @field_validator("schedule")
     @classmethod
-    def _suits_the_optimiser(cls, schedule: ScheduleOptions, info: ValidationInfo) -> ScheduleOptions:
-        optimiser = info.data.get("optimiser")
-        reason = "" if optimiser is None else optimiser.needs_every_answer
-        if schedule.kind != "all_items" and optimiser is not None and reason:
-            refuse([mismatch(f"all_items with optimiser {optimiser.kind}", in_words(schedule.kind), reason)])
+    def _suits_the_optimiser_and_the_budget(cls, schedule: ScheduleOptions, info: ValidationInfo) -> ScheduleOptions:
+        if problems := schedule_problems(schedule, info.data):
+            refuse(problems)
         return schedule

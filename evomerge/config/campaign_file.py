@@ -166,9 +166,10 @@ def stage_config(config: CampaignConfig, index: int, winners: Mapping[str, str])
     stage = config.stages[index]
     models = {name: ParentConfig(model=path, name=name) for name, path in winners.items()}
     models |= {parent.name: parent for parent in config.parents}
-    own = {"space": stage.space, "optimiser": stage.optimiser, "budget": stage.budget}
+    own = {"space": stage.space, "optimiser": stage.optimiser, "budget": stage.budget, "schedule": stage.schedule}
+    left_out = OWN_SECTIONS if config.schedule.kind != "all_items" else (*OWN_SECTIONS, "schedule")
     data: dict[str, Any] = {
-        **{key: value for key, value in config if key not in OWN_SECTIONS},
+        **{key: value for key, value in config if key not in left_out},
         **{key: section for key, section in own.items() if section is not None},
         **{"name": f"{config.name}, {stage.name}", "stages": ()},
         "parents": [models[name] for name in _merged(config, index)],

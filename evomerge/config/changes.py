@@ -12,6 +12,7 @@ HARMLESS = (
     "name",
     "budget.evaluations",
     "budget.hours",
+    "budget.stop",
     "workers",
     "engine.memory",
     "verification",

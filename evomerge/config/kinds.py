@@ -9,7 +9,7 @@ from pydantic import AliasChoices, PlainValidator, SerializeAsAny, ValidationErr
 from evomerge.config.paths import directory_of, existing_start
 from evomerge.optimisers import OptimiserOptions
 from evomerge.optimisers.registry import OPTIMISERS
-from evomerge.optimisers.terrain import WARM_START
+from evomerge.optimisers.terrain import IMPORTANCE, WARM_START
 from evomerge.schedules import SCHEDULES, ScheduleOptions
 from evomerge.spaces import SpaceOptions
 from evomerge.spaces.registry import SPACES
@@ -25,7 +25,8 @@ def _read_optimiser(value: object, info: ValidationInfo) -> OptimiserOptions:
         return options
     options.check()
     try:
-        starts = tuple(path if path == WARM_START else existing_start(path, directory) for path in options.warm_start)
+        made = (WARM_START, IMPORTANCE)
+        starts = tuple(path if path in made else existing_start(path, directory) for path in options.warm_start)
     except ValidationError as error:
         refuse(in_our_words(error, OptimiserOptions, under=["warm_start"]))
     return options.model_copy(update={"warm_start": starts}) if starts else options

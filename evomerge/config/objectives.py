@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
+from fitness.costs import COSTS, Cost, is_exact, natural
 from fitness.tasks import task_source
 
 if TYPE_CHECKING:
@@ -26,23 +27,27 @@ _WRITTEN = re.compile(
 
 @dataclass(frozen=True)
 class Bound:
-    """An objective is at least `offset` plus the value of a landmark.
+    """An objective is at least `offset` plus the value of a landmark; of a cost, whose values are negative, too.
 
     Attributes:
         objective: its name.
         offset: the bound itself where there is no landmark.
         landmark: the label of the landmark whose value of the same objective is added; None for a plain number.
+        cost: what it costs; None where it is no cost.
     """
 
     objective: str
     offset: float
     landmark: str | None = None
+    cost: Cost | None = None
 
     def __str__(self) -> str:
+        side, offset = ("at least", self.offset) if self.cost is None else ("at most", natural(self.offset, self.cost))
+        unit = "" if self.cost is None else f" {COSTS[self.cost].unit}"
         if self.landmark is None:
-            return f"{self.objective} at least {self.offset:g}"
-        sign = f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}" if self.offset else ""
-        return f"{self.objective} at least {self.landmark}{sign}"
+            return f"{self.objective} {side} {offset:g}{unit}"
+        sign = f" {'+' if offset > 0 else '-'} {abs(offset):g}" if offset else ""
+        return f"{self.objective} {side} {self.landmark}{sign}"
 
 
 def parse_bound(objective: str, written: float | str) -> Bound:
@@ -51,7 +56,7 @@ def parse_bound(objective: str, written: float | str) -> Bound:
         return Bound(objective, float(written))
     found = _WRITTEN.fullmatch(written.strip())
     if found is None:
-        raise ValueError(f"at_least: expected a number, or a parent as in 'base - 0.01', found {written!r}")
+        raise ValueError(f"bound: expected a number, or a parent as in 'base - 0.01', found {written!r}")
     offset = float(found["offset"] or 0.0)
     return Bound(objective, -offset if found["sign"] == "-" else offset, found["landmark"])
 
@@ -69,34 +74,76 @@ def as_bound(value: object) -> object:
     refuse([mismatch("a number, or a checkpoint as in base - 0.01", in_words(value))])
 
 
+def _usual_weight(data: Mapping[str, Any]) -> float | None:
+    return 1.0 if data.get("cost") is None else None
+
+
 class ObjectiveConfig(BaseModel):
-    """One thing to be good at; higher is better."""
+    """One thing to be good at, where higher is better, or one to spend little of."""
 
     model_config = SECTION
 
     name: Text
     """What tables call it."""
-    tasks: tuple[TaskSource, ...] = Field(min_length=1, examples=[["tasks/words.jsonl"]])
+    tasks: tuple[TaskSource, ...] = Field((), examples=[["tasks/words.jsonl"]])
     """JSONL or lm-eval YAML files, names of lm-eval tasks, each with `:METRIC` if not its first one is wanted; or
     `python:FILE.py:FUNCTION`. `NAME@SPLIT` takes an lm-eval task's items from another split of its dataset, as
-    `arc_easy@validation`. The objective is the mean of the tasks."""
+    `arc_easy@validation`. The objective is the mean of the tasks. Of a cost, whose answers it measures; left out: those
+    of all other objectives that generate."""
+    cost: Cost | None = None
+    """What to spend little of instead of being good at a task. tokens: generated tokens per item; seconds: per item
+    that is asked alone, by the clock, so never the same twice. Exact numbers of the model: depth: layers that are run;
+    parameters: millions that are needed; distance: from the base, over the base's norm; density: share of the weights
+    that are not the base's."""
     expert: Text | None = None
     """The parent that is expert in these tasks: `:js_divergence` and a schedule of kind screen compare with it."""
     group: Text | None = None
     """The field that items on one passage, paraphrases or turns of a conversation have in common: they are in one
     split, and counted as one. Left out: `group` of JSONL items; of lm-eval's documents a passage, context, article,
     story, premise or dialogue. none: every item by itself."""
-    weight: Annotated[Real, Field(ge=0)] = 1.0
-    """Share in the mean that the search maximises, that picks the winner and that verdicts are about. 0: a guard, which
-    decides nothing but by its `at_least`: it is no part of the front, and optimisers are not told of it."""
+    weight: Annotated[Real, Field(ge=0)] | None = Field(default_factory=_usual_weight)
+    """Share in the mean that the search maximises, that picks the winner and that verdicts are about; left out: 1, of a
+    cost null. 0: a guard, which decides nothing but by its `at_least` or `at_most`: it is no part of the front, and
+    optimisers are not told of it. null: it is a part of the front and none of the mean."""
     at_least: Annotated[float | str | None, BeforeValidator(as_bound)] = None
     """A constraint: 0.6, or what a checkpoint reaches on search items, as `base`, `base - 0.01` or `PARENT + 0.02`.
     Candidates that keep all constraints come before all others."""
+    at_most: Annotated[float | str | None, BeforeValidator(as_bound)] = None
+    """The constraint of a cost: 40 (tokens), or what a checkpoint costs on search items, as `base` or `base + 5`."""
+    margin: Annotated[Real, Field(ge=0)] | None = None
+    """A difference that does not matter, in the objective's unit; left out: `verification.margin`, of a cost that share
+    of what the best parent costs."""
 
     @property
     def bound(self) -> Bound | None:
         """The constraint; None where there is none."""
-        return None if self.at_least is None else parse_bound(self.name, self.at_least)
+        if self.cost is None:
+            return None if self.at_least is None else parse_bound(self.name, self.at_least)
+        if self.at_most is None:
+            return None
+        written = parse_bound(self.name, self.at_most)
+        return replace(written, offset=natural(written.offset, self.cost), cost=self.cost)
+
+    @model_validator(mode="after")
+    def _is_of_tasks_or_a_cost(self) -> ObjectiveConfig:
+        no_cost = "is for costs, as in {cost: tokens, at_most: base}; write at_least"
+        if self.cost is None and not self.tasks:
+            empty = mismatch("at least 1 in the list", "[]", at=["tasks"])
+            missing = InitErrorDetails(type="missing", loc=("tasks",), input=None)
+            refuse([empty if "tasks" in self.model_fields_set else missing])
+        if self.cost is None and self.at_most is not None:
+            refuse([mismatch("no such key without cost", in_words(self.at_most), f"at_most {no_cost}", at=["at_most"])])
+        if self.cost is not None and self.at_least is not None:
+            hint = "a cost is better the less it is; write at_most"
+            refuse([mismatch("no such key beside cost", in_words(self.at_least), hint, at=["at_least"])])
+        if is_exact(self.cost) and self.tasks:
+            found, hint = in_words(self.tasks), "it is a number of the model, whatever it is asked; leave them out"
+            refuse([mismatch(f"no such key beside cost: {self.cost}", found, hint, at=["tasks"])])
+        if self.cost is not None and (self.expert or self.group):
+            key = "expert" if self.expert else "group"
+            hint = "say it of the objective whose tasks are measured"
+            refuse([mismatch("no such key beside cost", in_words(getattr(self, key)), hint, at=[key])])
+        return self
 
 
 class SplitsConfig(BaseModel):
@@ -233,9 +280,8 @@ def bound_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] |
         return []
     measured = [(i, o.bound.landmark) for i, o in enumerate(objectives) if o.bound is not None and o.bound.landmark]
     return [
-        mismatch(
-            f"a number or one of {', '.join(known)}", in_words(name), did_you_mean(name, known), at=[i, "at_least"]
-        )
+        mismatch(f"a number or one of {', '.join(known)}", in_words(name), did_you_mean(name, known), at=[i, key])
         for i, name in measured
         if name not in known
+        for key in ["at_least" if objectives[i].cost is None else "at_most"]
     ]

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
-from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, SpaceSection
+from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
 from evomerge.config.paths import ModelSource
 from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
@@ -30,6 +30,9 @@ def _fit_for_a_directory(name: str) -> str:
     if name.startswith(".") or any(character in name for character in '/\\:*?"<>|\0'):
         refuse([mismatch("a name that can be a directory's", in_words(name))])
     return name
+
+
+LEAST_GAIN = 0.002  # of accuracies: a fifth of a point
 
 
 DirectoryName: TypeAlias = Annotated[Text, AfterValidator(_fit_for_a_directory)]
@@ -89,6 +92,14 @@ class BudgetConfig(BaseModel):
     """Wall-clock hours; left out: no limit."""
     items: Count | None = None
     """Search items per candidate, every task's share of them; left out: all."""
+    stop: Annotated[Literal["auto"] | PositiveReal, Field(union_mode="left_to_right")] | None = None
+    """Whether the search also ends when its optimiser (bayes) expects to gain no more than this, in units of the
+    objectives: a number, or auto: 0.002. After 30 candidates at the earliest; left out: it does not."""
+
+    @property
+    def least_gain(self) -> float | None:
+        """The gain below which the search ends; None where it goes on whatever is expected."""
+        return LEAST_GAIN if self.stop == "auto" else self.stop
 
 
 class WorkersConfig(BaseModel):
@@ -182,6 +193,9 @@ class StageConfig(BaseModel):
     """Who proposes genomes; left out: as in a campaign of one stage."""
     budget: BudgetConfig | None = None
     """When it stops; left out: the campaign's budget."""
+    schedule: ScheduleSection | None = None
+    """Who answers which items; left out: the campaign's schedule, or if that is all_items as in a campaign of one
+    stage."""
     parents: tuple[Text, ...] | None = Field(default=None, min_length=2)
     """Names of the models to merge, winners of earlier stages among them; left out: the last winner and all parents."""
     pick: Text = "knee"

@@ -63,6 +63,7 @@ objectives:
   - {{name: second, tasks: [tasks/second.jsonl], weight: 1.0}}  # what maximises the mean uses the weights
   # group: passage_id beside a name says which items come together, if the lines have no key `group`.
   # at_least: 0.6 (or base - 0.01, or PARENT + 0.02) beside a name makes the objective a constraint as well.
+  # - {{name: length, cost: tokens}}  # what answers cost, beside them on the front; at_most: base makes it a constraint
 
 # How questions become prompts; left out: plain text, and each lm-eval task's own number of examples.
 # prompts:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.losses import mean_loss
 from evomerge.optimisers.problem import Problem
-from evomerge.optimisers.protocol import Optimiser
+from evomerge.optimisers.protocol import Optimiser, gain_left
 from search_spaces.recipes.recipe import Recipe
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class AfterLandmarks:
@@ -36,7 +34,7 @@ class AfterLandmarks:
         self,
         problem: Problem,
         build: Callable[[Problem], Optimiser[Any]],
-        genome_of: Callable[[Recipe], NDArray[np.float64] | None],
+        genome_of: Callable[[Recipe], Any],
         n_landmarks: int,
     ) -> None:
         self._problem, self._build, self._genome_of = problem, build, genome_of
@@ -70,6 +68,10 @@ class AfterLandmarks:
         if proposals and self._built is not None:
             self._built.tell(proposals)
 
+    def gain_left(self) -> float | None:
+        """Return what the optimiser expects to gain; None as long as there is none."""
+        return None if self._built is None else gain_left(self._built)
+
     def _informed(self) -> Problem:
         """Return the problem with start points: the landmarks that the space has, best first."""
         weights = self._problem.weights
@@ -81,8 +83,9 @@ class AfterLandmarks:
         genomes, scored, seen = [], [], set()
         for one in ranked:
             genome = self._genome_of(one.candidate.recipe)
-            if genome is not None and genome.tobytes() not in seen:
-                seen.add(genome.tobytes())
+            key = None if genome is None else np.asarray(genome).tobytes()
+            if key is not None and key not in seen:
+                seen.add(key)
                 genomes.append(genome)
                 scored.append(one)
         return replace(self._problem, given=tuple(genomes), scored=tuple(scored))

@@ -27,6 +27,7 @@ class GreedySoup(OptimiserOptions):
 
     begins_with_parents: ClassVar[bool] = True
     needs_every_answer: ClassVar[str] = "every soup is compared with the last one"
+    needs_same_items: ClassVar[str] = "every soup is compared with the last one"
 
     kind: Literal["greedy_soup"] = "greedy_soup"
     then: AnyOptimiser | None = None

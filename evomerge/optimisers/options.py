@@ -41,7 +41,8 @@ class OptimiserOptions(BaseModel):
     """Who proposes genomes."""
     warm_start: WarmStart = ()
     """Where to begin: mergekit YAML files, recipes of ours (.json), directories of other runs (their fronts), or
-    gradient: where a descent on the space's own groups ends. They are scored first, and the optimiser starts there."""
+    gradient: where a descent on the space's own groups ends, or importance: a path without 0 to 1/2 of its half layers,
+    those that change the hidden state least. They are scored first, and the optimiser starts there."""
 
     @property
     def maximises_mean(self) -> bool:
@@ -62,6 +63,31 @@ class OptimiserOptions(BaseModel):
     def needs_every_answer(self) -> str:
         """Why every candidate has to answer every item; empty where some may be stopped early."""
         return ""
+
+    @property
+    def needs_same_items(self) -> str:
+        """Why all candidates have to answer the same items; empty where each may answer some of its own."""
+        return ""
+
+    @property
+    def generation(self) -> int | None:
+        """How many it proposes before it learns where a schedule stops some (`InGenerations`); None: as it is."""
+        return None
+
+    @property
+    def learns_from_stopped(self) -> bool:
+        """Whether it learns from the values of candidates that were stopped early, not from their rank alone."""
+        return False
+
+    @property
+    def pools_items(self) -> bool:
+        """Whether it learns from item scores whichever items they are of, so that items of their own are best."""
+        return False
+
+    @property
+    def tells_gain(self) -> bool:
+        """Whether it can say when nothing is left to gain (`budget.stop`)."""
+        return False
 
     def searched(self, space: Any) -> Any:
         """Return the section of the space that it searches, where the campaign's is only the frame of it."""
@@ -105,6 +131,9 @@ class OutsideOptimiser(OptimiserOptions):
     wanted: ClassVar[tuple[str, ...]] = ()
     maximises_mean: ClassVar[bool] = False
     needs_every_answer: ClassVar[str] = ""
+    needs_same_items: ClassVar[str] = ""
+    pools_items: ClassVar[bool] = False
+    tells_gain: ClassVar[bool] = False
 
     def build(self, problem: Problem) -> Optimiser[Any]:
         """Return a fresh optimiser."""
@@ -118,6 +147,8 @@ def outside_optimiser(kind: str, factory: Callable[..., Any]) -> type[OptimiserO
     """Return the options of a class or function that returns an optimiser; see `from_signature`."""
     section, wanted = from_signature(kind, factory, OutsideOptimiser, PROVIDED)
     section.factory, section.wanted = staticmethod(factory), wanted
-    for name in ("genomes", "maximises_mean", "needs_every_answer"):  # what the class says of itself
+    section.tells_gain = hasattr(factory, "gain_left")
+    # What the class says of itself.
+    for name in ("genomes", "maximises_mean", "needs_every_answer", "needs_same_items", "pools_items"):
         setattr(section, name, getattr(factory, name, getattr(OutsideOptimiser, name)))
     return section

@@ -17,6 +17,19 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
     from search_spaces.spaces.space import SearchSpace, Structure
 
 
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Where a search samples.
+
+    Attributes:
+        mean: (dim,) in [0, 1].
+        covariance: (dim, dim), positive semidefinite.
+    """
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
 # How optimisers propose, counted up where a change would make the same search propose otherwise. 2: CMA-ES goes on at
 # its mean where scores tie; MAP and structured search know what landmarks reached.
 RULES = 2
@@ -37,6 +50,7 @@ class Problem:
         notes: what the search keeps for a resume.
         scored: what the given genomes reached, in their order, where landmarks gave them; else empty.
         rules: which rules of proposing hold (`RULES`): a search goes on by those that it began by.
+        spread: where one that learns a distribution goes on; None: it begins as ever.
     """
 
     space: SearchSpace[Any]
@@ -48,6 +62,7 @@ class Problem:
     notes: Notes = field(default_factory=NotesInMemory)
     scored: tuple[Evaluation, ...] = ()
     rules: int = RULES
+    spread: Spread | None = None
 
     @property
     def structure(self) -> Structure:

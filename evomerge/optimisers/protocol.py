@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:  # a campaign file is read without numpy
     from evomerge.candidate import Outcome
@@ -26,3 +26,23 @@ class Optimiser(Protocol[G_co]):
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn from outcomes, in any order, each proposal once; a Failure ranks below every Evaluation."""
         ...
+
+
+@runtime_checkable
+class TellsGain(Protocol):
+    """What an optimiser may offer beside `ask` and `tell`: when a search is over (`budget.stop`).
+
+    Its options say so by `tells_gain`.
+    """
+
+    def gain_left(self) -> float | None:
+        """Return what further candidates are expected to gain over the best so far, at least 0; None: too early to say.
+
+        In units of the objectives. A function of what was told, without effect on what is proposed.
+        """
+        ...
+
+
+def gain_left(optimiser: Optimiser[Any]) -> float | None:
+    """Return what an optimiser expects to gain; None where it cannot tell."""
+    return optimiser.gain_left() if isinstance(optimiser, TellsGain) else None

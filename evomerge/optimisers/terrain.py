@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
     Values: TypeAlias = NDArray[np.float64]  # (n_parents, n_places)
 
 WARM_START = "gradient"  # as a start point, in place of a file: where a descent ends
+IMPORTANCE = "importance"  # likewise: a space's own path without what matters least of it
 ObjectiveName = Literal["js", "kl", "entropy", "nll"]
 Per = Literal["model", "group", "tensor", "column"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from evomerge.archive import Archive
 from evomerge.candidate import Evaluation, Outcome
-from evomerge.optimisers.protocol import Optimiser
+from evomerge.optimisers.protocol import Optimiser, gain_left
 from fitness.estimation import Objective
 from fitness.scores import ItemScores
 
@@ -41,6 +41,10 @@ class WithoutGuards:
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Pass on what counts."""
         self._own.tell([self._counting(one) if isinstance(one, Evaluation) else one for one in outcomes])
+
+    def gain_left(self) -> float | None:
+        """Return what it expects to gain."""
+        return gain_left(self._own)
 
     def _counting(self, one: Evaluation) -> Evaluation:
         scores = one.scores

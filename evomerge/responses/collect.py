@@ -58,7 +58,7 @@ def collect_responses(
     watch(len(rows), len(candidates))
     while waiting or running:
         while waiting and pool.free > 0:
-            pool.submit(waiting.popleft(), Budget("search"))
+            pool.submit(waiting.popleft(), Budget("search", items))
             running += 1
         for done in pool.wait():
             running -= 1

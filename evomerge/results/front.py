@@ -17,7 +17,7 @@ from evomerge.results.picks import PickError, Picks, picks_among
 from evomerge.results.predicted_front import read_prediction
 from evomerge.results.recorded import remarks
 from evomerge.results.screen_agreement import read_screen_agreement
-from evomerge.results.selected import expected
+from evomerge.results.selected import expected, judged
 from fitness.scores import Estimate, ObjectiveEstimate, Stopped
 from search_spaces.recipes.recipe import Recipe
 
@@ -81,7 +81,7 @@ class CampaignFront:
 
 def read_front(archive: Archive) -> CampaignFront:
     """Return the front of everything scored on search items, each candidate by its estimate on the most items."""
-    records = archive.records("search")
+    records = judged(archive)
     scored = [(r, r.estimate) for r in records if r.estimate is not None]
     constraints = Constraints.of(archive)
     violations = np.array([constraints.violation(estimate) for _, estimate in scored], dtype=np.float64)
@@ -149,6 +149,7 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
                 "objectives": {
                     o.name: {"value": o.value, "stderr": o.stderr, "split": point.estimate.split}
                     | {"items": o.n_items, "kind": o.kind, "weight": o.weight}
+                    | ({} if o.cost is None else {"cost": o.cost})
                     for o in point.estimate.objectives
                 },
                 "expected": {o.name: {"value": o.value, "stderr": o.stderr} for o in point.likely.objectives},

@@ -11,11 +11,13 @@ from evomerge.archive import Archive
 from evomerge.archive.campaign_text import campaign_settings
 from evomerge.candidate import Candidate
 from evomerge.content import content_of
-from evomerge.results.recorded import estimates, recorded_versions
+from evomerge.results.recorded import recorded_versions
+from evomerge.results.selected import observed
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.final import FinalLook
 from evomerge.results.verification.result import Verification
 from evomerge.visible import visible
+from fitness.costs import shown, shown_error, titled
 from fitness.scores import SPLITS, ObjectiveEstimate
 from search_spaces.recipes.layer_path import path_text, scales_text
 from search_spaces.recipes.pieces import Pieces
@@ -56,7 +58,12 @@ def model_card(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = cell
+    environment.filters |= {
+        "cell": cell,
+        "titled": lambda o: titled(o.name, o.cost),
+        "measured": lambda o: shown(o.value, o.cost),
+        "error": lambda o: shown_error(o.stderr, o.cost),
+    }
     environment.globals["fenced"] = fenced
     card = environment.get_template("card.md.jinja").render(
         front_matter=_front_matter(recipe, licence),
@@ -72,7 +79,7 @@ def model_card(
         verification_number=table.number if table else 1,
         test_sets=noted_used(archive),
         read=_read(archive, recipe),
-        objectives=[o.name for o in table.rows[0].objectives] if table else (),
+        objectives=[titled(o.name, o.cost) for o in table.rows[0].objectives] if table else (),
         search=_search_scores(archive, candidate.number),
         recipe=recipe,
         path=path_text(recipe),
@@ -176,7 +183,7 @@ def _final_lines(candidate: Candidate, look: FinalLook | None) -> tuple[str, ...
 
 
 def _search_scores(archive: Archive, number: int) -> tuple[ObjectiveEstimate, ...]:
-    found = estimates(archive, "search").get(number)
+    found = observed(archive).get(number)
     return () if found is None else found.objectives
 
 

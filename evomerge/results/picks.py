@@ -13,7 +13,7 @@ from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
 from evomerge.errors import EvomergeError, shortened
-from evomerge.results.selected import expected
+from evomerge.results.selected import expected, judged
 from evomerge.results.verification.contenders import picks
 from evomerge.results.verification.result import Verification
 from fitness.scores import Estimate, Split
@@ -136,7 +136,7 @@ def pick(archive: Archive, choice: str) -> Candidate:
 
 def read_picks(archive: Archive, likely: Mapping[int, Estimate] | None = None) -> Picks:
     """Return an archive's picks; `likely` is what is expected of candidates, where that is known."""
-    constraints, records = Constraints.of(archive), archive.records("search")
+    constraints, records = Constraints.of(archive), judged(archive)
     missed = {r.number: constraints.violation(r.estimate) for r in records if r.estimate is not None}
     least, likely = min(missed.values(), default=0.0), expected(archive) if likely is None else likely
     nearest = {number: likely[number] for number, violation in missed.items() if violation == least}

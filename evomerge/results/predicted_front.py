@@ -70,6 +70,8 @@ def read_prediction(archive: Archive) -> Prediction | None:
 
 
 def _evaluations(archive: Archive) -> list[Evaluation]:
+    from evomerge.optimisers.map.surrogates.objectives import answered
+
     constraints = Constraints.of(archive)
     found, rescored = [], archive.rescored()
     candidates = {candidate.number: candidate for candidate in archive.candidates()}
@@ -81,4 +83,4 @@ def _evaluations(archive: Archive) -> list[Evaluation]:
             estimate = rescored.get(record.number, record.estimate)
             estimate = replace(estimate, objectives=estimate.counting)
             found.append(Evaluation(candidate, estimate, NO_SCORES, violation))
-    return found
+    return [evaluation for evaluation in found if answered(evaluation)]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evomerge.archive import Archive
-from evomerge.results.recorded import estimates
+from evomerge.archive import Archive, Record
+from evomerge.results.pooled import answered_own_items, pooled_estimates
 from evomerge.typing import Floats
 from fitness.estimation.population import posterior
 from fitness.estimation.unequal_items import on_all_items
@@ -24,19 +24,32 @@ _MOST_UNEQUAL, _MOST_ANSWERS = 4000, 20_000_000  # candidates, and their answers
 _ROUNDING = 1e-6
 
 
+def judged(archive: Archive) -> list[Record]:
+    """Return every outcome on search items with the estimate that fronts, picks and constraints go by.
+
+    That is what the optimiser was told, or where candidates answered items of their own what all of these together say
+    (see `pooled`).
+    """
+    records = archive.records("search")
+    pooled = pooled_estimates(archive, records)
+    return [replace(r, estimate=pooled.get(r.number, r.estimate)) for r in records] if pooled else records
+
+
 def observed(archive: Archive) -> dict[int, Estimate]:
     """Return the estimate of everything scored on search items, each candidate's on the most items."""
-    found = estimates(archive, "search")
+    found = {record.number: record.estimate for record in judged(archive) if record.estimate is not None}
     return found | {number: larger for number, larger in archive.rescored().items() if number in found}
 
 
 def expected(archive: Archive, found: Mapping[int, Estimate] | None = None) -> dict[int, Estimate]:
     """Return what is expected of every candidate on further items (see `shrunken`).
 
-    Landmarks, which nobody picked, and who answered nothing (a screen set it aside) are as observed. `found` is what
-    `observed` returns, where that is known.
+    Landmarks, which nobody picked, and who answered nothing (a screen set it aside) are as observed; so are pooled
+    estimates, which expect no more already. `found` is what `observed` returns, where that is known.
     """
     found = observed(archive) if found is None else dict(found)
+    if any(objective.kind == "pooled" for estimate in found.values() for objective in estimate.objectives):
+        return found
     landmarks = {candidate.number for candidate in archive.landmarks()}
     proposed = {
         number: estimate
@@ -94,7 +107,8 @@ def _errors(archive: Archive, found: Mapping[int, Estimate]) -> Errors:
     if archive.noted("reduced"):
         return Errors.by_share(found, 1.0)
     sizes = {tuple(o.n_items for o in estimate.objectives) for estimate in found.values()}
-    by_items = _by_items(archive, found) if len(sizes) > 1 and len(found) <= _MOST_UNEQUAL else None
+    unequal = len(sizes) > 1 or answered_own_items(archive)
+    by_items = _by_items(archive, found) if unequal and len(found) <= _MOST_UNEQUAL else None
     return by_items or Errors.by_share(found, own_share(_some_scores(archive, list(found))))
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from evomerge.candidate import Candidate, Done, Scored
 from evomerge.pareto import front
+from evomerge.schedules.expected_answers import with_expected_answers
 from evomerge.schedules.protocol import ScheduleContext
-from fitness.scores import Budget, Estimate, ItemScores, Stopped
+from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate, Stopped
 
 NOTE = "halving"
 
@@ -26,7 +27,8 @@ class Halving:
     """Lets the better part of those who wait go on to the next items; implements `Schedule`.
 
     All of them have answered the same first items, so that plain means are a paired comparison. Those who go no
-    further are told behind everybody who was scored whole: the sooner they were stopped, the further behind.
+    further are told behind everybody who was scored whole: the sooner they were stopped, the further behind. Where the
+    optimiser learns from values (`ScheduleContext.told_of_all`), theirs are what is expected of them on all items.
 
     Args:
         given: of the campaign; its estimator ranks, by the plain mean or by a response model.
@@ -77,7 +79,8 @@ class Halving:
         order = self._order(estimates)
         n_kept = max(1, math.ceil(self._keep * len(here)))
         kept, dropped = (sorted(places) for places in (order[:n_kept], order[n_kept:]))
-        stopped = [self._stopped(here[i], estimates[i], stage) for i in dropped]
+        told = self._told(here, estimates) if self._given.told_of_all else estimates
+        stopped = [self._stopped(here[i], told[i], stage, self._mean(estimates[i])) for i in dropped]
         for scored in stopped:
             del self._waiting[scored.candidate.number]
             self._stage.pop(scored.candidate.number, None)
@@ -116,12 +119,26 @@ class Halving:
         of_each = [weights[objective.name] for objective in estimate.objectives]
         return float(np.average([objective.value for objective in estimate.objectives], weights=of_each))
 
-    def _stopped(self, scored: Scored, estimate: Estimate, stage: int) -> Scored:
-        mean = self._mean(estimate)
+    def _told(self, here: Sequence[Scored], estimates: Sequence[Estimate]) -> list[Estimate]:
+        """Return estimates with the values that are expected on all items, as sure as they are."""
+        given = self._given
+        whole = with_expected_answers(here, given.archive, given.items, given.task_of)
+        pairs = zip(estimates, map(given.estimator.estimate, whole), strict=True)
+        return [
+            replace(before, objectives=_with_values(before.objectives, of_all.objectives)) for before, of_all in pairs
+        ]
+
+    def _stopped(self, scored: Scored, estimate: Estimate, stage: int, mean: float) -> Scored:
         missed = len(self._blocks) - 1 - stage
         shortfall = missed + 0.5 * (1.0 - mean / (1.0 + abs(mean)))  # between missed and missed + 1
         stopped = Stopped("rung", None, len(scored.scores.item_ids), shortfall)
         return replace(scored, estimate=replace(estimate, stopped=stopped))
+
+
+def _with_values(
+    objectives: Sequence[ObjectiveEstimate], others: Sequence[ObjectiveEstimate]
+) -> tuple[ObjectiveEstimate, ...]:
+    return tuple(replace(one, value=other.value) for one, other in zip(objectives, others, strict=True))
 
 
 def _together(before: Scored, now: Done) -> Done:

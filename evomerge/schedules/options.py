@@ -20,6 +20,7 @@ from evomerge.wording import in_words, mismatch, refuse
 if TYPE_CHECKING:
     from evomerge.schedules.all_items import AllItems
     from evomerge.schedules.halving import Halving
+    from evomerge.schedules.own_items import OwnItems
     from evomerge.schedules.protocol import Schedule, ScheduleContext
     from evomerge.schedules.screen import Screen
 
@@ -33,6 +34,16 @@ class ScheduleOptions(BaseModel):
 
     kind: str
 
+    @property
+    def own_items(self) -> bool:
+        """Whether candidates answer different items, each `budget.items` of its own."""
+        return False
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether some candidates answer fewer items than others."""
+        return True
+
     def build(self, given: ScheduleContext) -> Schedule:
         """Return the schedule."""
         raise NotImplementedError
@@ -43,11 +54,41 @@ class AllItemsConfig(ScheduleOptions):
 
     kind: Literal["all_items"] = "all_items"
 
+    @property
+    def stops_early(self) -> bool:
+        """Nobody is stopped."""
+        return False
+
     def build(self, given: ScheduleContext) -> AllItems:
         """Return the schedule."""
         from evomerge.schedules.all_items import AllItems
 
         return AllItems(given.budget)
+
+
+class OwnItemsConfig(ScheduleOptions):
+    """Every candidate answers `budget.items` items of its own; together they answer all. The default with bayes."""
+
+    kind: Literal["own_items"] = "own_items"
+    landmarks: Annotated[int, Field(strict=True, ge=1)] | Literal["all"] = 4
+    """How many candidates' items each landmark answers, or all: it says how hard items are. One that a constraint is
+    measured by (at_least: PARENT) always answers all."""
+
+    @property
+    def own_items(self) -> bool:
+        """They do."""
+        return True
+
+    @property
+    def stops_early(self) -> bool:
+        """Nobody is stopped."""
+        return False
+
+    def build(self, given: ScheduleContext) -> OwnItems:
+        """Return the schedule."""
+        from evomerge.schedules.own_items import OwnItems
+
+        return OwnItems(given, landmarks=None if self.landmarks == "all" else self.landmarks)
 
 
 class HalvingConfig(ScheduleOptions):
@@ -87,7 +128,7 @@ def _read_then(value: object, info: ValidationInfo) -> ScheduleOptions:
 
 _Then: TypeAlias = Annotated[
     SerializeAsAny[ScheduleOptions],
-    PlainValidator(_read_then, json_schema_input_type=str | AllItemsConfig | HalvingConfig),
+    PlainValidator(_read_then, json_schema_input_type=str | AllItemsConfig | OwnItemsConfig | HalvingConfig),
 ]
 
 
@@ -101,7 +142,12 @@ class ScreenConfig(ScheduleOptions):
     """Search items whose prompts are used; objectives, and the tasks of one, have the same share. The expert for a
     task is its objective's `expert`; where that is left out, the parent that differs most from the others on it."""
     then: _Then = AllItemsConfig()
-    """The schedule of those who go on: all_items or halving."""
+    """The schedule of those who go on: all_items, own_items or halving."""
+
+    @property
+    def own_items(self) -> bool:
+        """Whether those who go on answer different items."""
+        return self.then.own_items
 
     def build(self, given: ScheduleContext) -> Screen:
         """Return the schedule."""
@@ -122,6 +168,7 @@ SCHEDULES: Kinds[ScheduleOptions] = Kinds(
     MappingProxyType(
         {
             "all_items": "evomerge.schedules.options:AllItemsConfig",
+            "own_items": "evomerge.schedules.options:OwnItemsConfig",
             "halving": "evomerge.schedules.options:HalvingConfig",
             "screen": "evomerge.schedules.options:ScreenConfig",
         }

@@ -57,6 +57,12 @@ class ScheduleContext:
         weights: objective name -> weight, where their weighted mean is maximised; None: a search of the front.
         missed: estimate -> by how much it misses constraints, at least 0.
         screening: compares candidates with the experts; None without a screen.
+        own: how many of the items a candidate answers where it answers items of its own; None: all of them.
+        seed: of the campaign.
+        bound_by: labels of landmarks that constraints are measured by.
+        with_costs: questions -> these, and the items that measure what they cost; only where a candidate answers items
+            of its own: `items` are questions alone then.
+        told_of_all: whether who is stopped is told with what is expected on all items, not with what a part gave.
     """
 
     archive: Archive
@@ -67,3 +73,8 @@ class ScheduleContext:
     weights: Mapping[str, float] | None
     missed: Callable[[Estimate], float]
     screening: Screening | None = None
+    own: int | None = None
+    seed: int = 0
+    bound_by: frozenset[str] = frozenset()
+    with_costs: Callable[[Sequence[str]], tuple[str, ...]] = tuple
+    told_of_all: bool = False

@@ -75,4 +75,5 @@ class Joint(SpaceOptions):
             flow=self.flow.flow,
             sources=sources,
             embeddings_from=self.flow.embeddings_from or sources[0],
+            outlets=self.flow.outlets(given.parents[given.base]),
         )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import InitErrorDetails
 
-from evomerge.fields import Count, Layers, Text, is_number
+from evomerge.fields import Count, Flag, Layers, Text, is_number
 from evomerge.spaces.options import Ingredients, SpaceOptions
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.layer_path import MERGED
+from search_spaces.recipes.layer_path import MERGED, Half
 from search_spaces.spaces.flow import SAFE_PRODUCT, Flow
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class LayerFlow(SpaceOptions):
     """How many of its last layers every path ends with, likewise."""
     frozen_from: Text | None = None
     """Whose layers those are; left out: the first source's."""
+    halves: Flag = False
+    """Whether attention and MLP of each layer are in or out each by itself. A layer without one of them stays in the
+    export, with zeros; one without both leaves it."""
     embeddings_from: Text | None = None
     """What gives embeddings, final norm and head; left out: the first source."""
 
@@ -90,7 +93,7 @@ class LayerFlow(SpaceOptions):
     @property
     def flow(self) -> Flow:
         """The paths that are searched."""
-        same = {"repeats", "window", "max_depth", "frozen_prefix", "frozen_suffix", "frozen_from"}
+        same = {"repeats", "window", "max_depth", "frozen_prefix", "frozen_suffix", "frozen_from", "halves"}
         return Flow(scales=self.scales or None, product=self.scale_product, **self.model_dump(include=same))
 
     def problems(self, parents: Sequence[str] | None, base: Sequence[str] | None) -> list[InitErrorDetails]:
@@ -131,7 +134,19 @@ class LayerFlow(SpaceOptions):
             dtype=given.dtype,
             seed=given.seed,
             tokenizer=given.tokenizer,
+            outlets=self.outlets(given.parents[given.base]),
         )
+
+    def outlets(self, base: Checkpoint) -> Mapping[Half, Sequence[str]]:
+        """Return through what the halves of layers write, where paths are of half layers."""
+        from search_spaces.layers.halves import half_outlets
+
+        if not self.halves:
+            return {}
+        try:
+            return half_outlets(base)
+        except SpaceError as error:
+            raise SpaceError(f"space.halves: expected false, found true: {error}") from error
 
     def check_scales(self, base: Checkpoint) -> None:
         """Check that an export can do without the scales."""

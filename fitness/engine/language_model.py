@@ -104,6 +104,13 @@ class Completion:
 
 
 @dataclass(frozen=True)
+class CompletionLength:
+    """Asks how many tokens a completion takes, an end token included; beside its Completion it costs nothing."""
+
+    of: Completion
+
+
+@dataclass(frozen=True)
 class LogLikelihood:
     """Answers a Continuation or a WholeText.
 
@@ -133,15 +140,21 @@ def likelihood_of(answer: Answer) -> float:
     return answer.value
 
 
-Request = Continuation | WholeText | NextTokens | NextTokensAlong | Completion
-Answer = LogLikelihood | Distributions | str
+Run = Continuation | WholeText | NextTokens | NextTokensAlong | Completion  # what models are run on
+Request = Run | CompletionLength
+Answer = LogLikelihood | Distributions | str | int
+
+
+def run_for(request: Request) -> Run:
+    """Return what a model is run on to answer a request: for a completion's length, the completion."""
+    return request.of if isinstance(request, CompletionLength) else request
 
 
 class Plan(Protocol):
     """Requests made ready: tokenised, deduplicated and ordered, for any model that uses the engine's tokenizer."""
 
     def answer(self, model: nn.Module) -> list[Answer]:
-        """Return one answer per request, in their order: LogLikelihood, Distributions, or the text of a Completion.
+        """Return one answer per request, in their order: LogLikelihood, Distributions, a Completion's text or length.
 
         Puts the model in evaluation mode. Answers do not depend on the other requests: log-likelihoods within 1e-4
         in float32, completions as long as no two tokens tie within that.

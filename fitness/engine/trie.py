@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from torch import nn
 
+from fitness.engine.generation.decoding import Written
 from fitness.engine.generation.packed_generation import PackedCompletions
 from fitness.engine.generation.padded_generation import padded_completions
 from fitness.engine.generation.prompt_trie import PromptTrie
-from fitness.engine.language_model import DEFAULT_BUDGET, Answer, LogLikelihood, Request
+from fitness.engine.language_model import DEFAULT_BUDGET, Answer, LogLikelihood, Request, run_for
 from fitness.engine.model.forward import device_of, kind_of
 from fitness.engine.model.memory import Sizes, free_memory, is_out_of_memory
 from fitness.engine.model.text_model import forget_images
@@ -74,14 +75,15 @@ class TriePlan:
 
     def __init__(self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request], cuts: Cuts) -> None:
         self._tokenizer, self._sizing = tokenizer, sizing
-        tokenised = {request: tokenise(request, tokenizer, cuts) for request in dict.fromkeys(requests)}
+        tokenised = {request: tokenise(request, tokenizer, cuts) for request in dict.fromkeys(map(run_for, requests))}
+        self._requests = tuple(requests)
         cuts.tell(len(tokenised), tokenizer.max_length)
         windows: dict[Window, int] = {}
         prompts: dict[Prompt, int] = {}
         # Per request, the place of its prompt among all different prompts, or of each of its windows among all windows.
         self._sources: list[int | list[int]] = []
         for request in requests:
-            parts = tokenised[request]
+            parts = tokenised[run_for(request)]
             self._sources.append(
                 prompts.setdefault(parts, len(prompts))
                 if isinstance(parts, Prompt)
@@ -94,7 +96,7 @@ class TriePlan:
     def answer(self, model: nn.Module) -> list[Answer]:
         """Return one answer per request, in their order (see `Plan.answer`)."""
         forget_images(model.eval())
-        return self._combined(self._scores_alone(model), self._sizing.in_passes_that_fit(model, self._texts))
+        return self._combined(self._scores_alone(model), self._sizing.in_passes_that_fit(model, self._written))
 
     def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
         """Return each model's answers, or what is wrong with it (see `Plan.answer_together`)."""
@@ -103,14 +105,14 @@ class TriePlan:
             if isinstance(scores, FitnessError):
                 answers.append(scores)
                 continue
-            texts = _or_error(lambda m: self._sizing.in_passes_that_fit(m, self._texts), model)
-            answers.append(texts if isinstance(texts, FitnessError) else self._combined(scores, texts))
+            written = _or_error(lambda m: self._sizing.in_passes_that_fit(m, self._written), model)
+            answers.append(written if isinstance(written, FitnessError) else self._combined(scores, written))
         return answers
 
-    def _combined(self, scores: Sequence[Answer], texts: Sequence[str]) -> list[Answer]:
+    def _combined(self, scores: Sequence[Answer], written: Sequence[Written]) -> list[Answer]:
         return [
-            texts[source] if isinstance(source, int) else _joined([scores[i] for i in source])
-            for source in self._sources
+            written[source].answer(request) if isinstance(source, int) else _joined([scores[i] for i in source])
+            for request, source in zip(self._requests, self._sources, strict=True)
         ]
 
     def _scores_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
@@ -169,12 +171,12 @@ class TriePlan:
         except FitnessError:  # run alone, it says so again
             return False
 
-    def _texts(self, model: nn.Module) -> list[str]:
+    def _written(self, model: nn.Module) -> list[Written]:
         if not self._prompts:
             return []
         if self._mode(model) == "packed":
             sizes = self._sizing.sizes(model)
-            return PackedCompletions(model, self._prompt_trie, sizes, self._tokenizer).texts()
+            return PackedCompletions(model, self._prompt_trie, sizes, self._tokenizer).written()
         return padded_completions(model, self._prompts, self._sizing.sizes(model), self._tokenizer)
 
     @cached_property

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fitness.costs import Cost, is_exact
 from fitness.errors import FitnessError
 from fitness.protocols import Shares
 from fitness.scores import Estimate, ItemScores, Kind, ObjectiveEstimate, Split
@@ -25,12 +26,16 @@ class Objective:
     Attributes:
         name: unique within a campaign.
         tasks: at least one task name; each counts the same, however many items it has.
-        weight: at least 0; matters where one number is wanted of all objectives.
+        weight: at least 0; matters where one number is wanted of all objectives, of which None is no part.
+        cost: what it costs; None for what a model is good at.
+        margin: a difference that does not matter, at least 0; None: what does not matter in any objective.
     """
 
     name: str
     tasks: tuple[str, ...]
-    weight: float = 1.0
+    weight: float | None = 1.0
+    cost: Cost | None = None
+    margin: float | None = None
 
 
 def check_objectives(objectives: Sequence[Objective], known_tasks: Sequence[str]) -> None:
@@ -44,7 +49,7 @@ def check_objectives(objectives: Sequence[Objective], known_tasks: Sequence[str]
             raise FitnessError(f"objective {objective.name!r}: expected unique names, found this one twice")
         if not tasks or len(set(tasks)) != len(tasks):
             raise FitnessError(f"objective {objective.name!r}: expected different tasks, at least one, found {tasks}")
-        if not objective.weight >= 0.0:
+        if objective.weight is not None and not objective.weight >= 0.0:
             raise FitnessError(f"objective {objective.name!r}: expected a weight >= 0, found {objective.weight}")
         unknown = sorted(set(tasks) - set(known_tasks))
         if unknown:
@@ -60,6 +65,7 @@ class TaskLayout:
     task_index: NDArray[np.intp]  # (n_items,) number of each item's task
     n_items: Floats  # (n_tasks,) items per task, at least 1
     weights: Floats  # (n_objectives, n_tasks) share of each task in each objective; rows sum to 1
+    exact: NDArray[np.bool_]  # (n_tasks,) whether a task's one item is a number of the model itself, without error
 
     @classmethod
     def of(cls, items: Sequence[str], objectives: Sequence[Objective], task_of: Mapping[str, str]) -> TaskLayout:
@@ -81,7 +87,8 @@ class TaskLayout:
         weights = np.zeros((len(objectives), outside))
         for row, objective in enumerate(objectives):
             weights[row, [number[task] for task in objective.tasks]] = 1.0 / len(objective.tasks)
-        return cls(index, n_items, weights)
+        exact = {task for objective in objectives if is_exact(objective.cost) for task in objective.tasks}
+        return cls(index, n_items, weights, np.array([task in exact for task in tasks], dtype=bool))
 
     def moments(self, values: Floats) -> tuple[Floats, Floats]:
         """Return (n_tasks,) means of (n_items,) scores, and (n_tasks,) variances of an item's score.
@@ -98,6 +105,7 @@ class TaskLayout:
         right_or_wrong = self._sums(((values != 0.0) & (values != 1.0)).astype(np.float64)) == 0.0
         variances = np.where(right_or_wrong, (sums + 1.0) * (n - sums + 1.0) / ((n + 2.0) * (n + 1.0)), variances)
         variances[n == 1.0] = 0.25
+        variances[self.exact] = 0.0
         return means, variances
 
     def _sums(self, values: Floats) -> Floats:
@@ -142,8 +150,8 @@ class MeanEstimator:
         values = (layout.weights @ means).tolist()
         stderrs = np.sqrt(layout.weights**2 @ (variances / layout.n_items)).tolist()
         names = [objective.name for objective in self._objectives]
-        weights = [objective.weight for objective in self._objectives]
-        rows = zip(names, values, stderrs, n_items, kinds, weights, strict=True)
+        roles = [(objective.weight, objective.cost) for objective in self._objectives]
+        rows = ((*row, *role) for *row, role in zip(names, values, stderrs, n_items, kinds, roles, strict=True))
         return Estimate(split, tuple(ObjectiveEstimate(*row) for row in rows))
 
     def _layout(self, items: tuple[str, ...]) -> tuple[Split, TaskLayout, list[int], list[Kind]]:

@@ -107,7 +107,7 @@ class Screening:
             tasks = [float(np.mean(of_task[task])) for task in objective.tasks if task in of_task]
             if tasks:
                 means.append(float(np.mean(tasks)))
-                weights.append(objective.weight)
+                weights.append(objective.weight or 0.0)
         return float(np.average(means, weights=weights if any(weights) else None))
 
     def learn(self, become: Callable[[str], nn.Module]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fitness.errors import FitnessError
 from fitness.estimation import Objective, check_objectives
-from fitness.scores import ItemScores
+from fitness.scores import ItemScores, mean_weights
 from fitness.statistics.item_weights import ItemWeights
 from fitness.statistics.margins import rare_margins, student_margin
 from fitness.statistics.rare_events import limits_of_rate
@@ -56,7 +56,7 @@ class PairedComparison:
 
     def of_those_that_count(self) -> PairedComparison:
         """Return a comparison without objectives of weight 0; itself where no other is left."""
-        counting = tuple(objective for objective in self.objectives if objective.weight > 0)
+        counting = tuple(objective for objective in self.objectives if objective.weight != 0)
         return replace(self, objectives=counting) if counting else self
 
     def of_only(self, objective: str) -> PairedComparison:
@@ -65,7 +65,8 @@ class PairedComparison:
 
     def counting(self, items: Sequence[str]) -> tuple[str, ...]:
         """Return those of the items that the weighted mean is made of: not those of guards alone."""
-        tasks = {task for objective in self.of_those_that_count().objectives for task in objective.tasks}
+        weights = mean_weights([objective.weight for objective in self.objectives])
+        tasks = {task for w, objective in zip(weights, self.objectives, strict=True) if w for task in objective.tasks}
         return tuple(item for item in items if self.task_of[item] in tasks)
 
     def n_groups(self, items: Sequence[str]) -> int:
@@ -90,7 +91,7 @@ class PairedComparison:
         tasks = np.array([self.task_of[item] for item in a.item_ids])
         graded = set(tasks[~(np.isin(a.values, (0.0, 1.0)) & np.isin(a.values - differences, (0.0, 1.0)))])
         found = []
-        for objective in self.objectives:
+        for objective in (o for o in self.objectives if o.cost is None):
             counted = differences[np.isin(tasks, [task for task in objective.tasks if task not in graded])]
             if len(counted):
                 gained, lost = int((counted > 0).sum()), int((counted < 0).sum())
@@ -138,7 +139,7 @@ def paired_difference(
     check_objectives(objectives, sorted(set(task_of.values())))
     differences, bounded = _differences(a, b)
     weights = ItemWeights.of(a.item_ids, objectives, task_of, group_of or {})
-    events = (weights.of_tasks(bounded) == 1.0)[weights.task]
+    events = (weights.of_tasks(bounded) == 1.0)[weights.task] & ~weights.exact
     value = weights.mean(differences)
     below, above = rare_margins(weights, differences, events, confidence)
     margin = student_margin(weights, differences, ~events, confidence)
@@ -174,7 +175,7 @@ def mean_score(
     )
     weights = ItemWeights.of(a.item_ids, objectives, task_of, group_of or {})
     values = a.values[weights.of_items > 0]
-    if values.min() < 0.0 or values.max() > 1.0:
+    if values.min() < 0.0 or values.max() > 1.0 or weights.exact[weights.of_items > 0].any():
         return found
     rate = min(1.0, max(0.0, found.value))
     unseen = weights.largest(weights.of_items >= 0.0)[0] ** 2

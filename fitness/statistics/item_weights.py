@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitness.estimation import Objective, TaskLayout
+from fitness.scores import mean_weights
 from fitness.typing import Floats
 
 
@@ -26,6 +27,7 @@ class ItemWeights:
     group: NDArray[np.intp]  # (n_items,) number of each item's group
     n_groups: Floats  # (n_tasks,) groups per task
     of_objectives: Floats  # (n_objectives, n_items) what each objective adds to `of_items`
+    exact: NDArray[np.bool_]  # (n_items,) whether an item is a number of the model itself, without error
 
     @classmethod
     def of(
@@ -37,15 +39,14 @@ class ItemWeights:
     ) -> ItemWeights:
         """Return the shares of items; one that `group_of` does not name is a group of its own."""
         layout = TaskLayout.of(items, objectives, task_of)
-        weights = np.array([objective.weight for objective in objectives])
-        if not weights.any():  # guards only: they decide nothing, and are all there is to show
-            weights = np.ones(len(objectives))
+        weights = np.array(mean_weights([objective.weight for objective in objectives]))
         of_tasks = (weights / weights.sum())[:, None] * layout.weights / layout.n_items
         of_objectives = np.hstack([of_tasks, np.zeros((len(objectives), 1))])[:, layout.task_index]
         group = _numbered(items, group_of)
         pairs = np.unique(layout.task_index * len(items) + group) // len(items)
         n_groups = np.bincount(pairs, minlength=len(layout.n_items) + 1)[: len(layout.n_items)].astype(np.float64)
-        return cls(layout.task_index, layout.n_items, of_objectives.sum(axis=0), group, n_groups, of_objectives)
+        of_items, exact = of_objectives.sum(axis=0), np.append(layout.exact, False)[layout.task_index]
+        return cls(layout.task_index, layout.n_items, of_items, group, n_groups, of_objectives, exact)
 
     def per_group(self, values: Floats) -> Floats:
         """Return (n_groups,) sums of (n_items,) values."""
@@ -65,12 +66,12 @@ class ItemWeights:
         """Return (n_items,) shares times deviations from the task's mean; their squared sum estimates a variance.
 
         With G groups in a task they are larger by sqrt(G / (G - 1)). A task of one group shows no spread: there they
-        are shares times values.
+        are shares times values, but of what is exact 0.
         """
         several = self.n_groups > 1
         larger = np.append(np.sqrt(self.n_groups / np.maximum(self.n_groups - 1, 1)), 1.0)[self.task]
         means = np.where(np.append(several, False), self.of_tasks(values), 0.0)[self.task]
-        found: Floats = self.of_items * larger * (values - means)
+        found: Floats = np.where(self.exact, 0.0, self.of_items * larger * (values - means))
         return found
 
     def largest(self, chosen: NDArray[np.bool_]) -> tuple[float, float]:

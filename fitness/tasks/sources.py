@@ -14,7 +14,7 @@ from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.errors import FitnessError, did_you_mean, shortened
 from fitness.protocols import AnyTask
-from fitness.scores import Split
+from fitness.scores import SPLITS, Split
 from fitness.splits import Drawn, Splits
 from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.contents import contents_of, equal_items
@@ -22,6 +22,7 @@ from fitness.tasks.divergence import DivergenceTask, check_memory
 from fitness.tasks.groups import GROUP, Groups
 from fitness.tasks.items import Task
 from fitness.tasks.jsonl import load_jsonl
+from fitness.tasks.model_cost import ModelCost
 from fitness.tasks.prompts import Prompts, RenderChat
 from fitness.tasks.suite import TaskSuite
 from fitness.tasks.task_source import JS_DIVERGENCE, TaskSource
@@ -185,12 +186,15 @@ def make_suite(
     """
     for line in equal_items(tasks):
         _LOG.warning("%s", line)
+    asked = [task for task in tasks if not isinstance(task, ModelCost)]
     if drawn == "by_place":
-        splits = Splits.draw_by_place({task.name: task.item_ids for task in tasks}, shares=shares, seed=seed)
+        splits = Splits.draw_by_place({task.name: task.item_ids for task in asked}, shares=shares, seed=seed)
     else:
-        drawn_by = Groups.of(tasks).drawn_by if drawn == "by_group" else {}
-        contents = {task.name: contents_of(task) for task in tasks}
+        drawn_by = Groups.of(asked).drawn_by if drawn == "by_group" else {}
+        contents = {task.name: contents_of(task) for task in asked}
         splits = Splits.draw(contents, shares=shares, seed=seed, drawn_by=drawn_by)
+    exact = [task for task in tasks if isinstance(task, ModelCost)]
+    splits = splits.beginning_with({split: [f"{task.name}/{split}" for task in exact] for split in SPLITS})
     language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]

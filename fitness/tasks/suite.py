@@ -18,10 +18,13 @@ from fitness.errors import FitnessError
 from fitness.protocols import AnyTask, ModelTask, TellingTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
+from fitness.tasks.answer_seconds import AnswerSeconds
 from fitness.tasks.contents import contents_of, digest_of, equal_items
+from fitness.tasks.generated_tokens import GeneratedTokens
 from fitness.tasks.groups import Groups, groups_said
 from fitness.tasks.item_scorer import ItemScorer
 from fitness.tasks.labels import Labelled
+from fitness.tasks.model_cost import ModelCost
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,6 +85,34 @@ class TaskSuite:
     def group_of(self) -> Mapping[str, str]:
         """Item id -> its group, where that has several items (see `fitness.tasks.groups`)."""
         return Groups.of(self._tasks).of_items
+
+    @cached_property
+    def costs_of(self) -> Mapping[str, tuple[str, ...]]:
+        """Item id -> the items that measure what answering it costs, where there are some."""
+        found: dict[str, tuple[str, ...]] = {}
+        for task in self._tasks:
+            if isinstance(task, GeneratedTokens | AnswerSeconds):
+                for item in task.item_ids:
+                    question = f"{task.measured.name}/{item}"
+                    if question in self._scorer.task_of:
+                        found[question] = (*found.get(question, ()), f"{task.name}/{item}")
+        return found
+
+    def questions(self, items: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the items that measure neither what answering others costs nor the model itself."""
+        costs = {item for costs in self.costs_of.values() for item in costs}
+        costs |= {item for item, task in self._scorer.task_of.items() if isinstance(task, ModelCost)}
+        return tuple(item for item in items if item not in costs)
+
+    def with_costs(self, questions: Sequence[str]) -> tuple[str, ...]:
+        """Return questions of one split with the items that measure what they cost, each after its question.
+
+        What the model itself costs comes first.
+        """
+        exact = [
+            f"{task.name}/{self.splits.split_of(questions)}" for task in self._tasks if isinstance(task, ModelCost)
+        ]
+        return (*exact, *(item for q in questions for item in (q, *self.costs_of.get(q, ()))))
 
     def prepare(self, split: Split) -> None:
         """Make all items of a split ready, so that the first evaluation need not."""

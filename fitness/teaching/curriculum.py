@@ -81,5 +81,5 @@ def _weights(objectives: Sequence[Objective], tasks: Sequence[str]) -> dict[str,
     for objective in objectives:
         own = [task for task in objective.tasks if task in weights]
         for task in own:
-            weights[task] += objective.weight / len(own)
+            weights[task] += (objective.weight or 0.0) / len(own)
     return weights if any(weights.values()) else dict.fromkeys(tasks, 1.0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from fitness.engine.language_model import Request
+from fitness.engine.language_model import Request, run_for
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.windows import Prompt, Window, tokenise
 from fitness.tasks.labels import Labelled
@@ -37,7 +37,7 @@ class Lesson:
 
 def windows_of(request: Request, tokenizer: Tokenizer) -> tuple[Window, ...]:
     """Return where a request that is no completion is read."""
-    parts = tokenise(request, tokenizer)
+    parts = tokenise(run_for(request), tokenizer)
     assert not isinstance(parts, Prompt)
     return tuple(parts)
 

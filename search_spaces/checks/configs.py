@@ -168,8 +168,7 @@ def _allowed(row: PreflightRow, allowed: Collection[str]) -> PreflightRow:
 def _says_none(form: Form, path: str) -> bool:
     """Return whether a form has the level of a path, and leaves out what is None then."""
     key = key_of(path)
-    level = path.rpartition(key)[0]
-    return key in _NONE_WHERE_ABSENT and any(known.startswith(level) for known in form)
+    return key in _NONE_WHERE_ABSENT and any(known.startswith(path.rpartition(key)[0]) for known in form)
 
 
 def _expected(expected: Any, others: Mapping[str, Any], base: str) -> str:

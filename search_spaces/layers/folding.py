@@ -46,6 +46,12 @@ class Outlets:
         return re.fullmatch(self.modules, module) is not None
 
 
+# The projections back to the hidden state, by the names that architectures have for them.
+PROJECTIONS = Outlets(
+    r"(o_proj|out_proj|down_proj|c_proj|dense|dense_4h_to_h|fc2|fc_out|w2|[wW]o|output_linear|out_linear)(_bias)?"
+)
+
+
 @dataclass(frozen=True)
 class Folding:
     """How the input scales of an architecture can be done without."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from search_spaces.architecture.parts import checkpoint_tensors
 from search_spaces.errors import SpaceError
 from search_spaces.layers.architecture import module_of, settings
-from search_spaces.layers.folding import Folding, LayerFolds, Outlets
+from search_spaces.layers.folding import PROJECTIONS, Folding, LayerFolds, Outlets
 from search_spaces.layers.layer_behaviour import has_eps, layers_of, scale_inputs
 from search_spaces.layers.output_config import small_settings
 from search_spaces.parents.checkpoint import Checkpoint
@@ -32,14 +32,11 @@ from search_spaces.parents.parents import Parents
 from search_spaces.recipes.groups import locate
 from search_spaces.recipes.recipe import Recipe
 
-_PROJECTIONS = Outlets(
-    r"(o_proj|out_proj|down_proj|c_proj|dense|dense_4h_to_h|fc2|fc_out|w2|[wW]o|output_linear|out_linear)(_bias)?"
-)
 _POST_NORMS = r"post_attention_layernorm|post_feedforward_layernorm|post_mlp_layernorm"
 
 # Norms after a block undo any factor within it; those of Gemma multiply by 1 + weight.
 _CANDIDATES = (
-    _PROJECTIONS,
+    PROJECTIONS,
     Outlets(_POST_NORMS, zero=-1.0),
     Outlets(_POST_NORMS),
     Outlets(r"post_self_attn_layernorm|post_mlp_layernorm"),
@@ -89,7 +86,7 @@ class FoldingProbe:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Build the model, from an architecture's settings with defaults filled in."""
-        self._model = _small_model(settings)
+        self._model = small_model(settings)
         self._layers = layers_of(self._model)
         self._scales = tuple(0.6 if k % 2 else 1.75 for k in range(len(self._layers)))
 
@@ -103,8 +100,8 @@ class FoldingProbe:
             if fold is not None:
                 fold.apply(tensor)
         scale_inputs(scaled, self._scales, folding)
-        expected = _logits(scaled)
-        return _distance(_logits(folded), expected) <= _TOLERANCE * _distance(_logits(self._model), expected)
+        expected = logits_of(scaled)
+        return _distance(logits_of(folded), expected) <= _TOLERANCE * _distance(logits_of(self._model), expected)
 
     @torch.no_grad()
     def reason(self) -> str:
@@ -134,7 +131,7 @@ class FoldingProbe:
                     hooks.enter_context(module.register_forward_hook(note(name)))
             if self._layers:
                 hooks.enter_context(self._layers[-1].register_forward_pre_hook(lambda *_: _move(after, before)))
-            _logits(self._model)
+            logits_of(self._model)
         return tuple(name for name in after if name not in before)
 
     def _ends_with_a_norm(self) -> bool:
@@ -149,7 +146,7 @@ class FoldingProbe:
             return (output[0] * scale, *output[1:]) if isinstance(output, tuple) else output * scale
 
         with self._layers[-1].register_forward_hook(scaled):
-            return _logits(self._model)
+            return logits_of(self._model)
 
 
 def _move(names: list[str], to: set[str]) -> None:
@@ -157,7 +154,8 @@ def _move(names: list[str], to: set[str]) -> None:
     names.clear()
 
 
-def _small_model(settings: Mapping[str, Any]) -> nn.Module:
+def small_model(settings: Mapping[str, Any]) -> nn.Module:
+    """Return a small model of an architecture with random weights, from its settings with defaults filled in."""
     errors = []
     for small in small_settings(settings):
         try:
@@ -167,7 +165,7 @@ def _small_model(settings: Mapping[str, Any]) -> nn.Module:
                 raise SpaceError(f"its smallest has {n_parameters:,} parameters")
             _randomise(model)
             with torch.no_grad():
-                _logits(model)
+                logits_of(model)
         except Exception as error:  # whatever a model's code does not like about small settings
             errors.append(error)
         else:
@@ -186,7 +184,8 @@ def _randomise(model: nn.Module) -> None:
             parameter.mul_(0.1).add_(0.0 if name.endswith("bias") else 1.0)
 
 
-def _logits(model: nn.Module) -> Tensor:
+def logits_of(model: nn.Module) -> Tensor:
+    """Return a model's logits of a few tokens."""
     logits: Tensor = model(torch.arange(3, 3 + _N_TOKENS)[None], use_cache=False).logits
     return logits
 

@@ -41,6 +41,7 @@ class Flow:
             outside the list.
         frozen_suffix: how many layers of `frozen_from` every path ends with, likewise.
         frozen_from: a source; None: the first.
+        halves: whether attention and MLP of a layer are in or out each by itself (`half_blocks`).
     """
 
     repeats: int = 1
@@ -51,6 +52,7 @@ class Flow:
     frozen_prefix: int = 0
     frozen_suffix: int = 0
     frozen_from: str | None = None
+    halves: bool = False
 
     def __post_init__(self) -> None:
         least = {"repeats": 1, "window": 0, "frozen_prefix": 0, "frozen_suffix": 0}
@@ -112,10 +114,11 @@ class FlowGenes:
 
     @property
     def structure(self) -> Structure:
-        """Which genes are indicators, and what they govern."""
+        """Which genes are indicators, and what they govern; a place's genes belong together."""
         n = len(self.places)
         under = {gene: gene % n for gene in range(n, self.dim)}
-        return Structure(self.dim, tuple(range(n)), (self._least, self._most), under=under)
+        groups = tuple(tuple(range(place, self.dim, n)) for place in range(n))
+        return Structure(self.dim, tuple(range(n)), (self._least, self._most), under=under, groups=groups)
 
     def gene_names(self) -> Iterator[GeneInfo]:
         """Yield what each gene means, in order."""
@@ -145,26 +148,24 @@ class FlowGenes:
 
     def decode(self, genes: NDArray[np.float64]) -> tuple[list[Step], tuple[float, ...] | None]:
         """Return the steps, and their scales; None when all are 1."""
-        n = len(self.places)
-        values = [clipped(float(gene)) for gene in genes]
-        scale_genes, keys = self._parts(values)
-        span = self.flow.window + 1
-        order = sorted(self._included(values[:n]), key=lambda i: (i + span * keys[i] if keys else i, i))
+        scale_genes, _ = self._parts([clipped(float(gene)) for gene in genes])
+        order = self.order(genes)
         steps = [*self._prefix, *(self.places[i] for i in order), *self._suffix]
         if not scale_genes:
             return steps, None
         scales = [1.0] * len(self._prefix) + self._bounded(scale_genes[i] for i in order) + [1.0] * len(self._suffix)
         return steps, None if set(scales) == {1.0} else tuple(scales)
 
+    def order(self, genes: NDArray[np.float64]) -> list[int]:
+        """Return the places in the list that a path runs, in its order; those of frozen layers are in none."""
+        values = [clipped(float(gene)) for gene in genes]
+        (_, keys), span = self._parts(values), self.flow.window + 1
+        included = self._included(values[: len(self.places)])
+        return sorted(included, key=lambda i: (i + span * keys[i] if keys else i, i))
+
     def encode(self, steps: Sequence[Step], scales: Sequence[float] | None) -> NDArray[np.float64]:
         """Return the genes of a path; those of layers that are out are neutral."""
-        stop = len(steps) - len(self._suffix)
-        if list(steps[: len(self._prefix)]) != self._prefix or list(steps[max(stop, 0) :]) != self._suffix:
-            raise SpaceError("layers: expected the frozen layers at both ends, found others")
-        if self.flow.max_depth is not None and len(steps) > self.flow.max_depth:
-            raise SpaceError(f"layers: expected at most max_depth = {self.flow.max_depth}, found {len(steps)}")
-        middle = slice(len(self._prefix), stop)
-        order = self._places_of(steps[middle])
+        order, middle = self.placed(steps), slice(len(self._prefix), len(steps) - len(self._suffix))
         genes, n = self._neutral(), len(self.places)
         genes[order] = ON
         if self.flow.scales is not None and scales is not None:
@@ -173,6 +174,19 @@ class FlowGenes:
         if self.flow.window:
             genes[[self.dim - n + i for i in order]] = _keys(order, self.flow.window)
         return genes
+
+    def placed(self, steps: Sequence[Step]) -> list[int]:
+        """Return the place in the list of every step that is not frozen.
+
+        Raises:
+            SpaceError: there is no such path.
+        """
+        stop = len(steps) - len(self._suffix)
+        if list(steps[: len(self._prefix)]) != self._prefix or list(steps[max(stop, 0) :]) != self._suffix:
+            raise SpaceError("layers: expected the frozen layers at both ends, found others")
+        if self.flow.max_depth is not None and len(steps) > self.flow.max_depth:
+            raise SpaceError(f"layers: expected at most max_depth = {self.flow.max_depth}, found {len(steps)}")
+        return self._places_of(steps[len(self._prefix) : stop])
 
     @property
     def _prefix(self) -> list[Step]:

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import get_args
 
 import numpy as np
@@ -13,11 +14,13 @@ import numpy as np
 from search_spaces.errors import SpaceError
 from search_spaces.operators.recipe_facts import kinds_read
 from search_spaces.recipes.groups import Group, Place, covers
-from search_spaces.recipes.layer_path import MERGED, Step, steps_of
+from search_spaces.recipes.layer_path import MERGED, Step, is_silence, steps_of
 from search_spaces.recipes.recipe import Recipe
 from search_spaces.recipes.rule import Input, ModuleKind, Rule, Where
-from search_spaces.spaces.flow import Flow, FlowGenes
+from search_spaces.spaces.flow import Flow
 from search_spaces.spaces.genes import GeneInfo
+from search_spaces.spaces.half_blocks import path_genes
+from search_spaces.spaces.layer_flow import Outlets, silences
 from search_spaces.spaces.space import Genome, Landmark, Structure
 from search_spaces.spaces.weight_space import WeightSpace
 
@@ -41,6 +44,7 @@ class JointSpace:
         flow: Flow,
         sources: Sequence[str],
         embeddings_from: str = MERGED,
+        outlets: Outlets = MappingProxyType({}),
     ) -> None:
         """Lay the genes out.
 
@@ -50,11 +54,12 @@ class JointSpace:
             flow: which paths.
             sources: what layers can be of, in the order in which they are laid out: "merged", and parents.
             embeddings_from: what gives embeddings, final norm and head: "merged" or a parent.
+            outlets: as of `LayerFlowSpace`.
 
         Raises:
             SpaceError: an unknown source, a parent that is called "merged", or see `FlowGenes`.
         """
-        self._weights, self._n_layers, self._outside = weights, n_layers, embeddings_from
+        self._weights, self._n_layers, self._outside, self._outlets = weights, n_layers, embeddings_from, outlets
         parents = weights.landmarks()[0].recipe.parents
         if MERGED in parents:
             raise SpaceError(f"parents: expected another name than {MERGED!r}, which the merged model has")
@@ -64,7 +69,7 @@ class JointSpace:
         if len(set(sources)) < len(sources) or MERGED not in sources:
             raise SpaceError(f"sources: expected {MERGED!r} and parents, each once, found {list(sources)}")
         _check_constant(weights.groups, n_layers)
-        self._path = FlowGenes(dict.fromkeys(sources, n_layers), flow)
+        self._path = path_genes(dict.fromkeys(sources, n_layers), flow)
 
     @property
     def dim(self) -> int:
@@ -74,13 +79,14 @@ class JointSpace:
     @property
     def structure(self) -> Structure:
         """Which genes are indicators, and what they govern; the genes of the merge count always."""
-        path, shift = self._path.structure, self._weights.dim
+        merge, path, shift = self._weights.structure, self._path.structure, self._weights.dim
         return Structure(
             self.dim,
             tuple(shift + gene for gene in path.indicators),
             path.on,
-            self._weights.structure.choices,
+            merge.choices,
             {shift + gene: shift + indicator for gene, indicator in path.under.items()},
+            (*merge.groups, *(tuple(shift + gene for gene in group) for group in path.groups)),
         )
 
     def gene_names(self) -> list[GeneInfo]:
@@ -109,7 +115,8 @@ class JointSpace:
         if recipe.layers is None:
             raise SpaceError("layers: expected a recipe with a path through the merged model and parents, found none")
         path = self._path.encode(steps_of(recipe), recipe.input_scales)
-        return np.concatenate([self._merge_genes(recipe), path])
+        merged = replace(recipe, rules=tuple(rule for rule in recipe.rules if not is_silence(rule)))
+        return np.concatenate([self._merge_genes(merged), path])
 
     def landmarks(self) -> list[Landmark]:
         """Return each parent alone, the uniform mean and default TIES, as the weight space has them."""
@@ -122,7 +129,8 @@ class JointSpace:
 
     def _recipe(self, merge: Recipe, steps: Sequence[Step], scales: tuple[float, ...] | None, outside: str) -> Recipe:
         everyone = tuple(merge.parents)
-        rules = (*_layer_rules(merge, steps), *_outside_rules(merge, outside))
+        silent = silences(steps, self._outlets, everyone[0])
+        rules = (*silent, *_layer_rules(merge, steps), *_outside_rules(merge, outside))
         return replace(
             merge,
             rules=rules,

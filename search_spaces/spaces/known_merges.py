@@ -13,6 +13,8 @@ from search_spaces.operators.registry import check_rule, find_operator
 from search_spaces.recipes.recipe import Recipe
 from search_spaces.recipes.rule import Input, Parameter, Rule
 from search_spaces.spaces.joint import JointSpace
+from search_spaces.spaces.niches.individual import Individual
+from search_spaces.spaces.niches.niche_space import NicheSpace
 from search_spaces.spaces.space import Genome
 from search_spaces.spaces.weight_space import WeightSpace
 
@@ -72,6 +74,19 @@ def genome_of(space: WeightSpace | JointSpace, recipe: Recipe) -> Genome | None:
         places = (found.layers, found.input_scales) == (recipe.layers, recipe.input_scales)
         if places and all(_same(form, other) for other in found.rules):
             return genome
+    return None
+
+
+def individual_of(space: NicheSpace, recipe: Recipe) -> Individual | None:
+    """Return an individual with a gain whose merge is that of a recipe of one rule; None where the space has none."""
+    if recipe.pieces is not None or any(not _same(recipe.rules[0], rule) for rule in recipe.rules):
+        return None
+    for form in _forms(recipe.rules[0], recipe.base, space.merged):
+        if form.operator == "task_arithmetic" and not form.parameters:
+            try:
+                return space.individual_of({i.parent: float(i.parameters["weight"]) for i in form.inputs})
+            except SpaceError:
+                return None
     return None
 
 

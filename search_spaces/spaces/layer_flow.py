@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
 from search_spaces.errors import SpaceError
-from search_spaces.recipes.layer_path import Step, runs, steps_of
+from search_spaces.recipes.layer_path import MERGED, Half, Step, runs, silence, steps_of
 from search_spaces.recipes.recipe import SHARED_VOCABULARY, ExportDtype, OutputTokenizer, ParentSource, Recipe
 from search_spaces.recipes.rule import Input, Rule, Where
-from search_spaces.spaces.flow import Flow, FlowGenes
+from search_spaces.spaces.flow import Flow
 from search_spaces.spaces.genes import GeneInfo
+from search_spaces.spaces.half_blocks import path_genes
 from search_spaces.spaces.space import Genome, Landmark, Structure
+
+Outlets: TypeAlias = Mapping[Half, Sequence[str]]
 
 
 class LayerFlowSpace:
@@ -37,6 +42,7 @@ class LayerFlowSpace:
         dtype: ExportDtype = "bfloat16",
         seed: int = 0,
         tokenizer: OutputTokenizer = SHARED_VOCABULARY,
+        outlets: Outlets = MappingProxyType({}),
     ) -> None:
         """Lay the genes out.
 
@@ -50,16 +56,17 @@ class LayerFlowSpace:
             dtype: what recipes are rounded to.
             seed: of the recipes.
             tokenizer: the recipes'.
+            outlets: half of a layer -> parts of the names of what it writes through, for paths of half layers.
 
         Raises:
             SpaceError: an unknown parent, or see `FlowGenes`.
         """
         self._parents, self._base, self._dtype, self._seed = dict(parents), base, dtype, seed
-        self._tokenizer, self._depths = tokenizer, dict(depths)
+        self._tokenizer, self._depths, self._outlets = tokenizer, dict(depths), outlets
         sources = tuple(sources) or tuple(parents)
         self._outside = sources[0] if embeddings_from is None else embeddings_from
         _check_names(self._parents, {"base": base, "embeddings_from": self._outside}, sources)
-        self._genes = FlowGenes({name: depths[name] for name in sources}, flow)
+        self._genes = path_genes({name: depths[name] for name in sources}, flow)
 
     @property
     def dim(self) -> int:
@@ -103,13 +110,23 @@ class LayerFlowSpace:
         return Recipe(
             self._parents,
             self._base,
-            (*_passthrough_rules(steps), Rule("passthrough", (Input(outside),))),
+            (*silences(steps, self._outlets), *_passthrough_rules(steps), Rule("passthrough", (Input(outside),))),
             dtype=self._dtype,
             seed=self._seed,
             layers=tuple({step.source: step.layer} for step in steps),
             input_scales=scales,
             tokenizer=self._tokenizer,
         )
+
+
+def silences(steps: Sequence[Step], outlets: Outlets, parent: str | None = None) -> list[Rule]:
+    """Return the rules by which halves of steps write nothing; `parent` is one of what is merged."""
+    return [
+        silence(step.without, outlet, layer=k, parent=parent if parent and step.source == MERGED else step.source)
+        for k, step in enumerate(steps)
+        if step.without is not None
+        for outlet in outlets[step.without]
+    ]
 
 
 def _passthrough_rules(steps: Sequence[Step]) -> list[Rule]:

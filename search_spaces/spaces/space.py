@@ -35,6 +35,8 @@ class Structure:
             gene.
         under: continuous gene -> the indicator that must be on for it to have an effect; what is missing always has.
         on: how many indicators can be on, at least and at most; with more the space itself chooses.
+        groups: genes that belong together (of a group of layers, of a place in a path), in an order in which
+            neighbours have to do with one another; a gene is in one of them at most.
     """
 
     dim: int
@@ -42,6 +44,13 @@ class Structure:
     on: tuple[int, int]
     choices: Mapping[int, int] = field(default_factory=dict)
     under: Mapping[int, int] = field(default_factory=dict)
+    groups: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def together(self) -> tuple[tuple[int, ...], ...]:
+        """Return every gene once, in what is inherited together: genes that are in no group alone, then the groups."""
+        grouped = {gene for group in self.groups for gene in group}
+        return (*((gene,) for gene in range(self.dim) if gene not in grouped), *self.groups)
 
     @property
     def continuous(self) -> tuple[int, ...]:

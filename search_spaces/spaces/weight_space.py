@@ -142,9 +142,12 @@ class WeightSpace:
 
     @property
     def structure(self) -> Structure:
-        """Which genes are choices; every gene always counts."""
+        """Which genes are choices, and which belong to a group of layers; every gene always counts."""
         choices = {gene: len(scale.options) for gene, scale in enumerate(self._scales) if isinstance(scale, Options)}
-        return Structure(self.dim, indicators=(), on=(0, 0), choices=choices)
+        shared = set.intersection(*(set(slots.values()) for slots in self._slots)) if len(self._slots) > 1 else set()
+        own = (tuple(gene for gene in slots.values() if gene not in shared) for slots in self._slots)
+        groups = tuple(genes for genes in own if genes)
+        return Structure(self.dim, indicators=(), on=(0, 0), choices=choices, groups=groups)
 
     def start(self) -> Genome:
         """Return where a search begins: the middle of every range."""

@@ -17,7 +17,7 @@ from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import CandidateWorker, WorkerPool
 from tests.evomerge.toy import ToyWorker
 from tests.evomerge.toy_run import run_toy
-from tests.evomerge.toy_schedules import CountingWorker, run_schedule
+from tests.evomerge.toy_schedules import CountingWorker, halving, own_items, run_schedule
 
 EVALUATIONS = 60
 # A server process imports everything once and forks a child per run: a kill then costs no start of Python.
@@ -70,9 +70,10 @@ def _start(path: Path, name: str, *, pause: float, cluster: str | None) -> tuple
 
 
 def _run(path: Path, name: str, pause: float, cluster: str | None, ready: Event) -> None:
-    halved = name.removeprefix("halved ") if name.startswith("halved ") else None
+    kind, _, optimiser = name.rpartition(" ")
+    schedule = {"halved": halving, "own items": own_items}.get(kind)
     make_worker: Callable[[], CandidateWorker] = functools.partial(ToyWorker, fail_below=0.05, pause=pause)
-    if halved is not None:
+    if schedule is not None:
         make_worker = functools.partial(CountingWorker, pause=pause)
     pool: WorkerPool
     if cluster is None:
@@ -82,8 +83,8 @@ def _run(path: Path, name: str, pause: float, cluster: str | None, ready: Event)
 
         pool = RayPool(make_worker, count=2, run_dir=path.parent, address=cluster)
     ready.set()
-    if halved is not None:
-        run_schedule(path, halved, EVALUATIONS, pool=pool).close()
+    if schedule is not None:
+        run_schedule(path, optimiser, EVALUATIONS, schedule, pool=pool).close()
     else:
         assert run_toy(path, name, EVALUATIONS, pool=pool) == "evaluations"
     pool.close()

@@ -96,3 +96,9 @@ def test_no_message_is_longer_than_five_lines_whoever_wrote_it() -> None:
         assert told[-1] == "and 5 more"
         assert max(map(len, told)) <= 1000
     assert config.problems == problems
+
+
+def test_a_message_of_megabytes_without_a_list_is_told_at_once() -> None:
+    # Quadratic, as a search from every character would be, this takes hours; the fuzzer found it as a hang.
+    assert in_brief(ValueError("x" * 3_000_000)).endswith(" ...")
+    assert in_brief(ValueError("a, b, c, " * 300_000 + "!" * 1_000_000)).endswith(" ...")

@@ -26,6 +26,8 @@ from evomerge.optimisers.random_search import RandomSearch
 from evomerge.optimisers.terrain import Length, Notes, NotesInMemory, Terrain
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
+from search_spaces.spaces.niches.crossover import Crossover
+from tests.evomerge.optimisers.niches.breeding import genes
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
 from tests.evomerge.toy_niches import ToyNiches, toy_crossover
 
@@ -53,6 +55,7 @@ OPTIMISERS = {
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
     "m2n2": lambda: M2N2Search(toy_crossover(), seed=3, population=6),
+    "niches": lambda: genes(dim=2, seed=3, population=6),
     "after_landmarks": lambda: AfterLandmarks(
         Problem(ToySpace(), 3, {"sums": 1.0, "words": 1.0}, 100),
         lambda problem: CmaEsSearch(2, weights=problem.weights, seed=3, x0=problem.given[0]),
@@ -83,7 +86,8 @@ MORE_OPTIMISERS = {
 
 def campaign(archive: Archive, optimiser: Optimiser, pool: WorkerPool, evaluations: int, **options: object) -> Campaign:
     limits = Limits(evaluations)
-    space = ToyNiches() if isinstance(optimiser, M2N2Search) else ToySpace()
+    of_individuals = isinstance(optimiser, M2N2Search) and isinstance(optimiser.crossing, Crossover)
+    space = ToyNiches() if of_individuals else ToySpace()
     return Campaign(archive, space, optimiser, estimator=ToyEstimator(), pool=pool, limits=limits, **options)
 
 

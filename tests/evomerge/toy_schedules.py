@@ -1,11 +1,11 @@
-"""A campaign in which generations are halved: items are right or wrong, and some are harder than others."""
+"""A campaign with a schedule: items are right or wrong, and some are harder than others."""
 
 from __future__ import annotations
 
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,17 @@ import numpy as np
 from evomerge.archive import Archive
 from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
-from evomerge.candidate import Candidate, Done, Scored
+from evomerge.candidate import Candidate, Done, Outcome, Scored
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
+from evomerge.optimisers.in_generations import InGenerations
+from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
+from evomerge.optimisers.map.surrogates.predicted_front import FrontSearch
+from evomerge.optimisers.niches.m2n2 import M2N2Search
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.pymoo.pymoo_adapter import PymooOptimiser
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.schedules.halving import Halving
+from evomerge.schedules.own_items import OwnItems
 from evomerge.schedules.protocol import Schedule, ScheduleContext
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
@@ -26,6 +31,7 @@ from fitness.estimation import MeanEstimator, Objective
 from fitness.scores import Budget, ItemScores
 from fitness.splits import Splits
 from tests.evomerge.toy import ToySpace
+from tests.evomerge.toy_niches import ToyNiches, toy_crossover
 
 ITEMS = tuple(f"{task}/{i}" for i in range(60) for task in ("sums", "words"))
 TASK_OF = {item: item.split("/")[0] for item in ITEMS}
@@ -34,24 +40,46 @@ WEIGHTS = {"sums": 1.0, "words": 1.0}
 DIFFICULTIES = np.random.default_rng(5).random(len(ITEMS)).tolist()
 BUDGET = Budget("search", ITEMS)
 
+
+class Again:
+    """Proposes one place again and again."""
+
+    def ask(self, n: int) -> list[np.ndarray]:
+        return [np.array([0.8, 0.3])] * n
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        del outcomes
+
+
 OPTIMISERS = {
     "cma_es": lambda: CmaEsSearch(2, weights=WEIGHTS, seed=3, population=8),
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
+    "again": Again,
+    "m2n2": lambda: InGenerations(M2N2Search(toy_crossover(), seed=3, population=8), 8),
+    "map": lambda: AmortisedPareto(
+        2, n_objectives=2, seed=3, initial=8, search=FrontSearch(population=12, generations=4)
+    ),
 }
 
 
 SIZES = (20, 60, 120)
+N_OWN = 10  # items of a candidate's own
 
 
 def ingredients(archive: Archive, name: str) -> ScheduleContext:
     """Return what a schedule of an optimiser of `OPTIMISERS` is made of."""
     weights = WEIGHTS if name == "cma_es" else None
-    return ScheduleContext(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
+    given = ScheduleContext(archive, BUDGET, ITEMS, estimator(), task_of=TASK_OF, weights=weights, missed=lambda _: 0.0)
+    return replace(given, told_of_all=name == "map")
 
 
 def halving(archive: Archive, name: str) -> Schedule:
     return Halving(ingredients(archive, name), SIZES)
+
+
+def own_items(archive: Archive, name: str) -> Schedule:
+    return OwnItems(replace(ingredients(archive, name), own=N_OWN), landmarks=4)
 
 
 def estimator() -> MeanEstimator:
@@ -117,5 +145,6 @@ def run_schedule(
     optimiser: Optimiser = OPTIMISERS[name]()
     pool = pool or InProcessPool(CountingWorker)
     limits = Limits(evaluations)
-    Campaign(archive, ToySpace(), optimiser, estimator=estimator(), pool=pool, limits=limits, **settings).run()
+    space = ToyNiches() if name == "m2n2" else ToySpace()
+    Campaign(archive, space, optimiser, estimator=estimator(), pool=pool, limits=limits, **settings).run()
     return archive

@@ -70,6 +70,21 @@ INSIDE = {
         "fitness.reduction.reduced_estimator",
         "fitness.scores",
     },
+    # The loop, optimisers and schedules as a campaign has them, with emulated models; what verification picks.
+    "experiments.surrogate_benchmark.runs": {
+        "evomerge.archive",
+        "evomerge.campaign.campaign",
+        "evomerge.campaign.progress",
+        "evomerge.kinds",
+        "evomerge.optimisers.after_landmarks",
+        "evomerge.optimisers.registry",
+        "evomerge.results.front",
+        "evomerge.results.verification.contenders",
+        "evomerge.schedules.options",
+        "evomerge.schedules.protocol",
+        "evomerge.workers.in_process",
+        "search_spaces.spaces.known_merges",
+    },
     # The verifier, on an archive and a pool of simulated models.
     "experiments.reduction.simulated_campaigns": {
         "evomerge.archive",

@@ -130,24 +130,32 @@ def _in_words(descent: DescentCost) -> str:
     )
 
 
+def _own_items(found: Plan) -> str:
+    landmarks = "several times as many, and take as much longer; all where a constraint is measured by one"
+    return f"{found.n_search_items} for each candidate, every item as often as any other; landmarks answer {landmarks}"
+
+
 def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     cuts = None if found.cuts is None else ", ".join(map(str, found.cuts)) or "no"
     halved = f"after {cuts} of {found.n_search_items} items; who is stopped takes less time than this"
     kept, descent = cost.kept, cost.descent
+    at_most = "" if found.config.budget.stop is None else "at most "
     limit = "" if kept is None else f"at most {kept.limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
     return [
         *(("mind", caution) for caution in found.cautions),
         *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
         *_reading_rows(cost.reading),
         ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
+        *(("cost measured", line) for line in found.costs),
         ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),
         (
             "the search",
-            f"{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
+            f"{at_most}{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
         ),
         *([] if descent is None else [("the descent", _in_words(descent))]),
         *([] if found.screen is None else [("screen", f"on {found.screen} prompts at most")]),
         *([] if cuts is None else [("halving", halved)]),
+        *([("own items", _own_items(found))] if found.config.schedule.own_items else []),
         ("memory", f"{cost.memory_bytes / GIB:.1f} GiB per worker"),
         ("an export", f"{cost.export_bytes / GIB:.2f} GiB; free here: {cost.free_bytes / GIB:.0f} GiB"),
         *(

@@ -27,8 +27,8 @@ AllowDifferences = Annotated[
     typer.Option(
         "--allow-differences",
         metavar="KEY",
-        help="Let the models' config.json differ in this key, as rope_theta or model_type; locked lets locked parents"
-        " join; a,b or repeated.",
+        help="Let the models' config.json differ in this key, as rope_theta or model_type, or locked parents (locked); "
+        "a,b or repeated.",
     ),
 ]
 

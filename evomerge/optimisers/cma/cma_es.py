@@ -22,6 +22,7 @@ from evomerge.optimisers.cma.strategy import new_strategy
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
 from evomerge.optimisers.losses import Losses, Penalised, check_weights, mean_loss, violation_of
+from evomerge.optimisers.problem import Spread
 from evomerge.seeds import stream
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class CmaEsSearch:
 
     The arguments are those of `evomerge.optimisers.CmaEs`; `weights` are the objectives' in the mean, and `options`
     further ones by pycma's own names (`cma.CMAOptions`). `goes_on_at_ties` False starts elsewhere then, too, as
-    searches did that began in an older evomerge.
+    searches did that began in an older evomerge. With `spread` the first run goes on from there, and not at x0.
     """
 
     def __init__(  # noqa: PLR0913
@@ -68,6 +69,7 @@ class CmaEsSearch:
         lq: bool = False,
         options: Mapping[str, Any] = NO_OPTIONS,
         goes_on_at_ties: bool = True,
+        spread: Spread | None = None,
     ) -> None:
         if dim < 1:
             raise OptimiserError(f"dim: expected at least 1 gene to search, found {dim}")
@@ -83,11 +85,26 @@ class CmaEsSearch:
             restarts, population=population, sigma0=sigma0, factor=incpopsize, rng=stream(seed, "cma_es", "restarts")
         )
         self._penalised = Penalised(self._loss)
-        self._begin(_start_point(x0, dim))
+        self._begin(_start_point(x0 if spread is None else spread.mean, dim))
+        if spread is not None and dim > 1:
+            self._strategy = self._going_on(spread)
         self._samples: list[NDArray[np.float64]] = []
         self._known: dict[int, float] = {}  # losses of this generation's samples
         self._waiting: list[int] = []  # samples that the batch in hand consists of
         self._generation = Generation(np.empty((0, dim)), first=0)
+
+    @property
+    def spread(self) -> Spread:
+        """Where it samples, in the cube; (dim,) and (dim, dim)."""
+        deviations = self._strategy.stds[: self._dim]
+        correlations = self._strategy.sm.correlation_matrix
+        among = np.eye(self._dim) if correlations is None else correlations[: self._dim, : self._dim]
+        return Spread(self._mean()[: self._dim], np.asarray(deviations[:, None] * among * deviations))
+
+    @property
+    def between_generations(self) -> bool:
+        """Whether it learnt from all that it proposed."""
+        return self._generation.complete and not self._samples
 
     def ask(self, n: int) -> list[NDArray[np.float64]]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
@@ -158,6 +175,17 @@ class CmaEsSearch:
         self._surrogate = Surrogate() if self._lq else None
         self._run_evaluations = 0
         self._n_runs += 1
+
+    def _going_on(self, spread: Spread) -> cma.CMAEvolutionStrategy:
+        """Return pycma's search with a distribution that another one learnt."""
+        deviations = np.sqrt(np.maximum(np.diag(spread.covariance), 1e-12))
+        step = float(np.sqrt(np.mean(deviations**2)))
+        options = {**self._options, "CMA_stds": (deviations / step).tolist()}
+        strategy = new_strategy(spread.mean, step, self._run.population, stream(self._seed, "cma_es", "0"), options)
+        if np.ndim(strategy.sm.C) == 2:  # else it learns no correlations
+            strategy.sm.C = spread.covariance / np.outer(deviations, deviations)
+            strategy.sm.update_now(-1)
+        return strategy
 
     def _strategy_at(self, x0: NDArray[np.float64], run: Run, rng: np.random.Generator) -> cma.CMAEvolutionStrategy:
         try:

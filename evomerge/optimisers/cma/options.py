@@ -62,6 +62,11 @@ class CmaEs(OptimiserOptions, extra="allow"):
         """Whether a surrogate learns from it."""
         return "its surrogate is fitted to values that are equally exact" if self.lq else ""
 
+    @property
+    def needs_same_items(self) -> str:
+        """Whether a surrogate learns from it, which takes values for exact."""
+        return "its surrogate takes every value for exact" if self.lq else ""
+
     @model_validator(mode="after")
     def _starts_at_one_place(self) -> CmaEs:
         if self.warm_start and self.x0 is not None:
@@ -102,6 +107,7 @@ class CmaEs(OptimiserOptions, extra="allow"):
             seed=problem.seed,
             population=self.population,
             x0=problem.start if self.x0 is None else self.x0,
+            spread=problem.spread,
             options=self.__pydantic_extra__,
             goes_on_at_ties=problem.rules >= 2,
             **self.model_dump(include={"sigma0", "restarts", "incpopsize", "sep", "lq"}),

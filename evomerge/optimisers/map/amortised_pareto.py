@@ -18,7 +18,13 @@ from numpy.typing import ArrayLike
 from evomerge.candidate import Candidate, Evaluation, Outcome
 from evomerge.optimisers.generation import checked_genomes, proposals_of
 from evomerge.optimisers.losses import objective_losses
-from evomerge.optimisers.map.surrogates.objectives import Measured, ObjectiveSurrogates, fit_objectives, measured
+from evomerge.optimisers.map.surrogates.objectives import (
+    Measured,
+    ObjectiveSurrogates,
+    answered,
+    fit_objectives,
+    measured,
+)
 from evomerge.optimisers.map.surrogates.predicted_front import FEWEST, FrontSearch, search_front
 from evomerge.optimisers.map.surrogates.selection import APART, Selection
 from evomerge.seeds import stream, stream_seed
@@ -127,7 +133,7 @@ class AmortisedPareto:
 
     def predicted(self, genomes: Floats) -> Floats:
         """Return (n, n_objectives) values of (n, dim) genomes, by surrogates of everything that it was told."""
-        told = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Evaluation)]
+        told = [outcome for outcome in self._outcomes.values() if answered(outcome)]
         return fit_objectives(measured([*self._known, *told])).values(genomes)
 
     @property
@@ -150,7 +156,7 @@ class AmortisedPareto:
 
     def _next_round(self) -> Floats:
         told = [*self._known, *(self._outcomes[number] for number in range(self._learnt))]
-        evaluations = [outcome for outcome in told if isinstance(outcome, Evaluation)]
+        evaluations = [outcome for outcome in told if answered(outcome)]
         if len(evaluations) < FEWEST:
             return self._designed(self._batch)
         known = measured(evaluations)
@@ -160,7 +166,7 @@ class AmortisedPareto:
             known,
             surrogates,
             proposed=np.concatenate([self._known_genomes, np.array(self._genomes)]),
-            failed=np.array([not isinstance(outcome, Evaluation) for outcome in told]),
+            failed=np.array([not answered(outcome) for outcome in told]),
             rng=stream(self._seed, "map", "selection", str(len(self._ends))),
         )
         for number in range(self._learnt, len(self._genomes)):

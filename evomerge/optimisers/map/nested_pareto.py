@@ -18,7 +18,7 @@ from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.generation import Generation
 from evomerge.optimisers.losses import check_weights, mean_loss
 from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
-from evomerge.optimisers.map.surrogates.objectives import fit_objectives, measured
+from evomerge.optimisers.map.surrogates.objectives import answered, fit_objectives, measured
 from evomerge.optimisers.map.surrogates.predicted_front import FEWEST, FrontSearch
 from evomerge.seeds import stream_seed
 from evomerge.typing import Floats
@@ -84,8 +84,9 @@ class PairFront:
             kept = tuple(o for o in outcome.estimate.objectives if o.name in self._names)
             estimate = replace(outcome.estimate, objectives=kept)
             evaluation = replace(outcome, candidate=candidate, estimate=estimate)
-            self._evaluations.append(evaluation)
-            self._all_scores.append({o.name: o.value for o in outcome.estimate.objectives})
+            if answered(evaluation):
+                self._evaluations.append(evaluation)
+                self._all_scores.append({o.name: o.value for o in outcome.estimate.objectives})
             told.append(evaluation)
         self._map.tell(told)
         self.n_told += len(told)
@@ -185,7 +186,7 @@ class NestedPareto:
         """Return the parents; each objective belongs to the one that is best at it, ties to the first."""
         values = np.full((len(outcomes), len(self._preference)), -np.inf)
         for row, outcome in zip(values, outcomes, strict=True):
-            if isinstance(outcome, Evaluation):
+            if answered(outcome):
                 found = {objective.name: objective.value for objective in outcome.estimate.objectives}
                 row[:] = [found[name] for name in self._preference]
         owners, names = values.argmax(axis=0), list(self._preference)

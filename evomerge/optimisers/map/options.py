@@ -14,7 +14,6 @@ from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
 
 _LOG = logging.getLogger(__name__)
-_EXACT = "its surrogates are fitted to values that are equally exact"
 # A pair of models merged by these, weights frozen, is again a model that they merge.
 NESTS = ("linear", "task_arithmetic")
 
@@ -22,7 +21,7 @@ NESTS = ("linear", "task_arithmetic")
 class Map(OptimiserOptions):
     """Scores the Pareto front of quadratic surrogates, in rounds (MAP)."""
 
-    needs_every_answer: ClassVar[str] = _EXACT
+    learns_from_stopped: ClassVar[bool] = True  # its surrogates weigh values by how sure they are
     takes_landmarks: ClassVar[bool] = True  # its surrogates are fitted to them, too
     landmarks_since: ClassVar[int] = 2
 
@@ -62,7 +61,8 @@ class NestedMap(OptimiserOptions):
     """Pairs many parents, each pair's front by MAP; for one weight per parent of a linear operator."""
 
     begins_with_parents: ClassVar[bool] = True
-    needs_every_answer: ClassVar[str] = _EXACT
+    learns_from_stopped: ClassVar[bool] = True
+    needs_same_items: ClassVar[str] = "it pairs the parents by single values"
 
     kind: Literal["nested_map"] = "nested_map"
     preference: dict[str, Annotated[Real, Field(ge=0)]] | None = None

@@ -40,7 +40,7 @@ class Crossing(Protocol[G]):
 class Member(Generic[G]):
     """An individual of the population."""
 
-    proposal: int  # the number under which it was proposed
+    proposal: int  # the number under which it was proposed; below 0: it was known
     individual: G
     scores: NDArray[np.float64]  # (n_items,) float64, higher is better
     violation: float  # by how much it misses constraints; 0 where all hold
@@ -58,7 +58,8 @@ class M2N2Search(Generic[G]):
     It learns from item scores and not from objectives: with several objectives the items of all compete alike, so an
     objective counts by its number of items, and weights of objectives are not used. Scores should be at least 0;
     an item with negative ones counts from its lowest in the population. The plain genetic algorithm of the paper is
-    `Competition(alpha=0, attraction="none")`. There are at most `population` members, at least 2.
+    `Competition(alpha=0, attraction="none")`. There are at most `population` members, at least 2. What is `known` of
+    individuals that it did not propose makes its first members, in their order.
     """
 
     def __init__(
@@ -68,12 +69,13 @@ class M2N2Search(Generic[G]):
         seed: int,
         population: int = DEFAULT_POPULATION,
         competition: Competition | None = None,
+        known: Sequence[tuple[G, Evaluation]] = (),
     ) -> None:
         if population < 2:
             raise OptimiserError(f"population: expected at least 2, found {population}")
         if not crossing.seeds:
             raise OptimiserError("seeds: expected at least one individual to begin with, found none")
-        self._crossing, self._capacity = crossing, population
+        self.crossing, self._capacity = crossing, population
         self._competition = Competition() if competition is None else competition
         self._rng = stream(seed, "m2n2")
         self._asked = 0
@@ -84,6 +86,10 @@ class M2N2Search(Generic[G]):
         self._all_positive = True
         self._contest: Contest | None = None  # the members', until one of them changes
         self._items: tuple[str, ...] | None = None
+        for i, (individual, evaluation) in enumerate(known):
+            self._items = evaluation.scores.item_ids if self._items is None else self._items
+            _check_items(evaluation, self._items)
+            self._join(Member(-1 - i, individual, evaluation.scores.values, evaluation.violation))
 
     @property
     def members(self) -> tuple[Member[G], ...]:
@@ -92,7 +98,7 @@ class M2N2Search(Generic[G]):
 
     def ask(self, n: int) -> list[G]:
         """Return the seeds first, then n children; none while seeds are pending."""
-        seeds = self._crossing.seeds
+        seeds = self.crossing.seeds
         if self._asked < len(seeds):
             individuals = list(seeds[self._asked : self._asked + max(n, 0)])
         elif self._seeds_to_come:
@@ -127,19 +133,19 @@ class M2N2Search(Generic[G]):
         if proposal not in self._pending:
             raise OptimiserError(f"receive: expected a pending proposal, found {proposal}")
         individual = self._pending.pop(proposal)
-        self._seeds_to_come -= proposal < len(self._crossing.seeds)
+        self._seeds_to_come -= proposal < len(self.crossing.seeds)
         if scores is not None:
             self._join(Member(proposal, individual, scores, violation))
 
     def _child(self) -> G:
         if len(self._members) < 2:
-            seeds = self._crossing.seeds
+            seeds = self.crossing.seeds
             first, second = self._rng.choice(len(seeds), 2, replace=len(seeds) < 2).tolist()
-            return self._crossing.child(seeds[first], seeds[second], self._rng)
+            return self.crossing.child(seeds[first], seeds[second], self._rng)
         if self._contest is None:
             self._contest = self._contest_of(len(self._members))
         first, second = self._contest.pair(self._rng)
-        return self._crossing.child(self._members[first].individual, self._members[second].individual, self._rng)
+        return self.crossing.child(self._members[first].individual, self._members[second].individual, self._rng)
 
     def _join(self, member: Member[G]) -> None:
         if not self._members:

@@ -55,6 +55,11 @@ class Pymoo(OptimiserOptions, extra="allow"):
         """Whether its steps follow single values, or it learns from one at a time."""
         return ALGORITHMS[self.kind].needs_every_answer
 
+    @property
+    def needs_same_items(self) -> str:
+        """Whether its steps follow single values."""
+        return ALGORITHMS[self.kind].needs_same_items
+
     @model_validator(mode="after")
     def _has_a_population(self) -> Pymoo:
         entry = ALGORITHMS[self.kind]

@@ -89,6 +89,11 @@ class PymooOptimiser:
         self._generation = Generation(np.empty((0, dim)), first=0)
         self._remember(self._starts, scored)
 
+    @property
+    def between_generations(self) -> bool:
+        """Whether it learnt from all that it proposed."""
+        return self._generation.complete
+
     def ask(self, n: int) -> list[NDArray[np.float64]]:
         """Return up to n genomes of the current generation, each (dim,) in [0, 1]; none while outcomes are pending."""
         if n > 0 and self._generation.complete:

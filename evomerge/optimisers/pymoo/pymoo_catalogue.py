@@ -23,6 +23,11 @@ class Entry:
     extra: tuple[str, ...] = ()  # options that its signature does not show
 
     @property
+    def needs_same_items(self) -> str:
+        """Why its values have to be of the same items; one that learns from one at a time may have noisy ones."""
+        return self.needs_every_answer if self.needs_every_answer != _ONE_BY_ONE else ""
+
+    @property
     def of_mean(self) -> bool:
         """Whether it maximises the weighted mean of the objectives; all others look for the Pareto front."""
         return self.module.startswith("soo.")

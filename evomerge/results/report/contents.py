@@ -21,7 +21,7 @@ from evomerge.results.picks import Picks, read_picks
 from evomerge.results.recorded import estimates, recorded_versions, remarks
 from evomerge.results.report.items_used import ItemsUsed, read_items_used
 from evomerge.results.report.scored import Scored, read_scored
-from evomerge.results.selected import expected
+from evomerge.results.selected import expected, judged
 from evomerge.results.verification.final import FinalLook
 from evomerge.results.verification.held_out_constraints import noted_constraints
 from evomerge.results.verification.result import Verification
@@ -100,7 +100,7 @@ class Contents:
 
 def read_contents(archive: Archive) -> Contents:
     """Read an archive."""
-    records = archive.records("search")
+    records = judged(archive)
     hours = _search_hours(records, archive.worked())
     landmarks = tuple(references(archive))
     campaign = archive.campaign

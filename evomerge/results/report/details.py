@@ -15,6 +15,7 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.gene_map import GeneMap, depth, gene_figure, gene_maps, path_maps, piece_maps
 from evomerge.results.report.marks import Figure
+from fitness.costs import cost_of_task, is_exact, natural, titled
 from fitness.estimation import TaskLayout
 from fitness.scores import SPLITS, Estimate, ItemScores
 from search_spaces.recipes.layer_path import path_text
@@ -30,7 +31,7 @@ class TaskScore:
     """A candidate's mean score over the items of one task."""
 
     task: str  # what stands before the last slash of the items' ids
-    mean: float
+    mean: float  # of a cost as it is
     stderr: float  # standard error of the mean over the items (see `TaskLayout.moments`)
     n_items: int
 
@@ -43,9 +44,10 @@ def task_scores(scores: ItemScores) -> list[TaskScore]:
     found = []
     for task, of_task in values.items():
         n = len(of_task)
-        layout = TaskLayout(np.zeros(n, dtype=np.intp), np.array([float(n)]), np.ones((1, 1)))
+        exact = np.array([is_exact(cost_of_task(task))])
+        layout = TaskLayout(np.zeros(n, dtype=np.intp), np.array([float(n)]), np.ones((1, 1)), exact)
         (mean,), (variance,) = layout.moments(np.array(of_task))
-        found.append(TaskScore(task, float(mean), float(np.sqrt(variance / n)), n))
+        found.append(TaskScore(task, natural(float(mean), cost_of_task(task)), float(np.sqrt(variance / n)), n))
     return found
 
 
@@ -149,15 +151,17 @@ def _search_objectives(contents: Contents, number: int) -> Iterator[dict[str, An
     index = scored.index(number)
     for k, name in enumerate(scored.objectives if index is not None else ()):
         value, stderr = float(scored.values[index, k]), float(scored.stderrs[index, k])
-        kind = "estimated" if scored.estimated[index] else "full"
-        yield {"split": "search", "name": name, "value": value, "stderr": stderr, "kind": kind}
+        kind, cost = "estimated" if scored.estimated[index] else "full", scored.costs[k]
+        named = {"split": "search", "name": titled(name, cost)}
+        yield {**named, "value": natural(value, cost), "stderr": stderr, "kind": kind}
 
 
 def _held_out_objectives(estimates: Iterable[Estimate | None]) -> Iterator[dict[str, Any]]:
     for estimate in estimates:
         for o in estimate.objectives if estimate else ():
             split = estimate.split  # type: ignore[union-attr]
-            yield {"split": split, "name": o.name, "value": o.value, "stderr": o.stderr, "kind": o.kind}
+            named = {"split": split, "name": titled(o.name, o.cost)}
+            yield {**named, "value": natural(o.value, o.cost), "stderr": o.stderr, "kind": o.kind}
 
 
 def _tasks(archive: Archive, contents: Contents, number: int) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 from evomerge.results.predicted_front import Prediction
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.labels import label_places, shortened
-from evomerge.results.report.marks import DOMINATED, FRONT, KNEE, STAR, Figure, Trace, bars, layout, level, line, points
+from evomerge.results.report.marks import (
+    DOMINATED,
+    FRONT,
+    KNEE,
+    STAR,
+    Figure,
+    Trace,
+    bars,
+    in_nature,
+    layout,
+    level,
+    line,
+    points,
+)
 from evomerge.results.report.scored import Axis, Scored
+from fitness.costs import shown, shown_error, titled
 
 # With more points than this on the front they are drawn small, and error bars would hide what they qualify.
 FEW_POINTS = 80
@@ -57,9 +71,12 @@ def dominated(scored: Scored, n_panels: int) -> NDArray[np.intp]:
 
 def _mean(axes: list[Axis], left_out: int) -> Axis:
     others = [axis for k, axis in enumerate(axes) if k != left_out]
-    values = np.mean([axis.values for axis in others], axis=0)
-    stderrs = np.sqrt(np.sum([axis.stderrs**2 for axis in others if axis.stderrs is not None], axis=0)) / len(others)
-    return Axis("mean of the others", values, stderrs)
+    costly = any(axis.cost for axis in others)  # tokens and right answers have no mean but by their ranges
+    units = [float(np.ptp(axis.values)) or 1.0 if costly else 1.0 for axis in others]
+    values = np.mean([axis.values / unit for axis, unit in zip(others, units, strict=True)], axis=0)
+    of_each = [axis.stderrs / unit for axis, unit in zip(others, units, strict=True) if axis.stderrs is not None]
+    stderrs = np.sqrt(np.sum([errors**2 for errors in of_each], axis=0)) / len(others)
+    return Axis("mean of the others" + (", each by its range" if costly else ""), values, stderrs)
 
 
 def front_figures(contents: Contents) -> list[Figure]:
@@ -92,10 +109,11 @@ def _front(contents: Contents, panel: Panel, n_panels: int) -> Figure:
         _points(contents, panel, knee, KNEE, "knee"),
         _points(contents, panel, winner, STAR, star_name),
     ]
-    frame = layout(560 if n_panels == 1 else 330, panel.x.name, panel.y.name)
+    frame = layout(560 if n_panels == 1 else 330, panel.x.title, panel.y.title)
     if not several:
         frame["shapes"] = [level(float(panel.y.values[i]), "var(--muted)") for i in named]
-    return {"data": [trace for trace in traces if trace["x"]], "layout": frame}
+    figure = {"data": [trace for trace in traces if trace["x"]], "layout": frame}
+    return in_nature(figure, x=panel.x.cost, y=panel.y.cost)
 
 
 def predicted_figures(contents: Contents, prediction: Prediction | None) -> list[Figure]:
@@ -127,8 +145,10 @@ def _predicted(contents: Contents, prediction: Prediction, x: int, y: int) -> Fi
         text=[html.escape(contents.title(int(number))) for number in scored.numbers[scored.front]],
         hovertemplate="<b>%{text}</b>, scored<br>%{x:.3f}, %{y:.3f}<extra></extra>",
     )
-    frame = layout(330, names[x], names[y])
-    return {"name": f"{names[y]} against {names[x]}", "data": [predicted, real], "layout": frame}
+    costs = [scored.costs[place] for place in places]
+    frame = layout(330, titled(names[x], costs[0]), titled(names[y], costs[1]))
+    figure = {"name": f"{names[y]} against {names[x]}", "data": [predicted, real], "layout": frame}
+    return in_nature(figure, x=costs[0], y=costs[1])
 
 
 def held_out_figures(contents: Contents) -> list[Figure]:
@@ -220,7 +240,8 @@ def _staircase(panel: Panel, front: NDArray[np.intp]) -> Trace:
 
 
 def _in_words(axis: Axis, at: NDArray[np.intp]) -> list[str]:
-    name = html.escape(axis.name)
+    name = html.escape(axis.title)
     if axis.stderrs is None:
         return [f"{name} {value:g}" for value in axis.values[at]]
-    return [f"{name} {v:.3f} ± {e:.3f}" for v, e in zip(axis.values[at], axis.stderrs[at], strict=True)]
+    told = zip(axis.values[at], axis.stderrs[at], strict=True)
+    return [f"{name} {shown(v, axis.cost)} ± {shown_error(e, axis.cost)}" for v, e in told]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.results.report.contents import Contents
-from evomerge.results.report.marks import FRONT, STAR, Figure, Trace, bars, layout, points
+from evomerge.results.report.marks import FRONT, STAR, Figure, Trace, bars, in_nature, layout, points
 from evomerge.typing import Floats
+from fitness.costs import Cost, shown, titled
 from fitness.scores import Estimate, Split
 from fitness.statistics import limits_of_objective
 
@@ -112,7 +113,8 @@ def finalist_figures(contents: Contents) -> list[Figure]:
         return []
     winners = [winner.candidate for winner in contents.verification.winners] if contents.verification else []
     tested = both_scores(contents, "test", winners if found.split == "validation" else [])
-    several = len(contents.scored.objectives) > 1
+    is_one = any(contents.scored.costs) and np.count_nonzero(contents.scored.weights) == 1  # the mean, of them
+    several = len(contents.scored.objectives) > 1 and not is_one
     quantities: list[tuple[str, int | None]] = [("mean of all objectives", None)] if several else []
     quantities += [(name, k) for k, name in enumerate(contents.scored.objectives)]
     return [_figure(contents, name, k, (found, tested)) for name, k in quantities]
@@ -130,7 +132,8 @@ def _figure(contents: Contents, name: str, k: int | None, groups: tuple[BothScor
     frame["yaxis"] |= {"range": [low, high]}
     line = {"dash": "dot", "width": 1.2, "color": "var(--muted)"}
     frame["shapes"] = [{"type": "line", "x0": low, "y0": low, "x1": high, "y1": high, "line": line, "layer": "below"}]
-    return {"name": name, "data": traces, "layout": frame}
+    cost = None if k is None else contents.scored.costs[k]
+    return in_nature({"name": titled(name, cost), "data": traces, "layout": frame}, x=cost, y=cost)
 
 
 def _reach(traces: Sequence[Trace]) -> tuple[float, float]:
@@ -148,7 +151,7 @@ def _reach(traces: Sequence[Trace]) -> tuple[float, float]:
 
 
 def _points(contents: Contents, group: BothScores, k: int | None, marker: dict[str, Any]) -> Trace:
-    x, y = group.searched.of(k), group.held_out.of(k)
+    x, y, cost = group.searched.of(k), group.held_out.of(k), None if k is None else contents.scored.costs[k]
     kinds = ["estimated" if contents.scored.estimated[contents.scored.index(n)] else "full" for n in group.numbers]
     return points(
         x[:, 0],
@@ -158,13 +161,15 @@ def _points(contents: Contents, group: BothScores, k: int | None, marker: dict[s
         error_y=bars(y[:, 2] - y[:, 0], marker["color"], down=y[:, 0] - y[:, 1]),
         text=[html.escape(contents.title(number)) for number in group.numbers.tolist()],
         customdata=[
-            [f"{_in_words(of_x)} ({kind})", _in_words(of_y)] for of_x, of_y, kind in zip(x, y, kinds, strict=True)
+            [f"{_in_words(of_x, cost)} ({kind})", _in_words(of_y, cost)]
+            for of_x, of_y, kind in zip(x, y, kinds, strict=True)
         ],
         hovertemplate="<b>%{text}</b><br>search items %{customdata[0]}"
         f"<br>{group.split} items %{{customdata[1]}}<extra></extra>",
     )
 
 
-def _in_words(ends: Floats) -> str:
-    value, low, high = ends
-    return f"{value:.3f} (95 % interval {low:.3f} to {high:.3f})"
+def _in_words(ends: Floats, cost: Cost | None) -> str:
+    value, low, high = (shown(end, cost) for end in ends)
+    low, high = (low, high) if cost is None else (high, low)
+    return f"{value} (95 % interval {low} to {high})"

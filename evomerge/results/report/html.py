@@ -23,6 +23,8 @@ from evomerge.results.report.verdict import headline, held_out_table
 from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
 from evomerge.visible import visible, visible_data
 from evomerge.whole_file import prepared_file
+from fitness.costs import natural, shown, shown_error, titled
+from fitness.scores import ObjectiveEstimate
 
 
 class ReportError(EvomergeError, ValueError):
@@ -86,6 +88,7 @@ def _page(
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters |= {"duration": duration, "moment": moment, "signed": signed, "legend": legend}
+    environment.filters |= {"measured": _measured, "error": _error}
     here = Path(__file__).parent
     return environment.get_template("page.html.jinja").render(
         contents=contents,
@@ -115,13 +118,14 @@ def _data(
     drawn = [*dominated(scored, n_panels).tolist(), *scored.front.tolist()] if n_panels else []
     points = {
         int(scored.numbers[i]): [
-            [float(f"{v:.5g}"), float(f"{e:.5g}")] for v, e in zip(scored.values[i], scored.stderrs[i], strict=True)
+            [float(f"{natural(v, cost):.5g}"), float(f"{e:.5g}")]
+            for v, e, cost in zip(scored.values[i], scored.stderrs[i], scored.costs, strict=True)
         ]
         for i in drawn
     }
     return {
         "figures": figures,
-        "objectives": scored.objectives,
+        "objectives": [titled(*of) for of in zip(scored.objectives, scored.costs, strict=True)],
         "points": points,
         "estimated": [number for number in points if scored.estimated[scored.index(number)]],
         "candidates": {detail["number"]: detail for detail in candidates},
@@ -139,6 +143,14 @@ def for_script(data: Any) -> str:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     escapes = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
     return text.translate({ord(letter): escape for letter, escape in escapes.items()})
+
+
+def _measured(objective: ObjectiveEstimate) -> str:
+    return shown(objective.value, objective.cost)
+
+
+def _error(objective: ObjectiveEstimate) -> str:
+    return shown_error(objective.stderr, objective.cost)
 
 
 def signed(value: float) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fitness.costs import Cost
+
 # The colours, one meaning each: the page takes them as CSS variables, notebooks and PNGs as they are.
 LIGHT: Mapping[str, str] = {
     "paper": "#fbfaf6",
@@ -125,6 +127,26 @@ def layout(height: int, x: str | None, y: str | None) -> dict[str, Any]:
         "hovermode": "closest",
         "showlegend": False,
     }
+
+
+def in_nature(figure: Figure, **costs: Cost | None) -> Figure:
+    """Return a figure whose axes `x` and `y` are costs as they are, less of it where more of another quantity is."""
+    layout, data = dict(figure["layout"]), [dict(trace) for trace in figure["data"]]
+    for axis in [axis for axis, cost in costs.items() if cost is not None]:
+        frame = layout[f"{axis}axis"]
+        upside_down = {"range": [-end for end in frame["range"]]} if "range" in frame else {"autorange": "reversed"}
+        layout[f"{axis}axis"] = frame | upside_down
+        for trace in data:
+            trace[axis] = [0.0 - value for value in trace[axis]]
+            bars = trace.get(f"error_{axis}", {})
+            if "arrayminus" in bars:
+                trace[f"error_{axis}"] = bars | {"array": bars["arrayminus"], "arrayminus": bars["array"]}
+        for kind, ends in (("shapes", (f"{axis}0", f"{axis}1")), ("annotations", (axis,))):
+            layout[kind] = [
+                said if "domain" in said.get(f"{axis}ref", axis) else said | {end: -said[end] for end in ends}
+                for said in layout.get(kind, ())
+            ]
+    return figure | {"data": data, "layout": layout}
 
 
 def grid(figures: Sequence[Figure]) -> tuple[int, int, list[int]]:

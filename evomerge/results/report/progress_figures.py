@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.items_used import ItemsUsed
-from evomerge.results.report.marks import DOMINATED, Figure, Trace, layout, level, line, points, rounded, words
+from evomerge.results.report.marks import (
+    DOMINATED,
+    Figure,
+    Trace,
+    in_nature,
+    layout,
+    level,
+    line,
+    points,
+    rounded,
+    words,
+)
 from evomerge.results.report.scored import Axis
 from fitness.scores import Stopped
 
@@ -39,6 +50,8 @@ def progress_figures(contents: Contents) -> list[Figure]:
     found = [_best(contents, axis) for axis in scored.axes]
     if len(found) == 1:
         return found
+    if np.count_nonzero(scored.weights) == 1:  # the mean is one of them
+        return [*_hypervolume(contents), *found]
     mean = Axis("mean of all objectives" + scored.label, scored.means, scored.mean_stderrs)
     return [*_hypervolume(contents), _best(contents, mean), *found]
 
@@ -48,7 +61,7 @@ def _best(contents: Contents, axis: Axis) -> Figure:
     parents = [float(axis.values[i]) for i in map(contents.scored.index, contents.parents) if i is not None]
     assert axis.stderrs is not None
     held = _held(steps)
-    figure = _figure(contents, axis.name, steps, axis.values[held])
+    figure = _figure(contents, axis.title, steps, axis.values[held])
     (best,) = figure["data"]
     best["text"] = [f"{error:.3f}" for error in axis.stderrs[held]]
     best["hovertemplate"] = best["hovertemplate"].replace("%{y:.3f}", "%{y:.3f} ± %{text}")
@@ -59,14 +72,14 @@ def _best(contents: Contents, axis: Axis) -> Figure:
         figure["layout"]["shapes"] = [level(max(parents), "var(--landmark)")]
         at = {"xref": "x domain", "yanchor": "top", "font": {"size": 11}}
         figure["layout"]["annotations"] = [words(1, max(parents), "best parent", **at)]
-    return figure
+    return in_nature(figure, y=axis.cost)
 
 
 def _hypervolume(contents: Contents) -> list[Figure]:
     import moocore
 
     scored = contents.scored
-    values = scored.values[:, scored.weights > 0]
+    values = scored.values[:, scored.counting]
     low, span = values.min(axis=0), np.ptp(values, axis=0)
     scaled = (values - low) / np.where(span > 0, span, 1.0)
     front = np.zeros((1, scaled.shape[1]))

@@ -14,7 +14,8 @@ from evomerge.archive import Record
 from evomerge.campaign.constraints import Constraints
 from evomerge.pareto import constrained_front
 from evomerge.typing import Floats
-from fitness.scores import Estimate, Stopped
+from fitness.costs import Cost, titled
+from fitness.scores import Estimate, Stopped, mean_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,12 @@ class Axis:
     name: str
     values: Floats  # (n,)
     stderrs: Floats | None  # (n,); None for a quantity without errors
+    cost: Cost | None = None  # what it costs, which `values` are minus of
+
+    @property
+    def title(self) -> str:
+        """The name, of a cost with unit and direction."""
+        return titled(self.name, self.cost)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,11 @@ class Scored:
         return tuple(o.name for o in self.estimates[0].objectives) if self.estimates else ()
 
     @cached_property
+    def costs(self) -> tuple[Cost | None, ...]:
+        """What each of the (m,) objectives costs; None where it is no cost."""
+        return tuple(o.cost for o in self.estimates[0].objectives) if self.estimates else ()
+
+    @cached_property
     def values(self) -> Floats:
         """The (n, m) values, higher is better."""
         return self._numbers("value")
@@ -59,8 +71,14 @@ class Scored:
     @cached_property
     def weights(self) -> Floats:
         """The (m,) weights of the objectives in the mean; they sum to 1."""
-        weights = np.array([o.weight for o in self.estimates[0].objectives] if self.estimates else [])
-        return weights / weights.sum() if weights.any() else np.full(len(weights), 1 / max(1, len(weights)))
+        weights = np.array(mean_weights([o.weight for o in self.estimates[0].objectives] if self.estimates else []))
+        return np.asarray(weights / max(weights.sum(), 1e-300))
+
+    @cached_property
+    def counting(self) -> NDArray[np.bool_]:
+        """The (m,) objectives that make the front: all but guards."""
+        names = {o.name for o in self.estimates[0].counting} if self.estimates else set()
+        return np.array([name in names for name in self.objectives], dtype=bool)
 
     @cached_property
     def estimated(self) -> NDArray[np.bool_]:
@@ -70,7 +88,7 @@ class Scored:
     @property
     def several(self) -> bool:
         """Whether there is a front: of several objectives that are no guards."""
-        return bool(np.count_nonzero(self.weights) > 1)
+        return bool(np.count_nonzero(self.counting) > 1)
 
     @cached_property
     def means(self) -> Floats:
@@ -97,8 +115,8 @@ class Scored:
     @property
     def axes(self) -> list[Axis]:
         """One axis per objective that is no guard."""
-        columns = zip(self.objectives, self.values.T, self.stderrs.T, self.weights, strict=True)
-        return [Axis(name + self.label, values, stderrs) for name, values, stderrs, weight in columns if weight]
+        columns = zip(self.objectives, self.values.T, self.stderrs.T, self.costs, self.counting, strict=True)
+        return [Axis(name + self.label, *column) for name, *column, counts in columns if counts]
 
     def index(self, number: int) -> int | None:
         """Return where a candidate stands; None when it was not scored."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.verification.result import Row, Standing, Verification
+from fitness.costs import titled
 
 _STANDINGS: Mapping[Standing, str] = {
     "better": "won",
@@ -110,7 +111,7 @@ def held_out_table(verification: Verification) -> HeldOutTable:
         )
         for row in verification.rows
     )
-    objectives = tuple(o.name for o in verification.rows[0].objectives) if verification.rows else ()
+    objectives = tuple(titled(o.name, o.cost) for o in verification.rows[0].objectives) if verification.rows else ()
     return HeldOutTable(verification, objectives, rows, percent(0.0))
 
 

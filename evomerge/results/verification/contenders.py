@@ -14,9 +14,9 @@ from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.start_points import is_start_point
 from evomerge.candidate import Candidate
 from evomerge.pareto import front, knee
-from evomerge.results.recorded import estimates
-from evomerge.results.selected import expected
+from evomerge.results.selected import expected, judged
 from evomerge.results.verification.result import Dropped, VerificationError
+from fitness.costs import in_unit
 from fitness.scores import Estimate
 
 
@@ -30,7 +30,8 @@ def contenders(archive: Archive, top: int) -> list[Candidate]:
     """
     merges = merges_of(archive)
     out = {candidate.number for candidate in archive.landmarks() if is_compared_with(candidate, merges)}
-    found = {n: estimate for n, estimate in estimates(archive, "search").items() if n not in out}
+    told = {record.number: record.estimate for record in judged(archive) if record.estimate is not None}
+    found = {number: estimate for number, estimate in told.items() if number not in out}
     if not found:
         raise VerificationError("expected scored candidates, found none; run the search first")
     constraints = Constraints.of(archive)
@@ -98,7 +99,8 @@ def picks(known: Mapping[int, Estimate], parents: Mapping[str, Estimate] = Mappi
                 chosen[f"best:{objective.name}"] = numbers[best]
                 continue
             name = max(above, key=lambda name: above[name])
-            why = f"the parent {name} has {above[name]:.3f} on {objective.name}, the best merge {values[best, k]:.3f}"
+            theirs, own = (in_unit(value, objective.cost) for value in (above[name], float(values[best, k])))
+            why = f"the parent {name} has {theirs} on {objective.name}, the best merge {own}"
             dropped.append(Dropped(f"best:{objective.name}", numbers[best], why))
     return Picked(chosen, tuple(dropped))
 

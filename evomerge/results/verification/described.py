@@ -8,7 +8,7 @@ from typing import Literal
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate
-from evomerge.results.recorded import estimates
+from evomerge.results.selected import observed
 from evomerge.results.verification.contenders import is_parent, merges_of
 from evomerge.results.verification.looks import Spending
 from evomerge.results.verification.result import (
@@ -89,7 +89,7 @@ class Description:
     def _winner(self, candidate: Candidate, others: Mapping[str, Candidate], tested: Tested, chosen: Chosen) -> Winner:
         scores, number = tested.scores, candidate.number
         mine = scores[number]
-        searched, score = estimates(self._archive, "search").get(number), chosen.searched.get(number)
+        searched, score = observed(self._archive).get(number), chosen.searched.get(number)
         parents = {name for name, other in others.items() if is_parent(other, self._merges)}
         rivals = Rivals(
             {name: scores[c.number] for name, c in others.items() if name in parents},
@@ -123,6 +123,7 @@ class Description:
             claim.bought,
             score,
             tested.split,
+            tuple(objective.cost for objective in self._comparison.objectives),
         )
 
     def _compared(self, mine: ItemScores, other: Candidate, scores: Mapping[int, ItemScores]) -> Comparison:

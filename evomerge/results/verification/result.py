@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from evomerge.errors import EvomergeError
+from fitness.costs import Cost, in_unit, is_exact, shown
 from fitness.scores import ObjectiveEstimate, Split
 from fitness.statistics import Difference, Flips
 
@@ -99,6 +100,7 @@ class Winner:
     # None where it was not scored on search items, or an earlier version tested it
     score: SearchScore | None = None
     split: Split = "test"  # that it was tested on
+    costs: tuple[Cost | None, ...] = ()  # what each objective costs; empty in archives of earlier versions
 
     @property
     def wins(self) -> bool:
@@ -108,10 +110,11 @@ class Winner:
     @property
     def facts(self) -> tuple[str, ...]:
         """Lines that stand under the verdict: best parent by objective, baselines, winner's curse, flips, masks."""
-        best, names = self.comparisons[0], self.objectives
+        best, names, costs = self.comparisons[0], self.objectives, self.costs or (None,) * len(self.objectives)
         searched = "search score" if self.searched == "full" else f"search score ({self.searched})"
         searched += "" if self.score is None else f" {self.score.observed:.3f}, expected {self.score.expected:.3f},"
-        by_objective = [f"{name} {interval(d)}" for name, d in zip(names, best.objectives, strict=True)]
+        told = zip(names, best.objectives, costs, strict=True)
+        by_objective = [f"{name} {interval(difference, cost=cost)}" for name, difference, cost in told]
         return (
             *([f"against the best parent ({best.name}): {', '.join(by_objective)}"] if len(names) > 1 else []),
             *(f"against {c.name}: {interval(c.mean)}" for c in self.comparisons if c.kind == "baseline"),
@@ -184,12 +187,16 @@ def _adapter() -> TypeAdapter[Verification]:
     return TypeAdapter(Verification)
 
 
-def interval(difference: Difference, confidence: float = 0.95) -> str:
-    """Return a difference with its interval in words."""
+def interval(difference: Difference, confidence: float = 0.95, *, cost: Cost | None = None) -> str:
+    """Return a difference with its interval in words, of a cost in its unit: less of it is a gain."""
     # At least a decimal, and as many as the error takes: after many verifications no level may read 100 %.
     decimals = max(1, -math.floor(math.log10(100 * (1 - confidence))))
     level = f"{100 * confidence:.{decimals}f}".removesuffix(".0")
-    return f"{difference.value:+.3f} ({level} % interval {difference.low:+.3f} to {difference.high:+.3f})"
+    if is_exact(cost):
+        return in_unit(difference.value, cost, sign=True)
+    ends = (difference.low, difference.high) if cost is None else (difference.high, difference.low)
+    low, high = (shown(end, cost, sign=True) for end in ends)
+    return f"{in_unit(difference.value, cost, sign=True)} ({level} % interval {low} to {high})"
 
 
 def _masks(masks: FreshMasks) -> str:

@@ -23,7 +23,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evomerge.results.verification.result import Bought, Standing, interval
-from fitness.scores import ItemScores, Split
+from fitness.costs import COSTS
+from fitness.scores import ItemScores, Split, mean_weights
 from fitness.statistics import Difference, PairedComparison
 
 
@@ -85,10 +86,14 @@ def standing(
 
 
 def _in_the_mean(comparison: PairedComparison) -> str:
-    weights = {objective.weight for objective in comparison.objectives}
-    if len(comparison.objectives) == 1:
+    objectives = comparison.objectives
+    if len(objectives) == 1:
         return ""
-    return f" in the {'weighted ' if len(weights) > 1 else ''}mean of the objectives"
+    weights = mean_weights([objective.weight for objective in objectives])
+    counting = [objective.name for objective, weight in zip(objectives, weights, strict=True) if weight]
+    if len(counting) == 1 and any(objective.cost for objective in objectives):
+        return f" on {counting[0]}"
+    return f" in the {'weighted ' if len(set(weights)) > 1 else ''}mean of the objectives"
 
 
 def _nearest(
@@ -142,17 +147,34 @@ def _trade_off(
     parent = rivals.best_parent
     comparison = comparison.of_those_that_count()
     just_as_good = comparison.of_objectives(scores, rivals.parents[parent], confidence)
-    if min(difference.low for difference in just_as_good) <= -margin:
+    margins = _margins(rivals.parents[parent], comparison, margin)
+    if any(difference.low <= -least for difference, least in zip(just_as_good, margins, strict=True)):
         return None
     names = [objective.name for objective in comparison.objectives]
     strict = 1 - (1 - confidence) / len(names)
     against = dict(zip(names, comparison.of_objectives(scores, rivals.parents[parent], strict), strict=True))
+    costs = {objective.name: objective.cost for objective in comparison.objectives}
     better = [name for name in names if against[name].low > 0]
-    gains = _listed([f"{name}, by {interval(against[name], strict)}" for name in better])
+    gains = _listed([f"{name}, by {interval(against[name], strict, cost=costs[name])}" for name in better])
     same = [name for name in names if name not in better]
     if not same:
         return f"is better than the best parent ({parent}) on every objective: {gains}"
-    return f"is as good as the best parent ({parent}) on {_listed(same)}, to within {margin:g}, and better on {gains}"
+    least = dict(zip(names, margins, strict=True))
+    if {least[name] for name in same} == {margin}:
+        alike = f"{_listed(same)}, to within {margin:g}"
+    else:
+        units = {name: "" if cost is None else f" {COSTS[cost].unit}" for name, cost in costs.items()}
+        alike = _listed([f"{name} (to within {least[name]:.3g}{units[name]})" for name in same])
+    return f"is as good as the best parent ({parent}) on {alike}, and better on {gains}"
+
+
+def _margins(parent: ItemScores, comparison: PairedComparison, margin: float) -> list[float]:
+    """Return the difference on each objective that does not matter: of a cost a share of what the parent costs."""
+    found = []
+    for objective in comparison.objectives:
+        share = 1.0 if objective.cost is None else abs(comparison.of_only(objective.name).mean(parent).value)
+        found.append(margin * share if objective.margin is None else objective.margin)
+    return found
 
 
 def _unbeaten(

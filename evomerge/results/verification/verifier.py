@@ -132,7 +132,7 @@ class Verifier:
             split = "validation"
             say(f"scoring {len(candidates)} candidates and {len(parents)} parents on validation items")
             self._score([*candidates, *parents], split)
-        known = estimates(self._archive, split)
+        known = estimates(self._archive, split) if validation else observed(self._archive)
         _check(parents, candidates, known)
         best = max(parents, key=lambda c: known[c.number].mean)
         winners: dict[int, tuple[str, ...]] = {}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fitness.engine.encoder_decoder.rows import encoded
-from fitness.engine.generation.decoding import Decoding, extend
+from fitness.engine.generation.decoding import Decoding, Written, extend
 from fitness.engine.generation.padded_generation import batches
 from fitness.engine.model.forward import device_of
 from fitness.engine.model.memory import Sizes
@@ -17,14 +17,14 @@ from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.windows import Prompt
 
 
-def written(model: nn.Module, prompts: Sequence[Prompt], sizes: Sizes, tokenizer: Tokenizer) -> list[str]:
+def written(model: nn.Module, prompts: Sequence[Prompt], sizes: Sizes, tokenizer: Tokenizer) -> list[Written]:
     """Return what the decoder writes after each prompt, in their order."""
     decodings = [Decoding(prompt, tokenizer) for prompt in prompts]
     in_order = sorted(decodings, key=lambda d: (-len(d.prompt.ids), -d.prompt.max_new_tokens, d.prompt.ids))
     with torch.inference_mode():
         for batch in batches(in_order, sizes, one_length=False):
             _write(model, batch, tokenizer.decoder_start)
-    return [decoding.text for decoding in decodings]
+    return [decoding.written for decoding in decodings]
 
 
 def _write(model: nn.Module, decodings: Sequence[Decoding], start: tuple[int, ...]) -> None:

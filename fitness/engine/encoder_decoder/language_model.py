@@ -10,7 +10,8 @@ from torch import nn
 from fitness.engine.encoder_decoder.completions import written
 from fitness.engine.encoder_decoder.requests import Pair, tokenised
 from fitness.engine.encoder_decoder.rows import PairLayout
-from fitness.engine.language_model import DEFAULT_BUDGET, Answer, Request
+from fitness.engine.generation.decoding import Written
+from fitness.engine.language_model import DEFAULT_BUDGET, Answer, Request, run_for
 from fitness.engine.model.memory import Sizes
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.probe import Sizing
@@ -39,29 +40,35 @@ class EncoderDecoder:
 
     def plan(self, requests: Sequence[Request]) -> EncoderDecoderPlan:
         """Tokenise requests (see `LanguageModel.plan`)."""
-        found = {request: tokenised(request, self.tokenizer, self._cuts) for request in dict.fromkeys(requests)}
+        run = dict.fromkeys(map(run_for, requests))
+        found = {request: tokenised(request, self.tokenizer, self._cuts) for request in run}
         self._cuts.tell(len(found), self.tokenizer.max_length)
-        return EncoderDecoderPlan(self.tokenizer, self._sizing, [found[request] for request in requests], self._told)
+        asked = [(request, found[run_for(request)]) for request in requests]
+        return EncoderDecoderPlan(self.tokenizer, self._sizing, asked, self._told)
 
 
 class EncoderDecoderPlan:
     """Requests made ready; implements `Plan`."""
 
-    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, asked: Sequence[Pair | Prompt], told: set[str]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, sizing: Sizing, asked: Sequence[tuple[Request, Pair | Prompt]], told: set[str]
+    ) -> None:
         self._tokenizer, self._sizing, self._told = tokenizer, sizing, told
         self._requests = list(asked)
-        self._pairs = list(dict.fromkeys(one for one in asked if isinstance(one, Pair)))
-        self._prompts = list(dict.fromkeys(one for one in asked if isinstance(one, Prompt)))
+        self._pairs = list(dict.fromkeys(one for _, one in asked if isinstance(one, Pair)))
+        self._prompts = list(dict.fromkeys(one for _, one in asked if isinstance(one, Prompt)))
         self._layouts: dict[Sizes, PairLayout] = {}
 
     def answer(self, model: nn.Module) -> list[Answer]:
         """Return one answer per request, in their order (see `Plan.answer`)."""
         self._tell(type(model).__name__)
         model.eval()
-        answers: dict[Pair | Prompt, Answer] = {}
-        answers |= zip(self._pairs, self._sizing.in_passes_that_fit(model, self._scores), strict=True)
-        answers |= zip(self._prompts, self._sizing.in_passes_that_fit(model, self._texts), strict=True)
-        return [answers[asked] for asked in self._requests]
+        scores = dict(zip(self._pairs, self._sizing.in_passes_that_fit(model, self._scores), strict=True))
+        written = dict(zip(self._prompts, self._sizing.in_passes_that_fit(model, self._written), strict=True))
+        return [
+            written[found].answer(request) if isinstance(found, Prompt) else scores[found]
+            for request, found in self._requests
+        ]
 
     def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
         """Return each model's answers, or what is wrong with it (see `Plan.answer_together`)."""
@@ -82,7 +89,7 @@ class EncoderDecoderPlan:
         layout.run(model, reading)
         return [layout.readout.answer(pair, reading) for pair in range(len(self._pairs))]
 
-    def _texts(self, model: nn.Module) -> list[str]:
+    def _written(self, model: nn.Module) -> list[Written]:
         return written(model, self._prompts, self._sizing.sizes(model), self._tokenizer)
 
     def _tell(self, kind: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fitness.engine.language_model import Completion, Continuation, NextTokens, NextTokensAlong, Request
+from fitness.engine.language_model import Completion, Continuation, NextTokens, NextTokensAlong, Run
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.windows import Cuts, Prompt, Tokens, Window
 from fitness.errors import FitnessError
@@ -19,7 +19,7 @@ class Pair:
     window: Window  # the decoder's inputs, its first token before them all
 
 
-def tokenised(request: Request, tokenizer: Tokenizer, cuts: Cuts) -> Prompt | Pair:
+def tokenised(request: Run, tokenizer: Tokenizer, cuts: Cuts) -> Prompt | Pair:
     """Return what a request asks of an encoder-decoder; prompts that are too long lose their beginning."""
     if isinstance(request, Completion):
         return _prompt(request, tokenizer, cuts)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 import torch
 
-from fitness.engine.language_model import Sampling
+from fitness.engine.language_model import CompletionLength, Request, Sampling
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.windows import Prompt
 from fitness.errors import FitnessError
+
+
+@dataclass(frozen=True)
+class Written:
+    """A completion that has ended."""
+
+    text: str
+    n_tokens: int  # that were generated, at least 1: those of a stop string and an end token count
+
+    def answer(self, request: Request) -> str | int:
+        """Return what answers a Completion, or a CompletionLength."""
+        return self.n_tokens if isinstance(request, CompletionLength) else self.text
 
 
 class Decoding:
@@ -44,6 +57,11 @@ class Decoding:
         for stop in self.prompt.stop:
             text = text.partition(stop)[0]
         return text
+
+    @property
+    def written(self) -> Written:
+        """What came of it."""
+        return Written(self.text, len(self.ids))
 
     def _stops(self) -> bool:
         if not self.prompt.stop:

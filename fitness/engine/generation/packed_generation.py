@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fitness.engine.generation.decoding import Decoding, extend
+from fitness.engine.generation.decoding import Decoding, Written, extend
 from fitness.engine.generation.kept_keys import Slots, Trunk, bytes_per_token
 from fitness.engine.generation.live_attention import LiveAttention, LiveRows
 from fitness.engine.generation.prompt_trie import PromptPath, PromptTrie, n_through
@@ -51,7 +51,7 @@ class PackedCompletions:
         self._is_moved = np.zeros(len(prompts.trie), dtype=np.bool_)  # nodes that a slot has instead of the trunk
 
     @torch.inference_mode()
-    def texts(self) -> list[str]:
+    def written(self) -> list[Written]:
         """Return the completion of each prompt; raises torch.OutOfMemoryError where a forward pass does not fit."""
         completions = [_Completion(path, Decoding(path.prompt, self._tokenizer)) for path in self._prompts.paths]
         waiting = deque(sorted(completions, key=lambda completion: completion.path.ready))
@@ -62,7 +62,7 @@ class PackedCompletions:
             self._run(live, self._next_chunk(len(live), waiting, slots), slots)
             slots.grow(self._n_fitting(slots))
             self._refill(live, waiting, slots)
-        return [completion.decoding.text for completion in completions]
+        return [completion.decoding.written for completion in completions]
 
     def _refill(self, live: list[_Completion], waiting: deque[_Completion], slots: Slots) -> None:
         """Give the slots of ended completions to prompts that have run, and close the gaps that are left."""

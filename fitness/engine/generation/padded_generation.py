@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fitness.engine.generation.decoding import Decoding, extend
+from fitness.engine.generation.decoding import Decoding, Written, extend
 from fitness.engine.model.forward import accepts, known_tokens
 from fitness.engine.model.memory import Sizes
 from fitness.engine.model.tokenizer import Tokenizer
@@ -18,7 +18,9 @@ from fitness.engine.scoring.rows import pack
 from fitness.engine.scoring.windows import Prompt
 
 
-def padded_completions(model: nn.Module, prompts: Sequence[Prompt], sizes: Sizes, tokenizer: Tokenizer) -> list[str]:
+def padded_completions(
+    model: nn.Module, prompts: Sequence[Prompt], sizes: Sizes, tokenizer: Tokenizer
+) -> list[Written]:
     """Return the completion of each prompt, in their order.
 
     A model whose forward pass takes no positions cannot be padded on the left: there, only prompts of one length share
@@ -29,7 +31,7 @@ def padded_completions(model: nn.Module, prompts: Sequence[Prompt], sizes: Sizes
     with torch.inference_mode():
         for batch in batches(in_order, sizes, one_length=not accepts(model, "position_ids")):
             _complete(model, batch)
-    return [decoding.text for decoding in decodings]
+    return [decoding.written for decoding in decodings]
 
 
 def batches(decodings: Sequence[Decoding], sizes: Sizes, *, one_length: bool) -> Iterator[Sequence[Decoding]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitness.engine.language_model import Completion, NextTokens, NextTokensAlong, Request, Sampling, WholeText
+from fitness.engine.language_model import Completion, NextTokens, NextTokensAlong, Run, Sampling, WholeText
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.errors import FitnessError
 
@@ -69,7 +69,7 @@ class Prompt:
     sampling: Sampling | None = None
 
 
-def tokenise(request: Request, tokenizer: Tokenizer, cuts: Cuts | None = None) -> Prompt | list[Window]:
+def tokenise(request: Run, tokenizer: Tokenizer, cuts: Cuts | None = None) -> Prompt | list[Window]:
     """Return what a request asks of a model, cut from the left to the model's length as lm-eval cuts it."""
     limit, cuts = tokenizer.max_length, Cuts() if cuts is None else cuts
     if isinstance(request, Completion):

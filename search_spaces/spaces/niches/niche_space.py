@@ -17,6 +17,7 @@ from search_spaces.recipes.recipe import ExportDtype, OutputTokenizer, ParentSou
 from search_spaces.recipes.rule import Rule
 from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.niches.crossover import Angle, Crossover, GramMatrices
+from search_spaces.spaces.niches.gain import GainedCrossover, first_individuals, gained
 from search_spaces.spaces.niches.individual import Individual
 from search_spaces.spaces.space import Landmark, weight_landmarks
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class NicheSpace:
     """Recipes that are individuals: piecewise-constant linear combinations of all parents.
 
-    The base is not among the combined parents (unless `merge_base`); it gives config and tokenizer.
+    The base is not among the combined parents (unless `merge_base`); it gives config and tokenizer. Individuals with a
+    gain (`gain`) are combinations of the base, which comes first, and the parents.
 
     Args:
         parents: opened; their weights are read once, at the first crossover.
@@ -44,8 +46,18 @@ class NicheSpace:
         self._merged = tuple(name for name in parents.checkpoints if name != base or merge_base)
         if len(self._merged) < 2:
             raise SpaceError(f"parents: expected at least two models to merge, found {list(self._merged)}")
+        names = self._merged if base in self._merged else (base, *self._merged)
+        self._combined = {
+            len(self._merged): self._merged,
+            len(names): names,
+        }  # by their number: without a gain, with one
         self._layout = flat_layout(parents, base)
         self._check_shapes()
+
+    @property
+    def merged(self) -> tuple[str, ...]:
+        """Names of the combined parents, without the base."""
+        return self._merged
 
     @cached_property
     def grams(self) -> GramMatrices:
@@ -56,21 +68,44 @@ class NicheSpace:
         """Return how individuals of this space make children; see `Crossover`."""
         return Crossover(self.grams, split, angle)
 
+    def gained_crossover(
+        self, split: Split, angle: Angle, gains: tuple[float, float], *, known: Sequence[Individual] = ()
+    ) -> GainedCrossover:
+        """Return how individuals with a gain make children, and the first of them that are not known yet."""
+        if self._base in self._merged:
+            raise SpaceError("gain: expected a base, which task vectors begin at, found none; add the key base")
+        crossover = self.crossover(split, angle)
+        seeds = tuple(seed for seed in first_individuals(crossover.seeds, gains) if seed not in known)
+        return GainedCrossover(crossover, seeds, gains)
+
     def decode(self, genome: Individual) -> Recipe:
         """Return the recipe of an individual."""
-        if (genome.n_parents, genome.size) != (len(self._merged), self._layout.size):
+        combined = self._combined.get(genome.n_parents)
+        if combined is None or genome.size != self._layout.size:
             expected = f"an individual of {len(self._merged)} parents and {self._layout.size} parameters"
             raise SpaceError(f"genome: expected {expected}, found {genome.n_parents} and {genome.size}")
         rows = tuple(tuple(row) for row in genome.coefficients.tolist())
-        return self._recipe((), Pieces(self._merged, tuple(genome.boundaries.tolist()), rows))
+        return self._recipe((), Pieces(combined, tuple(genome.boundaries.tolist()), rows))
 
     def encode(self, recipe: Recipe) -> Individual:
         """Return the individual of a recipe that decode yields."""
         pieces = recipe.pieces
-        if pieces is None or pieces.parents != self._merged:
+        if pieces is None or pieces.parents not in self._combined.values():
             found = "rules" if pieces is None else list(pieces.parents)
             raise SpaceError(f"pieces: expected some of the parents {list(self._merged)}, found {found}")
         return Individual(np.array(pieces.boundaries), np.array(pieces.coefficients))
+
+    def individual_of(self, shares: Mapping[str, float]) -> Individual:
+        """Return the individual with a gain that is θ₀ + Σ share·(θ_k - θ₀) everywhere; of parents by name.
+
+        Raises:
+            SpaceError: a parent that is none, or shares that sum to 0: no gain makes that.
+        """
+        total = sum(shares.values())
+        if not set(shares) <= set(self._merged) or total == 0.0 or self._base in self._merged:
+            raise SpaceError(f"shares: expected some of {list(self._merged)} that do not cancel, found {dict(shares)}")
+        row = np.array([[shares.get(name, 0.0) / total for name in self._merged]])
+        return gained(Individual(np.array([0, self._layout.size]), row), total)
 
     def landmarks(self) -> list[Landmark]:
         """Return each parent alone (the base among them), the uniform mean, and default TIES where there is a base.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from evomerge.archive import Archive, ArchiveError, Asked, Told
-from evomerge.archive.campaign_text import objective_weights
+from evomerge.archive.campaign_text import Role, objective_roles
 from evomerge.archive.codec import pack_estimate, pack_scores, unpack_estimate, unpack_scores
 from evomerge.candidate import Candidate, Failure, Scored
 from fitness.scores import Budget, Estimate, ItemScores, ObjectiveEstimate, Stopped
@@ -152,8 +152,8 @@ def test_objectives_weigh_what_the_campaign_says_also_in_an_archive_of_an_older_
 
 
 @pytest.mark.parametrize("said", ["objectives: 3", "objectives: [{name: sums, weight: .nan}]", "{", "- 1"])
-def test_weights_that_are_none_are_left_out(said: str) -> None:
-    assert objective_weights(said) == {}
+def test_what_is_no_weight_counts_as_one(said: str) -> None:
+    assert set(objective_roles(said).values()) <= {Role()}
 
 
 def test_an_archive_that_an_older_evomerge_wrote_is_opened(tmp_path: Path) -> None:

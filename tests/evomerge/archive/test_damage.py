@@ -178,3 +178,19 @@ def test_flipped_bits_never_change_what_is_read(whole: Path, tmp_path: Path) -> 
             read_front(archive)
             assert found.items() <= expected.items()
             assert found == expected or archive.damage
+
+
+@pytest.mark.parametrize("open_archive", [Archive.read, Archive.open])
+def test_with_any_bit_of_a_page_header_flipped_opening_it_is_whole_or_a_message(
+    whole: Path, tmp_path: Path, open_archive: Callable[[Path], Archive]
+) -> None:
+    content, path, refused = whole.read_bytes(), tmp_path / "flipped.sqlite", 0
+    for bit in range(12 * 8):  # of the second page, the campaign's own table
+        flipped = bytearray(content)
+        flipped[4096 + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            open_archive(path).close()
+        except ArchiveError:
+            refused += 1
+    assert refused

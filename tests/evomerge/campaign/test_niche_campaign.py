@@ -52,6 +52,8 @@ def test_what_does_not_belong_together_is_refused(
         ({"alpha": -1}, "alpha: expected a number of at least 0, found -1"),
         ({"split": "word"}, "split: expected one of param, tensor, layer, none, found 'word'"),
         ({"attractoin": "none"}, "attractoin"),
+        ({"gain": [3.0, 0.5]}, r"gain: expected [low, high]"),
+        ({"kind": "niches", "mutation": 0.2}, "mutation: expected no such key in a space of kind niches, found 0.2"),
     ],
 )
 def test_a_wrong_option_shows_before_anything_is_loaded(
@@ -98,3 +100,46 @@ def test_plan_tells_of_a_campaign_of_niches(
 ) -> None:
     found = evomerge("plan", campaign_file(space={"kind": "niches"}, **NICHES))
     assert found.code == 0
+
+
+def test_with_a_gain_landmarks_are_the_first_members_and_a_resumed_search_is_the_same(
+    campaign_file: Callable[..., Path], evomerge: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    optimiser = {"kind": "m2n2", "population": 6, "gain": [0.5, 3.0]}
+    path = campaign_file(space={"kind": "niches"}, optimiser=optimiser, budget={"evaluations": 16})
+    for evaluations in (11, 16):  # a search that stops and goes on
+        run = tmp_path / "run"
+        assert evomerge("run", path, "--run-dir", run, "--evaluations", evaluations).code == 0
+    assert evomerge("run", path, "--run-dir", tmp_path / "at once").code == 0
+    archives = [Archive.read(directory / "archive.sqlite") for directory in (run, tmp_path / "at once")]
+    digests = [[one.candidate(number).recipe.digest for number in range(16)] for one in archives]
+    assert digests[0] == digests[1]
+    proposed = [archives[0].candidate(number) for number in range(16) if archives[0].candidate(number).label is None]
+    pieces = [candidate.recipe.pieces for candidate in proposed]
+    assert all(p is not None and p.parents == ("base", "alpha", "beta") for p in pieces)
+    # Parents alone were landmarks: what comes first is their uniform mean at other gains.
+    assert [len(set(p.coefficients[0][1:])) for p in pieces[:4] if p is not None] == [1, 1, 1, 1]
+    for archive in archives:
+        archive.close()
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"kind": "weights", "operator": ["task_arithmetic", "ties"], "operator_per": "group", "layer_blocks": 1},
+        {"kind": "joint", "merge": {"layer_blocks": 1}, "flow": {"max_depth": 3}},
+        {"kind": "niches"},
+    ],
+    ids=lambda space: str(space["kind"]),
+)
+def test_niches_search_every_space(
+    campaign_file: Callable[..., Path], evomerge: Callable[..., Outcome], tmp_path: Path, space: dict[str, Any]
+) -> None:
+    path = campaign_file(space=space, optimiser={"kind": "niches", "population": 4}, budget={"evaluations": 16})
+    found = evomerge("run", path, "--run-dir", tmp_path / "run")
+    assert (found.code, found.err) == (0, "")
+    archive = Archive.read(tmp_path / "run" / "archive.sqlite")
+    digests = [candidate.recipe.digest for candidate in map(archive.candidate, range(16)) if candidate.label is None]
+    archive.close()
+    assert len(digests) >= 6
+    assert len(set(digests)) > len(digests) // 2

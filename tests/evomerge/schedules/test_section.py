@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import ValidationError
 
 from evomerge.archive import Archive
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign
+from evomerge.config.campaign_file import stage_config
 from evomerge.config.changes import as_diff, past_changing
-from evomerge.schedules import AllItemsConfig, HalvingConfig, ScheduleOptions, ScreenConfig
+from evomerge.optimisers.options import Random
+from evomerge.schedules import AllItemsConfig, HalvingConfig, OwnItemsConfig, ScheduleOptions, ScreenConfig
 from tests.evomerge.config.test_config_errors import GOOD, refused_text
 
 DATA = {"base": "hub/base", "parents": ["hub/a", "hub/b"], "objectives": [{"name": "x", "tasks": ["t"]}]}
@@ -25,12 +28,14 @@ NSGA2 = "{kind: nsga2, population: 24}"
         ("screen", ScreenConfig(kind="screen", then=AllItemsConfig())),
         ({"kind": "screen", "then": "halving"}, ScreenConfig(kind="screen", then=HalvingConfig(kind="halving"))),
         ("all_items", AllItemsConfig()),
+        ({"kind": "own_items", "landmarks": "all"}, OwnItemsConfig(landmarks="all")),
+        ({"kind": "screen", "then": "own_items"}, ScreenConfig(kind="screen", then=OwnItemsConfig(kind="own_items"))),
     ],
 )
 def test_a_schedule_is_one_word_or_a_section_and_is_written_out_as_it_is_read(
     tmp_path: Path, written: object, read: object
 ) -> None:
-    config = CampaignConfig.model_validate({**DATA, "schedule": written})
+    config = CampaignConfig.model_validate({**DATA, "schedule": written, "budget": {"items": 6}})
     assert config.schedule == read
     (tmp_path / "campaign.yaml").write_text(dump_campaign(config))
     assert load_campaign(tmp_path / "campaign.yaml", files_must_exist=False) == config
@@ -59,12 +64,18 @@ def test_everybody_answers_everything_unless_the_file_says_otherwise() -> None:
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
-        ("havling", "schedule: expected one of all_items, halving, screen, found 'havling'; did you mean"),
+        ("havling", "schedule: expected one of all_items, own_items, halving, screen, found 'havling'; did you mean"),
         ("{kind: halving, first: 0}", "schedule.first: expected a number above 0, found 0"),
         ("{kind: halving, keep: 1.0}", "schedule.keep: expected a number below 1, found 1.0"),
         ("{kind: halving, rungs: 4}", "schedule.rungs: expected one of kind, first, keep, found 'rungs'"),
         ("{kind: screen, prompts: 0}", "schedule.prompts: expected a number of at least 1, found 0"),
-        ("{kind: screen, then: screen}", "schedule.then: expected one of all_items, halving"),
+        ("{kind: screen, then: screen}", "schedule.then: expected one of all_items, own_items, halving"),
+        ("{kind: own_items, landmarks: 0}", "schedule.landmarks: expected a number of at least 1, found 0"),
+        (
+            "own_items",
+            "schedule: expected budget.items beside it, found 'own_items'; say how many",
+        ),
+        ("own_items\nreduced: r.json", "schedule: expected no own_items beside reduced, found 'own_items'; own items"),
         ("{kind: screen, then: {kind: halving, keep: 0}}", "schedule.then.keep: expected a number above 0, found 0"),
     ],
 )
@@ -72,7 +83,7 @@ def test_wrong_values_are_refused(tmp_path: Path, schedule: str, message: str) -
     assert message in refused_text(tmp_path, GOOD + f"schedule: {schedule}\n")
 
 
-@pytest.mark.parametrize("optimiser", ["map", "greedy_soup", "direct", "moead", "cma_es, lq: true"])
+@pytest.mark.parametrize("optimiser", ["greedy_soup", "direct", "moead", "cma_es, lq: true"])
 @pytest.mark.parametrize("schedule", ["halving", "screen"])
 def test_optimisers_that_need_every_answer_take_all_items(tmp_path: Path, optimiser: str, schedule: str) -> None:
     text = GOOD.replace(NSGA2, f"{{kind: {optimiser}}}") + f"schedule: {schedule}\n"
@@ -118,3 +129,53 @@ def test_a_campaign_on_real_models_halves_its_generations(evomerge, campaign_fil
     told = [r.estimate for r in archive.records() if r.estimate is not None]
     assert {e.stopped.n_items for e in told if e.stopped is not None} == {4, 8}
     assert '"reason": "rung"' in evomerge("pareto", tmp_path / "run", "--json").out
+
+
+class Pooling(Random):
+    """An optimiser that learns from item scores whichever items they are of."""
+
+    kind: str = "pooling"  # type: ignore[assignment]
+    pools_items: ClassVar[bool] = True  # type: ignore[misc]
+
+
+def test_an_optimiser_that_pools_items_has_items_of_their_own_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    pooling = {**DATA, "optimiser": Pooling()}
+    of_few = {**pooling, "budget": {"items": 6}}
+    assert CampaignConfig.model_validate(of_few).schedule == OwnItemsConfig()
+    assert "kind: own_items" in dump_campaign(CampaignConfig.model_validate(of_few))
+    assert CampaignConfig.model_validate(pooling).schedule == AllItemsConfig()
+    assert CampaignConfig.model_validate({**of_few, "schedule": "all_items"}).schedule == AllItemsConfig()
+    assert CampaignConfig.model_validate({**DATA, "budget": {"items": 6}}).schedule == AllItemsConfig()
+
+
+def test_a_stage_has_the_schedule_that_suits_its_own_optimiser_or_that_it_says() -> None:
+    stages = [
+        {"name": "one", "space": "weights", "optimiser": Pooling()},
+        {"name": "two", "space": "weights", "optimiser": Pooling(), "schedule": "all_items"},
+        {"name": "three", "space": "weights", "optimiser": "random"},
+        {"name": "four", "space": "weights", "optimiser": "random", "schedule": {"kind": "halving", "keep": 0.25}},
+    ]
+    config = CampaignConfig.model_validate({**DATA, "stages": stages, "budget": {"items": 6}})
+    winners = {stage["name"]: f"hub/{stage['name']}" for stage in stages}
+    found = [stage_config(config, i, winners).schedule for i in range(4)]
+    assert found == [OwnItemsConfig(), AllItemsConfig(), AllItemsConfig(), HalvingConfig(keep=0.25)]
+
+
+@pytest.mark.parametrize(
+    "optimiser", ["m2n2", "nested_map", "greedy_soup", "direct", "nelder_mead", "cma_es, lq: true"]
+)
+def test_optimisers_that_compare_single_values_or_items_refuse_items_of_their_own(
+    tmp_path: Path, optimiser: str
+) -> None:
+    space = GOOD[GOOD.index("space:") : GOOD.index("objectives:")]
+    text = GOOD.replace(NSGA2, f"{{kind: {optimiser}}}").replace("evaluations: 400", "items: 6")
+    text = text.replace(space, "") if optimiser == "m2n2" else text
+    expected = f"schedule: expected all_items with optimiser {optimiser.partition(',')[0]}, found 'own_items'; "
+    assert expected in refused_text(tmp_path, text + "schedule: own_items\n")
+
+
+@pytest.mark.parametrize("optimiser", ["cma_es", "nsga2", "random", "map", "moead"])
+def test_optimisers_that_take_noise_take_items_of_their_own(tmp_path: Path, optimiser: str) -> None:
+    text = GOOD.replace(NSGA2, f"{{kind: {optimiser}}}").replace("evaluations: 400", "items: 6")
+    (tmp_path / "campaign.yaml").write_text(text + "schedule: own_items\n")
+    assert load_campaign(tmp_path / "campaign.yaml").schedule == OwnItemsConfig()

@@ -12,6 +12,7 @@ from fitness.engine.encoder_decoder.language_model import EncoderDecoder
 from fitness.engine.engines import language_model_for
 from fitness.engine.language_model import (
     Completion,
+    CompletionLength,
     Continuation,
     Distributions,
     LogLikelihood,
@@ -92,14 +93,16 @@ def test_a_continuation_is_scored_by_the_decoder(model: Any, tokens: Tokenizer) 
 
 
 def test_completions_are_those_of_greedy_generation(model: Any, tokens: Tokenizer) -> None:
-    found = language_model_for(tokens).plan(COMPLETIONS).answer(model)
-    for request, text in zip(COMPLETIONS, found, strict=True):
+    plan = language_model_for(tokens).plan([*COMPLETIONS, *map(CompletionLength, COMPLETIONS)])
+    found = plan.answer(model)
+    for request, text, length in zip(COMPLETIONS, found[: len(COMPLETIONS)], found[len(COMPLETIONS) :], strict=True):
         ids = torch.tensor([tokens.encode(request.prompt)])
         forced = len(tokens.decoder_start) - 1
         written = model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=7 + forced, do_sample=False, num_beams=1
         )[0, len(tokens.decoder_start) :]
         assert text == tokens.decode([token for token in written.tolist() if token not in tokens.end_ids])
+        assert length == len(written)
 
 
 def test_distributions_stand_before_each_token_of_what_is_written(model: Any, tokens: Tokenizer) -> None:

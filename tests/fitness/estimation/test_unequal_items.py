@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fitness.estimation.unequal_items import on_all_items
+from fitness.estimation.unequal_items import filled, on_all_items
 
 
 def test_where_all_answered_the_same_the_mean_is_the_mean_and_its_error_that_of_two_way_analysis():
@@ -42,3 +42,16 @@ def test_one_candidate_has_its_mean():
     means, variances = on_all_items(np.array([[1.0, 0.0, 1.0, np.nan]])[:, :3])
     assert means.tolist() == [pytest.approx(2 / 3)]
     assert variances[0] > 0.0
+
+
+def test_what_is_filled_in_is_what_an_additive_world_would_have_answered():
+    levels, items = np.linspace(0, 1, 12), np.linspace(-1, 1, 20)
+    whole = levels[:, None] + items
+    answers = whole.copy()
+    answers[::2, 8:] = np.nan
+    answers[1::4, :3] = np.nan
+    found = filled(answers)
+    np.testing.assert_array_equal(found[np.isfinite(answers)], whole[np.isfinite(answers)])
+    inside = np.clip(whole, np.nanmin(answers), np.nanmax(answers))
+    np.testing.assert_allclose(found, inside, atol=1e-6)
+    np.testing.assert_array_equal(filled(whole), whole)

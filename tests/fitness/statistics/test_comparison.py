@@ -128,3 +128,22 @@ def test_where_gains_and_losses_are_equal_neither_the_order_of_items_nor_that_of
         other = compare(b[order], a[order], items=mixed, objectives=objectives)
         assert (one.low, one.high) == pytest.approx((first.low, first.high))
         assert (other.low, other.high) == pytest.approx((-first.high, -first.low))
+
+
+def test_exact_costs_compare_exactly_and_widen_nothing() -> None:
+    rng = np.random.default_rng(0)
+    items = [f"words/{i}" for i in range(30)]
+    task_of = dict.fromkeys(items, "words") | {"cost:depth/test": "cost:depth"}
+    words, depth = Objective("words", ("words",)), Objective("depth", ("cost:depth",), None, "depth")
+    one, two = (rng.integers(0, 2, 30).astype(float) for _ in range(2))
+    a, b = (ItemScores(tuple(task_of), np.append(v, cost)) for v, cost in ((one, -12.5), (two, -14.0)))
+    plain = PairedComparison((words,), task_of)
+    both = PairedComparison((words, depth), task_of)
+    assert both.of_objectives(a, b)[1] == Difference(1.5, 1.5, 1.5, 0.0)
+    assert both.of_objectives(a, b)[0] == plain.of_objectives(a, b)[0]
+    assert both.of_means(a, b) == plain.of_means(a, b)
+    assert both.of_only("depth").mean(a) == Difference(-12.5, -12.5, -12.5, 0.0)
+    same = PairedComparison((Objective("base", ("cost:depth",), None, "distance"),), task_of)
+    zeros = ItemScores(tuple(task_of), np.append(one, 0.0))
+    assert same.of_objectives(zeros, zeros) == (Difference(0.0, 0.0, 0.0, 0.0),)
+    assert [flips.objective for flips in both.flips(a, b)] == ["words"]

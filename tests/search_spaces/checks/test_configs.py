@@ -333,3 +333,7 @@ def test_a_difference_is_an_error_exactly_where_logits_of_the_same_weights_diffe
 
 def test_a_model_type_that_is_no_text_is_compared_like_one_that_is_not_known() -> None:
     assert normal_form({"model_type": ["llama"], "hidden_size": 8})["hidden_size"] == 8
+
+
+def test_a_setting_without_a_name_is_read_like_any_other(compared: Any) -> None:
+    assert compared({"text_config": {"": 1}}, {"text_config": {}}) == []

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 from scipy.special import ndtr
 
-from evomerge.candidate import Evaluation
+from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.map.surrogates.links import Observations, natural
 from evomerge.optimisers.map.surrogates.quadratic import QuadraticSurrogate, fit_quadratic
 from evomerge.typing import Floats
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,21 @@ def measured(evaluations: Sequence[Evaluation]) -> Measured:
             for field in ("value", "stderr", "n_items")
         )
         objectives.append(Observations(genomes, values, stderrs, np.maximum(n_items, 1.0)))
-    return Measured(genomes, tuple(objectives), np.array([evaluation.violation for evaluation in evaluations]))
+    return Measured(genomes, tuple(objectives), np.array(list(map(_missed, evaluations))))
+
+
+def answered(outcome: Outcome) -> TypeGuard[Evaluation]:
+    """Return whether an outcome has values of its own: no failure, and not set aside before it answered anything."""
+    return isinstance(outcome, Evaluation) and all(o.n_items > 0 for o in outcome.estimate.objectives)
+
+
+def _missed(evaluation: Evaluation) -> float:
+    """Return what constraints are missed by: who was stopped early ranks behind, but its values are as good as any."""
+    stopped = evaluation.estimate.stopped
+    if stopped is None:
+        return evaluation.violation
+    missed = evaluation.violation - stopped.shortfall
+    return missed if missed > _ROUNDING else 0.0
 
 
 @dataclass(frozen=True, eq=False)

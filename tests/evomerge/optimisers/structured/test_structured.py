@@ -12,10 +12,11 @@ import pytest
 from evomerge.candidate import Evaluation, Failure
 from evomerge.kinds import OptionsError
 from evomerge.optimisers.cma.cma_es import CmaEsSearch
+from evomerge.optimisers.discrete_variation import DiscreteVariation
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.protocol import Optimiser
 from evomerge.optimisers.structured.options import Structured
-from evomerge.optimisers.structured.structured import DiscreteVariation, StructuredSearch
+from evomerge.optimisers.structured.structured import StructuredSearch
 from evomerge.seeds import stream
 from evomerge.testing.optimiser_contract import Genome, OptimiserContract, evaluation, failure
 from search_spaces.spaces.space import OFF, ON, Structure

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fitness.engine.generation.packed_generation import PackedCompletions
 from fitness.engine.generation.padded_generation import padded_completions
 from fitness.engine.generation.prompt_trie import PromptTrie
-from fitness.engine.language_model import Completion
+from fitness.engine.language_model import Completion, CompletionLength
 from fitness.engine.model.memory import Sizes
 from fitness.engine.model.tokenizer import Tokenizer, tokenizer_for
 from fitness.engine.scoring.windows import Prompt
@@ -35,8 +35,8 @@ def engine_tokenizer(model) -> Tokenizer:
     return tokenizer_for(model.config, byte_level_tokenizer())
 
 
-def generated(model, tokenizer: Tokenizer, request: Completion) -> str:
-    """Return what transformers' generate says, cut at each stop string in turn, as lm-eval cuts it."""
+def generated_ids(model, tokenizer: Tokenizer, request: Completion) -> list[int]:
+    """Return what transformers' generate writes, whatever the stop strings."""
     ids = torch.tensor([tokenizer.encode(request.prompt)[-(tokenizer.max_length - request.max_new_tokens) :]])
     output = model.generate(
         ids,
@@ -46,7 +46,12 @@ def generated(model, tokenizer: Tokenizer, request: Completion) -> str:
         eos_token_id=sorted(tokenizer.end_ids),
         pad_token_id=0,
     )
-    text = tokenizer.decode(output[0, ids.shape[1] :].tolist())
+    return output[0, ids.shape[1] :].tolist()
+
+
+def generated(model, tokenizer: Tokenizer, request: Completion) -> str:
+    """Return what transformers' generate says, cut at each stop string in turn, as lm-eval cuts it."""
+    text = tokenizer.decode(generated_ids(model, tokenizer, request))
     for stop in request.stop:
         text = text.partition(stop)[0]
     return text
@@ -66,6 +71,35 @@ def test_completions_are_those_of_transformers_generate_whatever_the_architectur
     if is_packed:
         assert TrieLanguageModel(tokenizer, mode="plain").plan(PROMPTS).answer(model) == expected
     assert len(set(expected)) > len(PROMPTS) // 2
+
+
+@pytest.mark.parametrize("mode", ["packed", "plain"])
+def test_the_length_of_a_completion_is_that_of_what_transformers_generates_and_is_written_once(mode, monkeypatch):
+    model = tiny_model("llama", byte_level_tokenizer())
+    tokenizer = engine_tokenizer(model)
+    requests = [Completion(p.prompt, (), p.max_new_tokens) for p in PROMPTS]
+    expected = [len(generated_ids(model, tokenizer, request)) for request in requests]
+    engine = TrieLanguageModel(tokenizer, mode=mode)
+    counted = []
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda *args, **more: counted.append(1) or forward(*args, **more))
+    engine.plan(requests).answer(model)  # how it is run is found once
+    counted.clear()
+    texts = engine.plan(requests).answer(model)
+    n_passes = len(counted)
+    both = engine.plan([*requests, *map(CompletionLength, requests)]).answer(model)
+    assert both == [*texts, *expected]
+    assert len(counted) == 2 * n_passes, "lengths take no pass of their own"
+
+
+def test_tokens_of_a_stop_string_count():
+    model = tiny_model("llama", byte_level_tokenizer())
+    tokenizer = engine_tokenizer(model)
+    ids = generated_ids(model, tokenizer, Completion("The quick", (), 12))
+    stop = tokenizer.decode(ids[:4])[-1]  # ends the completion with its first token that has it
+    first = next(n for n in range(1, 13) if stop in tokenizer.decode(ids[:n]))
+    asked = CompletionLength(Completion("The quick", (stop,), 12))
+    assert TrieLanguageModel(tokenizer).plan([asked]).answer(model) == [first]
 
 
 prompts = st.lists(

@@ -1,0 +1,35 @@
+"""Which schedule suits the rest of a campaign file: its default, and what is wrong with one that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import InitErrorDetails
+
+from evomerge.schedules import AllItemsConfig, OwnItemsConfig, ScheduleOptions
+from evomerge.wording import in_words, mismatch
+
+
+def suitable_schedule(data: Mapping[str, Any]) -> ScheduleOptions:
+    """Return the schedule of a campaign that names none: own items where the optimiser pools them."""
+    optimiser, budget = data.get("optimiser"), data.get("budget")
+    pooled = optimiser is not None and budget is not None and optimiser.pools_items and budget.items is not None
+    return OwnItemsConfig() if pooled else AllItemsConfig()
+
+
+def schedule_problems(schedule: ScheduleOptions, data: Mapping[str, Any]) -> list[InitErrorDetails]:
+    """Return what is wrong with a schedule beside the sections that were read before it."""
+    optimiser, budget, found = data.get("optimiser"), data.get("budget"), in_words(schedule.kind)
+    if optimiser is not None:
+        early = optimiser.needs_every_answer if schedule.stops_early else ""
+        if reason := early or (optimiser.needs_same_items if schedule.own_items else ""):
+            return [mismatch(f"all_items with optimiser {optimiser.kind}", found, reason)]
+    if not schedule.own_items:
+        return []
+    if data.get("reduced") is not None:
+        hint = "own items make a response model of their own; leave one of them out"
+        return [mismatch("no own_items beside reduced", found, hint)]
+    if budget is not None and budget.items is None and not data.get("stages"):  # stages have budgets of their own
+        return [mismatch("budget.items beside it", found, "say how many items each candidate answers")]
+    return []

@@ -1,0 +1,1 @@
+"""Coarse to fine: few genes first, more where they pay."""

@@ -1,0 +1,1 @@
+"""A benchmark that can tell: emulators of real response matrices, and every search on them."""
