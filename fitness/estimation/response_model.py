@@ -24,6 +24,7 @@ from fitness.typing import Floats
 Form = Literal["1pl", "2pl", "3pl"]
 # Standard deviations of the ridge priors: of discriminations, of intercepts. Abilities are N(0, I).
 DISCRIMINATION_SD, INTERCEPT_SD = 1.0, 3.0
+_LEAST_SPREAD = 0.05  # of discriminations that are known, where they are nearly the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,8 @@ def fit_beside(responses: Floats, known: ItemParameters, is_known: NDArray[np.bo
     """Fit abilities, and parameters of the items that are not known, beside known ones that are held fixed.
 
     Fixed-parameter calibration (Kim, J. Educational Measurement 43, 2006): abilities are N(0, I), as in `fit`, on the
-    scale of the known parameters, and new items come onto it. Priors of new items are those of `fit`.
+    scale of the known parameters, and new items come onto it. Their discriminations are as likely as the known items'
+    are (normal, of their mean and spread), which few models cannot outvote; intercepts have the prior of `fit`.
 
     Args:
         responses: (n_models, n_items) scores in [0, 1]; NaN where a model did not see an item.
@@ -126,8 +128,9 @@ def fit_beside(responses: Floats, known: ItemParameters, is_known: NDArray[np.bo
     _check_range(scores)
     _check_seen(scores[:, ~is_known], axes=("item",) if (~is_known).any() else ())
     _check_seen(scores, axes=("model",))
-    problem, dims = _Problem(scores, known.guessing, "3pl", known.dims), known.dims
-    n_new = int((~is_known).sum())
+    slopes, n_new, dims = known.discriminations[is_known], int((~is_known).sum()), known.dims
+    prior = slopes.mean(axis=0), np.maximum(slopes.std(axis=0), _LEAST_SPREAD)
+    problem = _Problem(scores, known.guessing, "3pl", dims, prior)
 
     def whole(point: Floats) -> Floats:
         a, o = known.discriminations.copy(), known.intercepts.copy()
@@ -142,9 +145,7 @@ def fit_beside(responses: Floats, known: ItemParameters, is_known: NDArray[np.bo
 
     from scipy.optimize import minimize
 
-    # New items begin as items of all abilities alike that are as hard as they were found.
-    slopes = np.full((n_new, dims), 0.5)
-    start = np.concatenate([slopes.ravel(), problem.centres[~is_known], np.zeros(len(scores) * dims)])
+    start = np.concatenate([np.tile(prior[0], n_new), problem.centres[~is_known], np.zeros(len(scores) * dims)])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300})
     a, o, gamma = problem.unpack(whole(found.x))
     return FittedModel(ItemParameters(a, o, known.guessing), gamma, "3pl")
@@ -153,7 +154,12 @@ def fit_beside(responses: Floats, known: ItemParameters, is_known: NDArray[np.bo
 class _Problem:
     """The negative log posterior of a response matrix and its gradient, over one flat vector."""
 
-    def __init__(self, scores: Floats, guessing: Floats, form: Form, dims: int) -> None:
+    def __init__(
+        self, scores: Floats, guessing: Floats, form: Form, dims: int, slopes: tuple[Floats, Floats] | None = None
+    ) -> None:
+        # mean and standard deviation of the prior of discriminations, (dims,) each
+        plain: tuple[Floats, Floats] = (np.zeros(dims), np.full(dims, DISCRIMINATION_SD))
+        self._mean, self._sd = slopes or plain
         self._observed = np.isfinite(scores)
         self._scores = np.where(self._observed, scores, 0.0)
         self._guessing = guessing
@@ -189,10 +195,10 @@ class _Problem:
         eta = gamma @ a.T + o
         likelihood = float(log_likelihood(self._scores, eta, self._guessing)[self._observed].sum())
         slope = np.where(self._observed, score_slope(self._scores, eta, self._guessing), 0.0)
-        ridge = ((a / DISCRIMINATION_SD) ** 2).sum() + (((o - self.centres) / INTERCEPT_SD) ** 2).sum()
+        ridge = (((a - self._mean) / self._sd) ** 2).sum() + (((o - self.centres) / INTERCEPT_SD) ** 2).sum()
         by_item = slope.T @ gamma
         gradients = (
-            a / DISCRIMINATION_SD**2 - (by_item.sum(axis=0, keepdims=True) if len(a) == 1 else by_item),
+            (a - self._mean) / self._sd**2 - (by_item.sum(axis=0, keepdims=True) if len(a) == 1 else by_item),
             (o - self.centres) / INTERCEPT_SD**2 - slope.sum(axis=0),
             gamma - slope @ np.broadcast_to(a, (slope.shape[1], a.shape[1])),
         )

@@ -70,7 +70,10 @@ def test_the_new_items_parameters_are_where_the_posterior_is_flat(truth: tuple[I
         p = 0.1 + 0.9 * sigma(found.abilities @ a.T + o)
         rates = (scores[:, :6].sum(axis=0) + 0.5) / (len(scores) + 1.0)
         centre = np.clip((rates - 0.1) / 0.9, 0.02, 0.98)
-        prior = (a**2).sum() + (((o[:6] - np.log(centre / (1 - centre))) / 3.0) ** 2).sum()
+        slopes = items.discriminations[6:]
+        prior = (((a[:6] - slopes.mean()) / slopes.std()) ** 2).sum() + (
+            ((o[:6] - np.log(centre / (1 - centre))) / 3.0) ** 2
+        ).sum()
         return float((scores * np.log(p) + (1 - scores) * np.log(1 - p)).sum()) - 0.5 * float(prior)
 
     a, o = found.items.discriminations, found.items.intercepts
