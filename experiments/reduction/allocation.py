@@ -99,7 +99,7 @@ def allocation(draw: Draw, points: Floats, budgets: Sequence[int], *, seed: int)
         while True:
             means, covariance = asked.moments()
             left = budget - asked.evaluations
-            if left < STEP:
+            if left < STEP or asked.shown[asked.alive].all():
                 break
             drawn = _draws(means, covariance, rng)
             chosen = _contenders(drawn, asked.shown[asked.alive], min(BATCH, left // STEP), rng)

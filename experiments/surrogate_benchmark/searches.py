@@ -24,7 +24,7 @@ ITEMS = 60  # that a candidate answers, all tasks together
 def searches(
     matrices: Sequence[str], settings: Sequence[Setting], names: Sequence[str], budgets: Sequence[int], *, n_seeds: int
 ) -> Iterator[Key]:
-    """Yield what names each search, seed by seed; `searches.yaml` says what a search is for, and which take too long."""
+    """Yield what names each search, seed by seed; `searches.yaml` says what each is for, and what takes too long."""
     for seed in range(n_seeds):
         for matrix in matrices:
             for setting in settings:
