@@ -36,7 +36,8 @@ def answered_own_items(archive: Archive) -> bool:
     """Return whether candidates answered different items: two of them some that the other did not."""
     if archive.has("retold"):  # an older evomerge changed everybody's items
         return False
-    sets = sorted({ids for _, ids in archive.answered("search")}, key=len)
+    by_identity = {id(ids): ids for _, ids in archive.answered("search")}  # an archive has each set once
+    sets = sorted(set(by_identity.values()), key=len)
     return any(not set(one) <= set(larger) for one, larger in pairwise(sets))
 
 

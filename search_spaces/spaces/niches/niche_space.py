@@ -19,6 +19,7 @@ from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.niches.crossover import Angle, Crossover, GramMatrices
 from search_spaces.spaces.niches.gain import GainedCrossover, first_individuals, gained
 from search_spaces.spaces.niches.individual import Individual
+from search_spaces.spaces.niches.rank_scaled import OPERATOR, RankScaled
 from search_spaces.spaces.space import Landmark, weight_landmarks
 
 if TYPE_CHECKING:
@@ -78,8 +79,10 @@ class NicheSpace:
         seeds = tuple(seed for seed in first_individuals(crossover.seeds, gains) if seed not in known)
         return GainedCrossover(crossover, seeds, gains)
 
-    def decode(self, genome: Individual) -> Recipe:
+    def decode(self, genome: Individual | RankScaled) -> Recipe:
         """Return the recipe of an individual."""
+        if isinstance(genome, RankScaled):
+            return self._recipe([genome.rule(self._merged)])
         combined = self._combined.get(genome.n_parents)
         if combined is None or genome.size != self._layout.size:
             expected = f"an individual of {len(self._merged)} parents and {self._layout.size} parameters"
@@ -87,13 +90,20 @@ class NicheSpace:
         rows = tuple(tuple(row) for row in genome.coefficients.tolist())
         return self._recipe((), Pieces(combined, tuple(genome.boundaries.tolist()), rows))
 
-    def encode(self, recipe: Recipe) -> Individual:
+    def encode(self, recipe: Recipe) -> Individual | RankScaled:
         """Return the individual of a recipe that decode yields."""
         pieces = recipe.pieces
+        if len(recipe.rules) == 1 and recipe.rules[0].operator == OPERATOR:
+            return RankScaled.of_rule(recipe.rules[0], self._merged)
         if pieces is None or pieces.parents not in self._combined.values():
             found = "rules" if pieces is None else list(pieces.parents)
             raise SpaceError(f"pieces: expected some of the parents {list(self._merged)}, found {found}")
         return Individual(np.array(pieces.boundaries), np.array(pieces.coefficients))
+
+    @property
+    def base(self) -> str | None:
+        """Name of what task vectors begin at; None where it is merged as the parents are."""
+        return None if self._base in self._merged else self._base
 
     def individual_of(self, shares: Mapping[str, float]) -> Individual:
         """Return the individual with a gain that is θ₀ + Σ share·(θ_k - θ₀) everywhere; of parents by name.
