@@ -70,6 +70,9 @@ INSIDE = {
         "fitness.reduction.reduced_estimator",
         "fitness.scores",
     },
+    # Answers pooled over genes, and which genes a matrix's merges have.
+    "experiments.reduction.allocation": {"fitness.estimation.pooled"},
+    "experiments.surrogate_benchmark.matrices": {"search_spaces.spaces.known_merges"},
     # The loop, optimisers and schedules as a campaign has them, with emulated models; what verification picks.
     "experiments.surrogate_benchmark.runs": {
         "evomerge.archive",
