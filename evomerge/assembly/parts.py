@@ -131,7 +131,8 @@ class Parts:
         made = options.build(problem)
         if options.generation is None or not self.config.schedule.stops_early:
             return made
-        return InGenerations(made, options.generation, problem.scored)
+        by_item = bool(options.needs_same_items)
+        return InGenerations(made, options.generation, problem.scored, by_item=by_item)
 
     @property
     def guards(self) -> frozenset[str]:

@@ -19,7 +19,7 @@ from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.gradient.options import FrankWolfe, Gradient
 from evomerge.optimisers.greedy_soup_options import GreedySoup
 from evomerge.optimisers.map.options import Map, NestedMap
-from evomerge.optimisers.niches.options import M2N2, NaturalNiches
+from evomerge.optimisers.niches.options import M2N2, CycleQd, NaturalNiches
 from evomerge.optimisers.options import OptimiserOptions, Random
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
@@ -31,6 +31,7 @@ __all__ = [
     "Bayes",
     "CmaEs",
     "CoarseToFine",
+    "CycleQd",
     "FrankWolfe",
     "Gradient",
     "GreedySoup",

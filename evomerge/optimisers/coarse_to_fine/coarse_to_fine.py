@@ -17,7 +17,7 @@ import numpy as np
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.losses import mean_loss
 from evomerge.optimisers.problem import Problem, Spread
-from evomerge.optimisers.protocol import Optimiser
+from evomerge.optimisers.protocol import Optimiser, gain_left
 from evomerge.optimisers.terrain import NotesApart
 from evomerge.seeds import stream, stream_seed
 from evomerge.typing import Genome
@@ -90,6 +90,10 @@ class CoarseToFine:
             genome = self._pending.pop(outcome.candidate.proposal or 0)
             if isinstance(outcome, Evaluation):
                 self._known.append((self._space.expanded(genome), outcome))
+
+    def gain_left(self) -> float | None:
+        """Return what the optimiser of the last level expects to gain; None before, where finer genes may gain more."""
+        return gain_left(self._own) if self._level + 1 == len(self._spaces) else None
 
     @property
     def _space(self) -> TiedSpace:
