@@ -28,8 +28,8 @@ from evomerge.optimisers.terrain import Length, Notes, NotesInMemory, Terrain
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from search_spaces.spaces.niches.crossover import Crossover
-from tests.evomerge.optimisers.niches.breeding import genes
 from tests.evomerge.optimisers.bayes import quick
+from tests.evomerge.optimisers.niches.breeding import genes
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
 from tests.evomerge.toy_niches import ToyNiches, toy_crossover
 
