@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evomerge.api.arguments import callbacks_of, path_of, whole
+from evomerge.api.banks import UsedBanks
 from evomerge.api.inputs import check_inputs, keep_or_check, reopened
 from evomerge.api.search import read_campaign
 from evomerge.api.texts import frame
@@ -23,6 +24,7 @@ from evomerge.campaign.events import Callback, emit, tell_all
 from evomerge.config import CampaignConfig
 from evomerge.config.overrides import Overrides
 from evomerge.responses import collect_responses, kept_rows, read_matrix, respondents
+from evomerge.responses.bank import read_bank
 from evomerge.whole_file import prepared_file
 from evomerge.workers.sharing import sharing_cores
 from fitness.estimation import TaskLayout
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ITEMS_PER_TASK = 30
+MODELS, OWN_MODELS = 100, 20
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,10 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     campaign: str | Path | CampaignConfig,
     out: str | Path,
     *,
-    models: int = 100,
+    models: int | None = None,
     items: int | None = None,
     matrix: str | Path | None = None,
+    bank: str | Path | Sequence[str | Path] = (),
     anchors: Method | None = None,
     workers: int | None = None,
     set: Overrides = (),
@@ -110,9 +114,13 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     Args:
         campaign: a campaign file, the directory of a run, or a resolved config.
         out: the JSON file; rows are kept beside it, in a directory of its name with `.responses` at the end.
-        models: to score, landmarks included, at least 10.
+        models: to score, landmarks included, at least 10; None: 100, with a bank as many as it takes (see `bank`).
         items: per candidate; None: 30 per task, at most half of them.
         matrix: a file with scores of yours, models x items (Parquet, CSV or JSON): nothing is scored then.
+        bank: files of item parameters or of others' answers, `TASK=FILE` where all are of one task (the formats:
+            docs/howto/reduce.md). Parameters of items that it has come from there and stay fixed; a few own models, 20
+            besides the parents unless `models` says otherwise, put them on their scale, fit the other items, and show
+            whether it is any good. Nothing is scored where the bank has ten models' answers to all search items.
         anchors: how items are chosen; None: as predicts held-out models best.
         workers: how many; None: as the campaign says.
         set: keys to change in the campaign file.
@@ -125,10 +133,13 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         FitnessError: rows that are kept are scores of other parents or items.
         Exception: every error of the rooms below.
     """
-    whole("models", models, at_least=10)
+    if models is not None:
+        whole("models", models, at_least=10)
     if items is not None:
         whole("items", items)
     file, callbacks = path_of("out", out), callbacks_of(callbacks)
+    named = [bank] if isinstance(bank, str | Path) else list(bank)
+    banks = [read_bank(str(one)) for one in named]  # what cannot be read shows before anything is opened
     write = prepared_file(file)
     run, say = None, partial(tell_all, callbacks)
     if not isinstance(campaign, CampaignConfig):
@@ -144,11 +155,17 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
     n_tasks = len(tasks.names)
     n_items = items or max(n_tasks, min(ITEMS_PER_TASK * n_tasks, len(search_items) // 2))
     tasks.sizes(n_items)  # a number out of range shows before anything is scored
-    if matrix is None:
-        directory = RunDirectory(file.with_suffix(".responses"))
-        responses = _collected(parts, directory, models, callbacks)
+    using = UsedBanks.of(banks, parts.fitness, search_items, tasks)
+    for line in using.lines:
+        say(line)
+    if matrix is not None:
+        responses = read_matrix(Path(matrix)).with_items(search_items, known=using.places)
+    elif models is None and using.answers is not None:
+        responses = using.answers
     else:
-        responses = read_matrix(Path(matrix)).with_items(search_items)
+        directory = RunDirectory(file.with_suffix(".responses"))
+        few = OWN_MODELS + len(config.sources) if banks else MODELS
+        responses = _collected(parts, directory, few if models is None else models, callbacks)
     began = time.monotonic()
     benchmark = reduce_benchmark(
         responses,
@@ -157,9 +174,11 @@ def reduce(  # noqa: PLR0913 -- each is one thing to say
         n_items=n_items,
         content=answers,
         method=anchors,
+        known=using.known(say) if banks and responses is not using.answers else None,
         seed=config.seed,
         say=say,
     )
+    benchmark = replace(benchmark, origin=using.origin(responses))
     write(benchmark.to_json() + "\n")
     return ReductionReport(file, benchmark, time.monotonic() - began)
 

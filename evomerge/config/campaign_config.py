@@ -245,7 +245,7 @@ class CampaignConfig(BaseModel):
             return data
         optimiser = data.get("optimiser", data.get("optimizer"))
         kind = optimiser.get("kind") if isinstance(optimiser, dict) else getattr(optimiser, "kind", optimiser)
-        fitting = {"m2n2": Niches(), "gradient": _LINEAR, "frank_wolfe": _LINEAR}
+        fitting = {"m2n2": Niches(), "cycle_qd": Niches(), "gradient": _LINEAR, "frank_wolfe": _LINEAR}
         return {**data, "space": fitting[kind]} if isinstance(kind, str) and kind in fitting else data
 
     @field_validator("budget")
@@ -270,7 +270,7 @@ class CampaignConfig(BaseModel):
     def _suits_the_space_and_the_objectives(cls, optimiser: OptimiserOptions, info: ValidationInfo) -> OptimiserOptions:
         space = info.data.get("space")
         if space is not None and "any" not in (space.genomes, optimiser.genomes) and space.genomes != optimiser.genomes:
-            hint = "m2n2 and a space of kind niches belong together; leave one of them out"
+            hint = "m2n2, cycle_qd and a space of kind niches belong together; leave one of them out"
             expected = f"an optimiser for a space of kind {space.kind}"
             refuse([mismatch(expected, in_words(optimiser.kind), hint, at=["kind"])])
         if space is not None and (problems := optimiser.space_problems(space)):

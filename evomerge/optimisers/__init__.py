@@ -12,13 +12,14 @@ They are what the section `optimiser` of a campaign file says. A search with one
 options; those that are named as attributes of `Problem` are filled in.
 """
 
+from evomerge.optimisers.bayes.options import Bayes
 from evomerge.optimisers.cma.options import CmaEs
 from evomerge.optimisers.coarse_to_fine.options import CoarseToFine
 from evomerge.optimisers.errors import OptimiserError
 from evomerge.optimisers.gradient.options import FrankWolfe, Gradient
 from evomerge.optimisers.greedy_soup_options import GreedySoup
 from evomerge.optimisers.map.options import Map, NestedMap
-from evomerge.optimisers.niches.options import M2N2, NaturalNiches
+from evomerge.optimisers.niches.options import M2N2, CycleQd, NaturalNiches
 from evomerge.optimisers.options import OptimiserOptions, Random
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
@@ -27,8 +28,10 @@ from evomerge.optimisers.structured.options import Structured
 
 __all__ = [
     "M2N2",
+    "Bayes",
     "CmaEs",
     "CoarseToFine",
+    "CycleQd",
     "FrankWolfe",
     "Gradient",
     "GreedySoup",

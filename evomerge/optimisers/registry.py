@@ -17,6 +17,8 @@ OPTIMISERS: Kinds[OptimiserOptions] = Kinds(
         "structured": "evomerge.optimisers.structured.options:Structured",
         "random": "evomerge.optimisers.options:Random",
         "m2n2": "evomerge.optimisers.niches.options:M2N2",
+        "cycle_qd": "evomerge.optimisers.niches.options:CycleQd",
+        "bayes": "evomerge.optimisers.bayes.options:Bayes",
         "niches": "evomerge.optimisers.niches.options:NaturalNiches",
         "map": "evomerge.optimisers.map.options:Map",
         "nested_map": "evomerge.optimisers.map.options:NestedMap",

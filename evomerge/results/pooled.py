@@ -18,6 +18,7 @@ import numpy as np
 
 from evomerge.archive import Archive, Record
 from evomerge.typing import Floats
+from fitness.costs import is_exact
 from fitness.errors import FitnessError
 from fitness.estimation.objectives import Objective, TaskLayout
 from fitness.scores import Estimate, ItemScores
@@ -35,7 +36,8 @@ def answered_own_items(archive: Archive) -> bool:
     """Return whether candidates answered different items: two of them some that the other did not."""
     if archive.has("retold"):  # an older evomerge changed everybody's items
         return False
-    sets = sorted({ids for _, ids in archive.answered("search")}, key=len)
+    by_identity = {id(ids): ids for _, ids in archive.answered("search")}  # an archive has each set once
+    sets = sorted(set(by_identity.values()), key=len)
     return any(not set(one) <= set(larger) for one, larger in pairwise(sets))
 
 
@@ -43,7 +45,7 @@ def pooled_estimates(archive: Archive, records: Sequence[Record]) -> dict[int, E
     """Return the pooled estimates of candidates that answered some of the search items, where these were their own.
 
     None where all answered the same ones, or the archive does not say what its objectives are means of. Who answered
-    everything is estimated as it was told, and who was set aside without an answer, too.
+    everything is estimated as it was told, and who was set aside without an answer, and what a model costs, too.
 
     Args:
         archive: whose answers are pooled, with the candidates' genomes where these are numbers.
@@ -53,16 +55,18 @@ def pooled_estimates(archive: Archive, records: Sequence[Record]) -> dict[int, E
     if not 1 < len(told) <= _MOST or not answered_own_items(archive):
         return {}
     objectives = archive.parsed(NOTE, _noted, damaged="skip")
+    exact = {objective.name for objective in next(iter(told.values())).objectives if is_exact(objective.cost)}
     names = [objective.name for objective in next(iter(told.values())).objectives]
     if objectives is None or [objective.name for objective in objectives] != names:
         return {}
+    pooled = tuple(objective for objective in objectives if objective.name not in exact)
     scores = {number: archive.scores(number, "search") for number in told}
     answered = {number: one for number, one in scores.items() if one is not None and one.item_ids}
     genomes = {candidate.number: candidate.genome for candidate in archive.candidates()}
     answers = Answers(
         points_of([genomes.get(number) for number in answered]),
         tuple(answered.values()),
-        objectives,
+        pooled,
     )
     try:
         found = fitted(answers)
@@ -142,5 +146,10 @@ def _of_items(answers: Answers, items: Sequence[str], task_of: Mapping[str, str]
 
 
 def _pooled(told: Estimate, means: Floats, stderrs: Floats) -> Estimate:
-    pairs = zip(told.objectives, means.tolist(), stderrs.tolist(), strict=True)
-    return replace(told, objectives=tuple(replace(o, value=v, stderr=s, kind="pooled") for o, v, s in pairs))
+    uncertain = [objective.name for objective in told.objectives if not is_exact(objective.cost)]
+    found = dict(zip(uncertain, zip(means.tolist(), stderrs.tolist(), strict=True), strict=True))
+    objectives = (
+        replace(o, value=found[o.name][0], stderr=found[o.name][1], kind="pooled") if o.name in found else o
+        for o in told.objectives
+    )
+    return replace(told, objectives=tuple(objectives))

@@ -17,13 +17,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from rich.table import Table
 
 from experiments.m2n2_digits.peer import side_by_side
-from experiments.m2n2_digits.runs import METHODS, Run, run
+from experiments.m2n2_digits.runs import Run, kept, methods_of
 from experiments.printing import guarded, make_console, table
 
 EVALUATIONS = {"scratch": 50_000, "pretrained": 10_000}
@@ -31,7 +33,10 @@ EVALUATIONS = {"scratch": 50_000, "pretrained": 10_000}
 
 def main() -> None:
     """Run the experiment."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    if unknown := [method for method in options.method if method not in methods_of(options.start)]:
+        parser.error(f"--method: expected one of {', '.join(methods_of(options.start))}, found {unknown[0]}")
     evaluations = options.evaluations or EVALUATIONS[options.start]
     console = make_console(stderr=options.json)
     if options.peer is not None:
@@ -39,9 +44,9 @@ def main() -> None:
         print(json.dumps(found) if options.json else "\n".join(f"{name}: {_rounded(found[name])}" for name in found))
         return
     runs: list[Run] = []
-    for method in options.method:
-        for seed in options.seeds:
-            runs.append(run(options.start, method, seed, evaluations))
+    for seed in options.seeds:
+        for method in options.method:
+            runs.append(kept(options.runs, options.start, method, seed, evaluations))
             console.print(_in_words(runs[-1]))
     if options.json:
         print(json.dumps({"runs": [{k: v for k, v in asdict(each).items() if k != "curve"} for each in runs]}))
@@ -58,9 +63,10 @@ def _parser() -> argparse.ArgumentParser:
         description=(__doc__ or "").splitlines()[0],
     )
     parser.add_argument("--start", choices=EVALUATIONS, default="scratch")
-    parser.add_argument("--method", choices=METHODS, nargs="+", default=["m2n2"])
+    parser.add_argument("--method", choices=methods_of("scratch"), nargs="+", default=["m2n2"])
     parser.add_argument("--seeds", type=_seed, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--evaluations", type=_positive, help="left out: 50,000 from scratch, 10,000 pretrained")
+    parser.add_argument("--runs", type=Path, help="where runs are kept, and not run again; left out: nowhere")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table, and draw nothing")
     parser.add_argument("--png", type=Path, help="where the curves go; left out: runs/m2n2_digits/START.png")
     parser.add_argument("--peer", type=Path, help="a checkout of SakanaAI/natural_niches: compare speeds, nothing else")
@@ -98,11 +104,19 @@ def _table(runs: list[Run]) -> Table:
     for method in dict.fromkeys(each.method for each in runs):
         own = [each for each in runs if each.method == method]
         accuracies = [100 * each.test_accuracy for each in own]
-        error = f"{stdev(accuracies) / len(own) ** 0.5:.1f}" if len(own) > 1 else "-"
+        error = f"{half_width(accuracies):.1f}" if len(own) > 1 else "-"
         speed = mean(each.evaluations_per_second for each in own)
         rows.append([method, str(len(own)), f"{mean(accuracies):.1f}", error, f"{speed:.0f}"])
-    header = ["method", "runs", "test accuracy, mean (%)", "standard error", "evaluations per second"]
+    header = ["method", "runs", "test accuracy, mean (%)", "95 % interval, ±", "evaluations per second"]
     return table("", header, rows)
+
+
+def half_width(values: ArrayLike) -> Any:
+    """Return half the 95 % interval of the mean along the first axis, by Student's t; of at least two values."""
+    from scipy.stats import t as student
+
+    found = np.asarray(values)
+    return student.ppf(0.975, len(found) - 1) * found.std(axis=0, ddof=1) / len(found) ** 0.5
 
 
 def draw(runs: Sequence[Run], path: Path, *, title: str) -> None:
@@ -117,7 +131,7 @@ def draw(runs: Sequence[Run], path: Path, *, title: str) -> None:
         centre = accuracies.mean(axis=0)
         (line,) = axes.plot(evaluations, centre, label=f"{method}: {centre[-1]:.1f} %")
         if len(accuracies) > 1:
-            error = accuracies.std(axis=0, ddof=1) / len(accuracies) ** 0.5
+            error = half_width(accuracies)
             axes.fill_between(evaluations, centre - error, centre + error, color=line.get_color(), alpha=0.2)
     axes.set(title=title, xlabel="evaluations", ylabel="test accuracy (%)")
     axes.grid(alpha=0.3)

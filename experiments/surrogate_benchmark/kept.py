@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ class Kept:
     def add(self, rows: Iterable[Row]) -> None:
         """Append rows."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        cut_off = self.path.exists() and not self.path.read_bytes().endswith(b"\n") and self.path.stat().st_size > 0
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("\n" * cut_off)
-            file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+        with self.path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                file.write(b"" if file.read() == b"\n" else b"\n")
+            file.writelines(json.dumps(asdict(row)).encode() + b"\n" for row in rows)

@@ -19,8 +19,10 @@ from evomerge.campaign.campaign import Campaign
 from evomerge.campaign.progress import Limits
 from evomerge.kinds import Kinds
 from evomerge.optimisers.after_landmarks import AfterLandmarks
+from evomerge.optimisers.in_generations import InGenerations
 from evomerge.optimisers.registry import OPTIMISERS
 from evomerge.results.front import read_front
+from evomerge.results.pooled import note_objectives
 from evomerge.results.verification.contenders import contenders
 from evomerge.schedules.options import SCHEDULES
 from evomerge.schedules.protocol import ScheduleContext
@@ -165,32 +167,44 @@ def _campaign(
 ) -> Campaign[Any]:
     """Return a campaign as `evomerge.search` would assemble it, with the space's landmarks and its middle."""
     options, space = _section(OPTIMISERS, sections["optimiser"]), given.space
-    weights = {objective.name: 1.0 for objective in given.objectives(models.world)}
+    objectives, task_of = given.objectives(models.world), _task_of(models.splits)
+    note_objectives(archive, objectives)
+    schedule = _section(
+        SCHEDULES, sections.get("schedule", {"kind": "own_items" if options.pools_items else "all_items"})
+    )
+    weights = {objective.name: 1.0 for objective in objectives}
     problem = em.optimisers.Problem(space, seed, weights, evaluations)
     n_landmarks = len(space.landmarks()) + 1
-    optimiser = (
-        AfterLandmarks(problem, options.build, partial(genome_of, space), n_landmarks)
-        if options.begins_at_landmarks
-        else options.build(problem)
-    )
-    items = models.splits.items["search"][: given.items]
+    everything = models.splits.items["search"]
+    items = everything if schedule.own_items else everything[: given.items]
     context = ScheduleContext(
         archive,
         Budget("search", items),
         items,
         estimator=estimator,
-        task_of=_task_of(models.splits),
+        task_of=task_of,
         weights=weights if options.maximises_mean or len(weights) == 1 else None,
         missed=lambda _: 0.0,
+        own=given.items if schedule.own_items else None,
+        seed=seed,
+        told_of_all=options.learns_from_stopped,
     )
+
+    def build(problem: em.optimisers.Problem) -> em.optimisers.Optimiser[Any]:
+        made = options.build(problem)
+        whole = options.generation is None or not schedule.stops_early
+        return made if whole else InGenerations(made, options.generation or 1, problem.scored)
+
     return Campaign(
         archive,
         space,
-        optimiser,
+        AfterLandmarks(problem, build, partial(genome_of, space), n_landmarks)
+        if options.begins_at_landmarks
+        else build(problem),
         estimator=estimator,
         pool=InProcessPool(lambda: models),
         limits=Limits(evaluations),
-        schedule=_section(SCHEDULES, sections.get("schedule", {"kind": "all_items"})).build(context),
+        schedule=schedule.build(context),
         landmarks=[Landmark(MIDDLE, space.decode(space.start()))],
     )
 

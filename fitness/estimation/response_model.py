@@ -24,6 +24,7 @@ from fitness.typing import Floats
 Form = Literal["1pl", "2pl", "3pl"]
 # Standard deviations of the ridge priors: of discriminations, of intercepts. Abilities are N(0, I).
 DISCRIMINATION_SD, INTERCEPT_SD = 1.0, 3.0
+_LEAST_SPREAD = 0.05  # of discriminations that are known, where they are nearly the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +109,57 @@ def fit(
     return _anchored(discriminations, intercepts, abilities, floors, form)
 
 
+def fit_beside(responses: Floats, known: ItemParameters, is_known: NDArray[np.bool_]) -> FittedModel:
+    """Fit abilities, and parameters of the items that are not known, beside known ones that are held fixed.
+
+    Fixed-parameter calibration (Kim, J. Educational Measurement 43, 2006): abilities are N(0, I), as in `fit`, on the
+    scale of the known parameters, and new items come onto it. Their discriminations are as likely as the known items'
+    are (normal, of their mean and spread), which few models cannot outvote; intercepts have the prior of `fit`.
+
+    Args:
+        responses: (n_models, n_items) scores in [0, 1]; NaN where a model did not see an item.
+        known: of all items; of new ones only the guessing floors count.
+        is_known: (n_items,) which are held fixed.
+
+    Raises:
+        FitnessError: a score outside [0, 1], a model without scores, or a new item without any.
+    """
+    scores = np.where(np.isfinite(responses), responses, np.nan)
+    _check_range(scores)
+    _check_seen(scores[:, ~is_known], axes=("item",) if (~is_known).any() else ())
+    _check_seen(scores, axes=("model",))
+    slopes, n_new, dims = known.discriminations[is_known], int((~is_known).sum()), known.dims
+    prior = slopes.mean(axis=0), np.maximum(slopes.std(axis=0), _LEAST_SPREAD)
+    problem = _Problem(scores, known.guessing, "3pl", dims, prior)
+
+    def whole(point: Floats) -> Floats:
+        a, o = known.discriminations.copy(), known.intercepts.copy()
+        a[~is_known] = point[: n_new * dims].reshape(n_new, dims)
+        o[~is_known] = point[n_new * dims : n_new * (dims + 1)]
+        return np.concatenate([a.ravel(), o, point[n_new * (dims + 1) :]])
+
+    def loss(point: Floats) -> tuple[float, Floats]:
+        value, gradient = problem.loss(whole(point))
+        by_a, by_o, by_gamma = problem.unpack(gradient)
+        return value, np.concatenate([by_a[~is_known].ravel(), by_o[~is_known], by_gamma.ravel()])
+
+    from scipy.optimize import minimize
+
+    start = np.concatenate([np.tile(prior[0], n_new), problem.centres[~is_known], np.zeros(len(scores) * dims)])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300})
+    a, o, gamma = problem.unpack(whole(found.x))
+    return FittedModel(ItemParameters(a, o, known.guessing), gamma, "3pl")
+
+
 class _Problem:
     """The negative log posterior of a response matrix and its gradient, over one flat vector."""
 
-    def __init__(self, scores: Floats, guessing: Floats, form: Form, dims: int) -> None:
+    def __init__(
+        self, scores: Floats, guessing: Floats, form: Form, dims: int, slopes: tuple[Floats, Floats] | None = None
+    ) -> None:
+        # mean and standard deviation of the prior of discriminations, (dims,) each
+        plain: tuple[Floats, Floats] = (np.zeros(dims), np.full(dims, DISCRIMINATION_SD))
+        self._mean, self._sd = slopes or plain
         self._observed = np.isfinite(scores)
         self._scores = np.where(self._observed, scores, 0.0)
         self._guessing = guessing
@@ -119,7 +167,7 @@ class _Problem:
         self._shapes = ((1 if form == "1pl" else n_items, dims), (n_items,), (n_models, dims))
         rates = (self._scores.sum(axis=0) + 0.5) / (self._observed.sum(axis=0) + 1.0)
         above = np.clip((rates - guessing) / (1.0 - guessing), 0.02, 0.98)
-        self._centres = np.log(above) - np.log1p(-above)
+        self.centres = np.log(above) - np.log1p(-above)
 
     def start(self) -> Floats:
         """Return a point from the principal axes of the residuals."""
@@ -133,7 +181,7 @@ class _Problem:
         if self._shapes[0][0] == 1:
             slopes = np.abs(slopes).mean(axis=0, keepdims=True)
             abilities = abilities * np.sign((v.sum(axis=1) >= 0) - 0.5)
-        return np.concatenate([slopes.ravel(), self._centres, abilities.ravel()])
+        return np.concatenate([slopes.ravel(), self.centres, abilities.ravel()])
 
     def unpack(self, point: Floats) -> tuple[Floats, Floats, Floats]:
         """Return (n_items or 1, dims) discriminations, (n_items,) intercepts and (n_models, dims) abilities."""
@@ -147,11 +195,11 @@ class _Problem:
         eta = gamma @ a.T + o
         likelihood = float(log_likelihood(self._scores, eta, self._guessing)[self._observed].sum())
         slope = np.where(self._observed, score_slope(self._scores, eta, self._guessing), 0.0)
-        ridge = ((a / DISCRIMINATION_SD) ** 2).sum() + (((o - self._centres) / INTERCEPT_SD) ** 2).sum()
+        ridge = (((a - self._mean) / self._sd) ** 2).sum() + (((o - self.centres) / INTERCEPT_SD) ** 2).sum()
         by_item = slope.T @ gamma
         gradients = (
-            a / DISCRIMINATION_SD**2 - (by_item.sum(axis=0, keepdims=True) if len(a) == 1 else by_item),
-            (o - self._centres) / INTERCEPT_SD**2 - slope.sum(axis=0),
+            (a - self._mean) / self._sd**2 - (by_item.sum(axis=0, keepdims=True) if len(a) == 1 else by_item),
+            (o - self.centres) / INTERCEPT_SD**2 - slope.sum(axis=0),
             gamma - slope @ np.broadcast_to(a, (slope.shape[1], a.shape[1])),
         )
         loss = 0.5 * float(ridge + (gamma**2).sum()) - likelihood
@@ -183,13 +231,8 @@ def _checked(responses: Floats, form: Form, dims: int, guessing: Floats | None) 
     scores = np.asarray(responses, dtype=np.float64)
     if scores.ndim != 2 or min(scores.shape, default=0) < 1 or len(scores) < 2:
         raise FitnessError(f"responses: expected (n_models >= 2, n_items >= 1), found shape {scores.shape}")
-    seen = np.isfinite(scores)
-    if np.isinf(scores).any() or (scores[seen] < 0.0).any() or (scores[seen] > 1.0).any():
-        raise FitnessError("responses: expected scores in [0, 1], or NaN where there is none, found others")
-    for axis, what in ((0, "item"), (1, "model")):
-        if not seen.any(axis=axis).all():
-            index = int(np.flatnonzero(~seen.any(axis=axis))[0])
-            raise FitnessError(f"responses: expected scores of every {what}, found none of number {index}")
+    _check_range(scores)
+    _check_seen(scores, axes=("item", "model"))
     if dims < 1 or (form == "1pl" and dims > 1):
         raise FitnessError(f"dims: expected {'1 with 1pl' if form == '1pl' else 'at least 1'}, found {dims}")
     floors = np.zeros(scores.shape[1]) if guessing is None else np.asarray(guessing, dtype=np.float64)
@@ -198,3 +241,18 @@ def _checked(responses: Floats, form: Form, dims: int, guessing: Floats | None) 
     if not ((floors >= 0.0) & (floors < 1.0)).all():
         raise FitnessError(f"guessing: expected floors in [0, 1), found {floors.max()}")
     return scores, floors
+
+
+def _check_range(scores: Floats) -> None:
+    seen = np.isfinite(scores)
+    if np.isinf(scores).any() or (scores[seen] < 0.0).any() or (scores[seen] > 1.0).any():
+        raise FitnessError("responses: expected scores in [0, 1], or NaN where there is none, found others")
+
+
+def _check_seen(scores: Floats, axes: Sequence[str]) -> None:
+    seen = np.isfinite(scores)
+    for what in axes:
+        some = seen.any(axis=0 if what == "item" else 1)
+        if not some.all():
+            index = int(np.flatnonzero(~some)[0])
+            raise FitnessError(f"responses: expected scores of every {what}, found none of number {index}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,46 @@ def shapes(n_models: int, *, guessing: bool) -> list[Shape]:
     return found
 
 
+class Fitter(Protocol):
+    """Fits a response model to some models' scores of some items of a benchmark."""
+
+    @property
+    def dims(self) -> int:
+        """How many abilities a model has."""
+        ...
+
+    @property
+    def form(self) -> Form:
+        """What is fitted."""
+        ...
+
+    def __call__(self, scores: Floats, chosen: NDArray[np.intp]) -> FittedModel:
+        """Return the fit of (n_models, n_chosen) scores, NaN where missing, of the items with these indices."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FreshFit:
+    """Fits all parameters; implements `Fitter`."""
+
+    shape: Shape  # of the response model
+    guessing: Floats  # (n_items,) floors
+
+    @property
+    def dims(self) -> int:
+        """How many abilities a model has."""
+        return self.shape.dims
+
+    @property
+    def form(self) -> Form:
+        """What is fitted."""
+        return self.shape.form
+
+    def __call__(self, scores: Floats, chosen: NDArray[np.intp]) -> FittedModel:
+        """Return the fit of some items."""
+        return fit_shape(self.shape, scores, self.guessing[chosen])
+
+
 def fit_shape(shape: Shape, responses: Floats, guessing: Floats | None) -> FittedModel:
     """Fit a shape; guessing floors are used by a 3pl alone."""
     return fit(responses, shape.form, dims=shape.dims, guessing=guessing if shape.form == "3pl" else None)
@@ -73,7 +114,7 @@ def choose_shape(
     trials = []
     for shape in shapes(len(known), guessing=guessing is not None and bool(guessing.any())):
         fitted = fit_shape(shape, known, floors)
-        trials.append(Trial(shape, _errors(fitted, responses[held_out][:, chosen], parts)))
+        trials.append(Trial(shape, hidden_errors(fitted, responses[held_out][:, chosen], parts)))
     best = trials[0]
     for trial in trials[1:]:
         if trial.error < (1.0 - WORTH) * best.error:
@@ -81,7 +122,8 @@ def choose_shape(
     return [best, *sorted((t for t in trials if t is not best), key=lambda t: t.error)]
 
 
-def _errors(fitted: FittedModel, scores: Floats, tasks: Sequence[NDArray[np.intp]]) -> Floats:
+def hidden_errors(fitted: FittedModel, scores: Floats, tasks: Sequence[NDArray[np.intp]]) -> Floats:
+    """Return (n_tasks,) mean errors of models that the fit does not know, as `choose_shape` tries shapes."""
     free = Coordinates.free(fitted.items)
     errors = np.full((len(scores), len(tasks), 2), np.nan)
     for m, row in enumerate(scores):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class ReducedBenchmark:
         form: the response model's.
         bank: parameters of all items, abilities of the endpoints, the tasks.
         calibration: the report.
+        origin: where the parameters came from, of a benchmark that was reduced by a bank; empty: from scores of the
+            campaign's own merges, or a matrix.
     """
 
     items: tuple[str, ...]
@@ -41,6 +43,7 @@ class ReducedBenchmark:
     form: Form
     bank: ItemBank
     calibration: Calibration
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def estimator(self) -> Estimator:
@@ -85,6 +88,7 @@ class ReducedBenchmark:
             "version": VERSION,
             "verdict": self.calibration.verdict,
             "content": self.content,
+            **({"origin": dict(self.origin)} if self.origin else {}),
             "anchors": dict(self.anchors),
             "response_model": {"form": self.form, "dims": parameters.dims},
             "mixture": {"ridge": self.bank.mixture_ridge, "knows_shares": self.bank.knows_shares},
@@ -158,4 +162,5 @@ def _from_data(data: Mapping[str, Any]) -> ReducedBenchmark:
     mixture = data["mixture"]
     bank = ItemBank(parameters, endpoints, tasks, mixture["ridge"], mixture["knows_shares"])
     calibration = TypeAdapter(Calibration).validate_python(data["calibration"])
-    return ReducedBenchmark(items, data["content"], anchors, data["response_model"]["form"], bank, calibration)
+    form, origin = data["response_model"]["form"], dict(data.get("origin", {}))
+    return ReducedBenchmark(items, data["content"], anchors, form, bank, calibration, origin)

@@ -13,7 +13,7 @@ from fitness.estimation.item_response import BankTask, ItemBank, Respondent, See
 from fitness.estimation.response_model import FittedModel, ItemParameters
 from fitness.estimation.task_estimates import SMALLEST_BIAS2, Estimator
 from fitness.reduction.anchors import Anchors, Method, TaskResponses, choose_anchors
-from fitness.reduction.dimension import Shape, fit_shape
+from fitness.reduction.dimension import Fitter
 from fitness.reduction.response_matrix import ResponseMatrix, TaskItems, bounded
 from fitness.typing import Floats
 
@@ -50,7 +50,7 @@ class Mixture:
 
 
 def fit_bank(
-    matrix: ResponseMatrix, tasks: TaskItems, shape: Shape, *, endpoints: Sequence[str], rows: NDArray[np.intp]
+    matrix: ResponseMatrix, tasks: TaskItems, fitter: Fitter, *, endpoints: Sequence[str], rows: NDArray[np.intp]
 ) -> tuple[ItemBank, tuple[TaskResponses, ...]]:
     """Fit the response model of all tasks with scores in [0, 1] to some rows; other tasks have none.
 
@@ -59,11 +59,11 @@ def fit_bank(
     scores = matrix.scores[rows]
     modelled = [bounded(matrix.scores[:, items]) for items in tasks.items]
     n_items, n_models = scores.shape[1], len(rows)
-    parameters = ItemParameters(np.zeros((n_items, shape.dims)), np.zeros(n_items), tasks.guessing.copy())
-    abilities = np.zeros((n_models, shape.dims))
+    parameters = ItemParameters(np.zeros((n_items, fitter.dims)), np.zeros(n_items), tasks.guessing.copy())
+    abilities = np.zeros((n_models, fitter.dims))
     if any(modelled):
         chosen = np.sort(np.concatenate([items for items, yes in zip(tasks.items, modelled, strict=True) if yes]))
-        fitted = fit_shape(shape, scores[:, chosen], tasks.guessing[chosen])
+        fitted = fitter(scores[:, chosen], chosen)
         parameters.discriminations[chosen] = fitted.items.discriminations
         parameters.intercepts[chosen] = fitted.items.intercepts
         parameters.guessing[chosen] = fitted.items.guessing
@@ -75,7 +75,7 @@ def fit_bank(
         for name, items, yes in zip(tasks.names, tasks.items, modelled, strict=True)
     )
     responses = tuple(
-        TaskResponses(scores[:, items], FittedModel(parameters.of(items), abilities, shape.form))
+        TaskResponses(scores[:, items], FittedModel(parameters.of(items), abilities, fitter.form))
         for items in tasks.items
     )
     knows_shares = all(name in matrix.shares for name in matrix.models if name not in endpoints)
@@ -85,7 +85,7 @@ def fit_bank(
 def make_folds(
     matrix: ResponseMatrix,
     tasks: TaskItems,
-    shape: Shape,
+    fitter: Fitter,
     *,
     endpoints: Sequence[str],
     irt_errors: Floats,
@@ -96,7 +96,7 @@ def make_folds(
     folds = []
     for part in np.array_split(rng.permutation(others), N_FOLDS):
         rows = np.setdiff1d(np.arange(len(matrix.models)), part)
-        bank, responses = fit_bank(matrix, tasks, shape, endpoints=endpoints, rows=rows)
+        bank, responses = fit_bank(matrix, tasks, fitter, endpoints=endpoints, rows=rows)
         folds.append(Fold(np.sort(part), with_constants(bank, irt_errors=irt_errors), responses))
     return folds
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,16 +31,19 @@ class ResponseMatrix:
                 twice = next(name for name in names if names.count(name) > 1)
                 raise FitnessError(f"response matrix: expected each {what} once, found {twice!r} twice")
 
-    def with_items(self, items: Sequence[str]) -> ResponseMatrix:
-        """Return the same models on these items, in this order."""
+    def with_items(self, items: Sequence[str], *, known: Collection[int] = ()) -> ResponseMatrix:
+        """Return the same models on these items, in this order; those at some places are known without scores."""
         place = {item: i for i, item in enumerate(self.items)}
-        if unknown := [item for item in items if item not in place]:
+        if unknown := [item for i, item in enumerate(items) if item not in place and i not in known]:
             raise FitnessError(
                 f"response matrix: expected a column for each of the {len(items)} search items, found none for "
                 f"{len(unknown)} of them, for example {unknown[0]!r}"
             )
-        scores = self.scores[:, [place[item] for item in items]]
-        if (empty := np.flatnonzero(~np.isfinite(scores).any(axis=0))).size:
+        scores = np.full((len(self.models), len(items)), np.nan)
+        held = [i for i, item in enumerate(items) if item in place]
+        scores[:, held] = self.scores[:, [place[items[i]] for i in held]]
+        empty = [i for i in np.flatnonzero(~np.isfinite(scores).any(axis=0)) if i not in known]
+        if empty:
             raise FitnessError(f"response matrix: expected scores of item {items[int(empty[0])]!r}, found none")
         return ResponseMatrix(self.models, tuple(items), scores, self.shares)
 

@@ -67,6 +67,11 @@ class TaskSuite:
         """Item id -> task name."""
         return {item: task.name for item, task in self._scorer.task_of.items()}
 
+    @property
+    def measures(self) -> dict[str, str]:
+        """Task name -> what its scores measure."""
+        return {task.name: task.metric for task in self._tasks}
+
     @cached_property
     def asked_digests(self) -> dict[str, str]:
         """Item id -> digest of what it asks, prompts and right answer aside; none of items that run the model."""

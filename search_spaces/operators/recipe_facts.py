@@ -27,7 +27,9 @@ def with_fresh_masks(recipe: Recipe, n: int) -> tuple[Recipe, ...]:
 
 
 def _draws(rule: Rule) -> bool:
-    """Return whether a checked rule draws random numbers; `composed` says by a parameter of its own."""
+    """Return whether a checked rule draws random numbers; two operators say by parameters of their own."""
+    if any(given.parameters.get("draw", 0) for given in rule.inputs):
+        return True
     drawing = find_operator(rule.operator).random and rule.parameters.get("sparsify") in (None, "random", "ranked")
     return drawing and any(float(given.parameters.get("density", 0.0)) < 1.0 for given in rule.inputs)
 

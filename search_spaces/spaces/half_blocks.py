@@ -48,9 +48,10 @@ class HalfFlowGenes:
 
     @property
     def structure(self) -> Structure:
-        """Which genes are indicators."""
+        """Which genes are indicators; a place's genes belong together."""
         whole = self._path.structure
-        return Structure(self.dim, tuple(range(2 * self._n)), (whole.on[0], 2 * whole.on[1]))
+        groups = tuple(tuple(range(place, self.dim, self._n)) for place in range(self._n))
+        return Structure(self.dim, tuple(range(2 * self._n)), (whole.on[0], 2 * whole.on[1]), groups=groups)
 
     def gene_names(self) -> Iterator[GeneInfo]:
         """Yield what each gene means, in order."""

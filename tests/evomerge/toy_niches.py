@@ -10,6 +10,7 @@ from search_spaces.recipes.recipe import Recipe
 from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.niches.crossover import Crossover, GramMatrices
 from search_spaces.spaces.niches.individual import Individual
+from search_spaces.spaces.niches.rank_scaled import RankScaled
 from search_spaces.spaces.space import Landmark
 from tests.evomerge.toy import ToySpace, weights_recipe
 
@@ -25,7 +26,10 @@ def toy_crossover() -> Crossover:
 class ToyNiches:
     """Recipes of `ToySpace`, from individuals over two parents."""
 
-    def decode(self, genome: Individual) -> Recipe:
+    def decode(self, genome: Individual | RankScaled) -> Recipe:
+        if isinstance(genome, RankScaled):
+            mutated = [sum(size for (parent, _), size in genome.mutations if parent == k) for k in range(2)]
+            return weights_recipe(*(weight + more for weight, more in zip(genome.weights, mutated, strict=True)))
         lengths = np.diff(genome.boundaries) / genome.size
         return weights_recipe(*map(float, lengths @ genome.coefficients))
 

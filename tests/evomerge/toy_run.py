@@ -18,6 +18,7 @@ from evomerge.optimisers.greedy_soup import GreedySoupSearch
 from evomerge.optimisers.map.amortised_pareto import AmortisedPareto
 from evomerge.optimisers.map.nested_pareto import NestedPareto
 from evomerge.optimisers.map.surrogates.predicted_front import FrontSearch
+from evomerge.optimisers.niches.cycle_qd import CycleQD
 from evomerge.optimisers.niches.m2n2 import M2N2Search
 from evomerge.optimisers.problem import Problem
 from evomerge.optimisers.protocol import Optimiser
@@ -75,6 +76,7 @@ MORE_OPTIMISERS = {
         weights={"sums": 1.0, "words": 1.0},
         then=RandomSearch(2, seed=3),
     ),
+    "cycle_qd": lambda: CycleQD(2, n_objectives=2, seed=3, children=5),
     "gradient": lambda: toy_descent(NotesInMemory()),
     "bipop": lambda: CmaEsSearch(2, weights={"sums": 1.0, "words": 1.0}, seed=3, population=4, restarts="bipop"),
     **{
@@ -86,7 +88,7 @@ MORE_OPTIMISERS = {
 
 def campaign(archive: Archive, optimiser: Optimiser, pool: WorkerPool, evaluations: int, **options: object) -> Campaign:
     limits = Limits(evaluations)
-    of_individuals = isinstance(optimiser, M2N2Search) and isinstance(optimiser.crossing, Crossover)
+    of_individuals = isinstance(optimiser, CycleQD) or isinstance(getattr(optimiser, "crossing", None), Crossover)
     space = ToyNiches() if of_individuals else ToySpace()
     return Campaign(archive, space, optimiser, estimator=ToyEstimator(), pool=pool, limits=limits, **options)
 

@@ -7,12 +7,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from experiments.m2n2_digits.__main__ import main
+from experiments.m2n2_digits.baselines import MapElites, SepCma
 from experiments.m2n2_digits.network import Network, halves, load, new_networks
-from experiments.m2n2_digits.runs import METHODS, run
+from experiments.m2n2_digits.runs import METHODS, methods_of, run
+from search_spaces.recipes.flat_layout import FlatLayout
+from search_spaces.spaces.niches.stored_crossover import StoredCrossover
 
 
 @pytest.fixture
@@ -74,9 +78,50 @@ def test_json_has_one_entry_per_run(call: Callable[..., str], start: str) -> Non
 
 def test_without_json_there_is_a_table_and_a_drawing(call: Callable[..., str], tmp_path: Path) -> None:
     out = tmp_path / "curves.png"
-    printed = call("--method", *METHODS, "--seeds", "1", "2", "--evaluations", "25", "--png", str(out))
-    assert all(method in printed for method in METHODS)
+    methods = methods_of("scratch")
+    printed = call("--method", *methods, "--seeds", "1", "2", "--evaluations", "25", "--png", str(out))
+    assert all(method in printed for method in methods)
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_that_is_kept_is_not_run_again(call: Callable[..., str], tmp_path: Path) -> None:
+    arguments = ("--seeds", "1", "--evaluations", "25", "--json", "--runs", str(tmp_path))
+    assert call(*arguments) == call(*arguments)  # speeds too, to the last digit
+
+
+def test_a_method_that_needs_mutants_is_refused_where_there_are_none(
+    call: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        call("--start", "pretrained", "--method", "no_crossover")
+    assert "expected one of m2n2, no_attraction, no_split, ga, map_elites" in capsys.readouterr().err
+
+
+def test_map_elites_keeps_the_most_accurate_of_each_cell_of_odd_and_even_digits() -> None:
+    seeds = tuple(np.full(4, float(i), dtype=np.float32) for i in range(3))
+    odd = np.array([True, True, False, False])
+    search = MapElites(StoredCrossover(seeds, FlatLayout(("all",), (4,))), odd, seed=0)
+    rights = [[True, False, False, False], [True, True, True, True], [False, True, False, False]]
+    for right in rights:  # cells (5, 0), (9, 9) and (5, 0) again, no better
+        search.ask()
+        search.tell(np.array(right))
+    assert {cell: (accuracy, kept.tolist()) for cell, (accuracy, kept) in search._cells.items()} == {
+        (5, 0): (0.25, [0.0] * 4),
+        (9, 9): (1.0, [1.0] * 4),
+    }
+    assert search.best.tolist() == [1.0] * 4
+
+
+def test_sep_cma_es_climbs() -> None:
+    """The first numbers are read correctly where they are positive."""
+    search = SepCma(30, 0.1, seed=0)
+    found = []
+    for _ in range(1500):
+        right = search.ask() > 0
+        search.tell(right)
+        found.append(right.mean())
+    assert np.mean(found[:20]) < 0.7
+    assert np.mean(found[-20:]) > 0.9
 
 
 def test_a_run_is_repeated_by_its_seed() -> None:

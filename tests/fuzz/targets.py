@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from tests.fuzz import archives, checkpoints
+from tests.fuzz import archives, banks, checkpoints
 from tests.fuzz.mutations import any_number_of_digits, as_json, mutated, mutated_bytes
 
 
@@ -163,5 +163,6 @@ TARGETS = {
     "task JSONL": Target(_tasks, _read_tasks),
     "archive rows": Target(archives.spoilt_rows, archives.read),
     "archive bytes": Target(archives.spoilt_bytes, archives.read),
+    "banks": Target(banks.spoilt, banks.read),
     **{name: Target(inputs, checkpoints.read, quick=False) for name, inputs in checkpoints.SPOILT.items()},
 }

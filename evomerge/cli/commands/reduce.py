@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from fitness.reduction.quality import Quality
 
 
-def reduce(
+def reduce(  # noqa: PLR0913 -- each is an option
     campaign: CampaignFile,
     out: Annotated[Path, typer.Option(help="The JSON file to write; rows are kept beside it.", show_default=False)],
-    models: Annotated[int, typer.Option(min=10, help="Models to score, landmarks included.")] = 100,
+    models: Annotated[
+        int | None,
+        typer.Option(
+            min=10,
+            help="Models to score, landmarks included; default: 100, with --bank 20 besides the parents, or none.",
+        ),
+    ] = None,
     items: Annotated[
         int | None, typer.Option(min=1, help="Items per candidate; default: 30 per task, at most half of them.")
     ] = None,
@@ -36,6 +42,14 @@ def reduce(
         Path | None, typer.Option(help="Scores of yours, models x items: Parquet, CSV or JSON; nothing is scored then.")
     ] = None,
     *,
+    bank: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TASK=]FILE",
+            help="Item parameters or answers of other models: mirt's CSV (a1,d,g,u), lm-eval's --log_samples, a"
+            " leaderboard's Parquet, or a matrix; may be repeated.",
+        ),
+    ] = None,
     anchors: Annotated[
         str | None,
         typer.Option(
@@ -50,7 +64,8 @@ def reduce(
 
     Landmarks and random merges of the campaign's space are scored on all search items; each row is kept as it comes,
     so the same command goes on where it was stopped. A matrix of yours is a table with a column `model` and one
-    column per item (`task/item`), or with the columns model, item and score.
+    column per item (`task/item`), or with the columns model, item and score. With a bank few models are scored, or
+    none.
     """
     from evomerge.api.reducing import reduce
     from fitness.reduction.anchors import METHODS
@@ -64,6 +79,7 @@ def reduce(
         models=models,
         items=items,
         matrix=matrix,
+        bank=bank or (),
         anchors=anchors,
         workers=workers,
         callbacks=[print_note(console), _Watch(console)],

@@ -145,6 +145,40 @@ class NaturalNiches(Competing):
         return _breeding(self, problem, GeneCrossing(problem.structure, seeds, self.mutation, self.flips))
 
 
+class CycleQd(OptimiserOptions):
+    """Archives of quality and diversity, one for each objective, in a space of kind niches with a base (CycleQD)."""
+
+    genomes: ClassVar[Literal["cube", "individuals", "any"]] = "individuals"
+    begins_with_parents: ClassVar[bool] = True
+    needs_every_answer: ClassVar[str] = "its archives compare scores that are equally exact"
+
+    kind: Literal["cycle_qd"] = "cycle_qd"
+    children: Annotated[Whole, Field(ge=1, le=100_000)] = 8
+    """How many are made at once; the objective that is the quality changes from one generation to the next."""
+    cells: Annotated[Whole, Field(ge=1, le=1000)] = 10
+    """Of an archive's grid, for each of the other objectives."""
+    mutation: FromZero = 0.1
+    """What a singular component of an expert's task vector changes by at most, as a share of itself."""
+    mixing: FromZero = 0.01
+    """Standard deviation of the shares, around 1, with which a child is the mean of two."""
+
+    def build(self, problem: Problem) -> Optimiser[Any]:
+        """Return a fresh CycleQD."""
+        from evomerge.optimisers.niches.cycle_qd import CycleQD
+        from search_spaces.spaces.niches.niche_space import NicheSpace
+
+        if not isinstance(problem.space, NicheSpace):
+            raise OptimiserError(f"optimiser: expected a space of kind niches with cycle_qd, found {problem.space!r}")
+        if problem.space.base is None:
+            raise OptimiserError("optimiser: expected a base, which cycle_qd's task vectors begin at, found none")
+        return CycleQD(
+            len(problem.space.merged),
+            n_objectives=problem.n_objectives,
+            seed=problem.seed,
+            **self.model_dump(include={"children", "cells", "mutation", "mixing"}),
+        )
+
+
 def _of_individuals(
     options: Competing, problem: Problem, space: NicheSpace, split: Split, angle: Angle
 ) -> Crossing[Any]:

@@ -110,7 +110,9 @@ class Scored:
         """What follows a quantity's name where not every score is full."""
         if not self.estimated.any():
             return ""
-        return " (estimated)" if self.estimated.all() else " (partly estimated)"
+        pooled = any(o.kind == "pooled" for estimate in self.estimates for o in estimate.objectives)
+        of_part = "estimated" if self.estimated.all() else "partly estimated"
+        return f" ({of_part}, pooled)" if pooled else f" ({of_part})"
 
     @property
     def axes(self) -> list[Axis]:

@@ -62,18 +62,18 @@ class FittedGroup:
         return inverse(self.prior_precision + self.told.precision)[0]
 
     @cached_property
-    def _shares(self) -> Floats:
+    def shares(self) -> Floats:
         """What an item's easiness moves by, down, where a candidate's ability moves up; (n, items)."""
         return (self.told.weights.multiply(1.0 / self.told.item_precision)).toarray()  # type: ignore[no-any-return]
 
     @cached_property
     def _with_items(self) -> Floats:
-        return -self.covariance @ self._shares
+        return -self.covariance @ self.shares
 
     @cached_property
     def easiness_variances(self) -> Floats:
         """Posterior variances of the items' easiness; (items,)."""
-        return np.asarray(1.0 / self.told.item_precision - (self._with_items * self._shares).sum(axis=0))
+        return np.asarray(1.0 / self.told.item_precision - (self._with_items * self.shares).sum(axis=0))
 
     def own(self) -> Abilities:
         """Return the abilities of those that answered, what is particular to them included."""
@@ -101,7 +101,7 @@ class FittedGroup:
         means, slopes = self.item_means(abilities)
         sloped = slopes * weights
         total = sloped.sum(axis=1)
-        through = total[:, None] * abilities.through - sloped @ self._shares.T
+        through = total[:, None] * abilities.through - sloped @ self.shares.T
         by_items = sloped / self.told.item_precision
         values = (means * weights).sum(axis=1)
         if not joint:

@@ -12,11 +12,13 @@ from fitness.errors import FitnessError
 from fitness.estimation.objectives import Objective, TaskLayout
 from fitness.estimation.pooled.answers import Answers
 from fitness.estimation.pooled.group import FittedGroup
+from fitness.estimation.pooled.paths import Paths, draw_paths
 from fitness.estimation.pooled.settings import Settings
 from fitness.scores import ItemScores
 from fitness.signals import signal_of
 from fitness.typing import Floats, Ints
 
+MOST_TASKS = 8  # that have abilities of their own; with more, those of an objective share one
 FIRST_ROUNDS = 2  # of choosing settings, where no earlier ones are known
 
 
@@ -145,6 +147,13 @@ class PooledResponses:
         """
         return _summed([[group.answered(w) for w in rows] for group, rows in self._parts])
 
+    def paths(self, n_draws: int, rng: np.random.Generator) -> tuple[Paths, ...]:
+        """Return draws from the posterior as functions of the genes, one part for each set of tasks.
+
+        An objective is the sum of its values over all parts.
+        """
+        return tuple(draw_paths(group, rows, n_draws, rng) for group, rows in self._parts)
+
     @property
     def easiness(self) -> tuple[Floats, Floats]:
         """Return means and standard deviations of the items' easiness, in logits; (n_items,), 0 on average a priori."""
@@ -167,12 +176,14 @@ def _summed(parts: Sequence[Sequence[tuple[Floats, Floats]]]) -> Prediction:
 
 
 def _groups(layout: TaskLayout) -> list[Ints]:
-    """Return the items of tasks that the same objectives have, one array for each such set of tasks."""
-    of_task = [tuple(np.flatnonzero(column)) for column in layout.weights.T]
-    sets = list(dict.fromkeys(of_task))
-    number = np.array([sets.index(one) for one in of_task] + [-1])  # the last: tasks that no objective has
-    of_item = number[layout.task_index]
-    return [np.flatnonzero(of_item == k) for k in range(len(sets))]
+    """Return the items of each task; where tasks are many, those of tasks that the same objectives have together."""
+    by_objectives = [tuple(np.flatnonzero(column).tolist()) for column in layout.weights.T]
+    sets = list(dict.fromkeys(by_objectives))
+    of_task = [sets.index(one) for one in by_objectives]
+    if len(of_task) <= MOST_TASKS:
+        of_task = list(range(len(of_task)))
+    of_item = np.append(of_task, -1)[layout.task_index]  # the last: of tasks that no objective has
+    return [np.flatnonzero(of_item == k) for k in range(max(of_task) + 1)]
 
 
 def _answers(items: Sequence[str], chosen: Ints, scores: Sequence[ItemScores]) -> Answers:

@@ -153,6 +153,19 @@ SPECTRAL: tuple[Operator, ...] = (
         },
         lambda_gene=(0.1, 1.5),
     ),
+    _task_operator(
+        "rank_scaled",
+        "spectral.rank_scaling",
+        inputs={
+            "weight": replace(_WEIGHT, searched=True),
+            "draw": Whole(
+                meaning="0: the task vector; else its singular components times the numbers in [0, 1) of this draw",
+                default=0,
+            ),
+        },
+        own={},
+        lambda_gene=(0.3, 1.5),
+    ),
     Operator(
         name="lore",
         module="spectral.truncation",

@@ -19,6 +19,7 @@ from search_spaces.spaces.genes import GeneInfo
 from search_spaces.spaces.niches.crossover import Angle, Crossover, GramMatrices
 from search_spaces.spaces.niches.gain import GainedCrossover, first_individuals, gained
 from search_spaces.spaces.niches.individual import Individual
+from search_spaces.spaces.niches.rank_scaled import OPERATOR, RankScaled
 from search_spaces.spaces.space import Landmark, weight_landmarks
 
 if TYPE_CHECKING:
@@ -75,11 +76,14 @@ class NicheSpace:
         if self._base in self._merged:
             raise SpaceError("gain: expected a base, which task vectors begin at, found none; add the key base")
         crossover = self.crossover(split, angle)
-        seeds = tuple(seed for seed in first_individuals(crossover.seeds, gains) if seed not in known)
-        return GainedCrossover(crossover, seeds, gains)
+        first = tuple(dict.fromkeys(first_individuals(crossover.seeds, gains)))
+        seeds = tuple(seed for seed in first if seed not in known)
+        return GainedCrossover(crossover, seeds or first[-1:], gains)
 
-    def decode(self, genome: Individual) -> Recipe:
+    def decode(self, genome: Individual | RankScaled) -> Recipe:
         """Return the recipe of an individual."""
+        if isinstance(genome, RankScaled):
+            return self._recipe([genome.rule(self._merged)])
         combined = self._combined.get(genome.n_parents)
         if combined is None or genome.size != self._layout.size:
             expected = f"an individual of {len(self._merged)} parents and {self._layout.size} parameters"
@@ -87,23 +91,30 @@ class NicheSpace:
         rows = tuple(tuple(row) for row in genome.coefficients.tolist())
         return self._recipe((), Pieces(combined, tuple(genome.boundaries.tolist()), rows))
 
-    def encode(self, recipe: Recipe) -> Individual:
+    def encode(self, recipe: Recipe) -> Individual | RankScaled:
         """Return the individual of a recipe that decode yields."""
         pieces = recipe.pieces
+        if len(recipe.rules) == 1 and recipe.rules[0].operator == OPERATOR:
+            return RankScaled.of_rule(recipe.rules[0], self._merged)
         if pieces is None or pieces.parents not in self._combined.values():
             found = "rules" if pieces is None else list(pieces.parents)
             raise SpaceError(f"pieces: expected some of the parents {list(self._merged)}, found {found}")
         return Individual(np.array(pieces.boundaries), np.array(pieces.coefficients))
 
+    @property
+    def base(self) -> str | None:
+        """Name of what task vectors begin at; None where it is merged as the parents are."""
+        return None if self._base in self._merged else self._base
+
     def individual_of(self, shares: Mapping[str, float]) -> Individual:
         """Return the individual with a gain that is θ₀ + Σ share·(θ_k - θ₀) everywhere; of parents by name.
 
         Raises:
-            SpaceError: a parent that is none, or shares that sum to 0: no gain makes that.
+            SpaceError: a parent that is none, or shares whose sum, the gain, is not above 0.
         """
         total = sum(shares.values())
-        if not set(shares) <= set(self._merged) or total == 0.0 or self._base in self._merged:
-            raise SpaceError(f"shares: expected some of {list(self._merged)} that do not cancel, found {dict(shares)}")
+        if not set(shares) <= set(self._merged) or total <= 0.0 or self._base in self._merged:
+            raise SpaceError(f"shares: expected some of {list(self._merged)} with a sum above 0, found {dict(shares)}")
         row = np.array([[shares.get(name, 0.0) / total for name in self._merged]])
         return gained(Individual(np.array([0, self._layout.size]), row), total)
 

@@ -149,6 +149,9 @@ def test_a_candidate_with_items_of_its_own_has_what_they_cost(searched: Searched
             assert measured == set(scores.item_ids) - set(questions)
             asked.append(frozenset(questions))
         assert len(set(asked)) > 1
+    for point in run.front:
+        kinds = {o.name: (o.kind, o.stderr == 0.0) for o in point.estimate.objectives}
+        assert kinds["size"] == ("full", True), "an exact number is pooled with nothing"
 
 
 HALVES = em.spaces.LayerFlow(halves=True, scales=False)

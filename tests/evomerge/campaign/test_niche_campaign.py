@@ -143,3 +143,21 @@ def test_niches_search_every_space(
     archive.close()
     assert len(digests) >= 6
     assert len(set(digests)) > len(digests) // 2
+
+
+def test_a_winner_of_cycle_qd_is_made_again_from_its_recipe_bit_for_bit(
+    campaign_file: Callable[..., Path], evomerge: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    path = campaign_file(space={"kind": "niches"}, optimiser={"kind": "cycle_qd"}, budget={"evaluations": 14})
+    found = evomerge("run", path, "--run-dir", tmp_path / "run")
+    assert (found.code, found.err) == (0, "")
+    archive = Archive.read(tmp_path / "run" / "archive.sqlite")
+    (rule,) = archive.candidate(13).recipe.rules
+    assert any(given.parameters.get("draw") for given in rule.inputs)
+    # The parents are proposals too, and score what they scored as landmarks.
+    assert archive.scores(1, "search") == archive.scores(5, "search")
+    archive.close()
+    out = tmp_path / "winner"
+    assert evomerge("export", tmp_path / "run", "--pick", "13", "--out", out).code == 0
+    assert evomerge("merge", out / "recipe.json", tmp_path / "again").code == 0
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()

@@ -118,9 +118,19 @@ def test_a_campaign_scores_and_labels_the_reduced_items(reduced, evomerge, merge
     assert "(estimated)" in (run / "report.html").read_text()
 
 
-def test_generations_are_halved_by_p_irt_on_growing_parts_of_all_search_items(reduced, evomerge, merges, tmp_path):
-    optimiser = {"kind": "cma_es", "population": 4}
-    settings = {"optimiser": optimiser, "budget": {"evaluations": 24}}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimiser": {"kind": "cma_es", "population": 4}},
+        {"optimiser": {"kind": "map", "initial": 4}},
+        {"optimiser": {"kind": "m2n2", "population": 4}, "space": {"kind": "niches"}},
+    ],
+    ids=["cma_es", "map", "m2n2"],
+)
+def test_generations_are_halved_by_p_irt_on_growing_parts_of_all_search_items(
+    reduced, evomerge, merges, tmp_path, settings
+):
+    settings = {**settings, "budget": {"evaluations": 24}}
     file = campaign(reduced, merges, reduced="benchmark.json", schedule="halving", **settings)
     done = evomerge("run", file, "--run-dir", tmp_path / "run")
     assert done.code == 0, done.err
@@ -133,7 +143,9 @@ def test_generations_are_halved_by_p_irt_on_growing_parts_of_all_search_items(re
         told = [(r.estimate, archive.scores(r.number, "search")) for r in archive.records()]
     early = [(estimate, scores) for estimate, scores in told if estimate.stopped is not None]
     whole = [(estimate, scores) for estimate, scores in told if estimate.stopped is None]
-    assert early
+    stopped = [n for n, (estimate, _) in enumerate(told) if estimate.stopped is not None]
+    assert len(early) >= 8
+    assert stopped[0] < 12 < stopped[-1]  # not one generation at the end, but several
     for estimate, scores in early:
         assert scores.item_ids == benchmark.items[: len(scores.item_ids)]
         assert estimate.objectives == p_irt.estimate(scores).objectives

@@ -28,6 +28,7 @@ NO_MEAN = {
     "doge": "keeps what is large, and the scale of what is shared",
     "sens_merging": "a sum, unless normalize",
     **dict.fromkeys(("iso_c", "iso_cts", "tsv_m", "r_tsvm", "star", "adarank", "lore", "opcm"), "see test_spectral"),
+    "rank_scaled": "see test_rank_scaling",
 }
 # What counts as zero, small or saturated has the weights' own unit.
 ABSOLUTE = {"nearswap", "arcee_fusion", "ram", "ramplus_tl", "pcb"}

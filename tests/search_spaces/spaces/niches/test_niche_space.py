@@ -29,6 +29,7 @@ from search_spaces.recipes.pieces import Pieces
 from search_spaces.recipes.recipe import Recipe
 from search_spaces.spaces.niches.individual import Individual
 from search_spaces.spaces.niches.niche_space import NicheSpace
+from search_spaces.spaces.niches.rank_scaled import RankScaled
 from tests.conftest import Family, make_family
 from tests.search_spaces.merging.recipes import copy_of, opened, recipe
 from tests.search_spaces.spaces.niches.test_individual import individuals
@@ -50,6 +51,19 @@ class TestNicheSpace(SearchSpaceContract):
 
     def genomes(self, space: Any) -> st.SearchStrategy[Any]:
         return individuals(size=space.grams.layout.size, n_parents=2)
+
+
+def rank_scaled() -> st.SearchStrategy[RankScaled]:
+    """Two parents' weights, and mutations along either."""
+    weights = st.tuples(*[st.floats(-2, 2, allow_subnormal=False)] * 2)
+    numbers = st.tuples(st.integers(0, 1), st.integers(1, 99))
+    mutations = st.dictionaries(numbers, st.floats(0.01, 0.2), max_size=3)
+    return st.builds(lambda w, m: RankScaled(w, tuple(sorted(m.items()))), weights, mutations)
+
+
+class TestNicheSpaceOfMutants(TestNicheSpace):
+    def genomes(self, space: Any) -> st.SearchStrategy[Any]:
+        return rank_scaled()
 
 
 def at(parents: Parents, *cuts: int, rows: list[list[float]] | None = None, dtype: str = "float32") -> Recipe:
