@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 FIRST, STEP, BATCH, CONTENDERS = 3, 16, 16, 64
 N_DRAWS = 512
+TOLERANCE, PICKS = 0.005, 4
 RENEWED = 2.5  # times as many answers as when the model's settings were chosen: they are chosen anew
 
 
@@ -102,7 +103,7 @@ def allocation(draw: Draw, points: Floats, budgets: Sequence[int], *, seed: int)
             if left < STEP or asked.shown[asked.alive].all():
                 break
             drawn = _draws(means, covariance, rng)
-            chosen = _contenders(drawn, asked.shown[asked.alive], min(BATCH, left // STEP), rng)
+            chosen = _contenders(drawn, int(means.argmax()), asked.shown[asked.alive], min(BATCH, left // STEP))
             asked.ask([int(asked.alive[one]) for one in chosen], STEP)
             if asked.evaluations >= wide and len(asked.alive) > CONTENDERS:
                 places = np.argsort(np.argsort(-drawn, axis=1), axis=1)
@@ -117,12 +118,15 @@ def _draws(means: Floats, covariance: Floats, rng: np.random.Generator) -> Float
     return np.asarray(means + rng.standard_normal((N_DRAWS, len(means))) @ root.T)
 
 
-def _contenders(drawn: Floats, shown: NDArray[np.bool_], n: int, rng: np.random.Generator) -> list[int]:
-    """Return n times somebody who has items left: the best and the second best of draws by turns."""
-    left = ~shown.all(axis=1)
-    chosen = []
-    for turn, one in enumerate(rng.permutation(len(drawn))[:n].tolist()):
+def _contenders(drawn: Floats, pick: int, shown: NDArray[np.bool_], n: int) -> list[int]:
+    """Return n times somebody who has items left: the best of draws where the pick is not good enough, or the pick."""
+    left = np.asarray(~shown.all(axis=1))
+    ahead = drawn.max(axis=1) - drawn[:, pick]
+    order = np.argsort(ahead <= TOLERANCE, kind="stable")  # draws that the pick loses first, in the order drawn
+    chosen: list[int] = []
+    for turn, one in enumerate(order[:n].tolist()):
         ranked = np.argsort(-drawn[one], kind="stable")
-        able = ranked[left[ranked]]
-        chosen.append(int(able[min(turn % 2, len(able) - 1)]))
+        wanted = np.append(pick, ranked) if turn % PICKS == 0 else ranked
+        able = wanted[left[wanted]]
+        chosen.append(int(able[0]))
     return chosen

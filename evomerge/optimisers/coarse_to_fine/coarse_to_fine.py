@@ -18,6 +18,7 @@ from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.losses import mean_loss
 from evomerge.optimisers.problem import Problem, Spread
 from evomerge.optimisers.protocol import Optimiser, gain_left
+from evomerge.optimisers.terrain import NotesApart
 from evomerge.seeds import stream, stream_seed
 from evomerge.typing import Genome
 from search_spaces.spaces.ties import CubeVectors, Owner, TiedSpace
@@ -130,6 +131,7 @@ class CoarseToFine:
                 seed=stream_seed(self._problem.seed, "coarse_to_fine", str(self._level)),
                 given=tuple(space.tied(given[i]) for i in held),
                 scored=tuple(scored[i] for i in held if i < len(scored)),
+                notes=NotesApart(self._problem.notes, f"level {self._level}"),
                 spread=spread,
             )
         )

@@ -97,23 +97,23 @@ def measure(checkpoints: Mapping[str, Checkpoint], base: str) -> Kinship:
     spectra: dict[str, list[float]] = {name: [] for name in names}
     matrices = _some_matrices(donor)
     for tensor in dict.fromkeys(t for checkpoint in checkpoints.values() for t in checkpoint.names):
-        held = {name: c.tensor(tensor) for name, c in checkpoints.items() if tensor in c}
-        for name, weight in held.items():
+        start = donor.tensor(tensor) if tensor in donor and donor.dtype(tensor).is_floating_point else None
+        compared = start is not None and tensor not in donor.architecture.unused
+        rows = slice(None) if start is None else _drawn_rows(tensor, start)
+        deltas: dict[int, Tensor] = {}
+        for name, checkpoint in checkpoints.items():
+            if tensor not in checkpoint:
+                continue
+            weight = checkpoint.tensor(tensor)  # one at a time: an adapter's is computed
             if name not in bad and not all_finite(weight):
                 bad[name] = tensor
-        if base not in held or not held[base].is_floating_point() or tensor in donor.architecture.unused:
-            continue
-        alike = {n: w for n, w in held.items() if w.shape == held[base].shape and n != base}
-        rows = _drawn_rows(tensor, held[base])
-        weights = held[base][rows].double().flatten()
-        sums.add(
-            class_of(donor, tensor),
-            weights,
-            {names.index(n): weight[rows].double().flatten() - weights for n, weight in alike.items()},
-        )
-        if tensor in matrices:
-            for name, weight in alike.items():
-                spectra[name].append(_edge(weight, held[base], tensor))
+            if start is None or not compared or name == base or weight.shape != start.shape:
+                continue
+            deltas[names.index(name)] = (weight[rows].double() - start[rows].double()).flatten()
+            if tensor in matrices:
+                spectra[name].append(_edge(weight, start, tensor))
+        if start is not None and deltas:
+            sums.add(class_of(donor, tensor), start[rows].double().flatten(), deltas)
     found = Kinship(tuple(names), *sums.found, not_finite=bad)
     still = [name for name in names if not any(found.distances(name).values())]
     far = [name for name in names if name not in still and _is_suspicious(found.distances(name))]
@@ -147,8 +147,6 @@ class _Sums:
 
     def add(self, kind: str, weights: Tensor, deltas: Mapping[int, Tensor]) -> None:
         """Add a tensor's base weights, and the differences of the parents that have it, by their place."""
-        if not deltas:
-            return
         zeros = (self._empty(self._n), self._empty(self._n, self._n), self._empty(self._n))
         lengths, products, along = self._sums.setdefault(kind, zeros)
         places, rows = torch.tensor(list(deltas)), torch.stack(list(deltas.values()))
