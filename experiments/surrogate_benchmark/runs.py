@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -24,7 +24,7 @@ from evomerge.optimisers.registry import OPTIMISERS
 from evomerge.results.front import read_front
 from evomerge.results.pooled import note_objectives
 from evomerge.results.verification.contenders import contenders
-from evomerge.schedules.options import SCHEDULES
+from evomerge.schedules.options import SCHEDULES, ScheduleOptions
 from evomerge.schedules.protocol import ScheduleContext
 from evomerge.workers.in_process import InProcessPool
 from experiments.surrogate_benchmark.emulator import World, places
@@ -117,103 +117,102 @@ class EmulatedModels:
         return np.asarray(genome, dtype=np.float64)
 
 
-def search(given: Given, world: World, seed: int, *, name: str, sections: Mapping[str, Any], evaluations: int) -> Row:
-    """Search once, and return what was found."""
-    splits = _splits(world, seed)
-    models = EmulatedModels(world, given.space, splits)
-    with tempfile.TemporaryDirectory(dir=_MEMORY if Path(_MEMORY).is_dir() else None) as directory:
-        archive = Archive.create(Path(directory) / "archive.sqlite", f"name: {name}\n")
-        estimator = MeanEstimator(given.objectives(world), task_of=_task_of(splits), splits=splits)
-        _campaign(given, archive, models, estimator, seed, sections=sections, evaluations=evaluations).run()
-        answers = models.answers
-        front = [models.truth(point.candidate) for point in read_front(archive).points]
-        best_parent = max(models.truth(c).mean() for c in archive.landmarks() if c.label in c.recipe.parents)
-        winner = float(models.truth(_winner(archive, models, estimator)).mean())
-        archive.close()
-    return Row(
-        given.matrix,
-        given.setting,
-        name,
-        seed,
-        evaluations,
-        answers,
-        winner,
-        _hypervolume(np.array(front)),
-        float(best_parent),
-    )
+@dataclass(frozen=True, eq=False)
+class Search:
+    """One search: who searches what, by which sections of a campaign file, with which seed."""
+
+    given: Given
+    world: World
+    seed: int
+    name: str
+    sections: Mapping[str, Any]
+    evaluations: int
+
+    def run(self) -> Row:
+        """Search, and return what was found."""
+        given, splits = self.given, self._splits
+        models = EmulatedModels(self.world, given.space, splits)
+        with tempfile.TemporaryDirectory(dir=_MEMORY if Path(_MEMORY).is_dir() else None) as directory:
+            archive = Archive.create(Path(directory) / "archive.sqlite", f"name: {self.name}\n")
+            objectives = given.objectives(self.world)
+            note_objectives(archive, objectives)
+            estimator = MeanEstimator(objectives, task_of=_task_of(splits.item_ids), splits=splits)
+            self._campaign(archive, models, estimator).run()
+            answers = models.answers
+            front = [models.truth(point.candidate) for point in read_front(archive).points]
+            best_parent = max(models.truth(c).mean() for c in archive.landmarks() if c.label in c.recipe.parents)
+            winner = float(models.truth(_winner(archive, models, estimator)).mean())
+            archive.close()
+        named = (given.matrix, given.setting, self.name, self.seed, self.evaluations)
+        return Row(*named, answers, winner, _hypervolume(np.array(front)), float(best_parent))
+
+    def _campaign(self, archive: Archive, models: EmulatedModels, estimator: MeanEstimator) -> Campaign[Any]:
+        """Return a campaign as `evomerge.search` would assemble it, with the space's landmarks and its middle."""
+        options, space = self._options, self.given.space
+        problem, n_landmarks = self._problem(models.splits.items["search"]), len(space.landmarks()) + 1
+        return Campaign(
+            archive,
+            space,
+            AfterLandmarks(problem, self._built, partial(genome_of, space), n_landmarks)
+            if options.begins_at_landmarks
+            else self._built(problem),
+            estimator=estimator,
+            pool=InProcessPool(lambda: models),
+            limits=Limits(self.evaluations),
+            schedule=self._schedule.build(self._context(archive, models.splits.items["search"], estimator)),
+            landmarks=[Landmark(MIDDLE, space.decode(space.start()))],
+        )
+
+    def _problem(self, items: Sequence[str]) -> em.optimisers.Problem:
+        tasks = {objective.name: objective.tasks for objective in self.given.objectives(self.world)}
+        weights = dict.fromkeys(tasks, 1.0)
+        return em.optimisers.Problem(
+            self.given.space, self.seed, weights, self.evaluations, tasks=tasks, task_of=_task_of(items)
+        )
+
+    def _context(self, archive: Archive, everything: tuple[str, ...], estimator: MeanEstimator) -> ScheduleContext:
+        own, options, n_items = self._schedule.own_items, self._options, self.given.items
+        items = everything if own else everything[:n_items]
+        weights = {objective.name: 1.0 for objective in self.given.objectives(self.world)}
+        return ScheduleContext(
+            archive,
+            Budget("search", items),
+            items,
+            estimator=estimator,
+            task_of=_task_of(everything),
+            weights=weights if options.maximises_mean or len(weights) == 1 else None,
+            missed=lambda _: 0.0,
+            own=n_items if own else None,
+            seed=self.seed,
+            told_of_all=options.learns_from_stopped,
+        )
+
+    def _built(self, problem: em.optimisers.Problem) -> em.optimisers.Optimiser[Any]:
+        made, generation = self._options.build(problem), self._options.generation
+        if generation is None or not self._schedule.stops_early:
+            return made
+        return InGenerations(made, generation, problem.scored)
+
+    @cached_property
+    def _options(self) -> em.optimisers.OptimiserOptions:
+        return _section(OPTIMISERS, self.sections["optimiser"])
+
+    @cached_property
+    def _schedule(self) -> ScheduleOptions:
+        usual = {"kind": "own_items" if self._options.pools_items else "all_items"}
+        return _section(SCHEDULES, self.sections.get("schedule", usual))
+
+    @property
+    def _splits(self) -> Splits:
+        of_task: dict[str, list[str]] = {name: [] for name in self.world.emulator.tasks}
+        for item in self.world.emulator.items:
+            task, _, own = item.partition("/")
+            of_task[task].append(own)
+        return Splits.draw_by_place(of_task, shares=SHARES, seed=self.seed)
 
 
-def _task_of(splits: Splits) -> dict[str, str]:
-    return {item: item.partition("/")[0] for item in splits.item_ids}
-
-
-def _splits(world: World, seed: int) -> Splits:
-    of_task: dict[str, list[str]] = {name: [] for name in world.emulator.tasks}
-    for item in world.emulator.items:
-        task, _, own = item.partition("/")
-        of_task[task].append(own)
-    return Splits.draw_by_place(of_task, shares=SHARES, seed=seed)
-
-
-def _campaign(
-    given: Given,
-    archive: Archive,
-    models: EmulatedModels,
-    estimator: MeanEstimator,
-    seed: int,
-    *,
-    sections: Mapping[str, Any],
-    evaluations: int,
-) -> Campaign[Any]:
-    """Return a campaign as `evomerge.search` would assemble it, with the space's landmarks and its middle."""
-    options, space = _section(OPTIMISERS, sections["optimiser"]), given.space
-    objectives, task_of = given.objectives(models.world), _task_of(models.splits)
-    note_objectives(archive, objectives)
-    schedule = _section(
-        SCHEDULES, sections.get("schedule", {"kind": "own_items" if options.pools_items else "all_items"})
-    )
-    weights = {objective.name: 1.0 for objective in objectives}
-    everything = models.splits.items["search"]
-    problem = em.optimisers.Problem(
-        space,
-        seed,
-        weights,
-        evaluations,
-        tasks={objective.name: objective.tasks for objective in objectives},
-        task_of={item: task_of[item] for item in everything},
-    )
-    n_landmarks = len(space.landmarks()) + 1
-    items = everything if schedule.own_items else everything[: given.items]
-    context = ScheduleContext(
-        archive,
-        Budget("search", items),
-        items,
-        estimator=estimator,
-        task_of=task_of,
-        weights=weights if options.maximises_mean or len(weights) == 1 else None,
-        missed=lambda _: 0.0,
-        own=given.items if schedule.own_items else None,
-        seed=seed,
-        told_of_all=options.learns_from_stopped,
-    )
-
-    def build(problem: em.optimisers.Problem) -> em.optimisers.Optimiser[Any]:
-        made = options.build(problem)
-        whole = options.generation is None or not schedule.stops_early
-        return made if whole else InGenerations(made, options.generation or 1, problem.scored)
-
-    return Campaign(
-        archive,
-        space,
-        AfterLandmarks(problem, build, partial(genome_of, space), n_landmarks)
-        if options.begins_at_landmarks
-        else build(problem),
-        estimator=estimator,
-        pool=InProcessPool(lambda: models),
-        limits=Limits(evaluations),
-        schedule=schedule.build(context),
-        landmarks=[Landmark(MIDDLE, space.decode(space.start()))],
-    )
+def _task_of(items: Sequence[str]) -> dict[str, str]:
+    return {item: item.partition("/")[0] for item in items}
 
 
 def _section(kinds: Kinds[S], section: Mapping[str, Any]) -> S:

@@ -11,7 +11,7 @@ import yaml
 from experiments.surrogate_benchmark.emulator import Emulator, World
 from experiments.surrogate_benchmark.kept import Key
 from experiments.surrogate_benchmark.matrices import HERE, SOURCES
-from experiments.surrogate_benchmark.runs import Given, Row, Setting, search
+from experiments.surrogate_benchmark.runs import Given, Row, Search, Setting
 from search_spaces import WeightSpace
 
 EMULATORS = HERE / "emulators"
@@ -40,7 +40,7 @@ def one_search(wanted: Key) -> Row:
     matrix, setting, name, seed, evaluations = wanted
     given = Given(matrix, _space(matrix), setting, ITEMS)
     sections = {section: options for section, options in SEARCHES[name].items() if section in ("optimiser", "schedule")}
-    return search(given, _world(matrix, seed), seed, name=name, sections=sections, evaluations=evaluations)
+    return Search(given, _world(matrix, seed), seed, name, sections, evaluations).run()
 
 
 @cache
