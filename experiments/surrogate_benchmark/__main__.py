@@ -5,7 +5,8 @@
     expected   README.md
 
 A seed draws the world (see `emulator`), the items of each split and everything random; for one seed all searches see
-the same. Reported are differences to random search of the same seed, in points, with 95 % intervals of Student's t.
+the same. Reported are differences to random search (--beside) of the same seed, in points, with 95 % intervals of
+Student's t.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from experiments.surrogate_benchmark.figure import draw
 from experiments.surrogate_benchmark.kept import Kept
 from experiments.surrogate_benchmark.matrices import SOURCES
 from experiments.surrogate_benchmark.searches import BUDGETS, SEARCHES, SETTINGS, one_search, searches
-from experiments.surrogate_benchmark.tables import as_json, cells, tables
+from experiments.surrogate_benchmark.tables import RANDOM, as_json, cells, tables
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
                 if done % 50 == 0 or done == len(missing):
                     console.print(f"{done} of {len(missing)} searches: {row.search} on {row.matrix}")
     known = kept.read()
-    found = cells(known[one] for one in wanted)
+    found = cells((known[one] for one in wanted), options.beside)
     if options.out is not None:
         options.out.write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
     if options.json:
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="the first matrix, three seeds, 40 evaluations")
     parser.add_argument("--processes", type=int, default=1, choices=(1, 2))
     parser.add_argument("--rows", type=Path, default=Path("runs/surrogate_benchmark/rows.jsonl"), help="kept here")
+    parser.add_argument("--beside", choices=list(SEARCHES), default=RANDOM, metavar="NAME", help="compared with this")
     parser.add_argument("--show", action="store_true", help="run nothing: what is kept")
     parser.add_argument("--png", type=Path, help="where the figure goes; left out: none")
     parser.add_argument("--out", type=Path, help="write the table's numbers there as JSON")

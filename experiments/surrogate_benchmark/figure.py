@@ -1,4 +1,4 @@
-"""A picture of every search: how many points above random search, at each budget."""
+"""A picture of every search: how many points above the one that it is compared with, at each budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.surrogate_benchmark.tables import RANDOM, Cell
+from experiments.surrogate_benchmark.tables import Cell
 
 
 def draw(cells: Sequence[Cell], path: Path) -> None:
@@ -14,7 +14,7 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
     from matplotlib.figure import Figure
 
     wanted = [("mean", "winner"), ("front", "hypervolume")]
-    found = [c for c in cells if (c.setting, c.measure) in wanted and c.search != RANDOM]
+    found = [c for c in cells if (c.setting, c.measure) in wanted and c.search != c.beside]
     matrices = list(dict.fromkeys(c.matrix for c in found))
     rows = [pair for pair in wanted if any((c.setting, c.measure) == pair for c in found)]
     names = list(dict.fromkeys(c.search for c in found))
@@ -38,7 +38,7 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
             axis.set(xscale="log", xticks=budgets, xticklabels=budgets, title=f"{matrix}: {measure}")
             axis.minorticks_off()
             axis.grid(alpha=0.3)
-        axes[row][0].set_ylabel("points above random search")
+        axes[row][0].set_ylabel(f"points above {found[0].beside}")
     axes[-1][0].set_xlabel("evaluations")
     handles: dict[str, Any] = {}
     for axis in axes.flat:

@@ -1,4 +1,4 @@
-"""What searches are worth beside random search: mean differences paired by seed, with 95 % intervals."""
+"""What searches are worth beside one of them: mean differences paired by seed, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ class Cell:
 
     Attributes:
         value: mean over the seeds.
-        over: mean difference to random search's of the same seeds; 0 of random search itself.
+        beside: the search that it is compared with, random search if nothing is said.
+        over: mean difference to that one's of the same seeds; 0 of itself.
         half_width: of that difference's 95 % interval (Student's t); NaN where one seed was run.
-        seeds: how many searches, of which random search has the same.
+        seeds: how many searches, of which the other has the same.
     """
 
     matrix: str
     setting: Setting
     measure: str
     search: str
+    beside: str
     evaluations: int
     value: float
     over: float
@@ -38,32 +40,33 @@ class Cell:
 
     @property
     def in_words(self) -> str:
-        """The difference and its interval; of random search the value."""
-        if self.search == RANDOM:
+        """The difference and its interval; of the search that others are compared with the value."""
+        if self.search == self.beside:
             return f"{self.value:.1f}"
         width = "" if math.isnan(self.half_width) else f" ± {self.half_width:.1f}"
         text = f"{self.over:+.1f}{width}"
         return f"**{text}**" if self.over > self.half_width else text
 
 
-def cells(rows: Iterable[Row]) -> list[Cell]:
+def cells(rows: Iterable[Row], beside: str = RANDOM) -> list[Cell]:
     """Return a cell for everything that was run, in the order of the rows."""
     found: dict[tuple[str, Setting, str, int], dict[int, Row]] = {}
     for row in rows:
         found.setdefault((row.matrix, row.setting, row.search, row.evaluations), {})[row.seed] = row
     made = []
     for (matrix, setting, search, evaluations), own in found.items():
-        by_chance = found.get((matrix, setting, RANDOM, evaluations), {})
-        seeds = sorted(own.keys() & by_chance.keys())
+        others = found.get((matrix, setting, beside, evaluations), {})
+        seeds = sorted(own.keys() & others.keys())
         for measure in MEASURES[setting] if seeds else ():
             values = np.array([100.0 * getattr(own[seed], measure) for seed in seeds])
-            over = values - [100.0 * getattr(by_chance[seed], measure) for seed in seeds]
+            over = values - [100.0 * getattr(others[seed], measure) for seed in seeds]
             made.append(
                 Cell(
                     matrix,
                     setting,
                     measure,
                     search,
+                    beside,
                     evaluations,
                     float(values.mean()),
                     float(over.mean()),
