@@ -27,7 +27,7 @@ class Box:
     high: Floats
 
     @classmethod
-    def around(cls, good: Floats, n_known: int, rng: np.random.Generator) -> Box:
+    def around(cls, good: Floats, features: Features, n_known: int, rng: np.random.Generator) -> Box:
         """Return the whole cube, or after many candidates two times in three a part of it around a good genome.
 
         A trust region (Eriksson et al., NeurIPS 2019) without a state: large and small ones in turn, each around
@@ -35,7 +35,9 @@ class Box:
         """
         side = float(rng.choice(_SIDES)) if n_known > _MANY else 2.0
         centre = good[rng.integers(len(good))]
-        return cls(np.clip(centre - side / 2.0, 0.0, 1.0), np.clip(centre + side / 2.0, 0.0, 1.0))
+        half = np.full(len(centre), side / 2.0)
+        half[list(features.discrete)] = 1.0  # other values are not nearer or farther
+        return cls(np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0))
 
 
 def make_pool(good: Floats, box: Box, features: Features, n: int, rng: np.random.Generator) -> Floats:

@@ -42,7 +42,7 @@ def propose(
             held, aim, chance = proposed, acceptance, None
     gain = Gain(aim, torch.from_numpy(held), chance, int(rng.integers(2**31)))
     good = _best(aim, held, weights if aim is draws else np.full(2, 0.5))
-    box = Box.around(good, len(proposed), rng)
+    box = Box.around(good, features, len(proposed), rng)
     pool = make_pool(good, box, features, effort.pool, rng)
     genomes = ranked(gain, pool, box, features, effort)
     left = gain.left(torch.from_numpy(genomes[:_FEW])) if aim is draws else None

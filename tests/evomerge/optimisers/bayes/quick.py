@@ -12,7 +12,6 @@ from evomerge.candidate import Candidate, Evaluation, Outcome
 from evomerge.optimisers.bayes.bayes_search import BayesSearch
 from evomerge.optimisers.bayes.effort import Effort
 from evomerge.optimisers.bayes.knowledge import Questions
-from evomerge.optimisers.terrain import Notes
 from evomerge.testing.optimiser_contract import RECIPE
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate
 from search_spaces.spaces.space import Structure
@@ -36,9 +35,9 @@ def plain(
     return BayesSearch(structure, questions, seed=seed, initial=options.pop("initial", 5), effort=effort, **options)
 
 
-def least(dim: int, seed: int, notes: Notes | None = None) -> BayesSearch:
+def least(dim: int, seed: int, weights: dict[str, float] | None = None) -> BayesSearch:
     """Return the quickest search there is."""
-    return plain(dim, seed, effort=LEAST, notes=notes)
+    return plain(dim, seed, effort=LEAST, weights=weights)
 
 
 def scored(number: int, genome: Floats, values: dict[str, float], violation: float = 0.0) -> Evaluation:
