@@ -17,6 +17,7 @@ from evomerge.archive import Archive
 from evomerge.assembly.costs import Measuring, measure_of, measured_tasks
 from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
+from evomerge.assembly.signals import signal_tasks
 from evomerge.assembly.statistics import Statistics
 from evomerge.assembly.weighed import Weighed
 from evomerge.campaign import Constraints
@@ -291,7 +292,7 @@ def build_parts(
     test_sets = published_test_sets(loaded)
     check_allowed(test_sets, allowed=config.allow_benchmark_test_sets)
     suite = make_suite(
-        asked,
+        [*asked, *signal_tasks(config.objectives, tasks_of)],
         tokenizer=tokenizer,
         shares=config.splits.shares,
         seed=config.seed,

@@ -14,6 +14,7 @@ from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from fitness.costs import Cost, is_exact, natural
+from fitness.signals import Signal
 from fitness.tasks import task_source
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class ObjectiveConfig(BaseModel):
     that is asked alone, by the clock, so never the same twice. Exact numbers of the model: depth: layers that are run;
     parameters: millions that are needed; distance: from the base, over the base's norm; density: share of the weights
     that are not the base's."""
+    signal: Signal | None = None
+    """margin: with schedule own_items, answers come with a number that says how far from wrong they are: of choices the
+    log-likelihood of the right one less that of the best other, of exact match that of the right answer (one pass
+    more). The pooled model learns from it; nothing else does, and no objective is made of it."""
     expert: Text | None = None
     """The parent that is expert in these tasks: `:js_divergence` and a schedule of kind screen compare with it."""
     group: Text | None = None
@@ -85,8 +90,8 @@ class ObjectiveConfig(BaseModel):
         if is_exact(self.cost) and self.tasks:
             found, hint = in_words(self.tasks), "it is a number of the model, whatever it is asked; leave them out"
             refuse([mismatch(f"no such key beside cost: {self.cost}", found, hint, at=["tasks"])])
-        if self.cost is not None and (self.expert or self.group):
-            key = "expert" if self.expert else "group"
+        if self.cost is not None and (self.expert or self.group or self.signal):
+            key = "expert" if self.expert else "group" if self.group else "signal"
             hint = "say it of the objective whose tasks are measured"
             refuse([mismatch("no such key beside cost", in_words(getattr(self, key)), hint, at=[key])])
         return self

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 FIRST, STEP, BATCH, CONTENDERS = 3, 16, 16, 64
 N_DRAWS = 512
-TOLERANCE, PICKS = 0.01, 4
+TOLERANCE, PICKS = 0.005, 4
 RENEWED = 2.5  # times as many answers as when the model's settings were chosen: they are chosen anew
 
 

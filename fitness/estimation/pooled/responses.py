@@ -15,6 +15,7 @@ from fitness.estimation.pooled.group import FittedGroup
 from fitness.estimation.pooled.paths import Paths, draw_paths
 from fitness.estimation.pooled.settings import Settings
 from fitness.scores import ItemScores
+from fitness.signals import signal_of
 from fitness.typing import Floats, Ints
 
 MOST_TASKS = 8  # that have abilities of their own; with more, those of an objective share one
@@ -83,7 +84,8 @@ class PooledResponses:
 
         Args:
             points: (n, d) genes in [0, 1]; NaN in a row: a candidate outside of the space, which tells of items only.
-            scores: of the n candidates, each on at least one of the items; those of other items do not count.
+            scores: of the n candidates, each on at least one of the items; of others the answers' signals count
+                (`fitness.signals`), where there are some, and nothing else.
             objectives: in the campaign's order.
             items: all those that an objective is the mean over, answered or not.
             task_of: item -> task.
@@ -101,10 +103,16 @@ class PooledResponses:
         if settings is not None and len(settings) != len(members):
             raise FitnessError(f"settings: expected those of {len(members)} sets of tasks, found {len(settings)}")
         n_rounds = (FIRST_ROUNDS if settings is None else 1) if rounds is None else rounds
-        answers = [_answers(items, chosen, scores) for chosen in members]
+        of_signals = [signal_of(item, task_of[item]) for item in items]
         groups = tuple(
-            FittedGroup.fit(genes, one, None if settings is None else settings[k], n_rounds)
-            for k, one in enumerate(answers)
+            FittedGroup.fit(
+                genes,
+                _answers(items, chosen, scores),
+                _answers(of_signals, chosen, scores),
+                None if settings is None else settings[k],
+                n_rounds,
+            )
+            for k, chosen in enumerate(members)
         )
         weights = layout.weights / layout.n_items
         shares = tuple(weights[:, layout.task_index[chosen]] for chosen in members)

@@ -50,3 +50,23 @@ def test_an_optimiser_that_cannot_tell_what_is_left_to_gain_says_so(evomerge, ca
     assert "cannot tell what is left to gain, so the search ends at budget.evaluations" in said
     planned = " ".join(evomerge("plan", path).out.replace("│", " ").split())
     assert "the search at most" in planned
+
+
+def test_bayes_has_items_of_their_own_by_default_and_ends_once_it_expects_too_little(
+    evomerge, campaign_file, tmp_path
+) -> None:
+    groups = {"layer_blocks": 1, "modules": ["all"]}
+    path = campaign_file(
+        optimiser="bayes",
+        space={"kind": "weights", "operator": "task_arithmetic", "groups": groups},
+        budget={"evaluations": 40, "items": 6, "stop": 1.0},  # more than accuracies can gain: 30 candidates are enough
+        landmarks="none",
+    )
+    done = evomerge("run", path, "--run-dir", tmp_path / "run")
+    assert done.code == 0, done.err
+    assert "kind: own_items" in (tmp_path / "run" / "campaign.yaml").read_text()
+    said = " ".join((done.out + done.err).split())
+    assert "the optimiser expects to gain at most +0." in said
+    archive = Archive.read(tmp_path / "run" / "archive.sqlite")
+    assert (archive.noted("ending"), archive.n_candidates) == ("converged", 30)
+    archive.close()
