@@ -131,7 +131,9 @@ class Estimate:
     @property
     def mean(self) -> float:
         """The mean of the objectives by their weights (see `mean_weights`), higher is better."""
-        weights = mean_weights([objective.weight for objective in self.objectives])
+        weights = [objective.weight or 0.0 for objective in self.objectives]
+        if not all(weights):
+            weights = mean_weights([objective.weight for objective in self.objectives])
         return sum(w * o.value for w, o in zip(weights, self.objectives, strict=True)) / sum(weights)
 
     @property

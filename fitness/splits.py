@@ -103,6 +103,11 @@ class Splits:
         """Return these splits, each with further items before its own; empty ones stay empty."""
         return Splits({split: (*first.get(split, ()), *own) if own else own for split, own in self.items.items()})
 
+    def with_signals(self, signals: Mapping[str, str]) -> Splits:
+        """Return these splits, in that to search by each item followed by its signal, where it has one."""
+        beside = [(item, *([signals[item]] if item in signals else [])) for item in self.items.get("search", ())]
+        return Splits({**self.items, "search": tuple(item for pair in beside for item in pair)})
+
     @property
     def item_ids(self) -> tuple[str, ...]:
         """Every item of every split, split after split."""

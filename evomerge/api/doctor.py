@@ -29,7 +29,6 @@ TESTED: Mapping[str, str] = {
     "safetensors": "0.8.0",
     "datasets": "5.2.0",
     "lm-eval": "0.4.13",
-    "botorch": "0.18.1",
     "cma": "4.5.0",
     "pymoo": "0.6.2",
     "ray": "2.60.0",
@@ -48,7 +47,7 @@ TESTED: Mapping[str, str] = {
     "pyyaml": "6.0.3",
 }
 # The extras of parts that a user may leave out.
-OPTIONAL = ("lm-eval", "ray", "bayes", "png", "notebook")
+OPTIONAL = ("lm-eval", "ray", "png", "notebook")
 MEMORY_GIB = 4.0
 DISK_GIB = 10.0
 

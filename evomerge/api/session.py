@@ -301,7 +301,9 @@ def _note(parts: Parts, archive: Archive) -> None:
 
 
 def _search_items(parts: Parts) -> str:
-    n_all, chosen = len(parts.fitness.splits.items["search"]), parts.search_budget.items
+    suite, budget = parts.fitness, parts.search_budget.items
+    n_all = len(suite.questions(suite.splits.items["search"]))  # what they cost is measured beside them
+    chosen = None if budget is None else suite.questions(budget)
     if chosen is None or len(chosen) >= n_all:
         return f"{n_all} search items"
     own = ", its own for each candidate" if parts.config.schedule.own_items else ""

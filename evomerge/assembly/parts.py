@@ -17,6 +17,7 @@ from evomerge.archive import Archive
 from evomerge.assembly.costs import Measuring, measure_of, measured_tasks
 from evomerge.assembly.live_models import base_model, build_space
 from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
+from evomerge.assembly.signals import signal_tasks
 from evomerge.assembly.statistics import Statistics
 from evomerge.assembly.weighed import Weighed
 from evomerge.campaign import Constraints
@@ -131,7 +132,8 @@ class Parts:
         made = options.build(problem)
         if options.generation is None or not self.config.schedule.stops_early:
             return made
-        return InGenerations(made, options.generation, problem.scored)
+        by_item = bool(options.needs_same_items)
+        return InGenerations(made, options.generation, problem.scored, by_item=by_item)
 
     @property
     def guards(self) -> frozenset[str]:
@@ -149,6 +151,8 @@ class Parts:
             tuple(starts),
             terrain=self._terrain if self.given is None and self.fitness.language_model is not None else None,
             notes=NotesInMemory() if notes is None else notes,
+            tasks={o.name: o.tasks for o in self.objectives if o.name not in self.guards},
+            task_of=self._searched_items,
         )
 
     @property
@@ -157,6 +161,13 @@ class Parts:
         told = [objective for objective in self.objectives if objective.name not in self.guards]
         weights = mean_weights([objective.weight for objective in told])
         return {objective.name: weight for objective, weight in zip(told, weights, strict=True)}
+
+    @property
+    def _searched_items(self) -> dict[str, str]:
+        """Return item -> task, of the search items of tasks that an optimiser knows objectives of."""
+        known = {task for o in self.objectives if o.name not in self.guards for task in o.tasks}
+        task_of = self.fitness.task_of
+        return {item: task_of[item] for item in self.fitness.splits.items["search"] if task_of[item] in known}
 
     def _terrain(self, course: Course) -> Terrain:
         from evomerge.assembly.terrain import Setting, build_terrain
@@ -281,7 +292,7 @@ def build_parts(
     test_sets = published_test_sets(loaded)
     check_allowed(test_sets, allowed=config.allow_benchmark_test_sets)
     suite = make_suite(
-        asked,
+        [*asked, *signal_tasks(config.objectives, tasks_of)],
         tokenizer=tokenizer,
         shares=config.splits.shares,
         seed=config.seed,

@@ -215,9 +215,8 @@ class Campaign(Generic[G]):
         candidates: list[Candidate] = []
         if n > 0 and self.constraints.ready:
             try:
-                candidates = (
-                    [] if self._over() else proposed(self.optimiser, self.space, n, self._n_asked, self._n_proposals)
-                )
+                if self.limits.gain is None or not self._over():
+                    candidates = proposed(self.optimiser, self.space, n, self._n_asked, self._n_proposals)
             except CampaignError as error:  # raised once what arrived is committed
                 self._fault = error
                 return False

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from evomerge.archive import Archive, ArchiveError
 from evomerge.campaign.progress import rank
 from evomerge.candidate import Evaluation, Outcome
-from evomerge.config.objectives import Bound
+from evomerge.config.bounds import Bound
 from fitness.costs import COSTS, shown
 from fitness.scores import Estimate
 

@@ -81,7 +81,7 @@ def _line(progress: Progress) -> str:
         values = " ".join(f"{o.name} {in_unit(o.value, o.cost)}" for o in best.estimate.objectives)
         name = best.candidate.label or f"candidate {best.candidate.number}"
         values += f"; misses constraints by {best.violation:.3f}" if best.violation else ""
-        values += "; estimated" if best.estimate.kind == "estimated" else ""
+        values += f"; {best.estimate.in_words}" if best.estimate.kind == "estimated" else ""
         parts.append(f"best mean {best.estimate.mean:.3f} ({name}: {values})")
     parts.append(f"{progress.failures} failed")
     if progress.stopped:

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, Strict, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
+from evomerge.config.bounds import Bound, as_bound, parse_bound
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
-from fitness.costs import COSTS, Cost, is_exact, natural
+from fitness.costs import Cost, is_exact, natural
+from fitness.signals import Signal
 from fitness.tasks import task_source
 
 if TYPE_CHECKING:
     from fitness.scores import Split
-
-_WRITTEN = re.compile(
-    r"(?P<landmark>.+?)(?:\s+(?P<sign>[+-])\s*(?P<offset>\d+\.?\d*(?:e-?\d+)?|\.\d+))?", re.IGNORECASE
-)
-
-
-@dataclass(frozen=True)
-class Bound:
-    """An objective is at least `offset` plus the value of a landmark; of a cost, whose values are negative, too.
-
-    Attributes:
-        objective: its name.
-        offset: the bound itself where there is no landmark.
-        landmark: the label of the landmark whose value of the same objective is added; None for a plain number.
-        cost: what it costs; None where it is no cost.
-    """
-
-    objective: str
-    offset: float
-    landmark: str | None = None
-    cost: Cost | None = None
-
-    def __str__(self) -> str:
-        side, offset = ("at least", self.offset) if self.cost is None else ("at most", natural(self.offset, self.cost))
-        unit = "" if self.cost is None else f" {COSTS[self.cost].unit}"
-        if self.landmark is None:
-            return f"{self.objective} {side} {offset:g}{unit}"
-        sign = f" {'+' if offset > 0 else '-'} {abs(offset):g}" if offset else ""
-        return f"{self.objective} {side} {self.landmark}{sign}"
-
-
-def parse_bound(objective: str, written: float | str) -> Bound:
-    """Read a bound as a campaign file writes it: 0.6, `base`, `base - 0.01` or `PARENT + 0.02`."""
-    if isinstance(written, (int, float)):
-        return Bound(objective, float(written))
-    found = _WRITTEN.fullmatch(written.strip())
-    if found is None:
-        raise ValueError(f"bound: expected a number, or a parent as in 'base - 0.01', found {written!r}")
-    offset = float(found["offset"] or 0.0)
-    return Bound(objective, -offset if found["sign"] == "-" else offset, found["landmark"])
-
-
-def as_bound(value: object) -> object:
-    """Check the form of a bound: a number, or a checkpoint with or without an offset."""
-    if value is None or (isinstance(value, (int, float, str)) and not isinstance(value, bool)):
-        try:
-            if value is not None and math.isfinite(parse_bound("", value).offset):
-                return value if isinstance(value, str) else float(value)
-            if value is None:
-                return value
-        except ValueError:
-            pass
-    refuse([mismatch("a number, or a checkpoint as in base - 0.01", in_words(value))])
 
 
 def _usual_weight(data: Mapping[str, Any]) -> float | None:
@@ -95,6 +42,10 @@ class ObjectiveConfig(BaseModel):
     that is asked alone, by the clock, so never the same twice. Exact numbers of the model: depth: layers that are run;
     parameters: millions that are needed; distance: from the base, over the base's norm; density: share of the weights
     that are not the base's."""
+    signal: Signal | None = None
+    """margin: with schedule own_items, answers come with a number that says how far from wrong they are: of choices the
+    log-likelihood of the right one less that of the best other, of exact match that of the right answer (one pass
+    more). The pooled model learns from it; nothing else does, and no objective is made of it."""
     expert: Text | None = None
     """The parent that is expert in these tasks: `:js_divergence` and a schedule of kind screen compare with it."""
     group: Text | None = None
@@ -139,8 +90,8 @@ class ObjectiveConfig(BaseModel):
         if is_exact(self.cost) and self.tasks:
             found, hint = in_words(self.tasks), "it is a number of the model, whatever it is asked; leave them out"
             refuse([mismatch(f"no such key beside cost: {self.cost}", found, hint, at=["tasks"])])
-        if self.cost is not None and (self.expert or self.group):
-            key = "expert" if self.expert else "group"
+        if self.cost is not None and (self.expert or self.group or self.signal):
+            key = "expert" if self.expert else "group" if self.group else "signal"
             hint = "say it of the objective whose tasks are measured"
             refuse([mismatch("no such key beside cost", in_words(getattr(self, key)), hint, at=[key])])
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePath
 from typing import Annotated, Literal, TypeAlias
 
@@ -20,7 +21,7 @@ from pydantic_core import InitErrorDetails
 
 from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
 from evomerge.config.paths import ModelSource
-from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text
+from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text, is_number
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from fitness.engine.language_model import DEFAULT_BUDGET
 from search_spaces.recipes.recipe import ExportDtype, ParentSource
@@ -92,9 +93,16 @@ class BudgetConfig(BaseModel):
     """Wall-clock hours; left out: no limit."""
     items: Count | None = None
     """Search items per candidate, every task's share of them; left out: all."""
-    stop: Annotated[Literal["auto"] | PositiveReal, Field(union_mode="left_to_right")] | None = None
+    stop: Literal["auto"] | PositiveReal | None = None
     """Whether the search also ends when its optimiser (bayes) expects to gain no more than this, in units of the
     objectives: a number, or auto: 0.002. After 30 candidates at the earliest; left out: it does not."""
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _is_auto_or_a_gain(cls, stop: object) -> object:
+        if stop not in (None, "auto") and not (is_number(stop) and 0 < float(str(stop)) < math.inf):
+            refuse([mismatch("auto, or a number above 0", in_words(stop))])
+        return stop
 
     @property
     def least_gain(self) -> float | None:

@@ -12,6 +12,7 @@ They are what the section `optimiser` of a campaign file says. A search with one
 options; those that are named as attributes of `Problem` are filled in.
 """
 
+from evomerge.optimisers.bayes.options import Bayes
 from evomerge.optimisers.cma.options import CmaEs
 from evomerge.optimisers.coarse_to_fine.options import CoarseToFine
 from evomerge.optimisers.errors import OptimiserError
@@ -27,6 +28,7 @@ from evomerge.optimisers.structured.options import Structured
 
 __all__ = [
     "M2N2",
+    "Bayes",
     "CmaEs",
     "CoarseToFine",
     "CycleQd",

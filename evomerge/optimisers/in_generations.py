@@ -1,4 +1,4 @@
-"""An optimiser that breeds one by one and compares item by item, where a schedule stops candidates early.
+"""An optimiser that proposes one by one, where a schedule stops candidates early.
 
 A schedule decides about those who wait once nobody else is on the way, which is never where an optimiser proposes
 without an end; and who was stopped has answered fewer items than the others.
@@ -25,21 +25,25 @@ _MOST = 200  # evaluations that say how hard items are, the newest
 class InGenerations:
     """Proposes so many candidates, then waits for all of them and lets the optimiser learn from them in their order.
 
-    Of those that were stopped early the optimiser is told what they would have on all items: their own answers, and
-    where there is none what is expected by how good they were beside others on the same items, and how hard the item
-    was for others (`fitness.estimation.unequal_items.filled`). That they were stopped is no other disadvantage. Who was
-    set aside without an answer, or stopped before anybody answered everything, is told as one that failed.
+    One that compares item by item is told of those that were stopped early what they would have on all items: their own
+    answers, and where there is none what is expected by how good they were beside others on the same items, and how
+    hard the item was for others (`fitness.estimation.unequal_items.filled`). That they were stopped is no other
+    disadvantage. Who was set aside without an answer, or stopped before anybody answered everything, is told as one
+    that failed. Any other optimiser is told of them as they are.
 
     Args:
         own: the optimiser; a function of the calls made to it, as all are.
         size: candidates of a generation, at least 1; fewer where the optimiser waits by itself.
         known: evaluations that it was built with, whose answers tell of items as well.
+        by_item: whether it compares candidates item by item.
     """
 
-    def __init__(self, own: Optimiser[Any], size: int, known: Sequence[Evaluation] = ()) -> None:
+    def __init__(
+        self, own: Optimiser[Any], size: int, known: Sequence[Evaluation] = (), *, by_item: bool = True
+    ) -> None:
         if size < 1:
             raise OptimiserError(f"generation: expected at least 1 candidate, found {size}")
-        self.own, self._size, self._room = own, size, size
+        self.own, self._size, self._room, self._by_item = own, size, size, by_item
         self._asked = 0
         self._pending: set[int] = set()
         self._outcomes: list[Outcome] = []
@@ -72,6 +76,9 @@ class InGenerations:
             return False
         outcomes = sorted(self._outcomes, key=lambda outcome: outcome.candidate.number)
         self._outcomes, self._room = [], self._size
+        if not self._by_item:
+            self.own.tell(outcomes)
+            return True
         self._note_whole([one for one in outcomes if isinstance(one, Evaluation)])
         parts = [one for one in outcomes if isinstance(one, Evaluation) and one.estimate.stopped is not None]
         filled_in = dict(zip((one.candidate.number for one in parts), self._filled(parts), strict=True))

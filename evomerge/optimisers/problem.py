@@ -49,6 +49,8 @@ class Problem:
             are neither parents nor tasks.
         notes: what the search keeps for a resume.
         scored: what the given genomes reached, in their order, where landmarks gave them; else empty.
+        tasks: objective -> its tasks; empty where items tell nothing but the objectives' values.
+        task_of: item -> task, of all items that an objective is the mean over.
         rules: which rules of proposing hold (`RULES`): a search goes on by those that it began by.
         spread: where one that learns a distribution goes on; None: it begins as ever.
     """
@@ -61,6 +63,8 @@ class Problem:
     terrain: Callable[[Course], Terrain] | None = None
     notes: Notes = field(default_factory=NotesInMemory)
     scored: tuple[Evaluation, ...] = ()
+    tasks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    task_of: Mapping[str, str] = field(default_factory=dict)
     rules: int = RULES
     spread: Spread | None = None
 

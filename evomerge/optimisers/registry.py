@@ -18,6 +18,7 @@ OPTIMISERS: Kinds[OptimiserOptions] = Kinds(
         "random": "evomerge.optimisers.options:Random",
         "m2n2": "evomerge.optimisers.niches.options:M2N2",
         "cycle_qd": "evomerge.optimisers.niches.options:CycleQd",
+        "bayes": "evomerge.optimisers.bayes.options:Bayes",
         "niches": "evomerge.optimisers.niches.options:NaturalNiches",
         "map": "evomerge.optimisers.map.options:Map",
         "nested_map": "evomerge.optimisers.map.options:NestedMap",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, PlainValidator, SerializeAsAny, ValidationInfo
+from pydantic import BaseModel, Field, PlainValidator, SerializeAsAny, ValidationInfo, field_validator
 
 from evomerge.fields import SECTION
 from evomerge.kinds import Kinds
@@ -73,6 +73,15 @@ class OwnItemsConfig(ScheduleOptions):
     landmarks: Annotated[int, Field(strict=True, ge=1)] | Literal["all"] = 4
     """How many candidates' items each landmark answers, or all: it says how hard items are. One that a constraint is
     measured by (at_least: PARENT) always answers all."""
+
+    @field_validator("landmarks", mode="before")
+    @classmethod
+    def _are_all_or_several(cls, landmarks: object) -> object:
+        if landmarks != "all" and not (
+            isinstance(landmarks, int) and not isinstance(landmarks, bool) and landmarks > 0
+        ):
+            refuse([mismatch("all, or a whole number above 0", in_words(landmarks))])
+        return landmarks
 
     @property
     def own_items(self) -> bool:

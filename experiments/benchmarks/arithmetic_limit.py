@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fitness import Tokenizer
-from fitness.engine.language_model import Request
+from fitness.engine.language_model import Request, run_for
 from fitness.engine.scoring.windows import Prompt, tokenise
 
 _ROWS = 512  # of the measured products
@@ -34,7 +34,7 @@ def trie_work(requests: Sequence[Request], tokenizer: Tokenizer) -> TrieWork:
     reads: set[int] = set()
     attended = 0
     for request in dict.fromkeys(requests):
-        parts = tokenise(request, tokenizer)
+        parts = tokenise(run_for(request), tokenizer)
         for window in [] if isinstance(parts, Prompt) else parts:
             node, path = 0, []
             for depth, token in enumerate(window.inputs, start=1):

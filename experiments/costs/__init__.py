@@ -1,0 +1,1 @@
+"""Fronts of right answers against what models cost."""

@@ -54,6 +54,7 @@ class Pick:
     by: str  # `means` as told, or `expected` as evomerge picks
     regret: float  # what the best of the candidates has more
     over: float  # what is said of it more than it has
+    covered: float  # share of all candidates that have what is said of them, give or take 1.96 standard errors
     correlation: float  # of what is said of all candidates with what they have
     seconds: float  # that reading the picks took
 
@@ -128,13 +129,12 @@ def searched(benchmark: Benchmark, seed: int, directory: Path) -> Iterator[Pick]
     for n_items in SIZES:
         for items in ("same", "own"):
             archive = search.archive(directory / f"{items}-{n_items}.sqlite", n_items, own=items == "own")
-            told = {r.number: r.estimate.mean for r in archive.records("search") if r.estimate is not None}
+            told = {r.number: r.estimate for r in archive.records("search") if r.estimate is not None}
             began = time.perf_counter()
             best = read_picks(archive)["best"]
             seconds = time.perf_counter() - began
-            likely = {number: estimate.mean for number, estimate in expected(archive).items()}
-            for by, found in (("means", told), ("expected", likely)):
-                said = np.array([found[n] for n in merges])
+            for by, found in (("means", told), ("expected", expected(archive))):
+                said, error = (np.array([getattr(found[n], key) for n in merges]) for key in ("mean", "mean_stderr"))
                 number = len(PARENTS) + int(said.argmax())
                 assert by == "means" or best == number or best < len(PARENTS)
                 yield Pick(
@@ -142,7 +142,8 @@ def searched(benchmark: Benchmark, seed: int, directory: Path) -> Iterator[Pick]
                     items,
                     by,
                     float(truth[len(PARENTS) :].max() - truth[number]),
-                    found[number] - float(truth[number]),
+                    found[number].mean - float(truth[number]),
+                    float(np.mean(np.abs(said - truth[len(PARENTS) :]) <= 1.96 * error)),
                     float(np.corrcoef(said, truth[len(PARENTS) :])[0, 1]),
                     seconds,
                 )
@@ -152,7 +153,17 @@ def searched(benchmark: Benchmark, seed: int, directory: Path) -> Iterator[Pick]
 def rows_of(picks: Sequence[Pick]) -> list[tuple[str, ...]]:
     """Return a table: of each number of items, what is picked and what is said of it."""
     rows: list[tuple[str, ...]] = [
-        ("items", "answered", "picked by", "regret", "within 2 points", "promised too much", "correlation", "seconds")
+        (
+            "items",
+            "answered",
+            "picked by",
+            "regret",
+            "within 2 points",
+            "promised too much",
+            "covered",
+            "correlation",
+            "seconds",
+        )
     ]
     for key in dict.fromkeys((pick.n_items, pick.items, pick.by) for pick in picks):
         own = [pick for pick in picks if (pick.n_items, pick.items, pick.by) == key]
@@ -166,6 +177,7 @@ def rows_of(picks: Sequence[Pick]) -> list[tuple[str, ...]]:
                 f"{regret.mean():.1f} ± {error:.1f}",
                 f"{100 * np.mean(regret <= 2.0):.0f} %",
                 f"{over.mean():+.1f}",
+                f"{100 * np.mean([pick.covered for pick in own]):.0f} %",
                 f"{correlation:.2f}",
                 f"{seconds:.2f}",
             )

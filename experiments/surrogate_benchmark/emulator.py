@@ -2,9 +2,10 @@
 
 Of a task, P(item i is right at genome x) = logistic(b_i + a_i . h(x)): difficulties b and loadings a of the items, and
 K smooth functions h of the genes. A *world* draws h from its posterior given the real merges (a Gaussian process;
-Matheron's rule), so that worlds agree where real merges were and differ where nothing is known. Answers are 0 or 1, the
-same whenever they are asked, as a greedy model's are, and alike for neighbours: item i is right where Φ(g_i(x)) is
-below P, g_i a smooth function of its own (a Gaussian process of variance 1, `roughness` times as far-reaching as h).
+Matheron's rule), so that worlds agree where real merges were and differ where nothing is known, and adds what is rough
+in h, so that worlds are as unsure of held-out merges as they should be. Answers are 0 or 1, the same whenever they are
+asked, as a greedy model's are, and alike for neighbours: item i is right where Φ(g_i(x)) is below P, g_i a smooth
+function of its own (a Gaussian process of variance 1). What is rough in h, and g_i, reach `roughness` times as far.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class TaskModel:
     loadings: Floats  # (n_items, K) a
     latents: Floats  # (n_merges, K) h at the real merges, up to `nugget`
     kernel: Kernel
-    nugget: float  # standard deviation of h about what is smooth
+    nugget: float  # standard deviation of the latents about h
+    rough: float  # standard deviation of what is rough in a world
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ class Emulator:
                 f"{name}/latents": task.latents.astype(np.float32),
                 f"{name}/lengths": task.kernel.lengths,
                 f"{name}/slopes": task.kernel.slopes,
-                f"{name}/scalars": np.array([task.kernel.amplitude, task.nugget]),
+                f"{name}/scalars": np.array([task.kernel.amplitude, task.nugget, task.rough]),
             }
         np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # its stub takes `allow_pickle` for an array
 
@@ -98,12 +100,12 @@ class Emulator:
         with np.load(path, allow_pickle=False) as found:
             tasks = {}
             for name in found["tasks"].tolist():
-                amplitude, nugget = found[f"{name}/scalars"].tolist()
+                amplitude, nugget, rough = found[f"{name}/scalars"].tolist()
                 kernel = Kernel(found[f"{name}/lengths"], found[f"{name}/slopes"], amplitude)
                 difficulty, loadings, latents = (
                     found[f"{name}/{key}"].astype(np.float64) for key in ("difficulty", "loadings", "latents")
                 )
-                tasks[name] = TaskModel(difficulty, loadings, latents, kernel, nugget)
+                tasks[name] = TaskModel(difficulty, loadings, latents, kernel, nugget, rough)
             scores = found["landmark_scores"].astype(np.float64)
             landmarks = dict(zip(found["landmarks"].tolist(), scores, strict=True))
             return cls(tuple(found["items"].tolist()), found["genomes"], tasks, landmarks, float(found["roughness"]))
@@ -137,7 +139,7 @@ class _Part:
 
     def __init__(self, emulator: Emulator, task: TaskModel, entropy: Sequence[int]) -> None:
         self._task, self.n_items = task, len(task.difficulty)
-        self._ability = _Ability(emulator.genomes, task, np.random.default_rng([*entropy, 0]))
+        self._ability = _Ability(emulator.genomes, task, emulator.roughness, np.random.default_rng([*entropy, 0]))
         lengths = task.kernel.lengths * emulator.roughness
         self.luck = _Smooth.draw(lengths, self.n_items, np.random.default_rng([*entropy, 1]))
 
@@ -166,7 +168,7 @@ class _Smooth:
 class _Ability:
     """h, drawn given what it is at the real merges."""
 
-    def __init__(self, genomes: Floats, task: TaskModel, rng: np.random.Generator) -> None:
+    def __init__(self, genomes: Floats, task: TaskModel, roughness: float, rng: np.random.Generator) -> None:
         kernel, shape = task.kernel, task.latents.shape
         self._genomes, self._kernel = genomes, kernel
         self._smooth = _Smooth.draw(kernel.lengths, shape[1], rng)
@@ -174,9 +176,11 @@ class _Ability:
         missing = task.latents - self._prior(genomes) - task.nugget * rng.standard_normal(shape)
         known = kernel(genomes, genomes) + task.nugget**2 * np.eye(len(genomes))
         self._corrections = cho_solve(cho_factor(known, lower=True), missing)
+        self._rough, self._share = _Smooth.draw(kernel.lengths * roughness, shape[1], rng), task.rough
 
     def __call__(self, genomes: Floats) -> Floats:
-        return np.asarray(self._prior(genomes) + self._kernel(genomes, self._genomes) @ self._corrections)
+        smooth = self._prior(genomes) + self._kernel(genomes, self._genomes) @ self._corrections
+        return np.asarray(smooth + self._share * self._rough(genomes))
 
     def _prior(self, genomes: Floats) -> Floats:
         return np.asarray(np.sqrt(self._kernel.amplitude) * self._smooth(genomes) + (genomes - 0.5) @ self._slopes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.surrogate_benchmark.tables import RANDOM, Cell
 
@@ -39,7 +40,7 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
             axis.grid(alpha=0.3)
         axes[row][0].set_ylabel("points above random search")
     axes[-1][0].set_xlabel("evaluations")
-    handles: dict[str, object] = {}
+    handles: dict[str, Any] = {}
     for axis in axes.flat:
         drawn, labels = axis.get_legend_handles_labels()
         handles |= dict(zip(labels, drawn, strict=True))

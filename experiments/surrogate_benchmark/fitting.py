@@ -19,6 +19,7 @@ from experiments.surrogate_benchmark.matrices import HERE, SOURCES, Answers
 Floats = NDArray[np.float64]
 N_LATENTS = 6  # more predict single items a little better, and merges' scores no better
 NUGGET = 0.1
+ROUGH = 0.6  # about as covers held-out merges of the SmolLM2 matrix (`validation`)
 STEPS, RATE = 400, 0.05
 # Priors, as standard deviations: logs of lengths about e, logs of slopes about e^-1.5; loadings; difficulties.
 LENGTHS, SLOPES, LOADINGS, DIFFICULTIES = 1.0, 2.0, 0.7, 3.0
@@ -42,7 +43,7 @@ def fit_task(genomes: Floats, scores: Floats) -> TaskModel:
         known = torch.tensor(kernel(genomes, genomes) + NUGGET**2 * np.eye(len(genomes)))
         lower = torch.linalg.cholesky(known)
         latents, loadings, difficulty = _modes(lower, torch.tensor(scores))
-    return TaskModel(difficulty.numpy(), loadings.numpy(), latents.numpy(), kernel, NUGGET)
+    return TaskModel(difficulty.numpy(), loadings.numpy(), latents.numpy(), kernel, NUGGET, ROUGH)
 
 
 def fit_kernel(genomes: Floats, means: Floats) -> Kernel:

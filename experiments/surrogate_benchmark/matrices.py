@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 import evomerge as em
 from search_spaces import Groups, WeightSpace
+from search_spaces.spaces.known_merges import genome_of
 
 HERE = Path(__file__).parent
+MOST = 400  # models of a matrix
 Floats = NDArray[np.float64]
 
 
@@ -49,18 +51,25 @@ class Source:
             seed=found["seed"],
         )
 
-    def read(self) -> Answers:
-        """Return who answered what; genomes are drawn again from the campaign's seed."""
+    def genomes(self) -> dict[str, Floats]:
+        """Return model -> genome of what `evomerge reduce` scored, drawn again from the campaign's seed."""
         seed = yaml.safe_load(self.campaign.read_text(encoding="utf-8"))["seed"]
-        found, space = em.responses.read_matrix(self.matrix), self.space
-        whole = np.flatnonzero(np.isfinite(found.scores).all(axis=1)).tolist()
-        numbers = {i: int(name.split()[1]) for i, name in enumerate(found.models) if name.startswith("random ")}
-        candidates = em.responses.respondents(space, max(numbers.values()) + 1, seed)
-        rows = [row for row in numbers if row in whole]
-        genomes = np.array([space.encode(candidates[numbers[row]].recipe) for row in rows])
-        named = [row for row, model in enumerate(found.models) if row not in numbers and row in whole]
-        landmarks = {found.models[row]: found.scores[row] for row in named}
-        return Answers(found.items, genomes, found.scores[rows], landmarks)
+        space, found = self.space, {}
+        for candidate in em.responses.respondents(space, MOST, seed):
+            genome = genome_of(space, candidate.recipe)
+            if genome is not None:
+                found[candidate.label or f"random {candidate.number}"] = genome
+        return found
+
+    def read(self) -> Answers:
+        """Return who answered what, random merges with their genomes."""
+        found, genomes = em.responses.read_matrix(self.matrix), self.genomes()
+        scored = {model: row for model, row in zip(found.models, found.scores, strict=True) if np.isfinite(row).all()}
+        random = [model for model in scored if model.startswith("random ")]
+        landmarks = {model: row for model, row in scored.items() if model not in random}
+        return Answers(
+            found.items, np.array([genomes[m] for m in random]), np.array([scored[m] for m in random]), landmarks
+        )
 
 
 @dataclass(frozen=True, eq=False)

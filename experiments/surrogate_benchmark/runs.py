@@ -173,9 +173,16 @@ def _campaign(
         SCHEDULES, sections.get("schedule", {"kind": "own_items" if options.pools_items else "all_items"})
     )
     weights = {objective.name: 1.0 for objective in objectives}
-    problem = em.optimisers.Problem(space, seed, weights, evaluations)
-    n_landmarks = len(space.landmarks()) + 1
     everything = models.splits.items["search"]
+    problem = em.optimisers.Problem(
+        space,
+        seed,
+        weights,
+        evaluations,
+        tasks={objective.name: objective.tasks for objective in objectives},
+        task_of={item: task_of[item] for item in everything},
+    )
+    n_landmarks = len(space.landmarks()) + 1
     items = everything if schedule.own_items else everything[: given.items]
     context = ScheduleContext(
         archive,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -28,14 +28,12 @@ def accuracy(scored: ScoredChoices) -> float:
 
 def accuracy_per_character(scored: ScoredChoices) -> float:
     """Return the same of log-likelihoods divided by the choice's characters, which is lm-eval's `acc_norm`."""
-    lengths = [len(choice) for choice in scored.choices]
-    return float(int(np.argmax(scored.log_likelihoods / lengths)) in scored.right)
+    return accuracy(_per(scored, [len(choice) for choice in scored.choices]))
 
 
 def accuracy_per_byte(scored: ScoredChoices) -> float:
     """Return the same of log-likelihoods divided by the choice's bytes of UTF-8, which is lm-eval's `acc_bytes`."""
-    lengths = [len(choice.encode()) for choice in scored.choices]
-    return float(int(np.argmax(scored.log_likelihoods / lengths)) in scored.right)
+    return accuracy(_per(scored, [len(choice.encode()) for choice in scored.choices]))
 
 
 def margin(scored: ScoredChoices) -> float:
@@ -45,6 +43,16 @@ def margin(scored: ScoredChoices) -> float:
     """
     is_right = np.array([i in scored.right for i in range(len(scored.choices))])
     return float(scored.log_likelihoods[is_right].max() - scored.log_likelihoods[~is_right].max())
+
+
+def margin_per_character(scored: ScoredChoices) -> float:
+    """Return the same of log-likelihoods divided by the choice's characters."""
+    return margin(_per(scored, [len(choice) for choice in scored.choices]))
+
+
+def margin_per_byte(scored: ScoredChoices) -> float:
+    """Return the same of log-likelihoods divided by the choice's bytes of UTF-8."""
+    return margin(_per(scored, [len(choice.encode()) for choice in scored.choices]))
 
 
 def accuracy_with_margin(scored: ScoredChoices) -> float:
@@ -68,6 +76,10 @@ def minus_entropy(scored: ScoredChoices) -> float:
     return float((np.exp(log_p) * log_p).sum())
 
 
+def _per(scored: ScoredChoices, lengths: Sequence[int]) -> ScoredChoices:
+    return replace(scored, log_likelihoods=scored.log_likelihoods / lengths)
+
+
 CHOICE_METRICS: Mapping[str, Callable[[ScoredChoices], float]] = MappingProxyType(
     {
         "acc": accuracy,
@@ -79,6 +91,11 @@ CHOICE_METRICS: Mapping[str, Callable[[ScoredChoices], float]] = MappingProxyTyp
     }
 )
 """By the name that campaigns use."""
+
+MARGINS: Mapping[str, Callable[[ScoredChoices], float]] = MappingProxyType(
+    {"acc": margin, "acc_norm": margin_per_character, "acc_bytes": margin_per_byte, "acc+margin": margin}
+)
+"""Metric -> the margin that is positive where it says right, and negative where it says wrong."""
 
 NEED_BOTH_SIDES = frozenset({"margin", "acc+margin"})
 """Metrics of questions that have a right and a wrong choice."""

@@ -19,7 +19,7 @@ from fitness.engine.language_model import (
     WholeText,
     likelihood_of,
 )
-from fitness.tasks.choice_metrics import CHOICE_METRICS, ScoredChoices, shown
+from fitness.tasks.choice_metrics import CHOICE_METRICS, MARGINS, ScoredChoices, shown
 from fitness.tasks.contents import content
 from fitness.tasks.divergence import TEXT_POSITIONS
 
@@ -52,8 +52,15 @@ class MultipleChoice:
 
     def score(self, answers: Sequence[Answer], metric: str = "acc") -> float:
         """Return a metric of `choice_metrics`."""
+        return CHOICE_METRICS[metric](self._scored(answers))
+
+    def signal(self, answers: Sequence[Answer], metric: str) -> float:
+        """Return the metric's margin, of the answers to the same requests."""
+        return MARGINS[metric](self._scored(answers))
+
+    def _scored(self, answers: Sequence[Answer]) -> ScoredChoices:
         likelihoods = np.array([likelihood_of(answer) for answer in answers])
-        return CHOICE_METRICS[metric](ScoredChoices(likelihoods, self.choices, frozenset({self.gold})))
+        return ScoredChoices(likelihoods, self.choices, frozenset({self.gold}))
 
     def framed(self, frame: Callable[[str], str], *, chat: bool) -> MultipleChoice:
         """Return the item with its whole prompt as question; in a chat the choice follows without delimiter."""
@@ -99,6 +106,12 @@ class ExactMatch:
         (completion,) = answers
         assert isinstance(completion, str)
         return float(completion.strip() == self.answer.strip())
+
+    def signal(self, answers: Sequence[Answer], metric: str) -> float:
+        """Return the log-likelihood of the right answer, in nats."""
+        del metric
+        (answer,) = answers
+        return likelihood_of(answer)
 
     def framed(self, frame: Callable[[str], str], *, chat: bool) -> ExactMatch:
         """Return the item with its whole prompt."""
@@ -193,3 +206,25 @@ class Task:
     def score(self, item_id: str, answers: Sequence[Answer]) -> float:
         """Return an item's score, from the answers to its requests in their order."""
         return self._by_id[item_id].score(answers, self.measure)
+
+    def signals(self) -> TaskSignals | None:
+        """Return the signals of its answers; None of texts, and of measures that are no right and wrong."""
+        return TaskSignals(self) if self.measure in (*MARGINS, *ExactMatch.metrics) else None
+
+
+@dataclass(frozen=True)
+class TaskSignals:
+    """How far a task's answers are from being wrong (see `answer_signals`)."""
+
+    task: Task
+
+    def requests(self, item_id: str) -> Sequence[Request]:
+        """Return what the item asks, or its right answer where models write theirs."""
+        item = self.task.item(item_id)
+        return [item.answered()] if isinstance(item, ExactMatch) else item.requests()
+
+    def score(self, item_id: str, answers: Sequence[Answer]) -> float:
+        """Return the margin, or the right answer's log-likelihood."""
+        item = self.task.item(item_id)
+        assert isinstance(item, MultipleChoice | ExactMatch)
+        return item.signal(answers, self.task.measure)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fitness.engine.language_model import Answer, LogLikelihood
 from fitness.errors import FitnessError
-from fitness.tasks.choice_metrics import CHOICE_METRICS, NEED_BOTH_SIDES, ScoredChoices, shown
+from fitness.tasks.choice_metrics import CHOICE_METRICS, MARGINS, NEED_BOTH_SIDES, ScoredChoices, shown
 from fitness.tasks.lm_eval_requests import n_repeats, response_to
 
 _PER_TEXT = "bits_per_byte"  # lm-eval weighs texts by their bytes; here each text is an item with its own value
@@ -70,6 +70,13 @@ def choose_measure(task: Any, name: str, instances: Instances, wanted: str | Non
     return Measure(metric if sign > 0 else f"-{metric}", score)
 
 
+def margin_of(task: Any, name: str, instances: Instances, metric: str) -> Measure | None:
+    """Return the margin that goes with a metric of multiple choice; None where there is none."""
+    if task.OUTPUT_TYPE != "multiple_choice" or metric not in MARGINS:
+        return None
+    return Measure("margin", _of_choices(task, name, instances, MARGINS[metric], "a margin"))
+
+
 def _own_metrics(task: Any) -> list[str]:
     from lm_eval.api.registry import get_aggregation
 
@@ -106,21 +113,31 @@ def _own_value(task: Any, metric: str, pipeline: str, instances: Sequence[Any], 
 
 
 def _choice_measure(task: Any, name: str, instances: Instances, metric: str) -> Measure:
+    needs_both = metric in NEED_BOTH_SIDES
+    return Measure(
+        shown(metric), _of_choices(task, name, instances, CHOICE_METRICS[metric], metric if needs_both else "")
+    )
+
+
+def _of_choices(
+    task: Any, name: str, instances: Instances, measured: Callable[[ScoredChoices], float], needs_both: str
+) -> Callable[[str, Sequence[Answer]], float]:
+    """Return what scores a document's choices; `needs_both` names what needs a right and a wrong one, where it does."""
     choices = {item: [str(c) for c in task.doc_to_choice(of_item[0].doc)] for item, of_item in instances.items()}
     right = {item: _right(task, of_item[0].doc, choices[item]) for item, of_item in instances.items()}
-    for item in instances if metric in NEED_BOTH_SIDES else ():
+    for item in instances if needs_both else ():
         if not 0 < len(right[item]) < len(choices[item]):
             raise FitnessError(
-                f"item '{name}/{item}': {metric} needs a right and a wrong choice, found {len(right[item])} right "
+                f"item '{name}/{item}': {needs_both} needs a right and a wrong choice, found {len(right[item])} right "
                 f"among {choices[item]}"
             )
 
     def score(item: str, answers: Sequence[Answer]) -> float:
         per_choice = answers[:: n_repeats(instances[item][0])][: len(choices[item])]  # mutual information asks more
         likelihoods = np.array([answer.value for answer in per_choice if isinstance(answer, LogLikelihood)])
-        return CHOICE_METRICS[metric](ScoredChoices(likelihoods, choices[item], right[item]))
+        return measured(ScoredChoices(likelihoods, choices[item], right[item]))
 
-    return Measure(shown(metric), score)
+    return score
 
 
 def _right(task: Any, doc: Any, choices: Sequence[str]) -> frozenset[int]:

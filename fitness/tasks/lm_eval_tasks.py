@@ -26,7 +26,7 @@ from fitness.tasks.benchmark_split import PublishedTestSet, draw_from, published
 from fitness.tasks.divergence import DivergenceTask
 from fitness.tasks.lm_eval_code import code_of
 from fitness.tasks.lm_eval_groups import groups_of_documents
-from fitness.tasks.lm_eval_metrics import choose_measure
+from fitness.tasks.lm_eval_metrics import Measure, choose_measure, margin_of
 from fitness.tasks.lm_eval_requests import compared, content_of, n_repeats, request_of
 from fitness.tasks.prompts import Prompts, RenderChat
 from fitness.tasks.task_source import JS_DIVERGENCE
@@ -163,6 +163,7 @@ class LMEvalTask:
         with lm_eval_errors(name):
             self._measure = choose_measure(task, str(task.task_name), instances, metric)
         self.metric = self._measure.metric
+        self._margin = functools.partial(margin_of, task, str(task.task_name), instances, self.metric)
 
     def item_text(self, item_id: str) -> str:
         """Return the document, right answers included, what is asked about it, and how answers are scored."""
@@ -176,6 +177,28 @@ class LMEvalTask:
         """Return the document's metric, negated where lower is better."""
         with lm_eval_errors(f"{self.name}/{item_id}"):
             return self._measure.score(item_id, answers)
+
+    def signals(self) -> LMEvalSignals | None:
+        """Return the margins of its answers; None where it is no multiple choice."""
+        margin = self._margin()
+        return None if margin is None else LMEvalSignals(self, margin)
+
+
+@dataclass(frozen=True)
+class LMEvalSignals:
+    """The margins of an lm-eval task's answers (see `answer_signals`)."""
+
+    task: LMEvalTask
+    margin: Measure
+
+    def requests(self, item_id: str) -> Sequence[Request]:
+        """Return the document's requests."""
+        return self.task.requests(item_id)
+
+    def score(self, item_id: str, answers: Sequence[Answer]) -> float:
+        """Return the margin of the document's choices."""
+        with lm_eval_errors(f"{self.task.name}/{item_id}"):
+            return self.margin.score(item_id, answers)
 
 
 def _digest(document: object) -> str:

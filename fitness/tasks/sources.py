@@ -16,6 +16,7 @@ from fitness.errors import FitnessError, did_you_mean, shortened
 from fitness.protocols import AnyTask
 from fitness.scores import SPLITS, Split
 from fitness.splits import Drawn, Splits
+from fitness.tasks.answer_signals import AnswerSignals
 from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.contents import contents_of, equal_items
 from fitness.tasks.divergence import DivergenceTask, check_memory
@@ -186,7 +187,7 @@ def make_suite(
     """
     for line in equal_items(tasks):
         _LOG.warning("%s", line)
-    asked = [task for task in tasks if not isinstance(task, ModelCost)]
+    asked = [task for task in tasks if not isinstance(task, ModelCost | AnswerSignals)]
     if drawn == "by_place":
         splits = Splits.draw_by_place({task.name: task.item_ids for task in asked}, shares=shares, seed=seed)
     else:
@@ -195,6 +196,8 @@ def make_suite(
         splits = Splits.draw(contents, shares=shares, seed=seed, drawn_by=drawn_by)
     exact = [task for task in tasks if isinstance(task, ModelCost)]
     splits = splits.beginning_with({split: [f"{task.name}/{split}" for task in exact] for split in SPLITS})
+    signals = [task for task in tasks if isinstance(task, AnswerSignals)]
+    splits = splits.with_signals({f"{t.measured.name}/{i}": f"{t.name}/{i}" for t in signals for i in t.item_ids})
     language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]

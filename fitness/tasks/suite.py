@@ -19,6 +19,7 @@ from fitness.protocols import AnyTask, ModelTask, TellingTask
 from fitness.scores import Budget, ItemScores, Split
 from fitness.splits import Splits
 from fitness.tasks.answer_seconds import AnswerSeconds
+from fitness.tasks.answer_signals import AnswerSignals
 from fitness.tasks.contents import contents_of, digest_of, equal_items
 from fitness.tasks.generated_tokens import GeneratedTokens
 from fitness.tasks.groups import Groups, groups_said
@@ -84,14 +85,14 @@ class TaskSuite:
     @cached_property
     def group_of(self) -> Mapping[str, str]:
         """Item id -> its group, where that has several items (see `fitness.tasks.groups`)."""
-        return Groups.of(self._tasks).of_items
+        return Groups.of([task for task in self._tasks if not isinstance(task, AnswerSignals)]).of_items
 
     @cached_property
     def costs_of(self) -> Mapping[str, tuple[str, ...]]:
-        """Item id -> the items that measure what answering it costs, where there are some."""
+        """Item id -> the items that measure what answering it costs, and the answer's signal, where there are some."""
         found: dict[str, tuple[str, ...]] = {}
         for task in self._tasks:
-            if isinstance(task, GeneratedTokens | AnswerSeconds):
+            if isinstance(task, GeneratedTokens | AnswerSeconds | AnswerSignals):
                 for item in task.item_ids:
                     question = f"{task.measured.name}/{item}"
                     if question in self._scorer.task_of:
@@ -99,13 +100,13 @@ class TaskSuite:
         return found
 
     def questions(self, items: Sequence[str]) -> tuple[str, ...]:
-        """Return those of the items that measure neither what answering others costs nor the model itself."""
+        """Return those of the items that measure neither answers to others (costs, signals) nor the model itself."""
         costs = {item for costs in self.costs_of.values() for item in costs}
         costs |= {item for item, task in self._scorer.task_of.items() if isinstance(task, ModelCost)}
         return tuple(item for item in items if item not in costs)
 
     def with_costs(self, questions: Sequence[str]) -> tuple[str, ...]:
-        """Return questions of one split with the items that measure what they cost, each after its question.
+        """Return questions of one split with the items that measure costs and signals, each after its question.
 
         What the model itself costs comes first.
         """

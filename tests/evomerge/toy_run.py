@@ -28,6 +28,7 @@ from evomerge.optimisers.terrain import Length, Notes, NotesInMemory, Terrain
 from evomerge.workers.in_process import InProcessPool
 from evomerge.workers.protocol import WorkerPool
 from search_spaces.spaces.niches.crossover import Crossover
+from tests.evomerge.optimisers.bayes import quick
 from tests.evomerge.optimisers.niches.breeding import genes
 from tests.evomerge.toy import ToyEstimator, ToySpace, ToyWorker
 from tests.evomerge.toy_niches import ToyNiches, toy_crossover
@@ -55,6 +56,7 @@ OPTIMISERS = {
     "cma_es": lambda: CmaEsSearch(2, weights={"sums": 1.0, "words": 1.0}, seed=3),
     "nsga2": lambda: PymooOptimiser(2, n_objectives=2, seed=3, population=8),
     "random": lambda: RandomSearch(2, seed=3),
+    "bayes": lambda: quick.least(2, 3, weights={"sums": 1.0, "words": 1.0}),
     "m2n2": lambda: M2N2Search(toy_crossover(), seed=3, population=6),
     "niches": lambda: genes(dim=2, seed=3, population=6),
     "after_landmarks": lambda: AfterLandmarks(

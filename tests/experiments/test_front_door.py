@@ -70,6 +70,38 @@ INSIDE = {
         "fitness.reduction.reduced_estimator",
         "fitness.scores",
     },
+    # Pieces of stored networks, as M2N2 crosses them, and who competes for what.
+    "experiments.m2n2_digits.baselines": {
+        "evomerge.optimisers.niches.niches",
+        "search_spaces.spaces.niches.stored_crossover",
+    },
+    "experiments.m2n2_digits.runs": {
+        "search_spaces.recipes.flat_layout",
+        "search_spaces.spaces.niches.stored_crossover",
+    },
+    # Banks of items, read, linked to and written.
+    "experiments.reduction.bank_files": {"fitness.estimation.response_model", "fitness.reduction.response_matrix"},
+    "experiments.reduction.banks": {
+        "evomerge.api.banks",
+        "evomerge.responses.bank",
+        "fitness.estimation.item_response",
+    },
+    # What is picked of candidates that answered items of their own.
+    "experiments.reduction.own_items": {
+        "evomerge.archive",
+        "evomerge.results.picks",
+        "evomerge.results.pooled",
+        "evomerge.results.selected",
+        "evomerge.schedules.all_items",
+        "evomerge.schedules.own_items",
+        "evomerge.schedules.protocol",
+        "evomerge.seeds",
+        "fitness.scores",
+    },
+    "experiments.reduction.pooled": {"evomerge.seeds", "fitness.estimation.pooled"},
+    # Answers pooled over genes, and which genes a matrix's merges have.
+    "experiments.reduction.allocation": {"fitness.estimation.pooled"},
+    "experiments.surrogate_benchmark.matrices": {"search_spaces.spaces.known_merges"},
     # The loop, optimisers and schedules as a campaign has them, with emulated models; what verification picks.
     "experiments.surrogate_benchmark.runs": {
         "evomerge.archive",

@@ -37,11 +37,11 @@ def emulator(answers: Answers) -> Emulator:
     return fit(answers)
 
 
-def test_a_world_scores_real_merges_as_they_scored(answers: Answers, emulator: Emulator) -> None:
+def test_worlds_score_real_merges_as_they_scored(answers: Answers, emulator: Emulator) -> None:
     real = answers.scores[:, places(answers.items, emulator.items)]
-    emulated = emulator.world(0).probabilities(answers.genomes)
-    assert np.corrcoef(real.mean(axis=1), emulated.mean(axis=1))[0, 1] > 0.95
-    assert np.corrcoef(real.mean(axis=0), emulated.mean(axis=0))[0, 1] > 0.95
+    emulated = np.mean([emulator.world(seed).probabilities(answers.genomes) for seed in range(10)], axis=0)
+    assert np.corrcoef(real.mean(axis=1), emulated.mean(axis=1))[0, 1] > 0.9
+    assert np.corrcoef(real.mean(axis=0), emulated.mean(axis=0))[0, 1] > 0.9
 
 
 def test_answers_are_the_same_whenever_they_are_asked(answers: Answers, emulator: Emulator) -> None:

@@ -19,6 +19,7 @@ CAMPAIGNS: dict[str, dict[str, object]] = {
     "m2n2": {"space": {"kind": "niches"}, "optimiser": {"kind": "m2n2", "population": 4}},
     "map": {"space": ONE_BLOCK, "optimiser": {"kind": "map"}},
     "halving": {"schedule": "halving", "optimiser": {"kind": "cma_es", "population": 8}, "budget": {"evaluations": 24}},
+    "own items": {"schedule": "own_items", "budget": {"evaluations": 16, "items": 6}},
     "screen": {"schedule": {"kind": "screen", "prompts": 8}, "budget": {"evaluations": 16}},
     "layer_flow": {"space": {"kind": "layer_flow"}, "optimiser": {"kind": "structured"}, "workers": {"together": 4}},
     "merges": {"merges": [{"name": "sum", "operator": "regmean"}]},

@@ -1,4 +1,4 @@
-"""SIGKILLs of toy campaigns: every optimiser, generations that are halved or screened, a full disk."""
+"""SIGKILLs of toy campaigns: every optimiser, generations halved or screened, items of their own, a full disk."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ from tests.evomerge.schedules.test_screen import ToyScreeningWorker
 from tests.evomerge.toy import ToyWorker
 from tests.evomerge.toy_run import MORE_OPTIMISERS, OPTIMISERS, run_toy
 from tests.evomerge.toy_schedules import OPTIMISERS as GENERATIONAL
-from tests.evomerge.toy_schedules import CountingWorker, run_schedule
+from tests.evomerge.toy_schedules import CountingWorker, halving, own_items, run_schedule
 from tests.soak.children import Child
 from tests.soak.place import Place
 
+# One place again and again is no generation; m2n2 compares the same items.
+NOT_WITH = {"own items": ("m2n2",), **dict.fromkeys(("halved", "screened", "screened and halved"), ("again",))}
 TOYS = (
     *OPTIMISERS,
     *MORE_OPTIMISERS,
-    *(f"{schedule} {name}" for schedule in ("halved", "screened", "screened and halved") for name in GENERATIONAL),
+    *(
+        f"{schedule} {name}"
+        for schedule in ("own items", "halved", "screened", "screened and halved")
+        for name in GENERATIONAL
+        if name not in NOT_WITH.get(schedule, ())
+    ),
 )
 
 
@@ -39,8 +46,9 @@ def run(path: Path, name: str, pause: float) -> None:
 
 def _run_scheduled(path: Path, schedule: str, optimiser: str, pause: float) -> Archive:
     worker = functools.partial(CountingWorker, pause)
-    if schedule == "halved":
-        return run_schedule(path, optimiser, EVALUATIONS, pool=InProcessPool(worker))
+    if schedule in ("halved", "own items"):
+        scheduled = halving if schedule == "halved" else own_items
+        return run_schedule(path, optimiser, EVALUATIONS, scheduled, pool=InProcessPool(worker))
     pool = InProcessPool(lambda: ToyScreeningWorker(worker(), fails=frozenset({9, 20})))
     rungs = (20, 60) if schedule == "screened and halved" else ()
     return test_screen.run(path, optimiser, EVALUATIONS, pool=pool, rungs=rungs)

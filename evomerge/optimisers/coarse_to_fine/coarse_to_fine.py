@@ -17,7 +17,8 @@ import numpy as np
 from evomerge.candidate import Evaluation, Outcome
 from evomerge.optimisers.losses import mean_loss
 from evomerge.optimisers.problem import Problem, Spread
-from evomerge.optimisers.protocol import Optimiser
+from evomerge.optimisers.protocol import Optimiser, gain_left
+from evomerge.optimisers.terrain import NotesApart
 from evomerge.seeds import stream, stream_seed
 from evomerge.typing import Genome
 from search_spaces.spaces.ties import CubeVectors, Owner, TiedSpace
@@ -90,6 +91,10 @@ class CoarseToFine:
             if isinstance(outcome, Evaluation):
                 self._known.append((self._space.expanded(genome), outcome))
 
+    def gain_left(self) -> float | None:
+        """Return what the optimiser of the last level expects to gain; None before, where finer genes may gain more."""
+        return gain_left(self._own) if self._level + 1 == len(self._spaces) else None
+
     @property
     def _space(self) -> TiedSpace:
         return self._spaces[self._level]
@@ -126,6 +131,7 @@ class CoarseToFine:
                 seed=stream_seed(self._problem.seed, "coarse_to_fine", str(self._level)),
                 given=tuple(space.tied(given[i]) for i in held),
                 scored=tuple(scored[i] for i in held if i < len(scored)),
+                notes=NotesApart(self._problem.notes, f"level {self._level}"),
                 spread=spread,
             )
         )

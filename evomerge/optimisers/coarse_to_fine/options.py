@@ -53,6 +53,16 @@ class CoarseToFine(OptimiserOptions):
         """Whether its optimiser does."""
         return self.search.pools_items
 
+    @property
+    def learns_from_stopped(self) -> bool:
+        """Whether its optimiser does."""
+        return self.search.learns_from_stopped
+
+    @property
+    def tells_gain(self) -> bool:
+        """Whether its optimiser does: at the last level, before which finer genes are to come."""
+        return self.search.tells_gain
+
     @field_validator("search")
     @classmethod
     def _proposes_genes(cls, search: OptimiserOptions) -> OptimiserOptions:

@@ -7,7 +7,8 @@ candidate, and easiness_j ~ N(0, tau^2): the Rasch model (1960) with the genes a
 Explanatory Item Response Models, 2004), one for each set of tasks that the same objectives have.
 """
 
+from fitness.estimation.pooled.paths import Paths
 from fitness.estimation.pooled.responses import PooledResponses, Prediction
 from fitness.estimation.pooled.settings import Settings
 
-__all__ = ["PooledResponses", "Prediction", "Settings"]
+__all__ = ["Paths", "PooledResponses", "Prediction", "Settings"]

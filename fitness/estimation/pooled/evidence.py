@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fitness.estimation.pooled.answers import Answers, Link
-from fitness.estimation.pooled.laplace import Mode, Told, find_mode, inverse
+from fitness.estimation.pooled.laplace import Beside, Mode, Told, find_mode, inverse
 from fitness.estimation.pooled.settings import (
     CONSTANT,
     Settings,
@@ -25,22 +25,26 @@ _EASINESS, _EASINESS_COUNT = 2.0, 4.0  # prior variance of easiness, and how man
 _LEAST_DISPERSION = 1e-3
 
 
-def choose_settings(points: Floats, answers: Answers, link: Link, settings: Settings, *, rounds: int) -> Settings:
+def choose_settings(
+    points: Floats,
+    answers: Answers,
+    link: Link,
+    settings: Settings,
+    *,
+    rounds: int,
+    beside: Beside | None = None,
+) -> Settings:
     """Return better settings: by turns those of the kernel, and those of the items and the scores.
 
     The answers are seen to second order from the mode under the settings so far (penalised quasi-likelihood: Breslow
     and Clayton, JASA 88, 1993), which makes the evidence that of a Gaussian process with normal noise.
     """
-    n = answers.n_candidates
-    if n > MOST:
-        chosen = np.unique(np.linspace(0, n - 1, MOST).round().astype(np.int64))
-        points, answers = points[chosen], answers.of(chosen)
     for _ in range(rounds):
         prior_precision, _ = inverse(of_candidates(points, settings))
-        mode, seen = find_mode(answers, link, settings, prior_precision, tolerance=1e-3)
+        mode, seen = find_mode(answers, link, settings, prior_precision, beside=beside, tolerance=1e-3)
         settings = _of_kernel(points, seen, settings)
         prior_precision, _ = inverse(of_candidates(points, settings))
-        mode, seen = find_mode(answers, link, settings, prior_precision, tolerance=1e-3)
+        mode, seen = find_mode(answers, link, settings, prior_precision, beside=beside, tolerance=1e-3)
         settings = _of_items(answers, link, settings, mode, (prior_precision, seen))
     return settings
 
@@ -104,8 +108,7 @@ def _of_items(answers: Answers, link: Link, settings: Settings, mode: Mode, know
     settings = replace(settings, easiness=total / (answers.n_items + _EASINESS_COUNT))
     if answers.right_or_wrong:
         return replace(settings, dispersion=1.0)
-    eta = mode.abilities[answers.candidate] + mode.easiness[answers.item]
-    w, slope = link.working(answers.values, eta)
+    w, slope = link.working(answers.values, mode.predictor(answers))
     unsure = np.diag(covariance)[answers.candidate] + variances[answers.item]
     unsure = unsure + 2.0 * with_items[answers.candidate, answers.item]
     dispersion = float((slope**2 / w + w * unsure).mean())

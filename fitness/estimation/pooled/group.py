@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from fitness.estimation.pooled.answers import Answers, Link, link_of
-from fitness.estimation.pooled.evidence import choose_settings
-from fitness.estimation.pooled.laplace import Mode, Told, find_mode, inverse
+from fitness.estimation.pooled.evidence import MOST, choose_settings
+from fitness.estimation.pooled.laplace import Beside, Mode, Told, find_mode, inverse
+from fitness.estimation.pooled.margins import Margins
 from fitness.estimation.pooled.settings import CONSTANT, Settings, between, of_candidates
 from fitness.typing import Floats
 
@@ -42,14 +43,17 @@ class FittedGroup:
     told: Told
 
     @classmethod
-    def fit(cls, points: Floats, answers: Answers, settings: Settings | None, rounds: int) -> FittedGroup:
+    def fit(
+        cls, points: Floats, answers: Answers, margins: Answers, settings: Settings | None, rounds: int
+    ) -> FittedGroup:
         """Fit the model; settings are chosen first, in so many rounds that begin at those given."""
         link = link_of(answers.values)
         if settings is None:
             settings = Settings.prior(points.shape[1], graded=not answers.right_or_wrong)
-        settings = choose_settings(points, answers, link, settings, rounds=rounds)
+        settings = _chosen(points, answers, margins, settings, rounds)
         prior_precision, _ = inverse(of_candidates(points, settings))
-        mode, seen = find_mode(answers, link, settings, prior_precision)
+        beside = _beside(points, Margins.of(margins), settings)
+        mode, seen = find_mode(answers, link, settings, prior_precision, beside=beside)
         return cls(points, answers, link, settings, prior_precision, mode, seen)
 
     @cached_property
@@ -58,18 +62,18 @@ class FittedGroup:
         return inverse(self.prior_precision + self.told.precision)[0]
 
     @cached_property
-    def _shares(self) -> Floats:
+    def shares(self) -> Floats:
         """What an item's easiness moves by, down, where a candidate's ability moves up; (n, items)."""
         return (self.told.weights.multiply(1.0 / self.told.item_precision)).toarray()  # type: ignore[no-any-return]
 
     @cached_property
     def _with_items(self) -> Floats:
-        return -self.covariance @ self._shares
+        return -self.covariance @ self.shares
 
     @cached_property
     def easiness_variances(self) -> Floats:
         """Posterior variances of the items' easiness; (items,)."""
-        return np.asarray(1.0 / self.told.item_precision - (self._with_items * self._shares).sum(axis=0))
+        return np.asarray(1.0 / self.told.item_precision - (self._with_items * self.shares).sum(axis=0))
 
     def own(self) -> Abilities:
         """Return the abilities of those that answered, what is particular to them included."""
@@ -97,7 +101,7 @@ class FittedGroup:
         means, slopes = self.item_means(abilities)
         sloped = slopes * weights
         total = sloped.sum(axis=1)
-        through = total[:, None] * abilities.through - sloped @ self._shares.T
+        through = total[:, None] * abilities.through - sloped @ self.shares.T
         by_items = sloped / self.told.item_precision
         values = (means * weights).sum(axis=1)
         if not joint:
@@ -121,3 +125,24 @@ class FittedGroup:
         )
         spread = self.link.spread(self.item_means(own)[0]) * self.settings.dispersion
         return values, covariance + np.diag((rest**2 * spread).sum(axis=1))
+
+
+def _chosen(points: Floats, answers: Answers, margins: Answers, settings: Settings, rounds: int) -> Settings:
+    """Return settings after some rounds, those of the margins after the others in each."""
+    link = link_of(answers.values)
+    if len(points) > MOST:
+        some = np.unique(np.linspace(0, len(points) - 1, MOST).round().astype(np.int64))
+        points, answers, margins = points[some], answers.of(some), margins.of(some)
+    told = Margins.of(margins)
+    for _ in range(rounds):
+        beside = _beside(points, told, settings)
+        settings = choose_settings(points, answers, link, settings, rounds=1, beside=beside)
+        if len(told.answers.values):
+            settings = replace(settings, margins=told.choose(points, answers, link, settings))
+    return settings
+
+
+def _beside(points: Floats, margins: Margins, settings: Settings) -> Beside | None:
+    if settings.margins is None or not settings.margins.alike or not len(margins.answers.values):
+        return None
+    return margins.beside(points, settings.margins)[0]

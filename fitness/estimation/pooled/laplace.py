@@ -7,7 +7,7 @@ unknowns, with the likelihood's precision S = diag(W 1) - W D^-1 W', W being the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,20 @@ class Told:
     precision: Floats  # (n, n) S
     pull: Floats  # (n,)
 
+    def beside(self, other: Beside | None) -> Told:
+        """Return both together."""
+        if other is None:
+            return self
+        return replace(self, precision=self.precision + other.precision, pull=self.pull + other.pull)
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What something else says of the abilities: exp(-f' precision f / 2 + pull' f)."""
+
+    precision: Floats  # (n, n)
+    pull: Floats  # (n,)
+
 
 @dataclass(frozen=True, eq=False)
 class Mode:
@@ -43,12 +57,21 @@ class Mode:
         """Return zeros."""
         return cls(np.zeros(answers.n_candidates), np.zeros(answers.n_items))
 
+    def predictor(self, answers: Answers) -> Floats:
+        """Return the linear predictor of each answer."""
+        return np.asarray(self.abilities[answers.candidate] + self.easiness[answers.item])
 
-def told(answers: Answers, link: Link, settings: Settings, mode: Mode) -> Told:
-    """Return what the answers say, as seen from a place."""
+    def residuals(self, answers: Answers, link: Link) -> Floats:
+        """Return Pearson's residual of each answer, at dispersion 1."""
+        information, slope = link.working(answers.values, self.predictor(answers))
+        return np.asarray(slope / np.sqrt(information))
+
+
+def told(answers: Answers, link: Link, settings: Settings, mode: Mode | None = None) -> Told:
+    """Return what the answers say, as seen from a place; where scores are linear it is the same from all."""
     from scipy.sparse import csr_array
 
-    eta = mode.abilities[answers.candidate] + mode.easiness[answers.item]
+    eta = (mode or Mode.start(answers)).predictor(answers)
     w, slope = link.working(answers.values, eta)
     w, pull = w / settings.dispersion, (w * eta + slope) / settings.dispersion
     n, n_items = answers.n_candidates, answers.n_items
@@ -62,13 +85,19 @@ def told(answers: Answers, link: Link, settings: Settings, mode: Mode) -> Told:
 
 
 def find_mode(
-    answers: Answers, link: Link, settings: Settings, prior_precision: Floats, *, tolerance: float = 1e-7
+    answers: Answers,
+    link: Link,
+    settings: Settings,
+    prior_precision: Floats,
+    *,
+    beside: Beside | None = None,
+    tolerance: float = 1e-7,
 ) -> tuple[Mode, Told]:
     """Return the mode, and what the answers say there; `prior_precision` is that of the abilities, (n, n)."""
     from scipy.linalg import cho_factor, cho_solve
 
     mode = Mode.start(answers)
-    seen = told(answers, link, settings, mode)
+    seen = told(answers, link, settings, mode).beside(beside)
     for _ in range(_MAX_STEPS):
         abilities = cho_solve(cho_factor(prior_precision + seen.precision, lower=True), seen.pull)
         easiness = (seen.item_pull - seen.weights.T @ abilities) / seen.item_precision
@@ -78,7 +107,7 @@ def find_mode(
         mode = Mode(
             mode.abilities + share * (abilities - mode.abilities), mode.easiness + share * (easiness - mode.easiness)
         )
-        seen = told(answers, link, settings, mode)
+        seen = told(answers, link, settings, mode).beside(beside)
         if step <= tolerance:
             break
     return mode, seen

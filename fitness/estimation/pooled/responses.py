@@ -12,10 +12,13 @@ from fitness.errors import FitnessError
 from fitness.estimation.objectives import Objective, TaskLayout
 from fitness.estimation.pooled.answers import Answers
 from fitness.estimation.pooled.group import FittedGroup
+from fitness.estimation.pooled.paths import Paths, draw_paths
 from fitness.estimation.pooled.settings import Settings
 from fitness.scores import ItemScores
+from fitness.signals import signal_of
 from fitness.typing import Floats, Ints
 
+MOST_TASKS = 8  # that have abilities of their own; with more, those of an objective share one
 FIRST_ROUNDS = 2  # of choosing settings, where no earlier ones are known
 
 
@@ -81,7 +84,8 @@ class PooledResponses:
 
         Args:
             points: (n, d) genes in [0, 1]; NaN in a row: a candidate outside of the space, which tells of items only.
-            scores: of the n candidates, each on at least one of the items; those of other items do not count.
+            scores: of the n candidates, each on at least one of the items; of others the answers' signals count
+                (`fitness.signals`), where there are some, and nothing else.
             objectives: in the campaign's order.
             items: all those that an objective is the mean over, answered or not.
             task_of: item -> task.
@@ -99,10 +103,16 @@ class PooledResponses:
         if settings is not None and len(settings) != len(members):
             raise FitnessError(f"settings: expected those of {len(members)} sets of tasks, found {len(settings)}")
         n_rounds = (FIRST_ROUNDS if settings is None else 1) if rounds is None else rounds
-        answers = [_answers(items, chosen, scores) for chosen in members]
+        of_signals = [signal_of(item, task_of[item]) for item in items]
         groups = tuple(
-            FittedGroup.fit(genes, one, None if settings is None else settings[k], n_rounds)
-            for k, one in enumerate(answers)
+            FittedGroup.fit(
+                genes,
+                _answers(items, chosen, scores),
+                _answers(of_signals, chosen, scores),
+                None if settings is None else settings[k],
+                n_rounds,
+            )
+            for k, chosen in enumerate(members)
         )
         weights = layout.weights / layout.n_items
         shares = tuple(weights[:, layout.task_index[chosen]] for chosen in members)
@@ -137,6 +147,13 @@ class PooledResponses:
         """
         return _summed([[group.answered(w) for w in rows] for group, rows in self._parts])
 
+    def paths(self, n_draws: int, rng: np.random.Generator) -> tuple[Paths, ...]:
+        """Return draws from the posterior as functions of the genes, one part for each set of tasks.
+
+        An objective is the sum of its values over all parts.
+        """
+        return tuple(draw_paths(group, rows, n_draws, rng) for group, rows in self._parts)
+
     @property
     def easiness(self) -> tuple[Floats, Floats]:
         """Return means and standard deviations of the items' easiness, in logits; (n_items,), 0 on average a priori."""
@@ -159,12 +176,14 @@ def _summed(parts: Sequence[Sequence[tuple[Floats, Floats]]]) -> Prediction:
 
 
 def _groups(layout: TaskLayout) -> list[Ints]:
-    """Return the items of tasks that the same objectives have, one array for each such set of tasks."""
-    of_task = [tuple(np.flatnonzero(column)) for column in layout.weights.T]
-    sets = list(dict.fromkeys(of_task))
-    number = np.array([sets.index(one) for one in of_task] + [-1])  # the last: tasks that no objective has
-    of_item = number[layout.task_index]
-    return [np.flatnonzero(of_item == k) for k in range(len(sets))]
+    """Return the items of each task; where tasks are many, those of tasks that the same objectives have together."""
+    by_objectives = [tuple(np.flatnonzero(column).tolist()) for column in layout.weights.T]
+    sets = list(dict.fromkeys(by_objectives))
+    of_task = [sets.index(one) for one in by_objectives]
+    if len(of_task) <= MOST_TASKS:
+        of_task = list(range(len(of_task)))
+    of_item = np.append(of_task, -1)[layout.task_index]  # the last: of tasks that no objective has
+    return [np.flatnonzero(of_item == k) for k in range(max(of_task) + 1)]
 
 
 def _answers(items: Sequence[str], chosen: Ints, scores: Sequence[ItemScores]) -> Answers:

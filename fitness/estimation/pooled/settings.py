@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Settings:
         own: variance of what is particular to one candidate.
         easiness: variance of the items' easiness.
         dispersion: variance of a score, in units of p (1 - p) (or of standardised scores); 1 for right or wrong.
+        margins: of the answers' margins; None where there are none.
     """
 
     lengths: Floats
@@ -36,6 +37,7 @@ class Settings:
     own: float
     easiness: float
     dispersion: float
+    margins: MarginSettings | None = None
 
     @classmethod
     def prior(cls, dim: int, *, graded: bool) -> Settings:
@@ -47,6 +49,30 @@ class Settings:
     def of_kernel(self) -> Floats:
         """Return (d + 2,) logarithms: lengths, signal, own."""
         return np.asarray(np.log(np.append(self.lengths, [self.signal, self.own])))
+
+
+@dataclass(frozen=True, eq=False)
+class MarginSettings:
+    """How answers' margins go with right and wrong.
+
+    Attributes:
+        whole: of the margins alone, in units of their spread.
+        alike: correlation of their abilities with those of right and wrong, at least 0; at 0 they say nothing.
+        slope: by how much a margin's ability goes up with one logit.
+        noise: variance of a margin, given abilities and items, that right and wrong do not say.
+    """
+
+    whole: Settings
+    alike: float
+    slope: float
+    noise: float
+
+    @property
+    def apart(self) -> Settings:
+        """Settings of what margins have of their own."""
+        left = 1.0 - self.alike**2
+        whole = self.whole
+        return replace(whole, signal=left * whole.signal, own=left * whole.own, dispersion=self.noise)
 
 
 def log_prior(of_kernel: Floats) -> tuple[float, Floats]:

@@ -76,8 +76,9 @@ class NicheSpace:
         if self._base in self._merged:
             raise SpaceError("gain: expected a base, which task vectors begin at, found none; add the key base")
         crossover = self.crossover(split, angle)
-        seeds = tuple(seed for seed in first_individuals(crossover.seeds, gains) if seed not in known)
-        return GainedCrossover(crossover, seeds, gains)
+        first = tuple(dict.fromkeys(first_individuals(crossover.seeds, gains)))
+        seeds = tuple(seed for seed in first if seed not in known)
+        return GainedCrossover(crossover, seeds or first[-1:], gains)
 
     def decode(self, genome: Individual | RankScaled) -> Recipe:
         """Return the recipe of an individual."""
@@ -109,11 +110,11 @@ class NicheSpace:
         """Return the individual with a gain that is θ₀ + Σ share·(θ_k - θ₀) everywhere; of parents by name.
 
         Raises:
-            SpaceError: a parent that is none, or shares that sum to 0: no gain makes that.
+            SpaceError: a parent that is none, or shares whose sum, the gain, is not above 0.
         """
         total = sum(shares.values())
-        if not set(shares) <= set(self._merged) or total == 0.0 or self._base in self._merged:
-            raise SpaceError(f"shares: expected some of {list(self._merged)} that do not cancel, found {dict(shares)}")
+        if not set(shares) <= set(self._merged) or total <= 0.0 or self._base in self._merged:
+            raise SpaceError(f"shares: expected some of {list(self._merged)} with a sum above 0, found {dict(shares)}")
         row = np.array([[shares.get(name, 0.0) / total for name in self._merged]])
         return gained(Individual(np.array([0, self._layout.size]), row), total)
 

@@ -16,7 +16,7 @@ from evomerge.campaign.constraints import Constraints
 from evomerge.campaign.events import CandidateTold, Event
 from evomerge.campaign.progress import Limits
 from evomerge.candidate import Candidate, Done, Evaluation, Failure, Outcome
-from evomerge.config.objectives import Bound, parse_bound
+from evomerge.config.bounds import Bound, parse_bound
 from evomerge.optimisers.random_search import RandomSearch
 from evomerge.pareto import constrained_front, front
 from evomerge.results.front import front_as_json, read_front
@@ -91,6 +91,25 @@ def test_the_violation_is_the_sum_of_what_objectives_fall_short_by() -> None:
     assert constraints.violation(estimate(a=0.3, b=0.4)) == pytest.approx(0.5)
     assert constraints.violation(estimate(a=0.5, b=0.8 - 0.1)) == 0.0
     assert constraints.violation(estimate(a=0.5, b=0.69)) == pytest.approx(0.01)
+
+
+def test_a_cost_misses_its_bound_by_its_share_of_it_and_is_named_in_its_unit() -> None:
+    bounds = [Bound("length", -40.0, None, "tokens"), Bound("depth", 2.0, "base", "depth"), Bound("words", 0.5)]
+    constraints = Constraints(bounds)
+    constraints.learn("base", estimate(length=-30.0, depth=-22.0, words=0.4))
+    assert constraints.missed(estimate(length=-50.0, depth=-20.0, words=0.5)) == pytest.approx(10 / 40)
+    assert constraints.missed(estimate(length=-40.0, depth=-21.0, words=0.4)) == pytest.approx(1 / 20 + 0.1)
+    assert list(map(str, bounds)) == ["length at most 40 tokens", "depth at most base - 2", "words at least 0.5"]
+    assert constraints.described([0.0])[1] == "constraint: depth at most base - 2 = 20.0"
+
+
+def test_bounds_of_costs_are_kept_and_others_are_noted_as_they_were(tmp_path: Path) -> None:
+    archive = Archive.create(tmp_path / "archive.sqlite", "name: toy\n")
+    bounds = (Bound("words", -0.05, "beta"), Bound("length", -40.0, None, "tokens"))
+    Constraints(bounds).note(archive)
+    assert json.loads(archive.noted("constraints") or "")[0] == ["words", -0.05, "beta"]
+    assert Constraints.of(archive).bounds == bounds
+    archive.close()
 
 
 @given(st.lists(st.tuples(st.integers(-2, 2), st.integers(-2, 2), st.integers(0, 2)), max_size=12))

@@ -109,3 +109,13 @@ def test_who_answered_nothing_or_could_not_be_compared_is_told_as_one_that_faile
     optimiser.tell([replace(nothing, estimate=stopped, violation=64.5), evaluation(3, answers[3])])
     optimiser.ask(1)
     assert [[isinstance(one, Failure) for one in outcomes] for outcomes in own.told] == [[True, True], [True, False]]
+
+
+def test_who_does_not_compare_item_by_item_is_told_as_it_is() -> None:
+    own, answers = Listening(), world(3)
+    optimiser = InGenerations(own, 2, by_item=False)
+    optimiser.ask(2)
+    outcomes = [evaluation(0, answers[0, :8]), evaluation(1, answers[1])]
+    optimiser.tell(outcomes[::-1])
+    optimiser.ask(1)
+    assert own.told == [outcomes]

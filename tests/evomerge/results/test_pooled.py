@@ -11,6 +11,8 @@ import pytest
 
 import evomerge as em
 from evomerge.archive import Archive
+from evomerge.campaign import Constraints
+from evomerge.config.objectives import Bound
 from evomerge.results.front import front_as_json, read_front
 from evomerge.results.picks import read_picks
 from evomerge.results.pooled import answered_own_items, fitted, note_objectives, points_of, pooled_estimates
@@ -116,6 +118,19 @@ def test_fronts_picks_and_contenders_go_by_them_and_say_so(archive: Archive) -> 
     assert contenders(archive, 3)[0].number == max(range(2, N), key=lambda number: likely[number].mean)
     kinds = {o["kind"] for point in front_as_json(archive, "toy")["front"] for o in point["objectives"].values()}
     assert kinds <= {"pooled", "full"}
+
+
+def test_constraints_are_judged_by_them(world: World, tmp_path: Path) -> None:
+    archive = world.archive(tmp_path / "a.sqlite")
+    words = {n: estimate.objectives[1].value for n, estimate in expected(archive).items()}
+    least = float(np.median(list(words.values())))
+    Constraints([Bound("words", least, None)]).note(archive)
+    front = read_front(archive)
+    assert front.infeasible == sum(value < least - 1e-9 for value in words.values())
+    assert all(words[point.candidate.number] >= least - 1e-9 and point.violation == 0.0 for point in front.points)
+    assert all(words[number] >= least - 1e-9 for number in read_picks(archive).chosen.values())
+    assert all(words[candidate.number] >= least - 1e-9 for candidate in contenders(archive, 5))
+    archive.close()
 
 
 def test_who_answered_everything_is_as_told(world: World, archive: Archive) -> None:

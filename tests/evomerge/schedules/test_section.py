@@ -70,7 +70,7 @@ def test_everybody_answers_everything_unless_the_file_says_otherwise() -> None:
         ("{kind: halving, rungs: 4}", "schedule.rungs: expected one of kind, first, keep, found 'rungs'"),
         ("{kind: screen, prompts: 0}", "schedule.prompts: expected a number of at least 1, found 0"),
         ("{kind: screen, then: screen}", "schedule.then: expected one of all_items, own_items, halving"),
-        ("{kind: own_items, landmarks: 0}", "schedule.landmarks: expected a number of at least 1, found 0"),
+        ("{kind: own_items, landmarks: 0}", "schedule.landmarks: expected all, or a whole number above 0, found 0"),
         (
             "own_items",
             "schedule: expected budget.items beside it, found 'own_items'; say how many",
@@ -129,6 +129,15 @@ def test_a_campaign_on_real_models_halves_its_generations(evomerge, campaign_fil
     told = [r.estimate for r in archive.records() if r.estimate is not None]
     assert {e.stopped.n_items for e in told if e.stopped is not None} == {4, 8}
     assert '"reason": "rung"' in evomerge("pareto", tmp_path / "run", "--json").out
+
+
+@pytest.mark.parametrize("stop", ["0", "never", "true", ".inf"])
+def test_a_search_stops_by_itself_at_a_gain_above_nothing_or_at_the_usual_one(tmp_path: Path, stop: str) -> None:
+    text = GOOD.replace("evaluations: 400", f"evaluations: 400, stop: {stop}")
+    assert "budget.stop: expected auto, or a number above 0, found " in refused_text(tmp_path, text)
+    budgets = [{}, {"stop": "auto"}, {"stop": 0.5}, {"stop": 1}]
+    gains = [CampaignConfig.model_validate({**DATA, "budget": budget}).budget.least_gain for budget in budgets]
+    assert gains == [None, 0.002, 0.5, 1.0]
 
 
 class Pooling(Random):

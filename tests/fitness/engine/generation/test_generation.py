@@ -121,8 +121,8 @@ prompts = st.lists(
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_packed_completions_depend_on_nothing_but_their_prompt(model, tokenizer, prompts, sizes):
-    alone = [text for prompt in prompts for text in padded_completions(model, [prompt], sizes, tokenizer)]
-    assert PackedCompletions(model, PromptTrie(prompts), sizes, tokenizer).texts() == alone
+    alone = [one for prompt in prompts for one in padded_completions(model, [prompt], sizes, tokenizer)]
+    assert PackedCompletions(model, PromptTrie(prompts), sizes, tokenizer).written() == alone
     assert padded_completions(model, prompts, sizes, tokenizer) == alone
 
 
@@ -188,7 +188,7 @@ def test_what_no_prompt_needs_any_more_is_forgotten(model, tokenizer):
     completions = PackedCompletions(model, trie, Sizes(6, 2), tokenizer)
     n_kept: list[int] = []
     with model.register_forward_pre_hook(lambda *_: n_kept.append(len(completions.trunk.nodes))):
-        completions.texts()
+        completions.written()
     assert 0 < max(n_kept) < len(trie.trie)
     assert len(completions.trunk.nodes) == 0
 

@@ -123,6 +123,18 @@ def test_known_first_individuals_are_not_born_again(space: NicheSpace) -> None:
     assert [len(set(one.coefficients[0, 1:].tolist())) for one in left] == [1] * MIXTURES
 
 
+def test_where_all_first_individuals_are_known_one_is_left_to_breed_from(space: NicheSpace) -> None:
+    """With one gain alone the four mixtures are one, and may be the landmark of the uniform mean."""
+    known = [*space.gained_crossover("param", "global", (1.0, 1.0)).seeds]
+    assert len(known) == 3
+    assert space.gained_crossover("param", "global", (1.0, 1.0), known=known).seeds == (known[-1],)
+
+
+def test_shares_that_go_backwards_have_no_gain(space: NicheSpace) -> None:
+    with pytest.raises(SpaceError, match=r"shares: expected some of .* with a sum above 0, found \{'alpha': -1.0\}"):
+        space.individual_of({"alpha": -1.0})
+
+
 def test_task_arithmetic_is_the_mean_with_a_gain_and_merges_alike(space: NicheSpace, parents: Parents) -> None:
     mean = next(one.recipe for one in space.landmarks() if one.name == "uniform mean")
     recipe = merged_by(mean, "task_arithmetic", space.merged, weight=0.7)
