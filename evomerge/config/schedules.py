@@ -26,9 +26,10 @@ def schedule_problems(schedule: ScheduleOptions, data: Mapping[str, Any]) -> lis
         if reason := early or (optimiser.needs_same_items if schedule.own_items else ""):
             return [mismatch(f"all_items with optimiser {optimiser.kind}", found, reason)]
     if not schedule.own_items:
-        signalled = any(objective.signal is not None for objective in data.get("objectives", ()))
+        if data.get("stages") or all(objective.signal is None for objective in data.get("objectives", ())):
+            return []  # stages have schedules of their own
         hint = "nothing else learns from signals; with budget.items write schedule: own_items, or leave signal out"
-        return [mismatch("own_items beside an objective's signal", found, hint)] if signalled else []
+        return [mismatch("own_items beside an objective's signal", found, hint)]
     if data.get("reduced") is not None:
         hint = "own items make a response model of their own; leave one of them out"
         return [mismatch("no own_items beside reduced", found, hint)]

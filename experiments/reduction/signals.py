@@ -1,8 +1,8 @@
 """Do margins say more of a merge than right and wrong alone, from the same answers? On real merges.
 
     command    python -m experiments.reduction.signals MATRIX.parquet --genes 18 [--draws 8]
-    cost       some minutes on one core
-    expected   README.md: the estimate from few own items is nearer the full accuracy with them
+    cost       a minute on one core
+    expected   README.md: from 6 to 36 items with signals, estimates correlate .02 to .1 more with the full accuracy
 
 In a draw every merge answers as many random items of each task, and its accuracy on all items is estimated by the
 pooled model (`fitness.estimation.pooled`) from right and wrong, and from these and their signals (`signal: margin`).
@@ -22,8 +22,7 @@ from evomerge.seeds import stream
 from experiments.printing import guarded
 from experiments.reduction.pooled import Merges, covered
 from experiments.reduction.tables import as_markdown
-from fitness import ItemScores
-from fitness.estimation import Objective
+from fitness import ItemScores, Objective
 from fitness.estimation.pooled import PooledResponses
 from fitness.signals import signal_of
 

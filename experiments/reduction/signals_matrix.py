@@ -1,7 +1,7 @@
 """A matrix of right answers and their signals: random merges of a campaign's space on its search items.
 
 command    python -m experiments.reduction.signals_matrix experiments/reduction/quickstart_signals.yaml \
-                   --models 150 --out experiments/reduction/quickstart_signals.parquet
+                   --models 101 --out experiments/reduction/quickstart_signals.parquet
 cost       README.md; rows are kept in --out with `.responses` at the end, so the same command goes on where it was
 stopped
 """
@@ -25,7 +25,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("campaign", type=Path)
-    parser.add_argument("--models", type=int, default=150)
+    parser.add_argument("--models", type=int, default=101)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     directory = arguments.out.with_suffix(".responses")

@@ -36,6 +36,8 @@ def main() -> None:
         searches(options.matrices, options.settings, options.searches, options.evaluations, n_seeds=options.seeds)
     )
     known = kept.read()
+    if options.show:
+        wanted = [one for one in wanted if one in known]
     missing = [one for one in wanted if one not in known]
     if missing:
         with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="the first matrix, three seeds, 40 evaluations")
     parser.add_argument("--processes", type=int, default=1, choices=(1, 2))
     parser.add_argument("--rows", type=Path, default=Path("runs/surrogate_benchmark/rows.jsonl"), help="kept here")
+    parser.add_argument("--show", action="store_true", help="run nothing: what is kept")
     parser.add_argument("--png", type=Path, help="where the figure goes; left out: none")
     parser.add_argument("--out", type=Path, help="write the table's numbers there as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the tables as README.md has them")

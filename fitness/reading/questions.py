@@ -54,7 +54,7 @@ def questions_of_tasks(suite: TaskSuite, n: int, owners: Mapping[str, str]) -> Q
         FitnessError: no search item has a prompt.
     """
     prompts: dict[str, tuple[Prompt, ...]] = {}
-    for task in dict.fromkeys(suite.task_of[item] for item in suite.splits.items["search"]):
+    for task in dict.fromkeys(suite.task_of[item] for item in suite.questions(suite.splits.items["search"])):
         drawn = draw_prompts(suite, [Objective(task, (task,))], n, most_tokens=ANSWER_TOKENS)
         if drawn:
             prompts[task] = tuple(drawn.values())

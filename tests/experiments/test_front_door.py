@@ -99,6 +99,9 @@ INSIDE = {
         "fitness.scores",
     },
     "experiments.reduction.pooled": {"evomerge.seeds", "fitness.estimation.pooled"},
+    # Right answers and signals, collected as `evomerge reduce` collects answers, and pooled.
+    "experiments.reduction.signals_matrix": {"evomerge.api.search", "evomerge.assembly", "evomerge.responses"},
+    "experiments.reduction.signals": {"evomerge.seeds", "fitness.estimation.pooled", "fitness.signals"},
     # Answers pooled over genes, and which genes a matrix's merges have.
     "experiments.reduction.allocation": {"fitness.estimation.pooled"},
     "experiments.surrogate_benchmark.matrices": {"search_spaces.spaces.known_merges"},

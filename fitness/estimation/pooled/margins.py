@@ -89,8 +89,8 @@ class Margins:
 
 def _correlation(one: Answers, other: Answers, residuals: list[Floats]) -> float:
     """Return that of residuals of the same candidates' answers to the same items; 0 where there are too few."""
-    keys = [answers.candidate * one.n_items + answers.item for answers in (one, other)]
-    _, mine, theirs = np.intersect1d(*keys, return_indices=True)
+    own, others = (answers.candidate * one.n_items + answers.item for answers in (one, other))
+    _, mine, theirs = np.intersect1d(own, others, return_indices=True)
     pair = residuals[0][mine], residuals[1][theirs]
     if len(mine) < 3 or not (pair[0].std() and pair[1].std()):
         return 0.0

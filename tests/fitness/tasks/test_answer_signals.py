@@ -11,6 +11,7 @@ import torch
 from evomerge.testing.fitness_contract import FitnessContract
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.protocols import AnyTask
+from fitness.reading import questions_of_tasks
 from fitness.scores import Budget
 from fitness.tasks.answer_signals import AnswerSignals, signals_of
 from fitness.tasks.items import ExactMatch, MultipleChoice, Task
@@ -101,6 +102,7 @@ def test_scores_and_splits_are_the_same_bit_by_bit_without_signals(
     assert suite.questions(suite.splits.items["search"]) == items
     assert suite.with_costs(items) == suite.splits.items["search"]
     assert suite.group_of == plain.group_of
+    assert questions_of_tasks(suite, 4, {}) == questions_of_tasks(plain, 4, {})
     found = suite.evaluate(model, Budget("search"))
     values = dict(zip(found.item_ids, found.values.tolist(), strict=True))
     assert [values[item] for item in items] == plain.evaluate(model, Budget("search")).values.tolist()
