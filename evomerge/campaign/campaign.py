@@ -117,7 +117,8 @@ class Campaign(Generic[G]):
 
         None while the optimiser waits for others, and once the search is over.
         """
-        self._start()
+        if not self._started:
+            self._start()
         with self.archive.transaction():
             candidates = self._next(n)
         self._settle()
@@ -129,7 +130,8 @@ class Campaign(Generic[G]):
         Raises:
             CampaignError: one was never asked, or told already; nothing is taken in. Or the search cannot go on.
         """
-        self._start()
+        if not self._started:
+            self._start()
         numbers = [done.candidate.number for done in dones]
         if len(self._running.intersection(numbers)) < len(numbers):
             raise not_handed_out(numbers, self._running)
@@ -175,8 +177,6 @@ class Campaign(Generic[G]):
 
     def _start(self) -> None:
         """Come to the state in which the archive was left, and ask for the landmarks where it is new."""
-        if self._started:
-            return
         self._started = True
         self.constraints.note(self.archive)
         self._replay()

@@ -1,13 +1,13 @@
 """Does a bank of other models spare a calibration of one's own? By replay on the matrix of real merges.
 
-    python -m experiments.reduction.banks [--seeds 0 1 2] [--items 60] [--own 20]
+    python -m experiments.reduction.banks [--seeds 0 1 2] [--items 60] [--own 20] [--rows 0 1 2 3 4 5 6 7 8]
 
 The merges are split: 150 are "public", some few are the campaign's own models, the rest are its candidates, which no
-calibration knows. The public half is written as files of other projects (mirt's CSV, lm-eval's samples, a leaderboard's
-Parquet), read by what reads `evomerge reduce --bank`, and the benchmark is reduced by it. Candidates answer its items;
-reported are the mean absolute error of their macro-average, Kendall's tau with the one on all items and the regret of
-the best one by it, as means over splits. Public models are merges of the same parents here: real ones are another kind,
-and `worst half` shows what that does.
+calibration knows. The public half is written as files of other projects (mirt's CSV, lm-eval's samples; a leaderboard's
+Parquet says the same: `tests/experiments/test_banks.py`), read by what reads `evomerge reduce --bank`, and the
+benchmark is reduced by it. Candidates answer its items; reported are the mean absolute error of their macro-average,
+Kendall's tau with the one on all items and the regret of the best one by it, as means over splits. Public models are
+merges of the same parents here: real ones are another kind, and `worst half` shows what that does.
 
 cost       five minutes a split on one idle core
 expected   README.md
@@ -68,7 +68,6 @@ def arms(own: int) -> list[Arm]:
         Arm("own models alone", own),
         Arm("own models alone", N_OWN_CALIBRATION),
         Arm("bank: answers", 0, "samples"),
-        Arm("bank: answers, Parquet", 0, "results"),
         Arm("bank: answers", own, "samples"),
         Arm("bank: parameters (CSV, one scale a task)", own, "parameters"),
         Arm("bank: answers to 2/3 of the items", own, "samples", share=2 / 3),
@@ -83,10 +82,11 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--items", type=int, default=60)
     parser.add_argument("--own", type=int, default=20)
+    parser.add_argument("--rows", nargs="+", type=int, default=list(range(9)), help="of the table, all of them")
     options = parser.parse_args()
     console, benchmark = make_console(), read_benchmark(HERE / "smollm_matrix.parquet", list(PARENTS))
     rows = []
-    for arm in arms(options.own):
+    for arm in (arms(options.own)[row] for row in options.rows):
         found = []
         for seed in options.seeds:
             with tempfile.TemporaryDirectory() as directory:

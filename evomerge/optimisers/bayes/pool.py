@@ -14,8 +14,8 @@ from evomerge.typing import Floats
 
 _STEPS = (0.02, 0.07, 0.2)  # standard deviations of changes to good genomes
 _FEW_GENES = 8  # that a change changes on average, where there are more
-_MANY = 100  # candidates, from which on parts of the cube are looked at
-_SIDES = (2.0, 0.4, 0.2)
+_MANY = 100  # candidates, from which on parts of the cube are looked at also where genes are few
+_SIDES = (0.3, 0.3, 0.6, 0.6, 2.0)
 _APART = 1e-6
 
 
@@ -28,12 +28,13 @@ class Box:
 
     @classmethod
     def around(cls, good: Floats, features: Features, n_known: int, rng: np.random.Generator) -> Box:
-        """Return the whole cube, or after many candidates two times in three a part of it around a good genome.
+        """Return a part of the cube around a good genome, or one time in five all of it.
 
-        A trust region (Eriksson et al., NeurIPS 2019) without a state: large and small ones in turn, each around
-        another good genome, need neither counts of successes nor restarts.
+        All of it always where genes are few and candidates, too. With many genes the corners of the cube are what is
+        least known of, and a search would go to nothing else. A trust region (Eriksson et al., NeurIPS 2019) without a
+        state: large and small ones, each around another good genome, need neither counts of successes nor restarts.
         """
-        side = float(rng.choice(_SIDES)) if n_known > _MANY else 2.0
+        side = float(rng.choice(_SIDES)) if n_known > _MANY or len(good[0]) > _FEW_GENES else 2.0
         centre = good[rng.integers(len(good))]
         half = np.full(len(centre), side / 2.0)
         half[list(features.discrete)] = 1.0  # other values are not nearer or farther
