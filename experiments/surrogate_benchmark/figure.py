@@ -11,6 +11,7 @@ from experiments.surrogate_benchmark.tables import Cell
 
 def draw(cells: Sequence[Cell], path: Path) -> None:
     """Write a panel for each matrix (columns) and each of winner and hypervolume (rows)."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     wanted = [("mean", "winner"), ("front", "hypervolume")]
@@ -20,7 +21,7 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
     names = list(dict.fromkeys(c.search for c in found))
     figure = Figure(figsize=(4.2 * len(matrices) + 1.6, 3.4 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), len(matrices), squeeze=False)
-    colours = {name: f"C{i % 10}" for i, name in enumerate(names)}
+    colours = {name: colormaps["tab20"](i % 20) for i, name in enumerate(names)}
     for row, (setting, measure) in enumerate(rows):
         for column, matrix in enumerate(matrices):
             axis = axes[row][column]
@@ -32,8 +33,7 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
                 own.sort(key=lambda c: c.evaluations)
                 at = [c.evaluations * (1.0 + 0.02 * (i - len(names) / 2)) for c in own]  # beside each other
                 over, widths = [c.over for c in own], [c.half_width for c in own]
-                style = "-" if i < 10 else "--"
-                axis.errorbar(at, over, widths, label=name, color=colours[name], linestyle=style, marker=".", capsize=2)
+                axis.errorbar(at, over, widths, label=name, color=colours[name], marker=".", capsize=2)
             budgets = sorted({c.evaluations for c in found})
             axis.set(xscale="log", xticks=budgets, xticklabels=budgets, title=f"{matrix}: {measure}")
             axis.minorticks_off()
