@@ -108,7 +108,7 @@ def test_further_optimiser_keys_are_kept_for_the_library() -> None:
 
 def test_the_record_of_an_older_search_names_keys_that_its_optimiser_does_not_have() -> None:
     for kind in OPTIMISERS.names:
-        space = {"kind": "niches" if kind == "m2n2" else "weights"}
+        space = {"kind": "niches" if kind in ("m2n2", "cycle_qd") else "weights"}
         assert (
             campaign(space=space, optimiser={"kind": kind, "population": None, "warm_start": []}).optimiser.kind == kind
         )

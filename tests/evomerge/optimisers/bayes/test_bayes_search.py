@@ -71,7 +71,7 @@ def test_it_finds_the_top_of_a_function_of_six_genes_that_random_search_does_not
     optimiser = plain(6, 0, weights={"top": 1.0})
     found = search(optimiser, 40, lambda i, g: scored(i, g, {"top": peak(g)}))
     drawn = RandomSearch(6, seed=0).ask(400)
-    assert max(map(peak, found)) > 0.97
+    assert max(map(peak, found)) > 0.95
     assert max(map(peak, drawn)) < 0.85
     left = optimiser.gain_left()
     assert left is not None
