@@ -14,7 +14,7 @@ from search_spaces.recipes.rule import Input, Rule
 from tests.search_spaces.operators.spectral.merged import random_deltas
 
 WEIGHTS = (0.5, 1.5, -0.75)
-SUMS = {"adarank"}
+SUMS = {"adarank", "rank_scaled"}
 
 each_operator = pytest.mark.parametrize("operator", SPECTRAL, ids=[operator.name for operator in SPECTRAL])
 each_task_operator = pytest.mark.parametrize(
@@ -141,4 +141,4 @@ def test_what_is_remembered_does_not_change_a_bit(operator: Operator, shape: tup
         fresh = merged(operator, tensors, weights=weights)
         assert torch.equal(merged(operator, tensors, weights=weights, factors=remember), fresh)
         assert torch.equal(merged(operator, tensors, weights=weights, factors=remember), fresh)
-    assert kept
+    assert kept or operator.name == "rank_scaled"  # without a draw it decomposes nothing
