@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ def measure(checkpoints: Mapping[str, Checkpoint], base: str) -> Kinship:
     for tensor in dict.fromkeys(t for checkpoint in checkpoints.values() for t in checkpoint.names):
         start = donor.tensor(tensor) if tensor in donor and donor.dtype(tensor).is_floating_point else None
         compared = start is not None and tensor not in donor.architecture.unused
-        rows = slice(None) if start is None else _drawn_rows(tensor, start)
+        rows = ... if start is None else _drawn_rows(tensor, start)
         deltas: dict[int, Tensor] = {}
         for name, checkpoint in checkpoints.items():
             if tensor not in checkpoint:
@@ -165,9 +166,9 @@ class _Sums:
         return torch.zeros(shape, dtype=torch.float64)
 
 
-def _drawn_rows(name: str, tensor: Tensor) -> Tensor | slice:
+def _drawn_rows(name: str, tensor: Tensor) -> Tensor | EllipsisType:
     if tensor.numel() <= MOST_ENTRIES or tensor.ndim < 2:
-        return slice(None)
+        return ...  # a tensor without an axis has no slice
     n = max(1, MOST_ENTRIES // (tensor.numel() // tensor.shape[0]))
     return torch.randperm(tensor.shape[0], generator=_generator(name))[:n].sort().values
 

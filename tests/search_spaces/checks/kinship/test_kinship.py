@@ -179,3 +179,21 @@ def test_what_was_measured_once_is_read_again_and_changed_files_are_measured(bas
     assert traits(base=base, one=expert) == first
     moved = fine_tuned(base, tmp_path / "moved", seed=12)
     assert traits(base=base, one=moved)["one"].verdict == "related"
+
+
+def test_a_single_number_such_as_clip_s_logit_scale_is_compared(tmp_path: Path) -> None:
+    from transformers import CLIPConfig, CLIPModel
+
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = CLIPConfig(
+        text_config={"vocab_size": 64, **small},
+        vision_config={"image_size": 8, "patch_size": 4, **small},
+        projection_dim=8,
+    )
+    model = CLIPModel(config)
+    model.save_pretrained(tmp_path / "one")
+    model.logit_scale.data += 0.5
+    model.save_pretrained(tmp_path / "other")
+    paths = {"base": tmp_path / "one", "other": tmp_path / "other"}
+    found = measure(Parents.open(sources(paths), base="base").checkpoints, "base")
+    assert sum(row[0][0] for row in found.products.values()) == pytest.approx(0.25)
