@@ -169,5 +169,8 @@ def duration(hours: float) -> str:
 
 
 def moment(epoch: float) -> str:
-    """Return seconds since the epoch as a date and time in UTC."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    """Return seconds since the epoch as a date and time in UTC; of a damaged archive's no date that there is."""
+    try:
+        return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, OverflowError, OSError):
+        return "not known"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.results.report.html import duration, for_script, report, signed
+from evomerge.results.report.html import duration, for_script, moment, report, signed
 from evomerge.results.report.marks import DARK, LIGHT
 from evomerge.whole_file import OutputError
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification, with_winners
@@ -208,3 +208,9 @@ def test_durations_are_told_to_the_unit_that_matters(hours: float, words: str) -
 
 def test_differences_have_a_sign() -> None:
     assert (signed(0.1), signed(-0.1)) == ("+0.100", "−0.100")
+
+
+@pytest.mark.parametrize("epoch", [-1.6e16, 1e300, float("nan"), float("inf")])
+def test_a_moment_that_no_calendar_has_is_not_known(epoch: float) -> None:
+    assert moment(epoch) == "not known"
+    assert moment(0.0) == "1970-01-01 00:00 UTC"
