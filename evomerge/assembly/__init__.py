@@ -1,8 +1,9 @@
 """From a campaign file to the objects that carry it out."""
 
+from evomerge.assembly.building import build_parts
 from evomerge.assembly.informed import with_noted_statistics, with_statistics
 from evomerge.assembly.live_models import with_compute_dtype
-from evomerge.assembly.parts import Parts, build_parts
+from evomerge.assembly.parts import Parts
 from evomerge.assembly.pool import MakeWorker, build_pool, build_worker
 
 __all__ = [

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from evomerge.archive import Archive
+from evomerge.assembly.building import build_parts
 from evomerge.assembly.further_landmarks import FurtherLandmarks
 from evomerge.assembly.live_models import build_resident, parents_alone
-from evomerge.assembly.parts import Parts, build_parts
+from evomerge.assembly.parts import Parts
 from evomerge.assembly.statistics import Gathering, Statistics, settings
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.campaign.trust import check_archive

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evomerge.assembly.building import build_parts
 from evomerge.assembly.informed import with_statistics
 from evomerge.assembly.live_models import build_resident, parents_alone
-from evomerge.assembly.parts import Parts, build_parts
+from evomerge.assembly.parts import Parts
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import places_of
 from evomerge.config import dump_campaign, read_campaign
