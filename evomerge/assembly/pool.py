@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evomerge.assembly.building import build_parts
 from evomerge.assembly.informed import with_statistics
-from evomerge.assembly.live_models import build_resident, parents_alone
+from evomerge.assembly.live_models import build_resident, parents_alone, workers_have_gpus
 from evomerge.assembly.parts import Parts
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import places_of
@@ -99,8 +99,6 @@ def _together(resident: ResidentModel | FlowResident, fitness: TaskSuite | Scree
 
 def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
     """Return the pool of workers of a config."""
-    import torch
-
     workers = parts.config.workers
     if workers.backend == "in_process":
         together = workers.together or parts.config.space.together
@@ -120,7 +118,7 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
         count=workers.count,
         run_dir=run_dir,
         cpus=workers.cpus,
-        gpus=(1.0 if torch.cuda.is_available() else 0.0) if workers.gpus is None else workers.gpus,
+        gpus=float(workers_have_gpus(parts.config)) if workers.gpus is None else workers.gpus,
         address=workers.address,
         deadline_s=workers.deadline_seconds,
     )
