@@ -4,7 +4,8 @@
 same parents, in float32 like the engine, and `tokenizer` that of all models. Make them once a class or module: starting
 an engine takes long. `faulty` are recipes that cannot be carried out.
 
-`cached` is the number of tokens after which an engine may keep what it computed of a prompt (a block of a prefix cache).
+`cached` is the number of tokens after which an engine may keep what it computed of a prompt (a block of a prefix
+cache).
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class EngineContract:
         self, resident: Resident, reference: Resident, tokenizer: Tokenizer, recipes: tuple[Recipe, Recipe]
     ) -> None:
         asked = [Completion(f"{word} is", max_new_tokens=n) for n in (1, 7, 24) for word in ("one", "a merge", "")]
-        requests = [*asked, *map(CompletionLength, asked)]
+        requests: list[Request] = [*asked, *map(CompletionLength, asked)]
         for recipe in recipes:
             resident.become(recipe)
             reference.become(recipe)
@@ -84,7 +85,7 @@ class EngineContract:
         assert len(written) > 8
         stops = [(written[3:5],), (written[6],), ("zzzz",), (written[7:9], written[2]), (written[0],), (written[1:7],)]
         asked = [Completion("one is", stop=stop, max_new_tokens=24) for stop in stops]
-        requests = [*asked, *map(CompletionLength, asked)]
+        requests: list[Request] = [*asked, *map(CompletionLength, asked)]
         resident.become(recipes[0])
         found = self.answers(resident, tokenizer, requests)
         assert found == self.answers(reference, tokenizer, requests)
@@ -100,7 +101,7 @@ class EngineContract:
         third = tokenizer.encode(written)[2]
         ending = Tokenizer(tokenizer.pretrained, max_length=tokenizer.max_length, end_ids=frozenset({third}))
         asked = Completion("one is", max_new_tokens=24)
-        requests = [asked, CompletionLength(asked)]
+        requests: list[Request] = [asked, CompletionLength(asked)]
         known, tokenizer.end_ids = tokenizer.end_ids, ending.end_ids
         try:
             found = self.answers(resident, tokenizer, requests)
@@ -117,7 +118,7 @@ class EngineContract:
         recipes: tuple[Recipe, Recipe],
         long_prompt: str,
     ) -> None:
-        requests = [
+        requests: list[Request] = [
             *(
                 Continuation(context, said)
                 for context in ("", "one is", long_prompt)

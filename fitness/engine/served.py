@@ -1,8 +1,8 @@
 """Models whose weights are in another program's engine, which writes their completions.
 
-`ServedModel` stands for one wherever a module is expected. Tokens, stop strings and end tokens stay ours: such an engine
-is asked with token ids, and what it wrote is read by the rules of `generation.decoding`, so that answers are those of the
-plain engine within rounding.
+`ServedModel` stands for one wherever a module is expected. Tokens, stop strings and end tokens stay ours: such an
+engine is asked with token ids, and what it wrote is read by the rules of `generation.decoding`, so that answers are
+those of the plain engine within rounding.
 """
 
 from __future__ import annotations

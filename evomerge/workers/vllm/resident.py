@@ -40,7 +40,7 @@ class VllmResident:
         self._recipe = None
         if recipe.layers is not None:
             raise SpaceError(
-                "layers: expected those of the base, as a vLLM engine has them, found others; write engine: {kind: trie}"
+                "layers: expected the base's, as a vLLM engine has them, found others; write engine: {kind: trie}"
             )
         self.server.become(recipe)
         self._recipe = recipe

@@ -1,7 +1,7 @@
 """The weights of the model that a vLLM worker runs, overwritten in place by evomerge's merges.
 
-vLLM fuses and shards the tensors on their way in, so every architecture, tensor-parallel and pipeline-parallel rank that
-it knows is served. CUDA graphs that were captured of earlier candidates stay right, for no weight moves.
+vLLM fuses and shards the tensors on their way in, so every architecture, tensor-parallel and pipeline-parallel rank
+that it knows is served. CUDA graphs that were captured of earlier candidates stay right, for no weight moves.
 """
 
 from __future__ import annotations

@@ -197,8 +197,8 @@ def _started(skeleton: Path, tokenizer: Tokenizer, settings: ServerSettings) -> 
         )
     except Exception as error:  # whatever vLLM makes of an architecture, a device or too little memory
         raise WorkerSetupError(
-            f"engine: expected models that vLLM can run here, found: {in_brief(error)}; lower engine.vllm.max_length or "
-            "raise engine.vllm.memory_share where memory is short, or write engine: {kind: trie}"
+            f"engine: expected models that vLLM can run here, found: {in_brief(error)}; where memory is short lower "
+            "engine.vllm.max_length or raise engine.vllm.memory_share, or write engine: {kind: trie}"
         ) from error
 
 
