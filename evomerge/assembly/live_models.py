@@ -34,7 +34,7 @@ def with_compute_dtype(
     if config.engine.dtype != "auto":
         return config
     dtype = config.export.dtype
-    if not _on_gpu(config):
+    if not on_gpu(config):
         source = config.sources[config.base_name]
         base = Parents.open({BASE: places.get(config.base_name, source)})[BASE]
         shapes = [base.shape(name) for name in base.names]
@@ -45,7 +45,8 @@ def with_compute_dtype(
     return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": dtype})})
 
 
-def _on_gpu(config: CampaignConfig) -> bool:
+def on_gpu(config: CampaignConfig) -> bool:
+    """Return whether a campaign computes on a GPU of this machine."""
     import torch
 
     return torch.cuda.is_available() and config.workers.gpus != 0
@@ -64,7 +65,7 @@ def module_to_fill(config: CampaignConfig, parents: Parents) -> nn.Module:
     """Return a module of the base's architecture, where and in what a campaign computes."""
     import torch
 
-    return empty_module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+    return empty_module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=on_gpu(config))
 
 
 def searched_section(config: CampaignConfig) -> SpaceOptions:

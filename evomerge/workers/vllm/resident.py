@@ -25,11 +25,8 @@ class VllmResident:
 
     def __init__(self, server: VllmServer, plain: Callable[[], Resident] | None) -> None:
         self.server = server
-        self._make_plain = plain
-        self._plain: Resident | None = None
-        self._recipe: Recipe | None = None  # that the server has become
-        self._plain_recipe: Recipe | None = None
-        self.model = ServedModel(server, None if plain is None else self._plain_model)
+        self._copy = None if plain is None else PlainCopy(plain)
+        self.model = ServedModel(server, None if self._copy is None else self._copy.module)
 
     def become(self, recipe: Recipe) -> None:
         """Overwrite every weight (see `Resident.become`).
@@ -37,26 +34,42 @@ class VllmResident:
         Raises:
             SpaceError: the recipe cannot be carried out, or has layers of its own, which vLLM cannot change.
         """
-        self._recipe = None
+        if self._copy is not None:
+            self._copy.recipe = None
         if recipe.layers is not None:
             raise SpaceError(
                 "layers: expected the base's, as a vLLM engine has them, found others; write engine: {kind: trie}"
             )
         self.server.become(recipe)
-        self._recipe = recipe
+        if self._copy is not None:
+            self._copy.recipe = recipe
 
     def close(self) -> None:
         """Stop the server; a second call does nothing."""
         self.server.close()
 
-    def _plain_model(self) -> nn.Module:
-        assert self._make_plain is not None
-        if self._plain is None:
-            self._plain = self._make_plain()
-        if self._recipe is None:
+
+class PlainCopy:
+    """The model that a server has become, as a module of this process: made, and merged, only when it is asked for.
+
+    Attributes:
+        recipe: what it is to be; None: nothing yet.
+    """
+
+    def __init__(self, make: Callable[[], Resident]) -> None:
+        self.recipe: Recipe | None = None
+        self._make = make
+        self._resident: Resident | None = None
+        self._became: Recipe | None = None
+
+    def module(self) -> nn.Module:
+        """Return the module of `recipe`."""
+        if self.recipe is None:
             raise SpaceError("model: expected one that became a recipe, found one that did not")
-        if self._plain_recipe != self._recipe:
-            self._plain_recipe = None
-            self._plain.become(self._recipe)
-            self._plain_recipe = self._recipe
-        return self._plain.model
+        if self._resident is None:
+            self._resident = self._make()
+        if self._became != self.recipe:
+            self._became = None
+            self._resident.become(self.recipe)
+            self._became = self.recipe
+        return self._resident.model
