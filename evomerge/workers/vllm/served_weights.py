@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import SpaceError
 from search_spaces.layers.sources import output_names
+from search_spaces.merging.kept_numbers import KeptNumbers
 from search_spaces.merging.materialise import carried_out
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import TensorPlan, plan_tensors
@@ -83,7 +84,7 @@ class ServedWeights:
 
     def __init__(self, runner: Any, parents: Parents, *, reload: bool | None = None) -> None:
         self._runner, self._parents = runner, parents
-        self._memory = MergeMemory()
+        self._memory = MergeMemory(kept=KeptNumbers(parents))
         self._reload = _packs_weights(runner.get_model()) if reload is None else reload
         self._held: dict[str, TensorPlan] = {}
         self._loaded: set[str] | None = None  # the model's parameters that checkpoints write, once it is known

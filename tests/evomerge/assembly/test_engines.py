@@ -88,6 +88,6 @@ def test_what_vllm_cannot_do_on_several_devices_is_refused(
 
 
 def test_a_space_of_layers_is_refused_when_the_file_is_read(campaign_file: Callable[..., Path]) -> None:
-    with pytest.raises(ConfigError, match="engine.kind: expected auto or trie with a space of layers") as refused:
+    with pytest.raises(ConfigError, match=r"engine\.kind: expected auto or trie with a space of layers") as refused:
         load_campaign(campaign_file(space={"kind": "layer_flow"}, engine={"kind": "vllm"}))
     assert len(str(refused.value).splitlines()) <= 5
