@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from evomerge.assembly.live_models import alone, build_resident, on_gpu
+from evomerge.assembly.live_models import alone, build_resident, module_to_fill, on_gpu
 from evomerge.assembly.parts import Parts
 from evomerge.errors import is_installed, require
 from evomerge.schedules import ScreenConfig
@@ -58,7 +58,7 @@ def engine_in_words(parts: Parts) -> str:
         + (
             "log-likelihoods are vLLM's, too"
             if vllm.devices > 1
-            else "what else tasks ask is answered by a second copy of the model"
+            else "what else tasks ask is answered by evomerge's own engine on the same weights"
         )
     )
     return f"vLLM writes completions on {devices} a worker, merges are made inside of it{rest}"
@@ -69,7 +69,7 @@ def worker_resident(parts: Parts) -> Resident:
     plain = partial(build_resident, parts.config, parts.parents)
     if engine_of(parts) == "trie":
         return plain()
-    from evomerge.workers.vllm.resident import VllmResident
+    from evomerge.workers.vllm.resident import InProcess, VllmResident
     from evomerge.workers.vllm.served_weights import ParentsToOpen
     from evomerge.workers.vllm.server import VllmServer
 
@@ -77,7 +77,8 @@ def worker_resident(parts: Parts) -> Resident:
     assert tokenizer is not None
     parents = ParentsToOpen(config.sources, config.base_name, config.output_tokenizer, dict(parts.places))
     server = VllmServer(partial(_write_skeleton, parts), parents, tokenizer, _settings(parts))
-    return VllmResident(server, plain if config.engine.vllm.devices == 1 else None)
+    here = InProcess(partial(module_to_fill, config, parts.parents), plain, parts.parents)
+    return VllmResident(server, here if config.engine.vllm.devices == 1 else None)
 
 
 def _settings(parts: Parts) -> ServerSettings:

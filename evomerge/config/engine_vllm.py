@@ -20,8 +20,8 @@ class VllmConfig(BaseModel):
     pipeline_parallel: Annotated[Count, Field(le=64)] = 1
     """Groups of devices, each with a share of the layers."""
     memory_share: Annotated[Real, Field(gt=0, le=1)] = 0.8
-    """Share of a GPU's memory that vLLM takes for weights, keys and values. The rest is for merging, and for the model
-    once more where tasks ask for more than completions."""
+    """Share of a GPU's memory that vLLM takes for weights, keys and values. The rest is for merging, and for
+    evomerge's own engine where tasks ask for more than completions."""
     max_length: Count | None = None
     """Tokens of a prompt and its completion together; left out: as many as the model takes. Fewer need less memory."""
 

@@ -29,6 +29,11 @@ class MergeWorker:
         runner: Any = self.model_runner  # type: ignore[attr-defined]  # of the worker that this is mixed into
         self.evomerge_weights = ServedWeights(runner, ParentsToOpen.from_json(parents).open(), reload=reload)
 
+    def evomerge_model(self) -> Any:
+        """Return the model; for a worker in the process that asks."""
+        runner: Any = self.model_runner  # type: ignore[attr-defined]
+        return runner.get_model()
+
     def evomerge_become(self, recipe: str) -> str:
         """Overwrite the model's weights with the recipe's; returns a `Became`."""
         try:

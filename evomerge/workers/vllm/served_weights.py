@@ -79,7 +79,8 @@ class ServedWeights:
         runner: vLLM's model runner.
         parents: of every recipe to come.
         reload: whether vLLM prepares the weights anew for its kernels each time, which needs all of them; None: only
-            where its layers do not compute with the weights as they are loaded (quantised ones, experts).
+            where its layers do not compute with the weights as they are loaded (quantised ones, experts, latent
+            attention).
     """
 
     def __init__(self, runner: Any, parents: Parents, *, reload: bool | None = None) -> None:
@@ -130,6 +131,8 @@ class ServedWeights:
 
 def _packs_weights(model: nn.Module) -> bool:
     """Return whether some layers of a model compute with other weights than those that are loaded into them."""
+    if any("MLA" in type(module).__name__ for module in model.modules()):  # latent attention multiplies some first
+        return True
     methods = (getattr(module, "quant_method", None) for module in model.modules())
     return any(method is not None and type(method).__name__ not in _UNPACKED for method in methods)
 

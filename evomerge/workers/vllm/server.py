@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from evomerge.errors import in_brief
 from evomerge.workers.protocol import WorkerSetupError
 from evomerge.workers.vllm.served_weights import Became, ParentsToOpen
@@ -119,6 +121,12 @@ class VllmServer:
             slowest.load_seconds,
         )
         return slowest
+
+    def model(self) -> nn.Module:
+        """Return vLLM's model, where it is one of this process: on one device."""
+        (model,) = self.llm.collective_rpc("evomerge_model")
+        assert isinstance(model, nn.Module)
+        return model
 
     def continued(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Return the tokens after each prompt (see `Server.continued`)."""

@@ -57,7 +57,7 @@ def test_plan_says_what_vllm_does_and_who_answers_the_rest(parts: Callable[..., 
     assert engine_in_words(parts("written", engine=asked)) == (
         "vLLM writes completions on one device a worker, merges are made inside of it"
     )
-    assert engine_in_words(parts("written", "sums", engine=asked)).endswith("by a second copy of the model")
+    assert engine_in_words(parts("written", "sums", engine=asked)).endswith("own engine on the same weights")
     several = {"kind": "vllm", "vllm": {"tensor_parallel": 2, "pipeline_parallel": 2}}
     assert engine_in_words(parts("written", "sums", engine=several)) == (
         "vLLM writes completions on 4 devices a worker, merges are made inside of it; log-likelihoods are vLLM's, too"

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from evomerge.workers.vllm.resident import VllmResident
+from evomerge.workers.vllm.resident import InProcess, VllmResident
 from evomerge.workers.vllm.served_weights import ParentsToOpen
 from evomerge.workers.vllm.server import ServerSettings, VllmServer
 from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from search_spaces.layers.architecture import build_module
 from search_spaces.live.resident import ResidentModel
 from search_spaces.output.companion_files import write_companions
+from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource, Recipe
 from search_spaces.recipes.rule import Input, Rule, Where
 from tests.conftest import Family, make_family
@@ -61,7 +63,7 @@ def faulty_recipes(family: Family) -> list[Recipe]:
 
 def plain_resident(family: Family) -> ResidentModel:
     parents = to_open(family).open()
-    return ResidentModel(build_module(parents["base"], compute_dtype=torch.float32), parents)
+    return ResidentModel(empty_module(parents), parents)
 
 
 def server_of(family: Family, **settings: object) -> VllmServer:
@@ -75,7 +77,13 @@ def server_of(family: Family, **settings: object) -> VllmServer:
 
 
 def served_resident(family: Family, **settings: object) -> VllmResident:
-    return VllmResident(server_of(family, **settings), lambda: plain_resident(family))
+    parents = to_open(family).open()
+    here = InProcess(lambda: empty_module(parents), lambda: plain_resident(family), parents)
+    return VllmResident(server_of(family, **settings), here)
+
+
+def empty_module(parents: Parents) -> nn.Module:
+    return build_module(parents["base"], compute_dtype=torch.float32)
 
 
 def tokenizer_of(family: Family) -> Tokenizer:

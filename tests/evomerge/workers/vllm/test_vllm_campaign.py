@@ -94,6 +94,6 @@ def test_plan_says_who_writes_completions(search: Callable[..., em.Run], models:
         engine={"kind": "vllm", "dtype": "float32"},
     )
     assert plan.engine.startswith("vLLM writes completions on one device")
-    assert plan.engine.endswith("second copy of the model")
+    assert plan.engine.endswith("own engine on the same weights")
     assert plan.cost is not None
     assert plan.cost.seconds > 0

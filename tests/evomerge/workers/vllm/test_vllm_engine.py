@@ -9,14 +9,16 @@ import pytest
 from evomerge.testing.engine_contract import EngineContract
 from evomerge.workers.vllm.resident import VllmResident
 from evomerge.workers.worker import Resident
-from fitness.engine.language_model import Completion
+from fitness.engine.language_model import Completion, NextTokens
 from fitness.engine.model.tokenizer import Tokenizer
 from search_spaces.recipes.recipe import Recipe
+from search_spaces.recipes.rule import Input, Rule, Where
 from tests.conftest import Family
 from tests.evomerge.workers.vllm.served import (
     faulty_recipes,
     needs_vllm,
     plain_resident,
+    recipe_of,
     served_family,
     served_resident,
     tokenizer_of,
@@ -58,6 +60,27 @@ class TestVllmEngine(EngineContract):
     @pytest.fixture(scope="module")
     def faulty(self, models: Family) -> Sequence[Recipe]:
         return faulty_recipes(models)
+
+    def test_what_is_no_completion_is_asked_of_vllms_own_weights(
+        self, served: VllmResident, tokenizer: Tokenizer, recipes: tuple[Recipe, Recipe]
+    ) -> None:
+        served.become(recipes[0])
+        self.answers(served, tokenizer, [NextTokens("one")])
+        assert served.same is not None
+        assert served.same.shared
+        keys = dict(served.same.module().named_parameters())["model.layers.1.self_attn.k_proj.weight"]
+        whole = dict(served.server.model().named_parameters())["model.layers.1.self_attn.qkv_proj.weight"]
+        assert keys.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
+
+    def test_only_tensors_that_change_are_made(
+        self, served: VllmResident, recipes: tuple[Recipe, Recipe], models: Family
+    ) -> None:
+        (rule,) = recipes[0].rules
+        alpha = Rule("passthrough", (Input("alpha"),), where=Where(module="mlp"))
+        n_all = served.server.become(recipes[1]).n_tensors
+        assert served.server.become(recipes[1]).n_tensors == 0
+        assert served.server.become(recipes[0]).n_tensors == n_all
+        assert served.server.become(recipe_of(models, alpha, rule)).n_tensors == 2 * 3  # layers, tensors of an MLP
 
     def test_without_a_reset_of_the_prefix_cache_the_answers_are_those_of_the_recipe_before(
         self,
