@@ -47,7 +47,7 @@ TESTED: Mapping[str, str] = {
     "pyyaml": "6.0.3",
 }
 # The extras of parts that a user may leave out.
-OPTIONAL = ("lm-eval", "ray", "png", "notebook")
+OPTIONAL = ("lm-eval", "ray", "png", "notebook", "studio")
 MEMORY_GIB = 4.0
 DISK_GIB = 10.0
 
