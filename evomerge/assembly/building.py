@@ -44,6 +44,7 @@ def build_parts(
     context = TaskContext(
         include_path=None if include_path is None else Path(include_path),
         prompts=Prompts(**config.prompts.model_dump()),
+        run_model_code=config.lm_eval.run_model_code,
         tokenizer=tokenizer,
         experts={task: o.expert for o in config.objectives if o.expert is not None for task in o.tasks},
         base=lambda: base_model(config, parents),

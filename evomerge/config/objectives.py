@@ -197,6 +197,9 @@ class LmEvalConfig(BaseModel):
 
     include_path: DirectoryPath | None = None
     """A directory with lm-eval task YAML files of your own."""
+    run_model_code: Annotated[bool, Strict()] = False
+    """Whether tasks that run what models write (humaneval, mbpp) are scored, with bubblewrap: without network, files
+    of yours, or more than a minute and 2 GiB for each answer."""
 
 
 def expert_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] | None) -> list[InitErrorDetails]:

@@ -118,6 +118,7 @@ export:
 # Settings of tasks that come from lm-eval.
 # lm_eval:
 #   include_path: ./my_tasks  # a directory with task YAML files of your own
+#   run_model_code: true  # score tasks that run what models write (humaneval, mbpp), in a sandbox without network
 """
 # The small campaign that does best: what experiments/operators and experiments/optimisers measured.
 _OPERATOR, _BLOCKS, _MERGE = "task_arithmetic", 1, "regmean"

@@ -49,6 +49,7 @@ class TaskContext:
     drawn: Drawn = "by_group"  # by_place: items of task files without ids have their line's number
     # source -> the field of its items that groups them; left out: `group` of task files, a known one of lm-eval's
     groups: Mapping[str, str] = field(default_factory=dict)
+    run_model_code: bool = False  # whether lm-eval's tasks that run what models write are scored, in a sandbox
 
     @property
     def render(self) -> RenderChat | None:
@@ -131,7 +132,15 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
             return (_jsonl_task(file, source.detail, context, text),)
     from fitness.tasks.lm_eval_tasks import LMEvalOptions, load_lm_eval_tasks
 
-    options = LMEvalOptions(context.include_path, context.prompts, context.render, expert, source.split, group)
+    options = LMEvalOptions(
+        context.include_path,
+        context.prompts,
+        context.render,
+        expert,
+        source.split,
+        group=group,
+        run_model_code=context.run_model_code,
+    )
     if source.kind == "yaml":
         return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
     if os.path.exists(file) or os.sep in source.place:

@@ -83,6 +83,9 @@ def evaluate(  # noqa: PLR0913
         bool, typer.Option(help="With a chat template: examples are turns of the chat.")
     ] = True,
     trust_tasks: Trust = False,
+    run_model_code: Annotated[
+        bool, typer.Option("--run-model-code", help="Score tasks that run what models write, in a sandbox.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="A file for what --json prints.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -100,7 +103,9 @@ def evaluate(  # noqa: PLR0913
     if out is not None and out.resolve() in {place.resolve() for task in asked if (place := file_of(task)) is not None}:
         raise typer.BadParameter("is the file of a task; name another", param_hint="--out")
     write = None if out is None else prepared_file(out)
-    scores = evaluate(model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks)
+    scores = evaluate(
+        model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks, run_model_code=run_model_code
+    )
     document = json.dumps(scores.to_dict(), indent=2, default=str)
     if as_json:
         print(document)
