@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitness.engine.engines import language_model_for
-from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.errors import FitnessError, did_you_mean, shortened
 from fitness.protocols import AnyTask
@@ -169,7 +168,7 @@ def make_suite(
     tokenizer: Tokenizer | None,
     shares: Mapping[Split, float],
     seed: int,
-    memory: int = DEFAULT_BUDGET,
+    memory: int | None = None,
     drawn: Drawn = "by_group",
 ) -> TaskSuite:
     """Split the tasks' items, and make the fitness that scores them, all items ready.
@@ -179,7 +178,7 @@ def make_suite(
         tokenizer: that all models share; None where no task needs one.
         shares: split -> share of each task's items.
         seed: the campaign's.
-        memory: bytes that scoring may take above the model's own.
+        memory: bytes that scoring may take above the model's own; None = 4 GiB on a CPU, what is free on a GPU.
         drawn: by what their splits are drawn, see `Splits`.
 
     Raises:

@@ -34,8 +34,8 @@ _HALF_TOLERANCE, _HALF_SHARE = 0.25, 0.03
 class Sizing:
     """The mode and the sizes of every kind of model that was met; given ones hold for all kinds."""
 
-    def __init__(self, n_tokens: int, memory: int, mode: Mode | None = None, sizes: Sizes | None = None) -> None:
-        if memory < 2**20:
+    def __init__(self, n_tokens: int, memory: int | None, mode: Mode | None = None, sizes: Sizes | None = None) -> None:
+        if memory is not None and memory < 2**20:
             raise FitnessError(f"memory: expected at least 1 MiB, found {memory} bytes")
         self._n_tokens, self._memory = n_tokens, memory
         self._mode = mode
@@ -101,7 +101,7 @@ def exact_mode(model: nn.Module, windows: Sequence[Window]) -> Mode:
 
 def _modes(windows: list[Window], chunk_size: int) -> dict[Mode, Callable[[], Layout]]:
     return {
-        "packed": lambda: PackedLayout(windows, chunk_size=chunk_size),
+        "packed": lambda: PackedLayout.of_windows(windows, chunk_size=chunk_size),
         "prefix": lambda: RowLayout(windows, chunk_size=2**20, most_reads=2**20, share_prefix=True),
     }
 
@@ -114,11 +114,12 @@ def _scores(layout: Layout, model: nn.Module) -> Floats:
 
 
 def _probed(windows: Sequence[Window], config: Any) -> list[Window]:
-    """Return two windows that share much, and the longest and shortest."""
+    """Return all of up to four windows; of more two that share much, and the longest and shortest."""
     ordered = sorted(windows, key=lambda window: window.inputs)
     by_length = sorted(ordered, key=lambda window: len(window.inputs))
     middle = len(ordered) // 2
-    chosen = dict.fromkeys([*ordered[middle : middle + 2], *by_length[:1], *by_length[-1:]])
+    some = [*ordered[middle : middle + 2], *by_length[:1], *by_length[-1:]]
+    chosen = dict.fromkeys(ordered if len(ordered) <= len(some) else some)
     whole = _depends_on_length(config)
     return [_scored(window.inputs if whole else window.inputs[-_N_TOKENS:]) for window in chosen]
 
