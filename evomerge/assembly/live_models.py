@@ -55,9 +55,12 @@ def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | 
     """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
+    from search_spaces.merging.kept_numbers import KeptNumbers
+    from search_spaces.merging.memory import MergeMemory
 
     module = module_to_fill(config, parents)
-    return (FlowResident if config.space.has_paths else ResidentModel)(module, parents)
+    memory = MergeMemory(kept=KeptNumbers(parents))
+    return (FlowResident if config.space.has_paths else ResidentModel)(module, parents, memory=memory)
 
 
 def module_to_fill(config: CampaignConfig, parents: Parents) -> nn.Module:

@@ -170,6 +170,7 @@ def make_suite(
     seed: int,
     memory: int | None = None,
     drawn: Drawn = "by_group",
+    tokens: Path | None = None,
 ) -> TaskSuite:
     """Split the tasks' items, and make the fitness that scores them, all items ready.
 
@@ -180,6 +181,7 @@ def make_suite(
         seed: the campaign's.
         memory: bytes that scoring may take above the model's own; None = 4 GiB on a CPU, what is free on a GPU.
         drawn: by what their splits are drawn, see `Splits`.
+        tokens: a directory where token ids of many items are kept for other processes; None = they are not kept.
 
     Raises:
         FitnessError: see `Splits.draw`, `check_memory` and `TaskSuite.prepare`.
@@ -197,7 +199,7 @@ def make_suite(
     splits = splits.beginning_with({split: [f"{task.name}/{split}" for task in exact] for split in SPLITS})
     signals = [task for task in tasks if isinstance(task, AnswerSignals)]
     splits = splits.with_signals({f"{t.measured.name}/{i}": f"{t.name}/{i}" for t in signals for i in t.item_ids})
-    language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
+    language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory, tokens=tokens)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]
         check_memory(compared, splits.item_ids, n_tokens=tokenizer.n_tokens)

@@ -61,6 +61,24 @@ class RequestTrie:
         given = [arrays[name] for name in ARRAYS]
         return cls(TokenTrie(*given[:4]), *given[4:])
 
+    def is_sound(self) -> bool:
+        """Say whether the arrays fit together, whoever wrote them: no use of them fails, or never ends."""
+        trie, n_nodes, n_places = self.trie, len(self.trie), len(self.spots)
+        numbers, is_root = np.arange(n_nodes), self.trie.parents < 0
+        one_length = len({len(array) for array in (trie.tokens, trie.depths, trie.parents, trie.ends)}) == 1
+        return (
+            one_length
+            and len(self.targets) == n_places
+            and _are_starts(self.windows, n_places, least=1)
+            and _are_starts(self.requests, len(self.windows) - 1, least=0)
+            and bool((self.lengths >= 0).all() and self.lengths.sum() == len(self.prompts))
+            and bool((trie.tokens >= 0).all() and (self.prompts >= 0).all() and (self.targets >= -1).all())
+            and bool((trie.parents < numbers).all() and (trie.depths[is_root] == 0).all())
+            and bool((trie.depths[~is_root] == trie.depths[trie.parents[~is_root]] + 1).all())
+            and bool((trie.ends > numbers).all() and (trie.ends <= n_nodes).all())
+            and bool((self.spots >= 0).all() and (self.spots < n_nodes).all())
+        )
+
     @property
     def n_read(self) -> int:
         """How many tokens the requests have, whether they share them or not."""
@@ -110,6 +128,10 @@ class RequestTrie:
         """Return a request that is a prompt; `starts` are those of all prompts in `prompts`."""
         start = starts[request]
         return prompt_of(asked, tuple(self.prompts[start : start + self.lengths[request]].tolist()))
+
+
+def _are_starts(starts: Ints, n: int, *, least: int) -> bool:
+    return bool(len(starts) and starts[0] == 0 and starts[-1] == n and (np.diff(starts) >= least).all())
 
 
 def read_requests(requests: Sequence[Run], tokenizer: Tokenizer) -> RequestTrie:

@@ -150,7 +150,8 @@ def opened(file: Path, n_requests: int) -> RequestTrie | None:
         data = whole[8 + n_header :]
         arrays = {name: _array(data, header[name]) for name in ARRAYS}
         found = RequestTrie.of_arrays(arrays)
-        if header["__metadata__"]["blake2b"] == _digest_of(arrays) and len(found.requests) == n_requests + 1:
+        is_whole = header["__metadata__"]["blake2b"] == _digest_of(arrays)
+        if is_whole and len(found.requests) == len(found.lengths) + 1 == n_requests + 1 and found.is_sound():
             return found
         log.info("%s: token ids are damaged, and made again", file)
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.token_trie import build_trie
 from fitness.engine.scoring.windows import tokenise
 from fitness.engine.tokens.request_store import RequestStore
-from fitness.engine.tokens.request_trie import read_requests
+from fitness.engine.tokens.request_trie import RequestTrie, read_requests
 from fitness.engine.tokens.token_files import TokenFiles, opened, requests_digest, tokenizer_digest, write
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
@@ -133,6 +133,26 @@ def test_a_damaged_file_is_made_again(tmp_path, part, caplog):
     assert opened(file, len(MANY)) is not None
     file.write_bytes(bytes(content)[: len(content) // 2])
     assert files.request_trie(MANY).n_read == made.n_read
+
+
+def test_a_file_whose_arrays_do_not_fit_together_is_made_again_whoever_wrote_it(tmp_path):
+    """Each of these would read outside of an array, or walk up a path for ever."""
+    tokens = Tokenizer(KINDS["gpt2"](), max_length=24, end_ids=frozenset([2]))
+    asked = [*MANY, Completion("ab", (), 2)]
+    made = read_requests(asked, tokens).arrays()
+    n_nodes = len(made["tokens"])
+    changes = {
+        "parents": (3, 3), "ends": (5, n_nodes + 1), "spots": (0, n_nodes), "windows": (1, 0), "requests": (1, 10**6),
+        "lengths": (-1, 10**6), "tokens": (2, -1), "prompts": (0, -5), "targets": (0, -2), "depths": (4, 9**9),
+    }  # fmt: skip
+    for name, (place, value) in changes.items():
+        arrays = {key: array.copy() for key, array in made.items()}
+        arrays[name][place] = value
+        write(tmp_path / f"{name}.safetensors", RequestTrie.of_arrays(arrays))
+        assert opened(tmp_path / f"{name}.safetensors", len(asked)) is None, name
+    write(tmp_path / "sound.safetensors", RequestTrie.of_arrays(made))
+    assert opened(tmp_path / "sound.safetensors", len(asked)) is not None
+    assert opened(tmp_path / "sound.safetensors", len(asked) - 1) is None
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tokens, tmp_path, monkeypatch):
