@@ -248,6 +248,15 @@ class CampaignConfig(BaseModel):
         fitting = {"m2n2": Niches(), "cycle_qd": Niches(), "gradient": _LINEAR, "frank_wolfe": _LINEAR}
         return {**data, "space": fitting[kind]} if isinstance(kind, str) and kind in fitting else data
 
+    @field_validator("engine")
+    @classmethod
+    def _has_layers_as_the_space(cls, engine: EngineConfig, info: ValidationInfo) -> EngineConfig:
+        spaces = [info.data.get("space"), *(stage.space for stage in info.data.get("stages", ()))]
+        if engine.kind == "vllm" and any(space is not None and space.has_paths for space in spaces):
+            hint = "vLLM cannot change a model's layers; leave kind out"
+            refuse([mismatch("auto or trie with a space of layers", "vllm", hint, at=["kind"])])
+        return engine
+
     @field_validator("budget")
     @classmethod
     def _chooses_items_once(cls, budget: BudgetConfig, info: ValidationInfo) -> BudgetConfig:

@@ -27,6 +27,7 @@ from fitness.engine.scoring.readout import Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.shared_run import LayerCounts, SharedRun
 from fitness.engine.scoring.windows import Prompt, Window
+from fitness.engine.served import ServedModel, completions_by, log_likelihoods_by
 from fitness.engine.tokens.request_store import KnownRequests, RequestStore
 from fitness.errors import FitnessError
 
@@ -99,8 +100,19 @@ class TriePlan:
 
     def answer(self, model: nn.Module) -> list[Answer]:
         """Return one answer per request, in their order (see `Plan.answer`)."""
+        if isinstance(model, ServedModel):
+            return self._answers_of_served(model)
         forget_images(model.eval())
         return self._combined(self._scores_alone(model), self._sizing.in_passes_that_fit(model, self._written))
+
+    def _answers_of_served(self, model: ServedModel) -> list[Answer]:
+        written = completions_by(model.server, self._prompts, self._tokenizer)
+        if not len(self._windows) or model.plain is None:
+            windows = self._read.window_list(self._windows)
+            return self._combined(log_likelihoods_by(model.server, windows), written)
+        plain = model.plain()
+        forget_images(plain.eval())
+        return self._combined(self._scores_alone(plain), written)
 
     def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
         """Return each model's answers, or what is wrong with it (see `Plan.answer_together`)."""

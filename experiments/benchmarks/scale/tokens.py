@@ -157,8 +157,8 @@ def _lines(row: Row) -> str:
     return "\n  ".join(
         [
             f"{row.items:,} items: {row.tokens:,} tokens, {row.nodes:,} nodes",
-            f"token ids: text by text {row.text_by_text:.1f} s, first {row.first:.1f} s (clock: {row.first_wall:.1f} s), "
-            f"every other process {row.again:.2f} s ({row.again_wall:.2f} s), file {row.file_mib:.0f} MiB",
+            f"token ids: text by text {row.text_by_text:.1f} s, first {row.first:.1f} s (clock {row.first_wall:.1f}), "
+            f"each other process {row.again:.2f} s (clock {row.again_wall:.2f}), file {row.file_mib:.0f} MiB",
             f"another quarter of the items, laid out: {row.selected:.2f} s",
             f"passes of {_CPU_PASS} on a CPU: {row.cpu_ready:.2f} s for the first candidate, which made {row.cpu_made} "
             f"ready, later ones {row.cpu_made_later}",
