@@ -23,7 +23,7 @@ from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie, layered
 from fitness.engine.scoring.packed import PackedLayout
 from fitness.engine.scoring.probe import Sizing
-from fitness.engine.scoring.readout import Layout, Mode
+from fitness.engine.scoring.readout import PACKED, Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.shared_run import LayerCounts, SharedRun
 from fitness.engine.scoring.windows import Prompt, Window
@@ -167,7 +167,7 @@ class TriePlan:
         try:
             run.run()
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) and not self._sizing.gives_up_flex(models[0].model, error):
                 raise
         else:
             self.layers += run.layers
@@ -183,14 +183,14 @@ class TriePlan:
 
     def _is_packed(self, model: nn.Module) -> bool:
         try:
-            return self._mode(model) == "packed"
+            return self._mode(model) in PACKED
         except FitnessError:  # run alone, it says so again
             return False
 
     def _written(self, model: nn.Module) -> list[Written]:
         if not self._prompts:
             return []
-        if self._mode(model) == "packed":
+        if self._mode(model) in PACKED:
             sizes = self._sizing.sizes(model)
             return PackedCompletions(model, self._prompt_trie, sizes, self._tokenizer).written()
         return padded_completions(model, self._prompts, self._sizing.sizes(model), self._tokenizer)
@@ -221,9 +221,14 @@ class TriePlan:
         return self._layouts[mode, sizes]
 
     def _laid_out(self, mode: Mode, sizes: Sizes, multiple: int) -> Layout:
-        if mode == "packed":
-            trie, readout = self._read.part(self._windows)
-            return PackedLayout(trie, readout, chunk_size=sizes.tokens, most_reads=sizes.reads, multiple=multiple)
+        if mode in PACKED:
+            return PackedLayout(
+                *self._read.part(self._windows),
+                chunk_size=sizes.tokens,
+                most_reads=sizes.reads,
+                multiple=multiple,
+                flex=mode == "flex",
+            )
         return RowLayout(
             self._read.window_list(self._windows),
             chunk_size=8 * sizes.tokens,

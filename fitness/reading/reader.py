@@ -10,6 +10,7 @@ import numpy as np
 
 from fitness.engine.model.forward import device_of, logits_at, without_cache
 from fitness.engine.scoring.packing import chunks
+from fitness.engine.scoring.readout import PACKED
 from fitness.engine.scoring.rows import pack
 from fitness.engine.scoring.token_trie import build_trie
 from fitness.engine.scoring.tree_attention import TreeAttention, TreeMasks, tree_blocks
@@ -45,7 +46,7 @@ class PassageReader:
         the flattened order of the module's input, occurs in the passages; 0 for padding.
         """
         model.eval()
-        if self._sizing.mode(model, self._windows) == "packed":
+        if self._sizing.mode(model, self._windows) in PACKED:
             self._read_trie(model, note)
         else:
             self._read_rows(model, note)

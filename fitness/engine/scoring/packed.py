@@ -15,7 +15,7 @@ from fitness.engine.scoring.packing import chunks
 from fitness.engine.scoring.readout import Reading, Readout
 from fitness.engine.scoring.ready_chunks import ReadyChunk, ReadyChunks
 from fitness.engine.scoring.token_trie import TokenTrie, build_trie
-from fitness.engine.scoring.tree_attention import KeysAndValues, TreeAttention, TreeMasks
+from fitness.engine.scoring.tree_attention import KeysAndValues, TreeAttention
 from fitness.engine.scoring.windows import Window
 
 _READY = 2**28  # bytes of chunks made ready that a layout keeps; 15,000 five-shot items take less
@@ -30,26 +30,32 @@ class PackedLayout:
         chunk_size: most nodes of a pass.
         most_reads: most nodes of a pass that are read; None: any number.
         multiple: passes are padded to a multiple of so many tokens, for accelerators that like few shapes.
+        flex: whether flex_attention runs them.
     """
 
     def __init__(
-        self, trie: TokenTrie, readout: Readout, *, chunk_size: int, most_reads: int | None = None, multiple: int = 1
+        self,
+        trie: TokenTrie,
+        readout: Readout,
+        *,
+        chunk_size: int,
+        most_reads: int | None = None,
+        multiple: int = 1,
+        flex: bool = False,
     ) -> None:
         self.trie, self.readout = trie, readout
         self.chunks = chunks(trie, size=chunk_size, read=readout.spots, most_reads=most_reads or chunk_size)
-        self.ready = ReadyChunks(trie, readout.spots, multiple=multiple, memory=_READY)
+        self.ready = ReadyChunks(trie, readout.spots, multiple=multiple, memory=_READY, flex=flex)
 
     @classmethod
-    def of_windows(
-        cls, windows: Sequence[Window], *, chunk_size: int, most_reads: int | None = None, multiple: int = 1
-    ) -> Self:
+    def of_windows(cls, windows: Sequence[Window], *, chunk_size: int, multiple: int = 1, flex: bool = False) -> Self:
         """Lay windows out as one trie."""
         trie, nodes = build_trie(
             [np.array(window.inputs, dtype=np.int64) for window in windows],
             [np.array(window.places, dtype=np.int64) for window in windows],
         )
         readout = Readout.of_windows(windows, nodes)
-        return cls(trie, readout, chunk_size=chunk_size, most_reads=most_reads, multiple=multiple)
+        return cls(trie, readout, chunk_size=chunk_size, multiple=multiple, flex=flex)
 
     def run(self, model: nn.Module, reading: Reading) -> None:
         """Run everything (see `Layout.run`)."""
@@ -57,7 +63,7 @@ class PackedLayout:
         kept: dict[int, KeysAndValues] = {}
         for chunk in self.chunks:
             ready = self.ready.of(chunk, device)
-            attention = TreeAttention(TreeMasks(ready.blocks), ready.keep, kept)
+            attention = TreeAttention(ready.masks(), ready.keep, kept)
             self.forward(model, ready, attention, reading)
             kept = attention.kept
 

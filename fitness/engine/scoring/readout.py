@@ -25,8 +25,10 @@ _CPU_ROWS = 64  # float32 logits of so many spots fit in a CPU's cache, which ma
 _GPU_ROWS = 1024
 
 
-# packed: a trie, every token once. prefix: padded rows after a cached common prefix. plain: padded rows.
-Mode = Literal["packed", "prefix", "plain"]
+# packed: a trie, every token once; flex: the same with flex_attention, on GPUs. prefix: padded rows after a cached
+# common prefix. plain: padded rows.
+Mode = Literal["flex", "packed", "prefix", "plain"]
+PACKED: tuple[Mode, ...] = ("flex", "packed")
 
 
 class Layout(Protocol):

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fitness.engine.scoring.flex_masks import FlexMasks
 from fitness.engine.scoring.packing import Chunk
 from fitness.engine.scoring.token_trie import TokenTrie
-from fitness.engine.scoring.tree_attention import TreeBlock, tree_blocks
+from fitness.engine.scoring.tree_attention import Masks, TreeBlock, TreeMasks, tree_blocks
 from fitness.typing import Ints
 
 
@@ -25,6 +26,11 @@ class ReadyChunk:
     rows: Tensor  # (n_reads,) their places in the chunk
     keep: Tensor  # (n_keep,) see `Chunk`
     blocks: Sequence[TreeBlock]
+    flex: FlexMasks | None  # of the one block, where flex_attention runs it
+
+    def masks(self) -> Masks:
+        """Return the chunk's attention for one pass, of one model or several."""
+        return self.flex or TreeMasks(self.blocks)
 
     @property
     def nbytes(self) -> int:
@@ -41,10 +47,11 @@ class ReadyChunks:
         read: (n_reads,) the nodes that are read, ascending.
         multiple: passes are padded to a multiple of so many tokens.
         memory: most bytes that are kept; what is beyond is made for each model.
+        flex: whether flex_attention runs them.
     """
 
-    def __init__(self, trie: TokenTrie, read: Ints, *, multiple: int, memory: int) -> None:
-        self._trie, self._read, self._multiple = trie, read, multiple
+    def __init__(self, trie: TokenTrie, read: Ints, *, multiple: int, memory: int, flex: bool = False) -> None:
+        self._trie, self._read, self._multiple, self._flex = trie, read, multiple, flex
         self._left = self._memory = memory
         self._device: torch.device | None = None
         self._ready: dict[int, ReadyChunk] = {}
@@ -70,4 +77,6 @@ class ReadyChunks:
             torch.from_numpy(np.ascontiguousarray(numbers)).to(device)
             for numbers in (self._trie.tokens[nodes], self._trie.depths[nodes], spots - chunk.start, chunk.keep)
         )
-        return ReadyChunk(tokens[None], depths[None], spots, rows, keep, tree_blocks(self._trie, chunk, device))
+        blocks = tree_blocks(self._trie, chunk, device, whole=self._flex)
+        flex = FlexMasks(blocks[0]) if self._flex else None
+        return ReadyChunk(tokens[None], depths[None], spots, rows, keep, blocks, flex)

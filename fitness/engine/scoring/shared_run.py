@@ -13,7 +13,7 @@ from fitness.engine.scoring.packing import Chunk
 from fitness.engine.scoring.path_states import PathStates
 from fitness.engine.scoring.readout import Reading
 from fitness.engine.scoring.ready_chunks import ReadyChunk
-from fitness.engine.scoring.tree_attention import KeysAndValues, TreeAttention, TreeMasks
+from fitness.engine.scoring.tree_attention import KeysAndValues, TreeAttention
 from fitness.errors import FitnessError
 
 KeysOfNodes = dict[int, KeysAndValues]  # node of the trie -> keys and values
@@ -64,7 +64,7 @@ class SharedRun:
         """Run one chunk after the keys and values that are known; return those that later chunks need."""
         device = device_of(self._models[0].layered.model)
         ready = self._layout.ready.of(chunk, device)
-        masks = TreeMasks(ready.blocks)  # of all models
+        masks = ready.masks()  # of all models
         states = PathStates(self._memory)
         kept: KeysOfNodes = {}
         for i, visited in enumerate(self._models):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,7 +28,8 @@ class TreeBlock:
     def __init__(self, block: QueryBlock, device: torch.device) -> None:
         self.rows = slice(block.start, block.stop)
         self.keys = as_index(block.keys, device)
-        self._n_rows = block.stop - block.start
+        self.device = device
+        self.n_rows, self.n_keys = block.stop - block.start, len(block.keys)
         # Blocks have some hundred rows.
         self._first, self._last = torch.from_numpy(np.stack([block.first, block.last]).astype(np.int16)).to(device)
         self._depths = torch.from_numpy(block.depths).to(device, torch.int32)  # (n_rows,)
@@ -44,11 +46,29 @@ class TreeBlock:
         """Return a window of so many tokens, or None where it hides nothing here."""
         return window if window is not None and self._widest >= window else None
 
+    def sees(self, window: int | None = None) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+        """Return which key a row sees, as flex_attention asks: of a batch, a head, a row, and a key."""
+        first, last, depths, key_depths = self._first, self._last, self._depths, self._key_depths
+
+        def mask(_: Tensor, __: Tensor, row: Tensor, key: Tensor) -> Tensor:
+            seen: Tensor = (first[key] <= row) & (row < last[key])
+            return seen if window is None else seen & (depths[row] - key_depths[key] < window)
+
+        return mask
+
     def seen(self, window: int | None = None) -> Tensor:
         """Return (n_rows, n_keys): which keys each row sees."""
-        rows = torch.arange(self._n_rows, dtype=torch.int16, device=self._first.device)[:, None]
+        rows = torch.arange(self.n_rows, dtype=torch.int16, device=self.device)[:, None]
         seen: Tensor = (self._first <= rows) & (rows < self._last)
         return seen if window is None else seen & (self._depths[:, None] - self._key_depths < window)
+
+
+class Masks(Protocol):
+    """Attention of a chunk of a trie."""
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+        """Return a chunk's attention (see `Attend`); keys and values are of its context and the chunk itself."""
+        ...
 
 
 class TreeMasks:
@@ -86,7 +106,7 @@ class TreeMasks:
 class TreeAttention:
     """Attention of one chunk, which keeps what later chunks need."""
 
-    def __init__(self, masks: TreeMasks, keep: Tensor, context: Mapping[int, KeysAndValues]) -> None:
+    def __init__(self, masks: Masks, keep: Tensor, context: Mapping[int, KeysAndValues]) -> None:
         self._masks = masks
         self._context = context  # layer -> (1, n_key_heads, n_context, d)
         self._keep = keep  # (n_keep,) places (see `Chunk`)
@@ -104,8 +124,10 @@ class TreeAttention:
         return output
 
 
-def tree_blocks(trie: TokenTrie, chunk: Chunk, device: torch.device) -> list[TreeBlock]:
-    """Return a chunk's query blocks, as large as is fast on the device."""
+def tree_blocks(trie: TokenTrie, chunk: Chunk, device: torch.device, *, whole: bool = False) -> list[TreeBlock]:
+    """Return a chunk's query blocks, as large as is fast on the device; `whole`: the chunk as one."""
+    if whole:
+        return [TreeBlock(block, device) for block in chunk.query_blocks(trie, len(chunk.nodes), len(chunk.nodes))]
     sizes = (_CPU_BLOCK, _CPU_CHAIN) if device.type == "cpu" else (_GPU_BLOCK, _GPU_BLOCK)
     return [TreeBlock(block, device) for block in chunk.query_blocks(trie, *sizes)]
 

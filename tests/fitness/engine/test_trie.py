@@ -346,6 +346,7 @@ def test_trie_scores_equal_plain_scores(model, sequences, chunk_size):
     layouts = [
         PackedLayout.of_windows(windows, chunk_size=chunk_size),
         PackedLayout.of_windows(windows, chunk_size=chunk_size, multiple=8),
+        PackedLayout.of_windows(windows, chunk_size=chunk_size, multiple=8, flex=True),
         RowLayout(windows, chunk_size=chunk_size, most_reads=50, share_prefix=True),
     ]
     for layout in layouts:

@@ -59,7 +59,11 @@ def test_every_chunk_finds_the_keys_of_all_ancestors_and_keeps_none_for_nothing(
         assert set(chunk.context.tolist()) == kept
         at_hand = np.concatenate([chunk.context, chunk.nodes])
         for block in chunk.query_blocks(trie, 2, 3):
-            narrow, everything = (TreeBlock(block, torch.device("cpu")).seen(window).numpy() for window in (3, None))
+            made = TreeBlock(block, torch.device("cpu"))
+            narrow, everything = (made.seen(window).numpy() for window in (3, None))
+            at = torch.arange(made.n_rows)[:, None], torch.arange(made.n_keys)
+            for window, seen in ((3, narrow), (None, everything)):
+                assert (made.sees(window)(at[0], at[0], *at).numpy() == seen).all()
             assert everything.any(axis=0).all()
             for row, node in enumerate(chunk.nodes[block.start : block.stop]):
                 ancestors = np.flatnonzero(trie.sees(np.array([node]), np.arange(len(trie)))[0])
