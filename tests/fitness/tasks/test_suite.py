@@ -206,7 +206,7 @@ def test_a_second_process_reads_token_ids_from_a_file_and_every_selection_of_ite
     family, tmp_path, monkeypatch
 ):
     header = "a header of this task. " * 4
-    lines = [{"id": str(i), "question": f"{header}{i}?", "choices": list("abcd"), "answer": 0} for i in range(1000)]
+    lines = [{"id": str(i), "question": f"{header}{i}?", "choices": list("abcd"), "answer": i % 4} for i in range(1000)]
     write_jsonl(tmp_path / "many.jsonl", lines)
 
     def made() -> TaskSuite:
