@@ -216,9 +216,8 @@ def test_a_second_process_reads_token_ids_from_a_file_and_every_selection_of_ite
 
     first = made()
     assert len(list((tmp_path / "tokens").iterdir())) == 1
-    load = load_tokenizer(family.base).pretrained
-    monkeypatch.setattr(type(load), "__call__", lambda *_, **__: pytest.fail("tokenised again"))
-    monkeypatch.setattr(type(load), "encode", lambda *_, **__: pytest.fail("tokenised again"))
+    for name in ("model.tokenizer.Tokenizer.encode", "tokens.read_texts.ReadTexts.read"):
+        monkeypatch.setattr(f"fitness.engine.{name}", lambda *_: pytest.fail("tokenised again"))
     second = made()
     block = Budget("search", first.splits.items["search"][40:52])
     model = LlamaForCausalLM.from_pretrained(family.base)
