@@ -209,7 +209,7 @@ def opened(
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
             prepared_file(directory.campaign)(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
-            parts = build_parts(config, given.space_of(config), places)
+            parts = build_parts(config, given.space_of(config), places, directory.tokens)
             parts = replace(parts, tells_guards=tells_guards(archive, parts.objectives))
             known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))
             preflight = parts.preflight(read_weights=not known)  # what was finite still is

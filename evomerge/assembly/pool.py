@@ -15,6 +15,7 @@ from evomerge.assembly.live_models import parents_alone, workers_have_gpus
 from evomerge.assembly.parts import Parts
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import places_of
+from evomerge.campaign.run_directory import RunDirectory
 from evomerge.config import dump_campaign, read_campaign
 from evomerge.errors import few_lines, require
 from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
@@ -41,6 +42,7 @@ class MakeWorker:
         also_read: operators beside the space's that read statistics.
         places: as in `Parts`.
         inputs: what the driver's parents and tasks are; None where it does not matter.
+        tokens: where token ids of the tasks lie on machines that share the run directory; None: they make their own.
     """
 
     campaign: str
@@ -49,6 +51,7 @@ class MakeWorker:
     also_read: tuple[str, ...] = ()
     places: Mapping[str, ParentSource] = field(default_factory=dict)
     inputs: Inputs | None = None
+    tokens: Path | None = None
 
     def __call__(self) -> CandidateWorker:
         """Open the parents, load the tasks and build the resident model.
@@ -57,7 +60,7 @@ class MakeWorker:
             WorkerSetupError: this machine has other parents or tasks than the driver's.
         """
         # A machine that has no statistics yet collects them for itself.
-        parts = build_parts(read_campaign(self.campaign), self.given, self.places)
+        parts = build_parts(read_campaign(self.campaign), self.given, self.places, self.tokens)
         changes = [] if self.inputs is None else self.inputs.changes(parts.inputs)
         if changes:
             raise WorkerSetupError(
@@ -112,6 +115,7 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
             parts.also_read,
             places_of(parts.config.sources, parts.inputs, parts.places, run_dir),  # the driver's commits on every node
             parts.inputs,
+            RunDirectory(run_dir).tokens.absolute(),
         ),
         count=workers.count,
         run_dir=run_dir,

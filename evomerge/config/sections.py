@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     Field,
+    PlainSerializer,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -24,7 +25,6 @@ from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSec
 from evomerge.config.paths import ModelSource
 from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text, is_number
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
-from fitness.engine.language_model import DEFAULT_BUDGET
 from search_spaces.recipes.recipe import ExportDtype, ParentSource
 
 
@@ -167,12 +167,14 @@ class ExportConfig(BaseModel):
 
 def as_bytes(value: object) -> object:
     """Read a size with a unit, as 4GiB."""
+    if value == "auto":
+        return None
     if not isinstance(value, str):
         return value
     try:
         return int(TypeAdapter(ByteSize).validate_python(value))
     except ValidationError:
-        refuse([mismatch("a size as 4GiB or 512MiB, or a number of bytes", in_words(value))])
+        refuse([mismatch("a size as 4GiB or 512MiB, a number of bytes, or auto", in_words(value))])
 
 
 class EngineConfig(BaseModel):
@@ -187,9 +189,12 @@ class EngineConfig(BaseModel):
     vllm: VllmConfig = VllmConfig()
     """How vLLM runs candidates, with kind vllm."""
     memory: Annotated[
-        int, BeforeValidator(as_bytes, json_schema_input_type=int | str), Field(ge=2**20, validate_default=True)
-    ] = DEFAULT_BUDGET
-    """Memory that scoring may take above the model's own, as 4GiB or a number of bytes."""
+        Annotated[int, Field(ge=2**20)] | None,
+        BeforeValidator(as_bytes, json_schema_input_type=int | str),
+        PlainSerializer(lambda memory: "auto" if memory is None else memory, return_type=int | str),
+    ] = Field(default="auto", validate_default=True)
+    """Memory that scoring may take above the model's own, as 4GiB or a number of bytes. auto: 4 GiB on a CPU; on a GPU
+    what is free there when the first candidate is scored, less a reserve."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What the model computes in. auto: on a GPU export.dtype; on a CPU float32, or bfloat16 where export.dtype is and
     a two-second measurement at the start finds it much faster."""

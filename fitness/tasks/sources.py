@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitness.engine.engines import language_model_for
-from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.errors import FitnessError, did_you_mean, shortened
 from fitness.protocols import AnyTask
@@ -187,8 +186,9 @@ def make_suite(
     tokenizer: Tokenizer | None,
     shares: Mapping[Split, float],
     seed: int,
-    memory: int = DEFAULT_BUDGET,
+    memory: int | None = None,
     drawn: Drawn = "by_group",
+    tokens: Path | None = None,
 ) -> TaskSuite:
     """Split the tasks' items, and make the fitness that scores them, all items ready.
 
@@ -197,8 +197,9 @@ def make_suite(
         tokenizer: that all models share; None where no task needs one.
         shares: split -> share of each task's items.
         seed: the campaign's.
-        memory: bytes that scoring may take above the model's own.
+        memory: bytes that scoring may take above the model's own; None = 4 GiB on a CPU, what is free on a GPU.
         drawn: by what their splits are drawn, see `Splits`.
+        tokens: a directory where token ids of many items are kept for other processes; None = they are not kept.
 
     Raises:
         FitnessError: see `Splits.draw`, `check_memory` and `TaskSuite.prepare`.
@@ -216,7 +217,7 @@ def make_suite(
     splits = splits.beginning_with({split: [f"{task.name}/{split}" for task in exact] for split in SPLITS})
     signals = [task for task in tasks if isinstance(task, AnswerSignals)]
     splits = splits.with_signals({f"{t.measured.name}/{i}": f"{t.name}/{i}" for t in signals for i in t.item_ids})
-    language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
+    language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory, tokens=tokens)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]
         check_memory(compared, splits.item_ids, n_tokens=tokenizer.n_tokens)
