@@ -26,7 +26,7 @@ from fitness.engine.scoring.probe import Sizing
 from fitness.engine.scoring.readout import PACKED, Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.shared_run import LayerCounts, SharedRun
-from fitness.engine.scoring.windows import Prompt, Window
+from fitness.engine.scoring.windows import Prompt
 from fitness.engine.served import ServedModel, completions_by, log_likelihoods_by
 from fitness.engine.tokens.request_store import KnownRequests, RequestStore
 from fitness.errors import FitnessError
@@ -210,7 +210,7 @@ class TriePlan:
     def _mode(self, model: nn.Module) -> Mode:
         return self._sizing.mode(
             model,
-            lambda: [*self._read.telling_windows(self._windows), *map(_as_long_as_completed, self._prompts)],
+            lambda: [*self._read.telling_windows(self._windows), *map(Prompt.as_long_as_completed, self._prompts)],
         )
 
     def _layout(self, model: nn.Module) -> Layout:
@@ -235,13 +235,6 @@ class TriePlan:
             most_reads=sizes.reads,
             share_prefix=mode == "prefix",
         )
-
-
-def _as_long_as_completed(prompt: Prompt) -> Window:
-    """Return a window on which to try how a model can be run: the prompt, as long as it may become."""
-    length = len(prompt.ids) + prompt.max_new_tokens
-    ids = (prompt.ids * -(-length // len(prompt.ids)))[:length]
-    return Window.predicting(ids, ids[:1])
 
 
 def _or_error(attempt: Callable[[nn.Module], A], model: nn.Module) -> A | FitnessError:

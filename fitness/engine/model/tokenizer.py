@@ -51,7 +51,8 @@ class Tokenizer:
         self.given_prefix_id = prefix_id
         self.written = WrittenTokens(tokenizer)
         self._ids: Callable[[str, bool], list[int]] = self._read  # text, whether without special tokens -> its ids
-        self._special_tokens = {} if add_bos_token is None else {"add_special_tokens": add_bos_token}
+        # Arguments of transformers' `encode` for texts that get special tokens.
+        self.special_tokens = {} if add_bos_token is None else {"add_special_tokens": add_bos_token}
 
     @property
     def prefix_id(self) -> int:
@@ -111,11 +112,6 @@ class Tokenizer:
         other._ids = ids
         return other
 
-    @property
-    def special_tokens(self) -> dict[str, bool]:
-        """Arguments of transformers' `encode` for texts that get special tokens."""
-        return dict(self._special_tokens)
-
     def decode(self, ids: Sequence[int], *, special_tokens: bool = False) -> str:
         """Return the text of token ids, special tokens left out unless asked for."""
         return str(self.pretrained.decode(ids, skip_special_tokens=not special_tokens))
@@ -135,7 +131,7 @@ class Tokenizer:
         return None if known == (None, None, None) else str(self.pretrained.decode(self.prefix_id))
 
     def _read(self, text: str, plain: bool) -> list[int]:
-        special = {"add_special_tokens": False} if plain else self._special_tokens
+        special = {"add_special_tokens": False} if plain else self.special_tokens
         return list(self.pretrained.encode(text, **special))
 
 

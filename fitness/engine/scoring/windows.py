@@ -68,6 +68,12 @@ class Prompt:
     max_new_tokens: int
     sampling: Sampling | None = None
 
+    def as_long_as_completed(self) -> Window:
+        """Return a window on which to try how a model can be run: the prompt, as long as it may become."""
+        length = len(self.ids) + self.max_new_tokens
+        ids = (self.ids * -(-length // len(self.ids)))[:length]
+        return Window.predicting(ids, ids[:1])
+
 
 def tokenise(request: Run, tokenizer: Tokenizer, cuts: Cuts | None = None) -> Prompt | list[Window]:
     """Return what a request asks of a model, cut from the left to the model's length as lm-eval cuts it."""
