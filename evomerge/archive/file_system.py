@@ -15,8 +15,8 @@ _MOUNTS = Path("/proc/self/mountinfo")
 # As the system calls them; of FUSE's those are local that stand here.
 _OF_A_NETWORK = frozenset(
     (
-        "nfs", "nfs3", "nfs4", "lustre", "lustre_lite", "gpfs", "mmfs", "beegfs", "beegfs_nodev", "fhgfs", "glusterfs", "ceph",
-        "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "autofs", "ncpfs", "coda", "ocfs2", "gfs", "gfs2",
+        "nfs", "nfs3", "nfs4", "lustre", "lustre_lite", "gpfs", "mmfs", "beegfs", "beegfs_nodev", "fhgfs", "glusterfs",
+        "ceph", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "autofs", "ncpfs", "coda", "ocfs2", "gfs", "gfs2",
         "orangefs", "pvfs2", "panfs", "wekafs", "wekaio", "daos", "acfs", "vboxsf", "prl_fs", "virtiofs",
     )
 )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 SCHEMA_VERSION = 3
 FIRST_WITH_DIGESTS = 3
 RUN_ID = "run_id"
+FOUR_BYTES = "scores_in_four_bytes"  # searches that began before go on with eight
 SEALED_FROM = "sealed_from"  # the first event with digests: those of older versions have none
 TABLES = (
     "CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -39,7 +40,7 @@ def create_tables(connection: sqlite3.Connection, campaign: str, evomerge: str) 
     for statement in TABLES:
         connection.execute(statement)
     rows = {"schema_version": str(SCHEMA_VERSION), "campaign": campaign, "evomerge": evomerge}
-    _note(connection, {**rows, RUN_ID: uuid.uuid4().hex, SEALED_FROM: "1"})
+    _note(connection, {**rows, RUN_ID: uuid.uuid4().hex, SEALED_FROM: "1", FOUR_BYTES: "yes"})
 
 
 def upgrade(connection: sqlite3.Connection) -> None:

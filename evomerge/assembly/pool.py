@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,15 +100,15 @@ def _together(resident: ResidentModel | FlowResident, fitness: TaskSuite | Scree
     return lambda recipes, budget: fitness.evaluate_together(resident.assembled(recipes), budget)
 
 
-def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
-    """Return the pool of workers of a config."""
-    import torch
-
+def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.warning) -> WorkerPool:
+    """Return the pool of workers of a config; `say` tells the user what it waits for."""
     workers = parts.config.workers
     if workers.backend == "in_process":
         together = workers.together or parts.config.space.together
         return InProcessPool(lambda: build_worker(parts), together=together)
     require("ray", "ray")
+    if (workers.gpus or 0) > 1:
+        say(f"workers.gpus: each worker reserves {workers.gpus:g} GPUs and computes on one of them: write gpus: 1")
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(
@@ -117,10 +120,15 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
             places_of(parts.config.sources, parts.inputs, parts.places, run_dir),  # the driver's commits on every node
             parts.inputs,
         ),
-        count=workers.count,
+        count=workers.most,
         run_dir=run_dir,
+        least=None if workers.max is None else workers.min or 1,
+        together=workers.together or 1,
         cpus=workers.cpus,
-        gpus=(1.0 if torch.cuda.is_available() else 0.0) if workers.gpus is None else workers.gpus,
+        gpus=workers.gpus,
+        accelerator=workers.accelerator,
         address=workers.address,
         deadline_s=workers.deadline_seconds,
+        medians=workers.deadline_medians,
+        say=say,
     )
