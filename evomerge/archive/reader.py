@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -128,7 +129,7 @@ class Reader:
             " WHERE split IN ('search', 'screen') GROUP BY seq ORDER BY seq"
         )
         rows = [row for row in self.rows.query(query) if not self.rows.is_damaged("events", row[0])]
-        return [(at, seconds) for _, at, seconds in rows if isinstance(at, float) and isinstance(seconds, float)]
+        return [(at, seconds) for _, at, seconds in rows if _is_finite(at) and _is_finite(seconds)]
 
     def n_candidates(self) -> int:
         """Return the number of the last candidate that was asked, plus 1."""
@@ -164,3 +165,7 @@ class Reader:
 
 def _objectives(record: Record) -> tuple[str, ...]:
     return () if record.estimate is None else tuple(objective.name for objective in record.estimate.objectives)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.assembly.building import build_parts
+from evomerge.assembly.engines import worker_resident
 from evomerge.assembly.informed import with_statistics
-from evomerge.assembly.live_models import build_resident, parents_alone
+from evomerge.assembly.live_models import parents_alone, workers_have_gpus
 from evomerge.assembly.parts import Parts
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import places_of
@@ -19,7 +20,7 @@ from evomerge.config import dump_campaign, read_campaign
 from evomerge.errors import few_lines, require
 from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
 from evomerge.workers.protocol import WorkerSetupError
-from evomerge.workers.worker import ScoreTogether, ScreeningWorker
+from evomerge.workers.worker import Resident, ScoreTogether, ScreeningWorker
 from fitness.scores import Budget
 from fitness.screening import Screening
 from fitness.tasks.suite import TaskSuite
@@ -28,9 +29,6 @@ from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from search_spaces.live.layer_surgery import FlowResident
-    from search_spaces.live.resident import ResidentModel
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,7 +72,7 @@ class MakeWorker:
 
 def build_worker(parts: Parts) -> CandidateWorker:
     """Return a worker with a resident model of the base's architecture; the experts answer once, before candidates."""
-    resident, suite, screening = build_resident(parts.config, parts.parents), parts.fitness, parts.screening
+    resident, suite, screening = worker_resident(parts), parts.fitness, parts.screening
     alone = parents_alone(parts.config, parts.parents)
 
     def become(checkpoint: str) -> nn.Module:
@@ -92,7 +90,7 @@ def build_worker(parts: Parts) -> CandidateWorker:
     return ScreeningWorker(worker, screen, frozenset(screening.item_ids))
 
 
-def _together(resident: ResidentModel | FlowResident, fitness: TaskSuite | Screening) -> ScoreTogether | None:
+def _together(resident: Resident, fitness: TaskSuite | Screening) -> ScoreTogether | None:
     from search_spaces.live.layer_surgery import FlowResident
 
     if not isinstance(resident, FlowResident):
@@ -102,13 +100,15 @@ def _together(resident: ResidentModel | FlowResident, fitness: TaskSuite | Scree
 
 def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.warning) -> WorkerPool:
     """Return the pool of workers of a config; `say` tells the user what it waits for."""
-    workers = parts.config.workers
+    workers, devices = parts.config.workers, parts.config.engine.devices
     if workers.backend == "in_process":
         together = workers.together or parts.config.space.together
         return InProcessPool(lambda: build_worker(parts), together=together)
     require("ray", "ray")
-    if (workers.gpus or 0) > 1:
-        say(f"workers.gpus: each worker reserves {workers.gpus:g} GPUs and computes on one of them: write gpus: 1")
+    if (workers.gpus or 0) > max(1, devices):
+        say(
+            f"workers.gpus: each worker reserves {workers.gpus:g} GPUs and computes on {devices}: write gpus: {devices}"
+        )
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(
@@ -125,7 +125,7 @@ def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.
         least=None if workers.max is None else workers.min or 1,
         together=workers.together or 1,
         cpus=workers.cpus,
-        gpus=workers.gpus,
+        gpus=(devices if workers_have_gpus(parts.config) else 0.0) if workers.gpus is None else workers.gpus,
         accelerator=workers.accelerator,
         address=workers.address,
         deadline_s=workers.deadline_seconds,

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from evomerge.config.engine_vllm import VllmConfig
 from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
 from evomerge.config.paths import ModelSource
 from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text, is_number
@@ -204,6 +205,12 @@ class EngineConfig(BaseModel):
 
     model_config = SECTION
 
+    kind: Literal["auto", "trie", "vllm"] = "auto"
+    """Who runs them. trie: evomerge's own engine, on any device. vllm: merges are made inside of vLLM, which writes
+    completions; the rest is trie's. auto: vllm where it is installed, there is a GPU and every task asks for
+    completions only; else trie."""
+    vllm: VllmConfig = VllmConfig()
+    """How vLLM runs candidates, with kind vllm."""
     memory: Annotated[
         int, BeforeValidator(as_bytes, json_schema_input_type=int | str), Field(ge=2**20, validate_default=True)
     ] = DEFAULT_BUDGET
@@ -211,6 +218,11 @@ class EngineConfig(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What the model computes in. auto: on a GPU export.dtype; on a CPU float32, or bfloat16 where export.dtype is and
     a two-second measurement at the start finds it much faster."""
+
+    @property
+    def devices(self) -> int:
+        """How many devices a worker's model lies on."""
+        return 1 if self.kind == "trie" else self.vllm.devices
 
 
 class StageConfig(BaseModel):

@@ -25,6 +25,7 @@ from fitness.engine.scoring.readout import Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.shared_run import LayerCounts, SharedRun
 from fitness.engine.scoring.windows import Cuts, Prompt, Window, tokenise
+from fitness.engine.served import ServedModel, completions_by, log_likelihoods_by
 from fitness.errors import FitnessError
 
 _GPU_MULTIPLE = 64
@@ -95,8 +96,18 @@ class TriePlan:
 
     def answer(self, model: nn.Module) -> list[Answer]:
         """Return one answer per request, in their order (see `Plan.answer`)."""
+        if isinstance(model, ServedModel):
+            return self._answers_of_served(model)
         forget_images(model.eval())
         return self._combined(self._scores_alone(model), self._sizing.in_passes_that_fit(model, self._written))
+
+    def _answers_of_served(self, model: ServedModel) -> list[Answer]:
+        written = completions_by(model.server, self._prompts, self._tokenizer)
+        if not self._windows or model.plain is None:
+            return self._combined(log_likelihoods_by(model.server, self._windows), written)
+        plain = model.plain()
+        forget_images(plain.eval())
+        return self._combined(self._scores_alone(plain), written)
 
     def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
         """Return each model's answers, or what is wrong with it (see `Plan.answer_together`)."""

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,13 +48,15 @@ class FactorCache:
         """Use a directory; nothing is read or written before `recall`.
 
         The files least recently used go when there would be more than `limit_bytes`: 0 keeps nothing, None is 1e9 times
-        `$EVOMERGE_CACHE_GB`, or 32 GB.
+        `$EVOMERGE_CACHE_GB`, or 32 GB. Those that were used since this cache began stay: where a campaign needs more
+        than there is room for, as much is found again as fits, and the rest is computed for every candidate.
         """
         self._directory = cache_directory("factors") if directory is None else directory
         self._limit = limit_from_environment() if limit_bytes is None else limit_bytes
         self._digests: dict[tuple[str, ...], bytes] = {}
         self._size: int | None = None  # of all files, as far as this process knows
         self._warned = False
+        self._began = time.time()
 
     def recall(
         self,
@@ -67,7 +70,14 @@ class FactorCache:
         """
         if not self._limit:
             return _packed(compute())
-        path = self._path(what, read)
+        # Copies: where a tensor lies in memory may decide the last bit of a product.
+        return tuple(tensor.clone() for tensor in self._found(self._path(what, read), compute))
+
+    def mapped(self, what: str, compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Return likewise what `what` names with all that it is computed from, as views of the file's pages."""
+        return self._found(self._path(what, ()), compute) if self._limit else compute()
+
+    def _found(self, path: Path, compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         found = _load(path)
         if found is None:
             found = _packed(compute())
@@ -105,11 +115,13 @@ class FactorCache:
         if self._size is None or self._size + n_bytes > self._limit:
             files = sorted(_files(self._directory))
             self._size = sum(size for _, size, _ in files)
-            for _, size, path in files:
-                if self._size + n_bytes <= self._limit:
+            for used, size, path in files:
+                if self._size + n_bytes <= self._limit or used >= self._began:
                     break
                 path.unlink(missing_ok=True)
                 self._size -= size
+            if self._size + n_bytes > self._limit:
+                return False
         self._size += n_bytes
         return True
 
@@ -146,8 +158,7 @@ def _files(directory: Path) -> list[tuple[float, int, Path]]:
 def _load(path: Path) -> tuple[Tensor, ...] | None:
     try:
         with safe_open(path, "pt") as file:
-            # Copies: where a tensor lies in memory may decide the last bit of a product.
-            tensors = tuple(file.get_tensor(str(i)).clone() for i in range(len(file.keys())))
+            tensors = tuple(file.get_tensor(str(i)) for i in range(len(file.keys())))
         os.utime(path)
     except (OSError, SafetensorError):
         return None

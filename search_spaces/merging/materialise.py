@@ -114,6 +114,7 @@ def carry_out_all(
             finish_together(waiting.pop(key))
     for batch in waiting.values():
         finish_together(batch)
+    memory.flush()
     return [found[i] for i in range(len(plans))]
 
 

@@ -29,3 +29,23 @@ class Recent(Generic[V]):
             while self._size > self._limit:
                 self._size -= self._size_of(self._values.pop(next(iter(self._values))))
         return value
+
+
+class FirstKept(Generic[V]):
+    """Values by key, of which those that came first stay: where all are asked for in turn, some are always found."""
+
+    def __init__(self, limit: float, size_of: Callable[[V], int] = lambda _: 1) -> None:
+        """Keep values as long as their sizes sum to at most `limit`; others are computed each time."""
+        self._room, self._size_of = limit, size_of
+        self._values: dict[Hashable, V] = {}
+
+    def get(self, key: Hashable, compute: Callable[[], V]) -> V:
+        """Return `compute()`, or what it returned before for the same key."""
+        if key in self._values:
+            return self._values[key]
+        value = compute()
+        size = self._size_of(value)
+        if size <= self._room:
+            self._values[key] = value
+            self._room -= size
+        return value

@@ -17,9 +17,8 @@ Steps = Callable[[int], list[int]]
 class Memory(Protocol):
     """Thresholds, ranks and sums of tensors that a key names: equal keys promise equal tensors."""
 
-    @property
-    def repeated(self) -> bool:
-        """Whether many merges of the same tensors are to come, so that tables for all of them pay."""
+    def worth_tables(self, key: Hashable, share: float) -> bool:
+        """Return whether so many shares of what a key names were asked for, this one too, that a table of all pays."""
         ...
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:
@@ -30,15 +29,19 @@ class Memory(Protocol):
         """Return `ranks.packed_ranks` of n magnitudes in rows of a width."""
         ...
 
-    def numbers(self, key: Hashable, compute: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
-        """Return `compute()`, some sums over tensors."""
+    def numbers(
+        self, key: Hashable, compute: Callable[[], tuple[float, ...]], *, kept: bool = False
+    ) -> tuple[float, ...]:
+        """Return `compute()`, some sums over tensors; those that are asked for again and again are `kept` on disk."""
         ...
 
 
 class NoMemory:
     """Computes everything when it is asked for."""
 
-    repeated = False
+    def worth_tables(self, key: Hashable, share: float) -> bool:  # noqa: ARG002
+        """Return False: nothing is kept."""
+        return False
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps) -> Trim:  # noqa: ARG002
         """Return the threshold; see `Memory`."""
@@ -48,6 +51,12 @@ class NoMemory:
         """Return the ranks; see `Memory`."""
         return torch.from_numpy(packed_ranks(magnitudes, n, width))
 
-    def numbers(self, key: Hashable, compute: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:  # noqa: ARG002
+    def numbers(
+        self,
+        key: Hashable,  # noqa: ARG002
+        compute: Callable[[], tuple[float, ...]],
+        *,
+        kept: bool = False,  # noqa: ARG002
+    ) -> tuple[float, ...]:
         """Return the sums; see `Memory`."""
         return compute()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from search_spaces.operators.operator import Operands
 from search_spaces.operators.survivors import TaskVectors
 
 _AT_ONCE = 1 << 18
+
+# Elements whose variance is computed once for several passes: a quarter of a gigabyte.
+_MOST_COMPUTED = 1 << 26
 
 
 def sce(operands: Operands) -> Merge:
@@ -45,11 +48,14 @@ def _selected(vectors: TaskVectors, share: float) -> tuple[Trim | None, tuple[fl
     """Return what selects a share of the elements that vary (None = all), and each parent's energy in them."""
     key, known = _key(vectors), vectors.memory
     if share == 1.0:
-        return None, known.numbers(("energies", *key), lambda: _energies(vectors))
+        return None, known.numbers(("energies", *key), lambda: _energies(vectors), kept=True)
+    step = share * DENSITY_STEPS
+    tabled = step == int(step) and known.worth_tables(("energies", *key), share)
     spread: Magnitudes = partial(_variance, vectors)
-    if not known.repeated:
-        spread = _computed(spread, vectors.n).__getitem__
-    n_varying = int(known.numbers(("varying", *key), lambda: (float(_n_varying(spread, vectors.n)),))[0])
+    if not tabled and vectors.n <= _MOST_COMPUTED:  # several passes over it
+        spread = _remembered(lambda: _computed(partial(_variance, vectors), vectors.n))
+    counted = known.numbers(("varying", *key), lambda: (float(_n_varying(spread, vectors.n)),), kept=True)
+    n_varying = int(counted[0])
 
     def steps(_: int) -> list[int]:
         return [n_selected(n_varying, i / DENSITY_STEPS) for i in range(1, DENSITY_STEPS + 1)]
@@ -57,12 +63,20 @@ def _selected(vectors: TaskVectors, share: float) -> tuple[Trim | None, tuple[fl
     def trim(k: int) -> Trim:
         return known.trim(("variance", *key), spread, k, vectors.n, steps=steps)
 
-    selection, step = trim(n_selected(n_varying, share)), share * DENSITY_STEPS
-    if not known.repeated or step != int(step):
-        return selection, known.numbers(("energies", *key, share), lambda: _energies(vectors, selection, spread))
-    table = known.numbers(("energies of steps", *key), lambda: _energies_of_steps([trim(k) for k in steps(0)], vectors))
+    selection = trim(n_selected(n_varying, share))
+    if not tabled:
+        single = ("energies", *key, share)
+        return selection, known.numbers(single, lambda: _energies(vectors, selection, spread), kept=True)
+    every = ("energies of steps", *key)
+    table = known.numbers(every, lambda: _energies_of_steps([trim(k) for k in steps(0)], vectors), kept=True)
     first = (int(step) - 1) * len(vectors.tensors)
     return selection, table[first : first + len(vectors.tensors)]
+
+
+def _remembered(compute: Callable[[], Tensor]) -> Magnitudes:
+    """Return what reads parts of a tensor that is computed once, when the first part is read."""
+    whole = lru_cache(maxsize=1)(compute)
+    return lambda part: whole()[part]
 
 
 def _key(vectors: TaskVectors) -> tuple[Hashable, ...]:
@@ -147,7 +161,7 @@ def _units(vectors: TaskVectors) -> list[float]:
         peaks = [[float(of(part).amax()) for of in magnitudes] for part in blocks]
         return tuple(map(max, zip(*peaks, strict=True))) or (0.0,) * len(magnitudes)
 
-    return [unit(peak, vectors.n) for peak in vectors.memory.numbers(("largest", *_key(vectors)), largest)]
+    return [unit(peak, vectors.n) for peak in vectors.memory.numbers(("largest", *_key(vectors)), largest, kept=True)]
 
 
 def _blocks(n: int) -> list[slice]:

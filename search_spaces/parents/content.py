@@ -24,6 +24,7 @@ from search_spaces.parents.checkpoint_files import (
     CONFIG,
     TOKENIZER_FILES,
 )
+from search_spaces.parents.parents import Parents
 from search_spaces.parents.weight_files import find_shards
 
 _PROCESSOR_FILES = ("*processor_config.json",)
@@ -49,6 +50,15 @@ def file_digests(checkpoint: Checkpoint) -> dict[str, str]:
     for pattern in (*TOKENIZER_FILES, *_PROCESSOR_FILES):
         files |= {str(file.relative_to(beside)): file for file in beside.glob(pattern) if file.is_file()}
     return {name: file_digest(file) for name, file in sorted(files.items())}
+
+
+def parents_digest(parents: Parents, version: int) -> str:
+    """Return 64 hex digits that name what the tensors of opened parents contain, under their names."""
+    said = [
+        [name, file_digests(checkpoint), list(checkpoint.names), checkpoint.tied]
+        for name, checkpoint in sorted(parents.checkpoints.items())
+    ]
+    return hashlib.sha256(json.dumps([version, repr(parents.tokenizer), said]).encode()).hexdigest()
 
 
 def commit_of(directory: Path) -> str | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from math import prod
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.operators.kernels.parallel import parallel_map
 from search_spaces.operators.kernels.threshold import Magnitudes
 
 # Of a sorted integer, for an element's place in its row. The places of narrow rows displace the lowest bits of a
@@ -114,25 +113,3 @@ def _neighbours(compare: np.ufunc, values: np.ndarray, width: int) -> np.ndarray
 def _begins(ascending: np.ndarray) -> np.ndarray:
     """Return where runs of consecutive integers begin, of at least one."""
     return np.append(0, np.flatnonzero(ascending[1:] - ascending[:-1] != 1) + 1)
-
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-# Beginning threads takes as long as some blocks of work.
-_FEWEST_A_THREAD = 8
-
-
-def parallel_map(work: Callable[[T], R], blocks: Sequence[T]) -> list[R]:
-    """Return what `work` makes of each block, shared among as many threads as torch uses, if there are many.
-
-    Each of them has one of torch's threads; what torch alone computes is better left to its own.
-    """
-    n_threads = torch.get_num_threads()
-    if n_threads == 1 or len(blocks) < _FEWEST_A_THREAD * n_threads:
-        return [work(block) for block in blocks]
-    with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            return list(pool.map(work, blocks))
-        finally:
-            torch.set_num_threads(n_threads)  # what a thread sets is the default of those that begin later

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.operators.kernels.parallel import parallel_map
+
 # Maps a slice of the flat indices to the magnitudes there: float32, not negative.
 Magnitudes = Callable[[slice], Tensor]
 
@@ -87,7 +89,7 @@ def trim_within(magnitudes: Magnitudes, n: int, k: int, bounds: tuple[float, flo
         # Where the bounds are one number, how often it occurs says all.
         return from_low - n_inside, n_inside, np.compress(inside, values) if low < high else values[:0]
 
-    blocks = [look(start) for start in range(0, n, _BLOCK)]
+    blocks = parallel_map(look, range(0, n, _BLOCK))
     k -= sum(above for above, _, _ in blocks)  # from here on the wanted one is the k-th largest within the bounds
     if not 0 < k <= sum(inside for _, inside, _ in blocks):
         return None

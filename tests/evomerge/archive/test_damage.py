@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import shutil
 import sqlite3
@@ -144,6 +145,13 @@ def test_an_estimate_without_digest_that_cannot_be_read_is_left_out(
 def test_a_time_that_cannot_be_is_damage(whole: Path, tmp_path: Path, at: object) -> None:
     archive = damaged(whole, tmp_path, "UPDATE events SET at = ? WHERE seq = 2", (at,), sealed=False)
     assert [record.number for record in archive.records()] == [3]
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("-inf")])
+def test_seconds_that_cannot_be_are_not_added_to_others(whole: Path, tmp_path: Path, seconds: float) -> None:
+    statement = "UPDATE outcomes SET seconds = ? WHERE event = 2 AND position = 1"
+    archive = damaged(whole, tmp_path, statement, (seconds,))
+    assert all(math.isfinite(number) for moment in archive.worked() for number in moment)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.materialise import merged_tensor
+from search_spaces.merging.model_trims import ModelTrims
 from search_spaces.merging.recent import Recent
-from search_spaces.merging.trims import ModelTrims, TrimCache
+from search_spaces.merging.trims import TrimCache
 from search_spaces.operators.kernels.sparsify import density_steps
 from search_spaces.operators.kernels.threshold import magnitudes_of, trim_to
 from search_spaces.parents.parents import Parents
