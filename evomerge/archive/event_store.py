@@ -26,7 +26,7 @@ from evomerge.archive.history import read_history
 from evomerge.archive.reader import Reader
 from evomerge.archive.schema import FOUR_BYTES, create_tables
 from evomerge.archive.writing import Writer
-from evomerge.candidate import Candidate, Done
+from evomerge.candidate import Candidate, Done, Work
 from evomerge.version import __version__
 from fitness.scores import Estimate, ItemScores, Split
 
@@ -194,6 +194,10 @@ class Archive:
     def worked(self) -> list[tuple[float, float]]:
         """Return when scores of the search, or of its screen, were committed, and how many seconds they had taken."""
         return self._reader.worked()
+
+    def works(self) -> list[tuple[int, Work]]:
+        """Return (candidate, where it was scored and what that took) of what workers measured, in order."""
+        return self._reader.works()
 
     @property
     def n_candidates(self) -> int:

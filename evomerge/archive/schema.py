@@ -27,6 +27,12 @@ TABLES = (
     " PRIMARY KEY (event, position)) WITHOUT ROWID",
     "CREATE INDEX outcomes_by_candidate ON outcomes (candidate, split)",
 )
+# Where and how long outcomes were worked on, as JSON. Nothing depends on it: it has no digests, and archives of older
+# versions, which have no such table, get it with their next outcome.
+WORK_TABLE = (
+    "CREATE TABLE IF NOT EXISTS work (event INTEGER NOT NULL, position INTEGER NOT NULL, candidate INTEGER NOT NULL,"
+    " facts TEXT NOT NULL, PRIMARY KEY (event, position)) WITHOUT ROWID"
+)
 _UPGRADES = (
     "ALTER TABLE events ADD COLUMN digest BLOB",
     "ALTER TABLE candidates ADD COLUMN recipe_digest BLOB",

@@ -72,6 +72,7 @@ def test_a_fixed_number_of_workers_is_refused_where_there_is_no_room_and_told_of
         RayPool(make_scoring_worker, count=2, cpus=1, run_dir=tmp_path)
 
 
+@pytest.mark.slow
 def test_gpus_are_asked_of_the_cluster_and_not_of_the_driver(cluster, tmp_path):
     add(cluster, num_cpus=2, num_gpus=2)
     with RayPool(DeviceReporter, count=2, gpus=None, run_dir=tmp_path) as pool:
@@ -119,6 +120,7 @@ def test_what_was_running_on_a_lost_node_goes_to_a_live_worker_and_a_dead_slot_i
         assert (pool.workers, pool.free) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_straggler_is_ended_by_the_measured_median_and_scored_by_another_worker(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr("evomerge.workers.deadlines.LEAST_S", 0.5)
     add(cluster, num_cpus=2)
@@ -130,6 +132,7 @@ def test_a_straggler_is_ended_by_the_measured_median_and_scored_by_another_worke
     assert isinstance(done, Scored)
 
 
+@pytest.mark.slow
 def test_a_node_with_other_parents_is_given_up_and_the_search_goes_on_without_it(cluster, tmp_path):
     add(cluster, num_cpus=1)
     said: list[str] = []
@@ -153,6 +156,7 @@ def test_a_node_with_other_parents_is_given_up_and_the_search_goes_on_without_it
         assert all(isinstance(one, Scored) for one in done)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_interrupted_says_so(cluster, tmp_path, caplog):
     add(cluster, num_cpus=1)
     with RayPool(InterruptedWorker, count=1, cpus=1, run_dir=tmp_path) as pool:
@@ -164,3 +168,16 @@ def test_a_worker_that_is_interrupted_says_so(cluster, tmp_path, caplog):
 class InterruptedWorker:
     def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
         raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_something_is_done_on_every_node(cluster):
+    from evomerge.workers.every_node import on_every_node
+
+    add(cluster, num_cpus=1)
+
+    def where() -> str:
+        return ray.get_runtime_context().get_node_id()
+
+    found = on_every_node(cluster.address, where)
+    assert sorted(found.values()) == sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])
