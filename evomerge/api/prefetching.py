@@ -44,7 +44,9 @@ def prefetch(config: CampaignConfig, run: Path | None = None, address: str | Non
         SpaceError: a parent cannot be opened.
         WorkerSetupError: no cluster answers.
     """
-    began, places, root = None, {}, Path.cwd()
+    began: Inputs | None = None
+    places: Sources = {}
+    root = Path.cwd()
     if run is not None:
         directory = RunDirectory(run)
         config, places = reopened(config, directory, {})

@@ -29,9 +29,8 @@ class Measured:
         """Return what it took, now that it is scored."""
         seconds = time.perf_counter() - self._merged
         parameters = getattr(model, "parameters", None)
-        first = None if parameters is None else next(iter(parameters()), None)
-        on_gpu = first is not None and first.device.type == "cuda"
-        cuda = _cuda() if on_gpu else None
+        first: Any = None if parameters is None else next(iter(parameters()), None)
+        cuda = _cuda() if first is not None and first.device.type == "cuda" else None
         peak = None if cuda is None else int(cuda.max_memory_allocated(first.device))
         device = "cpu" if cuda is None else cuda.get_device_name(first.device)
         return Work(socket.gethostname(), device, self._merged - self._began, seconds, peak)
