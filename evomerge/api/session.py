@@ -240,12 +240,17 @@ def _informed(
 
 
 def _settled(config: CampaignConfig, directory: RunDirectory, places: Sources) -> CampaignConfig:
-    """Return the config with the dtype that the campaign began with: later candidates are scored as earlier ones."""
-    if config.engine.dtype != "auto" or not directory.archive.exists():
+    """Return the config with what it leaves open as the campaign began with it: dtype, optimiser and schedule."""
+    if not directory.archive.exists():
         return with_compute_dtype(config, places)
     with contextlib.closing(Archive.open(directory.archive)) as archive:
-        engine = config.engine.model_copy(update={"dtype": _recorded(archive, config).engine.dtype})
-    return config.model_copy(update={"engine": engine})
+        recorded = _recorded(archive, config)
+    left_out = {"optimiser", "schedule"} - config.model_fields_set
+    settled = config.model_copy(update={key: getattr(recorded, key) for key in left_out})
+    if config.engine.dtype != "auto":
+        return settled
+    engine = config.engine.model_copy(update={"dtype": recorded.engine.dtype})
+    return settled.model_copy(update={"engine": engine})
 
 
 def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> Archive:

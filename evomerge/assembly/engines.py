@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from evomerge.assembly.live_models import alone, build_resident, module_to_fill, on_gpu
+from evomerge.assembly.live_models import alone, build_resident, device_of, module_to_fill, workers_have_gpus
 from evomerge.assembly.parts import Parts
 from evomerge.errors import is_installed, require
 from evomerge.schedules import ScreenConfig
@@ -37,8 +37,8 @@ def engine_of(parts: Parts) -> EngineKind:
     """
     config = parts.config
     if config.engine.kind == "auto":
-        suits = is_installed("vllm") and on_gpu(config) and not config.space.has_paths and _generates_only(parts)
-        return "vllm" if suits and _tokenizer(parts) is not None else "trie"
+        able = is_installed("vllm") and workers_have_gpus(config) and not config.space.has_paths
+        return "vllm" if able and _generates_only(parts) and _tokenizer(parts) is not None else "trie"
     if config.engine.kind == "vllm":
         require("vllm", "vllm")
         _check_vllm(parts)
@@ -87,7 +87,7 @@ def _settings(parts: Parts) -> ServerSettings:
     engine = parts.config.engine
     return ServerSettings(
         dtype=engine.dtype,
-        on_gpu=on_gpu(parts.config),
+        on_gpu=device_of(parts.config).type == "cuda",
         tensor_parallel=engine.vllm.tensor_parallel,
         pipeline_parallel=engine.vllm.pipeline_parallel,
         memory_share=engine.vllm.memory_share,
@@ -114,7 +114,7 @@ def _check_vllm(parts: Parts) -> None:
             "vllm; leave it out"
         )
     gpus, devices = config.workers.gpus, config.engine.vllm.devices
-    if gpus is not None and on_gpu(config) and gpus != devices:
+    if gpus is not None and workers_have_gpus(config) and gpus != devices:
         raise WorkerSetupError(
             f"workers.gpus: expected {devices}, the devices of engine.vllm, found {gpus:g}; leave it out"
         )

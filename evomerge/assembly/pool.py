@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evomerge.assembly.building import build_parts
 from evomerge.assembly.engines import worker_resident
 from evomerge.assembly.informed import with_statistics
-from evomerge.assembly.live_models import parents_alone
+from evomerge.assembly.live_models import parents_alone, workers_have_gpus
 from evomerge.assembly.parts import Parts
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import places_of
@@ -97,8 +97,6 @@ def _together(resident: Resident, fitness: TaskSuite | Screening) -> ScoreTogeth
 
 def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
     """Return the pool of workers of a config."""
-    import torch
-
     workers, devices = parts.config.workers, parts.config.engine.devices
     if workers.backend == "in_process":
         together = workers.together or parts.config.space.together
@@ -118,7 +116,7 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
         count=workers.count,
         run_dir=run_dir,
         cpus=workers.cpus,
-        gpus=(devices if torch.cuda.is_available() else 0.0) if workers.gpus is None else workers.gpus,
+        gpus=(devices if workers_have_gpus(parts.config) else 0.0) if workers.gpus is None else workers.gpus,
         address=workers.address,
         deadline_s=workers.deadline_seconds,
     )

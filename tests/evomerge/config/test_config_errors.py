@@ -167,7 +167,7 @@ def test_an_operator_on_task_vectors_needs_a_base(tmp_path: Path, operator: str)
 
 def test_cma_es_needs_an_objective_with_weight(tmp_path: Path) -> None:
     text = "base: b/b\nparents: [hub/a, hub/b]\nobjectives: [{name: x, tasks: [gsm8k], weight: 0}]\n"
-    for optimiser in ("", "optimiser: {kind: cma_es}\n"):
+    for optimiser in ("budget: {evaluations: 500}\n", "optimiser: {kind: cma_es}\n"):
         assert "optimiser.kind: expected an objective with weight > 0, found none" in refused_text(
             tmp_path, text + optimiser
         )
