@@ -1,8 +1,8 @@
 """What every engine must do that merges and answers in a worker. To test one: subclass, and give the fixtures.
 
 `resident` becomes the `recipes`, whose models differ in what they write; `reference` is a plain `ResidentModel` on the
-same parents, in float32 like the engine, and `tokenizer` that of all models. Make them once a class or module: starting
-an engine takes long. `faulty` are recipes that cannot be carried out.
+same parents, in float32 like the engine, and `tokenizer` that of all models; `faulty` are recipes that cannot be
+carried out. Make them fixtures of the module, with its scope: starting an engine takes long.
 
 `cached` is the number of tokens after which an engine may keep what it computed of a prompt (a block of a prefix
 cache).
@@ -37,26 +37,6 @@ class EngineContract:
     cached = 128
     tolerance = 1e-4  # of a log-likelihood in float32, in nats
     text = "the parents of a merge are read once, and what is made of them is what will be exported. "
-
-    @pytest.fixture(scope="module")
-    def resident(self) -> Resident:
-        raise NotImplementedError
-
-    @pytest.fixture(scope="module")
-    def reference(self) -> Resident:
-        raise NotImplementedError
-
-    @pytest.fixture(scope="module")
-    def tokenizer(self) -> Tokenizer:
-        raise NotImplementedError
-
-    @pytest.fixture(scope="module")
-    def recipes(self) -> tuple[Recipe, Recipe]:
-        raise NotImplementedError
-
-    @pytest.fixture(scope="module")
-    def faulty(self) -> Sequence[Recipe]:
-        raise NotImplementedError
 
     @pytest.fixture
     def long_prompt(self, tokenizer: Tokenizer) -> str:
