@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quickstart test test-slow test-vllm soak fuzz lint docs smollm operators benchmark clean
+.PHONY: help studio setup quickstart test test-slow test-vllm soak fuzz lint docs smollm operators benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ lint: setup  ## formatting, lint, types and import directions
 docs: setup  ## the documentation's site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html"
+
+studio:  ## the pages of `evomerge studio`, from web/ (needs node 20; commit what changes)
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent check && npm run --silent build
 
 BASE ?= wheel
 smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II, CMA-ES and M2N2 campaigns (about an hour)

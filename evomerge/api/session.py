@@ -15,7 +15,6 @@ from typing import Any
 from evomerge import plugins
 from evomerge.api.descents import Descents
 from evomerge.api.doctor import versions
-from evomerge.api.genes import note_genes
 from evomerge.api.inputs import check_inputs, note_inputs, reopened
 from evomerge.api.joining import joined
 from evomerge.api.merging import export_candidate
@@ -49,6 +48,7 @@ from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
 from evomerge.optimisers.without_guards import tells_guards, without_guards
+from evomerge.results.genes import note_genes
 from evomerge.results.picks import pick
 from evomerge.results.pooled import note_objectives
 from evomerge.results.report.items_used import note_search_items

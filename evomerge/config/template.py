@@ -70,7 +70,7 @@ objectives:
 #   apply_chat_template: true  # ask in the base's chat template
 #   system_instruction: Answer briefly.
 #   fewshot_as_multiturn: true  # examples as turns of the chat
-#   num_fewshot: 5  # of lm-eval tasks
+#   num_fewshot: 5  # of lm-eval tasks, or of each: {{mmlu: 5, gsm8k: 8}}
 
 # Shares of the items, about: the optimiser sees the search items, validation items choose among what it found, and
 # test items are seen by nothing before the final table. Each item's split is drawn by what it asks, and the seed.
@@ -83,9 +83,9 @@ splits: {{search: 0.5, validation: 0.2, test: 0.3}}  # and final: items that `ve
 landmarks: auto
 
 # bayes learns how genes and items make right answers, and needs the fewest candidates. cma_es (or ga, de, pso, ...)
-# maximises the weighted mean of the objectives, nsga2 (or nsga3, sms_emoa, moead, ...) looks for the Pareto front, random
-# is a baseline. Further keys go to the library (pymoo, pycma) by its own names.
-# Without this section: bayes for weights with at most 300 evaluations; else cma_es for one objective, nsga2 for several.
+# maximises the weighted mean of the objectives, nsga2 (or nsga3, sms_emoa, moead, ...) looks for the Pareto front,
+# random is a baseline. Further keys go to the library (pymoo, pycma) by its own names. Without this section: bayes for
+# weights with at most 300 evaluations; else cma_es for one objective, nsga2 for several.
 optimiser:
   kind: bayes
   # warm_start: [merge.yml, runs/other]  # begin with these recipes and the fronts of these runs

@@ -36,11 +36,12 @@ def evaluate_all_metrics(
     for source in dict.fromkeys(sources):
         definitions = load_definitions(source)
         for task in definitions["tasks"].values():
-            prepare(task, prompts)
+            prepare(task, prompts, str(source))
             if task.get_config("num_fewshot") is None:
                 task.set_config(key="num_fewshot", value=0)
         loaded["tasks"] |= definitions["tasks"]
         loaded["groups"] |= definitions["groups"]
+    prompts.check_names([*dict.fromkeys([*map(str, sources), *map(str, loaded["tasks"])])])
     with lm_eval_errors(", ".join(map(str, sources))), no_progress_bars():
         results: Results = evaluate(
             lm,

@@ -57,7 +57,7 @@ def load_lm_eval_tasks(
     `metric` is as in `choose_measure`, or `js_divergence`.
     """
     tasks = load_definitions(source, include_path=options.include_path)["tasks"].values()
-    return tuple(_make_task(task, metric, options) for task in tasks)
+    return tuple(_make_task(task, metric, options, str(source)) for task in tasks)
 
 
 def load_definitions(source: str | Path, *, include_path: Path | None = None) -> dict[str, Any]:
@@ -80,12 +80,12 @@ def load_definitions(source: str | Path, *, include_path: Path | None = None) ->
     return loaded
 
 
-def _make_task(task: Any, metric: str | None, options: LMEvalOptions) -> LMEvalTask | DivergenceTask:
+def _make_task(task: Any, metric: str | None, options: LMEvalOptions, group: str) -> LMEvalTask | DivergenceTask:
     published = published_test_set(task)
     if options.split and options.split != task.config.test_split:
         draw_from(task, options.split)
         published = None
-    instances = _instances(task, options)
+    instances = _instances(task, options, group)
     name = f"{task.task_name}@{options.split}" if options.split else str(task.task_name)
     name += f":{metric}" if metric else ""
     group_of = groups_of_documents(name, {item: of_item[0].doc for item, of_item in instances.items()}, options.group)
@@ -207,21 +207,22 @@ def _digest(document: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def prepare(task: Any, prompts: Prompts) -> None:
-    """Check that a task of lm-eval's can be scored, and set its few-shot examples."""
+def prepare(task: Any, prompts: Prompts, group: str) -> None:
+    """Check that a task of lm-eval's, asked for as a group or itself, can be scored; set its few-shot examples."""
     name = str(task.task_name)
     if getattr(task, "MULTIMODAL", False):
         raise FitnessError(f"task {name!r}: expected a task on text, found one with images or sound")
     if getattr(task, "UNSAFE_CODE", False):
         raise FitnessError(f"task {name!r}: expected a task that runs no code, found one that runs what models write")
-    if prompts.num_fewshot is not None and task.get_config("num_fewshot") != 0:
-        task.set_config(key="num_fewshot", value=prompts.num_fewshot)
+    examples = prompts.n_examples((name, group), task.get_config("num_fewshot"))
+    if examples is not None:
+        task.set_config(key="num_fewshot", value=examples)
     task.set_fewshot_seed(seed=_FEWSHOT_SEED)
 
 
-def _instances(task: Any, options: LMEvalOptions) -> dict[str, list[Any]]:
+def _instances(task: Any, options: LMEvalOptions, group: str) -> dict[str, list[Any]]:
     prompts = options.prompts
-    prepare(task, prompts)
+    prepare(task, prompts, group)
     with lm_eval_errors(str(task.task_name)), no_progress_bars():
         task.build_all_requests(
             system_instruction=prompts.system_instruction,

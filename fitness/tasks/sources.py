@@ -92,7 +92,16 @@ def load_tasks(sources: Sequence[str], context: TaskContext | None = None) -> di
                     f"tasks: expected unique names, found {task.name!r} in {source_of[task.name]!r} and in {source!r}"
                 )
             source_of[task.name] = source
+    context.prompts.check_names(_names_of_lm_eval(loaded))
     return loaded
+
+
+def _names_of_lm_eval(loaded: Mapping[str, Sequence[AnyTask]]) -> list[str]:
+    """Return the names of lm-eval's groups and tasks that were loaded, without metrics and splits."""
+    sources = {text: TaskSource.parse(text) for text in loaded}
+    theirs = [text for text, source in sources.items() if source.kind in ("yaml", "lm_eval")]
+    tasks = [task.name.partition(":")[0].partition("@")[0] for text in theirs for task in loaded[text]]
+    return [*dict.fromkeys([*(sources[text].place for text in theirs), *tasks])]
 
 
 def published_test_sets(loaded: Mapping[str, Sequence[AnyTask]]) -> dict[str, PublishedTestSet]:
