@@ -13,6 +13,7 @@ from search_spaces.recipes.recipe import Recipe
 from tests.conftest import Family
 from tests.evomerge.workers.vllm.served import (
     faulty_recipes,
+    overflowing_recipe,
     plain_resident,
     served_family,
     tokenizer_of,
@@ -48,6 +49,11 @@ def recipes(models: Family) -> tuple[Recipe, Recipe]:
 @pytest.fixture(scope="module")
 def faulty(models: Family) -> Sequence[Recipe]:
     return faulty_recipes(models)
+
+
+@pytest.fixture(scope="module")
+def overflowing(models: Family) -> Recipe:
+    return overflowing_recipe(models)
 
 
 class TestPlainEngine(EngineContract):

@@ -17,6 +17,7 @@ from tests.conftest import Family
 from tests.evomerge.workers.vllm.served import (
     faulty_recipes,
     needs_vllm,
+    overflowing_recipe,
     plain_resident,
     recipe_of,
     served_family,
@@ -63,6 +64,11 @@ def recipes(models: Family) -> tuple[Recipe, Recipe]:
 @pytest.fixture(scope="module")
 def faulty(models: Family) -> Sequence[Recipe]:
     return faulty_recipes(models)
+
+
+@pytest.fixture(scope="module")
+def overflowing(models: Family) -> Recipe:
+    return overflowing_recipe(models)
 
 
 class TestVllmEngine(EngineContract):
