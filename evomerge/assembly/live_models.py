@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from evomerge.config import BASE, CampaignConfig
+from evomerge.errors import require
 from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients, SpaceOptions
 from evomerge.workers.sharing import sharing_cores
@@ -26,29 +28,52 @@ if TYPE_CHECKING:
 def with_compute_dtype(
     config: CampaignConfig, places: Mapping[str, ParentSource] = MappingProxyType({})
 ) -> CampaignConfig:
-    """Return the config with `engine.dtype: auto` replaced by what this machine computes fastest in."""
+    """Return the config with `engine.dtype: auto` replaced by what its workers compute fastest in."""
     import torch
 
-    from fitness.engine.model.compute_dtype import fastest_dtype
+    from fitness.engine.model.compute_dtype import dtype_on, fastest_dtype
 
     if config.engine.dtype != "auto":
         return config
-    dtype = config.export.dtype
-    if not _on_gpu(config):
-        source = config.sources[config.base_name]
-        base = Parents.open({BASE: places.get(config.base_name, source)})[BASE]
-        shapes = [base.shape(name) for name in base.names]
-        # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
-        with sharing_cores(config.workers.count, config.workers.cpus):
-            fast = fastest_dtype(shapes, torch.bfloat16) if dtype == "bfloat16" else torch.float32
-        dtype = "float32" if fast == torch.float32 else "bfloat16"
-    return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": dtype})})
+    stored: torch.dtype = getattr(torch, config.export.dtype)
+    if workers_have_gpus(config):
+        # A driver that has no GPU takes the workers' for ones that are made for bfloat16.
+        fast = dtype_on(torch.device("cuda"), stored) if torch.cuda.is_available() else stored
+        return _computing_in(config, fast)
+    source = config.sources[config.base_name]
+    base = Parents.open({BASE: places.get(config.base_name, source)})[BASE]
+    shapes = [base.shape(name) for name in base.names]
+    # float16 values do not fit into bfloat16, and CPUs are slow in float16 itself.
+    with sharing_cores(config.workers.count, config.workers.cpus):
+        fast = fastest_dtype(shapes, torch.bfloat16) if stored == torch.bfloat16 else torch.float32
+    return _computing_in(config, fast)
 
 
-def _on_gpu(config: CampaignConfig) -> bool:
+def _computing_in(config: CampaignConfig, dtype: torch.dtype) -> CampaignConfig:
+    name = str(dtype).removeprefix("torch.")
+    return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": name})})
+
+
+def workers_have_gpus(config: CampaignConfig) -> bool:
+    """Return whether candidates are scored on GPUs; of a cluster that is asked, where the config does not say."""
     import torch
 
-    return torch.cuda.is_available() and config.workers.gpus != 0
+    workers = config.workers
+    if workers.gpus is not None:  # in this process: if there is one
+        return workers.gpus > 0 and (workers.backend == "ray" or torch.cuda.is_available())
+    if torch.cuda.is_available() or workers.backend != "ray" or workers.address is None:
+        return torch.cuda.is_available()
+    require("ray", "ray")
+    from evomerge.workers.cluster_gpus import gpus_of_cluster
+
+    return gpus_of_cluster(workers.address) > 0
+
+
+def device_of(config: CampaignConfig) -> torch.device:
+    """Return where this process computes: on the GPU that it sees, if its workers are to have any."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() and config.workers.gpus != 0 else "cpu")
 
 
 def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
@@ -60,14 +85,23 @@ def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | 
 
     module = module_to_fill(config, parents)
     memory = MergeMemory(kept=KeptNumbers(parents))
-    return (FlowResident if config.space.has_paths else ResidentModel)(module, parents, memory=memory)
+    if not config.space.has_paths:
+        return ResidentModel(module, parents, memory=memory)
+    return FlowResident(module, parents, memory=memory, pure_bytes=room_for_parents(device_of(config)))
 
 
 def module_to_fill(config: CampaignConfig, parents: Parents) -> nn.Module:
     """Return a module of the base's architecture, where and in what a campaign computes."""
     import torch
 
-    return empty_module(parents, config.base_name, getattr(torch, config.engine.dtype), on_gpu=_on_gpu(config))
+    return empty_module(parents, config.base_name, getattr(torch, config.engine.dtype), device=device_of(config))
+
+
+def room_for_parents(device: torch.device) -> float:
+    """Return how many bytes of parents' own weights stay on a device: half of what a GPU has free, beside scoring."""
+    import torch
+
+    return torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else math.inf
 
 
 def searched_section(config: CampaignConfig) -> SpaceOptions:
@@ -76,13 +110,13 @@ def searched_section(config: CampaignConfig) -> SpaceOptions:
     return section
 
 
-def empty_module(parents: Parents, base: str, compute_dtype: torch.dtype, *, on_gpu: bool) -> nn.Module:
-    """Return a module of the base's architecture, to be filled."""
+def empty_module(parents: Parents, base: str, compute_dtype: torch.dtype, *, device: torch.device) -> nn.Module:
+    """Return a module of the base's architecture on a device, to be filled."""
     # float32 holds the values of every recipe's dtype exactly, bfloat16 its own.
     from search_spaces.layers.architecture import build_module
+    from search_spaces.live.placing import placed
 
-    module = build_module(parents[base], compute_dtype=compute_dtype)
-    return module.to("cuda") if on_gpu else module
+    return placed(build_module(parents[base], compute_dtype=compute_dtype), device)
 
 
 def build_space(
@@ -131,15 +165,23 @@ def base_model(config: CampaignConfig, parents: Parents) -> nn.Module:
     return resident.model
 
 
-def load_checkpoint(model: str) -> tuple[nn.Module, Parents]:
-    """Return one checkpoint as a live model, for `evomerge eval`."""
+def load_checkpoint(model: str, device: torch.device | None = None) -> tuple[nn.Module, Parents]:
+    """Return one checkpoint as a live model, for `evomerge eval`; device None is a GPU where there is one.
+
+    It computes in float32 on a CPU, and on a GPU in what it is stored in, as a search does there.
+    """
     import torch
 
+    from fitness.engine.model.compute_dtype import dtype_on
+    from search_spaces.live.placing import stored_dtype
     from search_spaces.live.resident import ResidentModel
 
     source = ParentSource(model)
     parents = Parents.open({"model": source})
     parents["model"].check_whole(own_code=False)
-    resident = ResidentModel(empty_module(parents, "model", torch.float32, on_gpu=torch.cuda.is_available()), parents)
-    resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype="float32"))
+    where = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device is None else device
+    stored = stored_dtype(parents["model"]) if where.type != "cpu" else torch.float32
+    resident = ResidentModel(empty_module(parents, "model", dtype_on(where, stored), device=where), parents)
+    name: Any = str(stored).removeprefix("torch.")
+    resident.become(Recipe({"model": source}, "model", (Rule("passthrough", (Input("model"),)),), dtype=name))
     return resident.model, parents

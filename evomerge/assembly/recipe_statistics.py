@@ -104,18 +104,19 @@ def _live(recipe: Recipe, parents: Parents) -> tuple[str, Callable[[str], nn.Mod
     """Return what parents compute in, and what makes each of them alive."""
     import torch
 
+    from fitness.engine.model.compute_dtype import dtype_on
     from search_spaces.live.resident import ResidentModel
 
-    on_gpu = torch.cuda.is_available()
-    dtype = recipe.dtype if on_gpu else "float32"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    computed = dtype_on(device, getattr(torch, recipe.dtype))
 
     @cache
     def resident() -> ResidentModel:
-        return ResidentModel(empty_module(parents, recipe.base, getattr(torch, dtype), on_gpu=on_gpu), parents)
+        return ResidentModel(empty_module(parents, recipe.base, computed, device=device), parents)
 
     def become(name: str) -> nn.Module:
         alone = Recipe(recipe.parents, recipe.base, (Rule("passthrough", (Input(name),)),), recipe.dtype)
         resident().become(replace(alone, tokenizer=recipe.tokenizer))
         return resident().model
 
-    return dtype, become
+    return str(computed).removeprefix("torch."), become

@@ -33,12 +33,12 @@ def run(name: str, changes: Mapping[str, Any], seed: int, *, evaluations: int, d
     `changes`, an entry of `searches.yaml`, take the place of the quickstart campaign's own sections.
     """
     sections = {
-        **changes,
-        "seed": seed,
-        "budget": {"evaluations": evaluations},
         "splits": {"search": 0.05, "validation": 0.1, "test": 0.15},
         "workers": {"cpus": 1},  # the models are too small for two
         "landmarks": "none",  # RegMean would win every search
+        **changes,
+        "seed": seed,
+        "budget": {**changes.get("budget", {}), "evaluations": evaluations},
     }
     found = em.search.from_yaml(CAMPAIGN, set=sections, run_dir=directory)
     verified = found.verify(top=3)

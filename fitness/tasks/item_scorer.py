@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitness.engine.language_model import Answer, LanguageModel, Plan, Request
+from fitness.engine.served import plain_module
 from fitness.errors import FitnessError
 from fitness.protocols import AnyTask, ModelTask
 from fitness.scores import ItemScores
@@ -89,7 +90,7 @@ class ItemScorer:
             scores[item] = task.score(local_id, answers)
         for runner in dict.fromkeys(self._running[item][0] for item in items if item in self._running):
             wanted = [item for item in items if item in self._running and self._running[item][0] is runner]
-            values = runner.score_model(model, [self._running[item][1] for item in wanted])
+            values = runner.score_model(plain_module(model), [self._running[item][1] for item in wanted])
             scores.update(zip(wanted, values, strict=True))
         return ItemScores(items, np.array([scores[item] for item in items]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -63,24 +64,22 @@ class WeightPlan:
 class ParameterBank:
     """Weights that are in memory, each once.
 
-    What is a parent's own is kept for good: it is needed again. What is merged goes when it was not asked for lately,
-    except that it lives on in the models that use it.
+    What is a parent's own is needed again and kept, as much as there is room for: the rest is read from the parents'
+    files again, which the host's memory holds. What was not asked for lately goes first, except that it lives on in the
+    models that use it; what is merged has room of its own.
     """
 
-    def __init__(self, parents: Parents, memory: MergeMemory, *, merged_bytes: int) -> None:
+    def __init__(
+        self, parents: Parents, memory: MergeMemory, *, merged_bytes: int, pure_bytes: float = math.inf
+    ) -> None:
         self._parents = parents
         self._memory = memory
-        self._pure: dict[Hashable, Tensor] = {}
+        self._pure: Recent[Tensor] = Recent(pure_bytes, lambda tensor: tensor.nbytes)
         self._merged: Recent[Tensor] = Recent(merged_bytes, lambda tensor: tensor.nbytes)
 
     def weight(self, plan: WeightPlan) -> Tensor:
         """Return a weight; do not write to it."""
-        key = plan.content
-        if not plan.is_pure:
-            return self._merged.get(key, lambda: self._made(plan))
-        if key not in self._pure:
-            self._pure[key] = self._made(plan)
-        return self._pure[key]
+        return (self._pure if plan.is_pure else self._merged).get(plan.content, lambda: self._made(plan))
 
     def _made(self, plan: WeightPlan) -> Tensor:
         weight = torch.empty(plan.shape, dtype=plan.dtype, device=plan.device)
@@ -122,7 +121,7 @@ class FlowResident:
     """Models of recipes of any depth, made of weights that are in memory once; the layers' input scales are applied.
 
     A model is built from the config that the recipe's export gets, so it acts as the exported one will. Its weights
-    are the bank's: parents' own are read once and kept, merged ones as long as they are used or there is room. What
+    are the bank's: parents' own and merged ones are kept as long as they are used or there is room. What
     lies outside the layers is shared too by recipes that make it alike; others have their own.
 
     Attributes:
@@ -136,6 +135,7 @@ class FlowResident:
         *,
         memory: MergeMemory | None = None,
         merged_bytes: int | None = None,
+        pure_bytes: float = math.inf,
     ) -> None:
         """Begin with nothing in memory.
 
@@ -145,13 +145,14 @@ class FlowResident:
             parents: the parents of every recipe to come.
             memory: what is known of these parents, to share with other users of them; None begins with nothing.
             merged_bytes: how much of merged weights is kept for recipes to come; None = as much as `module` has.
+            pure_bytes: how much of the parents' own weights is kept likewise.
         """
         first = next(module.parameters())
         self._dtype, self._device = first.dtype, first.device
         self._parents = parents
         size = sum(p.nbytes for p in module.parameters()) if merged_bytes is None else merged_bytes
         known = MergeMemory() if memory is None else memory
-        self._bank = ParameterBank(parents, known, merged_bytes=size)
+        self._bank = ParameterBank(parents, known, merged_bytes=size, pure_bytes=pure_bytes)
         self.model = module.to_empty(device="meta")  # its memory is free for the bank
         self._to_keep = lru_cache(partial(behaviours_to_keep, parents))
 
@@ -182,7 +183,7 @@ class FlowResident:
         config = output_config(recipe, self._parents)
         module = build_module(self._parents[recipe.base], compute_dtype=self._dtype, config_json=config)
         weights = self._weight_plans(module, plans, self._parents[recipe.base])
-        _replace_weights(module, {key: self._bank.weight(plan) for key, plan in weights.items()})
+        replace_weights(module, {key: self._bank.weight(plan) for key, plan in weights.items()})
         check_layers_kept(recipe, layers_of(module), self._to_keep(recipe.base))
         scales = recipe.input_scales
         if scales is not None and set(scales) != {1.0}:
@@ -214,7 +215,7 @@ class FlowResident:
         return found
 
 
-def _replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put tensors in the place of a module's weights; tied ones stay tied."""
     state = module.state_dict(keep_vars=True)
     new = {id(state[key]): weight for key, weight in weights.items()}

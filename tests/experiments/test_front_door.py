@@ -99,6 +99,7 @@ INSIDE = {
         "fitness.scores",
     },
     "experiments.reduction.pooled": {"evomerge.seeds", "fitness.estimation.pooled"},
+    "experiments.reduction.telling": {"evomerge.schedules.blocks", "evomerge.seeds", "fitness.estimation.pooled"},
     # Right answers and signals, collected as `evomerge reduce` collects answers, and pooled.
     "experiments.reduction.signals_matrix": {"evomerge.api.search", "evomerge.assembly", "evomerge.responses"},
     "experiments.reduction.signals": {"evomerge.seeds", "fitness.estimation.pooled", "fitness.signals"},

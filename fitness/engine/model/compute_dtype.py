@@ -1,4 +1,4 @@
-"""Which dtype a machine computes a model fastest in: measured, not looked up."""
+"""Which dtype a machine computes a model fastest in: measured on CPUs; on accelerators the one that it is stored in."""
 
 from __future__ import annotations
 
@@ -39,3 +39,16 @@ def _seconds_per_product(shape: tuple[int, ...], dtype: torch.dtype, seconds: fl
             torch.nn.functional.linear(rows, weight)
             best = min(best, time.perf_counter() - start)
     return best
+
+
+def dtype_on(device: torch.device, stored: torch.dtype) -> torch.dtype:
+    """Return what a model that is stored in a dtype is loaded in on a device of this machine; see `accelerated`."""
+    if device.type == "cpu":
+        return torch.float32
+    own = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return accelerated(stored, bfloat16=own)
+
+
+def accelerated(stored: torch.dtype, *, bfloat16: bool) -> torch.dtype:
+    """Return what an accelerator computes in: what is stored, but float32 for bfloat16 where it has no units for it."""
+    return torch.float32 if stored == torch.bfloat16 and not bfloat16 else stored

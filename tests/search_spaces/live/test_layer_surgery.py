@@ -247,6 +247,17 @@ def _live_bytes() -> int:
     return sum(storages.values())
 
 
+def test_parents_own_weights_are_read_again_where_there_is_no_room_for_all(llamas: Parents) -> None:
+    path, other = flow(llamas, PATH, None), flow(llamas, PATH[:2], None)
+    size = sum(p.nbytes for p in layers_of(resident(llamas).model)[0].parameters())
+    small, large = resident(llamas, pure_bytes=size), resident(llamas)
+    for r in (path, other, path):
+        small.become(r)
+        large.become(r)
+        assert logits(small.model).equal(logits(large.model))
+        assert small._bank._pure._size <= size < large._bank._pure._size
+
+
 def test_tied_weights_stay_tied(tmp_path: Path) -> None:
     parents = family_of("Qwen2", tmp_path, tie_word_embeddings=True)
     [model] = resident(parents).assembled([flow(parents)])

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from fitness.engine.model.compute_dtype import fastest_dtype
+from fitness.engine.model.compute_dtype import accelerated, dtype_on, fastest_dtype
 
 
 def slowed(monkeypatch: pytest.MonkeyPatch, slow: torch.dtype) -> None:
@@ -34,3 +34,10 @@ def test_the_dtype_that_is_much_faster_on_this_machine_is_chosen(monkeypatch, sl
 def test_models_without_large_products_are_computed_in_float32(monkeypatch, shapes):
     slowed(monkeypatch, torch.float32)
     assert fastest_dtype(shapes, torch.bfloat16, seconds=0.1) == torch.float32
+
+
+def test_a_gpu_computes_in_what_is_stored_where_it_can_and_a_cpu_in_float32() -> None:
+    assert accelerated(torch.bfloat16, bfloat16=True) == torch.bfloat16
+    assert accelerated(torch.bfloat16, bfloat16=False) == torch.float32
+    assert accelerated(torch.float16, bfloat16=False) == torch.float16
+    assert dtype_on(torch.device("cpu"), torch.bfloat16) == torch.float32
