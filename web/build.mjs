@@ -14,6 +14,15 @@ await build({
 await build({ entryPoints: { studio: 'src/studio.css' }, minify: true, outdir: out, logLevel: 'warning' })
 for (const name of ['index.html', 'icon.svg']) copyFileSync(`src/${name}`, `${out}/${name}`)
 
+// What is bundled keeps its licences.
+const bundled = ['echarts', 'zrender', 'preact', '@preact/signals', '@preact/signals-core', 'tslib']
+const licences = bundled.map((name) => {
+  const of = `node_modules/${name}`
+  const file = readdirSync(of).find((one) => /^licen[cs]e/i.test(one))
+  return `${name} ${JSON.parse(readFileSync(`${of}/package.json`, 'utf8')).version}\n\n${readFileSync(`${of}/${file}`, 'utf8').trim()}\n`
+})
+writeFileSync(`${out}/LICENSES.txt`, licences.join(`\n${'-'.repeat(72)}\n\n`))
+
 const sources = ['package-lock.json', 'build.mjs', 'tsconfig.json', ...below('src')].sort()
 const digest = createHash('sha256')
 for (const name of sources) digest.update(name + '\0').update(readFileSync(name))

@@ -220,7 +220,7 @@ def opened(
             further = choose_landmarks(config, parts.space, archive, Preparation(parts), partial(tell_all, callbacks))
             further, parts = _informed(further, parts, archive, partial(tell_all, callbacks))
             _note(parts, archive)
-            with contextlib.closing(build_pool(parts, directory.root)) as pool:
+            with contextlib.closing(build_pool(parts, directory.root, partial(tell_all, callbacks))) as pool:
                 yield Session(directory, archive, parts, pool, given, further, callbacks)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from evomerge.assembly.live_models import alone, build_resident, device_of, module_to_fill, workers_have_gpus
+from evomerge.assembly.live_models import alone, build_resident, device_of, empty_module, workers_have_gpus
 from evomerge.assembly.parts import Parts
 from evomerge.errors import is_installed, require
 from evomerge.schedules import ScreenConfig
@@ -21,6 +21,8 @@ from search_spaces.layers.output_config import output_config
 from search_spaces.output.companion_files import write_companions
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from evomerge.workers.vllm.server import ServerSettings
 
 EngineKind: TypeAlias = Literal["trie", "vllm"]
@@ -77,8 +79,16 @@ def worker_resident(parts: Parts) -> Resident:
     assert tokenizer is not None
     parents = ParentsToOpen(config.sources, config.base_name, config.output_tokenizer, dict(parts.places))
     server = VllmServer(partial(_write_skeleton, parts), parents, tokenizer, _settings(parts))
-    here = InProcess(partial(module_to_fill, config, parts.parents), plain, parts.parents)
+    here = InProcess(partial(_module_without_weights, parts), plain, parts.parents)
     return VllmResident(server, here if config.engine.vllm.devices == 1 else None)
+
+
+def _module_without_weights(parts: Parts) -> nn.Module:
+    """Return a module for weights that are elsewhere; its own, in ordinary memory and never touched, take none."""
+    import torch
+
+    dtype = getattr(torch, parts.config.engine.dtype)
+    return empty_module(parts.parents, parts.config.base_name, dtype, device=torch.device("cpu"))
 
 
 def _settings(parts: Parts) -> ServerSettings:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,17 @@ def _together(resident: Resident, fitness: TaskSuite | Screening) -> ScoreTogeth
     return lambda recipes, budget: fitness.evaluate_together(resident.assembled(recipes), budget)
 
 
-def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
-    """Return the pool of workers of a config."""
+def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.warning) -> WorkerPool:
+    """Return the pool of workers of a config; `say` tells the user what it waits for."""
     workers, devices = parts.config.workers, parts.config.engine.devices
     if workers.backend == "in_process":
         together = workers.together or parts.config.space.together
         return InProcessPool(lambda: build_worker(parts), together=together)
     require("ray", "ray")
+    if (workers.gpus or 0) > max(1, devices):
+        say(
+            f"workers.gpus: each worker reserves {workers.gpus:g} GPUs and computes on {devices}: write gpus: {devices}"
+        )
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(
@@ -117,10 +124,15 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
             parts.inputs,
             RunDirectory(run_dir).tokens.absolute(),
         ),
-        count=workers.count,
+        count=workers.most,
         run_dir=run_dir,
+        least=None if workers.max is None else workers.min or 1,
+        together=workers.together or 1,
         cpus=workers.cpus,
         gpus=(devices if workers_have_gpus(parts.config) else 0.0) if workers.gpus is None else workers.gpus,
+        accelerator=workers.accelerator,
         address=workers.address,
         deadline_s=workers.deadline_seconds,
+        medians=workers.deadline_medians,
+        say=say,
     )

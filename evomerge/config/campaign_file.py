@@ -131,7 +131,9 @@ def overridden(config: CampaignConfig, *, evaluations: int | None = None, worker
         )
     if workers is not None:
         # On Ray a worker scores one candidate at a time.
-        pool = {"backend": "ray", "together": None} if workers > 1 else {}
+        pool: dict[str, object] = {"min": None, "max": None}
+        if workers > 1:
+            pool |= {"backend": "ray", "together": None}
         changes["workers"] = _changed(config.workers, count=workers, **pool)
     return _changed(config, **changes)
 

@@ -120,17 +120,34 @@ class WorkersConfig(BaseModel):
     """in_process: one worker, no processes; ray: a pool of workers on one machine or a cluster."""
     count: Annotated[Count, Field(le=MOST_WORKERS)] = 1
     """Workers; each holds one model."""
+    min: Count | None = None
+    """Ray only, with max: the search begins with so many workers, however long they wait for nodes. Left out: 1."""
+    max: Annotated[Count, Field(le=MOST_WORKERS)] | None = Field(default=None, validate_default=True)
+    """Ray only, in place of count: as many workers as the cluster has room for, but no more. They follow its nodes as
+    these come and go; a cluster that scales itself may have none yet."""
     together: Count | None = None
-    """in_process only: most candidates that are scored together, so that layers they share are run once. Left out: 16
+    """Most candidates that one worker scores together, so that layers they share are run once. Left out: 16 in process
     where the space is layer_flow, else 1."""
     gpus: Annotated[Real, Field(ge=0)] | None = None
-    """GPUs per worker; 0.5 puts two workers on one. Left out: one where the machine has any, else none."""
+    """GPUs per worker; 0.5 puts two workers on one. Left out: one where a node has any at the start, or an accelerator
+    is named; else none."""
+    accelerator: Text | None = None
+    """Ray only: the type of GPU, as Ray names it (A100, H100), where nodes have several. Left out: any."""
     cpus: Count | None = None
     """CPU cores per worker; left out: the machine's, shared evenly."""
     address: Text | None = None
     """A running Ray cluster (`auto`: the one this machine belongs to); left out: Ray is started here."""
     deadline_seconds: Annotated[PositiveReal, Field(le=1e7)] = 3600.0
-    """Ray only: a candidate that takes longer is tried once more, then recorded as a failure."""
+    """Ray only: a candidate that takes longer is tried once more, then recorded as a failure. It holds for the first
+    five with as many items; later ones have deadline_medians."""
+    deadline_medians: Annotated[PositiveReal, Field(ge=1)] | None = 10.0
+    """Ray only: a later candidate may take so many times the median of those before it that answered as many items, and
+    at least 60 seconds. null: all have deadline_seconds."""
+
+    @property
+    def most(self) -> int:
+        """How many workers there are at most."""
+        return self.max or self.count
 
     @field_validator("count", "address")
     @classmethod
@@ -140,13 +157,22 @@ class WorkersConfig(BaseModel):
             refuse([mismatch(f"{expected} with backend in_process", in_words(value), "write backend: ray")])
         return value
 
-    @field_validator("together")
+    @field_validator("min", "max", "accelerator")
     @classmethod
-    def _needs_one_process(cls, together: int | None, info: ValidationInfo) -> int | None:
-        if info.data.get("backend") == "ray" and together not in (1, None):
-            hint = "a worker on Ray scores one candidate at a time; leave it out"
-            refuse([mismatch("1 with backend ray", in_words(together), hint)])
-        return together
+    def _are_ray_s(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
+        if info.data.get("backend") == "in_process" and value is not None:
+            refuse([mismatch(f"no {info.field_name} with backend in_process", in_words(value), "write backend: ray")])
+        return value
+
+    @field_validator("max")
+    @classmethod
+    def _at_least_min(cls, most: int | None, info: ValidationInfo) -> int | None:
+        least, count = info.data.get("min"), info.data.get("count")
+        if least is not None and (most is None or most < least):
+            refuse([mismatch(f"max beside min, and at least {least}", in_words(most))])
+        if most is not None and count not in (1, None):
+            refuse([mismatch("count or max", f"both, {count} and {most}", "leave count out")])
+        return most
 
     @field_validator("gpus")
     @classmethod

@@ -97,10 +97,13 @@ class _Routes:
         return _json(head | {"key": shelf.key, "directory": shelf.shown, "version": opened.version})
 
     def document(self, request: Request) -> Response:
-        make = _PAGES.get(request.path_params["document"])
-        if make is None:
+        name = request.path_params["document"]
+        if name not in _PAGES:
             raise RequestError(404, f"document: expected one of {', '.join(_PAGES)}, found another")
-        return _json(make(self._runs.opened(self._shelf(request)).snapshot))
+        opened = self._runs.opened(self._shelf(request))
+        if name not in opened.documents:
+            opened.documents[name] = as_json(visible_data(_PAGES[name](opened.snapshot)))
+        return Response(opened.documents[name], media_type="application/json")
 
     def candidates(self, request: Request) -> Response:
         shelf = self._shelf(request)

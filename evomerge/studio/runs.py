@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evomerge.api.run import Run
@@ -60,6 +60,7 @@ class Opened:
     table: Table
     seconds: float  # that reading took
     at: float  # on the monotonic clock
+    documents: dict[str, str] = field(default_factory=dict)  # name -> JSON, of those that were asked for
 
 
 class Runs:
@@ -112,6 +113,15 @@ class Runs:
                 while len(self._opened) > _KEPT:
                     self._opened.popitem(last=False)
             return found
+
+
+def newest(runs: Runs) -> Shelf | None:
+    """Return the run in which something was committed last."""
+    return max(runs.shelves(), key=lambda shelf: _changed(shelf.directory), default=None)
+
+
+def _changed(directory: Path) -> float:
+    return max((file.stat().st_mtime for file in directory.glob(f"{_ARCHIVE}*")), default=0.0)
 
 
 def is_live(directory: Path) -> bool:

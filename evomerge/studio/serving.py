@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from evomerge.errors import EvomergeError
 from evomerge.studio.errors import StudioError
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from evomerge.studio.runs import Runs
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -42,9 +47,19 @@ class Listening:
     server: uvicorn.Server
     socket: socket.socket
     address: str  # for a browser, with the token where one is asked for
+    runs: Runs
 
     def run(self) -> None:
-        """Answer until the server is told to end."""
+        """Answer until the server is told to end; the newest run is read beforehand, a large one takes seconds."""
+        from evomerge.studio.runs import newest
+
+        def prepare() -> None:
+            with contextlib.suppress(EvomergeError, OSError):
+                shelf = newest(self.runs)
+                if shelf is not None:
+                    self.runs.opened(shelf)
+
+        threading.Thread(target=prepare, name="studio", daemon=True).start()
         with self.socket:
             self.server.run(sockets=[self.socket])
 
@@ -71,8 +86,9 @@ def listen(runs: Sequence[Path], place: Place) -> Listening:
     token = place.token or ("" if place.host in _LOOPBACK else secrets.token_urlsafe(24))
     listening = _listening(place)
     hosts = frozenset({*place.allowed, place.host, *(() if not token else (socket.gethostname(), socket.getfqdn()))})
+    found = Runs(runs)
     config = uvicorn.Config(
-        make_app(Runs(runs), Access(hosts, token)),
+        make_app(found, Access(hosts, token)),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -82,7 +98,7 @@ def listen(runs: Sequence[Path], place: Place) -> Listening:
     )
     shown = f"[{place.host}]" if ":" in place.host else place.host
     address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={quote(token)}" if token else "")
-    return Listening(uvicorn.Server(config), listening, address)
+    return Listening(uvicorn.Server(config), listening, address, found)
 
 
 def _listening(place: Place) -> socket.socket:

@@ -1,8 +1,9 @@
 """What every engine must do that merges and answers in a worker. To test one: subclass, and give the fixtures.
 
 `resident` becomes the `recipes`, whose models differ in what they write; `reference` is a plain `ResidentModel` on the
-same parents, in float32 like the engine, and `tokenizer` that of all models. Make them once a class or module: starting
-an engine takes long. `faulty` are recipes that cannot be carried out.
+same parents, in float32 like the engine, and `tokenizer` that of all models. `faulty` are recipes that cannot be
+carried out; the logits of `overflowing` are not finite. Make them fixtures of the module, with its scope: starting an
+engine takes long.
 
 `cached` is the number of tokens after which an engine may keep what it computed of a prompt (a block of a prefix
 cache).
@@ -25,10 +26,12 @@ from fitness.engine.language_model import (
     LogLikelihood,
     NextTokens,
     Request,
+    Sampling,
     WholeText,
 )
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
+from fitness.errors import FitnessError
 from search_spaces.errors import SpaceError
 from search_spaces.recipes.recipe import Recipe
 
@@ -37,26 +40,6 @@ class EngineContract:
     cached = 128
     tolerance = 1e-4  # of a log-likelihood in float32, in nats
     text = "the parents of a merge are read once, and what is made of them is what will be exported. "
-
-    @pytest.fixture(scope="module")
-    def resident(self) -> Resident:
-        raise NotImplementedError
-
-    @pytest.fixture(scope="module")
-    def reference(self) -> Resident:
-        raise NotImplementedError
-
-    @pytest.fixture(scope="module")
-    def tokenizer(self) -> Tokenizer:
-        raise NotImplementedError
-
-    @pytest.fixture(scope="module")
-    def recipes(self) -> tuple[Recipe, Recipe]:
-        raise NotImplementedError
-
-    @pytest.fixture(scope="module")
-    def faulty(self) -> Sequence[Recipe]:
-        raise NotImplementedError
 
     @pytest.fixture
     def long_prompt(self, tokenizer: Tokenizer) -> str:
@@ -173,6 +156,23 @@ class EngineContract:
         requests = [Completion(prompt, max_new_tokens=9) for prompt in ("one", long_prompt, "two is", "one", "")]
         together = self.answers(resident, tokenizer, requests)
         assert [self.answers(resident, tokenizer, [request])[0] for request in reversed(requests)] == together[::-1]
+
+    def test_logits_that_are_not_finite_are_an_error_not_a_text(
+        self, resident: Resident, tokenizer: Tokenizer, overflowing: Recipe
+    ) -> None:
+        resident.become(overflowing)
+        for request in (Completion("one is", max_new_tokens=4), Continuation("one is", " two")):
+            with pytest.raises(FitnessError, match="finite"):
+                self.answers(resident, tokenizer, [request])
+
+    def test_sampled_completions_depend_on_their_seed_and_prompt_alone(
+        self, resident: Resident, tokenizer: Tokenizer, recipes: tuple[Recipe, Recipe]
+    ) -> None:
+        resident.become(recipes[0])
+        asked = [Completion("one is", max_new_tokens=9, sampling=Sampling(2.0, seed=seed)) for seed in range(4)]
+        together = self.answers(resident, tokenizer, asked)
+        assert len(set(map(str, together))) > 1
+        assert [self.answers(resident, tokenizer, [one])[0] for one in asked] == together
 
     def test_after_a_recipe_that_cannot_be_carried_out_the_next_is_right(
         self,

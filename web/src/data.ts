@@ -58,7 +58,7 @@ export interface Search {
   bought: { best: { number: number; name: string; mean: number; stderr: number; observed: number }; parent: Leader | null; recipe: Leader | null } | null
   timeline: { lanes: number; bars: [number, number, number, number, number][]; left_out: number; utilisation: number | null; median: number | null; busy: number }
   failures: { stage: string; reason: string; candidates: number[]; count: number; traceback: string }[]
-  items: { saving: number; says: boolean } | null; versions: Record<string, string>
+  items: { saving: number; says: boolean; answered: number } | null; stops: { reason: string; count: number; items: number }[]; versions: Record<string, string>; campaign: string
 }
 export interface Leader { number: number; name: string; mean: number }
 export interface VerdictRow {
@@ -72,7 +72,7 @@ export interface VerdictWinner {
 }
 export interface Verdict {
   standing: string; headline: string; objectives: Objective[]; verified: boolean; split: string; chosen_on: string; number: number
-  told: number | null; now: number; best_parent: string; rows: VerdictRow[]; winners: VerdictWinner[]
+  told: number | null; now: number; best_parent: string; gap: string; rows: VerdictRow[]; winners: VerdictWinner[]
   dropped: { pick: string; candidate: number; why: string }[]; constraints: string[]; final: { candidate: number; lines: string[] } | null
 }
 export interface Note { star: boolean; text: string; at?: number | null }

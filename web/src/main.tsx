@@ -6,7 +6,7 @@ import { ComparePage } from './pages/compare'
 import { FrontPage } from './pages/front'
 import { SearchPage } from './pages/search'
 import { VerdictPage } from './pages/verdict'
-import { overview, page, runs, start } from './state'
+import { kind, overview, page, runs, start } from './state'
 
 const SHOWN = { front: FrontPage, candidates: CandidatesPage, compare: ComparePage, search: SearchPage, verdict: VerdictPage }
 
@@ -26,5 +26,5 @@ function Studio() {
 }
 
 start()
-effect(() => { document.title = overview.value ? `${overview.value.name} · evomerge studio` : 'evomerge studio' })
+effect(() => { document.title = overview.value ? `${overview.value.name} · evomerge ${kind}` : `evomerge ${kind}` })
 render(<Studio />, document.getElementById('studio')!)

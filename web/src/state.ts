@@ -1,12 +1,15 @@
 // What is shown now: an address (run, page, candidates), what was fetched for it, and what is selected on all pages.
 import { computed, effect, signal } from '@preact/signals'
 import type { Listed, Notes, Overview } from './data'
+import { frozen } from './frozen'
 import { served, type Source } from './source'
 
 export const PAGES = ['front', 'candidates', 'compare', 'search', 'verdict'] as const
 export type Page = (typeof PAGES)[number]
 
-export const source: Source = served()
+const inside = document.getElementById('data')?.textContent // of a page that is a report
+export const source: Source = inside ? frozen(inside) : served()
+export const kind = inside ? 'report' : 'studio'
 export const runs = signal<Listed[] | null>(null)
 export const trouble = signal('')
 export const connected = signal(true)

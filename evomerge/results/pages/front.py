@@ -15,10 +15,10 @@ DRAWN = 10_000  # points besides the front and what is named; evenly thinned in 
 _PREDICTED = 200
 
 
-def front(snapshot: Snapshot) -> dict[str, Any]:
-    """Return everything that the page draws."""
+def front(snapshot: Snapshot, drawn: int = DRAWN) -> dict[str, Any]:
+    """Return everything that the page draws; of the points besides the front and what is named at most some."""
     contents = snapshot.contents
-    at = _drawn(snapshot)
+    at = _drawn(snapshot, drawn)
     scored = contents.scored
     on_front = np.zeros(len(scored.numbers), dtype=bool)
     on_front[scored.front] = True
@@ -46,11 +46,11 @@ def front(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _drawn(snapshot: Snapshot) -> NDArray[np.intp]:
+def _drawn(snapshot: Snapshot, most: int) -> NDArray[np.intp]:
     scored = snapshot.contents.scored
     rest = np.setdiff1d(np.arange(len(scored.numbers)), scored.front)
-    if len(rest) > DRAWN:
-        rest = rest[np.linspace(0, len(rest) - 1, DRAWN).astype(np.intp)]
+    if len(rest) > most:
+        rest = rest[np.linspace(0, len(rest) - 1, most).astype(np.intp)]
     named = [*snapshot.contents.labels, *snapshot.contents.picks.chosen.values()]
     kept = [i for i in map(scored.index, named) if i is not None]
     return np.unique(np.concatenate([rest, scored.front, np.array(kept, dtype=np.intp)])).astype(np.intp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ def importances(snapshot: Snapshot) -> dict[str, Any]:
     Candidates are those that an optimiser proposed: where it went, not the whole space.
     """
     scored, names = snapshot.contents.scored, list(snapshot.genes.names)
-    genomes = {c.number: c.genome for c in snapshot.candidates if isinstance(c.genome, np.ndarray)}
+    found = [(c.number, c.genome) for c in snapshot.candidates if isinstance(c.genome, np.ndarray)]
+    usual = Counter(len(genome) for _, genome in found).most_common(1)  # a search may go on with more genes
+    genomes = {number: genome for number, genome in found if len(genome) == usual[0][0]}
     at = [i for i, n in enumerate(scored.numbers.tolist()) if n in genomes and scored.whole[i]]
     if len(at) < FEWEST:
         return {"genes": [], "candidates": len(at), "needed": FEWEST, "objectives": list(scored.objectives)}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evomerge.archive import Record
 from evomerge.results.pages.importance import importances
 from evomerge.results.pages.snapshot import Snapshot, number, numbers
-from evomerge.results.report.progress_figures import new_bests, relative_hypervolumes
+from evomerge.results.report.progress_figures import REASONS, new_bests, relative_hypervolumes
 from evomerge.typing import Floats
 from fitness.costs import natural
 
@@ -36,9 +36,26 @@ def progress(snapshot: Snapshot) -> dict[str, Any]:
             | {"traceback": g.traceback[-4000:]}
             for g in contents.failures
         ],
-        "items": None if items is None else {"saving": number(items.saving), "says": items.says_something},
+        "items": None
+        if items is None
+        else {"saving": number(items.saving), "says": items.says_something, "answered": int(items.answered[-1])},
+        "stops": _stops(snapshot),
         "versions": dict(contents.versions),
+        "campaign": contents.campaign,
     }
+
+
+def _stops(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return for which reasons candidates were stopped before they had answered all of their items."""
+    scored = snapshot.contents.scored
+    found: dict[str, list[tuple[int, int]]] = {}
+    for of, stop in zip(scored.numbers.tolist(), scored.stops, strict=True):
+        if stop is not None:
+            found.setdefault(REASONS[stop.reason], []).append((of, stop.n_items))
+    return [
+        {"reason": reason, "count": len(those), "items": number(float(np.median([n for _, n in those])))}
+        for reason, those in found.items()
+    ]
 
 
 def _points(snapshot: Snapshot) -> dict[str, Any]:

@@ -86,11 +86,12 @@ class Snapshot:
 def read_snapshot(archive: Archive, *, ours: bool = False) -> Snapshot:
     """Read an archive, which may still be written to."""
     candidates = tuple(archive.candidates())
-    contents = read_contents(archive)
+    records = judged(archive)
+    contents = read_contents(archive, records)
     return Snapshot(
         contents=contents,
         candidates=candidates,
-        records={record.number: record for record in judged(archive)},
+        records={record.number: record for record in records},
         genes=NotedGenes.read(archive),
         prediction=read_prediction(archive),
         ending=archive.noted(ENDING),

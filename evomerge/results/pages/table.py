@@ -189,7 +189,7 @@ class Table:
             found |= {f"o{k}": values[:, k], f"e{k}": contents.scored.stderrs[:, k]}
         return found
 
-    @property
+    @cached_property
     def _scored_keys(self) -> list[str]:
         return [*self._scored(), "seconds"]
 

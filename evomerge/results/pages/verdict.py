@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evomerge.results.pages.snapshot import Snapshot, number, shown
+from evomerge.results.report.finalists import finalists_in_words
 from evomerge.results.report.verdict import headline, held_out_table
 from evomerge.results.verification.result import Comparison, Verification, Winner
 from fitness.costs import Cost, natural
@@ -31,6 +32,7 @@ def verdict(snapshot: Snapshot) -> dict[str, Any]:
         "now": contents.evaluations,
         "best_parent": verification.best_parent,
         "rows": _rows(verification),
+        "gap": finalists_in_words(contents),
         "winners": [_winner(winner, costs) for winner in verification.winners],
         "dropped": [asdict(dropped) for dropped in verification.dropped],
         "constraints": list(contents.constraints),
@@ -50,7 +52,7 @@ def _rows(verification: Verification) -> list[dict[str, Any]]:
             "objectives": [shown(objective) for objective in row.row.objectives],
             "difference": difference(row.row.difference),
         }
-        for row in held_out_table(verification).rows
+        for row in held_out_table(verification)
     ]
 
 

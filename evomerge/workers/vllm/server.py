@@ -44,7 +44,7 @@ _ALWAYS = {
     "VLLM_PLUGINS": "",
 }
 # What a user may say otherwise.
-_UNLESS_SAID = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+_UNLESS_SAID = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,9 @@ def test_a_file_called_campaign_is_named_after_its_directory(write, tmp_path: Pa
 
 def test_weights_and_few_evaluations_are_for_bayes_and_the_rest_for_cma_es_or_nsga2() -> None:
     several = [{"name": name, "tasks": [name]} for name in ("x", "y")]
-    assert campaign(objectives=several).optimiser.kind == campaign(budget={"evaluations": 300}).optimiser.kind == "bayes"
+    assert (
+        campaign(objectives=several).optimiser.kind == campaign(budget={"evaluations": 300}).optimiser.kind == "bayes"
+    )
     for many in ({"budget": {"evaluations": 301}}, {"space": "layer_flow"}):
         assert campaign(**many).optimiser.kind == "cma_es"
         assert campaign(**many, objectives=several).optimiser.kind == "nsga2"

@@ -10,7 +10,7 @@ import pytest
 from evomerge.archive import Archive
 from evomerge.results.front import front_as_json
 from evomerge.results.predicted_front import read_prediction
-from evomerge.results.report.html import report
+from evomerge.results.report.report_files import report
 from tests.evomerge.archives import CAMPAIGN, make_archive
 from tests.evomerge.results.report.back_ends import assert_drawn_alike
 

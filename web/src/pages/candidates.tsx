@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import type { Query, Row } from '../data'
 import { Card, Star, toneOf } from '../parts/card'
 import { useLatest } from '../parts/fetched'
@@ -11,7 +11,6 @@ export function CandidatesPage() {
   const [query, setQuery] = useState<Query>({ ...START, only: selection.value ? [...selection.value] : null })
   const [genes, setGenes] = useState(false)
   const change = (some: Partial<Query>) => setQuery({ ...query, offset: 0, ...some })
-  useEffect(() => { setQuery({ ...START, only: null }) }, [run.value])
   const rows = useLatest((key) => source.candidates(key, query), query, query.starred ? notes.value : null)
   const head = overview.value
   if (!head) return <p class="quiet">Reading candidates…</p>

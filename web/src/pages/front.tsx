@@ -76,7 +76,7 @@ function Shown({ front }: { front: Front }) {
         <Chart option={option} height={narrow ? 340 : 480} ready={ready} keys={keys}
           label={`Scatter of ${front.scored} candidates, ${members.length} on the front; arrow keys go along the front, the candidate's numbers stand beside it`} />
         <Legend front={front} />
-        {front.scored > front.points.number.length && <p class="quiet">{front.points.number.length} of {front.scored} are drawn; all are in the table.</p>}
+        {front.scored > front.points.number.length && <p class="quiet">{front.points.number.length} of {front.scored} are drawn, the front whole.</p>}
       </section>
       {shown !== undefined && <Card number={shown} close={picked.value === null ? undefined : () => (picked.value = null)} />}
       {m > 1 && <section class="panel wide"><h2>Every objective at once</h2>

@@ -64,7 +64,7 @@ function parallel(front: Front, narrow: boolean): Option {
     parallelAxis: names.map((name, dim) => ({ id: `axis${dim}`, dim, name: short(name, narrow ? 14 : 26), scale: true, inverse: dim < front.objectives.length && front.objectives[dim].lower })),
     series: [
       series('out', some.filter((i) => !inside(i)), colours.dominated, 1, 0.05, { silent: true }),
-      series('rest', some.filter(inside), colours.dominated, 1, selection.value ? 0.7 : 0.3),
+      series('rest', some.filter(inside), colours.dominated, 1, selection.value ? 0.6 : Math.min(0.35, 60 / (some.length + 1))),
       series('front-out', onFront.filter((i) => !inside(i)), colours.front, 1, 0.12, { silent: true }),
       series('front', onFront.filter(inside), colours.front, 1.8, 0.85, { z: 4 }),
       series('parents', indices.filter((i) => named.get(front.points.number[i])?.kind === 'parent'), colours.ink, 1.6, 0.8, { lineStyle: { color: colours.ink, width: 1.6, opacity: 0.8, type: 'dashed' }, z: 5 }),

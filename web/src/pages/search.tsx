@@ -24,6 +24,7 @@ export function SearchPage() {
       <Importances found={found} />
       <Timeline found={found} />
       <Failures found={found} />
+      <section class="panel wide"><h2>Campaign</h2><details><summary>The campaign as it was searched, and versions</summary><pre tabIndex={0}>{found.campaign}</pre><p class="quiet">{Object.entries(found.versions).map(([program, version]) => `${program} ${version}`).join(' · ')}</p></details></section>
     </div>
   )
 }
@@ -95,7 +96,9 @@ function Timeline({ found }: { found: Search }) {
   if (!timeline.bars.length) return null
   return (
     <section class="panel wide"><h2>Who worked when</h2>
-      <p>{timeline.lanes} worker{timeline.lanes > 1 ? 's' : ''}, busy {timeline.utilisation === null ? '–' : `${Math.round(100 * timeline.utilisation)} %`} of the time; a candidate takes {duration(timeline.median)} (median), all of them together {duration(timeline.busy)}.{found.items?.says && ` Stopping early saved ${Math.round(100 * found.items.saving)} % of the answers.`}</p>
+      <p>{timeline.lanes} worker{timeline.lanes > 1 ? 's' : ''}, busy {timeline.utilisation === null ? '–' : `${Math.round(100 * timeline.utilisation)} %`} of the time; a candidate takes {duration(timeline.median)} (median), all of them together {duration(timeline.busy)}.</p>
+      {found.items?.says && <p>{found.items.answered} items were answered; every candidate on all of them would have been {num(found.items.saving, 1)} times as many.</p>}
+      {found.stops.length > 0 && <p>Stopped early: {found.stops.map((s) => `${s.count} ${s.reason} (after ${s.items} items)`).join(', ')}.</p>}
       <Chart option={option} height={Math.min(420, 70 + 22 * timeline.lanes)} label={`Timeline of ${timeline.bars.length} candidates in ${timeline.lanes} lanes`} />
       {timeline.left_out > 0 && <p class="quiet">The newest {timeline.bars.length} are drawn, {timeline.left_out} older ones are not.</p>}
     </section>

@@ -23,6 +23,7 @@ export function VerdictPage() {
       <section class="panel wide"><h2>On {found.split} items that the search never saw</h2>
         <p class="quiet">Each bar is the 95 % interval of the difference to {found.best_parent}, the best parent, in the mean of the objectives, paired by item. Right of the line is better. The candidates were chosen by {found.chosen_on} items{found.number > 1 && `; this is verification ${found.number}, each makes later claims stricter`}.{found.told !== null && found.now > found.told && ` The search went on since: ${found.now - found.told} candidates are newer than this verdict.`}</p>
         <Forest found={found} />
+        {found.gap && <p class="quiet">{found.gap}</p>}
       </section>
       {found.winners.map((winner) => <Winner key={winner.candidate} winner={winner} found={found} title={title(winner.candidate)} />)}
       {found.dropped.length > 0 && <section class="panel wide"><h2>Not offered</h2><ul>{found.dropped.map((d) => <li key={d.pick}><b>{d.pick}</b> ({title(d.candidate)}): {d.why}</li>)}</ul></section>}

@@ -86,7 +86,7 @@ function Written({ number }: { number: number }) {
 export function Copied({ label, text }: { label: string; text: string }) {
   const [done, setDone] = useState(false)
   const copy = () => void navigator.clipboard?.writeText(text).then(() => { setDone(true); setTimeout(() => setDone(false), 1500) })
-  return <p class="command"><span>{label}</span><code tabIndex={0}>{text}</code><button class="icon" onClick={copy} aria-label={`Copy: ${label}`}>{done ? '✓' : '⧉'}</button></p>
+  return <p class="command"><span>{label}</span><code tabIndex={0}>{text}</code><button class="icon" onClick={copy} aria-label={`Copy: ${label}`}>{done ? 'copied' : 'copy'}</button></p>
 }
 
 export function toneOf(mark: string): string {

@@ -1,5 +1,5 @@
 // The head of every page: which run, how far, what may be said of it, where to go.
-import { chooseTheme, connected, link, overview, page, PAGES, run, runs, theme, trouble } from '../state'
+import { chooseTheme, connected, kind, link, overview, page, PAGES, run, runs, theme, trouble } from '../state'
 import { duration } from '../words'
 
 const NAMES = { front: 'Front', candidates: 'Candidates', compare: 'Compare', search: 'Search', verdict: 'Verdict' }
@@ -9,12 +9,12 @@ export function Head() {
   return (
     <>
       <header class="top">
-        <a class="brand" href={link({ page: 'front' })}><img src="icon.svg" alt="" width="24" height="24" /> evomerge <span>studio</span></a>
-        <label class="runs"><span class="hidden">Run</span>
+        <a class="brand" href={link({ page: 'front' })}><Icon /> evomerge <span>{kind}</span></a>
+        {kind === 'studio' && <label class="runs"><span class="hidden">Run</span>
           <select value={run.value} onChange={(e) => (location.hash = link({ run: e.currentTarget.value }))}>
             {(runs.value ?? []).map((one) => <option key={one.key} value={one.key}>{one.name}{one.live ? ' · live' : ''} ({one.asked})  {one.directory}</option>)}
           </select>
-        </label>
+        </label>}
         {head?.live && <span class="live" title="a process is searching or verifying now"><i aria-hidden="true" /> live</span>}
         {!connected.value && <span class="live off">not connected</span>}
         <button class="icon theme" onClick={chooseTheme} aria-label={theme.value === 'dark' ? 'Light colours' : 'Dark colours'}>{theme.value === 'dark' ? '☀' : '☾'}</button>
@@ -23,6 +23,13 @@ export function Head() {
       {trouble.value && <p class="trouble" role="alert">{trouble.value}</p>}
       {head && <Summary />}
     </>
+  )
+}
+
+function Icon() {
+  return (
+    <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true"><rect width="32" height="32" rx="7" fill="#2c5fc9" /><path d="M6 9c8 0 14 6 17 15" fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round" />
+      <circle cx="6" cy="9" r="2.6" fill="#fff" /><circle cx="17" cy="14.2" r="3.6" fill="#f0ae3f" /><circle cx="23" cy="24" r="2.6" fill="#fff" /></svg>
   )
 }
 

@@ -82,6 +82,15 @@ def served_resident(family: Family, **settings: object) -> VllmResident:
     return VllmResident(server_of(family, **settings), here)
 
 
+def overflowing_recipe(family: Family) -> Recipe:
+    """Return a recipe of finite weights with logits beyond float32."""
+    large = [
+        Rule("passthrough", (Input("alpha", {"scale": scale}),), where=Where(contains=(name,)))
+        for name, scale in (("model.norm", 1e25), ("embed_tokens", 1e17))
+    ]
+    return recipe_of(family, *large, Rule("passthrough", (Input("alpha"),)))
+
+
 def empty_module(parents: Parents) -> nn.Module:
     return build_module(parents["base"], compute_dtype=torch.float32)
 

@@ -17,6 +17,7 @@ from tests.conftest import Family
 from tests.evomerge.workers.vllm.served import (
     faulty_recipes,
     needs_vllm,
+    overflowing_recipe,
     plain_resident,
     recipe_of,
     served_family,
@@ -40,27 +41,37 @@ def served(models: Family) -> Iterator[VllmResident]:
     resident.close()
 
 
+@pytest.fixture(scope="module")
+def resident(served: VllmResident) -> Resident:
+    return served
+
+
+@pytest.fixture(scope="module")
+def reference(models: Family) -> Resident:
+    return plain_resident(models)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(models: Family) -> Tokenizer:
+    return tokenizer_of(models)
+
+
+@pytest.fixture(scope="module")
+def recipes(models: Family) -> tuple[Recipe, Recipe]:
+    return two_recipes(models)
+
+
+@pytest.fixture(scope="module")
+def faulty(models: Family) -> Sequence[Recipe]:
+    return faulty_recipes(models)
+
+
+@pytest.fixture(scope="module")
+def overflowing(models: Family) -> Recipe:
+    return overflowing_recipe(models)
+
+
 class TestVllmEngine(EngineContract):
-    @pytest.fixture(scope="module")
-    def resident(self, served: VllmResident) -> Resident:
-        return served
-
-    @pytest.fixture(scope="module")
-    def reference(self, models: Family) -> Resident:
-        return plain_resident(models)
-
-    @pytest.fixture(scope="module")
-    def tokenizer(self, models: Family) -> Tokenizer:
-        return tokenizer_of(models)
-
-    @pytest.fixture(scope="module")
-    def recipes(self, models: Family) -> tuple[Recipe, Recipe]:
-        return two_recipes(models)
-
-    @pytest.fixture(scope="module")
-    def faulty(self, models: Family) -> Sequence[Recipe]:
-        return faulty_recipes(models)
-
     def test_what_is_no_completion_is_asked_of_vllms_own_weights(
         self, served: VllmResident, tokenizer: Tokenizer, recipes: tuple[Recipe, Recipe]
     ) -> None:
