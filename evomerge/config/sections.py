@@ -129,7 +129,8 @@ class WorkersConfig(BaseModel):
     """Most candidates that one worker scores together, so that layers they share are run once. Left out: 16 in process
     where the space is layer_flow, else 1."""
     gpus: Annotated[Real, Field(ge=0)] | None = None
-    """GPUs per worker; 0.5 puts two workers on one. Left out: one where a node has any at the start, else none."""
+    """GPUs per worker; 0.5 puts two workers on one. Left out: one where a node has any at the start, or an accelerator
+    is named; else none."""
     accelerator: Text | None = None
     """Ray only: the type of GPU, as Ray names it (A100, H100), where nodes have several. Left out: any."""
     cpus: Count | None = None

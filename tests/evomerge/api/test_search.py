@@ -64,7 +64,7 @@ def test_the_same_call_resumes_and_another_campaign_is_refused(searched: Searche
 def test_a_search_goes_on_with_the_optimiser_it_began_with_where_none_is_named(searched: Searched) -> None:
     searched(optimiser="nsga2", evaluations=6)
     assert searched(optimiser=None, evaluations=8).config.optimiser.kind == "nsga2"
-    with pytest.raises(em.EvomergeError, match="optimiser.kind +'nsga2' -> 'bayes'"):
+    with pytest.raises(em.EvomergeError, match=r"optimiser\.kind +'nsga2' -> 'bayes'"):
         searched(optimiser="bayes", evaluations=8)
 
 
