@@ -7,6 +7,7 @@ import hashlib
 import html
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -35,6 +36,7 @@ _DRAWN = 1500  # points besides the front and what is named
 _MOST_PAIRS, _MOST_ITEMS = 16, 40
 _ROWS, _DETAILS, _PAIRS = 350_000, 400_000, 200_000  # bytes
 
+_PLACE = re.compile(r"""(?<![\w.:/<>-])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'",:;<>]+)+[/\\]""")
 _POLICY = (
     "default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'"
@@ -86,7 +88,7 @@ def _page(snapshot: Snapshot, archive: Archive) -> str:
         headline=html.escape(visible(headline(snapshot.contents).text)),
         sheet=sheet,
         script=script,
-        data=as_json(visible_data(_documents(snapshot, archive))),
+        data=as_json(_without_places(visible_data(_documents(snapshot, archive)))),
     )
 
 
@@ -108,6 +110,15 @@ def _documents(snapshot: Snapshot, archive: Archive) -> dict[str, Any]:
         "compared": dict(_within(_compared(snapshot, archive, [n for n in most_of_interest if n in shown]), _PAIRS)),
         "notes": {},
     }
+
+
+def _without_places(data: Any) -> Any:
+    """Return plain data without the directories of absolute paths in it: a page is passed on, homes have names."""
+    if isinstance(data, str):
+        return _PLACE.sub("…/", data)
+    if isinstance(data, dict):
+        return {key: _without_places(value) for key, value in data.items()}
+    return [_without_places(value) for value in data] if isinstance(data, list) else data
 
 
 def _rows(snapshot: Snapshot) -> dict[str, Any]:

@@ -38,7 +38,7 @@ export function CandidatesPage() {
             <input inputMode="decimal" aria-label="at most" placeholder="at most" value={query.most} onInput={(e) => change({ most: e.currentTarget.value })} /></span>
           {source.writes && <label class="check"><input type="checkbox" checked={query.starred} onChange={() => change({ starred: !query.starred })} /> starred</label>}
           {(rows?.genes.length ?? 0) > 0 && <label class="check"><input type="checkbox" checked={genes} onChange={() => setGenes(!genes)} /> genes</label>}
-          {query.only && <button class="clear" onClick={() => change({ only: null })}>{query.only.length} selected on the front ×</button>}
+          {query.only && <button class="clear" onClick={() => change({ only: null })}>{query.only.length > 2000 ? `the first 2000 of ${query.only.length}` : query.only.length} selected on the front ×</button>}
           {!query.only && selection.value && <button onClick={() => change({ only: [...selection.value!] })}>only the {selection.value.size} selected</button>}
           <span class="files">{(['csv', 'parquet'] as const).map((kind) => { const at = source.file(run.value, kind, query); return at && <a key={kind} class="button" href={at} download>{kind === 'csv' ? 'CSV' : 'Parquet'}</a> })}</span>
         </div>

@@ -111,6 +111,18 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert page.data["details"]["3"]["title"] == HOSTILE
 
 
+def test_no_directory_of_this_machine_is_in_a_page_that_is_passed_on(tmp_path: Path) -> None:
+    campaign = f"{CAMPAIGN}objectives: [{{name: a, tasks: [/home/somebody/secret/tasks/sums.jsonl]}}]\n"
+    text = report(
+        make_archive(tmp_path / "a.sqlite", proposals=2, campaign=campaign), tmp_path / "r.html", png_dir=None
+    )
+    page = Page(text.read_text())
+    assert "somebody" not in json.dumps(page.data)
+    assert "/models/" not in json.dumps(page.data)
+    assert "…/sums.jsonl" in page.data["documents"]["search"]["campaign"]
+    assert "org/base" in page.data["documents"]["search"]["campaign"]  # a name on the hub is no path
+
+
 def test_json_in_a_script_survives_and_cannot_close_it() -> None:
     value = {"a": "</script><!--\u2028&", "é": [1.5, None]}
     assert not re.search("[<>&\u2028]", as_json(value))
