@@ -166,7 +166,7 @@ class Campaign(Generic[G]):
                 tell_all(
                     self.callbacks, "stopping: waiting for the candidates that are running (again to stop at once)"
                 )
-            arrived = [self._stored(done) for done in self.pool.wait() if done.candidate.number in self._running]
+            arrived = [done for done in self.pool.wait() if done.candidate.number in self._running]
             then, now = now, time.monotonic()
             progress.utilisation.add(now - then, running=len(self._running), workers=self.pool.workers)
             progress.seconds = before + now - started
@@ -257,7 +257,7 @@ class Campaign(Generic[G]):
 
     def _receive(self, arrived: Sequence[Done]) -> None:
         self._running.difference_update([done.candidate.number for done in arrived])
-        self._tell(self.schedule.arrived(arrived))
+        self._tell(self.schedule.arrived([self._stored(done) for done in arrived]))
 
     def _tell(self, dones: Sequence[Done]) -> None:
         """Estimate, commit, and let everybody learn."""
