@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quickstart test test-slow soak fuzz lint docs smollm operators benchmark clean
+.PHONY: help studio setup quickstart test test-slow test-vllm soak fuzz lint docs smollm operators benchmark clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,19 @@ test: setup  ## the tests (minutes)
 test-slow: setup  ## the long tests
 	$(PYTEST) -m slow
 
+# vLLM asks for versions of torch and transformers of its own, so it has an environment of its own.
+VLLM_VENV ?= .venv-vllm
+$(VLLM_VENV)/.installed: constraints-vllm.txt pyproject.toml
+	@echo "installing vLLM for CPUs into $(VLLM_VENV) (some minutes, once)"
+	@test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-vllm.txt
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec  # built for another torch
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+test-vllm: $(VLLM_VENV)/.installed  ## the tests of vLLM, on CPUs, in an environment of their own (VLLM_VENV=.venv-vllm; ten minutes)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(VLLM_VENV)/bin/python -m pytest -m vllm tests/evomerge/workers/vllm
+
 MINUTES ?=
 SEED ?= 1
 soak: setup  ## an hour of random kills, full disks, limits and moves: nothing is lost (MINUTES=60 SEED=1)
@@ -48,6 +61,9 @@ lint: setup  ## formatting, lint, types and import directions
 docs: setup  ## the documentation's site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html"
+
+studio:  ## the pages of `evomerge studio`, from web/ (needs node 20; commit what changes)
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent check && npm run --silent build
 
 BASE ?= wheel
 smollm: setup  ## the main job on SmolLM2-135M: three experts, NSGA-II, CMA-ES and M2N2 campaigns (about an hour)
@@ -67,6 +83,7 @@ operators: setup  ## every merge operator as it comes and tuned, on four familie
 
 benchmark: setup .venv-girth/.installed  ## speed of the driver, layer flow, merging, scoring and response models (an hour and a half; after `make smollm`, on an idle machine)
 	$(BIN)/python -m experiments.benchmarks.driver
+	$(BIN)/python -m experiments.benchmarks.scale.tokens
 	$(BIN)/python -m experiments.benchmarks.layer_flow
 	$(BIN)/python -m experiments.benchmarks.materialise
 	$(BIN)/python -m experiments.benchmarks.single_merge
@@ -75,5 +92,5 @@ benchmark: setup .venv-girth/.installed  ## speed of the driver, layer flow, mer
 	$(BIN)/python -m experiments.benchmarks.gradient
 	$(BIN)/python -m experiments.benchmarks.irt --peer .venv-girth/bin/python
 
-clean:  ## remove .venv, .venv-girth and caches, keep runs and trained models
-	rm -rf .venv .venv-girth site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:  ## remove .venv, .venv-girth, .venv-vllm and caches, keep runs and trained models
+	rm -rf .venv .venv-girth .venv-vllm site .mypy_cache .ruff_cache .pytest_cache .hypothesis

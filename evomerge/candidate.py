@@ -55,6 +55,25 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Work:
+    """Where a candidate was scored, and what that took; nothing depends on it.
+
+    Attributes:
+        node: the machine's name.
+        device: what the model computed on: cpu, or the GPU's name.
+        merge_seconds: of making its weights, in wall time.
+        score_seconds: of all answers.
+        peak_bytes: the most GPU memory that was allocated meanwhile; None on a CPU.
+    """
+
+    node: str
+    device: str
+    merge_seconds: float
+    score_seconds: float
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Scored:
     """A candidate's item scores, as a worker returns them.
 
@@ -62,12 +81,14 @@ class Scored:
         scores: of its budget's items.
         seconds: wall time of merging and scoring.
         estimate: what it is told with where a schedule stopped it; None: the campaign estimates it from the scores.
+        work: how it was scored; None where nobody measured it, as for candidates that were scored together.
     """
 
     candidate: Candidate
     scores: ItemScores
     seconds: float
     estimate: Estimate | None = None
+    work: Work | None = None
 
 
 @dataclass(frozen=True)

@@ -50,18 +50,20 @@ def tiny_config(*, layers: int = 2, hidden: int = 32, tied: bool = True, **overr
     from transformers import LlamaConfig
 
     return LlamaConfig(
-        vocab_size=4 + len(CHARACTERS) + 1,
-        hidden_size=hidden,
-        intermediate_size=hidden * 2,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        tie_word_embeddings=tied,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-        **overrides,
+        **{
+            "vocab_size": 4 + len(CHARACTERS) + 1,
+            "hidden_size": hidden,
+            "intermediate_size": hidden * 2,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 128,
+            "tie_word_embeddings": tied,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "pad_token_id": 0,
+            **overrides,
+        }
     )
 
 

@@ -106,7 +106,7 @@ def _measured(parts: Parts, given: Given) -> Cost:
         seconds.append(done.seconds)
     base = parts.parents[config.base_name]
     n_weights = sum(math.prod(base.shape(name)) for name in base.names)
-    evaluations, workers = config.budget.evaluations, config.workers.count
+    evaluations, workers = config.budget.evaluations, config.workers.most
     before = (0.0 if reading is None else reading.seconds) + (0.0 if descent is None else descent.total_seconds)
     return Cost(
         seconds[0],

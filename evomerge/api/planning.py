@@ -15,6 +15,7 @@ from evomerge.api.sections import campaign as campaign_from
 from evomerge.api.texts import frame, table_html
 from evomerge.assembly import Parts, build_parts, with_compute_dtype
 from evomerge.assembly.costs import measured
+from evomerge.assembly.engines import engine_in_words
 from evomerge.assembly.prompt_bits import PromptBits, prompt_bits
 from evomerge.config import CampaignConfig, joined_config, merge_stand_ins, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
@@ -46,6 +47,7 @@ class Plan:
         cautions: sentences about operators whose defaults, as this space has them, do what nobody would expect.
         prompts: what every model makes of a few search prompts; None where none can be asked.
         costs: what each objective that is a cost measures, in words.
+        engine: who runs candidates, in words, where that is not evomerge's own engine; else empty.
     """
 
     config: CampaignConfig
@@ -62,6 +64,7 @@ class Plan:
     cautions: tuple[str, ...] = ()
     prompts: PromptBits | None = None
     costs: tuple[str, ...] = ()
+    engine: str = ""
 
     @property
     def parents(self) -> tuple[ParentTraits, ...]:
@@ -185,6 +188,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
             cuts=halving.sizes(searched, parts.fitness.task_of)[:-1] if isinstance(halving, HalvingConfig) else None,
             cost=None,
             cautions=config.space.cautions,
+            engine=engine_in_words(parts),
             costs=tuple(measured(o) for o in parts.objectives if o.cost is not None),
         ),
         parts,

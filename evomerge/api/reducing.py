@@ -187,7 +187,8 @@ def _parts(config: CampaignConfig, run: RunDirectory | None, callbacks: Sequence
     """Return what a campaign is made of; of a run, what it was when that began."""
     config, places = (config, {}) if run is None else reopened(config, run, {})
     tell_all(callbacks, "reading parents and tasks", config.name)
-    parts = build_parts(with_compute_dtype(config, places), places=places)
+    tokens = None if run is None else run.tokens
+    parts = build_parts(with_compute_dtype(config, places), places=places, tokens=tokens)
     if run is not None:
         with contextlib.closing(Archive.read(run.archive)) as archive:
             check_inputs(archive, parts, run.root, partial(tell_all, callbacks), recorded_next=False)

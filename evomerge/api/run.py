@@ -230,7 +230,7 @@ class Run:
             ArchiveError: the archive cannot be read.
             RunDirectoryError: in the run directory a link stands for the page or its figures.
         """
-        from evomerge.results.report.html import report
+        from evomerge.results.pages.frozen import report
 
         if path is None:
             self._directory.refuse_links()

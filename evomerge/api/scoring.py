@@ -68,6 +68,7 @@ def evaluate(
     limit: int | None = None,
     prompts: Mapping[str, Any] | None = None,
     trust_tasks: bool = False,
+    run_model_code: bool = False,
 ) -> Evaluated:
     """Score one checkpoint on whole tasks, with every metric of lm-eval's tasks.
 
@@ -84,6 +85,8 @@ def evaluate(
         prompts: how questions become prompts, the keys as in a campaign file: apply_chat_template, system_instruction,
             fewshot_as_multiturn, num_fewshot, chat_template_args.
         trust_tasks: whether tasks that lie in the run directory of somebody else may be run.
+        run_model_code: whether tasks that run what models write are scored, in a sandbox, as lm_eval.run_model_code of
+            a campaign file says.
 
     Raises:
         SpaceError: the model cannot be read.
@@ -99,11 +102,13 @@ def evaluate(
     _check_prompts(prompts)
     check_files([code for text in texts for code in task_code(text, "tasks")], trust=trust_tasks)
     require("lm_eval", "lm-eval")
-    return _scored(os.fspath(model), texts, limit, Prompts(**(prompts or {})))
+    return _scored(os.fspath(model), texts, limit, Prompts(**(prompts or {})), run_model_code=run_model_code)
 
 
 @sharing_cores()
-def _scored(model: str, texts: Sequence[str], limit: int | None, framing: Prompts) -> Evaluated:
+def _scored(
+    model: str, texts: Sequence[str], limit: int | None, framing: Prompts, *, run_model_code: bool
+) -> Evaluated:
     from evomerge.assembly.live_models import load_checkpoint
     from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
     from fitness.engine.engines import language_model_for
@@ -122,7 +127,13 @@ def _scored(model: str, texts: Sequence[str], limit: int | None, framing: Prompt
     given = parents, "model", OutputTokenizer()
     tokenizer = tokenizer_if_any(*given)
     processor = cache(lambda: output_processor(*given))
-    context = TaskContext(prompts=framing, tokenizer=tokenizer, base=lambda: module, processor=processor)
+    context = TaskContext(
+        prompts=framing,
+        tokenizer=tokenizer,
+        base=lambda: module,
+        processor=processor,
+        run_model_code=run_model_code,
+    )
     loaded = [task for group in load_tasks(ours, context).values() for task in group]
     check_asked(parents["model"], asking(loaded))
     results: dict[str, Any] = {}
@@ -132,6 +143,7 @@ def _scored(model: str, texts: Sequence[str], limit: int | None, framing: Prompt
             EngineLM(module, tokenizer, chat_template_args=framing.template_arguments),
             prompts=framing,
             limit=limit,
+            run_model_code=run_model_code,
         )
     engine = None if tokenizer is None else language_model_for(tokenizer)
     scored = evaluate_tasks(module, loaded, language_model=engine, limit=limit)

@@ -62,8 +62,8 @@ class Search:
             space: what can be built: the name of a kind, an object of `evomerge.spaces`, or any object with `decode`
                 and `encode`. None: weights.
             optimiser: who proposes: the name of a kind, an object of `evomerge.optimisers`, a mapping with `kind`, any
-                object with `ask` and `tell`, or a function that makes one of the search space. None: cma_es for one
-                objective, nsga2 for several.
+                object with `ask` and `tell`, or a function that makes one of the search space. None: bayes for weights
+                with at most 300 evaluations, else cma_es for one objective and nsga2 for several.
             evaluations: candidates to score, landmarks included, at least 1; None: 200.
             workers: how many; more than one makes a Ray pool. Or a mapping as in a campaign file.
             seed: of everything random, at least 0; None: 0.

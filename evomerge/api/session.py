@@ -15,7 +15,6 @@ from typing import Any
 from evomerge import plugins
 from evomerge.api.descents import Descents
 from evomerge.api.doctor import versions
-from evomerge.api.genes import note_genes
 from evomerge.api.inputs import check_inputs, note_inputs, reopened
 from evomerge.api.joining import joined
 from evomerge.api.merging import export_candidate
@@ -49,6 +48,7 @@ from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
 from evomerge.optimisers.without_guards import tells_guards, without_guards
+from evomerge.results.genes import note_genes
 from evomerge.results.picks import pick
 from evomerge.results.pooled import note_objectives
 from evomerge.results.report.items_used import note_search_items
@@ -209,7 +209,7 @@ def opened(
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
             prepared_file(directory.campaign)(dump_campaign(config))
             tell_all(callbacks, "reading parents and tasks", config.name)
-            parts = build_parts(config, given.space_of(config), places)
+            parts = build_parts(config, given.space_of(config), places, directory.tokens)
             parts = replace(parts, tells_guards=tells_guards(archive, parts.objectives))
             known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))
             preflight = parts.preflight(read_weights=not known)  # what was finite still is
@@ -220,7 +220,7 @@ def opened(
             further = choose_landmarks(config, parts.space, archive, Preparation(parts), partial(tell_all, callbacks))
             further, parts = _informed(further, parts, archive, partial(tell_all, callbacks))
             _note(parts, archive)
-            with contextlib.closing(build_pool(parts, directory.root)) as pool:
+            with contextlib.closing(build_pool(parts, directory.root, partial(tell_all, callbacks))) as pool:
                 yield Session(directory, archive, parts, pool, given, further, callbacks)
 
 
@@ -240,12 +240,17 @@ def _informed(
 
 
 def _settled(config: CampaignConfig, directory: RunDirectory, places: Sources) -> CampaignConfig:
-    """Return the config with the dtype that the campaign began with: later candidates are scored as earlier ones."""
-    if config.engine.dtype != "auto" or not directory.archive.exists():
+    """Return the config with what it leaves open as the campaign began with it: dtype, optimiser and schedule."""
+    if not directory.archive.exists():
         return with_compute_dtype(config, places)
     with contextlib.closing(Archive.open(directory.archive)) as archive:
-        engine = config.engine.model_copy(update={"dtype": _recorded(archive, config).engine.dtype})
-    return config.model_copy(update={"engine": engine})
+        recorded = _recorded(archive, config)
+    left_out = {"optimiser", "schedule"} - config.model_fields_set
+    settled = config.model_copy(update={key: getattr(recorded, key) for key in left_out})
+    if config.engine.dtype != "auto":
+        return settled
+    engine = config.engine.model_copy(update={"dtype": recorded.engine.dtype})
+    return settled.model_copy(update={"engine": engine})
 
 
 def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> Archive:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args, overload
 
 from evomerge.api.arguments import refused
-from evomerge.api.genes import NotedGenes
 from evomerge.api.texts import distinct, frame, objective_columns, table_html
 from evomerge.archive import Archive, Record
 from evomerge.candidate import Candidate
+from evomerge.results.genes import NotedGenes
 from fitness.scores import Estimate, ItemScores, Split
 from search_spaces.recipes.recipe import Recipe
 from search_spaces.recipes.rule import Parameter

@@ -116,7 +116,8 @@ def verify(
             say(f"final items were opened before, for candidate {before.final.candidate}: this is what they said then")
             return before
         elsewhere = moved_sources(moved, config.sources)
-        parts = build_parts(config, places=places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root))
+        places = places_of(config.sources, Inputs.noted(archive), elsewhere, directory.root)
+        parts = build_parts(config, places=places, tokens=directory.tokens)
         check_inputs(archive, parts, directory.root, say)
         note_inputs(archive, parts, directory.root)
         if said := check_held_out(archive, parts.fitness):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evomerge.archive.campaign_text import Role
-from evomerge.candidate import Candidate, Stage
+from evomerge.candidate import Candidate, Stage, Work
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Split, Stopped, item_set_digest
 from search_spaces.recipes.recipe import Recipe
 
@@ -159,6 +159,19 @@ def unpack_record(row: tuple[Any, ...], roles: Mapping[str, Role]) -> Record:
         raise TypeError(f"expected a time and seconds, found {at!r}, {seconds!r}")
     estimate = None if objectives is None else unpack_estimate(objectives, split, roles)
     return Record(number, split, at, seconds, estimate, *failure)
+
+
+def pack_work(work: Work) -> str:
+    """Pack how a candidate was scored, as JSON that SQLite's own functions can query."""
+    return json.dumps(
+        [work.node, work.device, round(work.merge_seconds, 4), round(work.score_seconds, 4), work.peak_bytes]
+    )
+
+
+def unpack_work(text: str) -> Work:
+    """Return what `pack_work` was given, to a tenth of a millisecond; keys of later versions are left out."""
+    node, device, merging, scoring, peak, *_ = json.loads(text)
+    return Work(str(node), str(device), float(merging), float(scoring), None if peak is None else int(peak))
 
 
 class ItemSets:

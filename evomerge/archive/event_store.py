@@ -24,9 +24,9 @@ from evomerge.archive.errors import ArchiveError, Damage, DamagedRowError, sqlit
 from evomerge.archive.file import Opened, connect, open_to_read, open_to_write, remove_what_is_left
 from evomerge.archive.history import read_history
 from evomerge.archive.reader import Reader
-from evomerge.archive.schema import create_tables
+from evomerge.archive.schema import FOUR_BYTES, create_tables
 from evomerge.archive.writing import Writer
-from evomerge.candidate import Candidate, Done
+from evomerge.candidate import Candidate, Done, Work
 from evomerge.version import __version__
 from fitness.scores import Estimate, ItemScores, Split
 
@@ -195,6 +195,10 @@ class Archive:
         """Return when scores of the search, or of its screen, were committed, and how many seconds they had taken."""
         return self._reader.worked()
 
+    def works(self) -> list[tuple[int, Work]]:
+        """Return (candidate, where it was scored and what that took) of what workers measured, in order."""
+        return self._reader.works()
+
     @property
     def n_candidates(self) -> int:
         """How many candidates were asked."""
@@ -218,6 +222,11 @@ class Archive:
     def has_digests(self) -> bool:
         """Whether events have digests; those of an older version have none, and damage is found only where it shows."""
         return self._writer.seal is not None
+
+    @property
+    def in_four_bytes(self) -> bool:
+        """Whether the scores of this search have four bytes each; those of searches of an older version have eight."""
+        return self.noted(FOUR_BYTES) is not None
 
     @property
     def unsettled(self) -> bool:

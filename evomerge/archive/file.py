@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from evomerge.archive.errors import SQLITE_ERRORS, ArchiveError, is_of_its_place, sqlite_error
+from evomerge.archive.file_system import journal_at
 from evomerge.archive.foreign_log import refuse_foreign_log
 from evomerge.archive.schema import SCHEMA_VERSION
 
@@ -35,7 +36,7 @@ def connect(path: Path, options: str) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True, isolation_level=None, timeout=30)
     try:
         if writes:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA journal_mode = {journal_at(path)}")
             connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
     except SQLITE_ERRORS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
 from collections import Counter
@@ -17,7 +18,7 @@ from evomerge.archive.digests import Seal
 from evomerge.archive.errors import Damage
 from evomerge.archive.rows import Row, Rows
 from evomerge.archive.soundness import find_damage, outcome_key
-from evomerge.candidate import Candidate
+from evomerge.candidate import Candidate, Work
 from fitness.scores import ItemScores, Split
 
 
@@ -130,6 +131,16 @@ class Reader:
         )
         rows = [row for row in self.rows.query(query) if not self.rows.is_damaged("events", row[0])]
         return [(at, seconds) for _, at, seconds in rows if _is_finite(at) and _is_finite(seconds)]
+
+    def works(self) -> list[tuple[int, Work]]:
+        """Return how candidates were scored, in the order of the commits, as far as it can be read."""
+        if not self.rows.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'work'"):
+            return []
+        found = []
+        for number, facts in self.rows.query("SELECT candidate, facts FROM work ORDER BY event, position"):
+            with contextlib.suppress(ValueError, TypeError):  # it has no digest, and nothing depends on it
+                found.append((number, codec.unpack_work(facts)))
+        return found
 
     def n_candidates(self) -> int:
         """Return the number of the last candidate that was asked, plus 1."""

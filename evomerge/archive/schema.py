@@ -10,6 +10,7 @@ from collections.abc import Mapping
 SCHEMA_VERSION = 3
 FIRST_WITH_DIGESTS = 3
 RUN_ID = "run_id"
+FOUR_BYTES = "scores_in_four_bytes"  # searches that began before go on with eight
 SEALED_FROM = "sealed_from"  # the first event with digests: those of older versions have none
 TABLES = (
     "CREATE TABLE campaign (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -26,6 +27,12 @@ TABLES = (
     " PRIMARY KEY (event, position)) WITHOUT ROWID",
     "CREATE INDEX outcomes_by_candidate ON outcomes (candidate, split)",
 )
+# Where and how long outcomes were worked on, as JSON. Nothing depends on it: it has no digests, and archives of older
+# versions, which have no such table, get it with their next outcome.
+WORK_TABLE = (
+    "CREATE TABLE IF NOT EXISTS work (event INTEGER NOT NULL, position INTEGER NOT NULL, candidate INTEGER NOT NULL,"
+    " facts TEXT NOT NULL, PRIMARY KEY (event, position)) WITHOUT ROWID"
+)
 _UPGRADES = (
     "ALTER TABLE events ADD COLUMN digest BLOB",
     "ALTER TABLE candidates ADD COLUMN recipe_digest BLOB",
@@ -39,7 +46,7 @@ def create_tables(connection: sqlite3.Connection, campaign: str, evomerge: str) 
     for statement in TABLES:
         connection.execute(statement)
     rows = {"schema_version": str(SCHEMA_VERSION), "campaign": campaign, "evomerge": evomerge}
-    _note(connection, {**rows, RUN_ID: uuid.uuid4().hex, SEALED_FROM: "1"})
+    _note(connection, {**rows, RUN_ID: uuid.uuid4().hex, SEALED_FROM: "1", FOUR_BYTES: "yes"})
 
 
 def upgrade(connection: sqlite3.Connection) -> None:

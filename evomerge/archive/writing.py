@@ -12,8 +12,8 @@ from evomerge.archive import codec
 from evomerge.archive.digests import Seal
 from evomerge.archive.errors import SQLITE_ERRORS, sqlite_error
 from evomerge.archive.presence import Presence
-from evomerge.archive.schema import FIRST_WITH_DIGESTS, RUN_ID, SEALED_FROM, sealed_from, upgrade
-from evomerge.candidate import Candidate, Done, Failure
+from evomerge.archive.schema import FIRST_WITH_DIGESTS, RUN_ID, SEALED_FROM, WORK_TABLE, sealed_from, upgrade
+from evomerge.candidate import Candidate, Done, Failure, Scored
 from fitness.scores import Estimate
 
 # A commit (0.3 ms with synchronous = FULL on our disk) lies in SQLite's log until a checkpoint writes it into the
@@ -114,6 +114,15 @@ class Writer:
             connection.executemany(
                 f"INSERT INTO outcomes VALUES ({', '.join('?' * 13)})", [(*row, seal.of(row)) for row in rows]
             )
+            dones = [done for done, _ in outcomes]
+            worked = [
+                (event, i, done.candidate.number, codec.pack_work(done.work))
+                for i, done in enumerate(dones)
+                if isinstance(done, Scored) and done.work is not None
+            ]
+            if worked:
+                connection.execute(WORK_TABLE)
+                connection.executemany("INSERT INTO work VALUES (?, ?, ?, ?)", worked)
 
     def _outcome(self, done: Done, estimate: Estimate | None) -> tuple[object, ...]:
         if isinstance(done, Failure):

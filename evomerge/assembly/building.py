@@ -36,14 +36,19 @@ def build_parts(
     config: CampaignConfig,
     given: SearchSpace[Any] | None = None,
     places: Mapping[str, ParentSource] = MappingProxyType({}),
+    tokens: Path | None = None,
 ) -> Parts:
-    """Open the parents and load the tasks of a resolved config, whose space may be an object; see `Parts.places`."""
+    """Open the parents and load the tasks of a resolved config, whose space may be an object; see `Parts.places`.
+
+    Token ids of what the tasks ask are kept in the directory `tokens`, where there is one (see `TokenFiles`).
+    """
     parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer, places=places)
     tokenizer = tokenizer_if_any(parents, config.base_name, config.output_tokenizer)
     include_path = config.lm_eval.include_path
     context = TaskContext(
         include_path=None if include_path is None else Path(include_path),
         prompts=Prompts(**config.prompts.model_dump()),
+        run_model_code=config.lm_eval.run_model_code,
         tokenizer=tokenizer,
         experts={task: o.expert for o in config.objectives if o.expert is not None for task in o.tasks},
         base=lambda: base_model(config, parents),
@@ -66,6 +71,7 @@ def build_parts(
         seed=config.seed,
         memory=config.engine.memory,
         drawn=config.splits.drawn,
+        tokens=tokens,
     )
     objectives = tuple(
         Objective(o.name, tuple(task.name for task in tasks), o.weight, o.cost, o.margin)

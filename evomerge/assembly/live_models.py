@@ -61,6 +61,10 @@ def workers_have_gpus(config: CampaignConfig) -> bool:
     workers = config.workers
     if workers.gpus is not None:  # in this process: if there is one
         return workers.gpus > 0 and (workers.backend == "ray" or torch.cuda.is_available())
+    if workers.accelerator is not None:  # on nodes that may come later
+        return True
+    if workers.accelerator is not None:  # on nodes that may come later
+        return True
     if torch.cuda.is_available() or workers.backend != "ray" or workers.address is None:
         return torch.cuda.is_available()
     require("ray", "ray")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.assembly.building import build_parts
+from evomerge.assembly.engines import worker_resident
 from evomerge.assembly.informed import with_statistics
-from evomerge.assembly.live_models import build_resident, parents_alone, workers_have_gpus
+from evomerge.assembly.live_models import parents_alone, workers_have_gpus
 from evomerge.assembly.parts import Parts
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import places_of
+from evomerge.campaign.run_directory import RunDirectory
 from evomerge.config import dump_campaign, read_campaign
 from evomerge.errors import few_lines, require
 from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
 from evomerge.workers.protocol import WorkerSetupError
-from evomerge.workers.worker import ScoreTogether, ScreeningWorker
+from evomerge.workers.worker import Resident, ScoreTogether, ScreeningWorker
 from fitness.scores import Budget
 from fitness.screening import Screening
 from fitness.tasks.suite import TaskSuite
@@ -28,8 +31,7 @@ from search_spaces.spaces.space import SearchSpace
 if TYPE_CHECKING:
     from torch import nn
 
-    from search_spaces.live.layer_surgery import FlowResident
-    from search_spaces.live.resident import ResidentModel
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class MakeWorker:
         also_read: operators beside the space's that read statistics.
         places: as in `Parts`.
         inputs: what the driver's parents and tasks are; None where it does not matter.
+        tokens: where token ids of the tasks lie on machines that share the run directory; None: they make their own.
     """
 
     campaign: str
@@ -51,6 +54,7 @@ class MakeWorker:
     also_read: tuple[str, ...] = ()
     places: Mapping[str, ParentSource] = field(default_factory=dict)
     inputs: Inputs | None = None
+    tokens: Path | None = None
 
     def __call__(self) -> CandidateWorker:
         """Open the parents, load the tasks and build the resident model.
@@ -59,7 +63,7 @@ class MakeWorker:
             WorkerSetupError: this machine has other parents or tasks than the driver's.
         """
         # A machine that has no statistics yet collects them for itself.
-        parts = build_parts(read_campaign(self.campaign), self.given, self.places)
+        parts = build_parts(read_campaign(self.campaign), self.given, self.places, self.tokens)
         changes = [] if self.inputs is None else self.inputs.changes(parts.inputs)
         if changes:
             raise WorkerSetupError(
@@ -71,7 +75,7 @@ class MakeWorker:
 
 def build_worker(parts: Parts) -> CandidateWorker:
     """Return a worker with a resident model of the base's architecture; the experts answer once, before candidates."""
-    resident, suite, screening = build_resident(parts.config, parts.parents), parts.fitness, parts.screening
+    resident, suite, screening = worker_resident(parts), parts.fitness, parts.screening
     alone = parents_alone(parts.config, parts.parents)
 
     def become(checkpoint: str) -> nn.Module:
@@ -89,7 +93,7 @@ def build_worker(parts: Parts) -> CandidateWorker:
     return ScreeningWorker(worker, screen, frozenset(screening.item_ids))
 
 
-def _together(resident: ResidentModel | FlowResident, fitness: TaskSuite | Screening) -> ScoreTogether | None:
+def _together(resident: Resident, fitness: TaskSuite | Screening) -> ScoreTogether | None:
     from search_spaces.live.layer_surgery import FlowResident
 
     if not isinstance(resident, FlowResident):
@@ -97,13 +101,17 @@ def _together(resident: ResidentModel | FlowResident, fitness: TaskSuite | Scree
     return lambda recipes, budget: fitness.evaluate_together(resident.assembled(recipes), budget)
 
 
-def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
-    """Return the pool of workers of a config."""
-    workers = parts.config.workers
+def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.warning) -> WorkerPool:
+    """Return the pool of workers of a config; `say` tells the user what it waits for."""
+    workers, devices = parts.config.workers, parts.config.engine.devices
     if workers.backend == "in_process":
         together = workers.together or parts.config.space.together
         return InProcessPool(lambda: build_worker(parts), together=together)
     require("ray", "ray")
+    if (workers.gpus or 0) > max(1, devices):
+        say(
+            f"workers.gpus: each worker reserves {workers.gpus:g} GPUs and computes on {devices}: write gpus: {devices}"
+        )
     from evomerge.workers.ray_pool import RayPool
 
     return RayPool(
@@ -114,11 +122,17 @@ def build_pool(parts: Parts, run_dir: Path) -> WorkerPool:
             parts.also_read,
             places_of(parts.config.sources, parts.inputs, parts.places, run_dir),  # the driver's commits on every node
             parts.inputs,
+            RunDirectory(run_dir).tokens.absolute(),
         ),
-        count=workers.count,
+        count=workers.most,
         run_dir=run_dir,
+        least=None if workers.max is None else workers.min or 1,
+        together=workers.together or 1,
         cpus=workers.cpus,
-        gpus=float(workers_have_gpus(parts.config)) if workers.gpus is None else workers.gpus,
+        gpus=(devices if workers_have_gpus(parts.config) else 0.0) if workers.gpus is None else workers.gpus,
+        accelerator=workers.accelerator,
         address=workers.address,
         deadline_s=workers.deadline_seconds,
+        medians=workers.deadline_medians,
+        say=say,
     )

@@ -70,7 +70,7 @@ class Preparation:
         tasks = {task for objective in self._parts.objectives for task in objective.tasks}
         of_task = Counter(self._parts.fitness.task_of[item] for item in splits.items["search"])
         learnt = sum(min(of_task[task], options.items) for task in tasks) * (1 - options.held_back)
-        share = BACKWARD * options.steps * learnt / len(self._items) * config.workers.count / config.budget.evaluations
+        share = BACKWARD * options.steps * learnt / len(self._items) * config.workers.most / config.budget.evaluations
         make = self._parts.problem().terrain
         if share < SHARE and make is not None:
             try:
@@ -106,7 +106,7 @@ class Preparation:
     @cached_property
     def _search_seconds(self) -> float:
         budget = self._parts.config.budget
-        in_all = self._candidate_seconds * budget.evaluations / self._parts.config.workers.count
+        in_all = self._candidate_seconds * budget.evaluations / self._parts.config.workers.most
         return in_all if budget.hours is None else min(in_all, 3600 * budget.hours)
 
     @cached_property

@@ -15,6 +15,7 @@ from evomerge.config import CampaignConfig
 from evomerge.optimisers import OptimiserError
 from evomerge.optimisers.terrain import Course, Terrain
 from evomerge.spaces import Weights
+from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.errors import FitnessError
 from fitness.estimation import Objective
 from fitness.screening.experts import Experts
@@ -192,7 +193,7 @@ def taught(setting: Setting, course: Course, module: nn.Module) -> Lessons:
 
 
 def _pass_size(config: CampaignConfig, module: nn.Module) -> tuple[int, bool]:
-    """Return the tokens of a forward pass that `engine.memory` allows, and whether layers are computed twice for it.
+    """Return the tokens of a pass that `engine.memory` (auto: 4 GiB) takes, and whether layers are computed twice.
 
     With hidden size h and inner size i a layer keeps about 16h + 4i numbers a token, or with checkpointing h.
     """
@@ -202,7 +203,8 @@ def _pass_size(config: CampaignConfig, module: nn.Module) -> tuple[int, bool]:
     layers = int(getattr(given, "num_hidden_layers", 0) or 32)
     size = 4 if config.engine.dtype == "float32" else 2
     each = size * (16 * hidden + 4 * inner)
-    tokens, twice = config.engine.memory // (layers * each), False
+    memory = config.engine.memory or DEFAULT_BUDGET
+    tokens, twice = memory // (layers * each), False
     if tokens < _ENOUGH:
-        tokens, twice = config.engine.memory // (layers * size * hidden + each), True
+        tokens, twice = memory // (layers * size * hidden + each), True
     return min(max(tokens, _PASS[0]), _PASS[1]), twice

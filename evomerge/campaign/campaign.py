@@ -36,7 +36,7 @@ from evomerge.schedules.all_items import AllItems
 from evomerge.schedules.protocol import Schedule
 from evomerge.workers import WorkerPool
 from fitness.protocols import Estimator
-from fitness.scores import Budget
+from fitness.scores import Budget, in_four_bytes
 from search_spaces.recipes.recipe import Recipe
 from search_spaces.spaces.space import Landmark, SearchSpace
 
@@ -86,6 +86,7 @@ class Campaign(Generic[G]):
     def __post_init__(self) -> None:
         self.progress = Progress(self.limits.evaluations)
         self._cache = ScoreCache(self.archive, self.as_proposed)
+        self._four_bytes = self.archive.in_four_bytes
         self._n_asked = self._n_proposals = 0
         self._pending: dict[int, Candidate] = {}
         self._queue: deque[Candidate] = deque()  # to be scored
@@ -175,6 +176,12 @@ class Campaign(Generic[G]):
             progress.left = self.limits.left(progress, (now - started) / max(1, progress.done - done_before))
             self._settle()
 
+    def _stored(self, done: Done) -> Done:
+        """Return what a worker returned as the archive keeps it, so that a resume learns from the same numbers."""
+        if isinstance(done, Failure) or not self._four_bytes:
+            return done
+        return replace(done, scores=in_four_bytes(done.scores))
+
     def _start(self) -> None:
         """Come to the state in which the archive was left, and ask for the landmarks where it is new."""
         self._started = True
@@ -250,7 +257,7 @@ class Campaign(Generic[G]):
 
     def _receive(self, arrived: Sequence[Done]) -> None:
         self._running.difference_update([done.candidate.number for done in arrived])
-        self._tell(self.schedule.arrived(arrived))
+        self._tell(self.schedule.arrived([self._stored(done) for done in arrived]))
 
     def _tell(self, dones: Sequence[Done]) -> None:
         """Estimate, commit, and let everybody learn."""

@@ -25,8 +25,8 @@ from evomerge.visible import VisibleFormatter
 
 _RULES = ("by_group", "by_content", "by_place")  # by which items are split, the newest first
 # What evomerge writes under names that it chooses itself, in the directory of a run and in its directories.
-_WRITTEN = ("lock", "log.txt", "campaign.yaml", "report.html", "figures", "stages")
-_FULL_OF_WRITTEN = ("figures", "stages")
+_WRITTEN = ("lock", "log.txt", "campaign.yaml", "notes.json", "report.html", "figures", "stages", "tokens", "logs")
+_FULL_OF_WRITTEN = ("figures", "stages", "tokens", "logs")
 
 
 class RunDirectoryError(EvomergeError, RuntimeError):
@@ -89,6 +89,11 @@ class RunDirectory:
     def exports(self) -> Path:
         """Exported checkpoints."""
         return self.root / "exports"
+
+    @property
+    def tokens(self) -> Path:
+        """Token ids of what its tasks ask, for every process that scores; made again where they are missing."""
+        return self.root / "tokens"
 
     @property
     def stages(self) -> Path:

@@ -21,10 +21,12 @@ def references(archive: Archive) -> list[Candidate]:
     search has to beat the best of each, judged by the mean on search items.
     """
     landmarks = archive.landmarks()
-    means = {r.number: r.estimate.mean for r in archive.records("search") if r.estimate}
+    named = (f"{START_POINT} ", f"{TASK_ARITHMETIC} ")
+    kinds = [[c.number for c in landmarks if c.label and c.label.startswith(name)] for name in named]
+    records = archive.records("search") if any(kinds) else []
+    means = {r.number: r.estimate.mean for r in records if r.estimate}
     left_out = set()
-    for kind in (START_POINT, TASK_ARITHMETIC):
-        alike = [c.number for c in landmarks if c.label is not None and c.label.startswith(f"{kind} ")]
+    for alike in kinds:
         best = max((n for n in alike if n in means), key=lambda number: means[number], default=None)
         left_out |= {number for number in alike if number != best}
     return [c for c in landmarks if c.number not in left_out]

@@ -21,7 +21,7 @@ from evomerge.config.objectives import (
     group_problems,
 )
 from evomerge.config.paths import directory_of
-from evomerge.config.schedules import schedule_problems, suitable_schedule
+from evomerge.config.schedules import schedule_problems
 from evomerge.config.sections import (
     BaseSource,
     BudgetConfig,
@@ -35,8 +35,9 @@ from evomerge.config.sections import (
     name_problems,
 )
 from evomerge.config.statistics import StatisticsConfig
+from evomerge.config.suitable import suitable_optimiser, suitable_schedule
 from evomerge.fields import SECTION, Flag, Seed, Text
-from evomerge.optimisers import M2N2, CmaEs, OptimiserOptions, Pymoo
+from evomerge.optimisers import OptimiserOptions
 from evomerge.plugins import PluginError, load_plugin
 from evomerge.schedules import ScheduleOptions
 from evomerge.spaces import Niches, SpaceOptions, Weights
@@ -48,12 +49,6 @@ RESERVED_NAMES = ("uniform mean", "default TIES", *FURTHER_NAMES)
 _EXAMPLE_PARENTS = ["./experts/arithmetic", "./experts/words"]
 _LINEAR = Weights("task_arithmetic", genes={"weight": (-1.0, 2.0)})  # what descents search where no space is said
 _EXAMPLE_OBJECTIVES = [{"name": "words", "tasks": ["tasks/words.jsonl"]}]
-
-
-def _suitable_optimiser(data: dict[str, Any]) -> OptimiserOptions:
-    if isinstance(data.get("space"), Niches):
-        return M2N2()
-    return CmaEs() if len(data.get("objectives", ())) == 1 else Pymoo("nsga2")
 
 
 class CampaignConfig(BaseModel):
@@ -95,10 +90,12 @@ class CampaignConfig(BaseModel):
     estimator: Text | None = None
     """What makes objectives of item scores, of another package: an entry point of evomerge.estimators or module:name,
     called with those of objectives, task_of and splits that it asks for; left out: means, or what `reduced` says."""
+    budget: BudgetConfig = BudgetConfig()
     optimiser: OptimiserSection = Field(
-        default_factory=_suitable_optimiser, validate_default=True, validation_alias=OPTIMISER_NAMES
+        default_factory=suitable_optimiser, validate_default=True, validation_alias=OPTIMISER_NAMES
     )
-    """Left out: cma_es for one objective, nsga2 for several, m2n2 in a space of kind niches."""
+    """Left out: bayes for weights with at most 300 evaluations; else cma_es for one objective, nsga2 for several; m2n2
+    in a space of kind niches."""
     stages: tuple[StageConfig, ...] = ()
     """Searches that follow each other, the winner of each a parent of the next; space and optimiser are theirs then."""
     landmarks: Landmarks = "auto"
@@ -107,7 +104,6 @@ class CampaignConfig(BaseModel):
     groups ends; or none. auto: regmean, wudi, task_arithmetic and gradient, as far as all landmarks together are at
     most a third of the evaluations, and preparing one takes less than a tenth of the search. cma_es and pymoo's
     algorithms begin at the best that the space can express, unless it is none."""
-    budget: BudgetConfig = BudgetConfig()
     schedule: ScheduleSection = Field(default_factory=suitable_schedule, validate_default=True)
     """Who answers which items: all_items; own_items (each budget.items of its own); halving (the better part of each
     generation goes on to twice the items) or screen (agreement with the experts comes first), or {kind: halving, first:
@@ -247,6 +243,15 @@ class CampaignConfig(BaseModel):
         kind = optimiser.get("kind") if isinstance(optimiser, dict) else getattr(optimiser, "kind", optimiser)
         fitting = {"m2n2": Niches(), "cycle_qd": Niches(), "gradient": _LINEAR, "frank_wolfe": _LINEAR}
         return {**data, "space": fitting[kind]} if isinstance(kind, str) and kind in fitting else data
+
+    @field_validator("engine")
+    @classmethod
+    def _has_layers_as_the_space(cls, engine: EngineConfig, info: ValidationInfo) -> EngineConfig:
+        spaces = [info.data.get("space"), *(stage.space for stage in info.data.get("stages", ()))]
+        if engine.kind == "vllm" and any(space is not None and space.has_paths for space in spaces):
+            hint = "vLLM cannot change a model's layers; leave kind out"
+            refuse([mismatch("auto or trie with a space of layers", "vllm", hint, at=["kind"])])
+        return engine
 
     @field_validator("budget")
     @classmethod

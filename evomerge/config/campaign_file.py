@@ -131,7 +131,9 @@ def overridden(config: CampaignConfig, *, evaluations: int | None = None, worker
         )
     if workers is not None:
         # On Ray a worker scores one candidate at a time.
-        pool = {"backend": "ray", "together": None} if workers > 1 else {}
+        pool: dict[str, object] = {"min": None, "max": None}
+        if workers > 1:
+            pool |= {"backend": "ray", "together": None}
         changes["workers"] = _changed(config.workers, count=workers, **pool)
     return _changed(config, **changes)
 
@@ -152,8 +154,13 @@ def joined_config(config: CampaignConfig, merges: Mapping[str, str]) -> Campaign
         ParentConfig(model=merges[merge.name], name=merge.name, merge_of=merge.parents or everyone)
         for merge in config.merges
     ]
-    data = {**dict(config), "parents": [*config.parents, *joined], "merges": ()}
+    data = {**_said(config), "parents": [*config.parents, *joined], "merges": ()}
     return CampaignConfig.model_validate(data) if joined else config
+
+
+def _said(config: CampaignConfig) -> dict[str, Any]:
+    """Return the sections that are not left out: what is left out suits the others, and an archive may know it."""
+    return {key: value for key, value in config if key in config.model_fields_set}
 
 
 def merge_stand_ins(config: CampaignConfig) -> dict[str, str]:
@@ -169,7 +176,7 @@ def stage_config(config: CampaignConfig, index: int, winners: Mapping[str, str])
     own = {"space": stage.space, "optimiser": stage.optimiser, "budget": stage.budget, "schedule": stage.schedule}
     left_out = OWN_SECTIONS if config.schedule.kind != "all_items" else (*OWN_SECTIONS, "schedule")
     data: dict[str, Any] = {
-        **{key: value for key, value in config if key not in left_out},
+        **{key: value for key, value in _said(config).items() if key not in left_out},
         **{key: section for key, section in own.items() if section is not None},
         **{"name": f"{config.name}, {stage.name}", "stages": ()},
         "parents": [models[name] for name in _merged(config, index)],

@@ -15,6 +15,7 @@ HARMLESS = (
     "budget.stop",
     "workers",
     "engine.memory",
+    "engine.vllm",
     "verification",
     "allow_benchmark_test_sets",
     "allow_differences",

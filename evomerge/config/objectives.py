@@ -161,6 +161,9 @@ ReducedSource: TypeAlias = Annotated[
 ]
 
 
+Examples = Annotated[Whole, Field(ge=0, le=10_000)]
+
+
 class PromptsConfig(BaseModel):
     """How questions become prompts, for all tasks; the keys are lm-eval's."""
 
@@ -175,8 +178,9 @@ class PromptsConfig(BaseModel):
     """The chat's system message; without a chat template the text in front of every prompt."""
     fewshot_as_multiturn: Annotated[bool, Strict()] = True
     """With a chat template: few-shot examples are turns of the chat; false: all are one message."""
-    num_fewshot: Annotated[Whole, Field(ge=0, le=10_000)] | None = None
-    """Few-shot examples of lm-eval tasks; left out: each task's own number. Tasks that say 0 keep it."""
+    num_fewshot: Examples | Mapping[Text, Examples] | None = None
+    """Few-shot examples of lm-eval tasks, or of each by its name or its group's: {mmlu: 5, gsm8k: 8}; left out: each
+    task's own number. Tasks that say 0 keep it, unless they are named."""
 
     @field_validator("apply_chat_template", mode="before")
     @classmethod
@@ -193,6 +197,9 @@ class LmEvalConfig(BaseModel):
 
     include_path: DirectoryPath | None = None
     """A directory with lm-eval task YAML files of your own."""
+    run_model_code: Annotated[bool, Strict()] = False
+    """Whether tasks that run what models write (humaneval, mbpp) are scored, with bubblewrap: without network, files
+    of yours, or more than a minute and 2 GiB for each answer."""
 
 
 def expert_problems(objectives: Sequence[ObjectiveConfig], known: Sequence[str] | None) -> list[InitErrorDetails]:

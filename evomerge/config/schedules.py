@@ -1,4 +1,4 @@
-"""Which schedule suits the rest of a campaign file: its default, and what is wrong with one that is written."""
+"""What is wrong with a schedule beside the rest of a campaign file."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from typing import Any
 
 from pydantic_core import InitErrorDetails
 
-from evomerge.schedules import AllItemsConfig, OwnItemsConfig, ScheduleOptions
+from evomerge.schedules import ScheduleOptions
 from evomerge.wording import in_words, mismatch
-
-
-def suitable_schedule(data: Mapping[str, Any]) -> ScheduleOptions:
-    """Return the schedule of a campaign that names none: own items where the optimiser pools them."""
-    optimiser, budget = data.get("optimiser"), data.get("budget")
-    pooled = optimiser is not None and budget is not None and optimiser.pools_items and budget.items is not None
-    return OwnItemsConfig() if pooled else AllItemsConfig()
 
 
 def schedule_problems(schedule: ScheduleOptions, data: Mapping[str, Any]) -> list[InitErrorDetails]:

@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     Field,
+    PlainSerializer,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -19,11 +20,11 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from evomerge.config.engine_vllm import VllmConfig
 from evomerge.config.kinds import OPTIMISER_NAMES, OptimiserSection, ScheduleSection, SpaceSection
 from evomerge.config.paths import ModelSource
 from evomerge.fields import MOST_WORKERS, SECTION, Count, Evaluations, PositiveReal, Real, Text, is_number
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
-from fitness.engine.language_model import DEFAULT_BUDGET
 from search_spaces.recipes.recipe import ExportDtype, ParentSource
 
 
@@ -119,17 +120,34 @@ class WorkersConfig(BaseModel):
     """in_process: one worker, no processes; ray: a pool of workers on one machine or a cluster."""
     count: Annotated[Count, Field(le=MOST_WORKERS)] = 1
     """Workers; each holds one model."""
+    min: Count | None = None
+    """Ray only, with max: the search begins with so many workers, however long they wait for nodes. Left out: 1."""
+    max: Annotated[Count, Field(le=MOST_WORKERS)] | None = Field(default=None, validate_default=True)
+    """Ray only, in place of count: as many workers as the cluster has room for, but no more. They follow its nodes as
+    these come and go; a cluster that scales itself may have none yet."""
     together: Count | None = None
-    """in_process only: most candidates that are scored together, so that layers they share are run once. Left out: 16
+    """Most candidates that one worker scores together, so that layers they share are run once. Left out: 16 in process
     where the space is layer_flow, else 1."""
     gpus: Annotated[Real, Field(ge=0)] | None = None
-    """GPUs per worker; 0.5 puts two workers on one. Left out: one where the machine has any, else none."""
+    """GPUs per worker; 0.5 puts two workers on one. Left out: one where a node has any at the start, or an accelerator
+    is named; else none."""
+    accelerator: Text | None = None
+    """Ray only: the type of GPU, as Ray names it (A100, H100), where nodes have several. Left out: any."""
     cpus: Count | None = None
     """CPU cores per worker; left out: the machine's, shared evenly."""
     address: Text | None = None
     """A running Ray cluster (`auto`: the one this machine belongs to); left out: Ray is started here."""
     deadline_seconds: Annotated[PositiveReal, Field(le=1e7)] = 3600.0
-    """Ray only: a candidate that takes longer is tried once more, then recorded as a failure."""
+    """Ray only: a candidate that takes longer is tried once more, then recorded as a failure. It holds for the first
+    five with as many items; later ones have deadline_medians."""
+    deadline_medians: Annotated[PositiveReal, Field(ge=1)] | None = 10.0
+    """Ray only: a later candidate may take so many times the median of those before it that answered as many items, and
+    at least 60 seconds. null: all have deadline_seconds."""
+
+    @property
+    def most(self) -> int:
+        """How many workers there are at most."""
+        return self.max or self.count
 
     @field_validator("count", "address")
     @classmethod
@@ -139,13 +157,22 @@ class WorkersConfig(BaseModel):
             refuse([mismatch(f"{expected} with backend in_process", in_words(value), "write backend: ray")])
         return value
 
-    @field_validator("together")
+    @field_validator("min", "max", "accelerator")
     @classmethod
-    def _needs_one_process(cls, together: int | None, info: ValidationInfo) -> int | None:
-        if info.data.get("backend") == "ray" and together not in (1, None):
-            hint = "a worker on Ray scores one candidate at a time; leave it out"
-            refuse([mismatch("1 with backend ray", in_words(together), hint)])
-        return together
+    def _are_ray_s(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
+        if info.data.get("backend") == "in_process" and value is not None:
+            refuse([mismatch(f"no {info.field_name} with backend in_process", in_words(value), "write backend: ray")])
+        return value
+
+    @field_validator("max")
+    @classmethod
+    def _at_least_min(cls, most: int | None, info: ValidationInfo) -> int | None:
+        least, count = info.data.get("min"), info.data.get("count")
+        if least is not None and (most is None or most < least):
+            refuse([mismatch(f"max beside min, and at least {least}", in_words(most))])
+        if most is not None and count not in (1, None):
+            refuse([mismatch("count or max", f"both, {count} and {most}", "leave count out")])
+        return most
 
     @field_validator("gpus")
     @classmethod
@@ -166,12 +193,14 @@ class ExportConfig(BaseModel):
 
 def as_bytes(value: object) -> object:
     """Read a size with a unit, as 4GiB."""
+    if value == "auto":
+        return None
     if not isinstance(value, str):
         return value
     try:
         return int(TypeAdapter(ByteSize).validate_python(value))
     except ValidationError:
-        refuse([mismatch("a size as 4GiB or 512MiB, or a number of bytes", in_words(value))])
+        refuse([mismatch("a size as 4GiB or 512MiB, a number of bytes, or auto", in_words(value))])
 
 
 class EngineConfig(BaseModel):
@@ -179,13 +208,27 @@ class EngineConfig(BaseModel):
 
     model_config = SECTION
 
+    kind: Literal["auto", "trie", "vllm"] = "auto"
+    """Who runs them. trie: evomerge's own engine, on any device. vllm: merges are made inside of vLLM, which writes
+    completions; the rest is trie's. auto: vllm where it is installed, there is a GPU and every task asks for
+    completions only; else trie."""
+    vllm: VllmConfig = VllmConfig()
+    """How vLLM runs candidates, with kind vllm."""
     memory: Annotated[
-        int, BeforeValidator(as_bytes, json_schema_input_type=int | str), Field(ge=2**20, validate_default=True)
-    ] = DEFAULT_BUDGET
-    """Memory that scoring may take above the model's own, as 4GiB or a number of bytes."""
+        Annotated[int, Field(ge=2**20)] | None,
+        BeforeValidator(as_bytes, json_schema_input_type=int | str),
+        PlainSerializer(lambda memory: "auto" if memory is None else memory, return_type=int | str),
+    ] = Field(default="auto", validate_default=True)
+    """Memory that scoring may take above the model's own, as 4GiB or a number of bytes. auto: 4 GiB on a CPU; on a GPU
+    what is free there when the first candidate is scored, less a reserve."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What the model computes in. auto: on a GPU export.dtype; on a CPU float32, or bfloat16 where export.dtype is and
     a two-second measurement at the start finds it much faster."""
+
+    @property
+    def devices(self) -> int:
+        """How many devices a worker's model lies on."""
+        return 1 if self.kind == "trie" else self.vllm.devices
 
 
 class StageConfig(BaseModel):

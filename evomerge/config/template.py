@@ -70,7 +70,7 @@ objectives:
 #   apply_chat_template: true  # ask in the base's chat template
 #   system_instruction: Answer briefly.
 #   fewshot_as_multiturn: true  # examples as turns of the chat
-#   num_fewshot: 5  # of lm-eval tasks
+#   num_fewshot: 5  # of lm-eval tasks, or of each: {{mmlu: 5, gsm8k: 8}}
 
 # Shares of the items, about: the optimiser sees the search items, validation items choose among what it found, and
 # test items are seen by nothing before the final table. Each item's split is drawn by what it asks, and the seed.
@@ -82,12 +82,12 @@ splits: {{search: 0.5, validation: 0.2, test: 0.3}}  # and final: items that `ve
 # as far as the budget allows (auto); or operators as a list; or none. The search begins at the best of them.
 landmarks: auto
 
-# cma_es (or ga, de, pso, ...) maximises the weighted mean of the objectives, nsga2 (or nsga3, sms_emoa, moead, ...)
-# looks for the Pareto front, random is a baseline. Further keys go to the library (pymoo, pycma) by its own names.
-# Without this section: cma_es for one objective, else nsga2.
+# bayes learns how genes and items make right answers, and needs the fewest candidates. cma_es (or ga, de, pso, ...)
+# maximises the weighted mean of the objectives, nsga2 (or nsga3, sms_emoa, moead, ...) looks for the Pareto front,
+# random is a baseline. Further keys go to the library (pymoo, pycma) by its own names. Without this section: bayes for
+# weights with at most 300 evaluations; else cma_es for one objective, nsga2 for several.
 optimiser:
-  kind: cma_es
-  # population: 24  # candidates per generation; left out: pycma's own choice for cma_es, 24 for nsga2
+  kind: bayes
   # warm_start: [merge.yml, runs/other]  # begin with these recipes and the fronts of these runs
 
 budget:
@@ -118,6 +118,7 @@ export:
 # Settings of tasks that come from lm-eval.
 # lm_eval:
 #   include_path: ./my_tasks  # a directory with task YAML files of your own
+#   run_model_code: true  # score tasks that run what models write (humaneval, mbpp), in a sandbox without network
 """
 # The small campaign that does best: what experiments/operators and experiments/optimisers measured.
 _OPERATOR, _BLOCKS, _MERGE = "task_arithmetic", 1, "regmean"

@@ -18,6 +18,7 @@ from evomerge.results.predicted_front import read_prediction
 from evomerge.results.recorded import remarks
 from evomerge.results.screen_agreement import read_screen_agreement
 from evomerge.results.selected import expected, judged
+from evomerge.results.work import by_place
 from fitness.scores import Estimate, ObjectiveEstimate, Stopped
 from search_spaces.recipes.recipe import Recipe
 
@@ -135,6 +136,7 @@ def front_as_json(archive: Archive, name: str) -> dict[str, Any]:
         "campaign": name,
         "evaluations": found.evaluations,
         "failures": found.failures,
+        "workers": by_place(archive.works()),
         "infeasible": found.infeasible,
         "feasible": found.feasible,
         "stopped": [{"candidate": number, **asdict(stopped)} for number, stopped in found.stopped.items()],

@@ -6,10 +6,10 @@ search items choose, landmarks included; after one its picks hold, which validat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evomerge.archive import Archive
+from evomerge.archive import Archive, Record
 from evomerge.campaign.constraints import Constraints
 from evomerge.candidate import Candidate
 from evomerge.errors import EvomergeError, shortened
@@ -134,9 +134,11 @@ def pick(archive: Archive, choice: str) -> Candidate:
     return archive.candidate(read_picks(archive)[choice])
 
 
-def read_picks(archive: Archive, likely: Mapping[int, Estimate] | None = None) -> Picks:
-    """Return an archive's picks; `likely` is what is expected of candidates, where that is known."""
-    constraints, records = Constraints.of(archive), judged(archive)
+def read_picks(
+    archive: Archive, likely: Mapping[int, Estimate] | None = None, records: Sequence[Record] | None = None
+) -> Picks:
+    """Return an archive's picks; `likely` is what is expected of candidates, `records` is `judged`, where known."""
+    constraints, records = Constraints.of(archive), judged(archive) if records is None else records
     missed = {r.number: constraints.violation(r.estimate) for r in records if r.estimate is not None}
     least, likely = min(missed.values(), default=0.0), expected(archive) if likely is None else likely
     nearest = {number: likely[number] for number, violation in missed.items() if violation == least}

@@ -32,6 +32,11 @@ def note_objectives(archive: Archive, objectives: Sequence[Objective]) -> None:
     archive.note(NOTE, json.dumps({objective.name: objective.tasks for objective in objectives}))
 
 
+def noted_objectives(archive: Archive) -> dict[str, tuple[str, ...]]:
+    """Return name -> tasks as `note_objectives` recorded them; nothing where it did not."""
+    return {o.name: o.tasks for o in archive.parsed(NOTE, _noted, damaged="skip") or ()}
+
+
 def answered_own_items(archive: Archive) -> bool:
     """Return whether candidates answered different items: two of them some that the other did not."""
     if archive.has("retold"):  # an older evomerge changed everybody's items

@@ -9,9 +9,10 @@
 They need pytest, and hypothesis for spaces; nothing else of evomerge imports them.
 """
 
+from evomerge.testing.engine_contract import EngineContract
 from evomerge.testing.fitness_contract import FitnessContract
 from evomerge.testing.operator_contract import OperatorContract
 from evomerge.testing.optimiser_contract import OptimiserContract
 from evomerge.testing.search_space_contract import SearchSpaceContract
 
-__all__ = ["FitnessContract", "OperatorContract", "OptimiserContract", "SearchSpaceContract"]
+__all__ = ["EngineContract", "FitnessContract", "OperatorContract", "OptimiserContract", "SearchSpaceContract"]

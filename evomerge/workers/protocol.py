@@ -14,6 +14,10 @@ class WorkerSetupError(EvomergeError, RuntimeError):
     """The workers cannot be started; the message says what was asked for, what was found, and what to do."""
 
 
+class ClusterLostError(EvomergeError, RuntimeError):
+    """The workers are gone and none comes back; everything told before is in the archive."""
+
+
 class CandidateWorker(Protocol):
     """Merges one candidate and scores it."""
 
@@ -50,7 +54,11 @@ class WorkerPool(Protocol):
     def wait(self) -> list[Done]:
         """Block until at least one submitted candidate is done, and return all that are.
 
-        Never raises because of a candidate; returns an empty list when nothing was submitted.
+        Never raises because of a candidate; returns an empty list when nothing was submitted, and when a worker came
+        that can be given one.
+
+        Raises:
+            ClusterLostError: there are no workers any more.
         """
         ...
 

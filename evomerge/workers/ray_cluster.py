@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import re
 import shutil
@@ -16,11 +15,10 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from evomerge.workers.protocol import WorkerSetupError
+from evomerge.workers.nodes import Node
+from evomerge.workers.protocol import ClusterLostError, WorkerSetupError
 from evomerge.workers.threads import available_cores
 from evomerge.workers.worker import reason
 
@@ -28,7 +26,15 @@ from evomerge.workers.worker import reason
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    TaskCancelledError,
+)
 
 _DIRECTORY = ".ray"
 _PREFIX = "evomerge-ray-"
@@ -36,9 +42,12 @@ _OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least is 75 MiB; only item scores pass
 _SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _MAX_DIRECTORY_BYTES = 103 - len(_SOCKET)  # a socket's path: 107 bytes on Linux, 103 on macOS
 _CONNECT_TIMEOUT_S = 10.0
+_HEAD_ANSWERS_S = 2.0
+_HEAD_GONE_S = 10.0  # a head that is started again elsewhere may come back; Ray itself gives up after 60 s
+_NODE_DIED = "because its node has died"
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
-__all__ = ["RayError", "RayTaskError", "await_workers", "check_room", "connect", "plain", "raise_setup_error", "ray"]
+__all__ = ["HeadWatch", "RayError", "RayTaskError", "cluster_nodes", "connect", "plain", "ray"]
 
 
 def connect(closing: contextlib.ExitStack, address: str | None, run_dir: Path) -> None:
@@ -82,62 +91,72 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S).close()
 
 
-def check_room(nodes: Sequence[Mapping[str, float]], count: int, *, cpus: float, gpus: float) -> None:
-    """Check that the nodes together have room for `count` workers; a worker cannot span nodes."""
-    needs = {name: amount for name, amount in {"CPU": cpus, "GPU": gpus}.items() if amount}
-    # Ray counts resources in units of 1/10000.
-    fits = [
-        min((math.floor(node.get(name, 0.0) / amount + 1e-6) for name, amount in needs.items()), default=count)
-        for node in nodes
-    ]
-    if sum(fits) < count:
-        found = " + ".join(f"({_amounts(node)})" for node in nodes) or "no node"
-        raise WorkerSetupError(
-            f"workers: expected room for {count} of ({_amounts(needs)}) each, found room for {sum(fits)} in {found}; "
-            "lower workers.count, workers.cpus or workers.gpus"
-        )
+def cluster_nodes() -> list[Node]:
+    """Return the nodes of the cluster, those that died among them."""
+    return list(ray.nodes())
 
 
-def await_workers(ready: Sequence[Any], timeout_s: float) -> dict[Any, RayError]:
-    """Wait until every new actor says that its worker is built.
+class HeadWatch:
+    """Notices that the cluster's head is gone before Ray does, whose C++ ends this process after a minute."""
 
-    Returns:
-        What was waited for -> why its process died, of those that died.
+    def __init__(self) -> None:
+        address = None if ray.util.client.ray.is_connected() else ray.get_runtime_context().gcs_address
+        self._host, _, self._port = str(address or "").rpartition(":")
+        self._gone_since: float | None = None
 
-    Raises:
-        WorkerSetupError: a worker raised, or was not built in time.
-    """
-    end = time.monotonic() + timeout_s
-    lost: dict[Any, RayError] = {}
-    for one in ready:
+    def look(self) -> bool:
+        """Return whether the head can be reached.
+
+        Raises:
+            ClusterLostError: it has not answered for some time.
+        """
+        if not self._port.isdecimal():  # a client of Ray's, whose server notices it
+            return True
         try:
-            ray.get(one, timeout=max(0.0, end - time.monotonic()))
-        except GetTimeoutError as error:
-            raise WorkerSetupError(
-                f"workers: {len(ready)} workers were not built within {timeout_s:g} s; free in the cluster: "
-                f"{_amounts(ray.available_resources())}"
-            ) from error
-        except RayTaskError as error:
-            raise_setup_error(error)
-            raise WorkerSetupError(f"workers: a worker could not be built: {reason(error.cause or error)}") from error
-        except RayError as error:
-            lost[one] = error
-    return lost
+            socket.create_connection((self._host.strip("[]"), int(self._port)), timeout=_HEAD_ANSWERS_S).close()
+        except OSError:
+            now = time.monotonic()
+            self._gone_since = self._gone_since or now
+            if now - self._gone_since >= _HEAD_GONE_S:
+                raise ClusterLostError(
+                    f"workers: the cluster's head at {self._host}:{self._port} is gone; everything is saved: "
+                    "start the cluster again, then run the same command again"
+                ) from None
+            return False
+        self._gone_since = None
+        return True
 
 
-def raise_setup_error(error: RayTaskError) -> None:
-    """Raise what an actor raised where that says that it cannot be built there, whoever's candidate waits for it."""
-    if isinstance(error.cause, WorkerSetupError):
-        raise WorkerSetupError(str(error.cause)) from error
+def of_its_node(error: RayError) -> bool:
+    """Return whether a worker was lost for its node's sake: it is gone or out of reach, or its memory ran out."""
+    lost = (ActorUnavailableError, NodeDiedError, OutOfMemoryError, LocalRayletDiedError)
+    if isinstance(error, RayTaskError):  # what the worker raised
+        return False
+    return isinstance(error, lost) or _NODE_DIED in str(error) or bool(getattr(error, "preempted", False))
+
+
+def interrupted(error: RayError) -> bool:
+    """Return whether somebody sent a worker's process a Ctrl-C; Ray calls it a task that was cancelled."""
+    return isinstance(error, TaskCancelledError) or isinstance(getattr(error, "cause", None), TaskCancelledError)
+
+
+def explained(error: RayError) -> str:
+    """Return in a line what became of a worker."""
+    cause = getattr(error, "cause", None)
+    if interrupted(error):
+        return "the worker was interrupted (KeyboardInterrupt, as by Ctrl-C)"
+    if isinstance(error, OutOfMemoryError):
+        return "its node had no memory left, and Ray ended the worker"
+    if of_its_node(error):
+        return "the worker's node was lost, or is out of reach"
+    if isinstance(error, RayTaskError):
+        return f"the worker raised: {reason(cause or error)}"
+    return "the worker's process died; often the system ran out of memory"
 
 
 def plain(error: RayError) -> str:
     """Return an error's text without colours."""
     return _ANSI_COLOUR.sub("", str(error))
-
-
-def _amounts(resources: Mapping[str, float]) -> str:
-    return ", ".join(f"{resources.get(name, 0.0):g} {name}" for name in ("CPU", "GPU"))
 
 
 def make_short_directory(run_dir: Path, max_bytes: int) -> Path:

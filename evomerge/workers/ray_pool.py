@@ -1,7 +1,8 @@
 """A pool of Ray actors, each with one resident model.
 
 Recipes go out, item scores come back; weights never travel. The pool is its own supervisor: it watches every
-candidate's deadline, replaces an actor that dies or hangs, and tries its candidate again.
+candidate's deadline, and replaces actors that die or hang. What was lost with a node goes to any other worker: only a
+candidate that ends its own worker, and the next one's too, is a failure.
 """
 
 from __future__ import annotations
@@ -9,42 +10,43 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import time
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
-from evomerge.workers.protocol import CandidateWorker, WorkerSetupError
+from evomerge.candidate import Candidate, Done, Scored, Stage
+from evomerge.workers.crew import Crew
+from evomerge.workers.deadlines import Deadlines
+from evomerge.workers.nodes import Need, alive, check_room, gpus_each
+from evomerge.workers.protocol import CandidateWorker, ClusterLostError
 from evomerge.workers.ray_cluster import (
     RayError,
     RayTaskError,
-    await_workers,
-    check_room,
+    cluster_nodes,
     connect,
+    explained,
+    interrupted,
+    of_its_node,
     plain,
-    raise_setup_error,
-    ray,
 )
-from evomerge.workers.sharing import sharing_cores
-from evomerge.workers.threads import THREAD_VARIABLES, available_cores, threads_per_worker
-from evomerge.workers.worker import reason
-from fitness.scores import Budget, ItemScores
+from evomerge.workers.slots import Job, JobQueue, Slot
+from evomerge.workers.worker_logs import write_lines
+from fitness.scores import Budget
 
 log = logging.getLogger(__name__)
 
-# On a busy machine Ray ends an actor before it began when it once fails to reach the driver that asked for it.
-_START_ATTEMPTS = 3
+_MOST_LOSSES = 10  # of one candidate, with nodes and with memory that others share
 
 
 class RayPool:
-    """Scores candidates in `count` Ray actors; a context manager that closes itself.
+    """Scores candidates in up to `count` Ray actors; a context manager that closes itself.
 
     Without an address a Ray of our own is started and stopped again, unless this process is already connected to
-    one. A lost actor is replaced, its candidate tried again; after `attempts` tries the candidate is a Failure of
-    stage `worker` (the actor died) or `deadline`.
+    one. A candidate whose worker dies, or that overruns its deadline, is tried again; after `attempts` tries it is a
+    Failure of stage `worker` or `deadline`. Lost with its node, or ended because the node had no memory left, it is
+    queued again, and nobody is told.
     """
 
     def __init__(  # noqa: PLR0913
@@ -53,82 +55,96 @@ class RayPool:
         *,
         count: int,
         run_dir: Path,
+        least: int | None = None,
+        together: int = 1,
         cpus: float | None = None,
-        gpus: float = 0.0,
+        gpus: float | None = 0.0,
+        accelerator: str | None = None,
         address: str | None = None,
         deadline_s: float | None = None,
+        medians: float | None = None,
         attempts: int = 2,
         start_timeout_s: float = 900.0,
+        say: Callable[[str], object] = log.warning,
     ) -> None:
-        """Start the workers and return when all of them are ready.
+        """Start the workers and return when all of them are ready, or `least` of them.
 
         Args:
             make_worker: called once in each actor; picklable.
-            count: how many actors.
-            run_dir: the run directory; Ray's temporary files live and die in or beside it.
-            cpus: cores reserved for each actor, also its threads; None reserves none, and shares this machine's evenly.
-            gpus: GPUs reserved for each actor, e.g. 0.5; an actor sees no GPU but its own, and none with 0.
+            count: how many actors; with `least` the most.
+            run_dir: the run directory; Ray's temporary files live and die in or beside it, workers' logs in `logs`.
+            least: begin with so many, however long they wait for nodes; None: `count`, for which there must be room.
+            together: most candidates that one worker scores together.
+            cpus: cores reserved for each actor, also its threads; None reserves none, and shares its node's evenly
+                (with `least` and no GPUs 1: somebody has to say how many workers fit on a node that is to come).
+            gpus: GPUs reserved for each actor, e.g. 0.5; an actor sees no GPU but its own, and none with 0. None: one
+                where a node has any.
+            accelerator: the type of GPU, as Ray calls it; None: any.
             address: an existing cluster, `auto` or `host:port`; it is left running.
             deadline_s: the longest that one try of a candidate may take, in seconds; None for no limit.
+            medians: later ones may take so many times the median of those before (`Deadlines`); None: `deadline_s`.
             attempts: how often a candidate is tried before it is a Failure, at least 1.
             start_timeout_s: the longest that building a worker may take, in seconds.
+            say: tells the user what the pool waits for.
 
         Raises:
             WorkerSetupError: Ray or a worker cannot be started, or the cluster has not what was asked for.
         """
-        self._deadline_s = math.inf if deadline_s is None else deadline_s
-        self._attempts = attempts
-        self._start_timeout_s = start_timeout_s
-        self._slots: list[Slot] = []
+        self._deadlines = Deadlines(math.inf if deadline_s is None else deadline_s, medians)
+        self._together, self._attempts, self._run_dir = together, attempts, run_dir
+        self._queue = JobQueue()
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             connect(self._closing, address, run_dir)
-            check_room([n["Resources"] for n in ray.nodes() if n["Alive"]], count, cpus=cpus or 0.0, gpus=gpus)
-            threads = threads_per_worker(count, cpus, available_cores())
-            variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
-            if not gpus:  # Ray itself hides them in some versions only
-                variables["CUDA_VISIBLE_DEVICES"] = ""
-            actor = ray.remote(_Actor).options(
-                num_cpus=cpus or 0, num_gpus=gpus, max_restarts=0, runtime_env={"env_vars": variables}
-            )
-            self._make_actor: Callable[[], Any] = partial(actor.remote, make_worker)
-            self._start_all(count)
+            nodes = cluster_nodes()
+            gpus = gpus_each(gpus, nodes)
+            need = Need(cpus or (1.0 if least is not None and not gpus else 0.0), gpus, accelerator)
+            if least is None:
+                check_room([node["Resources"] for node in alive(nodes)], count, need)
+            said = os.environ.get("OMP_NUM_THREADS", "")
+            self._crew = Crew(make_worker, need, count, start_timeout_s=start_timeout_s, said=said, say=say)
+            self._closing.callback(self._crew.close)
+            if least is None:
+                self._crew.start(count, start_timeout_s)
+            else:
+                self._crew.start(least)
             undo.pop_all()
 
     @property
     def free(self) -> int:
-        """How many candidates can be submitted."""
-        return sum(slot.job is None for slot in self._slots)
+        """How many candidates can be submitted; at least one where none is under way, which waits for a worker."""
+        slots = self._crew.slots
+        room = self._together * sum(slot.idle for slot in slots) - len(self._queue)
+        nothing = slots and not self._queue and not any(slot.jobs for slot in slots)
+        return max(room, 1 if nothing else 0)
 
     @property
     def workers(self) -> int:
         """How many workers score at the same time; 0 when closed."""
-        return len(self._slots)
+        return self._crew.workers
 
     def submit(self, candidate: Candidate, budget: Budget) -> None:
         """Start scoring a candidate; RuntimeError where no worker is free."""
-        slots = [slot for slot in self._slots if slot.job is None]
-        if not slots:
+        if not self.free:
             raise RuntimeError("submit: expected a free worker, found none; call wait() first")
-        slot = min(slots, key=lambda slot: slot.starting)  # one that is ready, if there is one
-        slot.job = Job(candidate, budget, began=time.monotonic())
-        if not slot.starting:
-            self._launch(slot)
+        self._queue.append(Job(candidate, budget))
+        if self._together == 1:
+            self._dispatch()
 
     def wait(self) -> list[Done]:
-        """Block until at least one submitted candidate is done, and return all that are, in any order."""
-        while any(slot.job for slot in self._slots):
-            if done := self._poll():
+        """Block until a submitted candidate is done, or a worker came; return all that are done, in any order."""
+        while self._queue or any(slot.jobs for slot in self._crew.slots):
+            self._dispatch()
+            before = self.workers
+            done = [one for slot, answer in self._crew.answers() for one in self._taken(slot, answer)]
+            if done or (self.workers > before and not self._queue):
                 return done
         return []
 
     def close(self) -> None:
         """Kill the actors, and stop or leave the cluster; a second call does nothing."""
-        if ray.is_initialized():  # else somebody has stopped it, and the actors with it
-            for slot in self._slots:
-                ray.kill(slot.actor)
-        self._slots.clear()
+        self._queue.clear()
         self._closing.close()
 
     def __enter__(self) -> RayPool:
@@ -137,137 +153,73 @@ class RayPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _poll(self) -> list[Done]:
-        """Wait for the next event of any busy slot, or for the next deadline."""
-        busy = {slot.awaited: slot for slot in self._slots if slot.job}
-        left = min(slot.expires for slot in busy.values()) - time.monotonic()
-        ray.wait(list(busy), num_returns=1, timeout=None if left == math.inf else max(0.0, left))
-        ready, _ = ray.wait(list(busy), num_returns=len(busy), timeout=0)  # the others that are ready by now
-        now = time.monotonic()
-        done = [self._settle(busy[ref]) for ref in ready]
-        done += [self._expire(slot) for ref, slot in busy.items() if ref not in ready and slot.expires <= now]
-        return [one for one in done if one is not None]
+    def _dispatch(self) -> None:
+        """Give what waits to those who are idle, evenly."""
+        idle = [slot for slot in self._crew.slots if slot.idle]
+        for n_before, slot in enumerate(idle):
+            if not self._queue:
+                return
+            share = math.ceil(len(self._queue) / (len(idle) - n_before))
+            slot.jobs = self._queue.take(min(share, self._together))
+            budget = slot.jobs[0].budget
+            # The genome stays here: only a recipe crosses the border.
+            candidates = [replace(job.candidate, genome=None) for job in slot.jobs]
+            seconds = len(slot.jobs) * self._deadlines.seconds(budget)
+            slot.expect(slot.actor.evaluate.remote(candidates, budget), "ready", seconds)
 
-    def _settle(self, slot: Slot) -> Done | None:
-        """Take what a slot's actor has answered: it is up, its candidate is done, or it is lost."""
-        try:
-            answer = ray.get(slot.awaited)
-        except RayTaskError as error:
-            cause = reason(error.cause or error)
-            if slot.starting:
-                raise_setup_error(error)
-                return self._retry(slot, "worker", f"the worker could not be built again: {cause}", plain(error))
-            return slot.fail("worker", f"the worker raised: {cause}", plain(error))
-        except RayError as error:
-            text = "the worker's process died; often the system ran out of memory"
-            return self._retry(slot, "worker", text, plain(error))
-        if slot.starting:
-            self._launch(slot)
-            return None
-        return slot.finish(answer)
+    def _taken(self, slot: Slot, answer: Any) -> list[Done]:
+        """Free a slot, and return those of its candidates that are done: others are queued again."""
+        jobs, slot.jobs = slot.jobs, []
+        if answer is None:
+            seconds = self._deadlines.seconds(jobs[0].budget)
+            return self._tried(slot, jobs, "deadline", f"not done within the deadline of {seconds:g} s")
+        if isinstance(answer, RayError):
+            text, details = explained(answer), plain(answer)
+            if of_its_node(answer):
+                return self._lost(slot, jobs, text)
+            again = interrupted(answer) or not isinstance(answer, RayTaskError)
+            return self._tried(slot, jobs, "worker", text, details, again=again)
+        dones, lines = answer
+        self._write(slot, lines)
+        for job, done in zip(jobs, dones, strict=True):
+            if isinstance(done, Scored):
+                self._deadlines.note(job.budget, done.seconds)
+        return [job.finished(done) for job, done in zip(jobs, dones, strict=True)]
 
-    def _expire(self, slot: Slot) -> Done | None:
-        if slot.starting:
-            return self._retry(slot, "worker", f"the worker was not built again within {self._start_timeout_s:g} s")
-        return self._retry(slot, "deadline", f"not done within the deadline of {self._deadline_s:g} s")
+    def _lost(self, slot: Slot, jobs: list[Job], text: str) -> list[Done]:
+        """Queue again what is lost through no fault of its own."""
+        self._crew.replace(slot)
+        for job in jobs:
+            job.n_lost += 1
+            log.warning("candidate %d is queued again: %s", job.candidate.number, text)
+            if job.n_lost >= _MOST_LOSSES:
+                raise ClusterLostError(
+                    f"workers: candidate {job.candidate.number} was lost {job.n_lost} times, the last time: {text}; "
+                    "everything is saved: with fewer workers a node, or nodes that stay, run the same command again"
+                )
+        self._queue.put_back(jobs)
+        return []
 
-    def _retry(self, slot: Slot, stage: Stage, text: str, traceback: str = "") -> Done | None:
-        """Replace a slot's actor; its candidate waits for the new one, or has failed for good."""
-        assert slot.job is not None
-        number, attempts = slot.job.candidate.number, slot.job.attempts
-        log.warning("candidate %d, attempt %d of %d: %s", number, attempts, self._attempts, text)
-        ray.kill(slot.actor)
-        self._start(slot)
-        if attempts >= self._attempts:
-            return slot.fail(stage, text, traceback)
-        slot.job.attempts += 1
-        return None
+    def _tried(
+        self, slot: Slot, jobs: list[Job], stage: Stage, text: str, details: str = "", *, again: bool = True
+    ) -> list[Done]:
+        """Queue again what ended its worker, or hung, unless it did so often enough; an error would only repeat."""
+        # Of several nobody knows whose it is.
+        if len(jobs) > 1:
+            return self._lost(slot, jobs, f"{text}, with {len(jobs) - 1} others")
+        [job] = jobs
+        job.died_on.append(slot.node)
+        if again:
+            self._crew.replace(slot)
+        # A node takes its workers along before anybody knows that it is gone.
+        job.died_on = [node for node in job.died_on if self._crew.lives(node)]
+        log.warning("candidate %d, try %d of %d: %s", job.candidate.number, len(job.died_on), self._attempts, text)
+        if again and len(job.died_on) < self._attempts:
+            self._queue.put_back(jobs)
+            return []
+        return [job.failed(stage, text, details)]
 
-    def _start(self, slot: Slot) -> None:
-        slot.actor = self._make_actor()
-        slot.awaited = slot.actor.start.remote()
-        slot.starting = True
-        slot.expires = time.monotonic() + self._start_timeout_s
-
-    def _launch(self, slot: Slot) -> None:
-        assert slot.job is not None
-        slot.starting = False
-        # The genome stays here: only a recipe crosses the border.
-        slot.awaited = slot.actor.evaluate.remote(replace(slot.job.candidate, genome=None), slot.job.budget)
-        slot.expires = time.monotonic() + self._deadline_s
-
-    def _start_all(self, count: int) -> None:
-        for _ in range(count):
-            slot = Slot()
-            self._start(slot)
-            self._slots.append(slot)
-        waiting = self._slots
-        for left in reversed(range(_START_ATTEMPTS)):
-            lost = await_workers([slot.awaited for slot in waiting], self._start_timeout_s)
-            waiting = [slot for slot in waiting if slot.awaited in lost]
-            if not waiting:
-                break
-            error = lost[waiting[0].awaited]
-            if not left:
-                raise WorkerSetupError(
-                    f"workers: a worker's process died while it was built: {plain(error)}"
-                ) from error
-            log.warning("%d of %d workers died while they were built and are started again", len(waiting), count)
-            for slot in waiting:
-                self._start(slot)
-        for slot in self._slots:
-            slot.starting = False
-
-
-class _Actor:
-    """One worker in a process of its own."""
-
-    def __init__(self, make_worker: Callable[[], CandidateWorker]) -> None:
-        self._make_worker = make_worker
-        self._sharing = contextlib.ExitStack()  # for as long as the process lives
-
-    def start(self) -> None:
-        """Build the worker; apart from the constructor, so that the driver gets the error itself."""
-        self._sharing.enter_context(sharing_cores())
-        self._worker = self._make_worker()
-
-    def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
-        return self._worker.evaluate(candidate, budget)
-
-
-@dataclass
-class Job:
-    """A submitted candidate."""
-
-    candidate: Candidate
-    budget: Budget
-    began: float  # in monotonic seconds
-    attempts: int = 1  # this one included
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place for one actor at a time."""
-
-    actor: Any = None
-    awaited: Any = None  # what the actor will answer next: that it is ready, then the outcome of its job
-    starting: bool = True  # whether it is still building its worker
-    expires: float = math.inf  # when to give up waiting for `awaited`, in monotonic seconds
-    job: Job | None = None  # None: free
-
-    def finish(self, done: Done) -> Done:
-        """Free the slot; return an actor's answer with our own candidate, and scores that pin no shared memory."""
-        job = self._free()
-        if isinstance(done, Scored):
-            return replace(done, candidate=job.candidate, scores=ItemScores(done.scores.item_ids, done.scores.values))
-        return replace(done, candidate=job.candidate, attempts=done.attempts + job.attempts - 1)
-
-    def fail(self, stage: Stage, reason: str, traceback: str = "") -> Failure:
-        """Free the slot; return its candidate as failed for good."""
-        job = self._free()
-        return Failure(job.candidate, stage, reason, job.attempts, traceback, time.monotonic() - job.began)
-
-    def _free(self) -> Job:
-        assert self.job is not None
-        job, self.job = self.job, None
-        return job
+    def _write(self, slot: Slot, lines: list[str]) -> None:
+        if slot.place is not None:
+            write_lines(self._run_dir, slot.number, f"{slot.place.host} {slot.place.pid}", [*slot.lines, *lines])
+        slot.lines = []

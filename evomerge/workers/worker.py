@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
+from evomerge.workers.measured import Measured
 from fitness.errors import FitnessError
 from fitness.protocols import Fitness
 from fitness.scores import Budget, ItemScores
@@ -106,9 +107,13 @@ class Worker:
         stage: Stage = "merge"
         try:
             self._prepare(budget)
+            measured = Measured()
             self._resident.become(candidate.recipe)
             stage = "evaluate"
-            return Scored(candidate, self._fitness.evaluate(self._resident.model, budget), seconds=0.0), False
+            model = self._resident.model
+            measured.merged()
+            scores = self._fitness.evaluate(model, budget)
+            return Scored(candidate, scores, seconds=0.0, work=measured.scored(model)), False
         # Broad, as above: whatever one candidate's weights do to torch, a tokenizer or a user's task must not end a
         # campaign. KeyboardInterrupt and SystemExit are no `Exception` and pass through.
         except Exception as error:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,8 +52,10 @@ class NoWork:
         return [self.evaluate(candidate, budget) for candidate in candidates]
 
 
-def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, ...]], WorkerPool]) -> list[float]:
-    """Run NSGA-II over a real space (3 parents, 24 layers, 5 blocks) and return the seconds of each tenth."""
+def campaign_of(
+    archive: Archive, n_candidates: int, make_pool: Callable[[tuple[str, ...]], WorkerPool], optimiser: str = "nsga2"
+) -> Campaign[Any]:
+    """Return a search of a real space (3 parents, 24 layers, 5 blocks)."""
     parents = {name: em.ParentSource(f"/models/{name}") for name in ("base", "arithmetic", "words", "code")}
     space = WeightSpace(
         parents, "base", n_layers=24, operators=["ties"], groups=Groups(5), genes={"weight": (0.0, 1.5)}
@@ -61,6 +64,24 @@ def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, .
     splits = Splits.draw_by_place(dict.fromkeys(TASKS, ids), shares={"search": 0.5, "test": 0.5}, seed=0)
     task_of = {item: item.split("/")[0] for item in splits.item_ids}
     objectives = [Objective(task, (task,)) for task in TASKS]
+    problem = em.optimisers.Problem(space, 0, dict.fromkeys(TASKS, 1.0), n_candidates)
+    return Campaign(
+        archive,
+        space,
+        em.optimisers.Pymoo(optimiser).build(problem),
+        estimator=MeanEstimator(objectives, task_of=task_of, splits=splits),
+        pool=make_pool(splits.items["search"]),
+        limits=Limits(n_candidates),
+    )
+
+
+def search(
+    directory: Path,
+    n_candidates: int,
+    make_pool: Callable[[tuple[str, ...]], WorkerPool],
+    optimiser: str = "nsga2",
+) -> list[float]:
+    """Run the search and return the seconds of each tenth."""
     archive = Archive.create(directory / "archive.sqlite", "name: benchmark\n")
     times: list[float] = []
 
@@ -68,19 +89,11 @@ def search(directory: Path, n_candidates: int, make_pool: Callable[[tuple[str, .
         if isinstance(event, em.CandidateTold) and event.progress.done % (n_candidates // N_PARTS) == 0:
             times.append(time.perf_counter())
 
-    pool = make_pool(splits.items["search"])
-    campaign = Campaign(
-        archive,
-        space,
-        em.optimisers.Pymoo("nsga2").build(em.optimisers.Problem(space, 0, dict.fromkeys(TASKS, 1.0), n_candidates)),
-        estimator=MeanEstimator(objectives, task_of=task_of, splits=splits),
-        pool=pool,
-        limits=Limits(n_candidates),
-        callbacks=[watch],
-    )
+    campaign = campaign_of(archive, n_candidates, make_pool, optimiser)
+    campaign.callbacks = [watch]
     began = time.perf_counter()
     campaign.run()
-    pool.close()
+    campaign.pool.close()
     archive.close()
     return [later - earlier for earlier, later in itertools.pairwise([began, *times])]
 

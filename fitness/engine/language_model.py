@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # a campaign file is read without numpy
     from numpy.typing import NDArray
     from torch import nn
 
-DEFAULT_BUDGET = 4 * 2**30  # bytes that scoring takes above the model's own unless told otherwise
+# Bytes that scoring takes above the model's own on a CPU unless told otherwise; on a GPU it takes what is free.
+DEFAULT_BUDGET = 4 * 2**30
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from torch import nn
 
 from fitness.engine.generation.decoding import Written
 from fitness.engine.generation.packed_generation import PackedCompletions
 from fitness.engine.generation.padded_generation import padded_completions
 from fitness.engine.generation.prompt_trie import PromptTrie
-from fitness.engine.language_model import DEFAULT_BUDGET, Answer, LogLikelihood, Request, run_for
+from fitness.engine.language_model import Answer, Completion, LogLikelihood, Request, run_for
 from fitness.engine.model.forward import device_of, kind_of
 from fitness.engine.model.memory import Sizes, free_memory, is_out_of_memory
 from fitness.engine.model.text_model import forget_images
@@ -21,10 +23,12 @@ from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie, layered
 from fitness.engine.scoring.packed import PackedLayout
 from fitness.engine.scoring.probe import Sizing
-from fitness.engine.scoring.readout import Layout, Mode
+from fitness.engine.scoring.readout import PACKED, Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.shared_run import LayerCounts, SharedRun
-from fitness.engine.scoring.windows import Cuts, Prompt, Window, tokenise
+from fitness.engine.scoring.windows import Prompt
+from fitness.engine.served import ServedModel, completions_by, log_likelihoods_by
+from fitness.engine.tokens.request_store import KnownRequests, RequestStore
 from fitness.errors import FitnessError
 
 _GPU_MULTIPLE = 64
@@ -48,55 +52,67 @@ class TrieLanguageModel:
 
     Args:
         tokenizer: the tokenizer that all models to score share.
-        memory: bytes that a forward pass may take above the model's own.
+        memory: bytes that a forward pass may take above the model's own; None = 4 GiB on a CPU, what is free on a GPU.
         mode: how to run; None = the fastest that is exact.
         sizes: what a forward pass may hold; None = what is fast and fits in `memory`.
+        tokens: a directory where token ids of many requests are kept for other processes; None = they are not kept.
     """
 
     def __init__(
         self,
         tokenizer: Tokenizer,
         *,
-        memory: int = DEFAULT_BUDGET,
+        memory: int | None = None,
         mode: Mode | None = None,
         sizes: Sizes | None = None,
+        tokens: Path | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.sizing = Sizing(tokenizer.n_tokens, memory, mode, sizes)
-        self._cuts = Cuts()
+        self._requests = RequestStore(tokenizer, tokens)
 
     def plan(self, requests: Sequence[Request]) -> TriePlan:
-        """Tokenise requests and share what is equal (see `LanguageModel.plan`)."""
-        return TriePlan(self.tokenizer, self.sizing, requests, self._cuts)
+        """Tokenise requests that are new, and share what is equal (see `LanguageModel.plan`)."""
+        return TriePlan(self.tokenizer, self.sizing, requests, self._requests.of(tuple(map(run_for, requests))))
 
 
 class TriePlan:
     """Requests made ready; implements `Plan`."""
 
-    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request], cuts: Cuts) -> None:
+    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request], read: KnownRequests) -> None:
         self._tokenizer, self._sizing = tokenizer, sizing
-        tokenised = {request: tokenise(request, tokenizer, cuts) for request in dict.fromkeys(map(run_for, requests))}
         self._requests = tuple(requests)
-        cuts.tell(len(tokenised), tokenizer.max_length)
-        windows: dict[Window, int] = {}
+        self._read = read.trie
+        windows: dict[int, int] = {}
         prompts: dict[Prompt, int] = {}
         # Per request, the place of its prompt among all different prompts, or of each of its windows among all windows.
         self._sources: list[int | list[int]] = []
         for request in requests:
-            parts = tokenised[run_for(request)]
+            run = run_for(request)
             self._sources.append(
-                prompts.setdefault(parts, len(prompts))
-                if isinstance(parts, Prompt)
-                else [windows.setdefault(window, len(windows)) for window in parts]
+                prompts.setdefault(read.prompt(run), len(prompts))
+                if isinstance(run, Completion)
+                else [windows.setdefault(window, len(windows)) for window in read.windows(run)]
             )
-        self._windows, self._prompts = list(windows), list(prompts)
+        self._windows, self._prompts = np.array(list(windows), dtype=np.int64), list(prompts)
         self._layouts: dict[tuple[Mode, Sizes], Layout] = {}
         self.layers = LayerCounts()  # executions by models that have answered together
 
     def answer(self, model: nn.Module) -> list[Answer]:
         """Return one answer per request, in their order (see `Plan.answer`)."""
+        if isinstance(model, ServedModel):
+            return self._answers_of_served(model)
         forget_images(model.eval())
         return self._combined(self._scores_alone(model), self._sizing.in_passes_that_fit(model, self._written))
+
+    def _answers_of_served(self, model: ServedModel) -> list[Answer]:
+        written = completions_by(model.server, self._prompts, self._tokenizer)
+        if not len(self._windows) or model.plain is None:
+            windows = self._read.window_list(self._windows)
+            return self._combined(log_likelihoods_by(model.server, windows), written)
+        plain = model.plain()
+        forget_images(plain.eval())
+        return self._combined(self._scores_alone(plain), written)
 
     def answer_together(self, models: Sequence[nn.Module]) -> list[list[Answer] | FitnessError]:
         """Return each model's answers, or what is wrong with it (see `Plan.answer_together`)."""
@@ -122,7 +138,7 @@ class TriePlan:
         for place, model in enumerate(models):
             forget_images(model.eval())
             found = layered(model)
-            if found is not None and self._windows and self._is_packed(model):
+            if found is not None and len(self._windows) and self._is_packed(model):
                 sharing.setdefault(kind_of(model), {})[place] = found
         for group in sharing.values():
             scores.update(zip(group, self._scores_of_kind(list(group.values())), strict=True))
@@ -151,7 +167,7 @@ class TriePlan:
         try:
             run.run()
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) and not self._sizing.gives_up_flex(models[0].model, error):
                 raise
         else:
             self.layers += run.layers
@@ -167,14 +183,14 @@ class TriePlan:
 
     def _is_packed(self, model: nn.Module) -> bool:
         try:
-            return self._mode(model) == "packed"
+            return self._mode(model) in PACKED
         except FitnessError:  # run alone, it says so again
             return False
 
     def _written(self, model: nn.Module) -> list[Written]:
         if not self._prompts:
             return []
-        if self._mode(model) == "packed":
+        if self._mode(model) in PACKED:
             sizes = self._sizing.sizes(model)
             return PackedCompletions(model, self._prompt_trie, sizes, self._tokenizer).written()
         return padded_completions(model, self._prompts, self._sizing.sizes(model), self._tokenizer)
@@ -184,7 +200,7 @@ class TriePlan:
         return PromptTrie(self._prompts)
 
     def _scores(self, model: nn.Module) -> list[Answer]:
-        if not self._windows:
+        if not len(self._windows):
             return []
         layout = self._layout(model)
         reading = layout.readout.start()
@@ -192,27 +208,33 @@ class TriePlan:
         return [layout.readout.answer(window, reading) for window in range(len(self._windows))]
 
     def _mode(self, model: nn.Module) -> Mode:
-        return self._sizing.mode(model, lambda: [*self._windows, *map(_as_long_as_completed, self._prompts)])
+        return self._sizing.mode(
+            model,
+            lambda: [*self._read.telling_windows(self._windows), *map(Prompt.as_long_as_completed, self._prompts)],
+        )
 
     def _layout(self, model: nn.Module) -> Layout:
         mode, sizes = self._mode(model), self._sizing.sizes(model)
         if (mode, sizes) not in self._layouts:
             multiple = _GPU_MULTIPLE if device_of(model).type == "cuda" else 1
-            self._layouts = {(mode, sizes): _lay_out(self._windows, mode, sizes, multiple)}
+            self._layouts = {(mode, sizes): self._laid_out(mode, sizes, multiple)}
         return self._layouts[mode, sizes]
 
-
-def _lay_out(windows: Sequence[Window], mode: Mode, sizes: Sizes, multiple: int) -> Layout:
-    if mode == "packed":
-        return PackedLayout(windows, chunk_size=min(sizes.tokens, sizes.reads), multiple=multiple)
-    return RowLayout(windows, chunk_size=8 * sizes.tokens, most_reads=sizes.reads, share_prefix=mode == "prefix")
-
-
-def _as_long_as_completed(prompt: Prompt) -> Window:
-    """Return a window on which to try how a model can be run: the prompt, as long as it may become."""
-    length = len(prompt.ids) + prompt.max_new_tokens
-    ids = (prompt.ids * -(-length // len(prompt.ids)))[:length]
-    return Window.predicting(ids, ids[:1])
+    def _laid_out(self, mode: Mode, sizes: Sizes, multiple: int) -> Layout:
+        if mode in PACKED:
+            return PackedLayout(
+                *self._read.part(self._windows),
+                chunk_size=sizes.tokens,
+                most_reads=sizes.reads,
+                multiple=multiple,
+                flex=mode == "flex",
+            )
+        return RowLayout(
+            self._read.window_list(self._windows),
+            chunk_size=8 * sizes.tokens,
+            most_reads=sizes.reads,
+            share_prefix=mode == "prefix",
+        )
 
 
 def _or_error(attempt: Callable[[nn.Module], A], model: nn.Module) -> A | FitnessError:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitness.engine.model.forward import device_of, logits_at, without_cache
-from fitness.engine.scoring.packed import TreeAttention, tree_blocks
 from fitness.engine.scoring.packing import chunks
+from fitness.engine.scoring.readout import PACKED
 from fitness.engine.scoring.rows import pack
 from fitness.engine.scoring.token_trie import build_trie
+from fitness.engine.scoring.tree_attention import TreeAttention, TreeMasks, tree_blocks
 from fitness.engine.scoring.windows import Window
 from fitness.engine.trie import TrieLanguageModel
 from fitness.reading.passages import Passage
@@ -20,7 +21,7 @@ from fitness.reading.passages import Passage
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from fitness.engine.scoring.packed import KeysAndValues
+    from fitness.engine.scoring.tree_attention import KeysAndValues
 
 Note = Callable[["Tensor"], None]
 
@@ -45,7 +46,7 @@ class PassageReader:
         the flattened order of the module's input, occurs in the passages; 0 for padding.
         """
         model.eval()
-        if self._sizing.mode(model, self._windows) == "packed":
+        if self._sizing.mode(model, self._windows) in PACKED:
             self._read_trie(model, note)
         else:
             self._read_rows(model, note)
@@ -92,7 +93,8 @@ class PassageReader:
         counts = np.bincount(np.concatenate(nodes), minlength=len(trie)).astype(np.int64)  # (n_nodes,)
         device, kept = device_of(model), dict[int, "KeysAndValues"]()
         for chunk in chunks(trie, size=self._sizing.sizes(model).tokens):
-            attention = TreeAttention(tree_blocks(trie, chunk, device), chunk.keep, kept, device)
+            keep = torch.from_numpy(chunk.keep).to(device)
+            attention = TreeAttention(TreeMasks(tree_blocks(trie, chunk, device)), keep, kept)
             tokens, depths, times = (
                 torch.from_numpy(values[chunk.nodes]).to(device) for values in (trie.tokens, trie.depths, counts)
             )

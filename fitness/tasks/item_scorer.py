@@ -87,9 +87,11 @@ class ItemScorer:
         for item, answers in answered:
             task, local_id = self._asking[item]
             scores[item] = task.score(local_id, answers)
+        from fitness.engine.served import plain_module  # torch is not loaded to look at scores
+
         for runner in dict.fromkeys(self._running[item][0] for item in items if item in self._running):
             wanted = [item for item in items if item in self._running and self._running[item][0] is runner]
-            values = runner.score_model(model, [self._running[item][1] for item in wanted])
+            values = runner.score_model(plain_module(model), [self._running[item][1] for item in wanted])
             scores.update(zip(wanted, values, strict=True))
         return ItemScores(items, np.array([scores[item] for item in items]))
 

@@ -108,7 +108,9 @@ def _own_value(task: Any, metric: str, pipeline: str, instances: Sequence[Any], 
     for ensemble in task._filters:
         ensemble.apply(answered)
     responses = [instance.filtered_resps[pipeline] for instance in answered]
-    value = task.process_results(answered[0].doc, responses)[metric]
+    values = task.process_results(answered[0].doc, responses)
+    # A metric may name what it counts by itself: `pass_at_k` with k 1 is `pass@1`.
+    value = next(iter(values.values())) if metric not in values and len(values) == 1 else values[metric]
     return task.aggregation()[_PER_TEXT]([value]) if metric == _PER_TEXT else value
 
 

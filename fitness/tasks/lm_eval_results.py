@@ -21,7 +21,12 @@ _NO_FILTER = "none"  # lm-eval's name for it
 
 
 def evaluate_all_metrics(
-    sources: Sequence[str | Path], lm: EngineLM, *, prompts: Prompts | None = None, limit: int | None = None
+    sources: Sequence[str | Path],
+    lm: EngineLM,
+    *,
+    prompts: Prompts | None = None,
+    limit: int | None = None,
+    run_model_code: bool = False,
 ) -> Results:
     """Return what lm-eval's evaluator makes of some tasks.
 
@@ -34,13 +39,14 @@ def evaluate_all_metrics(
     prompts = prompts or Prompts()
     loaded: dict[str, dict[str, Any]] = {"tasks": {}, "groups": {}}
     for source in dict.fromkeys(sources):
-        definitions = load_definitions(source)
+        definitions = load_definitions(source, run_model_code=run_model_code)
         for task in definitions["tasks"].values():
-            prepare(task, prompts)
+            prepare(task, prompts, str(source), run_model_code=run_model_code)
             if task.get_config("num_fewshot") is None:
                 task.set_config(key="num_fewshot", value=0)
         loaded["tasks"] |= definitions["tasks"]
         loaded["groups"] |= definitions["groups"]
+    prompts.check_names([*dict.fromkeys([*map(str, sources), *map(str, loaded["tasks"])])])
     with lm_eval_errors(", ".join(map(str, sources))), no_progress_bars():
         results: Results = evaluate(
             lm,
@@ -49,6 +55,7 @@ def evaluate_all_metrics(
             system_instruction=prompts.system_instruction,
             apply_chat_template=prompts.apply_chat_template,
             fewshot_as_multiturn=prompts.fewshot_as_multiturn,
+            confirm_run_unsafe_code=run_model_code,
         )
     return results
 

@@ -28,6 +28,7 @@ from fitness.tasks.lm_eval_code import code_of
 from fitness.tasks.lm_eval_groups import groups_of_documents
 from fitness.tasks.lm_eval_metrics import Measure, choose_measure, margin_of
 from fitness.tasks.lm_eval_requests import compared, content_of, n_repeats, request_of
+from fitness.tasks.model_code.of_lm_eval import CODE_EVAL, RUNS_CODE, call_in_sandbox, trying_examples
 from fitness.tasks.prompts import Prompts, RenderChat
 from fitness.tasks.task_source import JS_DIVERGENCE
 
@@ -47,6 +48,7 @@ class LMEvalOptions:
     expert: str | None = None  # name of the parent that `js_divergence` compares with; None where it is not asked for
     split: str = ""  # of the tasks' datasets that items come from; empty for each task's own
     group: str = ""  # field of the documents that groups them; empty for one that is known to
+    run_model_code: bool = False  # whether tasks that run what models write are scored, in a sandbox
 
 
 def load_lm_eval_tasks(
@@ -56,11 +58,14 @@ def load_lm_eval_tasks(
 
     `metric` is as in `choose_measure`, or `js_divergence`.
     """
-    tasks = load_definitions(source, include_path=options.include_path)["tasks"].values()
-    return tuple(_make_task(task, metric, options) for task in tasks)
+    loaded = load_definitions(source, include_path=options.include_path, run_model_code=options.run_model_code)
+    tasks = loaded["tasks"].values()
+    return tuple(_make_task(task, metric, options, str(source)) for task in tasks)
 
 
-def load_definitions(source: str | Path, *, include_path: Path | None = None) -> dict[str, Any]:
+def load_definitions(
+    source: str | Path, *, include_path: Path | None = None, run_model_code: bool = False
+) -> dict[str, Any]:
     """Return lm-eval's own objects of a task, group or tag: its TaskDict, with `tasks` and `groups` by name."""
     require("lm_eval", "lm-eval")
     if isinstance(source, Path) and not os.path.isfile(source):  # pathlib raises for names that are too long
@@ -73,19 +78,19 @@ def load_definitions(source: str | Path, *, include_path: Path | None = None) ->
         found = f"none of this name{hint}"
         raise FitnessError(f"task {shortened(source)!r}: expected the name of an lm-eval task, found {found}")
     _say_code(manager, source)
-    with lm_eval_errors(str(source)), no_progress_bars():
+    with lm_eval_errors(str(source)), no_progress_bars(), trying_examples(run_model_code):
         loaded: dict[str, Any] = manager.load(name)
     if not loaded["tasks"]:
         raise FitnessError(f"task {source!r}: expected at least one task in it, found none; name its subtasks")
     return loaded
 
 
-def _make_task(task: Any, metric: str | None, options: LMEvalOptions) -> LMEvalTask | DivergenceTask:
+def _make_task(task: Any, metric: str | None, options: LMEvalOptions, group: str) -> LMEvalTask | DivergenceTask:
     published = published_test_set(task)
     if options.split and options.split != task.config.test_split:
         draw_from(task, options.split)
         published = None
-    instances = _instances(task, options)
+    instances = _instances(task, options, group)
     name = f"{task.task_name}@{options.split}" if options.split else str(task.task_name)
     name += f":{metric}" if metric else ""
     group_of = groups_of_documents(name, {item: of_item[0].doc for item, of_item in instances.items()}, options.group)
@@ -207,21 +212,24 @@ def _digest(document: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def prepare(task: Any, prompts: Prompts) -> None:
-    """Check that a task of lm-eval's can be scored, and set its few-shot examples."""
+def prepare(task: Any, prompts: Prompts, group: str, *, run_model_code: bool) -> None:
+    """Check that a task of lm-eval's, asked for as a group or itself, can be scored; set its few-shot examples."""
     name = str(task.task_name)
     if getattr(task, "MULTIMODAL", False):
         raise FitnessError(f"task {name!r}: expected a task on text, found one with images or sound")
     if getattr(task, "UNSAFE_CODE", False):
-        raise FitnessError(f"task {name!r}: expected a task that runs no code, found one that runs what models write")
-    if prompts.num_fewshot is not None and task.get_config("num_fewshot") != 0:
-        task.set_config(key="num_fewshot", value=prompts.num_fewshot)
+        if not run_model_code:
+            raise FitnessError(RUNS_CODE.format(name))
+        call_in_sandbox(task, name)
+    examples = prompts.n_examples((name, group), task.get_config("num_fewshot"))
+    if examples is not None:
+        task.set_config(key="num_fewshot", value=examples)
     task.set_fewshot_seed(seed=_FEWSHOT_SEED)
 
 
-def _instances(task: Any, options: LMEvalOptions) -> dict[str, list[Any]]:
+def _instances(task: Any, options: LMEvalOptions, group: str) -> dict[str, list[Any]]:
     prompts = options.prompts
-    prepare(task, prompts)
+    prepare(task, prompts, group, run_model_code=options.run_model_code)
     with lm_eval_errors(str(task.task_name)), no_progress_bars():
         task.build_all_requests(
             system_instruction=prompts.system_instruction,
@@ -245,6 +253,8 @@ def lm_eval_errors(subject: str) -> Iterator[None]:
     except FitnessError:
         raise
     except Exception as error:  # task definitions hold code of their own, which can raise anything
+        if CODE_EVAL in str(error):
+            raise FitnessError(RUNS_CODE.format(subject)) from error
         reason = (str(error).strip() or "no reason given").splitlines()[0]
         raise FitnessError(f"task {subject!r}: lm-eval cannot use it: {type(error).__name__}: {reason}") from error
 

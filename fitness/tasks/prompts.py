@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fitness.engine.model.chat_template import ChatTemplate
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, did_you_mean
 
 if TYPE_CHECKING:
     from fitness.engine.model.tokenizer import Tokenizer
@@ -23,7 +23,8 @@ class Prompts:
     apply_chat_template: bool | str = False
     system_instruction: str | None = None  # comes first: the chat's system message, or text in front of the prompt
     fewshot_as_multiturn: bool = True  # with a chat template, few-shot examples are turns of the chat, not one message
-    num_fewshot: int | None = None  # few-shot examples of lm-eval tasks, except where a task insists on none
+    # few-shot examples of lm-eval tasks, except where a task insists on none; or of each, by its name or its group's
+    num_fewshot: int | Mapping[str, int] | None = None
     # arguments of the template itself, such as `enable_thinking`
     chat_template_args: Mapping[str, Any] = field(default_factory=dict)
 
@@ -32,6 +33,19 @@ class Prompts:
         """What transformers' tokenizers are told about the chat template."""
         named = {"chat_template": self.apply_chat_template} if isinstance(self.apply_chat_template, str) else {}
         return {**self.chat_template_args, **named}
+
+    def n_examples(self, names: Sequence[str], own: int | None) -> int | None:
+        """Return how many few-shot examples a task gets that says `own`: what is said of the first of its names."""
+        if not isinstance(self.num_fewshot, Mapping):
+            return own if self.num_fewshot is None or own == 0 else self.num_fewshot
+        return next((self.num_fewshot[name] for name in names if name in self.num_fewshot), own)
+
+    def check_names(self, known: Sequence[str]) -> None:
+        """Find that numbers of few-shot examples are those of tasks that are asked."""
+        for name in self.num_fewshot if isinstance(self.num_fewshot, Mapping) else ():
+            if name not in known:
+                hint = did_you_mean(name, known, f"these are asked: {', '.join(known)}")
+                raise FitnessError(f"prompts.num_fewshot: expected names of lm-eval tasks, found {name!r}; {hint}")
 
     def renderer(self, tokenizer: Tokenizer | None) -> RenderChat | None:
         """Return what renders a chat, or None without a chat template."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitness.engine.engines import language_model_for
-from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.errors import FitnessError, did_you_mean, shortened
 from fitness.protocols import AnyTask
@@ -49,6 +48,7 @@ class TaskContext:
     drawn: Drawn = "by_group"  # by_place: items of task files without ids have their line's number
     # source -> the field of its items that groups them; left out: `group` of task files, a known one of lm-eval's
     groups: Mapping[str, str] = field(default_factory=dict)
+    run_model_code: bool = False  # whether lm-eval's tasks that run what models write are scored, in a sandbox
 
     @property
     def render(self) -> RenderChat | None:
@@ -92,7 +92,16 @@ def load_tasks(sources: Sequence[str], context: TaskContext | None = None) -> di
                     f"tasks: expected unique names, found {task.name!r} in {source_of[task.name]!r} and in {source!r}"
                 )
             source_of[task.name] = source
+    context.prompts.check_names(_names_of_lm_eval(loaded))
     return loaded
+
+
+def _names_of_lm_eval(loaded: Mapping[str, Sequence[AnyTask]]) -> list[str]:
+    """Return the names of lm-eval's groups and tasks that were loaded, without metrics and splits."""
+    sources = {text: TaskSource.parse(text) for text in loaded}
+    theirs = [text for text, source in sources.items() if source.kind in ("yaml", "lm_eval")]
+    tasks = [task.name.partition(":")[0].partition("@")[0] for text in theirs for task in loaded[text]]
+    return [*dict.fromkeys([*(sources[text].place for text in theirs), *tasks])]
 
 
 def published_test_sets(loaded: Mapping[str, Sequence[AnyTask]]) -> dict[str, PublishedTestSet]:
@@ -122,7 +131,15 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
             return (_jsonl_task(file, source.detail, context, text),)
     from fitness.tasks.lm_eval_tasks import LMEvalOptions, load_lm_eval_tasks
 
-    options = LMEvalOptions(context.include_path, context.prompts, context.render, expert, source.split, group)
+    options = LMEvalOptions(
+        context.include_path,
+        context.prompts,
+        context.render,
+        expert,
+        source.split,
+        group=group,
+        run_model_code=context.run_model_code,
+    )
     if source.kind == "yaml":
         return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
     if os.path.exists(file) or os.sep in source.place:
@@ -169,8 +186,9 @@ def make_suite(
     tokenizer: Tokenizer | None,
     shares: Mapping[Split, float],
     seed: int,
-    memory: int = DEFAULT_BUDGET,
+    memory: int | None = None,
     drawn: Drawn = "by_group",
+    tokens: Path | None = None,
 ) -> TaskSuite:
     """Split the tasks' items, and make the fitness that scores them, all items ready.
 
@@ -179,8 +197,9 @@ def make_suite(
         tokenizer: that all models share; None where no task needs one.
         shares: split -> share of each task's items.
         seed: the campaign's.
-        memory: bytes that scoring may take above the model's own.
+        memory: bytes that scoring may take above the model's own; None = 4 GiB on a CPU, what is free on a GPU.
         drawn: by what their splits are drawn, see `Splits`.
+        tokens: a directory where token ids of many items are kept for other processes; None = they are not kept.
 
     Raises:
         FitnessError: see `Splits.draw`, `check_memory` and `TaskSuite.prepare`.
@@ -198,7 +217,7 @@ def make_suite(
     splits = splits.beginning_with({split: [f"{task.name}/{split}" for task in exact] for split in SPLITS})
     signals = [task for task in tasks if isinstance(task, AnswerSignals)]
     splits = splits.with_signals({f"{t.measured.name}/{i}": f"{t.name}/{i}" for t in signals for i in t.item_ids})
-    language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory)
+    language_model = None if tokenizer is None else language_model_for(tokenizer, memory=memory, tokens=tokens)
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]
         check_memory(compared, splits.item_ids, n_tokens=tokenizer.n_tokens)

@@ -49,7 +49,7 @@ def slots_of(config_json: Mapping[str, Any], names: tuple[str, ...]) -> Slots:
 @lru_cache(maxsize=32)
 def _slots(config_json: str, names: tuple[str, ...]) -> Slots:
     from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import WeightConverter, WeightRenaming, apply_renamings, rename_source_key
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
     module = meta_module(json.loads(config_json))
     state = module.state_dict()
@@ -60,8 +60,9 @@ def _slots(config_json: str, names: tuple[str, ...]) -> Slots:
     names_of = Identities(module, stacks_of(module))
 
     def plain(name: str) -> str:
-        renamed: str = apply_renamings(name, renamings)
-        return renamed.removeprefix(f"{prefix}.")
+        for renaming in renamings:  # transformers before 5.20 has no function for it
+            name, _ = renaming.rename_source_key(name)
+        return name.removeprefix(f"{prefix}.")
 
     found: dict[str, Slot] = {}
     packed: dict[str, dict[str, Part]] = {}

@@ -183,7 +183,7 @@ class FlowResident:
         config = output_config(recipe, self._parents)
         module = build_module(self._parents[recipe.base], compute_dtype=self._dtype, config_json=config)
         weights = self._weight_plans(module, plans, self._parents[recipe.base])
-        _replace_weights(module, {key: self._bank.weight(plan) for key, plan in weights.items()})
+        replace_weights(module, {key: self._bank.weight(plan) for key, plan in weights.items()})
         check_layers_kept(recipe, layers_of(module), self._to_keep(recipe.base))
         scales = recipe.input_scales
         if scales is not None and set(scales) != {1.0}:
@@ -215,7 +215,7 @@ class FlowResident:
         return found
 
 
-def _replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put tensors in the place of a module's weights; tied ones stay tied."""
     state = module.state_dict(keep_vars=True)
     new = {id(state[key]): weight for key, weight in weights.items()}

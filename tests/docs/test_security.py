@@ -94,6 +94,7 @@ def watched(family: Family, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     lines = [
         ["init", *map(str, family.experts.values()), "--base", str(family.base), "--out", "i.yaml"],
         ["plan", "c.yaml"],
+        ["prefetch", "c.yaml"],
         ["run", "c.yaml", "--run-dir", "run"],
         ["pareto", "run"],
         ["report", "run"],
@@ -132,6 +133,7 @@ def test_no_command_speaks_to_anybody_about_what_is_on_this_machine(watched: dic
 WRITES = {
     "init": ("i.yaml",),
     "plan": ("EVOMERGE_CACHE",),
+    "prefetch": ("EVOMERGE_CACHE",),
     "run": ("run", "EVOMERGE_CACHE", "EVOMERGE_STATE", "MPLCONFIGDIR"),
     "pareto": ("run/archive.sqlite-",),  # SQLite's own, gone afterwards
     "report": ("run", "MPLCONFIGDIR"),

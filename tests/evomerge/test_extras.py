@@ -13,7 +13,7 @@ from tests.conftest import Family
 # Hides what extras bring, then runs the command line as the installed program does.
 PROGRAM = """
 import sys
-HIDDEN = {"ray", "lm_eval", "datasets", "matplotlib", "pandas"}
+HIDDEN = {"ray", "lm_eval", "datasets", "matplotlib", "pandas", "starlette", "uvicorn"}
 class Hiding:
     def __init__(self, finder):
         self.finder = finder
@@ -110,3 +110,9 @@ def test_a_wheel_runs_from_an_empty_folder(family: Family, tmp_path: Path) -> No
     (empty / "recipe.yml").write_text(yaml.safe_dump({"merge_method": "linear", "dtype": "float32", "models": models}))
     call("merge", "recipe.yml", "out")
     assert (empty / "out" / "model.safetensors").is_file()
+
+
+def test_without_the_studio_its_command_says_what_to_install(tmp_path: Path) -> None:
+    done = bare("studio", tmp_path)
+    assert done.code == 2
+    assert "pip install 'evomerge[studio]'" in done.err

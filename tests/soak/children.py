@@ -14,7 +14,7 @@ from tests.evomerge.killing import CONTEXT
 
 PRELOADED = [
     *("__main__", "tests.soak.faults", "cma", "pymoo.algorithms.moo.nsga2", "moocore", "torch", "transformers"),
-    *("evomerge.cli.app", "evomerge.api.session", "evomerge.api.run", "evomerge.results.report.html"),
+    *("evomerge.cli.app", "evomerge.api.session", "evomerge.api.run", "evomerge.results.pages.frozen"),
 ]
 PATIENCE_S = 300.0
 SETTINGS = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}

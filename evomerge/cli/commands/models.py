@@ -69,7 +69,9 @@ def evaluate(  # noqa: PLR0913
     more_tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Further tasks.")] = None,
     *,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first items of each task.")] = None,
-    num_fewshot: Annotated[int | None, typer.Option(min=0, help="Few-shot examples of lm-eval tasks.")] = None,
+    num_fewshot: Annotated[
+        str | None, typer.Option(metavar="N", help="Few-shot examples of lm-eval tasks; or mmlu=5,gsm8k=8.")
+    ] = None,
     apply_chat_template: Annotated[
         bool, typer.Option("--apply-chat-template", help="Ask in the tokenizer's chat template.")
     ] = False,
@@ -81,6 +83,9 @@ def evaluate(  # noqa: PLR0913
         bool, typer.Option(help="With a chat template: examples are turns of the chat.")
     ] = True,
     trust_tasks: Trust = False,
+    run_model_code: Annotated[
+        bool, typer.Option("--run-model-code", help="Score tasks that run what models write, in a sandbox.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="A file for what --json prints.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,13 +97,15 @@ def evaluate(  # noqa: PLR0913
         "apply_chat_template": chat_template or apply_chat_template,
         "system_instruction": system_instruction,
         "fewshot_as_multiturn": fewshot_as_multiturn,
-        "num_fewshot": num_fewshot,
+        "num_fewshot": None if num_fewshot is None else _examples(num_fewshot),
     }
     asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
     if out is not None and out.resolve() in {place.resolve() for task in asked if (place := file_of(task)) is not None}:
         raise typer.BadParameter("is the file of a task; name another", param_hint="--out")
     write = None if out is None else prepared_file(out)
-    scores = evaluate(model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks)
+    scores = evaluate(
+        model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks, run_model_code=run_model_code
+    )
     document = json.dumps(scores.to_dict(), indent=2, default=str)
     if as_json:
         print(document)
@@ -125,6 +132,16 @@ def lm_eval(context: typer.Context) -> None:
 
     with sharing_cores():
         run_command_line(arguments)
+
+
+def _examples(text: str) -> int | dict[str, int]:
+    """Return the few-shot examples of all tasks, or of each, as in `mmlu=5,gsm8k=8`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(number.isdecimal() and name for name, equals, number in pairs if equals) or (
+        any(not equals for _, equals, _ in pairs) and not text.isdecimal()
+    ):
+        raise typer.BadParameter(f"expected a number, or TASK=N,TASK=N, found {text!r}", param_hint="--num-fewshot")
+    return int(text) if text.isdecimal() else {name: int(number) for name, _, number in pairs}
 
 
 def _split(tasks: str) -> list[str]:

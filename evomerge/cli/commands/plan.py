@@ -156,6 +156,7 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
         *([] if found.screen is None else [("screen", f"on {found.screen} prompts at most")]),
         *([] if cuts is None else [("halving", halved)]),
         *([("own items", _own_items(found))] if found.config.schedule.own_items else []),
+        *([("engine", found.engine)] if found.engine else []),
         ("memory", f"{cost.memory_bytes / GIB:.1f} GiB per worker"),
         ("an export", f"{cost.export_bytes / GIB:.2f} GiB; free here: {cost.free_bytes / GIB:.0f} GiB"),
         *(

@@ -113,7 +113,7 @@ def verify(
     """
     from evomerge.api.run import load
     from evomerge.cli.tables import verdict_lines, verification_table
-    from evomerge.results.report.html import where
+    from evomerge.results.report.report_files import where
 
     run, console = load(run_dir), make_console()
     said = [] if as_json else [print_note(console)]
@@ -143,6 +143,6 @@ def report(
 ) -> None:
     """Write report.html, one self-contained page, and its figures as PNG; also while the search runs."""
     from evomerge.api.run import load
-    from evomerge.results.report.html import where
+    from evomerge.results.report.report_files import where
 
     make_console().print(where(load(run_dir).report(out)), whole=True)

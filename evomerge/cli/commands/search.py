@@ -120,7 +120,7 @@ def run(  # noqa: PLR0913 -- each is an option
     from evomerge.campaign.run_directory import RunDirectory
     from evomerge.cli.progress import SearchProgress
     from evomerge.cli.tables import front_table
-    from evomerge.results.report.html import where
+    from evomerge.results.report.report_files import where
 
     overrides, moved = with_differences(overrides, allow_differences), moved_parents(parent)
     config = read_campaign(

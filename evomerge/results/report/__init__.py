@@ -1,6 +1,5 @@
-"""What a person looks at: figures and one self-contained page."""
+"""What a person looks at: figures, in notebooks and as PNG; the page is frozen by `evomerge.results.pages`."""
 
-from evomerge.results.report.html import report
 from evomerge.results.report.plots import Plots
 
-__all__ = ["Plots", "report"]
+__all__ = ["Plots"]

@@ -98,15 +98,17 @@ class Contents:
         return self.labels.get(number, f"candidate {number}")
 
 
-def read_contents(archive: Archive) -> Contents:
-    """Read an archive."""
-    records = judged(archive)
+def read_contents(archive: Archive, records: Sequence[Record] | None = None) -> Contents:
+    """Read an archive; `records` is what `judged` returns, where that is known."""
+    records = judged(archive) if records is None else records
     hours = _search_hours(records, archive.worked())
     landmarks = tuple(references(archive))
     campaign = archive.campaign
     constraints = Constraints.of(archive)
-    scored = read_scored(records, hours, constraints, archive.rescored())
-    likely = expected(archive)
+    larger = archive.rescored()
+    scored = read_scored(records, hours, constraints, larger)
+    told = {record.number: record.estimate for record in records if record.estimate is not None}
+    likely = expected(archive, {number: larger.get(number, estimate) for number, estimate in told.items()})
     return Contents(
         campaign=campaign,
         settings=campaign_settings(campaign),
@@ -115,7 +117,7 @@ def read_contents(archive: Archive) -> Contents:
         sources={name: source for c in landmarks for name, source in c.recipe.parents.items()},
         scored=scored,
         expected=likely,
-        picks=read_picks(archive, likely),
+        picks=read_picks(archive, likely, records),
         failures=_failures(records),
         evaluations=len(records),
         began=records[0].at - records[0].seconds if records else None,

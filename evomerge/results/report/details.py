@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import html
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,15 +13,13 @@ from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.report.gene_map import GeneMap, depth, gene_figure, gene_maps, path_maps, piece_maps
 from evomerge.results.report.marks import Figure
-from fitness.costs import cost_of_task, is_exact, natural, titled
+from fitness.costs import cost_of_task, is_exact, natural
 from fitness.estimation import TaskLayout
-from fitness.scores import SPLITS, Estimate, ItemScores
-from search_spaces.recipes.layer_path import path_text
+from fitness.scores import ItemScores
 from search_spaces.recipes.recipe import Recipe
 
 # However large the campaign, a page stays a few megabytes beside the plotting library.
 EMBEDDED_CANDIDATES = 200
-EMBEDDED_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -53,33 +49,7 @@ def task_scores(scores: ItemScores) -> list[TaskScore]:
 
 def embedded(contents: Contents) -> list[int]:
     """Return the numbers of the candidates worth a full record, the most interesting first, each once."""
-    return list(dict.fromkeys(_by_interest(contents)))[:EMBEDDED_CANDIDATES]
-
-
-def details(archive: Archive, contents: Contents) -> list[dict[str, Any]]:
-    """Return JSON data of the candidates in `embedded` as far as the byte budget goes."""
-    recipes = {number: c.recipe for number, c in archive.candidates_of(embedded(contents)).items()}
-    maps = _maps(recipes)
-    marks = candidate_marks(contents)
-    found: list[dict[str, Any]] = []
-    size = 0
-    for number, recipe in recipes.items():
-        held_out = [estimates.get(number) for estimates in contents.held_out.values()]
-        detail = {
-            "number": number,
-            "title": contents.title(number),
-            "marks": marks.get(number, []),
-            "objectives": [*_search_objectives(contents, number), *_held_out_objectives(held_out)],
-            "tasks": list(_tasks(archive, contents, number)),
-            "recipe": recipe.to_dict(),
-            "path": path_text(recipe),
-            "genes": [gene_figure(genes, limits) for genes, limits in maps[number]],
-        }
-        size += len(json.dumps(detail))
-        if found and size > EMBEDDED_BYTES:
-            break
-        found.append(detail)
-    return found
+    return list(dict.fromkeys(by_interest(contents)))[:EMBEDDED_CANDIDATES]
 
 
 def candidate_marks(contents: Contents) -> dict[int, list[str]]:
@@ -134,7 +104,8 @@ def _maps(recipes: Mapping[int, Recipe]) -> dict[int, list[tuple[GeneMap, tuple[
     return {n: [(m, ranges[m.parameter]) for m in found if m.parameter in ranges] for n, found in maps.items()}
 
 
-def _by_interest(contents: Contents) -> Iterator[int]:
+def by_interest(contents: Contents) -> Iterator[int]:
+    """Yield the numbers of scored candidates, the most interesting first, some more than once."""
     scored = contents.scored
     yield from (n for pick in ("winner", "knee", "best") if (n := contents.picks.get(pick)) is not None)
     if contents.verification is not None:
@@ -144,37 +115,3 @@ def _by_interest(contents: Contents) -> Iterator[int]:
         yield from scored.numbers[np.argmax(scored.values, axis=0)].tolist()
         yield from scored.numbers[sorted(scored.front, key=lambda i: -scored.means[i])].tolist()
         yield from scored.numbers[np.argsort(-scored.means, kind="stable")].tolist()
-
-
-def _search_objectives(contents: Contents, number: int) -> Iterator[dict[str, Any]]:
-    scored = contents.scored
-    index = scored.index(number)
-    for k, name in enumerate(scored.objectives if index is not None else ()):
-        value, stderr = float(scored.values[index, k]), float(scored.stderrs[index, k])
-        kind, cost = "estimated" if scored.estimated[index] else "full", scored.costs[k]
-        named = {"split": "search", "name": titled(name, cost)}
-        yield {**named, "value": natural(value, cost), "stderr": stderr, "kind": kind}
-
-
-def _held_out_objectives(estimates: Iterable[Estimate | None]) -> Iterator[dict[str, Any]]:
-    for estimate in estimates:
-        for o in estimate.objectives if estimate else ():
-            split = estimate.split  # type: ignore[union-attr]
-            named = {"split": split, "name": titled(o.name, o.cost)}
-            yield {**named, "value": natural(o.value, o.cost), "stderr": o.stderr, "kind": o.kind}
-
-
-def _tasks(archive: Archive, contents: Contents, number: int) -> Iterator[dict[str, Any]]:
-    index = contents.scored.index(number)
-    for split in SPLITS:
-        scores = archive.scores(number, split)
-        part = split == "search" and index is not None and bool(contents.scored.estimated[index])
-        for task in task_scores(scores) if scores else ():
-            yield {
-                "split": split,
-                "name": task.task,
-                "value": task.mean,
-                "stderr": task.stderr,
-                "items": task.n_items,
-                "kind": "estimated" if part else "full",
-            }

@@ -158,26 +158,10 @@ def grid(figures: Sequence[Figure]) -> tuple[int, int, list[int]]:
     return len(heights), columns, [height + 40 for height in heights]  # room for titles
 
 
-def legend(figures: Sequence[Figure]) -> list[tuple[str, str, str, str]]:
-    """Return (name, symbol, colour, its border's colour) of every kind of point in figures, each once."""
-    found = {
-        trace["name"]: trace["marker"] for f in figures for trace in f["data"] if "name" in trace and "marker" in trace
-    }
-    return [
-        (name, m.get("symbol", "circle"), m["color"], m.get("line", {}).get("color", m["color"]))
-        for name, m in found.items()
-    ]
-
-
 def rounded(values: ArrayLike) -> list[Any]:
     """Return (n,) numbers to five digits, which keeps the page small; whole numbers stay whole."""
     found = np.asarray(values)
     return found.tolist() if found.dtype.kind in "iu" else [float(f"{value:.5g}") for value in found.tolist()]
-
-
-def css_variables(palette: Mapping[str, str]) -> str:
-    """Return the declarations of a palette, `--name: colour;`."""
-    return " ".join(f"--{name}: {colour};" for name, colour in palette.items())
 
 
 def in_light(figure: Any) -> Any:

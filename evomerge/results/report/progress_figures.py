@@ -23,7 +23,7 @@ from evomerge.results.report.marks import (
     rounded,
     words,
 )
-from evomerge.results.report.scored import Axis
+from evomerge.results.report.scored import Axis, Scored
 from fitness.scores import Stopped
 
 Reason = Literal["worse", "hopeless", "rung", "screen"]
@@ -76,9 +76,18 @@ def _best(contents: Contents, axis: Axis) -> Figure:
 
 
 def _hypervolume(contents: Contents) -> list[Figure]:
+    steps, volumes = relative_hypervolumes(contents.scored)
+    found = np.append(volumes, volumes[-1:])
+    return [_figure(contents, "relative hypervolume", steps, found)] if len(steps) else []
+
+
+def relative_hypervolumes(scored: Scored) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the ascending indices of those that enlarged the front, and the share of the box it dominates from then.
+
+    The box is what all scores span; nothing with more than `MOST_IN_A_VOLUME` objectives.
+    """
     import moocore
 
-    scored = contents.scored
     values = scored.values[:, scored.counting]
     low, span = values.min(axis=0), np.ptp(values, axis=0)
     scaled = (values - low) / np.where(span > 0, span, 1.0)
@@ -90,8 +99,7 @@ def _hypervolume(contents: Contents) -> list[Figure]:
             front = np.vstack([front[~(front <= scaled[i]).all(axis=1)], scaled[i]])
             steps.append(i)
             volumes.append(float(moocore.hypervolume(front, ref=np.zeros(len(low)), maximise=True)))
-    name = "relative hypervolume"
-    return [_figure(contents, name, np.array(steps), np.array([*volumes, volumes[-1]]))] if steps else []
+    return np.array(steps, dtype=np.intp), np.array(volumes)
 
 
 def new_bests(values: NDArray[np.float64]) -> NDArray[np.intp]:

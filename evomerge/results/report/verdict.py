@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from evomerge.campaign.start_points import is_start_point
 from evomerge.results.report.contents import Contents
 from evomerge.results.verification.result import Row, Standing, Verification
-from fitness.costs import titled
 
 _STANDINGS: Mapping[Standing, str] = {
     "better": "won",
@@ -63,56 +62,24 @@ def _capital(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Whisker:
-    """A difference and its 95 % interval, each in percent of the scale's width from its left end."""
-
-    low: float
-    value: float
-    high: float
-
-
-@dataclass(frozen=True)
 class TableRow:
     """One line of the table."""
 
     row: Row
     role: str  # what it is, in words
     picks: str  # what chose it, in words; empty where nothing did
-    whisker: Whisker | None  # None for the best parent, which the others are compared with
 
 
-@dataclass(frozen=True)
-class HeldOutTable:
-    """The whole table."""
-
-    verification: Verification
-    objectives: tuple[str, ...]
-    rows: tuple[TableRow, ...]
-    zero: float  # where "no difference" is, in percent of the scale's width
-
-
-def held_out_table(verification: Verification) -> HeldOutTable:
-    """Return the table of a verification, rows in its order."""
-    differences = [row.difference for row in verification.rows if row.difference is not None]
-    low = min([0.0, *(d.low for d in differences)])
-    high = max([0.0, *(d.high for d in differences)])
-    margin = 0.06 * (high - low) or 1.0
-    low, high = low - margin, high + margin
-
-    def percent(value: float) -> float:
-        return round(100 * (value - low) / (high - low), 2)
-
-    rows = tuple(
+def held_out_table(verification: Verification) -> tuple[TableRow, ...]:
+    """Return the rows of a verification in its order, with what each is."""
+    return tuple(
         TableRow(
             row,
             _role(row, verification),
             ", ".join(picked.picks) if (picked := verification.winner_of(row.candidate)) else "",
-            None if (d := row.difference) is None else Whisker(percent(d.low), percent(d.value), percent(d.high)),
         )
         for row in verification.rows
     )
-    objectives = tuple(titled(o.name, o.cost) for o in verification.rows[0].objectives) if verification.rows else ()
-    return HeldOutTable(verification, objectives, rows, percent(0.0))
 
 
 def _role(row: Row, verification: Verification) -> str:

@@ -11,7 +11,7 @@ from fitness.engine.encoder_decoder.completions import written
 from fitness.engine.encoder_decoder.requests import Pair, tokenised
 from fitness.engine.encoder_decoder.rows import PairLayout
 from fitness.engine.generation.decoding import Written
-from fitness.engine.language_model import DEFAULT_BUDGET, Answer, Request, run_for
+from fitness.engine.language_model import Answer, Request, run_for
 from fitness.engine.model.memory import Sizes
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.scoring.probe import Sizing
@@ -28,11 +28,11 @@ class EncoderDecoder:
 
     Args:
         tokenizer: the tokenizer that all models to score share; it says what the decoder begins with.
-        memory: bytes that a forward pass may take above the model's own.
+        memory: bytes that a forward pass may take above the model's own; None = 4 GiB on a CPU, what is free on a GPU.
         sizes: what a forward pass may hold; None = what is fast and fits in `memory`.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, memory: int = DEFAULT_BUDGET, sizes: Sizes | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, memory: int | None = None, sizes: Sizes | None = None) -> None:
         self.tokenizer = tokenizer
         self._sizing = Sizing(tokenizer.n_tokens, memory, "plain", sizes)
         self._told: set[str] = set()

@@ -70,7 +70,7 @@ class PairLayout:
             self._batches.append((sources, Batch((), inputs, start, n_spots)))
         windows = [pair.window for pair in pairs]
         spots = [np.array(pair.window.places) + first[pair.source, pair.window.inputs] for pair in pairs]
-        self.readout = Readout(windows, spots)
+        self.readout = Readout.of_windows(windows, spots)
 
     def run(self, model: nn.Module, reading: Reading) -> None:
         """Run everything (see `Layout.run`)."""

@@ -37,6 +37,7 @@ class Decoding:
         self._tokenizer = tokenizer
         # A stop string of n bytes spans at most n tokens; a few more tokens keep characters whole.
         self._n_tail = max((len(stop.encode()) for stop in prompt.stop), default=0) + 4
+        self._last_characters = frozenset(stop[-1] for stop in prompt.stop)
         # Of this request alone, so that its completion does not depend on the others.
         self._random = np.random.default_rng([prompt.sampling.seed, *prompt.ids]) if prompt.sampling else None
 
@@ -66,6 +67,8 @@ class Decoding:
     def _stops(self) -> bool:
         if not self.prompt.stop:
             return False
+        if not self._tokenizer.written.may_end(self.ids[-1], self._last_characters):
+            return False
         # Special tokens count as the text they are written as: lm-eval's backend stops at "<|im_end|>", too.
         tail = self._tokenizer.decode(self.ids[-self._n_tail :], special_tokens=True)
         return any(stop in tail for stop in self.prompt.stop)
@@ -79,16 +82,17 @@ class Decoding:
 def extend(decodings: Sequence[Decoding], logits: torch.Tensor) -> None:
     """Append the next token to each of n completions, by (n, n_vocabulary) logits."""
     best = logits.max(dim=-1)
-    if not torch.isfinite(best.values).all():
-        raise FitnessError("the model's logits are not finite: its weights hold or produce NaN or infinity")
-    tokens = best.indices.tolist()
+    drawn = best.indices
     sampled = [(decoding.prompt.sampling, row) for row, decoding in enumerate(decodings) if decoding.prompt.sampling]
     for _, group in groupby(sorted(sampled, key=lambda pair: _shape(pair[0])), key=lambda pair: _shape(pair[0])):
         pairs = list(group)
         rows = [row for _, row in pairs]
         uniforms = torch.tensor([decodings[row].uniform() for row in rows], dtype=torch.float64, device=logits.device)
-        for row, token in zip(rows, draw(logits[rows], pairs[0][0], uniforms).tolist(), strict=True):
-            tokens[row] = token
+        drawn[rows] = draw(logits[rows], pairs[0][0], uniforms)
+    # The one wait for the device in a step.
+    *tokens, is_finite = torch.cat([drawn, torch.isfinite(best.values).all()[None].to(drawn.dtype)]).tolist()
+    if not is_finite:
+        raise FitnessError("the model's logits are not finite: its weights hold or produce NaN or infinity")
     for decoding, token in zip(decodings, tokens, strict=True):
         decoding.append(token)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fitness.engine.scoring.packed import KeysAndValues
+from fitness.engine.scoring.tree_attention import KeysAndValues
 from fitness.typing import Bools, Ints
 
 
@@ -34,7 +34,8 @@ class Trunk:
 
     def add(self, nodes: Ints) -> None:
         """Keep nodes that every layer has written."""
-        self.nodes = np.concatenate([self.nodes, nodes])
+        if len(nodes):
+            self.nodes = np.concatenate([self.nodes, nodes])
 
     def keep(self, needed: Bools) -> None:
         """Forget the nodes that are not (n_kept,) `needed`; what stands before the first of them stays where it is."""

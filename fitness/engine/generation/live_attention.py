@@ -29,29 +29,38 @@ class LiveRows:
         return len(self.leaves)
 
 
+class LiveGroups:
+    """Which live completions see which of the trunk's nodes, on the device: until one ends or another begins."""
+
+    def __init__(self, leaves: Ints, nodes: Ints, trie: TokenTrie, device: torch.device) -> None:
+        self._leaves, self._nodes = leaves, nodes
+        seen = trie.sees(leaves, nodes)  # (n_live, n_kept)
+        depths = trie.depths[nodes]  # (n_kept,)
+        self.groups = [
+            _Group(members, keys, seen[np.ix_(members, keys)], depths[keys], device)
+            for members, keys in _groups(seen, np.argsort(leaves, kind="stable"))
+        ]
+
+    def are_of(self, leaves: Ints, nodes: Ints) -> bool:
+        """Say whether these are the groups of completions with these leaves over a trunk of these nodes."""
+        return np.array_equal(leaves, self._leaves) and np.array_equal(nodes, self._nodes)
+
+
 class LiveAttention:
     """Attention of one token per live completion: the shared keys of several completions are one dense product.
 
     The trunk has the nodes that several completions see, the slots what is each one's own.
     """
 
-    def __init__(self, rows: LiveRows, trie: TokenTrie, trunk: Trunk, slots: Slots, device: torch.device) -> None:
+    def __init__(self, rows: LiveRows, groups: LiveGroups, trunk: Trunk, slots: Slots, device: torch.device) -> None:
         self._trunk, self._slots = trunk.by_layer(), slots
-        self._places = torch.from_numpy(rows.n_own).to(device)
+        self._groups = groups.groups
+        # One copy to the device: positions, and how many tokens each slot holds.
+        self._positions, self._places = torch.from_numpy(np.stack([rows.positions, rows.n_own])).to(device)
         self._longest = int(rows.n_own.max(initial=0)) + 1
-        distances = rows.n_own[:, None] - np.arange(self._longest)  # (n_live, n_own), below 0 where a slot is empty
-        seen = trie.sees(rows.leaves, trunk.nodes)  # (n_live, n_kept)
-        depths = trie.depths[trunk.nodes]  # (n_kept,)
-        self._groups = [
-            _Group(
-                rows=members,
-                keys=keys,
-                seen=np.concatenate([seen[np.ix_(members, keys)], distances[members] >= 0], axis=1),
-                distances=np.concatenate([rows.positions[members, None] - depths[keys], distances[members]], axis=1),
-                device=device,
-            )
-            for members, keys in _groups(seen, np.argsort(rows.leaves, kind="stable"))
-        ]
+        own = torch.arange(self._longest, device=device)
+        self._own_distances = self._places[:, None] - own  # (n_live, n_own), below 0 where a slot is empty
+        self._masks: dict[tuple[int, int | None, torch.dtype], Tensor] = {}
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         """Return the completions' attention (see `Attend`), and keep the new keys and values."""
@@ -63,40 +72,43 @@ class LiveAttention:
         queries = (query[0] * rule.scale).reshape(key.shape[1], -1, *query.shape[2:]).permute(2, 0, 1, 3)
         own_scores = queries @ own_keys.mT  # (n_live, n_key_heads, n_queries, n_own)
         output = query.new_empty(len(self._places), *queries.shape[1:3], value.shape[3])
-        for group in self._groups:
+        for place, group in enumerate(self._groups):
             keys, values = group.select(shared_keys), group.select(shared_values)  # (n_key_heads, n_shared, d)
             # (n_rows, n_key_heads, n_queries, n_shared + n_own)
             scores = rule.capped(torch.cat([_times(queries[group.rows], keys.mT), own_scores[group.rows]], dim=-1))
-            scores = scores + group.mask(rule.window, scores.dtype)
+            scores = scores + self._mask(place, rule.window, scores.dtype)
             weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
             n_shared = keys.shape[1]
             own_part = weights[..., n_shared:] @ own_values[group.rows]
             output[group.rows] = own_part + _times(weights[..., :n_shared], values)
         return output.flatten(1, 2)[None]  # (1, n_live, n_heads, d_value)
 
+    def _mask(self, place: int, window: int | None, dtype: torch.dtype) -> Tensor:
+        """Return (n_rows, 1, 1, n_shared + n_own) of a group, 0 where a key is seen and -inf elsewhere."""
+        if (place, window, dtype) not in self._masks:
+            group, own = self._groups[place], self._own_distances[self._groups[place].rows]
+            shared, mine = group.seen, own >= 0
+            if window is not None:
+                shared = shared & (self._positions[group.rows][:, None] - group.depths < window)
+                mine = mine & (own < window)
+            seen = torch.cat([shared, mine], dim=1)
+            mask = torch.full(seen.shape, -torch.inf, dtype=dtype, device=seen.device).masked_fill_(seen, 0.0)
+            self._masks[place, window, dtype] = mask[:, None, None]
+        return self._masks[place, window, dtype]
+
 
 class _Group:
     """Completions that see much the same nodes."""
 
-    def __init__(self, *, rows: Ints, keys: Ints, seen: Bools, distances: Ints, device: torch.device) -> None:
+    def __init__(self, rows: Ints, keys: Ints, seen: Bools, depths: Ints, device: torch.device) -> None:
         self.rows = as_index(rows, device)  # (n_rows,) which completions
         self._keys = as_index(keys, device)  # (n_shared,) places in the trunk that one of them or more sees
-        self._seen = seen  # (n_rows, n_shared + n_own) which shared key and which place of its own slot each sees
-        self._distances = distances  # the same shape: how many tokens back it is; only meaningful where it is seen
-        self._device = device
-        self._masks: dict[tuple[int | None, torch.dtype], Tensor] = {}
+        self.seen = torch.from_numpy(seen).to(device)  # (n_rows, n_shared) which shared key each sees
+        self.depths = torch.from_numpy(depths).to(device)  # (n_shared,) of the shared keys
 
     def select(self, shared: Tensor) -> Tensor:
         """Return (n_key_heads, n_shared, d) of (1, n_key_heads, n_kept, d): a view where they lie side by side."""
         return shared[0, :, self._keys]
-
-    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
-        """Return (n_rows, 1, 1, n_shared + n_own), 0 where a key is seen and -inf elsewhere."""
-        if (window, dtype) not in self._masks:
-            seen = self._seen if window is None else self._seen & (self._distances < window)
-            mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), -torch.inf)
-            self._masks[window, dtype] = mask.to(self._device)[:, None, None]
-        return self._masks[window, dtype]
 
 
 def _groups(seen: Bools, order: Ints) -> Iterator[tuple[Ints, Ints]]:

@@ -16,19 +16,16 @@ from torch import Tensor, nn
 
 from fitness.engine.generation.decoding import Decoding, Written, extend
 from fitness.engine.generation.kept_keys import Slots, Trunk, bytes_per_token
-from fitness.engine.generation.live_attention import LiveAttention, LiveRows
-from fitness.engine.generation.prompt_trie import PromptPath, PromptTrie, n_through
+from fitness.engine.generation.live_attention import LiveAttention, LiveGroups, LiveRows
+from fitness.engine.generation.prompt_trie import PromptPath, PromptTrie
 from fitness.engine.model.attention import AttentionRule, attending
 from fitness.engine.model.forward import device_of, logits_at, without_cache
-from fitness.engine.model.memory import Sizes
+from fitness.engine.model.memory import Completions, Sizes, n_slots
 from fitness.engine.model.tokenizer import Tokenizer
-from fitness.engine.scoring.packed import attend_blocks, tree_blocks
 from fitness.engine.scoring.packing import Chunk
-from fitness.engine.scoring.token_trie import TokenTrie
+from fitness.engine.scoring.tree_attention import TreeMasks, tree_blocks
 from fitness.typing import Ints
 
-_CPU_SLOTS = 64  # more rows do not make a CPU's products any faster
-_GPU_SLOTS = 256
 _NOTHING: Ints = np.empty(0, dtype=np.int64)
 
 
@@ -46,6 +43,7 @@ class PackedCompletions:
         self._device = device_of(model)
         self.trunk = Trunk()
         self._n_run = 0  # nodes
+        self._groups: LiveGroups | None = None  # of the last pass
         leaves = np.array([path.leaf for path in prompts.paths if path.leaf >= 0], dtype=np.int64)
         self._n_open = np.bincount(leaves, minlength=len(prompts.trie))  # prompts that have not ended, by leaf
         self._is_moved = np.zeros(len(prompts.trie), dtype=np.bool_)  # nodes that a slot has instead of the trunk
@@ -80,7 +78,7 @@ class PackedCompletions:
                 live[slot] = last
                 slots.move(len(live), slot, last.n_own)
         nodes = self.trunk.nodes
-        self.trunk.keep(~self._is_moved[nodes] & (n_through(self._prompts.trie, self._n_open, nodes) > 0))
+        self.trunk.keep(~self._is_moved[nodes] & (self._prompts.trie.n_through(self._n_open, nodes) > 0))
 
     def _move_to_slot(self, path: PromptPath, slots: Slots, slot: int) -> None:
         if path.n_own:
@@ -106,7 +104,14 @@ class PackedCompletions:
             positions=np.array(positions[: len(live)], dtype=np.int64),
             n_own=np.array([completion.n_own for completion in live], dtype=np.int64),
         )
-        attention = _PassAttention(rows, chunk, trie=trie, trunk=self.trunk, slots=slots, device=self._device)
+        if self._groups is None or not self._groups.are_of(rows.leaves, self.trunk.nodes):
+            self._groups = LiveGroups(rows.leaves, self.trunk.nodes, trie, self._device)
+        attention = _PassAttention(
+            LiveAttention(rows, self._groups, self.trunk, slots, self._device) if live else None,
+            TreeMasks(tree_blocks(trie, chunk, self._device)),
+            self.trunk,
+            n_live=len(live),
+        )
         with attending(self._model, attention):
             logits = logits_at(  # (n_live, n_vocabulary)
                 self._model,
@@ -123,11 +128,14 @@ class PackedCompletions:
     def _n_fitting(self, slots: Slots) -> int:
         """Return how many slots there may be, once a pass has shown what a token takes."""
         paths = self._prompts.paths
-        n_bytes = max(1, bytes_per_token(self.trunk), bytes_per_token(slots))
-        most_shared = max(path.n_shared for path in paths) + self._sizes.tokens
-        n_kept = self._sizes.kept // n_bytes - most_shared
-        most = _CPU_SLOTS if self._device.type == "cpu" else _GPU_SLOTS
-        return max(1, min(n_kept // slots.capacity, most, self._sizes.reads, self._sizes.tokens // 2, len(paths)))
+        needs = Completions(
+            n_prompts=len(paths),
+            most_shared=max(path.n_shared for path in paths),
+            most_own=max(path.n_own for path in paths),
+            capacity=slots.capacity,
+        )
+        n_bytes = max(bytes_per_token(self.trunk), bytes_per_token(slots))
+        return n_slots(self._sizes, needs, bytes_per_token=n_bytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,20 +159,15 @@ class _Completion:
 class _PassAttention:
     """Attention of one forward pass: live completions, then a piece of the prompts' trie."""
 
-    def __init__(
-        self, rows: LiveRows, chunk: Chunk, *, trie: TokenTrie, trunk: Trunk, slots: Slots, device: torch.device
-    ) -> None:
-        self._n_live = len(rows)
-        self._live = LiveAttention(rows, trie, trunk, slots, device)
-        self._trunk = trunk
-        self._blocks = tree_blocks(trie, chunk, device)
+    def __init__(self, live: LiveAttention | None, masks: TreeMasks, trunk: Trunk, *, n_live: int) -> None:
+        self._live, self._masks, self._trunk, self._n_live = live, masks, trunk, n_live
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         """Return the attention of all (see `Attend`), and keep keys and values."""
         n, parts = self._n_live, []
-        if n:
+        if self._live is not None:
             parts.append(self._live(layer, query[:, :, :n], key[:, :, :n], value[:, :, :n], rule))
         if n < query.shape[2]:
             keys, values = self._trunk.write(layer, key[:, :, n:], value[:, :, n:])
-            parts.append(attend_blocks(self._blocks, query[:, :, n:], keys, values, rule))
+            parts.append(self._masks.attend(query[:, :, n:], keys, values, rule))
         return torch.cat(parts, dim=1)  # (1, n_live + n_chunk, n_heads, d_value)

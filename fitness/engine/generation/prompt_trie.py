@@ -52,14 +52,6 @@ class PromptTrie:
         ]
 
 
-def n_through(trie: TokenTrie, n_ending: Ints, nodes: Ints) -> Ints:
-    """Return (n,) how many paths go through each of (n,) `nodes`, of which (n_nodes,) `n_ending` end at each node."""
-    # Descendants follow a node up to its end: a difference of running sums counts what ends among them.
-    before = np.concatenate([[0], np.cumsum(n_ending)])  # (n_nodes + 1,)
-    through: Ints = before[trie.ends[nodes]] - before[nodes]
-    return through
-
-
 def _trie(prompts: Sequence[Prompt]) -> tuple[TokenTrie, Ints]:
     """Return the trie of the prompts without their last tokens, and each one's last node."""
     beginnings = [np.array(prompt.ids[:-1], dtype=np.int64) for prompt in prompts]
@@ -75,7 +67,7 @@ def _own_starts(trie: TokenTrie, leaves: Ints) -> Ints:
     if not len(trie):
         return leaves + 1
     n_ending = np.bincount(leaves[leaves >= 0], minlength=len(trie))
-    is_shared = n_through(trie, n_ending, np.arange(len(trie))) > 1  # (n_nodes,)
+    is_shared = trie.n_through(n_ending, np.arange(len(trie))) > 1  # (n_nodes,)
     is_first_own = ~is_shared & ((trie.parents < 0) | is_shared[trie.parents])
     # Depth-first numbers: the first own node of a path is the last such node up to its leaf.
     last = np.maximum.accumulate(np.where(is_first_own, np.arange(len(trie)), -1))

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from fitness.engine.language_model import DEFAULT_BUDGET
 from fitness.engine.model.tokenizer import why_not_loaded
 from fitness.errors import FitnessError, did_you_mean
 
@@ -39,7 +38,7 @@ class ModelArguments:
     enable_thinking: bool | None = None  # the same, for this one argument
     chat_template_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # passed on to the chat template
     # what scoring may take above the model's own, in bytes or as 4GiB; lm-eval's own backend has no such
-    memory: int = DEFAULT_BUDGET
+    memory: int | None = None  # bytes; None: 4 GiB on a CPU, what is free on a GPU
 
     @property
     def template_arguments(self) -> dict[str, Any]:
@@ -63,14 +62,15 @@ class ModelArguments:
         dtype = str(given.get("dtype") or "auto").removeprefix("torch.")
         if dtype not in _DTYPES:
             problems.append(f"dtype: expected one of {', '.join(sorted(_DTYPES))}, found {dtype!r}")
-        memory = _bytes(given.pop("memory", DEFAULT_BUDGET))
-        if memory is None:
-            problems.append("memory: expected a size as 4GiB or 512MiB, or a number of bytes, found another")
+        said = given.pop("memory", "auto")
+        memory = None if said == "auto" else _bytes(said)
+        if memory is None and said != "auto":
+            problems.append("memory: expected a size as 4GiB or 512MiB, a number of bytes, or auto, found another")
         if problems:
             raise FitnessError("\n".join(f"model_args: {problem}" for problem in problems))
         if "dtype" in given:
             given["dtype"] = dtype
-        return cls(**given, memory=memory or DEFAULT_BUDGET)
+        return cls(**given, memory=memory)
 
 
 def load_model(arguments: ModelArguments) -> tuple[nn.Module, Any]:

@@ -1,4 +1,4 @@
-"""How much a forward pass takes, measured once, and what fits in a budget."""
+"""How much a forward pass takes, measured once, and what fits in a budget: passes, and slots of completions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ _ROWS, _LENGTH = 16, 16  # of the measured pass; no model takes fewer tokens at 
 _SAMPLE = _ROWS * _LENGTH
 _CPU_CHUNK = 512  # more tokens no longer fit in a CPU's cache between two layers, and cost more each
 _GPU_CHUNK = 8192
+_GPU_READS = 2048  # more rows make the product with the vocabulary no faster
+_CPU_SLOTS = 64  # more rows do not make a CPU's products any faster
+_GPU_SLOTS = 256
 _LOGITS_COPIES = 3  # the logits, their float32 copy, and what is computed from them
+_GPU_RESERVE = 2**30  # for what other libraries and other streams allocate; beside it a twentieth of the device
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,75 @@ class Sizes:
     reads: int  # most positions with logits
     # most bytes of keys and values that completions keep between passes, as long as more than one is live
     kept: int = DEFAULT_BUDGET // 4
+    most_slots: int = _CPU_SLOTS  # most completions in progress at once
 
     def halved(self) -> Sizes:
         """Return half of everything, at least 1."""
-        return Sizes(*(max(1, size // 2) for size in (self.tokens, self.reads, self.kept)))
+        tokens, reads, kept = (max(1, size // 2) for size in (self.tokens, self.reads, self.kept))
+        return Sizes(tokens, reads, kept, self.most_slots)
 
 
-def fitting_sizes(model: nn.Module, *, n_vocabulary: int, budget: int) -> Sizes:
-    """Return the sizes that are fastest within a budget of bytes above the model's own.
+@dataclass(frozen=True)
+class Completions:
+    """What the keys and values of prompts and their completions need, in tokens."""
 
-    Half of the budget is for what layers compute, a quarter for logits, the rest for kept keys and values. Linear in
-    the number of tokens: one pass is measured.
+    n_prompts: int
+    most_shared: int  # of a prompt's tokens that others share
+    most_own: int  # of a prompt's tokens that no other shares
+    capacity: int  # of a slot: what is a completion's own, its longest answer included
+
+
+def planned_sizes(budget: int, *, per_token: float, n_vocabulary: int, on_gpu: bool) -> Sizes:
+    """Return the sizes that are fastest within a budget of bytes, of which layers take `per_token` for each token.
+
+    On a CPU half is for what layers compute, a quarter for logits, a quarter for kept keys and values. On a GPU passes
+    are fast long before that, and completions by how many there are at once: there keys and values have what a quarter
+    for layers and an eighth for logits leave of it, which is more where the largest pass takes less.
+    """
+    per_read = 4 * _LOGITS_COPIES * n_vocabulary
+    if not on_gpu:
+        return Sizes(
+            tokens=max(1, min(_CPU_CHUNK, int(budget / 2 / per_token))),
+            reads=max(1, budget // 4 // per_read),
+            kept=budget // 4,
+        )
+    tokens = max(1, min(_GPU_CHUNK, int(budget / 4 / per_token)))
+    reads = max(1, min(_GPU_READS, budget // 8 // per_read))
+    left = budget - int(tokens * per_token) - reads * per_read
+    return Sizes(tokens, reads, kept=max(left, budget // 4), most_slots=_GPU_SLOTS)
+
+
+def n_slots(sizes: Sizes, needs: Completions, *, bytes_per_token: int) -> int:
+    """Return how many completions may be in progress at once, at least 1.
+
+    Beside the slots there is room for what one prompt shares, and for the piece of the prompts that the next pass runs:
+    a whole pass, or no more than what is the new completions' own.
+    """
+    room = sizes.kept // max(1, bytes_per_token) - needs.most_shared  # tokens
+    beside_a_pass = (room - sizes.tokens) // needs.capacity
+    beside_their_own = room // (needs.capacity + needs.most_own)
+    fitting = max(beside_a_pass, beside_their_own)
+    return max(1, min(fitting, sizes.most_slots, sizes.reads, sizes.tokens // 2, needs.n_prompts))
+
+
+def gpu_budget(*, free: int, total: int) -> int:
+    """Return the bytes that scoring may take of those that are free on a GPU of `total` bytes, at least 256 MiB."""
+    return max(2**28, free - _GPU_RESERVE - total // 20)
+
+
+def device_budget(device: torch.device) -> int:
+    """Return the bytes that scoring may take on a device whose models are there already."""
+    if device.type != "cuda":
+        return DEFAULT_BUDGET
+    free, total = torch.cuda.mem_get_info(device)
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # ours, and given back on demand
+    return gpu_budget(free=free + cached, total=total)
+
+
+def fitting_sizes(model: nn.Module, *, n_vocabulary: int, budget: int | None) -> Sizes:
+    """Return the sizes that are fastest within a budget of bytes above the model's own; None = what the device has.
+
+    Linear in the number of tokens: one pass is measured.
     """
     device = device_of(model)
     ids = torch.zeros((_ROWS, _LENGTH), dtype=torch.long, device=device)
@@ -53,12 +115,8 @@ def fitting_sizes(model: nn.Module, *, n_vocabulary: int, budget: int) -> Sizes:
 
     run()  # what is allocated once for ever is not the pass's
     per_token = max(_peak_bytes(run, device), _least_bytes(model)) / _SAMPLE
-    chunk = _CPU_CHUNK if device.type == "cpu" else _GPU_CHUNK
-    return Sizes(
-        tokens=max(1, min(chunk, int(budget / 2 / per_token))),
-        reads=max(1, budget // 4 // (4 * _LOGITS_COPIES * n_vocabulary)),
-        kept=budget // 4,
-    )
+    given = device_budget(device) if budget is None else budget
+    return planned_sizes(given, per_token=per_token, n_vocabulary=n_vocabulary, on_gpu=device.type != "cpu")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

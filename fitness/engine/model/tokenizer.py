@@ -6,11 +6,14 @@ the ones people compare with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fitness.engine.model.text_model import text_settings
+from fitness.engine.model.written import WrittenTokens
 from fitness.errors import FitnessError, in_brief
 
 _DEFAULT_MAX_LENGTH = 2048  # lm-eval's, for models that name no limit
@@ -45,13 +48,16 @@ class Tokenizer:
         self.end_ids = end_ids
         self.n_tokens = len(tokenizer)
         self.decoder_start = decoder_start
-        self._prefix_id = prefix_id
-        self._special_tokens = {} if add_bos_token is None else {"add_special_tokens": add_bos_token}
+        self.given_prefix_id = prefix_id
+        self.written = WrittenTokens(tokenizer)
+        self._ids: Callable[[str, bool], list[int]] = self._read  # text, whether without special tokens -> its ids
+        # Arguments of transformers' `encode` for texts that get special tokens.
+        self.special_tokens = {} if add_bos_token is None else {"add_special_tokens": add_bos_token}
 
     @property
     def prefix_id(self) -> int:
         """The token that stands before an empty context."""
-        for token_id in (self._prefix_id, self.pretrained.bos_token_id, self.pretrained.eos_token_id):
+        for token_id in (self.given_prefix_id, self.pretrained.bos_token_id, self.pretrained.eos_token_id):
             if token_id is not None:
                 return int(token_id)
         raise FitnessError(
@@ -60,9 +66,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, with the special tokens that the tokenizer itself adds, but never two BOS."""
-        if self._starts_with_prefix(text):
-            return list(self.pretrained.encode(text, add_special_tokens=False))
-        return list(self.pretrained.encode(text, **self._special_tokens))
+        return self._ids(text, self._starts_with_prefix(text))
 
     def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Return the ids of context and continuation, tokenised as one text; those of an encoder-decoder as two.
@@ -72,7 +76,7 @@ class Tokenizer:
         stripped = context.rstrip()
         if self.decoder_start:
             spaces = context[len(stripped) :]
-            written = list(self.pretrained.encode(spaces + continuation, add_special_tokens=False))
+            written = self._ids(spaces + continuation, True)
             pair = self.encode(stripped) if stripped else [self.prefix_id], written
         elif stripped == "":
             pair = self._encode_without_context(context + continuation)
@@ -86,21 +90,49 @@ class Tokenizer:
             )
         return pair
 
+    def texts_of(self, text: str) -> list[tuple[str, bool]]:
+        """Return what `encode` tokenises: one text, and whether it gets no special tokens."""
+        return [(text, self._starts_with_prefix(text))]
+
+    def texts_of_pair(self, context: str, continuation: str) -> list[tuple[str, bool]]:
+        """Return what `encode_pair` tokenises, as in `texts_of`."""
+        stripped = context.rstrip()
+        if self.decoder_start:
+            return [*self.texts_of(stripped), (context[len(stripped) :] + continuation, True)]
+        if stripped == "":
+            return [(context + continuation, True)]
+        return [*self.texts_of(context + continuation), *self.texts_of(stripped)]
+
+    def looking_up(self, ids: Callable[[str, bool], list[int]]) -> Tokenizer:
+        """Return this tokenizer with ids from elsewhere, equal to its own: of a text, with or without special tokens.
+
+        See `ReadTexts`.
+        """
+        other = copy.copy(self)
+        other._ids = ids
+        return other
+
     def decode(self, ids: Sequence[int], *, special_tokens: bool = False) -> str:
         """Return the text of token ids, special tokens left out unless asked for."""
         return str(self.pretrained.decode(ids, skip_special_tokens=not special_tokens))
 
     def _encode_without_context(self, continuation: str) -> tuple[list[int], list[int]]:
-        ids = list(self.pretrained.encode(continuation, add_special_tokens=False))
+        ids = self._ids(continuation, True)
         if ids and ids[0] == self.prefix_id:
             return ids[:1], ids[1:]
         return [self.prefix_id], ids
 
     def _starts_with_prefix(self, text: str) -> bool:
-        known = (self._prefix_id, self.pretrained.bos_token_id, self.pretrained.eos_token_id)
-        if known == (None, None, None):
-            return False
-        return text.startswith(str(self.pretrained.decode(self.prefix_id)))
+        return self._prefix is not None and text.startswith(self._prefix)
+
+    @cached_property
+    def _prefix(self) -> str | None:
+        known = (self.given_prefix_id, self.pretrained.bos_token_id, self.pretrained.eos_token_id)
+        return None if known == (None, None, None) else str(self.pretrained.decode(self.prefix_id))
+
+    def _read(self, text: str, plain: bool) -> list[int]:
+        special = {"add_special_tokens": False} if plain else self.special_tokens
+        return list(self.pretrained.encode(text, **special))
 
 
 def load_tokenizer(directory: str | Path, *, max_length: int | None = None) -> Tokenizer:

@@ -10,14 +10,14 @@ import numpy as np
 from torch import nn
 
 from fitness.engine.language_model import LogLikelihood
-from fitness.engine.model.forward import kind_of
+from fitness.engine.model.forward import device_of, kind_of
 from fitness.engine.model.memory import Sizes, fitting_sizes, free_memory, is_out_of_memory
 from fitness.engine.model.text_model import text_settings
 from fitness.engine.scoring.packed import PackedLayout
 from fitness.engine.scoring.readout import Layout, Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.windows import Window
-from fitness.errors import FitnessError
+from fitness.errors import FitnessError, in_brief
 from fitness.typing import Floats
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ _HALF_TOLERANCE, _HALF_SHARE = 0.25, 0.03
 class Sizing:
     """The mode and the sizes of every kind of model that was met; given ones hold for all kinds."""
 
-    def __init__(self, n_tokens: int, memory: int, mode: Mode | None = None, sizes: Sizes | None = None) -> None:
-        if memory < 2**20:
+    def __init__(self, n_tokens: int, memory: int | None, mode: Mode | None = None, sizes: Sizes | None = None) -> None:
+        if memory is not None and memory < 2**20:
             raise FitnessError(f"memory: expected at least 1 MiB, found {memory} bytes")
         self._n_tokens, self._memory = n_tokens, memory
         self._mode = mode
@@ -64,10 +64,21 @@ class Sizing:
                 return attempt(model)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
-                    raise
+                    if not self.gives_up_flex(model, error):
+                        raise
+                    continue
             # Outside the handler: its traceback would keep the failed pass's tensors alive.
             self.shrink(model)
             free_memory()
+
+    def gives_up_flex(self, model: nn.Module, error: RuntimeError) -> bool:
+        """Run models of this kind without flex_attention from now on, if they were run with it."""
+        key = kind_of(model)
+        if self._modes.get(key) != "flex":
+            return False
+        log.warning("flex_attention is not used any more: %s", in_brief(error))
+        self._modes[key] = "packed"
+        return True
 
     def shrink(self, model: nn.Module) -> None:
         """Halve the sizes for models of this kind, from now on."""
@@ -78,13 +89,14 @@ class Sizing:
 
 
 def exact_mode(model: nn.Module, windows: Sequence[Window]) -> Mode:
-    """Return the fastest mode whose scores equal those of plain batches, and log one line if it is not `packed`."""
+    """Return the fastest mode whose scores equal those of plain batches, and log one line if the first one's do not."""
     probed = _probed(windows, getattr(model, "config", None))
     plain = _scores(RowLayout(probed, chunk_size=1, most_reads=2**20, share_prefix=False), model)
     half = _HALF_TOLERANCE + _HALF_SHARE * np.abs(plain)
     longest = max((len(window.inputs) for window in probed), default=1)
     reasons = []
-    for mode, lay_out in _modes(probed, chunk_size=max(8, longest // 3)).items():
+    on_gpu = device_of(model).type == "cuda"
+    for mode, lay_out in _modes(probed, chunk_size=max(8, longest // 3), on_gpu=on_gpu).items():
         try:
             differences = np.abs(_scores(lay_out(), model) - plain)
         except Exception as error:  # whatever a model's code does when it is run in another way, it cannot be run so
@@ -99,9 +111,13 @@ def exact_mode(model: nn.Module, windows: Sequence[Window]) -> Mode:
     return "plain"
 
 
-def _modes(windows: list[Window], chunk_size: int) -> dict[Mode, Callable[[], Layout]]:
-    return {
-        "packed": lambda: PackedLayout(windows, chunk_size=chunk_size),
+def _modes(windows: list[Window], chunk_size: int, *, on_gpu: bool) -> dict[Mode, Callable[[], Layout]]:
+    """Return the modes to try, the fastest first; flex_attention is slow on a CPU."""
+    flex: dict[Mode, Callable[[], Layout]] = {
+        "flex": lambda: PackedLayout.of_windows(windows, chunk_size=chunk_size, flex=True)
+    }
+    return (flex if on_gpu else {}) | {
+        "packed": lambda: PackedLayout.of_windows(windows, chunk_size=chunk_size),
         "prefix": lambda: RowLayout(windows, chunk_size=2**20, most_reads=2**20, share_prefix=True),
     }
 
@@ -114,11 +130,12 @@ def _scores(layout: Layout, model: nn.Module) -> Floats:
 
 
 def _probed(windows: Sequence[Window], config: Any) -> list[Window]:
-    """Return two windows that share much, and the longest and shortest."""
+    """Return all of up to four windows; of more two that share much, and the longest and shortest."""
     ordered = sorted(windows, key=lambda window: window.inputs)
     by_length = sorted(ordered, key=lambda window: len(window.inputs))
     middle = len(ordered) // 2
-    chosen = dict.fromkeys([*ordered[middle : middle + 2], *by_length[:1], *by_length[-1:]])
+    some = [*ordered[middle : middle + 2], *by_length[:1], *by_length[-1:]]
+    chosen = dict.fromkeys(ordered if len(ordered) <= len(some) else some)
     whole = _depends_on_length(config)
     return [_scored(window.inputs if whole else window.inputs[-_N_TOKENS:]) for window in chosen]
 

@@ -71,7 +71,8 @@ class RowLayout:
                 members = tuple(rows[i][len(prefix) :] for i in batch)
                 self._batches.append(Batch(prefix, members, start, n_spots))
         shifts = [first - n_prefix for first, n_prefix in (spot_of[window.inputs] for window in windows)]
-        self.readout = Readout(windows, [np.array(w.places) + shift for w, shift in zip(windows, shifts, strict=True)])
+        spots = [np.array(window.places) + shift for window, shift in zip(windows, shifts, strict=True)]
+        self.readout = Readout.of_windows(windows, spots)
 
     def run(self, model: nn.Module, reading: Reading) -> None:
         """Run everything (see `Layout.run`)."""

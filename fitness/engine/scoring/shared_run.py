@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from fitness.engine.language_model import Answer
 from fitness.engine.model.forward import device_of
 from fitness.engine.scoring.layer_trie import LayeredModel, LayerTrie
-from fitness.engine.scoring.packed import KeysAndValues, PackedLayout, TreeAttention, tree_blocks
+from fitness.engine.scoring.packed import PackedLayout
 from fitness.engine.scoring.packing import Chunk
 from fitness.engine.scoring.path_states import PathStates
 from fitness.engine.scoring.readout import Reading
+from fitness.engine.scoring.ready_chunks import ReadyChunk
+from fitness.engine.scoring.tree_attention import KeysAndValues, TreeAttention
 from fitness.errors import FitnessError
 
 KeysOfNodes = dict[int, KeysAndValues]  # node of the trie -> keys and values
@@ -61,7 +63,8 @@ class SharedRun:
     def _run_chunk(self, chunk: Chunk, known: KeysOfNodes) -> KeysOfNodes:
         """Run one chunk after the keys and values that are known; return those that later chunks need."""
         device = device_of(self._models[0].layered.model)
-        blocks = tree_blocks(self._layout.trie, chunk, device)
+        ready = self._layout.ready.of(chunk, device)
+        masks = ready.masks()  # of all models
         states = PathStates(self._memory)
         kept: KeysOfNodes = {}
         for i, visited in enumerate(self._models):
@@ -69,9 +72,9 @@ class SharedRun:
             if visited.error is not None:
                 continue
             context = {layer: known[node] for layer, node in enumerate(visited.path) if node in known}
-            attention = TreeAttention(blocks, chunk.keep, context, device)
+            attention = TreeAttention(masks, ready.keep, context)
             self.layers += LayerCounts(asked=len(visited.path), run=len(visited.path) - states.depth)
-            visited.run(self._layout, chunk, attention, states)
+            visited.run(self._layout, ready, attention, states)
             kept.update((visited.path[layer], pair) for layer, pair in attention.kept.items())
             if self._outgrows_memory(kept, chunk):
                 del self._models[i + 1 :]
@@ -91,10 +94,10 @@ class _Visited:
     reading: Reading
     error: FitnessError | None = None  # what is wrong with it; it is run no further
 
-    def run(self, layout: PackedLayout, chunk: Chunk, attention: TreeAttention, states: PathStates) -> None:
+    def run(self, layout: PackedLayout, ready: ReadyChunk, attention: TreeAttention, states: PathStates) -> None:
         try:
             with states.entered(self.layered.layers, self.branches):
-                layout.forward(self.layered.model, chunk, attention, self.reading)
+                layout.forward(self.layered.model, ready, attention, self.reading)
         except FitnessError as error:
             self.error = error
 

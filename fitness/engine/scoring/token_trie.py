@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fitness.typing import Bools, Ints
 
@@ -26,6 +27,42 @@ class TokenTrie:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def n_through(self, n_ending: Ints, nodes: Ints) -> Ints:
+        """Return (n,) how many paths go through each of (n,) `nodes`, of which (n_nodes,) `n_ending` end at each."""
+        # Descendants follow a node up to its end: a difference of running sums counts what ends among them.
+        before = np.concatenate([[0], np.cumsum(n_ending)])  # (n_nodes + 1,)
+        through: Ints = before[self.ends[nodes]] - before[nodes]
+        return through
+
+    def along(self, leaves: Ints) -> tuple[TokenTrie, Ints]:
+        """Return the trie of the paths to some nodes alone, and (n_nodes,) each node's number there, if it is there."""
+        n_ending = np.bincount(leaves, minlength=len(self))
+        needed = self.n_through(n_ending, np.arange(len(self))) > 0  # (n_nodes,)
+        before = np.concatenate([[0], np.cumsum(needed)])  # (n_nodes + 1,) how many needed ones precede each
+        if before[-1] == len(self):
+            return self, before[:-1]
+        parents = self.parents[needed]
+        return (
+            TokenTrie(
+                self.tokens[needed],
+                self.depths[needed],
+                np.where(parents < 0, -1, before[parents]),
+                before[self.ends[needed]],
+            ),
+            before[:-1],
+        )
+
+    def paths(self, leaves: Ints) -> list[list[int]]:
+        """Return the tokens of the sequence to each of some nodes."""
+        lengths = self.depths[leaves] + 1  # (n,)
+        result = np.empty((len(leaves), lengths.max(initial=0)), dtype=np.int64)
+        rows, nodes = np.arange(len(leaves)), leaves.copy()
+        while len(rows):
+            result[rows, self.depths[nodes]] = self.tokens[nodes]
+            nodes = self.parents[nodes]
+            rows, nodes = rows[nodes >= 0], nodes[nodes >= 0]
+        return [row[:length].tolist() for row, length in zip(result, lengths, strict=True)]
+
     def sees(self, nodes: Ints, others: Ints) -> Bools:
         """Return (n_nodes, n_others): whether `others[j]` is `nodes[i]` or an ancestor of it."""
         column = nodes[:, None]  # (n_nodes, 1)
@@ -33,7 +70,7 @@ class TokenTrie:
         return result
 
 
-def build_trie(sequences: Sequence[Ints], positions: Sequence[Ints]) -> tuple[TokenTrie, list[Ints]]:
+def build_trie(sequences: Sequence[NDArray[np.integer]], positions: Sequence[Ints]) -> tuple[TokenTrie, list[Ints]]:
     """Lay sequences of token ids, each (length >= 1,), out as a trie.
 
     Returns:
@@ -44,7 +81,7 @@ def build_trie(sequences: Sequence[Ints], positions: Sequence[Ints]) -> tuple[To
     nodes: list[Ints] = [np.empty(0, dtype=np.int64)] * len(sequences)
     path = np.empty(max(map(len, sequences), default=0), dtype=np.int64)  # the current sequence's node at each depth
     count = 0
-    before: Ints = np.empty(0, dtype=np.int64)
+    before: NDArray[np.integer] = np.empty(0, dtype=np.int64)
     # Big-endian bytes sort as the ids do: what begins alike follows each other, so each node is made once.
     for i in sorted(range(len(sequences)), key=lambda i: sequences[i].astype(">u4").tobytes()):
         ids = sequences[i]
@@ -62,7 +99,7 @@ def build_trie(sequences: Sequence[Ints], positions: Sequence[Ints]) -> tuple[To
     return TokenTrie(*(array[:count].copy() for array in (tokens, depths, parents, ends))), nodes
 
 
-def _common_prefix(a: Ints, b: Ints) -> int:
+def _common_prefix(a: NDArray[np.integer], b: NDArray[np.integer]) -> int:
     length = min(len(a), len(b))
     different = np.flatnonzero(a[:length] != b[:length])
     return int(different[0]) if len(different) else length

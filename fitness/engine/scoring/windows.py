@@ -21,26 +21,26 @@ class Cuts:
     """Counts requests that lose their beginning to the model's length, and says so once."""
 
     def __init__(self) -> None:
-        self._lost: list[int] = []  # tokens, of each
+        self.lost: list[int] = []  # tokens, of each
         self._told = False
 
     def last(self, ids: Sequence[int], limit: int) -> Tokens:
         """Return the last `limit` tokens of a request."""
         if len(ids) > limit:
-            self._lost.append(len(ids) - limit)
+            self.lost.append(len(ids) - limit)
         return tuple(ids[-limit:])
 
     def tell(self, n_requests: int, limit: int) -> None:
         """Say how many of the requests so far were cut, unless it was said before."""
-        if self._lost and not self._told:
+        if self.lost and not self._told:
             self._told = True
             log.warning(
                 "%d of %d requests are longer than the %d tokens that the model takes: their beginnings are truncated, "
                 "by up to %d tokens (max_position_embeddings of config.json says how many it takes)",
-                len(self._lost),
+                len(self.lost),
                 n_requests,
                 limit,
-                max(self._lost),
+                max(self.lost),
             )
 
 
@@ -67,6 +67,12 @@ class Prompt:
     stop: tuple[str, ...]
     max_new_tokens: int
     sampling: Sampling | None = None
+
+    def as_long_as_completed(self) -> Window:
+        """Return a window on which to try how a model can be run: the prompt, as long as it may become."""
+        length = len(self.ids) + self.max_new_tokens
+        ids = (self.ids * -(-length // len(self.ids)))[:length]
+        return Window.predicting(ids, ids[:1])
 
 
 def tokenise(request: Run, tokenizer: Tokenizer, cuts: Cuts | None = None) -> Prompt | list[Window]:
@@ -127,4 +133,9 @@ def _prompt(request: Completion, tokenizer: Tokenizer, cuts: Cuts) -> Prompt:
             f"{tokenizer.max_length} tokens, found {request.max_new_tokens}"
         )
     ids = tokenizer.encode(request.prompt) or [tokenizer.prefix_id]
-    return Prompt(cuts.last(ids, room), tuple(s for s in request.stop if s), request.max_new_tokens, request.sampling)
+    return prompt_of(request, cuts.last(ids, room))
+
+
+def prompt_of(request: Completion, ids: Tokens) -> Prompt:
+    """Return the prompt of a request with these ids."""
+    return Prompt(ids, tuple(text for text in request.stop if text), request.max_new_tokens, request.sampling)

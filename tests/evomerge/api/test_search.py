@@ -61,6 +61,13 @@ def test_the_same_call_resumes_and_another_campaign_is_refused(searched: Searche
         searched(seed=1)
 
 
+def test_a_search_goes_on_with_the_optimiser_it_began_with_where_none_is_named(searched: Searched) -> None:
+    searched(optimiser="nsga2", evaluations=6)
+    assert searched(optimiser=None, evaluations=8).config.optimiser.kind == "nsga2"
+    with pytest.raises(em.EvomergeError, match=r"optimiser\.kind +'nsga2' -> 'bayes'"):
+        searched(optimiser="bayes", evaluations=8)
+
+
 def test_a_resumed_run_is_the_one_that_was_not_stopped(searched: Searched) -> None:
     optimiser = {"kind": "nsga2", "population": 4}
     whole = searched(optimiser=optimiser, evaluations=14, run_dir="whole")

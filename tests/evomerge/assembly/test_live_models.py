@@ -36,6 +36,7 @@ def campaign(tmp_path: Path, workers: str) -> CampaignConfig:
         ("{backend: ray, address: 'head:6379', gpus: 1}", 0.0, True),
         ("{backend: ray, address: 'head:6379'}", 8.0, True),
         ("{backend: ray, address: 'head:6379'}", 0.0, False),
+        ("{backend: ray, address: 'head:6379', accelerator: A100}", 0.0, True),
         ("{backend: ray, address: 'head:6379', gpus: 0}", 8.0, False),
         ("{backend: ray}", 8.0, False),
         ("{}", 8.0, False),

@@ -83,3 +83,10 @@ def test_a_wrong_key_names_the_text(
     done = evomerge("plan", campaign_file(), "--set", text)
     assert done.code == 2
     assert message in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize("text", ["five", "-1", "mmlu=five", "mmlu=5,3", "=5", ""])
+def test_numbers_of_examples_are_numbers(evomerge: Command, text: str) -> None:
+    done = evomerge("eval", "nowhere", "--tasks", "words.jsonl", f"--num-fewshot={text}")
+    assert done.code == 2
+    assert "expected a number, or TASK=N,TASK=N" in done.err

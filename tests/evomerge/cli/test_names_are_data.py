@@ -145,7 +145,7 @@ def test_hostile_names_of_an_archive_are_written_out(evomerge: Command, stranger
     assert json.dumps(EVIL) in evomerge("pareto", stranger, "--json").out
     card, page = (out / "README.md").read_text(), (stranger / "report.html").read_text()
     assert not STEERS.search(card)
-    ours = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # plotly's own code has such letters
+    ours = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # a library's own code has such letters
     assert not STEERS.search(ours)
     data = re.search(r'<script[^>]*id="data"[^>]*>(.*?)</script>', page, flags=re.DOTALL)
     assert data is not None

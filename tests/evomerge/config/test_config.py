@@ -89,10 +89,14 @@ def test_a_file_called_campaign_is_named_after_its_directory(write, tmp_path: Pa
     assert load_campaign(write(yaml.safe_dump(MINIMAL))).name == tmp_path.name
 
 
-def test_one_objective_is_for_cma_es_and_several_are_for_nsga2() -> None:
+def test_weights_and_few_evaluations_are_for_bayes_and_the_rest_for_cma_es_or_nsga2() -> None:
     several = [{"name": name, "tasks": [name]} for name in ("x", "y")]
-    assert campaign().optimiser.kind == "cma_es"
-    assert campaign(objectives=several).optimiser.kind == "nsga2"
+    assert (
+        campaign(objectives=several).optimiser.kind == campaign(budget={"evaluations": 300}).optimiser.kind == "bayes"
+    )
+    for many in ({"budget": {"evaluations": 301}}, {"space": "layer_flow"}):
+        assert campaign(**many).optimiser.kind == "cma_es"
+        assert campaign(**many, objectives=several).optimiser.kind == "nsga2"
 
 
 def test_without_a_base_the_first_parent_donates_and_stays_a_parent() -> None:

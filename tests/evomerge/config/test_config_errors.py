@@ -125,8 +125,11 @@ def test_the_file_that_the_bad_ones_are_made_from_is_good(tmp_path: Path) -> Non
         ("{evaluations: 400}", "400", "14: budget: expected a mapping, found 400"),
         ("backend: ray", "backend: in_process", "15: workers.count: expected 1 with backend in_process, found 2; "
          "write backend: ray"),
-        ("count: 2", "together: 4", "15: workers.together: expected 1 with backend ray, found 4; a worker on Ray "
-         "scores one candidate at a time; leave it out"),
+        ("count: 2", "count: 2, max: 4", "15: workers.max: expected count or max, found both, 2 and 4; leave count "
+         "out"),
+        ("count: 2", "min: 4, max: 2", "15: workers.max: expected max beside min, and at least 4, found 2"),
+        ("backend: ray, count: 2", "max: 4", "15: workers.max: expected no max with backend in_process, found 4; write "
+         "backend: ray"),
         ("count: 2", "together: 0", "15: workers.together: expected a number of at least 1, found 0"),
         ("count: 2", "gpus: 1.5", "15: workers.gpus: expected a share of one GPU or a whole number of them, found "
          "1.5"),
@@ -167,7 +170,7 @@ def test_an_operator_on_task_vectors_needs_a_base(tmp_path: Path, operator: str)
 
 def test_cma_es_needs_an_objective_with_weight(tmp_path: Path) -> None:
     text = "base: b/b\nparents: [hub/a, hub/b]\nobjectives: [{name: x, tasks: [gsm8k], weight: 0}]\n"
-    for optimiser in ("", "optimiser: {kind: cma_es}\n"):
+    for optimiser in ("budget: {evaluations: 500}\n", "optimiser: {kind: cma_es}\n"):
         assert "optimiser.kind: expected an objective with weight > 0, found none" in refused_text(
             tmp_path, text + optimiser
         )

@@ -54,7 +54,7 @@ def test_the_template_shows_the_defaults(tmp_path: Path) -> None:
     least["objectives"] = [o.model_dump() for o in written.objectives]
     least["merges"] = [{"name": "regmean", "operator": "regmean"}]
     least["space"] = {"groups": {"layer_blocks": 1, "modules": ["all"]}}
-    assert type(written).model_validate({**least, "optimiser": "cma_es"}) == written
+    assert type(written).model_validate({**least, "optimiser": "bayes"}) == written
 
 
 def test_the_template_gives_models_of_one_name_different_names(tmp_path: Path) -> None:

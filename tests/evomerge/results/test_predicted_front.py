@@ -9,8 +9,10 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.results.front import front_as_json
+from evomerge.results.pages.front import front
+from evomerge.results.pages.snapshot import read_snapshot
 from evomerge.results.predicted_front import read_prediction
-from evomerge.results.report.html import report
+from evomerge.results.report.report_files import all_figures
 from tests.evomerge.archives import CAMPAIGN, make_archive
 from tests.evomerge.results.report.back_ends import assert_drawn_alike
 
@@ -43,16 +45,15 @@ def test_other_optimisers_have_no_prediction(tmp_path: Path) -> None:
     archive = archive_of(tmp_path, campaign=CAMPAIGN)
     assert read_prediction(archive) is None
     assert "predicted" not in front_as_json(archive, "a")
-    assert "Predicted and scored" not in report(archive, tmp_path / "r.html", png_dir=None).read_text()
+    assert front(read_snapshot(archive), 100)["predicted"] is None
 
 
 @pytest.mark.parametrize(("objectives", "n_plots"), [(1, 0), (2, 1), (3, 3)])
 def test_the_report_shows_each_pair_of_objectives(tmp_path: Path, objectives: int, n_plots: int) -> None:
-    page = report(archive_of(tmp_path, objectives=objectives), tmp_path / "r.html", png_dir=None).read_text()
-    assert page.count('data-set="predicted"') == n_plots
-    assert ("Predicted and scored" in page) == (n_plots > 0)
-    data = page.split('<script id="data" type="application/json">')[1].split("</script>")[0]
-    figures = json.loads(data)["figures"]["predicted"]
+    archive = archive_of(tmp_path, objectives=objectives)
+    snapshot = read_snapshot(archive)
+    assert front(snapshot, 100)["predicted"]["objectives"] == list(range(objectives))
+    figures = all_figures(archive, snapshot.contents, snapshot.prediction)["predicted"]
     assert len(figures) == n_plots
     if figures:
         assert_drawn_alike(figures)

@@ -8,7 +8,7 @@ from scipy.stats import norm, spearmanr
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Scored
 from evomerge.results.front import front_as_json
-from evomerge.results.report.html import report
+from evomerge.results.pages.frozen import report
 from evomerge.results.screen_agreement import read_screen_agreement
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Stopped
 from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive

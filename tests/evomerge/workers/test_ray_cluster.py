@@ -24,7 +24,8 @@ import logging, os, signal, sys, time
 from pathlib import Path
 from evomerge.candidate import Failure, Scored
 from evomerge.workers import WorkerSetupError
-from evomerge.workers.ray_pool import RayPool, ray
+from evomerge.workers.ray_cluster import ray
+from evomerge.workers.ray_pool import RayPool
 from tests.evomerge.workers.pool_contract import BUDGET, score_all
 from tests.evomerge.workers.scoring import *
 logging.getLogger("evomerge").addHandler(logging.NullHandler())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from evomerge.workers import WorkerSetupError
-from evomerge.workers.ray_cluster import check_room
+from evomerge.workers.nodes import Need, check_room
 
 TWO_GPUS = {"CPU": 8.0, "GPU": 2.0, "memory": 1e9}
 NO_GPU = {"CPU": 2.0}
@@ -20,7 +20,7 @@ NO_GPU = {"CPU": 2.0}
     ],
 )
 def test_what_fits_is_accepted(nodes, count, cpus, gpus):
-    check_room(nodes, count, cpus=cpus, gpus=gpus)
+    check_room(nodes, count, Need(cpus, gpus))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_what_fits_is_accepted(nodes, count, cpus, gpus):
 )
 def test_what_never_fits_is_refused_with_what_is_there(nodes, count, cpus, gpus, found):
     with pytest.raises(WorkerSetupError) as caught:
-        check_room(nodes, count, cpus=cpus, gpus=gpus)
+        check_room(nodes, count, Need(cpus, gpus))
     assert f"expected room for {count} of ({cpus:g} CPU, {gpus:g} GPU) each" in str(caught.value)
     assert found in str(caught.value)
     assert "lower workers.count" in str(caught.value)

@@ -344,8 +344,9 @@ ids = st.lists(st.integers(0, 40), min_size=1, max_size=40)
 def test_trie_scores_equal_plain_scores(model, sequences, chunk_size):
     windows = [Window.predicting(inputs, ([*inputs[1:], 7])[-n:]) for inputs, n in sequences]
     layouts = [
-        PackedLayout(windows, chunk_size=chunk_size),
-        PackedLayout(windows, chunk_size=chunk_size, multiple=8),
+        PackedLayout.of_windows(windows, chunk_size=chunk_size),
+        PackedLayout.of_windows(windows, chunk_size=chunk_size, multiple=8),
+        PackedLayout.of_windows(windows, chunk_size=chunk_size, multiple=8, flex=True),
         RowLayout(windows, chunk_size=chunk_size, most_reads=50, share_prefix=True),
     ]
     for layout in layouts:

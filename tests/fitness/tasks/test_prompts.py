@@ -119,6 +119,19 @@ def test_the_number_of_examples_is_overridden_as_lm_eval_does(own, asked, used, 
     assert request.context.count("Q") == used + 1
 
 
+@pytest.mark.parametrize(("own", "asked", "used"), [(1, 3, 3), (0, 3, 3), (None, 0, 0)])
+def test_a_task_that_is_named_has_its_own_number_of_examples(own, asked, used, tmp_path):
+    task = {**SHORT, "fewshot_split": "test", "doc_to_text": "Q{{question[9:]}}"}
+    task |= {"metric_list": [{"metric": "acc", **MEAN}]} | ({} if own is None else {"num_fewshot": own})
+    named, other = write_task(tmp_path, **task), write_task(tmp_path, "other", **task)
+    prompts = Prompts(num_fewshot={"tiny": asked})
+    (one,), (rest,) = load_tasks([str(named), str(other)], TaskContext(prompts=prompts)).values()
+    found = [request.context.count("Q") for task in (one, rest) for request in task.requests("0")[:1]]
+    assert found == [used + 1, (own or 0) + 1]
+    with pytest.raises(FitnessError, match="num_fewshot: expected names of lm-eval tasks, found 'tinny'; did you mean"):
+        load_tasks([str(named)], TaskContext(prompts=Prompts(num_fewshot={"tinny": 3})))
+
+
 def test_questions_of_task_files_become_messages(chatty, tmp_path):
     write_jsonl(tmp_path / "choices.jsonl", [{**arithmetic(2)[0], "delimiter": " "}, arithmetic(2)[1]])
     write_jsonl(tmp_path / "completions.jsonl", completions(2))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import LlamaForCausalLM
 
 from evomerge.testing.fitness_contract import FitnessContract
 from fitness.engine.model.tokenizer import load_tokenizer
@@ -199,6 +200,28 @@ def test_text_is_tokenised_once_before_the_first_evaluation(tasks_dir, family, m
     fitness = suite(tasks_dir, family)
     monkeypatch.setattr("fitness.engine.model.tokenizer.Tokenizer.encode", lambda *_: pytest.fail("tokenised again"))
     assert len(fitness.evaluate(model, Budget("search")).values) == len(fitness.splits.items["search"]) > 10
+
+
+def test_a_second_process_reads_token_ids_from_a_file_and_every_selection_of_items_from_it(
+    family, tmp_path, monkeypatch
+):
+    header = "a header of this task. " * 4
+    lines = [{"id": str(i), "question": f"{header}{i}?", "choices": list("abcd"), "answer": i % 4} for i in range(1000)]
+    write_jsonl(tmp_path / "many.jsonl", lines)
+
+    def made() -> TaskSuite:
+        tasks = load_tasks(["many.jsonl"], TaskContext(tmp_path))["many.jsonl"]
+        tokenizer = load_tokenizer(family.base)
+        return make_suite(tasks, tokenizer=tokenizer, shares={"search": 1.0}, seed=1, tokens=tmp_path / "tokens")
+
+    first = made()
+    assert len(list((tmp_path / "tokens").iterdir())) == 1
+    for name in ("model.tokenizer.Tokenizer.encode", "tokens.read_texts.ReadTexts.read"):
+        monkeypatch.setattr(f"fitness.engine.{name}", lambda *_: pytest.fail("tokenised again"))
+    second = made()
+    block = Budget("search", first.splits.items["search"][40:52])
+    model = LlamaForCausalLM.from_pretrained(family.base)
+    assert (second.evaluate(model, block).values == first.evaluate(model, block).values).all()
 
 
 def test_an_item_that_the_model_cannot_take_is_named_before_any_model_is_needed(family, tmp_path):

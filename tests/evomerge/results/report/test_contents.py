@@ -7,7 +7,7 @@ import pytest
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Done
 from evomerge.results.report.contents import read_contents
-from evomerge.results.report.details import details, task_scores
+from evomerge.results.report.details import task_scores
 from evomerge.results.report.figures import DRAWN_POINTS, dominated, panels
 from evomerge.results.report.progress_figures import new_bests, progress_figures
 from evomerge.results.report.verdict import headline
@@ -138,29 +138,12 @@ def test_dominated_points_are_thinned_and_front_points_are_not(tmp_path: Path) -
     drawn = dominated(contents.scored, 1)
     assert len(drawn) == len(set(drawn.tolist())) == DRAWN_POINTS
     assert not set(drawn.tolist()) & set(contents.scored.front.tolist())
-    found = details(archive, contents)
-    assert len(found) == 200
-    assert set(contents.scored.numbers[contents.scored.front].tolist()) <= {d["number"] for d in found}
 
 
 def scored_estimate(rng: np.random.Generator):
     from fitness.scores import Estimate, ObjectiveEstimate
 
     return Estimate("search", tuple(ObjectiveEstimate(n, float(rng.random()), 0.01, 9) for n in ("a", "b")))
-
-
-def test_details_hold_recipe_scores_of_every_split_and_genes(tmp_path: Path) -> None:
-    archive = make_archive(tmp_path / "a.sqlite", proposals=12)
-    candidate = archive.candidate(9)
-    archive.told([scored(np.random.default_rng(1), candidate, [0.6, 0.5], "test")], split="test", kind="verified")
-    archive.note("verification", verification(contender=None, winner=9).to_json())
-    first = details(archive, read_contents(archive))[0]
-    assert first["number"] == 9
-    assert "verified winner" in first["marks"]
-    assert first["recipe"] == candidate.recipe.to_dict()
-    assert [o["split"] for o in first["objectives"]] == ["search"] * 2 + ["test"] * 2
-    assert {t["name"] for t in first["tasks"]} == {"arithmetic_easy", "arithmetic_hard", "words_easy", "words_hard"}
-    assert [g["name"] for g in first["genes"]] == ["weight", "density"]
 
 
 class TestHeadline:

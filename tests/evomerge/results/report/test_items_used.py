@@ -6,11 +6,11 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate, Scored
+from evomerge.results.pages.progress import progress
+from evomerge.results.pages.snapshot import read_snapshot
 from evomerge.results.report.contents import read_contents
 from evomerge.results.report.details import candidate_marks
-from evomerge.results.report.html import report
 from evomerge.results.report.items_used import note_search_items, read_items_used
-from evomerge.results.report.marks import legend
 from evomerge.results.report.progress_figures import item_figures, progress_figures
 from fitness.scores import Estimate, ItemScores, ObjectiveEstimate, Stopped
 from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive
@@ -68,7 +68,7 @@ def test_nothing_is_said_of_items_where_nothing_is_answered(tmp_path: Path) -> N
 def test_where_every_candidate_answers_everything_there_is_nothing_to_draw(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a.sqlite", proposals=4)
     assert item_figures(read_contents(archive)) == []
-    assert "Items answered" not in report(archive, tmp_path / "r.html", png_dir=None).read_text()
+    assert not progress(read_snapshot(archive))["items"]["says"]
 
 
 def test_items_and_stops_are_drawn_where_candidates_were_stopped(raced: Archive, tmp_path: Path) -> None:
@@ -80,15 +80,13 @@ def test_items_and_stops_are_drawn_where_candidates_were_stopped(raced: Archive,
     assert "stopped after 20 of 100 items" in stops["data"][1]["text"][0]
     assert "behind a rival, with confidence: words" in stops["data"][1]["text"][0]
     assert_drawn_alike([used, stops])
-    page = report(raced, tmp_path / "r.html", png_dir=None).read_text()
-    names = [name for name, *_ in legend([stops])]
-    assert names[1:] == [
-        "behind a rival, with confidence (1)",
-        "cannot catch up with a rival (1)",
-        "left behind by a halving (1)",
+    told = progress(read_snapshot(raced))
+    assert [(stop["reason"], stop["count"], stop["items"]) for stop in told["stops"]] == [
+        ("behind a rival, with confidence", 1, 20),
+        ("cannot catch up with a rival", 1, 60),
+        ("left behind by a halving", 1, 20),
     ]
-    assert all(name in page for name in names)
-    assert "1.5 times as many" in page
+    assert (told["items"]["answered"], told["items"]["saving"]) == (400, 1.5)
 
 
 def test_items_alone_are_drawn_where_candidates_are_scored_on_some_and_none_is_stopped(tmp_path: Path) -> None:

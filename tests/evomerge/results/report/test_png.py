@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
+from evomerge.results.pages.frozen import report
 from evomerge.results.report.contents import read_contents
 from evomerge.results.report.figures import front_figures
-from evomerge.results.report.html import report, where
 from evomerge.results.report.png import save_png
+from evomerge.results.report.report_files import where
 from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive, scored, verification
 
 

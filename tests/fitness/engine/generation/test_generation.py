@@ -196,8 +196,8 @@ def test_what_no_prompt_needs_any_more_is_forgotten(model, tokenizer):
 def test_keys_and_values_that_are_kept_stay_within_the_budget(model, tokenizer):
     tokenizer = Tokenizer(tokenizer.pretrained, max_length=128, end_ids=frozenset())
     bytes_per_token = 2 * 2 * 2 * 8 * 4  # layers, keys and values, heads, their size, float32
-    sizes = Sizes(20, 20, kept=bytes_per_token * (20 + 3 * 10))  # a pass's tokens, and three slots of ten
-    requests = [Completion(letter, (), 10) for letter in "abcdefg"]
+    sizes = Sizes(20, 20, kept=bytes_per_token * (10 + 3 * 11))  # ten shared, three slots of eleven
+    requests = [Completion("x" * 10 + letter, (), 10) for letter in "abcdefg"]
     with Passes(model) as passes:
         TrieLanguageModel(tokenizer, mode="packed", sizes=sizes).plan(requests).answer(model)
     assert max(passes.logits) == 3

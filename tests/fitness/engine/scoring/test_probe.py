@@ -4,7 +4,8 @@ import pytest
 import torch
 import transformers
 
-from fitness.engine.scoring.probe import exact_mode
+from fitness.engine.model.forward import kind_of
+from fitness.engine.scoring.probe import Sizing, exact_mode
 from fitness.engine.scoring.readout import Mode
 from fitness.engine.scoring.windows import Window
 from tests.fitness.engine.architectures import CONFIGS
@@ -25,3 +26,20 @@ def model_of(kind: str) -> torch.nn.Module:
 def test_half_precision_changes_no_mode(kind: str, mode: Mode, dtype: torch.dtype) -> None:
     windows = [Window.predicting(tuple((7 * i + j * j) % 50 for j in range(20 + i)), (1,)) for i in range(6)]
     assert exact_mode(model_of(kind).to(dtype), windows) == mode
+
+
+def test_what_flex_attention_fails_on_is_run_without_it_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
+    model, sizing, tried = model_of("llama"), Sizing(50, None), []
+    sizing._modes[kind_of(model)] = "flex"  # as a GPU's probe finds
+
+    def attempt(_: torch.nn.Module) -> str:
+        tried.append(sizing.mode(model, tuple))
+        if tried[-1] == "flex":
+            raise RuntimeError("no kernel is left")
+        return "done"
+
+    assert sizing.in_passes_that_fit(model, attempt) == sizing.in_passes_that_fit(model, attempt) == "done"
+    assert tried == ["flex", "packed", "packed"]
+    assert len([message for message in caplog.messages if "no kernel is left" in message]) == 1
+    with pytest.raises(RuntimeError, match="another"):
+        sizing.in_passes_that_fit(model, lambda _: (_ for _ in ()).throw(RuntimeError("another")))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fitness.engine.scoring.packing import chunks
 from fitness.engine.scoring.token_trie import TokenTrie, build_trie
+from fitness.engine.scoring.tree_attention import TreeBlock
 
 Sequences = list[list[int]]
 sequences = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=12)
@@ -57,12 +59,16 @@ def test_every_chunk_finds_the_keys_of_all_ancestors_and_keeps_none_for_nothing(
         assert set(chunk.context.tolist()) == kept
         at_hand = np.concatenate([chunk.context, chunk.nodes])
         for block in chunk.query_blocks(trie, 2, 3):
+            made = TreeBlock(block, torch.device("cpu"))
+            narrow, everything = (made.seen(window).numpy() for window in (3, None))
+            at = torch.arange(made.n_rows)[:, None], torch.arange(made.n_keys)
+            for window, seen in ((3, narrow), (None, everything)):
+                assert (made.sees(window)(at[0], at[0], *at).numpy() == seen).all()
+            assert everything.any(axis=0).all()
             for row, node in enumerate(chunk.nodes[block.start : block.stop]):
                 ancestors = np.flatnonzero(trie.sees(np.array([node]), np.arange(len(trie)))[0])
-                seen = at_hand[block.keys[block.seen[row]]]
-                assert sorted(seen.tolist()) == ancestors.tolist()
-                distances = trie.depths[node] - trie.depths[seen]
-                assert block.distances[row][block.seen[row]].tolist() == distances.tolist()
+                assert at_hand[block.keys[everything[row]]].tolist() == ancestors.tolist()
+                assert at_hand[block.keys[narrow[row]]].tolist() == ancestors[-3:].tolist()
         kept = set(at_hand[chunk.keep].tolist())
         later = {int(node) for other in cut[i + 1 :] for node in other.nodes}
         for node in kept:
@@ -72,6 +78,19 @@ def test_every_chunk_finds_the_keys_of_all_ancestors_and_keeps_none_for_nothing(
 def test_chunks_have_equal_sizes():
     trie, _ = trie_of([list(range(11))])
     assert [len(chunk.nodes) for chunk in chunks(trie, size=5)] == [4, 4, 3]
+
+
+@given(sequences, st.integers(1, 12), st.integers(1, 4), st.sets(st.integers(0, 60)))
+def test_chunks_are_bounded_by_what_is_read_in_them(sequences: Sequences, size: int, most: int, wanted: set[int]):
+    trie, _ = trie_of(sequences)
+    read = np.array(sorted(node for node in wanted if node < len(trie)), dtype=np.int64)
+    cut = chunks(trie, size=size, read=read, most_reads=most)
+    assert np.concatenate([chunk.nodes for chunk in cut]).tolist() == list(range(len(trie)))
+    for chunk in cut:
+        assert len(chunk.nodes) <= size
+        assert len(set(chunk.nodes.tolist()) & wanted) <= most
+    if len(read) <= most:
+        assert len(cut) == -(-len(trie) // size)
 
 
 def test_no_sequences_make_an_empty_trie():

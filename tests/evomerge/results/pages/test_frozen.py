@@ -1,3 +1,5 @@
+"""The report: one file, whole as it is."""
+
 import json
 import os
 import re
@@ -9,17 +11,17 @@ import numpy as np
 import pytest
 
 from evomerge.archive import Archive
-from evomerge.results.report.html import duration, for_script, moment, report, signed
-from evomerge.results.report.marks import DARK, LIGHT
+from evomerge.candidate import Candidate
+from evomerge.results.pages.frozen import LARGEST, report
+from evomerge.results.pages.plain import as_json
 from evomerge.whole_file import OutputError
 from tests.evomerge.archives import CAMPAIGN, failure, landmarks, make_archive, scored, verification, with_winners
-from tests.evomerge.results.report.back_ends import assert_drawn_alike
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
 class Page(HTMLParser):
-    """What a browser would see: the elements, the text, and the scripts' bodies."""
+    """What a browser would see: the elements, the text, and the documents."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -53,48 +55,47 @@ def page_of(archive: Archive, directory: Path) -> Page:
     return Page(report(archive, directory / "report.html", png_dir=None).read_text(encoding="utf-8"))
 
 
-def test_the_page_is_whole_loads_nothing_and_holds_every_section(tmp_path: Path) -> None:
+def test_the_page_loads_nothing_and_holds_every_document(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a.sqlite", proposals=24, failures=(3,))
     archive.note("verification", verification(contender=None, winner=20).to_json())
     page = page_of(archive, tmp_path)
     assert page.links == []
-    assert page.tags.count("script") == 3  # data, plotly once, the page's own
-    for words in (
-        "The Pareto front",
-        "On held-out items",
-        "Best so far",
-        "Genes over depth",
-        "Failures",
-        "out of memory",
-    ):
-        assert words in page.text
+    assert page.tags.count("script") == 2  # documents, and what draws them
     assert "Candidate 20 beats the best parent" in page.text
-    assert page.data["order"][0] == 20
-    assert "optimiser: {kind: nsga2, population: 24}" in page.text
+    documents = page.data["documents"]
+    assert next(iter(page.data["details"])) == "20"
+    assert documents["search"]["failures"][0]["reason"].endswith("out of memory")
+    assert "optimiser: {kind: nsga2, population: 24}" in documents["search"]["campaign"]
+    assert documents["verdict"]["verified"]
+    assert [m["parameter"] for m in page.data["details"]["20"]["maps"]][:2] == ["weight", "density"]
 
 
-def test_every_drawn_point_has_scores_and_every_option_a_recipe(tmp_path: Path) -> None:
-    data = page_of(make_archive(tmp_path / "a.sqlite", proposals=24), tmp_path).data
-    drawn = {row[0] for trace in data["figures"]["pareto"][0]["data"] for row in trace.get("customdata", [])}
-    assert drawn <= {int(number) for number in data["points"]}
-    assert all(data["candidates"][str(number)]["recipe"]["rules"] for number in data["order"])
+def test_scripts_are_those_that_the_policy_names(tmp_path: Path) -> None:
+    import base64
+    import hashlib
 
-
-def test_without_verification_it_says_how_to_verify(tmp_path: Path) -> None:
-    page = page_of(make_archive(tmp_path / "a.sqlite", proposals=3), tmp_path)
-    assert "Not verified yet: run evomerge verify RUN_DIR" in page.text
+    text = report(make_archive(tmp_path / "a.sqlite", proposals=2), tmp_path / "r.html", png_dir=None).read_text()
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text
 
 
 def test_every_winners_verdict_and_facts_are_on_the_page(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a.sqlite", proposals=60)
     found = with_winners(verification(), "better", "not_shown")
     archive.note("verification", found.to_json())
-    text = page_of(archive, tmp_path).text
-    for winner in found.winners:
-        assert winner.verdict in text
-        assert len(winner.facts) == 7
-        assert all(fact in text for fact in winner.facts)
-    assert "winners were chosen on validation items" in text
+    told = page_of(archive, tmp_path).data["documents"]["verdict"]["winners"]
+    assert [(w["verdict"], tuple(w["facts"])) for w in told] == [(w.verdict, w.facts) for w in found.winners]
+
+
+def test_comparisons_of_the_best_are_held_and_no_questions(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "a.sqlite", proposals=24)
+    archive.note("verification", verification(contender=None, winner=20).to_json())
+    compared = page_of(archive, tmp_path).data["compared"]
+    assert any(key.split(".")[0] == "20" for key in compared)
+    listed = [one for found in compared.values() for split in found["splits"].values() for one in split["listed"]]
+    assert listed
+    assert not any("question" in one for one in listed)
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
@@ -106,40 +107,47 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     archive.told([failure(hostile[4], HOSTILE)])
     page = page_of(archive, tmp_path)
     assert "img" not in page.tags
-    assert page.text.count(HOSTILE) >= 3
-    assert page.data["candidates"]["3"]["title"] == HOSTILE
-    texts = [text for trace in page.data["figures"]["pareto"][0]["data"] for text in trace.get("hovertext", [])]
-    assert all("<" not in text for text in texts)  # plotly reads a little HTML in its texts
+    assert HOSTILE in page.text
+    assert page.data["details"]["3"]["title"] == HOSTILE
+
+
+def test_no_directory_of_this_machine_is_in_a_page_that_is_passed_on(tmp_path: Path) -> None:
+    campaign = f"{CAMPAIGN}objectives: [{{name: a, tasks: [/home/somebody/secret/tasks/sums.jsonl]}}]\n"
+    text = report(
+        make_archive(tmp_path / "a.sqlite", proposals=2, campaign=campaign), tmp_path / "r.html", png_dir=None
+    )
+    page = Page(text.read_text())
+    assert "somebody" not in json.dumps(page.data)
+    assert "/models/" not in json.dumps(page.data)
+    assert "…/sums.jsonl" in page.data["documents"]["search"]["campaign"]
+    assert "org/base" in page.data["documents"]["search"]["campaign"]  # a name on the hub is no path
 
 
 def test_json_in_a_script_survives_and_cannot_close_it() -> None:
     value = {"a": "</script><!--\u2028&", "é": [1.5, None]}
-    assert not re.search("[<>&\u2028]", for_script(value))
-    assert json.loads(for_script(value)) == value
+    assert not re.search("[<>&\u2028]", as_json(value))
+    assert json.loads(as_json(value)) == value
 
 
-@pytest.mark.parametrize("proposals", [0, 1, 12])
-@pytest.mark.parametrize("objectives", [1, 2, 3])
-def test_page_notebook_and_png_draw_the_same_numbers_in_known_colours(
-    tmp_path: Path, objectives: int, proposals: int
-) -> None:
-    archive = make_archive(tmp_path / "a.sqlite", objectives=objectives, proposals=proposals)
-    found = verification(objectives=objectives, contender=None, winner=2 + proposals // 2)
-    archive.note("verification", found.to_json())
-    data = page_of(archive, tmp_path).data
-    shown = {name: figures for name, figures in data["figures"].items() if figures}
-    assert list(shown) == ["pareto", "best_so_far", "genes", "held_out"]
-    for figures in (*shown.values(), *(detail["genes"] for detail in list(data["candidates"].values())[:6])):
-        assert_drawn_alike(figures)
-    names = set(re.findall(r"var\(--(\w+)\)", json.dumps(data))) - {"sans"}
-    assert names <= set(LIGHT) == set(DARK)
+def test_a_large_run_fits_into_two_megabytes_with_its_whole_front(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    archive = make_archive(tmp_path / "a.sqlite", objectives=3, proposals=30)
+    recipe = archive.candidate(20).recipe
+    many = [Candidate(35 + i, recipe, None, 30 + i, rng.random(4)) for i in range(2500)]
+    outcome, estimate = scored(rng, many[0], [0.3, 0.3, 0.3])
+    archive.asked(many, len(many))
+    archive.told([(type(outcome)(c, outcome.scores, 0.0), estimate) for c in many])
+    path = report(archive, tmp_path / "report.html", png_dir=None)
+    assert path.stat().st_size <= LARGEST
+    points = Page(path.read_text()).data["documents"]["front"]
+    assert points["scored"] == 2535
+    assert sum(points["points"]["front"]) == Page(path.read_text()).data["overview"]["front_size"]
 
 
 class TestSmallArchives:
     def test_nothing_scored(self, tmp_path: Path) -> None:
         page = page_of(Archive.create(tmp_path / "a.sqlite", CAMPAIGN), tmp_path)
         assert "No candidate has been scored yet." in page.text
-        assert "script" not in page.tags
 
     def test_only_failures(self, tmp_path: Path) -> None:
         archive = Archive.create(tmp_path / "a.sqlite", CAMPAIGN)
@@ -147,14 +155,13 @@ class TestSmallArchives:
         archive.told([failure(c) for c in landmarks()])
         page = page_of(archive, tmp_path)
         assert "All 5 candidates failed." in page.text
-        assert "5×" in page.text
+        assert page.data["documents"]["search"]["failures"][0]["count"] == 5
 
     def test_one_candidate(self, tmp_path: Path) -> None:
         archive = Archive.create(tmp_path / "a.sqlite", "not a mapping")
         archive.asked(landmarks(), None)
         archive.told([scored(np.random.default_rng(0), landmarks()[0], [0.5, 0.6])])
-        page = page_of(archive, tmp_path)
-        assert page.data["order"] == [0]
+        assert list(page_of(archive, tmp_path).data["details"]) == ["0"]
 
     def test_a_verification_of_candidates_whose_search_scores_are_equal(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
@@ -162,7 +169,7 @@ class TestSmallArchives:
         archive.asked(landmarks(), None)
         archive.told([scored(rng, c, [1.0, 1.0]) for c in landmarks()])
         archive.note("verification", verification(contender=None, winner=3).to_json())
-        assert len(page_of(archive, tmp_path).data["figures"]["pareto"]) == 1
+        assert page_of(archive, tmp_path).data["documents"]["verdict"]["verified"]
 
 
 def test_a_report_can_be_written_while_the_search_writes(tmp_path: Path) -> None:
@@ -173,14 +180,14 @@ def test_a_report_can_be_written_while_the_search_writes(tmp_path: Path) -> None
 
     def read() -> None:
         archive = Archive.read(tmp_path / "a.sqlite")
-        seen.append(len(page_of(archive, tmp_path).data["points"]))
+        seen.append(page_of(archive, tmp_path).data["rows"]["total"])
 
     thread = threading.Thread(target=read)
     thread.start()
     writer.note("a fact", "noted meanwhile")
     thread.join()
     assert seen == [17]
-    assert len(page_of(reader, tmp_path).data["points"]) == 17
+    assert page_of(reader, tmp_path).data["rows"]["total"] == 17
 
 
 def test_an_unfinished_page_never_replaces_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,20 +204,3 @@ def test_an_unfinished_page_never_replaces_the_old_one(tmp_path: Path, monkeypat
     assert out.read_text() == "the old one"
     assert not list(tmp_path.glob("*.partial"))
     assert not list(tmp_path.glob(".*.partial"))
-
-
-@pytest.mark.parametrize(
-    ("hours", "words"), [(0.0, "0 s"), (59 / 3600, "59 s"), (61 / 3600, "1 min 01 s"), (2.5, "2 h 30 min")]
-)
-def test_durations_are_told_to_the_unit_that_matters(hours: float, words: str) -> None:
-    assert duration(hours) == words
-
-
-def test_differences_have_a_sign() -> None:
-    assert (signed(0.1), signed(-0.1)) == ("+0.100", "−0.100")
-
-
-@pytest.mark.parametrize("epoch", [-1.6e16, 1e300, float("nan"), float("inf")])
-def test_a_moment_that_no_calendar_has_is_not_known(epoch: float) -> None:
-    assert moment(epoch) == "not known"
-    assert moment(0.0) == "1970-01-01 00:00 UTC"

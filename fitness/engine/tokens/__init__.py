@@ -1,0 +1,1 @@
+"""Token ids of requests, made once."""

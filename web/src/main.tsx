@@ -1,0 +1,30 @@
+import { effect } from '@preact/signals'
+import { render } from 'preact'
+import { Head } from './parts/head'
+import { CandidatesPage } from './pages/candidates'
+import { ComparePage } from './pages/compare'
+import { FrontPage } from './pages/front'
+import { SearchPage } from './pages/search'
+import { VerdictPage } from './pages/verdict'
+import { kind, overview, page, runs, start } from './state'
+
+const SHOWN = { front: FrontPage, candidates: CandidatesPage, compare: ComparePage, search: SearchPage, verdict: VerdictPage }
+
+function Studio() {
+  const Shown = SHOWN[page.value]
+  const none = runs.value?.length === 0
+  return (
+    <>
+      <a class="skip" href="#content" onClick={(e) => { e.preventDefault(); document.getElementById('content')?.focus() }}>To the content</a>
+      <Head />
+      <main id="content" tabIndex={-1}>
+        {none ? <p class="empty">No run is here yet. Start a search (<code>evomerge run campaign.yaml</code>), or name a directory: <code>evomerge studio DIR</code>.</p>
+          : overview.value ? <Shown key={overview.value.key} /> : <p class="quiet">Opening the run…</p>}
+      </main>
+    </>
+  )
+}
+
+start()
+effect(() => { document.title = overview.value ? `${overview.value.name} · evomerge ${kind}` : `evomerge ${kind}` })
+render(<Studio />, document.getElementById('studio')!)
