@@ -19,6 +19,10 @@ most 4 times; TIES at least 80 times faster than mergekit's graph (--mergekit: a
 bytes of rank per element and parent, which the floor leaves out: where the floor is at its least its ratio is 4.7.
 TIES on 1.1 billion random bfloat16 weights (--random 1.1B --genomes 3), two runs: 2.1 and 2.5 s, 4.4 and 6.1 times the
 floor; the first candidate, with its tables of thresholds, 233 to 244 s.
+On AVX2 alone (AMD EPYC, one thread, busy machine, 2026-11-30, floor 0.15 to 0.17 s; before, with two threads, the
+figures in brackets): TIES 2.5 (9.7), DARE-TIES 2.8 (5), SCE 2.9 (10), DELLA 5.1 (16), MagMax 1.7, linear 1.8 and task
+arithmetic 1.3 (4 and less; their floors 1.0 and 1.7 s at a busier moment). First candidates search one threshold: there
+is no table before the third density.
 RegMean was to take at most 10 times as long as task arithmetic, and does not: on two of SmolLM2's 30 layers, one thread
 of a crowded machine (2026-11-30), 0.93 CPU seconds against 0.017, 53 times. Solving and factorising in float64 are 75 %
 of it.
@@ -233,6 +237,8 @@ def main() -> None:
     parser.add_argument("--many", action="store_true", help="a model of 18,867 small tensors")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if not options.json:
+        print(f"{torch.backends.cpu.get_cpu_capability()}, {options.threads} threads", flush=True)
     if options.many:
         many(options.operators, options.genomes)
         return

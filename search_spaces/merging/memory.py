@@ -93,13 +93,10 @@ class MergeMemory:
         return len(shares) > SEARCHED_BEFORE_A_TABLE
 
     def ranks(self, key: Hashable, magnitudes: Magnitudes, n: int, width: int) -> Tensor:
-        """Return `ranks.packed_ranks`, in the form of `kernels.form.Part` that is read fastest."""
+        """Return `ranks.packed_ranks`."""
 
         def compute() -> Tensor:
-            ranks = packed_ranks(magnitudes, n, width)
-            if self._repeated and ranks.dtype == np.uint16:
-                return torch.from_numpy(np.stack([(ranks >> 8).astype(np.uint8), (ranks & 0xFF).astype(np.uint8)]))
-            return torch.from_numpy(ranks)
+            return torch.from_numpy(packed_ranks(magnitudes, n, width))
 
         def find() -> Tensor:
             if self._files is None or n < _FEWEST_RANKS_ON_DISK:

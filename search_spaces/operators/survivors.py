@@ -146,7 +146,7 @@ def l1_norms(magnitudes: Magnitudes, n: int, part: Part, surviving: Survivors) -
         before = sparsify.row_sums(values)
         ties = any(start <= last < stop for _, last in (part.low, part.high))
         numbers = numbers_of(merge if ties else without_ties(merge, start), segment, first)
-        row = Row(numbers.reals[0], numbers.integers[0], None if part.ranks is None else part.ranks[..., start:stop])
+        row = Row(numbers.reals[0], numbers.integers[0], None if part.ranks is None else part.ranks[start:stop])
         index = places[: stop - start] + (start - first)
         return before, sparsify.row_sums(survivors(merge.form, values, index, row, ties=ties))
 

@@ -56,7 +56,7 @@ def merged_together(merges: Sequence[Merge]) -> tuple[Tensor, bool]:
     tensors = [stacked(same) for same in zip(*(merge.tensors for merge in merges), strict=True)]
     bases = [merge.base for merge in merges if merge.base is not None]
     ranks = zip(*([part.ranks for part in merge.parts if part.ranks is not None] for merge in merges), strict=True)
-    read = Read(tensors, stacked(bases) if bases else None, [torch.stack(same, dim=-2) for same in ranks])
+    read = Read(tensors, stacked(bases) if bases else None, [torch.stack(same) for same in ranks])
     out = torch.empty(tensors[0].shape, dtype=form.dtype)
     largest = merge_elements(form, read, _numbers_of_all(merges), out)
     return out, bool(largest.isfinite())
@@ -124,7 +124,7 @@ def without_ties(merge: Merge, index: int) -> Merge:
 
 def _read(merge: Merge, part: slice) -> Read:
     base = None if merge.base is None else merge.base[part]
-    ranks = [p.ranks[..., part] for p in merge.parts if p.ranks is not None]
+    ranks = [p.ranks[part] for p in merge.parts if p.ranks is not None]
     return Read([tensor[part] for tensor in merge.tensors], base, ranks)
 
 
@@ -135,7 +135,7 @@ def numbers_of(merge: Merge, segment: int, start: int) -> Numbers:
         torch.zeros((), dtype=torch.int32),
         torch.tensor([_reals(p) for p in merge.parts], dtype=torch.float32),
         torch.tensor([_integers(p, segment, start) for p in merge.parts], dtype=torch.int32),
-        torch.tensor([merge.gain, merge.divisor, merge.selection[0]], dtype=torch.float32),
+        torch.tensor([merge.gain, merge.divisor, merge.selection[0], below(merge.selection[0])], dtype=torch.float32),
         torch.tensor(_within(merge.selection[1], start), dtype=torch.int32),
     )
 
@@ -146,7 +146,7 @@ def _numbers_of_all(merges: Sequence[Merge]) -> Numbers:
         torch.zeros((), dtype=torch.int32),
         _columns([[_reals(p) for p in m.parts] for m in merges], np.float32),
         _columns([[_integers(p, 0, 0) for p in m.parts] for m in merges], np.int32),
-        _columns([(m.gain, m.divisor, m.selection[0]) for m in merges], np.float32),
+        _columns([(m.gain, m.divisor, m.selection[0], below(m.selection[0])) for m in merges], np.float32),
         _columns([_within(m.selection[1], 0) for m in merges], np.int32),
     )
 
@@ -160,7 +160,7 @@ def _columns(numbers: Sequence[object], dtype: type[np.number]) -> Tensor:
 def _reals(part: Part) -> list[float]:
     weight, low, high, (slope, intercept), scale, *_ = part
     # Half of it, exactly: ranks are doubled.
-    return [weight, low[0], high[0], slope / 2.0, intercept, scale]
+    return [weight, low[0], high[0], slope / 2.0, intercept, scale, below(low[0]), below(high[0])]
 
 
 def _integers(part: Part, segment: int, start: int) -> list[int]:

@@ -48,8 +48,8 @@ class Part(NamedTuple):
     chance: tuple[float, float] = (0.0, 1.0)  # (slope, intercept) of the probability of being kept, over the rank
     scale: float = 1.0  # what survivors are multiplied by
     seed: int = 0  # of its random numbers
-    # doubled, as uint16 (n,), or as int32 where that is too little; or as two bytes, uint8 (2, n), upper first, which
-    # compiled kernels read faster. If survivors are chosen, the mask: 0 or 1, uint8 (n,). Else None
+    # doubled, as uint16 (n,), or as int32 where that is too little. If survivors are chosen, the mask: 0 or 1, uint8
+    # (n,). Else None
     ranks: Tensor | None = None
 
 

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import logging
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 from torch._inductor.utils import fresh_cache, run_and_get_code
 
 from search_spaces.errors import SpaceError
+from search_spaces.operators.kernels import compiled
 from search_spaces.operators.kernels.blocks import merge_into
-from search_spaces.operators.kernels.compiled import CompiledKernels
+from search_spaces.operators.kernels.compiled import CompiledKernels, keep_on_disk
 from search_spaces.operators.kernels.form import Merge
 from search_spaces.recipes.rule import Input, Rule
 from tests.search_spaces.operators.kernels.rules import merge_of, plan_of, random_parents
@@ -33,12 +36,12 @@ def example(operator: str, dtype: torch.dtype, *, n: int = 100_003, out: str = "
 
 
 def assert_compiled_equals_eager(merge: Merge, out_dtype: torch.dtype = torch.float32) -> None:
-    compiled, eager = (torch.empty(merge.tensors[0].numel(), dtype=out_dtype) for _ in range(2))
+    made, eager = (torch.empty(merge.tensors[0].numel(), dtype=out_dtype) for _ in range(2))
     kernels = CompiledKernels("always")
-    assert merge_into(compiled, merge, compiled=kernels)
+    assert merge_into(made, merge, compiled=kernels)
     assert merge_into(eager, merge)
     bits = {2: torch.int16, 4: torch.int32}[out_dtype.itemsize]
-    assert compiled.view(bits).equal(eager.view(bits))
+    assert made.view(bits).equal(eager.view(bits))
     assert len(kernels._kernels) == 1  # or it has fallen back, and compared eager with eager
 
 
@@ -81,6 +84,30 @@ def test_numbers_too_small_to_be_normal_survive_compiling() -> None:
     assert merge.base is not None
     assert_compiled_equals_eager(Merge(merge.form, tiny, merge.base * 1e-39, merge.parts))
     assert float(torch.tensor(1e-40) * 0.5) > 0.0  # nor has the process lost them
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_kernels_land_in_the_cache_also_where_torch_asked_for_a_directory_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asked_before: bool
+) -> None:
+    monkeypatch.setenv("EVOMERGE_CACHE", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    if asked_before:
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", cache_dir())  # as torch itself notes it
+    keep_on_disk()
+    assert cache_dir() == str(tmp_path / "kernels")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "the user's"))
+    keep_on_disk()
+    assert cache_dir() == str(tmp_path / "the user's")
+
+
+@quiet
+@needs_a_compiler
+@pytest.mark.slow
+def test_what_is_merged_in_parts_has_the_bits_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_IN_CACHE", 10_000)
+    for out in (torch.float32, torch.bfloat16):
+        assert_compiled_equals_eager(example("della", torch.bfloat16, n=100_030), out)
 
 
 def test_without_a_compiler_the_eager_path_takes_over_and_says_so_once(
