@@ -84,6 +84,7 @@ operators: setup  ## every merge operator as it comes and tuned, on four familie
 benchmark: setup .venv-girth/.installed  ## speed of the driver, layer flow, merging, scoring and response models (an hour and a half; after `make smollm`, on an idle machine)
 	$(BIN)/python -m experiments.benchmarks.driver
 	$(BIN)/python -m experiments.benchmarks.scale.tokens
+	$(BIN)/python -m experiments.benchmarks.scale.driver
 	$(BIN)/python -m experiments.benchmarks.layer_flow
 	$(BIN)/python -m experiments.benchmarks.materialise
 	$(BIN)/python -m experiments.benchmarks.single_merge
