@@ -193,8 +193,8 @@ class Crew:
         waiting = sum(slot.phase == "placing" and now - slot.since >= _SAY_AFTER_S for slot in self.slots)
         if waiting and now - self._told >= _SAY_AFTER_S * (10 if self.workers else 1):
             self._told = now
-            needed = amounts(self._need.amounts)
-            self._say(f"{waiting} of {self._count} workers wait for a node with {needed} free; {self.workers} work")
+            what = f"for a node with {amounts(self._need.amounts)} free" if self._need.amounts else "to be started"
+            self._say(f"{waiting} of {self._count} workers wait {what}; {self.workers} work")
 
     def _fill(self) -> None:
         """Give every slot an actor that has none."""

@@ -1,6 +1,6 @@
 """Whether the driver feeds 64 workers, and how long a search of 100,000 candidates takes to resume.
 
-usage: python -m experiments.benchmarks.scale.driver [--candidates N] [--workers N] [--ray-candidates N] [--keep DIR] [--json]
+usage: python -m experiments.benchmarks.scale.driver [--candidates N] [--workers N] [--ray-candidates N] [--keep DIR]
 
 The driver should submit, take in and commit at least 200 candidates a second with 64 workers; a resume of 100,000
 candidates, the optimiser's replay included, should take at most 20 s; a score that is no 0 or 1 at most 4 bytes.
