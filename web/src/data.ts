@@ -18,7 +18,7 @@ export interface Points {
   evaluation: number[]; values: (number | null)[][]; errors: (number | null)[][]
 }
 export interface Front {
-  objectives: Objective[]; scored: number; several: boolean; estimated: boolean; points: Points; named: Named[]; picks: Picks
+  objectives: Objective[]; scored: number; several: boolean; estimated: string; points: Points; named: Named[]; picks: Picks
   winners: FrontWinner[]; predicted: Predicted | null
 }
 export interface Row {

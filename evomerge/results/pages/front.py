@@ -27,7 +27,7 @@ def front(snapshot: Snapshot, drawn: int = DRAWN) -> dict[str, Any]:
         "objectives": snapshot.objectives,
         "scored": len(scored.numbers),
         "several": scored.several,
-        "estimated": bool(scored.estimated.any()),
+        "estimated": scored.label.strip(" ()"),
         "points": {
             "number": scored.numbers[at].tolist(),
             "front": on_front[at].astype(int).tolist(),

@@ -96,6 +96,7 @@ function Legend({ front }: { front: Front }) {
   const winner = front.winners.some((w) => w.wins)
   return (
     <ul class="legend">
+      {front.estimated && <li>scores are {front.estimated}: not every candidate answered all items</li>}
       <li><i class="dot front" /> on the front</li><li><i class="dot rest" /> other merges</li><li><i class="diamond full" /> parent</li>
       {front.named.some((n) => n.kind !== 'parent') && <li><i class="diamond" /> recipe by hand</li>}
       {(front.picks.candidates.knee ?? front.picks.candidates.best) !== undefined && <li><i class="ring" /> {front.picks.candidates.knee === undefined ? 'best' : 'knee'}, by {front.picks.by} items</li>}
