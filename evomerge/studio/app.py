@@ -26,7 +26,7 @@ from evomerge.results.pages.snapshot import Snapshot
 from evomerge.results.pages.verdict import verdict
 from evomerge.results.screen_agreement import read_screen_agreement
 from evomerge.studio.errors import RequestError
-from evomerge.studio.guard import Access, Guard, OversizedError
+from evomerge.studio.guard import Access, Guard
 from evomerge.studio.live import news
 from evomerge.studio.notes import read_notes, write_note
 from evomerge.studio.queries import query_of, side_of, whole_number
@@ -65,7 +65,6 @@ def make_app(runs: Runs, access: Access) -> Starlette:
             RequestError: _told,
             EvomergeError: _told,
             HTTPException: _told,
-            OversizedError: _told,
         },
     )
 
@@ -188,9 +187,7 @@ def _attached(name: str) -> dict[str, str]:
 
 
 def _told(_: Request, error: Exception) -> Response:
-    if isinstance(error, OversizedError):
-        status, message = 413, "body: it is too large"
-    elif isinstance(error, HTTPException):
+    if isinstance(error, HTTPException):
         status, message = error.status_code, error.detail
     else:
         status, message = error.status if isinstance(error, RequestError) else 409, str(error)

@@ -17,6 +17,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from evomerge.studio.errors import RequestError
+
 COOKIE = "evomerge-studio"
 WRITING = "x-evomerge-studio"
 LARGEST_BODY = 64 * 1024
@@ -154,10 +156,6 @@ def _adding(send: Send) -> Send:
     return sending
 
 
-class OversizedError(Exception):
-    """A body is larger than it said, or than it may be."""
-
-
 def _limited(receive: Receive) -> Receive:
     taken = 0
 
@@ -166,7 +164,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > LARGEST_BODY:
-            raise OversizedError
+            raise RequestError(413, "body: it is too large")
         return message
 
     return receiving
