@@ -29,6 +29,14 @@ INSIDE = {
         "evomerge.workers.sharing",
         "evomerge.workers.threads",
     },
+    # The driver without workers' work, and bytes of scores.
+    "experiments.benchmarks.scale.driver": {
+        "evomerge.archive",
+        "evomerge.archive.codec",
+        "evomerge.workers.in_process",
+        "evomerge.workers.ray_pool",
+        "fitness.scores",
+    },
     # The past of a search, read.
     "experiments.benchmarks.resume": {"evomerge.archive"},
     # Candidates scored one by one and together.
