@@ -23,9 +23,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import evomerge as em
-from fitness.typing import Floats
 
 CAMPAIGN = Path(__file__).parents[1] / "smollm" / "campaign_cma_es.yaml"
 ENGINES = ("trie", "vllm")
@@ -74,7 +74,7 @@ def run(engine: str, directory: Path, options: argparse.Namespace) -> em.Run:
     return em.search.from_yaml(CAMPAIGN, set=changes, run_dir=directory / engine)
 
 
-def scores(found: em.Run) -> tuple[Floats, Floats]:
+def scores(found: em.Run) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (n_candidates, n_items) scores, and (n_candidates, n_items) tokens."""
     rows = [found.items.scores(number) for number in range(found.n_candidates)]
     assert all(row is not None for row in rows), "a candidate failed"

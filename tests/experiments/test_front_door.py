@@ -37,6 +37,12 @@ INSIDE = {
         "evomerge.workers.ray_pool",
         "fitness.scores",
     },
+    # Token ids, laid out once.
+    "experiments.benchmarks.scale.tokens": {
+        "fitness.engine.scoring.packed",
+        "fitness.engine.scoring.windows",
+        "fitness.engine.tokens.request_store",
+    },
     # The past of a search, read.
     "experiments.benchmarks.resume": {"evomerge.archive"},
     # Candidates scored one by one and together.
