@@ -176,12 +176,6 @@ class Campaign(Generic[G]):
             progress.left = self.limits.left(progress, (now - started) / max(1, progress.done - done_before))
             self._settle()
 
-    def _stored(self, done: Done) -> Done:
-        """Return what a worker returned as the archive keeps it, so that a resume learns from the same numbers."""
-        if isinstance(done, Failure) or not self._four_bytes:
-            return done
-        return replace(done, scores=in_four_bytes(done.scores))
-
     def _start(self) -> None:
         """Come to the state in which the archive was left, and ask for the landmarks where it is new."""
         self._started = True
@@ -257,7 +251,9 @@ class Campaign(Generic[G]):
 
     def _receive(self, arrived: Sequence[Done]) -> None:
         self._running.difference_update([done.candidate.number for done in arrived])
-        self._tell(self.schedule.arrived([self._stored(done) for done in arrived]))
+        if self._four_bytes:  # as the archive keeps them, so that a resume learns from the same numbers
+            arrived = [d if isinstance(d, Failure) else replace(d, scores=in_four_bytes(d.scores)) for d in arrived]
+        self._tell(self.schedule.arrived(arrived))
 
     def _tell(self, dones: Sequence[Done]) -> None:
         """Estimate, commit, and let everybody learn."""

@@ -154,7 +154,7 @@ def test_an_optimiser_that_pools_items_has_items_of_their_own_unless_the_file_sa
     assert "kind: own_items" in dump_campaign(CampaignConfig.model_validate(of_few))
     assert CampaignConfig.model_validate(pooling).schedule == AllItemsConfig()
     assert CampaignConfig.model_validate({**of_few, "schedule": "all_items"}).schedule == AllItemsConfig()
-    assert CampaignConfig.model_validate({**DATA, "budget": {"items": 6}}).schedule == AllItemsConfig()
+    assert CampaignConfig.model_validate({**of_few, "optimiser": "nsga2"}).schedule == AllItemsConfig()
 
 
 def test_a_stage_has_the_schedule_that_suits_its_own_optimiser_or_that_it_says() -> None:
