@@ -110,7 +110,7 @@ class Session:
         if config.budget.stop is not None and not tells_gain(config.optimiser, own):
             self.say(never_over(config.optimiser.kind))
         constraints = Constraints([o.bound for o in config.objectives if o.bound is not None])
-        return Campaign(
+        campaign = Campaign(
             self.archive,
             space,
             optimiser,
@@ -123,6 +123,8 @@ class Session:
             as_proposed=partial(written_by, space) if rules >= 2 else as_it_stands,
             callbacks=self.callbacks,
         )
+        campaign.progress.own_items = config.schedule.own_items
+        return campaign
 
     def run(self) -> Ending:
         """Search until a limit."""

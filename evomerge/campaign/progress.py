@@ -75,6 +75,7 @@ class Progress:
         seconds: wall time of the search, earlier sessions included.
         left: seconds until the end at the pace so far, or None before the first candidate of this session.
         best: the evaluation with the highest mean objective so far, of those that violate least; None before the first.
+        own_items: whether everybody answers other items, so that their means compare items as well.
         utilisation: of the workers.
         gain_left: what the optimiser expected to gain when it was last asked, in units of the objectives; None where it
             was not, or cannot tell.
@@ -92,6 +93,7 @@ class Progress:
     utilisation: Utilisation = field(default_factory=Utilisation)
     gain_left: float | None = None
     converged: bool = False
+    own_items: bool = False
 
     def count(self, outcome: Outcome) -> None:
         """Take in an outcome that was told."""

@@ -82,7 +82,8 @@ def _line(progress: Progress) -> str:
         name = best.candidate.label or f"candidate {best.candidate.number}"
         values += f"; misses constraints by {best.violation:.3f}" if best.violation else ""
         values += f"; {best.estimate.in_words}" if best.estimate.kind == "estimated" else ""
-        parts.append(f"best mean {best.estimate.mean:.3f} ({name}: {values})")
+        of_what = " of its own items" if progress.own_items else ""
+        parts.append(f"best mean {best.estimate.mean:.3f}{of_what} ({name}: {values})")
     parts.append(f"{progress.failures} failed")
     if progress.stopped:
         parts.append(f"{progress.stopped} stopped early")

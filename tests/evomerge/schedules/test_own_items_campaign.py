@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from evomerge.archive import Archive
 
@@ -20,6 +21,7 @@ def test_a_campaign_of_own_items_is_shown_pooled_verified_and_goes_on(evomerge, 
     assert planned.code == 0, planned.err
     assert "own items 4 for each candidate" in " ".join(planned.out.replace("│", " ").split())
     done = evomerge("run", path, "--run-dir", run)
+    assert re.search(r"best mean 0\.\d+ of its own items", done.out + done.err)
     assert done.code == 0, done.err
     assert "4 of " in done.err + done.out
     archive = Archive.read(run / "archive.sqlite")
