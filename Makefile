@@ -91,6 +91,7 @@ benchmark: setup .venv-girth/.installed  ## speed of the driver, layer flow, mer
 	$(BIN)/python -m experiments.benchmarks.scoring
 	$(BIN)/python -m experiments.benchmarks.busy
 	$(BIN)/python -m experiments.benchmarks.gradient
+	$(BIN)/python -m experiments.benchmarks.proposal
 	$(BIN)/python -m experiments.benchmarks.irt --peer .venv-girth/bin/python
 
 clean:  ## remove .venv, .venv-girth, .venv-vllm and caches, keep runs and trained models
