@@ -50,6 +50,15 @@ def test_a_search_with_signals_goes_on_bit_for_bit(searched: Searched) -> None:
     assert told(begun.resume(10)) == told(whole)
 
 
+def test_bayes_proposes_by_signals_too_and_goes_on_bit_for_bit(searched: Searched) -> None:
+    bayes: dict[str, Any] = {"optimiser": em.optimisers.Bayes(initial=4), "budget": {"items": 4}}
+    whole = searched(objectives=sums(signal="margin"), run_dir="whole", evaluations=12, **bayes)
+    begun = searched(objectives=sums(signal="margin"), run_dir="begun", evaluations=9, **bayes)
+    assert told(begun.resume(12)) == told(whole)
+    plain = searched(objectives=sums(), run_dir="plain", evaluations=12, **bayes)
+    assert told(plain) != told(whole)
+
+
 def test_signals_beside_another_schedule_or_of_a_cost_are_refused(searched: Searched) -> None:
     with pytest.raises(ConfigError, match="expected own_items beside an objective's signal, found 'all_items'"):
         searched(objectives=sums(signal="margin"))
