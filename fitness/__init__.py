@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from fitness.statistics import RankCorrelation as RankCorrelation
     from fitness.statistics import paired_difference as paired_difference
     from fitness.statistics import rank_correlation as rank_correlation
-    from fitness.tasks.items import ExactMatch as ExactMatch
     from fitness.tasks.items import MultipleChoice as MultipleChoice
     from fitness.tasks.items import Task as Task
     from fitness.tasks.items import Text as Text
@@ -72,6 +71,7 @@ if TYPE_CHECKING:
     from fitness.tasks.suite import TaskResult as TaskResult
     from fitness.tasks.suite import TaskSuite as TaskSuite
     from fitness.tasks.suite import evaluate_tasks as evaluate_tasks
+    from fitness.tasks.written_answer import WrittenAnswer as WrittenAnswer
     from fitness.teaching import Lessons as Lessons
     from fitness.teaching import Teaching as Teaching
 
@@ -95,10 +95,11 @@ _FACE = {
     "fitness.statistics": (
         *("Difference", "Flips", "PairedComparison", "RankCorrelation", "paired_difference", "rank_correlation"),
     ),
-    "fitness.tasks.items": ("ExactMatch", "MultipleChoice", "Task", "Text"),
+    "fitness.tasks.items": ("MultipleChoice", "Task", "Text"),
     "fitness.tasks.prompts": ("Prompts",),
     "fitness.tasks.sources": ("TaskContext", "load_tasks", "make_suite"),
     "fitness.tasks.suite": ("TaskResult", "TaskSuite", "evaluate_tasks"),
+    "fitness.tasks.written_answer": ("WrittenAnswer",),
     "fitness.teaching": ("Lessons", "Teaching"),
 }
 _MODULE_OF = {name: module for module, names in _FACE.items() for name in names}

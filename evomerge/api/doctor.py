@@ -45,11 +45,13 @@ TESTED: Mapping[str, str] = {
     "moocore": "0.3.2",
     "packaging": "26.3",
     "pyyaml": "6.0.3",
+    "regex": "2026.11.15",
+    "py3langid": "0.4.0",
     "starlette": "1.10.0",
     "uvicorn": "0.54.0",
 }
 # The extras of parts that a user may leave out.
-OPTIONAL = ("lm-eval", "ray", "png", "notebook", "studio")
+OPTIONAL = ("lm-eval", "ray", "png", "notebook", "studio", "languages")
 MEMORY_GIB = 4.0
 DISK_GIB = 10.0
 

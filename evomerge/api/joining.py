@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from evomerge.api.inputs import reopened
 from evomerge.api.merging import merge, read_with_request
-from evomerge.assembly import build_parts, with_compute_dtype, with_statistics
+from evomerge.assembly import build_parts, settled, with_statistics
 from evomerge.assembly.recipe_statistics import informed_recipe
 from evomerge.campaign import RunDirectory
 from evomerge.campaign.events import Callback, tell_all
@@ -59,7 +59,7 @@ def learnt_merge(config: CampaignConfig, one: MergeConfig, places: Sources = Map
     from evomerge.assembly.learnt_merge import LearntMerge
 
     assert one.descent is not None
-    parts = build_parts(with_compute_dtype(config, places), places=places)
+    parts = build_parts(settled(config, places), places=places)
     return LearntMerge(parts, one.descent, one.parents or tuple(parent.name for parent in config.parents))
 
 
@@ -98,6 +98,6 @@ def _recipe(config: CampaignConfig, one: MergeConfig, callbacks: Sequence[Callba
     )
     if not find_operator(one.operator).statistics:
         return recipe
-    parts = replace(build_parts(with_compute_dtype(config, places), places=places), also_read=(one.operator,))
+    parts = replace(build_parts(settled(config, places), places=places), also_read=(one.operator,))
     digests = with_statistics(parts, say=say).statistics.digests
     return replace(recipe, statistics={given.parent: digests[given.parent] for given in recipe.rules[0].inputs})

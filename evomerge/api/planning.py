@@ -13,7 +13,7 @@ from evomerge.api.search import read_campaign
 from evomerge.api.sections import Given
 from evomerge.api.sections import campaign as campaign_from
 from evomerge.api.texts import frame, table_html
-from evomerge.assembly import Parts, build_parts, with_compute_dtype
+from evomerge.assembly import Parts, build_parts, settled
 from evomerge.assembly.costs import measured
 from evomerge.assembly.engines import engine_in_words
 from evomerge.assembly.prompt_bits import PromptBits, prompt_bits
@@ -168,7 +168,7 @@ def outlines(config: CampaignConfig, given: Given) -> Iterator[tuple[Plan, Parts
 
 
 def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Parts]:
-    config = with_compute_dtype(config)
+    config = settled(config)
     parts = build_parts(config, given.space_of(config))
     found = parts.preflight()
     items = parts.fitness.splits.items

@@ -18,7 +18,7 @@ from evomerge.api.inputs import check_inputs, keep_or_check, reopened
 from evomerge.api.search import read_campaign
 from evomerge.api.texts import frame
 from evomerge.archive import Archive
-from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_statistics
+from evomerge.assembly import Parts, build_parts, build_pool, settled, with_statistics
 from evomerge.campaign import RunDirectory, SearchInterruptedError
 from evomerge.campaign.events import Callback, emit, tell_all
 from evomerge.config import CampaignConfig
@@ -188,7 +188,7 @@ def _parts(config: CampaignConfig, run: RunDirectory | None, callbacks: Sequence
     config, places = (config, {}) if run is None else reopened(config, run, {})
     tell_all(callbacks, "reading parents and tasks", config.name)
     tokens = None if run is None else run.tokens
-    parts = build_parts(with_compute_dtype(config, places), places=places, tokens=tokens)
+    parts = build_parts(settled(config, places), places=places, tokens=tokens)
     if run is not None:
         with contextlib.closing(Archive.read(run.archive)) as archive:
             check_inputs(archive, parts, run.root, partial(tell_all, callbacks), recorded_next=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,15 @@ from evomerge.api.sections import tasks_of
 from evomerge.api.texts import frame, in_html
 from evomerge.campaign.trust import check_files
 from evomerge.config.code import task_code
+from evomerge.config.questions import asking_of
 from evomerge.errors import did_you_mean, require
 from evomerge.workers.sharing import sharing_cores
 from fitness.tasks.prompts import Prompts
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fitness.tasks.sources import TaskContext
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ def evaluate(
     *,
     limit: int | None = None,
     prompts: Mapping[str, Any] | None = None,
+    questions: Mapping[str, Any] | None = None,
     trust_tasks: bool = False,
     run_model_code: bool = False,
 ) -> Evaluated:
@@ -84,6 +88,8 @@ def evaluate(
         limit: only the first items of each task, at least 1; None: all.
         prompts: how questions become prompts, the keys as in a campaign file: apply_chat_template, system_instruction,
             fewshot_as_multiturn, num_fewshot, chat_template_args.
+        questions: how rows of task files are asked, and when answers are right, the keys as in a campaign file:
+            template, columns, match, normalise, max_tokens, stop, language, system.
         trust_tasks: whether tasks that lie in the run directory of somebody else may be run.
         run_model_code: whether tasks that run what models write are scored, in a sandbox, as lm_eval.run_model_code of
             a campaign file says.
@@ -102,19 +108,21 @@ def evaluate(
     _check_prompts(prompts)
     check_files([code for text in texts for code in task_code(text, "tasks")], trust=trust_tasks)
     require("lm_eval", "lm-eval")
-    return _scored(os.fspath(model), texts, limit, Prompts(**(prompts or {})), run_model_code=run_model_code)
+    from fitness.tasks.sources import TaskContext
+
+    asking = dict.fromkeys(texts, asking_of(questions))
+    context = TaskContext(prompts=Prompts(**(prompts or {})), asking=asking, run_model_code=run_model_code)
+    return _scored(os.fspath(model), texts, limit, context)
 
 
 @sharing_cores()
-def _scored(
-    model: str, texts: Sequence[str], limit: int | None, framing: Prompts, *, run_model_code: bool
-) -> Evaluated:
+def _scored(model: str, texts: Sequence[str], limit: int | None, context: TaskContext) -> Evaluated:
     from evomerge.assembly.live_models import load_checkpoint
     from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
     from fitness.engine.engines import language_model_for
     from fitness.engine.lm_eval.lm_eval_backend import EngineLM
     from fitness.tasks.lm_eval_results import as_rows, as_table, evaluate_all_metrics, with_our_tasks
-    from fitness.tasks.sources import TaskContext, load_tasks
+    from fitness.tasks.sources import load_tasks
     from fitness.tasks.suite import evaluate_tasks
     from fitness.tasks.task_source import TaskSource
     from search_spaces.recipes.recipe import OutputTokenizer
@@ -127,23 +135,17 @@ def _scored(
     given = parents, "model", OutputTokenizer()
     tokenizer = tokenizer_if_any(*given)
     processor = cache(lambda: output_processor(*given))
-    context = TaskContext(
-        prompts=framing,
-        tokenizer=tokenizer,
-        base=lambda: module,
-        processor=processor,
-        run_model_code=run_model_code,
-    )
+    context = replace(context, tokenizer=tokenizer, base=lambda: module, processor=processor)
     loaded = [task for group in load_tasks(ours, context).values() for task in group]
     check_asked(parents["model"], asking(loaded))
     results: dict[str, Any] = {}
     if theirs:
         results = evaluate_all_metrics(
             [Path(source.place).expanduser() if source.is_file else source.place for source in theirs],
-            EngineLM(module, tokenizer, chat_template_args=framing.template_arguments),
-            prompts=framing,
+            EngineLM(module, tokenizer, chat_template_args=context.prompts.template_arguments),
+            prompts=context.prompts,
             limit=limit,
-            run_model_code=run_model_code,
+            run_model_code=context.run_model_code,
         )
     engine = None if tokenizer is None else language_model_for(tokenizer)
     scored = evaluate_tasks(module, loaded, language_model=engine, limit=limit)

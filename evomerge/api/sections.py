@@ -25,6 +25,7 @@ from evomerge.optimisers import Optimiser, OptimiserOptions
 from evomerge.spaces import SpaceOptions
 from evomerge.spaces.outside import FullSpace
 from evomerge.wording import did_you_mean
+from fitness.tasks import task_source
 from fitness.tasks.python_callable import IMPORTED_FILE
 from search_spaces.recipes.recipe import ParentSource
 from search_spaces.spaces.space import Landmark, SearchSpace
@@ -228,8 +229,10 @@ def task_of_function(function: Callable[..., Any]) -> str:
 
 
 def _name_of(task: str) -> str:
-    place = task.rpartition(":")[2] if task.startswith("python:") else task
-    return Path(place).stem if place.endswith((".jsonl", ".yaml", ".yml")) else re.split("[@:]", place)[0]
+    source = task_source.TaskSource.parse(task)
+    if source.kind == "python":
+        return source.detail
+    return Path(source.place).stem if source.is_file or source.kind == "dataset" else source.place
 
 
 def _plain(value: Any, key: str) -> Any:

@@ -22,7 +22,7 @@ from evomerge.api.sections import Given
 from evomerge.api.signals import draining, interrupt
 from evomerge.archive import Archive
 from evomerge.archive.watching import watched
-from evomerge.assembly import Parts, build_parts, build_pool, with_compute_dtype, with_noted_statistics
+from evomerge.assembly import Parts, asked_in_chat, build_parts, build_pool, settled, with_noted_statistics
 from evomerge.assembly.further_landmarks import FurtherLandmarks, choose_landmarks
 from evomerge.assembly.importance import important_starts
 from evomerge.assembly.preparation import Preparation
@@ -242,17 +242,19 @@ def _informed(
 
 
 def _settled(config: CampaignConfig, directory: RunDirectory, places: Sources) -> CampaignConfig:
-    """Return the config with what it leaves open as the campaign began with it: dtype, optimiser and schedule."""
+    """Return the config with what it leaves open as the campaign began with it: dtype, chat, optimiser, schedule."""
     if not directory.archive.exists():
-        return with_compute_dtype(config, places)
+        return settled(config, places)
     with contextlib.closing(Archive.open(directory.archive)) as archive:
         recorded = _recorded(archive, config)
     left_out = {"optimiser", "schedule"} - config.model_fields_set
-    settled = config.model_copy(update={key: getattr(recorded, key) for key in left_out})
+    config = config.model_copy(update={key: getattr(recorded, key) for key in left_out})
+    if config.prompts.apply_chat_template is None:
+        config = asked_in_chat(config, recorded.prompts.apply_chat_template or False)
     if config.engine.dtype != "auto":
-        return settled
+        return config
     engine = config.engine.model_copy(update={"dtype": recorded.engine.dtype})
-    return settled.model_copy(update={"engine": engine})
+    return config.model_copy(update={"engine": engine})
 
 
 def _open_or_create(config: CampaignConfig, directory: RunDirectory, callbacks: Sequence[Callback]) -> Archive:

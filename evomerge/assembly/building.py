@@ -45,9 +45,10 @@ def build_parts(
     parents = Parents.open(config.sources, base=config.base_name, tokenizer=config.output_tokenizer, places=places)
     tokenizer = tokenizer_if_any(parents, config.base_name, config.output_tokenizer)
     include_path = config.lm_eval.include_path
+    prompts = {**config.prompts.model_dump(), "apply_chat_template": config.prompts.apply_chat_template or False}
     context = TaskContext(
         include_path=None if include_path is None else Path(include_path),
-        prompts=Prompts(**config.prompts.model_dump()),
+        prompts=Prompts(**prompts),
         run_model_code=config.lm_eval.run_model_code,
         tokenizer=tokenizer,
         experts={task: o.expert for o in config.objectives if o.expert is not None for task in o.tasks},
@@ -55,6 +56,7 @@ def build_parts(
         processor=cache(lambda: output_processor(parents, config.base_name, config.output_tokenizer)),
         drawn=config.splits.drawn,
         groups=config.groups,
+        asking=config.asking,
     )
     loaded = load_tasks([task for objective in config.objectives for task in objective.tasks], context)
     timed = language_model_for(tokenizer) if tokenizer and any(o.cost == "seconds" for o in config.objectives) else None

@@ -21,6 +21,7 @@ from evomerge.config.objectives import (
     group_problems,
 )
 from evomerge.config.paths import directory_of
+from evomerge.config.questions import QuestionsConfig, question_problems
 from evomerge.config.schedules import schedule_problems
 from evomerge.config.sections import (
     BaseSource,
@@ -42,6 +43,7 @@ from evomerge.plugins import PluginError, load_plugin
 from evomerge.schedules import ScheduleOptions
 from evomerge.spaces import Niches, SpaceOptions, Weights
 from evomerge.wording import in_words, mismatch, refuse
+from fitness.tasks.asking import Asking
 from search_spaces.recipes.recipe import OutputTokenizer, ParentSource
 
 BASE = "base"
@@ -80,6 +82,7 @@ class CampaignConfig(BaseModel):
     objectives: tuple[ObjectiveConfig, ...] = Field(min_length=1, examples=[_EXAMPLE_OBJECTIVES])
     """What to be good at; all are maximised."""
     prompts: PromptsConfig = PromptsConfig()
+    questions: QuestionsConfig = QuestionsConfig()
     splits: SplitsConfig = SplitsConfig()
     statistics: StatisticsConfig = Field(default_factory=StatisticsConfig, validate_default=True)
     allow_benchmark_test_sets: Flag = False
@@ -133,6 +136,12 @@ class CampaignConfig(BaseModel):
     def groups(self) -> dict[str, str]:
         """Task -> the field that groups its items, where an objective says one."""
         return {task: one.group for one in self.objectives if one.group is not None for task in one.tasks}
+
+    @property
+    def asking(self) -> dict[str, Asking]:
+        """Task -> how its file's rows become questions."""
+        said = [(one.tasks, one.questions or QuestionsConfig()) for one in self.objectives]
+        return {task: questions.over(self.questions) for tasks, questions in said for task in tasks}
 
     @property
     def output_tokenizer(self) -> OutputTokenizer:
@@ -197,6 +206,7 @@ class CampaignConfig(BaseModel):
             known += [merge.name for merge in info.data.get("merges", ())]
             known += [BASE] if info.data.get("base") else []
         named = [*expert_problems(objectives, known), *bound_problems(objectives, known), *group_problems(objectives)]
+        named += question_problems([(one.tasks, one.questions) for one in objectives if one.cost is None])
         if problems := problems or named:
             refuse(problems)
         return objectives

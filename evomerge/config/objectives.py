@@ -11,6 +11,7 @@ from pydantic_core import InitErrorDetails
 
 from evomerge.config.bounds import Bound, as_bound, parse_bound
 from evomerge.config.paths import DirectoryPath, FilePath, TaskSource
+from evomerge.config.questions import QuestionsConfig
 from evomerge.fields import SECTION, Real, Share, Text, Whole
 from evomerge.wording import did_you_mean, in_words, mismatch, refuse
 from fitness.costs import Cost, is_exact, natural
@@ -33,10 +34,10 @@ class ObjectiveConfig(BaseModel):
     name: Text
     """What tables call it."""
     tasks: tuple[TaskSource, ...] = Field((), examples=[["tasks/words.jsonl"]])
-    """JSONL or lm-eval YAML files, names of lm-eval tasks, each with `:METRIC` if not its first one is wanted; or
-    `python:FILE.py:FUNCTION`. `NAME@SPLIT` takes an lm-eval task's items from another split of its dataset, as
-    `arc_easy@validation`. The objective is the mean of the tasks. Of a cost, whose answers it measures; left out: those
-    of all other objectives that generate."""
+    """Files (JSONL, CSV, TSV, Parquet; lm-eval's YAML), `hf:DATASET[/CONFIG]@SPLIT`, names of lm-eval tasks, each with
+    `:METRIC` if not its first one is wanted; or `python:FILE.py:FUNCTION`. `NAME@SPLIT` takes an lm-eval task's items
+    from another split of its dataset, as `arc_easy@validation`. The objective is the mean of the tasks. Of a cost,
+    whose answers it measures; left out: those of all other objectives that generate."""
     cost: Cost | None = None
     """What to spend little of instead of being good at a task. tokens: generated tokens per item; seconds: per item
     that is asked alone, by the clock, so never the same twice. Exact numbers of the model: depth: layers that are run;
@@ -52,6 +53,8 @@ class ObjectiveConfig(BaseModel):
     """The field that items on one passage, paraphrases or turns of a conversation have in common: they are in one
     split, and counted as one. Left out: `group` of JSONL items; of lm-eval's documents a passage, context, article,
     story, premise or dialogue. none: every item by itself."""
+    questions: QuestionsConfig | None = None
+    """How rows of its task files are asked, and when answers are right, where the campaign's `questions` differ."""
     weight: Annotated[Real, Field(ge=0)] | None = Field(default_factory=_usual_weight)
     """Share in the mean that the search maximises, that picks the winner and that verdicts are about; left out: 1, of a
     cost null. 0: a guard, which decides nothing but by its `at_least` or `at_most`: it is no part of the front, and
@@ -90,8 +93,9 @@ class ObjectiveConfig(BaseModel):
         if is_exact(self.cost) and self.tasks:
             found, hint = in_words(self.tasks), "it is a number of the model, whatever it is asked; leave them out"
             refuse([mismatch(f"no such key beside cost: {self.cost}", found, hint, at=["tasks"])])
-        if self.cost is not None and (self.expert or self.group or self.signal):
-            key = "expert" if self.expert else "group" if self.group else "signal"
+        of_tasks = [key for key in ("expert", "group", "signal", "questions") if getattr(self, key)]
+        if self.cost is not None and of_tasks:
+            key = of_tasks[0]
             hint = "say it of the objective whose tasks are measured"
             refuse([mismatch("no such key beside cost", in_words(getattr(self, key)), hint, at=[key])])
         return self
@@ -169,9 +173,9 @@ class PromptsConfig(BaseModel):
 
     model_config = SECTION
 
-    apply_chat_template: bool | str = False
+    apply_chat_template: bool | str | None = None
     """true: questions are messages to the model, rendered with the base's chat template; a name chooses one of
-    several templates."""
+    several templates. false: they are plain text. Left out: true where the base has a chat template."""
     chat_template_args: Mapping[str, JsonValue] = Field(default_factory=dict)
     """Arguments of the template itself, such as {enable_thinking: false}."""
     system_instruction: Text | None = None
@@ -185,7 +189,7 @@ class PromptsConfig(BaseModel):
     @field_validator("apply_chat_template", mode="before")
     @classmethod
     def _is_a_switch_or_a_name(cls, value: object) -> object:
-        if not isinstance(value, bool | str) or value == "":
+        if not isinstance(value, bool | str | None) or value == "":
             refuse([mismatch("true, false or the name of a chat template", in_words(value))])
         return value
 

@@ -8,7 +8,7 @@ from evomerge.config.errors import ConfigProblem
 from evomerge.config.yaml_document import Document
 from evomerge.visible import STEERING, visible
 
-_PROSE = ("prompts",)  # what is said to models may have lines, and any character
+_PROSE = {"prompts", "questions"}  # what is said to models may have lines, and any character
 _HINT = "leave out control characters, line breaks and marks of direction"
 
 
@@ -17,7 +17,7 @@ def steering_problems(document: Document) -> list[ConfigProblem]:
     return [
         ConfigProblem(*document.locate(way), "text that stands on one line as it is", _quoted(text), _HINT)
         for way, text in _texts(document.data, (), set())
-        if not (way and way[0] in _PROSE) and (STEERING.search(text) or "\n" in text or "\t" in text)
+        if not _PROSE.intersection(way[:3]) and (STEERING.search(text) or "\n" in text or "\t" in text)
     ]
 
 

@@ -65,12 +65,20 @@ objectives:
   # at_least: 0.6 (or base - 0.01, or PARENT + 0.02) beside a name makes the objective a constraint as well.
   # - {{name: length, cost: tokens}}  # what answers cost, beside them on the front; at_most: base makes it a constraint
 
-# How questions become prompts; left out: plain text, and each lm-eval task's own number of examples.
+# How questions become prompts; left out: in the base's chat template, where it has one, and each lm-eval task's own
+# number of examples.
 # prompts:
-#   apply_chat_template: true  # ask in the base's chat template
+#   apply_chat_template: false  # plain text
 #   system_instruction: Answer briefly.
 #   fewshot_as_multiturn: true  # examples as turns of the chat
 #   num_fewshot: 5  # of lm-eval tasks, or of each: {{mmlu: 5, gsm8k: 8}}
+
+# How rows of your task files are asked, and when a written answer is right; left out: the prompt as it stands, and an
+# answer that equals the line.
+# questions:
+#   template: "Question: {{question}}\\nAnswer:"
+#   match: number  # exact, contains, regex, number or choice
+#   max_tokens: 256
 
 # Shares of the items, about: the optimiser sees the search items, validation items choose among what it found, and
 # test items are seen by nothing before the final table. Each item's split is drawn by what it asks, and the seed.

@@ -100,11 +100,11 @@ def timed(work: Callable[[], object], seconds: float) -> list[float]:
 
 def candidates(model: str) -> Callable[[], object]:
     """Return what merges and scores one candidate after another, as a worker of the model's campaign does."""
-    from evomerge.assembly import build_parts, build_worker, with_compute_dtype
+    from evomerge.assembly import build_parts, build_worker, settled
     from evomerge.candidate import Candidate, Scored
     from evomerge.config import load_campaign
 
-    parts = build_parts(with_compute_dtype(load_campaign(CAMPAIGNS[model])))
+    parts = build_parts(settled(load_campaign(CAMPAIGNS[model])))
     worker = build_worker(parts)
     recipes = itertools.cycle([parts.space.decode(genome) for genome in parts.optimiser().ask(12)])
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from evomerge.api.search import read_campaign
-from evomerge.assembly import build_parts, build_pool, with_compute_dtype
+from evomerge.assembly import build_parts, build_pool, settled
 from evomerge.responses import collect_responses, kept_rows, respondents
 from experiments.printing import guarded
 
@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     directory = arguments.out.with_suffix(".responses")
     directory.mkdir(parents=True, exist_ok=True)
-    parts = build_parts(with_compute_dtype(read_campaign(arguments.campaign), {}))
+    parts = build_parts(settled(read_campaign(arguments.campaign), {}))
     items = parts.fitness.splits.items["search"]
     with contextlib.closing(build_pool(parts, directory)) as pool:
         collect_responses(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from fitness.engine.language_model import (
     Answer,
-    Completion,
     Continuation,
     NextTokens,
     Request,
@@ -22,6 +21,8 @@ from fitness.engine.language_model import (
 from fitness.tasks.choice_metrics import CHOICE_METRICS, MARGINS, ScoredChoices, shown
 from fitness.tasks.contents import content
 from fitness.tasks.divergence import TEXT_POSITIONS
+from fitness.tasks.framing import Frame, Turn
+from fitness.tasks.written_answer import WrittenAnswer, space_between
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class MultipleChoice:
     gold: int  # index of the right choice
     # stands between question and choice; by default a space, or nothing where there is one already
     delimiter: str | None = None
+    system: str | None = None  # a system message of its own
+    turns: tuple[Turn, ...] | None = None  # of a chat, in place of the question
 
     metrics: ClassVar[tuple[str, ...]] = tuple(CHOICE_METRICS)
 
@@ -44,7 +47,8 @@ class MultipleChoice:
     @property
     def asks(self) -> str:
         """What is asked, the right answer aside."""
-        return content("choice", self.question, self.choices)
+        asked = "\n".join(text for _, text in self.turns) if self.turns else self.question
+        return content("choice", asked, self.choices)
 
     def compared(self) -> NextTokens:
         """Return where an expert is compared with: at the question's end, before any space."""
@@ -62,61 +66,13 @@ class MultipleChoice:
         likelihoods = np.array([likelihood_of(answer) for answer in answers])
         return ScoredChoices(likelihoods, self.choices, frozenset({self.gold}))
 
-    def framed(self, frame: Callable[[str], str], *, chat: bool) -> MultipleChoice:
+    def framed(self, frame: Frame, *, chat: bool) -> MultipleChoice:
         """Return the item with its whole prompt as question; in a chat the choice follows without delimiter."""
-        return replace(self, question=frame(self.question), delimiter="" if chat else self.delimiter)
+        whole, delimiter = frame(self.question, self.system, self.turns), "" if chat else self.delimiter
+        return replace(self, question=whole, delimiter=delimiter, system=None, turns=None)
 
     def _delimiter(self, choice: str) -> str:
-        return _space(self.question, choice) if self.delimiter is None else self.delimiter
-
-
-@dataclass(frozen=True)
-class ExactMatch:
-    """A prompt with one right answer; scores 1 when the greedy completion's line equals it, spaces around aside."""
-
-    id: str
-    prompt: str
-    answer: str
-
-    metrics: ClassVar[tuple[str, ...]] = ("exact_match",)
-
-    def requests(self) -> list[Request]:
-        """Return the one request, no longer than it takes to tell right from wrong.
-
-        A token is at least one byte of the answer, or a space beside it.
-        """
-        return [Completion(self.prompt, stop=("\n",), max_new_tokens=len(self.answer.strip().encode()) + 8)]
-
-    @property
-    def asks(self) -> str:
-        """What is asked, the right answer aside."""
-        return content("prompt", self.prompt)
-
-    def answered(self) -> Continuation:
-        """Return the right answer after the prompt."""
-        return Continuation(self.prompt, _space(self.prompt, self.answer) + self.answer)
-
-    def compared(self) -> NextTokens:
-        """Return where an expert is compared with: at the prompt's end."""
-        return NextTokens(self.prompt)
-
-    def score(self, answers: Sequence[Answer], metric: str = "exact_match") -> float:
-        """Return 1.0 or 0.0."""
-        assert metric == "exact_match"
-        (completion,) = answers
-        assert isinstance(completion, str)
-        return float(completion.strip() == self.answer.strip())
-
-    def signal(self, answers: Sequence[Answer], metric: str) -> float:
-        """Return the log-likelihood of the right answer, in nats."""
-        del metric
-        (answer,) = answers
-        return likelihood_of(answer)
-
-    def framed(self, frame: Callable[[str], str], *, chat: bool) -> ExactMatch:
-        """Return the item with its whole prompt."""
-        del chat
-        return replace(self, prompt=frame(self.prompt))
+        return space_between(self.question, choice) if self.delimiter is None else self.delimiter
 
 
 @dataclass(frozen=True)
@@ -147,18 +103,13 @@ class Text:
         (answer,) = answers
         return likelihood_of(answer) / (math.log(2) * len(self.text.encode()))
 
-    def framed(self, frame: Callable[[str], str], *, chat: bool) -> Text:
+    def framed(self, frame: Frame, *, chat: bool) -> Text:
         """Return the item as it is: nobody asks for a text."""
         del frame, chat
         return self
 
 
-Item = MultipleChoice | ExactMatch | Text
-
-
-def _space(before: str, after: str) -> str:
-    """Return what stands between a question and an answer: a space, or nothing where there is one already."""
-    return "" if before == "" or before[-1].isspace() or after[:1].isspace() else " "
+Item = MultipleChoice | WrittenAnswer | Text
 
 
 @dataclass(frozen=True)
@@ -208,8 +159,9 @@ class Task:
         return self._by_id[item_id].score(answers, self.measure)
 
     def signals(self) -> TaskSignals | None:
-        """Return the signals of its answers; None of texts, and of measures that are no right and wrong."""
-        return TaskSignals(self) if self.measure in (*MARGINS, *ExactMatch.metrics) else None
+        """Return the signals of its answers; None where a measure is no right and wrong, or a match no equality."""
+        exact = all(isinstance(item, WrittenAnswer) and item.judging is None for item in self.items)
+        return TaskSignals(self) if exact or self.measure in MARGINS else None
 
 
 @dataclass(frozen=True)
@@ -221,10 +173,10 @@ class TaskSignals:
     def requests(self, item_id: str) -> Sequence[Request]:
         """Return what the item asks, or its right answer where models write theirs."""
         item = self.task.item(item_id)
-        return [item.answered()] if isinstance(item, ExactMatch) else item.requests()
+        return [item.answered()] if isinstance(item, WrittenAnswer) else item.requests()
 
     def score(self, item_id: str, answers: Sequence[Answer]) -> float:
         """Return the margin, or the right answer's log-likelihood."""
         item = self.task.item(item_id)
-        assert isinstance(item, MultipleChoice | ExactMatch)
+        assert isinstance(item, MultipleChoice | WrittenAnswer)
         return item.signal(answers, self.task.measure)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fitness.engine.language_model import Completion, Continuation, LogLikelihood, Request, WholeText
 from fitness.errors import FitnessError
 from fitness.protocols import ScorableTask
-from fitness.tasks.items import ExactMatch, Task
+from fitness.tasks.items import Task
+from fitness.tasks.written_answer import WrittenAnswer
 
 _UNLIKELY = -1e3  # nats, of every choice but one
 
@@ -58,5 +59,5 @@ def _written(task: ScorableTask, item_id: str, requests: Sequence[Request]) -> C
             return text
         case [Completion()] if isinstance(task, Task):
             item = task.item(item_id)
-            return item.answered() if isinstance(item, ExactMatch) else None
+            return item.answered() if isinstance(item, WrittenAnswer) else None
     return None

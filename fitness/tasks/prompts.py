@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitness.engine.model.chat_template import ChatTemplate
 from fitness.errors import FitnessError, did_you_mean
+from fitness.tasks.framing import Turn
 
 if TYPE_CHECKING:
     from fitness.engine.model.tokenizer import Tokenizer
@@ -55,10 +56,23 @@ class Prompts:
             raise FitnessError("apply_chat_template: expected a checkpoint with a tokenizer, found none")
         return ChatTemplate(tokenizer.pretrained, self.template_arguments)
 
-    def frame(self, question: str, render: RenderChat | None) -> str:
-        """Return the whole prompt of a question: what the model reads before it answers."""
-        system = self.system_instruction
+    def frame(
+        self,
+        question: str,
+        system: str | None = None,
+        turns: tuple[Turn, ...] | None = None,
+        *,
+        render: RenderChat | None,
+    ) -> str:
+        """Return the whole prompt of a question, or of a chat's turns: what the model reads before it answers."""
+        system = system or self.system_instruction
         if render is not None:
-            messages = [{"role": "system", "content": system}] if system else []
-            return render([*messages, {"role": "user", "content": question}])
+            said = turns or (("user", question),)
+            first = (("system", system),) if system and said[0][0] != "system" else ()
+            return render([{"role": role, "content": text} for role, text in (*first, *said)])
+        if turns:
+            raise FitnessError(
+                "messages: expected a chat template, which makes a prompt of them, found none in use; write "
+                "prompts: {apply_chat_template: true}, or rows with prompt"
+            )
         return f"{system}\n\n{question}" if system else question

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,17 @@ from fitness.protocols import AnyTask
 from fitness.scores import SPLITS, Split
 from fitness.splits import Drawn, Splits
 from fitness.tasks.answer_signals import AnswerSignals
+from fitness.tasks.asking import Asking
 from fitness.tasks.benchmark_split import PublishedTestSet
 from fitness.tasks.contents import contents_of, equal_items
 from fitness.tasks.divergence import DivergenceTask, check_memory
 from fitness.tasks.groups import GROUP, Groups
 from fitness.tasks.items import Task
-from fitness.tasks.jsonl import load_jsonl
 from fitness.tasks.model_cost import ModelCost
 from fitness.tasks.prompts import Prompts, RenderChat
+from fitness.tasks.rows import Read, dataset_rows, rows_of
 from fitness.tasks.suite import TaskSuite
+from fitness.tasks.task_file import task_of
 from fitness.tasks.task_source import JS_DIVERGENCE, TaskSource
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ class TaskContext:
     drawn: Drawn = "by_group"  # by_place: items of task files without ids have their line's number
     # source -> the field of its items that groups them; left out: `group` of task files, a known one of lm-eval's
     groups: Mapping[str, str] = field(default_factory=dict)
+    # source of rows -> how they become questions; left out: as they say themselves
+    asking: Mapping[str, Asking] = field(default_factory=dict)
     run_model_code: bool = False  # whether lm-eval's tasks that run what models write are scored, in a sandbox
 
     @property
@@ -59,8 +64,9 @@ class TaskContext:
 def load_tasks(sources: Sequence[str], context: TaskContext | None = None) -> dict[str, tuple[AnyTask, ...]]:
     """Load the tasks that each source names.
 
-    A source is a path ending in `.jsonl` (a task file), a path ending in `.yaml` or `.yml` (an lm-eval task or group),
-    the name of an lm-eval task, group or tag, or `python:MODULE:FUNCTION`. `:METRIC` may follow all but the last;
+    A source is a path ending in `.jsonl`, `.csv`, `.tsv` or `.parquet` (a task file), `hf:` and a dataset, a path
+    ending in `.yaml` or `.yml` (an lm-eval task or group), the name of an lm-eval task, group or tag, or
+    `python:MODULE:FUNCTION`. `:METRIC` may follow all but the last;
     `@SPLIT` after lm-eval's name takes items from another split of its dataset.
 
     Args:
@@ -127,8 +133,13 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
                     "group_of, a mapping of item ids to names of groups"
                 )
             return (_python_task(source.at(str(file)) if source.is_file else source, context),)
-        case "jsonl":
-            return (_jsonl_task(file, source.detail, context, text),)
+        case "rows":
+            return (_task_of_rows(_Rows(rows_of(file), str(file), file.stem), text, context),)
+        case "dataset":
+            name, config = source.dataset
+            rows = dataset_rows(_local(name, context.directory), config, source.split)
+            called = "_".join(part for part in (Path(name).name, config) if part)
+            return (_task_of_rows(_Rows(rows, text, called), text, context),)
     from fitness.tasks.lm_eval_tasks import LMEvalOptions, load_lm_eval_tasks
 
     options = LMEvalOptions(
@@ -143,20 +154,35 @@ def _load(text: str, context: TaskContext) -> tuple[AnyTask, ...]:
     if source.kind == "yaml":
         return load_lm_eval_tasks(file, metric=source.detail or None, options=options)
     if os.path.exists(file) or os.sep in source.place:
-        expected = "a file ending in .jsonl or .yaml, or the name of an lm-eval task"
+        expected = "a file ending in .jsonl, .csv, .parquet or .yaml, or the name of an lm-eval task"
         found = shortened(str(file)) if os.path.exists(file) else "no such file"
         raise FitnessError(f"task {shortened(text)!r}: expected {expected}, found {found}")
     return load_lm_eval_tasks(source.place, metric=source.detail or None, options=options)
 
 
-def _jsonl_task(file: Path, metric: str, context: TaskContext, source: str) -> Task | DivergenceTask:
-    render, expert = context.render, context.experts.get(source)
-    read = load_jsonl(file, numbered=context.drawn == "by_place", group=context.groups.get(source, GROUP))
-    items = tuple(
-        item.framed(lambda question: context.prompts.frame(question, render), chat=render is not None)
-        for item in read.items
-    )
-    name = f"{file.stem}:{metric}" if metric else file.stem
+def _local(name: str, directory: Path) -> str:
+    """Return a dataset's name, or its directory's path where it is one."""
+    place = directory / Path(name).expanduser()
+    return str(place) if place.is_dir() else name
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows, where they lie, and what their task is called."""
+
+    rows: Iterable[tuple[int, Read]]
+    place: str
+    name: str
+
+
+def _task_of_rows(given: _Rows, text: str, context: TaskContext) -> Task | DivergenceTask:
+    render, expert, metric = context.render, context.experts.get(text), TaskSource.parse(text).detail
+    group, asking = context.groups.get(text, GROUP), context.asking.get(text)
+    numbered = context.drawn == "by_place"
+    read = task_of(given.rows, given.place, given.name, numbered=numbered, group=group, asking=asking)
+    frame = partial(context.prompts.frame, render=render)
+    items = tuple(item.framed(frame, chat=render is not None) for item in read.items)
+    name = f"{given.name}:{metric}" if metric else given.name
     if metric == JS_DIVERGENCE:
         assert expert is not None
         return DivergenceTask(
@@ -165,7 +191,9 @@ def _jsonl_task(file: Path, metric: str, context: TaskContext, source: str) -> T
     known = (*items[0].metrics, JS_DIVERGENCE)
     if metric and metric not in known:
         hint = did_you_mean(metric, known, "choose one of them")
-        raise FitnessError(f"{file}, metric {metric!r}: expected one of {', '.join(known)}, found another; {hint}")
+        raise FitnessError(
+            f"{given.place}, metric {metric!r}: expected one of {', '.join(known)}, found another; {hint}"
+        )
     return Task(name, items, metric, read.asks, read.group_of)
 
 

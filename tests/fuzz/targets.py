@@ -148,11 +148,11 @@ def _read_tasks(content: bytes, directory: Path) -> None:
     from fitness.scores import item_set_digest
     from fitness.splits import Splits
     from fitness.tasks.contents import contents_of
-    from fitness.tasks.jsonl import load_jsonl
+    from fitness.tasks.task_file import load_task_file
 
     file = directory / "task.jsonl"
     file.write_bytes(content)
-    task = load_jsonl(file)
+    task = load_task_file(file)
     item_set_digest(task.item_ids)
     Splits.draw({task.name: contents_of(task)}, shares={"search": 1.0}, seed=0)
 

@@ -13,6 +13,7 @@ from evomerge.cli.commands.search import AllowDifferences, Trust, listed
 from evomerge.cli.terminal import make_console, print_note, print_warnings
 from evomerge.errors import require
 from evomerge.whole_file import prepared_file
+from fitness.tasks.task_source import FILES
 
 
 def merge(
@@ -64,7 +65,11 @@ def evaluate(  # noqa: PLR0913
     model: Annotated[str, typer.Argument(help="A checkpoint: directory or hub id.", show_default=False)],
     tasks: Annotated[
         list[str],
-        typer.Option("--tasks", help="JSONL or lm-eval YAML files, lm-eval task names, python:FILE.py:FUNCTION; a,b."),
+        typer.Option(
+            "--tasks",
+            help="JSONL, CSV, Parquet or lm-eval YAML files, lm-eval task names, hf:DATASET@SPLIT, "
+            "python:FILE.py:FUNCTION; a,b.",
+        ),
     ],
     more_tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Further tasks.")] = None,
     *,
@@ -82,6 +87,10 @@ def evaluate(  # noqa: PLR0913
     fewshot_as_multiturn: Annotated[
         bool, typer.Option(help="With a chat template: examples are turns of the chat.")
     ] = True,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option("--ask", metavar="KEY=VALUE", help="How task files are asked, as match=number; may be repeated."),
+    ] = None,
     trust_tasks: Trust = False,
     run_model_code: Annotated[
         bool, typer.Option("--run-model-code", help="Score tasks that run what models write, in a sandbox.")
@@ -92,6 +101,7 @@ def evaluate(  # noqa: PLR0913
     """Score one checkpoint on whole tasks, with every metric and the table of lm-eval; with --json every item too."""
     from evomerge.api.scoring import evaluate
     from evomerge.config.code import file_of
+    from evomerge.config.overrides import with_overrides
 
     prompts = {
         "apply_chat_template": chat_template or apply_chat_template,
@@ -104,7 +114,13 @@ def evaluate(  # noqa: PLR0913
         raise typer.BadParameter("is the file of a task; name another", param_hint="--out")
     write = None if out is None else prepared_file(out)
     scores = evaluate(
-        model, asked, limit=limit, prompts=prompts, trust_tasks=trust_tasks, run_model_code=run_model_code
+        model,
+        asked,
+        limit=limit,
+        prompts=prompts,
+        questions=with_overrides({}, questions or []),
+        trust_tasks=trust_tasks,
+        run_model_code=run_model_code,
     )
     document = json.dumps(scores.to_dict(), indent=2, default=str)
     if as_json:
@@ -152,7 +168,7 @@ def _split(tasks: str) -> list[str]:
     for part in filter(None, tasks.split(",")):
         before = found[-1] if found else ""
         has_filter = ":" not in before or "," in before or before.startswith("python:")
-        if has_filter or ":" in part or "@" in part or part.endswith((".jsonl", ".yaml", ".yml")):
+        if has_filter or ":" in part or "@" in part or part.startswith("hf:") or part.endswith(FILES):
             found.append(part)
         else:
             found[-1] = f"{before},{part}"

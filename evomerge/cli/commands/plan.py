@@ -135,6 +135,14 @@ def _own_items(found: Plan) -> str:
     return f"{found.n_search_items} for each candidate, every item as often as any other; landmarks answer {landmarks}"
 
 
+def _asked(found: Plan) -> str:
+    chat = found.config.prompts.apply_chat_template
+    if not chat:
+        return "in plain text"
+    named = f" {chat!r}" if isinstance(chat, str) else ""
+    return f"in the base's chat template{named}; prompts: {{apply_chat_template: false}} asks in plain text"
+
+
 def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     cuts = None if found.cuts is None else ", ".join(map(str, found.cuts)) or "no"
     halved = f"after {cuts} of {found.n_search_items} items; who is stopped takes less time than this"
@@ -145,6 +153,7 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
         *(("mind", caution) for caution in found.cautions),
         *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
         *_reading_rows(cost.reading),
+        ("asked", _asked(found)),
         ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
         *(("cost measured", line) for line in found.costs),
         ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),

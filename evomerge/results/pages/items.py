@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from evomerge.config.questions import QuestionsConfig
 from fitness.errors import FitnessError
-from fitness.tasks.items import ExactMatch, MultipleChoice, Text
-from fitness.tasks.jsonl import load_jsonl
+from fitness.tasks.items import MultipleChoice, Text
+from fitness.tasks.task_file import load_task_file
 from fitness.tasks.task_source import TaskSource
+from fitness.tasks.written_answer import WrittenAnswer
 
 _LARGEST = 64 * 2**20  # bytes of a task file
 _LONGEST = 4000  # characters of a question or an answer
@@ -22,33 +25,35 @@ def item_texts(settings: Mapping[str, Any], *, ours: bool) -> dict[str, dict[str
     Such a run could name any file of this machine as its task.
     """
     found: dict[str, dict[str, str]] = {}
-    for file in _files(settings) if ours else ():
+    for file, asking in _files(settings).items() if ours else ():
         try:
             told = file.stat()
             if file.is_file() and told.st_size <= _LARGEST:
-                found |= _read(file, told.st_mtime_ns, told.st_size)
+                found |= _read(file, asking, told.st_mtime_ns, told.st_size)
         except OSError:
             continue
     return found
 
 
-def _files(settings: Mapping[str, Any]) -> list[Path]:
+def _files(settings: Mapping[str, Any]) -> dict[Path, str]:
+    """Return the files of rows, and how these are asked, as JSON."""
     objectives = settings.get("objectives")
-    tasks = [
-        task
-        for objective in (objectives if isinstance(objectives, list) else ())
-        if isinstance(objective, dict)
-        for task in (objective.get("tasks") or ())
-        if isinstance(task, str)
-    ]
-    sources = map(TaskSource.parse, tasks)
-    return list(dict.fromkeys(Path(source.place) for source in sources if source.kind == "jsonl"))
+    general = settings.get("questions") or {}
+    found: dict[Path, str] = {}
+    for objective in objectives if isinstance(objectives, list) else ():
+        own = objective if isinstance(objective, dict) else {}
+        for task in own.get("tasks") or ():
+            source = TaskSource.parse(task) if isinstance(task, str) else None
+            if source is not None and source.kind == "rows":
+                found.setdefault(Path(source.place), json.dumps([general, own.get("questions") or {}]))
+    return found
 
 
 @lru_cache(maxsize=32)
-def _read(file: Path, _changed: int, _size: int) -> dict[str, dict[str, str]]:
+def _read(file: Path, asking: str, _changed: int, _size: int) -> dict[str, dict[str, str]]:
     try:
-        task = load_jsonl(file)
+        general, own = map(QuestionsConfig.model_validate, json.loads(asking))
+        task = load_task_file(file, asking=own.over(general))
     except (FitnessError, OSError, ValueError):
         return {}
     found = {}
@@ -57,8 +62,9 @@ def _read(file: Path, _changed: int, _size: int) -> dict[str, dict[str, str]]:
         if isinstance(item, MultipleChoice):
             others = "\n".join(f"· {choice}" for choice in item.choices)
             asked = (f"{item.question}\n{others}", item.choices[item.gold])
-        elif isinstance(item, ExactMatch):
-            asked = (item.prompt, item.answer)
+        elif isinstance(item, WrittenAnswer):
+            said = "\n".join(text for _, text in item.turns) if item.turns else item.prompt
+            asked = (said, "\n".join(item.answers))
         elif isinstance(item, Text):
             asked = (item.text, "")
         if asked is not None:

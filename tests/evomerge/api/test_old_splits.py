@@ -13,7 +13,7 @@ import yaml
 import evomerge as em
 from evomerge.archive import Archive
 from evomerge.campaign.run_directory import RunDirectoryError
-from fitness.tasks.jsonl import load_jsonl
+from fitness.tasks.task_file import load_task_file
 from tests.evomerge.conftest import campaign_data, write_tasks
 
 
@@ -78,7 +78,7 @@ def test_groups_split_no_search_anew_that_began_without_them_and_count_in_its_ve
     found = run.verify(top=1)
     with contextlib.closing(Archive.read(directory / "run" / "archive.sqlite")) as archive:
         tested = next(items for _, items in archive.answered("test"))
-    group_of = {task: load_jsonl(directory / f"{task}.jsonl").group_of for task in ("sums", "words")}
+    group_of = {task: load_task_file(directory / f"{task}.jsonl").group_of for task in ("sums", "words")}
     groups = {group_of[item.partition("/")[0]][item.partition("/")[2]] for item in tested}
     assert found.to_dict()["groups"] == len(groups)
     assert f" on {len(tested)} test items ({len(groups)} groups)" in found.verdict

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evomerge.assembly import build_parts, engines, with_compute_dtype
+from evomerge.assembly import build_parts, engines, settled
 from evomerge.assembly.engines import engine_in_words, engine_of
 from evomerge.assembly.parts import Parts
 from evomerge.config import ConfigError, load_campaign
@@ -23,7 +23,7 @@ def parts(campaign_file: Callable[..., Path], tmp_path: Path) -> Callable[..., P
 
     def build(*tasks: str, **sections: object) -> Parts:
         objectives = [{"name": task, "tasks": [f"{task}.jsonl"]} for task in tasks]
-        return build_parts(with_compute_dtype(load_campaign(campaign_file(objectives=objectives, **sections))))
+        return build_parts(settled(load_campaign(campaign_file(objectives=objectives, **sections))))
 
     return build
 

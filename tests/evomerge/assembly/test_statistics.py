@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import evomerge as em
 from evomerge.archive import Archive
-from evomerge.assembly import MakeWorker, build_parts, build_worker, with_compute_dtype, with_statistics
+from evomerge.assembly import MakeWorker, build_parts, build_worker, settled, with_statistics
 from evomerge.assembly.informed import gathering
 from evomerge.candidate import Candidate
 from evomerge.config import CampaignConfig, dump_campaign, load_campaign
@@ -49,7 +49,7 @@ def write(campaign_file: Callable[..., Path], cache: Path) -> Callable[..., Path
 
 
 def campaign(file: Path) -> CampaignConfig:
-    return with_compute_dtype(load_campaign(file))
+    return settled(load_campaign(file))
 
 
 def told(run: em.Run) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evomerge.assembly import build_parts, with_compute_dtype
+from evomerge.assembly import build_parts, settled
 from evomerge.assembly.parts import Parts
 from evomerge.config import load_campaign
 from evomerge.optimisers import Gradient, OptimiserError
@@ -26,7 +26,7 @@ def built(campaign_file: Callable[..., Path]) -> Callable[..., tuple[Parts, Terr
 
     def build(space: Any, **options: Any) -> tuple[Parts, Terrain]:
         config = load_campaign(campaign_file(space=space, objectives=OBJECTIVES, optimiser={"kind": "random"}))
-        parts = build_parts(with_compute_dtype(config))
+        parts = build_parts(settled(config))
         make = parts.problem().terrain
         assert make is not None
         return parts, make(Gradient(per="group", items=4, **options).course(config.seed))

@@ -39,9 +39,9 @@ def test_experts_prompts_and_python_tasks_are_read_and_resolved(tmp_path: Path) 
     assert (prompts.fewshot_as_multiturn, prompts.num_fewshot) == (True, 0)
 
 
-def test_without_prompts_nothing_is_templated() -> None:
+def test_without_prompts_the_base_decides_about_its_template() -> None:
     prompts = campaign().prompts
-    assert (prompts.apply_chat_template, prompts.system_instruction, prompts.num_fewshot) == (False, None, None)
+    assert (prompts.apply_chat_template, prompts.system_instruction, prompts.num_fewshot) == (None, None, None)
 
 
 def test_the_base_may_be_an_expert_where_there_is_one() -> None:

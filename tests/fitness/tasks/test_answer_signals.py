@@ -14,11 +14,12 @@ from fitness.protocols import AnyTask
 from fitness.reading import questions_of_tasks
 from fitness.scores import Budget
 from fitness.tasks.answer_signals import AnswerSignals, signals_of
-from fitness.tasks.items import ExactMatch, MultipleChoice, Task
-from fitness.tasks.jsonl import load_jsonl
+from fitness.tasks.items import MultipleChoice, Task
 from fitness.tasks.lm_eval_tasks import load_lm_eval_tasks
 from fitness.tasks.sources import load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite
+from fitness.tasks.task_file import load_task_file
+from fitness.tasks.written_answer import WrittenAnswer
 from tests.fitness.conftest import arithmetic, completions, write_jsonl
 from tests.fitness.tasks.test_lm_eval_tasks import CHOICE, MEAN, write_task
 
@@ -29,8 +30,8 @@ SHARES = {"search": 0.5, "validation": 0.2, "test": 0.3}
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     """Questions with choices, by two metrics, and prompts whose answers are written."""
     folder = tmp_path_factory.mktemp("tasks")
-    sums = load_jsonl(write_jsonl(folder / "sums.jsonl", arithmetic(24))).items
-    written = load_jsonl(write_jsonl(folder / "written.jsonl", completions(24))).items
+    sums = load_task_file(write_jsonl(folder / "sums.jsonl", arithmetic(24))).items
+    written = load_task_file(write_jsonl(folder / "written.jsonl", completions(24))).items
     return [Task("sums", sums), Task("sums:acc_norm", sums, "acc_norm"), Task("written", written)]
 
 
@@ -77,7 +78,7 @@ def test_signals_are_margins_and_log_likelihoods_of_a_plain_forward_pass(
         signal = values[f"{task}:signal/{local}"]
         if task == "written":
             written = tasks[2].item(local)
-            assert isinstance(written, ExactMatch)
+            assert isinstance(written, WrittenAnswer)
             expected = log_likelihood(model, tokenizer, written.prompt.rstrip(), f" {written.answer}")
             assert signal == pytest.approx(expected, abs=1e-3)
             continue
@@ -134,7 +135,7 @@ def test_lm_evals_choices_have_the_margins_that_their_metric_is_the_sign_of(
 
 
 def test_what_is_not_right_or_wrong_has_no_signals(tmp_path: Path) -> None:
-    assert signals_of(load_jsonl(write_jsonl(tmp_path / "texts.jsonl", [{"text": "a"}, {"text": "b"}]))) is None
+    assert signals_of(load_task_file(write_jsonl(tmp_path / "texts.jsonl", [{"text": "a"}, {"text": "b"}]))) is None
     path = write_jsonl(tmp_path / "sums.jsonl", arithmetic(4))
     (entropy,) = load_tasks([f"{path}:entropy"])[f"{path}:entropy"]
     assert signals_of(entropy) is None

@@ -18,10 +18,11 @@ from fitness.errors import FitnessError
 from fitness.scores import Budget
 from fitness.tasks import divergence
 from fitness.tasks.divergence import DivergenceTask, js_divergence
-from fitness.tasks.items import ExactMatch, MultipleChoice, Text
-from fitness.tasks.jsonl import load_jsonl
+from fitness.tasks.items import MultipleChoice, Text
 from fitness.tasks.sources import TaskContext, load_tasks, make_suite
 from fitness.tasks.suite import TaskSuite
+from fitness.tasks.task_file import load_task_file
+from fitness.tasks.written_answer import WrittenAnswer
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
 
 SHARES = {"search": 0.5, "validation": 0.2, "test": 0.3}
@@ -80,7 +81,7 @@ def test_an_empty_prompt_is_refused():
 
 def test_every_kind_of_item_is_compared_where_the_model_answers():
     assert MultipleChoice("1", "Which?  ", ("a", "b"), 0).compared() == NextTokens("Which?")
-    assert ExactMatch("1", "2 + 2 = ", "4").compared() == NextTokens("2 + 2 = ")
+    assert WrittenAnswer("1", "2 + 2 = ", "4").compared() == NextTokens("2 + 2 = ")
     assert Text("1", "a text").compared() == NextTokens("a text", 32)
 
 
@@ -141,7 +142,7 @@ def test_a_divergence_is_that_of_the_models_own_softmax(suite, model, tokenizer,
     learn(suite, model, Budget("search"))
     found = divergences(suite, other)
     item = next(i for i in found if i.startswith("choices"))
-    lines = dict(zip(load_jsonl(tmp_path / "choices.jsonl").item_ids, arithmetic(10), strict=True))
+    lines = dict(zip(load_task_file(tmp_path / "choices.jsonl").item_ids, arithmetic(10), strict=True))
     question = lines[item.split("/")[1]]["question"]
     ids = torch.tensor([tokenizer.encode(question)])
     with torch.no_grad():

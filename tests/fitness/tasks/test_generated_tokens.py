@@ -14,9 +14,9 @@ from fitness.errors import FitnessError
 from fitness.scores import SPLITS, Budget
 from fitness.tasks.generated_tokens import GeneratedTokens, generates
 from fitness.tasks.items import Task
-from fitness.tasks.jsonl import load_jsonl
 from fitness.tasks.sources import make_suite
 from fitness.tasks.suite import TaskSuite
+from fitness.tasks.task_file import load_task_file
 from tests.fitness.conftest import arithmetic, completions, write_jsonl
 
 SHARES = {"search": 0.5, "validation": 0.2, "test": 0.3}
@@ -27,7 +27,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Task:
     """A task that generates, with two items on one passage."""
     lines = completions(24)
     lines[3]["group"] = lines[4]["group"] = "one passage"
-    read = load_jsonl(write_jsonl(tmp_path_factory.mktemp("tasks") / "answers.jsonl", lines))
+    read = load_task_file(write_jsonl(tmp_path_factory.mktemp("tasks") / "answers.jsonl", lines))
     return Task("answers", read.items, asks=read.asks, group_of=read.group_of)
 
 
@@ -82,7 +82,7 @@ def test_a_score_is_minus_the_number_of_tokens_that_generate_writes(
 
 
 def test_a_task_whose_choices_are_scored_generates_nothing(tmp_path: Path, answers: Task) -> None:
-    choices = Task("choices", load_jsonl(write_jsonl(tmp_path / "choices.jsonl", arithmetic(3))).items)
+    choices = Task("choices", load_task_file(write_jsonl(tmp_path / "choices.jsonl", arithmetic(3))).items)
     assert generates(answers)
     assert not generates(choices)
     assert GeneratedTokens(choices).requests(choices.item_ids[0]) == []

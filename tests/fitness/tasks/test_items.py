@@ -5,7 +5,8 @@ import math
 import pytest
 
 from fitness.engine.language_model import Completion, Continuation, LogLikelihood, WholeText
-from fitness.tasks.items import ExactMatch, MultipleChoice, Task, Text
+from fitness.tasks.items import MultipleChoice, Task, Text
+from fitness.tasks.written_answer import WrittenAnswer
 
 
 def likelihoods(*values: float) -> list[LogLikelihood]:
@@ -41,7 +42,7 @@ def test_a_choice_follows_its_question_after_one_space_unless_told_otherwise(que
     ("completion", "score"), [("12", 1.0), ("  12 ", 1.0), ("12.", 0.0), ("", 0.0), ("1", 0.0), ("112", 0.0)]
 )
 def test_exact_match_compares_without_spaces_around(completion, score):
-    item = ExactMatch("1", "5+7=", " 12")
+    item = WrittenAnswer("1", "5+7=", " 12")
     assert item.requests() == [Completion("5+7=", ("\n",), 10)]
     assert item.score([completion]) == score
 

@@ -357,9 +357,9 @@ def test_a_document_that_the_metric_cannot_digest_names_the_item(tmp_path):
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(FitnessError, match=r"none\.yaml: expected an lm-eval task file, found none"):
         load_tasks(["none.yaml"], TaskContext(tmp_path))
-    (tmp_path / "data.csv").write_text(json.dumps({}))
-    with pytest.raises(FitnessError, match=r"expected a file ending in \.jsonl or \.yaml.*data\.csv"):
-        load_tasks(["data.csv"], TaskContext(tmp_path))
+    (tmp_path / "data.txt").write_text(json.dumps({}))
+    with pytest.raises(FitnessError, match=r"expected a file ending in \.jsonl, .* or \.yaml.*data\.txt"):
+        load_tasks(["data.txt"], TaskContext(tmp_path))
     with pytest.raises(FitnessError, match="found no such file"):
         load_tasks(["folder/data"], TaskContext(tmp_path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,10 +18,11 @@ from fitness.engine.model.chat_template import ChatTemplate
 from fitness.engine.model.tokenizer import Tokenizer
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
-from fitness.tasks.items import ExactMatch, MultipleChoice, Task, Text
+from fitness.tasks.items import MultipleChoice, Task, Text
 from fitness.tasks.prompts import Prompts
 from fitness.tasks.sources import TaskContext, load_tasks
 from fitness.tasks.suite import evaluate_tasks
+from fitness.tasks.written_answer import WrittenAnswer
 from tests.conftest import Family
 from tests.fitness.conftest import arithmetic, completions, texts, write_jsonl
 from tests.fitness.tasks.test_lm_eval_tasks import CHOICE, GENERATE, MEAN, write_task
@@ -146,7 +148,7 @@ def test_questions_of_task_files_become_messages(chatty, tmp_path):
     head = "<s>system: be brief.\nuser: "
     question = arithmetic(1)[0]["question"]
     assert choices.requests(choices.item_ids[0])[0] == Continuation(f"{head}{question}\nassistant:", "0")
-    assert isinstance(prompted.items[0], ExactMatch)
+    assert isinstance(prompted.items[0], WrittenAnswer)
     assert prompted.items[0].prompt == f"{head}word 0 is \nassistant:"
     assert plain.items[0] == Text(plain.item_ids[0], texts(1)[0]["text"])
 
@@ -154,14 +156,14 @@ def test_questions_of_task_files_become_messages(chatty, tmp_path):
 def test_no_begin_of_text_is_doubled(chatty):
     tokenizer = ours(chatty)
     prompts = Prompts(apply_chat_template=True)
-    question = prompts.frame("1 + 1", prompts.renderer(tokenizer))
+    question = prompts.frame("1 + 1", render=prompts.renderer(tokenizer))
     assert tokenizer.encode(question).count(chatty.bos_token_id) == 1
     assert tokenizer.encode("1 + 1").count(chatty.bos_token_id) == 1
 
 
 def test_without_a_template_the_system_instruction_stands_in_front():
     framed = MultipleChoice("1", "1 + 1 =", ("2", "3"), 0).framed(
-        lambda question: Prompts(system_instruction="add.").frame(question, None), chat=False
+        partial(Prompts(system_instruction="add.").frame, render=None), chat=False
     )
     assert framed.requests()[0] == Continuation("add.\n\n1 + 1 =", " 2")
 
@@ -184,7 +186,7 @@ def test_a_template_gets_its_own_arguments(chatty):
     chatty.chat_template = TEMPLATE + "{% if not thinking %} no thought.{% endif %}"
     prompts = Prompts(apply_chat_template=True, chat_template_args={"thinking": True})
     for arguments, end in ((prompts, "assistant:"), (Prompts(apply_chat_template=True), "assistant: no thought.")):
-        assert arguments.frame("1", arguments.renderer(ours(chatty))) == f"<s>user: 1\n{end}"
+        assert arguments.frame("1", render=arguments.renderer(ours(chatty))) == f"<s>user: 1\n{end}"
 
 
 def test_a_template_that_is_not_there_is_told_once(chatty, tmp_path):

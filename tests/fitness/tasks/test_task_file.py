@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fitness.errors import FitnessError
-from fitness.tasks.items import ExactMatch, MultipleChoice, Text
-from fitness.tasks.jsonl import load_jsonl
+from fitness.tasks.items import MultipleChoice, Text
+from fitness.tasks.task_file import load_task_file
+from fitness.tasks.written_answer import WrittenAnswer
 from tests.fitness.conftest import write_jsonl
 
 CHOICE = {"question": "a?", "choices": ["x", "y"], "gold": 1}
@@ -20,7 +21,7 @@ def load(tmp_path: Path, *lines: object, name: str | None = None):
     text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
     path = tmp_path / "things.jsonl"
     path.write_text(text)
-    return load_jsonl(path, name)
+    return load_task_file(path, name)
 
 
 def test_multiple_choice_is_read_with_gold_as_index_or_answer_as_text_or_index(tmp_path):
@@ -41,7 +42,7 @@ def test_multiple_choice_is_read_with_gold_as_index_or_answer_as_text_or_index(t
 
 def test_exact_match_and_text_are_detected_and_empty_lines_and_a_byte_order_mark_ignored(tmp_path):
     task = load(tmp_path, '\ufeff{"prompt": "1+1=", "answer": "2"}', "", '{"prompt": "1+2=", "answer": "3"}\r', "")
-    assert task.items == (ExactMatch(task.items[0].id, "1+1=", "2"), ExactMatch(task.items[1].id, "1+2=", "3"))
+    assert task.items == (WrittenAnswer(task.items[0].id, "1+1=", "2"), WrittenAnswer(task.items[1].id, "1+2=", "3"))
     task = load(tmp_path, {"id": 1, "text": "one"}, {"id": 2, "text": "two", "source": "ignored"}, name="prose")
     assert (task.name, task.items) == ("prose", (Text("1", "one"), Text("2", "two")))
 
@@ -73,7 +74,7 @@ def test_equal_items_are_numbered_and_only_what_is_asked_makes_them_equal(tmp_pa
 
 def test_ids_of_an_older_versions_searches_are_the_lines_numbers(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", [CHOICE, {**OTHER, "id": "own"}, {**OTHER, "question": "c?"}])
-    assert load_jsonl(path, numbered=True).item_ids == ("1", "own", "3")
+    assert load_task_file(path, numbered=True).item_ids == ("1", "own", "3")
 
 
 def test_equal_choices_are_told_with_file_line_and_count(tmp_path, caplog):
@@ -128,7 +129,7 @@ def test_an_answer_beside_gold_that_says_the_same_or_nothing_of_choices_is_left_
         ({"question": "a?", "choices": ["x", "x"], "answer": "x"}, "text of exactly one choice, found 'x', 2 times"),
         ({"choices": ["x", "y"], "gold": 0}, "question: expected a string, found no such key"),
         ({"choices": ["x", "y"], "gold": 0, "quesion": "a"}, "found no such key, but 'quesion'"),
-        ({"prompt": "a", "answer": 3}, "answer: expected a string, found int 3"),
+        ({"prompt": "a", "answer": 3.5}, "answer: expected a string, found float 3.5"),
         ({"prompt": "a", "answer": " "}, "answer: expected one line of text"),
         ({"prompt": "a", "answer": "x\ny"}, "answer: expected one line of text"),
         ({"prompt": "a"}, "answer: expected a string, found no such key"),
@@ -185,7 +186,7 @@ def test_bytes_that_are_not_utf8_are_reported(tmp_path):
     path = tmp_path / "latin.jsonl"
     path.write_bytes('{"text": "caf\xe9"}\n'.encode("latin-1"))
     with pytest.raises(FitnessError, match=r"latin.jsonl:1: expected UTF-8, found byte 0xe9 at column 14"):
-        load_jsonl(path)
+        load_task_file(path)
 
 
 def test_a_file_without_items_is_refused(tmp_path):
@@ -196,7 +197,7 @@ def test_a_file_without_items_is_refused(tmp_path):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     for path in (tmp_path / "none.jsonl", tmp_path):
         with pytest.raises(FitnessError, match="expected a readable task file"):
-            load_jsonl(path)
+            load_task_file(path)
 
 
 @pytest.mark.parametrize(
@@ -222,12 +223,12 @@ def test_no_content_gets_through_but_as_a_task_or_a_fitness_error(tmp_path, line
     path = tmp_path / "fuzz.jsonl"
     path.write_bytes(b"\n".join(lines))
     with pytest.raises(FitnessError):
-        load_jsonl(path)
+        load_task_file(path)
 
 
 def test_a_written_file_is_read_back(tmp_path):
     lines = [{"text": f"{i} \u2028 ünï"} for i in range(3)]
-    task = load_jsonl(write_jsonl(tmp_path / "a.jsonl", lines))
+    task = load_task_file(write_jsonl(tmp_path / "a.jsonl", lines))
     assert [item.text for item in task.items] == [line["text"] for line in lines]
 
 
