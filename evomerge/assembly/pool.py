@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from evomerge.assembly.building import build_parts
 from evomerge.assembly.engines import worker_resident
+from evomerge.assembly.gpus import gpus_each
 from evomerge.assembly.informed import with_statistics
-from evomerge.assembly.live_models import parents_alone, workers_have_gpus
+from evomerge.assembly.live_models import parents_alone
 from evomerge.assembly.parts import Parts
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import places_of
@@ -129,7 +130,7 @@ def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.
         least=None if workers.max is None else workers.min or 1,
         together=workers.together or 1,
         cpus=workers.cpus,
-        gpus=(devices if workers_have_gpus(parts.config) else 0.0) if workers.gpus is None else workers.gpus,
+        gpus=gpus_each(parts.config),
         accelerator=workers.accelerator,
         address=workers.address,
         deadline_s=workers.deadline_seconds,

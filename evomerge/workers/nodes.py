@@ -44,13 +44,6 @@ def alive(nodes: Sequence[Node]) -> list[Node]:
     return [node for node in nodes if node["Alive"]]
 
 
-def gpus_each(asked: float | None, nodes: Sequence[Node]) -> float:
-    """Return the GPUs of a worker: as asked; where nobody said, one if any node has one."""
-    if asked is not None:
-        return asked
-    return 1.0 if any(node["Resources"].get("GPU", 0.0) >= 1 for node in alive(nodes)) else 0.0
-
-
 def neighbours(need: Need, node_id: str, nodes: Sequence[Node], count: int) -> int:
     """Return how many of `count` workers, at least 1, share the cores of a node once all are placed."""
     living = alive(nodes)

@@ -19,7 +19,7 @@ from typing import Any
 from evomerge.candidate import Candidate, Done, Scored, Stage
 from evomerge.workers.crew import Crew
 from evomerge.workers.deadlines import Deadlines
-from evomerge.workers.nodes import Need, alive, check_room, gpus_each
+from evomerge.workers.nodes import Need, alive, check_room
 from evomerge.workers.protocol import CandidateWorker, ClusterLostError
 from evomerge.workers.ray_cluster import (
     RayError,
@@ -58,7 +58,7 @@ class RayPool:
         least: int | None = None,
         together: int = 1,
         cpus: float | None = None,
-        gpus: float | None = 0.0,
+        gpus: float = 0.0,
         accelerator: str | None = None,
         address: str | None = None,
         deadline_s: float | None = None,
@@ -77,8 +77,7 @@ class RayPool:
             together: most candidates that one worker scores together.
             cpus: cores reserved for each actor, also its threads; None reserves none, and shares its node's evenly
                 (with `least` and no GPUs 1: somebody has to say how many workers fit on a node that is to come).
-            gpus: GPUs reserved for each actor, e.g. 0.5; an actor sees no GPU but its own, and none with 0. None: one
-                where a node has any.
+            gpus: GPUs reserved for each actor, e.g. 0.5; an actor sees no GPU but its own, and none with 0.
             accelerator: the type of GPU, as Ray calls it; None: any.
             address: an existing cluster, `auto` or `host:port`; it is left running.
             deadline_s: the longest that one try of a candidate may take, in seconds; None for no limit.
@@ -98,7 +97,6 @@ class RayPool:
             undo.callback(self.close)
             connect(self._closing, address, run_dir)
             nodes = cluster_nodes()
-            gpus = gpus_each(gpus, nodes)
             need = Need(cpus or (1.0 if least is not None and not gpus else 0.0), gpus, accelerator)
             if least is None:
                 check_room([node["Resources"] for node in alive(nodes)], count, need)

@@ -31,7 +31,7 @@ def parts(campaign_file: Callable[..., Path], tmp_path: Path) -> Callable[..., P
 @pytest.fixture
 def on_a_gpu_with_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine look like one with a GPU, where vLLM is installed."""
-    monkeypatch.setattr(engines, "workers_have_gpus", lambda config: config.workers.gpus != 0)
+    monkeypatch.setattr(engines, "gpus_each", lambda config: float(config.workers.gpus != 0))
     monkeypatch.setattr(engines, "is_installed", lambda library: True)
     monkeypatch.setattr(engines, "require", lambda library, extra: None)
 

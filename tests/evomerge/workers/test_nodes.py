@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomerge.workers.nodes import Need, cores_of, gpus_each, neighbours
+from evomerge.workers.nodes import Need, cores_of, neighbours
 from evomerge.workers.threads import threads_per_worker
 
 
@@ -41,12 +41,6 @@ def test_neighbours_are_as_many_as_fit_by_counting(count: int, gpus: float, ther
     while left >= gpus and fits < count:
         left, fits = left - gpus, fits + 1
     assert neighbours(Need(gpus=gpus), "n", [node("n", CPU=cores, GPU=there)], count) == max(1, fits)
-
-
-def test_gpus_are_one_where_a_living_node_has_any() -> None:
-    assert gpus_each(None, EIGHT) == 1.0
-    assert gpus_each(None, [HEAD, node("gone", alive=False, GPU=8)]) == 0.0
-    assert gpus_each(0.5, [HEAD]) == 0.5
 
 
 def test_a_type_of_accelerator_is_needed_as_ray_counts_it() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.workers import InProcessPool, WorkerSetupError
+from evomerge.workers.cluster_gpus import gpus_of_cluster
 from evomerge.workers.ray_pool import RayPool
 from fitness.scores import Budget
 from tests.evomerge.killing import contents
@@ -75,7 +76,8 @@ def test_a_fixed_number_of_workers_is_refused_where_there_is_no_room_and_told_of
 @pytest.mark.slow
 def test_gpus_are_asked_of_the_cluster_and_not_of_the_driver(cluster, tmp_path):
     add(cluster, num_cpus=2, num_gpus=2)
-    with RayPool(DeviceReporter, count=2, gpus=None, run_dir=tmp_path) as pool:
+    assert gpus_of_cluster(cluster.address) == 2.0
+    with RayPool(DeviceReporter, count=2, gpus=1, run_dir=tmp_path) as pool:
         done = score_all(pool, [make_candidate(0), make_candidate(1)])
     assert sorted(one.scores.values[0] for one in done) == [0.0, 1.0]
 
