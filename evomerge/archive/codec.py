@@ -6,7 +6,7 @@ import json
 import math
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +23,7 @@ from search_spaces.recipes.recipe import Recipe
 _BITS, _FLOAT32, _FLOAT64 = b"b", b"f", b"d"
 # No packed row grows larger: an archive may come from anywhere, and a few bytes may inflate to fill the memory.
 _LARGEST = 1 << 28
+_NUMBER = (int, float)
 _YEAR_9999 = 253_370_764_800.0  # the last that dates are written of, in seconds since the epoch
 
 
@@ -146,19 +147,19 @@ def unpack_estimate(text: str, split: Split, roles: Mapping[str, Role] = Mapping
 
 def _objective(name: str, entry: list[Any], role: Role) -> ObjectiveEstimate:
     value, stderr, n_items, *more = entry
-    numbers = (value, stderr, n_items)
-    if not all(isinstance(number, int | float) for number in numbers):  # fronts compute with them
-        raise TypeError(f"objective {name}: expected numbers, found {', '.join(map(repr, numbers))}")
+    # Fronts compute with them.
+    if not (isinstance(value, _NUMBER) and isinstance(stderr, _NUMBER) and isinstance(n_items, _NUMBER)):
+        raise TypeError(f"objective {name}: expected numbers, found {value!r}, {stderr!r}, {n_items!r}")
     return ObjectiveEstimate(name, value, stderr, n_items, more[0] if more else "full", role.weight, role.cost)
 
 
-def unpack_record(row: tuple[Any, ...], roles: Mapping[str, Role]) -> Record:
-    """Return the outcome of a row, its scores left out; `roles` are those of the campaign's objectives."""
+def unpack_record(row: Sequence[Any], roles: Mapping[str, Role], scores: ItemScores | None) -> Record:
+    """Return the outcome of a row with its scores; `roles` are those of the campaign's objectives."""
     number, split, at, seconds, objectives, *failure = row
     if not (isinstance(at, float) and isinstance(seconds, float) and 0 <= at < _YEAR_9999 and math.isfinite(seconds)):
         raise TypeError(f"expected a time and seconds, found {at!r}, {seconds!r}")
     estimate = None if objectives is None else unpack_estimate(objectives, split, roles)
-    return Record(number, split, at, seconds, estimate, *failure)
+    return Record(number, split, at, seconds, estimate, *failure, scores)
 
 
 def pack_work(work: Work) -> str:

@@ -7,7 +7,6 @@ import math
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -72,10 +71,9 @@ class Reader:
         """Return the outcome of a row, with its scores where the row has some."""
         event, position, *of_record, item_set, scores = row
         decoded = partial(self.rows.decoded, "outcomes", outcome_key(event, position))
-        record: Record = decoded("its estimate", partial(codec.unpack_record, tuple(of_record), self._roles))
-        if scores is None:
-            return record
-        return replace(record, scores=decoded("its scores", partial(self._scores, item_set, scores)))
+        found = None if scores is None else decoded("its scores", partial(self._scores, item_set, scores))
+        record: Record = decoded("its estimate", partial(codec.unpack_record, of_record, self._roles, found))
+        return record
 
     @cached_property
     def _roles(self) -> Mapping[str, Role]:
