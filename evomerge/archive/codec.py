@@ -164,15 +164,17 @@ def unpack_record(row: Sequence[Any], roles: Mapping[str, Role], scores: ItemSco
 
 def pack_work(work: Work) -> str:
     """Pack how a candidate was scored, as JSON that SQLite's own functions can query."""
-    return json.dumps(
-        [work.node, work.device, round(work.merge_seconds, 4), round(work.score_seconds, 4), work.peak_bytes]
-    )
+    seconds = (round(work.merge_seconds, 4), round(work.score_seconds, 4))
+    tokens = (work.prompt_tokens, work.generated_tokens)
+    return json.dumps([work.node, work.device, *seconds, work.peak_bytes, *tokens, work.together])
 
 
 def unpack_work(text: str) -> Work:
-    """Return what `pack_work` was given, to a tenth of a millisecond; keys of later versions are left out."""
-    node, device, merging, scoring, peak, *_ = json.loads(text)
-    return Work(str(node), str(device), float(merging), float(scoring), None if peak is None else int(peak))
+    """Return what `pack_work` was given, to a tenth of a millisecond, now or by another version of evomerge."""
+    node, device, merging, scoring, peak, *counts = json.loads(text)
+    prompt, generated, together, *_ = (*counts, None, None, None)  # older ones have none
+    numbers = [None if number is None else int(number) for number in (peak, prompt, generated)]
+    return Work(str(node), str(device), float(merging), float(scoring), *numbers, together=int(together or 1))
 
 
 class ItemSets:

@@ -130,14 +130,15 @@ class Reader:
         rows = [row for row in self.rows.query(query) if not self.rows.is_damaged("events", row[0])]
         return [(at, seconds) for _, at, seconds in rows if _is_finite(at) and _is_finite(seconds)]
 
-    def works(self) -> list[tuple[int, Work]]:
-        """Return how candidates were scored, in the order of the commits, as far as it can be read."""
+    def works(self, number: int | None) -> list[tuple[int, Work]]:
+        """Return how candidates, or one of them, were scored, in the order of the commits, as far as can be read."""
         if not self.rows.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'work'"):
             return []
         found = []
-        for number, facts in self.rows.query("SELECT candidate, facts FROM work ORDER BY event, position"):
+        query = "SELECT candidate, facts FROM work WHERE ?1 IS NULL OR candidate = ?1 ORDER BY event, position"
+        for of, facts in self.rows.query(query, number):
             with contextlib.suppress(ValueError, TypeError):  # it has no digest, and nothing depends on it
-                found.append((number, codec.unpack_work(facts)))
+                found.append((of, codec.unpack_work(facts)))
         return found
 
     def n_candidates(self) -> int:
