@@ -173,8 +173,10 @@ def unpack_work(text: str) -> Work:
     """Return what `pack_work` was given, to a tenth of a millisecond, now or by another version of evomerge."""
     node, device, merging, scoring, peak, *counts = json.loads(text)
     prompt, generated, together, *_ = (*counts, None, None, None)  # older ones have none
-    numbers = [None if number is None else int(number) for number in (peak, prompt, generated)]
-    return Work(str(node), str(device), float(merging), float(scoring), *numbers, together=int(together or 1))
+    peak, prompt, generated = (None if number is None else int(number) for number in (peak, prompt, generated))
+    return Work(
+        str(node), str(device), float(merging), float(scoring), peak, prompt, generated, together=int(together or 1)
+    )
 
 
 class ItemSets:

@@ -152,8 +152,9 @@ class PymooOptimiser:
         losses = self._penalised.of(outcomes) if outcomes else ()
         for genome, loss, outcome in zip(genomes, losses, outcomes, strict=False):
             violation = violation_of(outcome)
-            own = isinstance(outcome, Evaluation) and self._constrained and violation > 0.0
-            self._known[genome.tobytes()] = (self._losses(outcome) if own else loss, violation)
+            own = self._constrained and violation > 0.0
+            told = self._losses(outcome) if own and isinstance(outcome, Evaluation) else loss
+            self._known[genome.tobytes()] = (told, violation)
 
     def _learn(self) -> None:
         from pymoo.core.evaluator import Evaluator
