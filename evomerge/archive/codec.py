@@ -147,19 +147,19 @@ def unpack_estimate(text: str, split: Split, roles: Mapping[str, Role] = Mapping
 
 def _objective(name: str, entry: list[Any], role: Role) -> ObjectiveEstimate:
     value, stderr, n_items, *more = entry
-    # Fronts compute with them.
-    if not (isinstance(value, _NUMBER) and isinstance(stderr, _NUMBER) and isinstance(n_items, _NUMBER)):
+    sound = isinstance(value, _NUMBER) and isinstance(stderr, _NUMBER) and isinstance(n_items, _NUMBER)
+    if not sound:  # fronts compute with them
         raise TypeError(f"objective {name}: expected numbers, found {value!r}, {stderr!r}, {n_items!r}")
     return ObjectiveEstimate(name, value, stderr, n_items, more[0] if more else "full", role.weight, role.cost)
 
 
 def unpack_record(row: Sequence[Any], roles: Mapping[str, Role], scores: ItemScores | None) -> Record:
     """Return the outcome of a row with its scores; `roles` are those of the campaign's objectives."""
-    number, split, at, seconds, objectives, *failure = row
+    number, split, at, seconds, objectives, stage, reason, attempts, traceback = row
     if not (isinstance(at, float) and isinstance(seconds, float) and 0 <= at < _YEAR_9999 and math.isfinite(seconds)):
         raise TypeError(f"expected a time and seconds, found {at!r}, {seconds!r}")
     estimate = None if objectives is None else unpack_estimate(objectives, split, roles)
-    return Record(number, split, at, seconds, estimate, *failure, scores)
+    return Record(number, split, at, seconds, estimate, stage, reason, attempts, traceback, scores)
 
 
 def pack_work(work: Work) -> str:
@@ -171,12 +171,14 @@ def pack_work(work: Work) -> str:
 
 def unpack_work(text: str) -> Work:
     """Return what `pack_work` was given, to a tenth of a millisecond, now or by another version of evomerge."""
-    node, device, merging, scoring, peak, *counts = json.loads(text)
-    prompt, generated, together, *_ = (*counts, None, None, None)  # older ones have none
-    peak, prompt, generated = (None if number is None else int(number) for number in (peak, prompt, generated))
-    return Work(
-        str(node), str(device), float(merging), float(scoring), peak, prompt, generated, together=int(together or 1)
-    )
+    packed: list[Any] = json.loads(text)
+    node, device, merging, scoring, peak, prompt, generated, together, *_ = [*packed, None, None, None]  # of older ones
+    seconds, tokens = (float(merging), float(scoring)), (_whole(prompt), _whole(generated))
+    return Work(str(node), str(device), *seconds, _whole(peak), *tokens, int(together or 1))
+
+
+def _whole(number: Any) -> int | None:
+    return None if number is None else int(number)
 
 
 class ItemSets:
