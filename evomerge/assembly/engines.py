@@ -99,7 +99,8 @@ def _settings(parts: Parts) -> ServerSettings:
     engine = parts.config.engine
     return ServerSettings(
         dtype=engine.dtype,
-        on_gpu=device_of(parts.config).type == "cuda",
+        on_gpu=engine.across_nodes or device_of(parts.config).type == "cuda",
+        across_nodes=engine.across_nodes,
         tensor_parallel=engine.vllm.tensor_parallel,
         pipeline_parallel=engine.vllm.pipeline_parallel,
         memory_share=engine.vllm.memory_share,
@@ -129,6 +130,10 @@ def _check_vllm(parts: Parts) -> None:
     if gpus is not None and gpus_each(config) not in (0.0, devices):
         raise WorkerSetupError(
             f"workers.gpus: expected {devices}, the devices of engine.vllm, found {gpus:g}; leave it out"
+        )
+    if config.engine.across_nodes and config.workers.backend != "ray":
+        raise WorkerSetupError(
+            "engine.vllm.across_nodes: expected workers: {backend: ray}, found in_process; leave it out"
         )
     asked = {type(request) for requests in _asked(parts) for request in requests}
     other = asked - {Completion, Continuation, WholeText}

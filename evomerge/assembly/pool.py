@@ -144,6 +144,7 @@ def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.
         cpus=workers.cpus,
         gpus=gpus_each(parts.config),
         accelerator=workers.accelerator,
+        across_nodes=parts.config.engine.across_nodes,
         address=workers.address,
         deadline_s=workers.deadline_seconds,
         medians=workers.deadline_medians,

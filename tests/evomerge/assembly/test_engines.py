@@ -78,13 +78,14 @@ def test_vllm_that_is_not_installed_is_named_with_the_command(
     [
         ({"schedule": {"kind": "screen", "prompts": 4}}, "tasks of completions and log-likelihoods for a model on 2"),
         ({"workers": {"gpus": 1}}, "workers.gpus: expected 2"),
+        ({"engine": {"kind": "vllm", "vllm": {"tensor_parallel": 2, "across_nodes": True}}}, "across_nodes: expected"),
     ],
 )
 def test_what_vllm_cannot_do_on_several_devices_is_refused(
     parts: Callable[..., Parts], sections: dict[str, object], words: str
 ) -> None:
     with pytest.raises(WorkerSetupError, match=words):
-        engine_of(parts("written", engine={"kind": "vllm", "vllm": {"tensor_parallel": 2}}, **sections))
+        engine_of(parts("written", **{"engine": {"kind": "vllm", "vllm": {"tensor_parallel": 2}}, **sections}))
 
 
 def test_a_space_of_layers_is_refused_when_the_file_is_read(campaign_file: Callable[..., Path]) -> None:
