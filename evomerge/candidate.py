@@ -64,6 +64,9 @@ class Work:
         merge_seconds: of making its weights, in wall time.
         score_seconds: of all answers.
         peak_bytes: the most GPU memory that was allocated meanwhile; None on a CPU.
+        prompt_tokens: that the model ran of what it was asked; what items share is run once. None where nobody counts.
+        generated_tokens: that it wrote.
+        together: how many candidates were made and scored at once: seconds and tokens are an even share of theirs.
     """
 
     node: str
@@ -71,6 +74,9 @@ class Work:
     merge_seconds: float
     score_seconds: float
     peak_bytes: int | None = None
+    prompt_tokens: int | None = None
+    generated_tokens: int | None = None
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Scored:
         scores: of its budget's items.
         seconds: wall time of merging and scoring.
         estimate: what it is told with where a schedule stopped it; None: the campaign estimates it from the scores.
-        work: how it was scored; None where nobody measured it, as for candidates that were scored together.
+        work: how it was scored; None where nobody measured it, as for what was known already.
     """
 
     candidate: Candidate

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from evomerge.errors import EvomergeError
+from search_spaces.file_lock import hold
 
 _SQLITE = b"SQLite format 3\0"  # what its files begin with
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -90,7 +91,7 @@ def partial_file(file: Path) -> Iterator[Path]:
         while True:
             partial = file.with_name(f".evomerge-{secrets.token_hex(8)}.partial")
             opened = closing.enter_context(partial.open("xb"))
-            fcntl.flock(opened, fcntl.LOCK_EX)
+            hold(opened.fileno(), wait=True)
             if partial.exists():  # else another process came before the lock, and took it for a leftover
                 break
         closing.callback(partial.unlink, missing_ok=True)

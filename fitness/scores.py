@@ -35,9 +35,10 @@ class ItemScores:
         values = np.array(self.values, dtype=np.float64)
         if values.shape != (len(self.item_ids),):
             raise FitnessError(f"values: expected shape ({len(self.item_ids)},), found {values.shape}")
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if wrong.size:
-            item, value = self.item_ids[wrong[0]], values[wrong[0]]
+        finite = np.isfinite(values)
+        if not finite.all():
+            first = int(np.argmin(finite))
+            item, value = self.item_ids[first], values[first]
             raise FitnessError(f"values: expected finite scores, found {value} at item {item!r}")
         values.flags.writeable = False
         object.__setattr__(self, "values", values)

@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
+from search_spaces.file_lock import hold
+
 _PARTIAL = ".partial"
 _YOUNG = 60.0  # seconds in which a file may not be locked yet by who began it
 
@@ -33,7 +35,7 @@ def kept_file(file: Path) -> Iterator[IO[bytes]]:
     _sweep(file.parent)
     with NamedTemporaryFile(dir=file.parent, suffix=_PARTIAL, delete=False) as partial:
         try:
-            fcntl.flock(partial, fcntl.LOCK_EX)  # it is being written as long as this process lives
+            hold(partial.fileno(), wait=True)  # it is being written as long as this process lives
             yield partial
             partial.flush()
             os.fsync(partial.fileno())  # a file of the right length must have the right contents

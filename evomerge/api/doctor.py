@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import shutil
 import timeit
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -65,12 +66,16 @@ class Finding:
         status: ok; warn: it may not work as tested; missing: it will not work.
         found: what there is.
         advice: what to do; empty when there is nothing to do.
+        free_bytes: of memory.
+        gpu_bytes: of a GPU's memory.
     """
 
     subject: str
     status: Status
     found: str
     advice: str = ""
+    free_bytes: float = 0.0
+    gpu_bytes: float = 0.0
 
 
 def doctor(directory: Path = Path()) -> list[Finding]:
@@ -84,6 +89,47 @@ def doctor(directory: Path = Path()) -> list[Finding]:
         directory: the disk that holds it is looked at.
     """
     return [_python(), *_packages(), _cpu(), *_gpus(), _memory(), _disk(directory)]
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Return in one sentence what a machine is good for, and what to do next, by what `doctor` found there.
+
+    A worker's model takes 2 bytes a parameter in bfloat16, as on GPUs, and 4 in float32; parents are mapped. A half of
+    what there is is left to scoring, merging and all else.
+    """
+    missing = [finding for finding in findings if finding.status == "missing"]
+    if missing:
+        found = ", ".join(f"{finding.subject} is {finding.found}" for finding in missing)
+        return f"Not ready: {found}; {missing[0].advice}, then ask again."
+    gpus = [finding for finding in findings if finding.gpu_bytes]
+    cores, _, faster = next((f.found for f in findings if f.subject == "cpu"), "a CPU").partition("; ")
+    memory = next((f.free_bytes for f in findings if f.subject == "memory"), 0.0)
+    if gpus:
+        least = min(gpu.gpu_bytes for gpu in gpus)
+        number = "a GPU" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+        has, size = f"{number} of {least / 2**30:.0f} GiB", f"{_largest(least / 2, 2)} in bfloat16"
+    else:
+        has = f"{cores} and {memory / 2**30:.0f} GiB of free memory" if memory else cores
+        dtype, each = ("bfloat16", 2) if faster.startswith("bfloat16") else ("float32", 4)
+        size = f"{_largest(memory / 2, each)} in {dtype}" if memory else ""
+    models = f"models up to about {size}" if size else "models that fit into its memory"
+    warned = [finding.subject for finding in findings if finding.status == "warn"]
+    but = f", though {' and '.join(warned)} may not work as tested" if warned else ""
+    several = len(gpus) > 1 and _is_missing(findings, "ray")
+    then = "for all GPUs pip install 'evomerge[ray]'" if several else "next: evomerge init MODEL MODEL"
+    return f"Ready{but}: {has}, for {models} a worker; {then}."
+
+
+def _largest(n_bytes: float, bytes_each: int) -> str:
+    """Return how many parameters of so many bytes fit, in words, to one digit: never more than fit."""
+    n = n_bytes / bytes_each
+    unit, name = (1e9, "B") if n >= 1e9 else (1e6, "M")
+    digits = 10 ** math.floor(math.log10(max(n / unit, 1.0)))
+    return f"{math.floor(n / unit / digits) * digits:g}{name}"
+
+
+def _is_missing(findings: Sequence[Finding], subject: str) -> bool:
+    return any(finding.subject == subject and finding.found == "not installed" for finding in findings)
 
 
 def versions() -> dict[str, str]:
@@ -167,7 +213,8 @@ def _gpus() -> Iterator[Finding]:
         return
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        yield Finding(f"gpu {index}", "ok", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+        size = float(properties.total_memory)
+        yield Finding(f"gpu {index}", "ok", f"{properties.name}, {size / 2**30:.0f} GiB", gpu_bytes=size)
 
 
 def _memory() -> Finding:
@@ -176,10 +223,11 @@ def _memory() -> Finding:
     available = next((int(line[1]) / 2**20 for line in lines if line[0] == "MemAvailable:"), None)
     if available is None:
         return Finding("memory", "warn", "unknown", "this system does not say how much is free")
-    found = f"{available:.1f} GiB free"
+    found, free = f"{available:.1f} GiB free", available * 2**30
     if available >= MEMORY_GIB:
-        return Finding("memory", "ok", found)
-    return Finding("memory", "warn", found, f"a worker holds one model and maps its parents; have {MEMORY_GIB:g} GiB")
+        return Finding("memory", "ok", found, free_bytes=free)
+    advice = f"a worker holds one model and maps its parents; have {MEMORY_GIB:g} GiB"
+    return Finding("memory", "warn", found, advice, free_bytes=free)
 
 
 def _disk(directory: Path) -> Finding:

@@ -6,7 +6,7 @@ import json
 import math
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +23,7 @@ from search_spaces.recipes.recipe import Recipe
 _BITS, _FLOAT32, _FLOAT64 = b"b", b"f", b"d"
 # No packed row grows larger: an archive may come from anywhere, and a few bytes may inflate to fill the memory.
 _LARGEST = 1 << 28
+_NUMBER = (int, float)
 _YEAR_9999 = 253_370_764_800.0  # the last that dates are written of, in seconds since the epoch
 
 
@@ -146,32 +147,38 @@ def unpack_estimate(text: str, split: Split, roles: Mapping[str, Role] = Mapping
 
 def _objective(name: str, entry: list[Any], role: Role) -> ObjectiveEstimate:
     value, stderr, n_items, *more = entry
-    numbers = (value, stderr, n_items)
-    if not all(isinstance(number, int | float) for number in numbers):  # fronts compute with them
-        raise TypeError(f"objective {name}: expected numbers, found {', '.join(map(repr, numbers))}")
+    sound = isinstance(value, _NUMBER) and isinstance(stderr, _NUMBER) and isinstance(n_items, _NUMBER)
+    if not sound:  # fronts compute with them
+        raise TypeError(f"objective {name}: expected numbers, found {value!r}, {stderr!r}, {n_items!r}")
     return ObjectiveEstimate(name, value, stderr, n_items, more[0] if more else "full", role.weight, role.cost)
 
 
-def unpack_record(row: tuple[Any, ...], roles: Mapping[str, Role]) -> Record:
-    """Return the outcome of a row, its scores left out; `roles` are those of the campaign's objectives."""
-    number, split, at, seconds, objectives, *failure = row
+def unpack_record(row: Sequence[Any], roles: Mapping[str, Role], scores: ItemScores | None) -> Record:
+    """Return the outcome of a row with its scores; `roles` are those of the campaign's objectives."""
+    number, split, at, seconds, objectives, stage, reason, attempts, traceback = row
     if not (isinstance(at, float) and isinstance(seconds, float) and 0 <= at < _YEAR_9999 and math.isfinite(seconds)):
         raise TypeError(f"expected a time and seconds, found {at!r}, {seconds!r}")
     estimate = None if objectives is None else unpack_estimate(objectives, split, roles)
-    return Record(number, split, at, seconds, estimate, *failure)
+    return Record(number, split, at, seconds, estimate, stage, reason, attempts, traceback, scores)
 
 
 def pack_work(work: Work) -> str:
     """Pack how a candidate was scored, as JSON that SQLite's own functions can query."""
-    return json.dumps(
-        [work.node, work.device, round(work.merge_seconds, 4), round(work.score_seconds, 4), work.peak_bytes]
-    )
+    seconds = (round(work.merge_seconds, 4), round(work.score_seconds, 4))
+    tokens = (work.prompt_tokens, work.generated_tokens)
+    return json.dumps([work.node, work.device, *seconds, work.peak_bytes, *tokens, work.together])
 
 
 def unpack_work(text: str) -> Work:
-    """Return what `pack_work` was given, to a tenth of a millisecond; keys of later versions are left out."""
-    node, device, merging, scoring, peak, *_ = json.loads(text)
-    return Work(str(node), str(device), float(merging), float(scoring), None if peak is None else int(peak))
+    """Return what `pack_work` was given, to a tenth of a millisecond, now or by another version of evomerge."""
+    packed: list[Any] = json.loads(text)
+    node, device, merging, scoring, peak, prompt, generated, together, *_ = [*packed, None, None, None]  # of older ones
+    seconds, tokens = (float(merging), float(scoring)), (_whole(prompt), _whole(generated))
+    return Work(str(node), str(device), *seconds, _whole(peak), *tokens, int(together or 1))
+
+
+def _whole(number: Any) -> int | None:
+    return None if number is None else int(number)
 
 
 class ItemSets:

@@ -195,9 +195,9 @@ class Archive:
         """Return when scores of the search, or of its screen, were committed, and how many seconds they had taken."""
         return self._reader.worked()
 
-    def works(self) -> list[tuple[int, Work]]:
-        """Return (candidate, where it was scored and what that took) of what workers measured, in order."""
-        return self._reader.works()
+    def works(self, number: int | None = None) -> list[tuple[int, Work]]:
+        """Return (candidate, where it was scored and what that took) of what workers measured, in order; or of one."""
+        return self._reader.works(number)
 
     @property
     def n_candidates(self) -> int:

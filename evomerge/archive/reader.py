@@ -7,7 +7,6 @@ import math
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -72,10 +71,9 @@ class Reader:
         """Return the outcome of a row, with its scores where the row has some."""
         event, position, *of_record, item_set, scores = row
         decoded = partial(self.rows.decoded, "outcomes", outcome_key(event, position))
-        record: Record = decoded("its estimate", partial(codec.unpack_record, tuple(of_record), self._roles))
-        if scores is None:
-            return record
-        return replace(record, scores=decoded("its scores", partial(self._scores, item_set, scores)))
+        found = None if scores is None else decoded("its scores", partial(self._scores, item_set, scores))
+        record: Record = decoded("its estimate", partial(codec.unpack_record, of_record, self._roles, found))
+        return record
 
     @cached_property
     def _roles(self) -> Mapping[str, Role]:
@@ -132,14 +130,15 @@ class Reader:
         rows = [row for row in self.rows.query(query) if not self.rows.is_damaged("events", row[0])]
         return [(at, seconds) for _, at, seconds in rows if _is_finite(at) and _is_finite(seconds)]
 
-    def works(self) -> list[tuple[int, Work]]:
-        """Return how candidates were scored, in the order of the commits, as far as it can be read."""
+    def works(self, number: int | None) -> list[tuple[int, Work]]:
+        """Return how candidates, or one of them, were scored, in the order of the commits, as far as can be read."""
         if not self.rows.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'work'"):
             return []
         found = []
-        for number, facts in self.rows.query("SELECT candidate, facts FROM work ORDER BY event, position"):
+        query = "SELECT candidate, facts FROM work WHERE ?1 IS NULL OR candidate = ?1 ORDER BY event, position"
+        for of, facts in self.rows.query(query, number):
             with contextlib.suppress(ValueError, TypeError):  # it has no digest, and nothing depends on it
-                found.append((number, codec.unpack_work(facts)))
+                found.append((of, codec.unpack_work(facts)))
         return found
 
     def n_candidates(self) -> int:

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from evomerge.assembly.live_models import alone, build_resident, device_of, empty_module, workers_have_gpus
+from evomerge.assembly.gpus import device_of, gpus_each, take_share
+from evomerge.assembly.live_models import alone, build_resident, empty_module
 from evomerge.assembly.parts import Parts
 from evomerge.errors import is_installed, require
 from evomerge.schedules import ScreenConfig
@@ -39,7 +40,7 @@ def engine_of(parts: Parts) -> EngineKind:
     """
     config = parts.config
     if config.engine.kind == "auto":
-        able = is_installed("vllm") and workers_have_gpus(config) and not config.space.has_paths
+        able = is_installed("vllm") and gpus_each(config) > 0 and not config.space.has_paths
         return "vllm" if able and _generates_only(parts) and _tokenizer(parts) is not None else "trie"
     if config.engine.kind == "vllm":
         require("vllm", "vllm")
@@ -70,6 +71,7 @@ def worker_resident(parts: Parts) -> Resident:
     """Return the resident model of a worker."""
     plain = partial(build_resident, parts.config, parts.parents)
     if engine_of(parts) == "trie":
+        take_share(parts.config)
         return plain()
     from evomerge.workers.vllm.resident import InProcess, VllmResident
     from evomerge.workers.vllm.served_weights import ParentsToOpen
@@ -97,7 +99,8 @@ def _settings(parts: Parts) -> ServerSettings:
     engine = parts.config.engine
     return ServerSettings(
         dtype=engine.dtype,
-        on_gpu=device_of(parts.config).type == "cuda",
+        on_gpu=engine.across_nodes or device_of(parts.config).type == "cuda",
+        across_nodes=engine.across_nodes,
         tensor_parallel=engine.vllm.tensor_parallel,
         pipeline_parallel=engine.vllm.pipeline_parallel,
         memory_share=engine.vllm.memory_share,
@@ -124,9 +127,13 @@ def _check_vllm(parts: Parts) -> None:
             "vllm; leave it out"
         )
     gpus, devices = config.workers.gpus, config.engine.vllm.devices
-    if gpus is not None and workers_have_gpus(config) and gpus != devices:
+    if gpus is not None and gpus_each(config) not in (0.0, devices):
         raise WorkerSetupError(
             f"workers.gpus: expected {devices}, the devices of engine.vllm, found {gpus:g}; leave it out"
+        )
+    if config.engine.across_nodes and config.workers.backend != "ray":
+        raise WorkerSetupError(
+            "engine.vllm.across_nodes: expected workers: {backend: ray}, found in_process; leave it out"
         )
     asked = {type(request) for requests in _asked(parts) for request in requests}
     other = asked - {Completion, Continuation, WholeText}

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from evomerge.assembly.gpus import device_of, gpus_each
 from evomerge.config import BASE, CampaignConfig
-from evomerge.errors import require
 from evomerge.kinds import RECORDED
 from evomerge.spaces import Ingredients, SpaceOptions
 from evomerge.workers.sharing import sharing_cores
@@ -36,7 +36,7 @@ def with_compute_dtype(
     if config.engine.dtype != "auto":
         return config
     stored: torch.dtype = getattr(torch, config.export.dtype)
-    if workers_have_gpus(config):
+    if gpus_each(config):
         # A driver that has no GPU takes the workers' for ones that are made for bfloat16.
         fast = dtype_on(torch.device("cuda"), stored) if torch.cuda.is_available() else stored
         return _computing_in(config, fast)
@@ -52,32 +52,6 @@ def with_compute_dtype(
 def _computing_in(config: CampaignConfig, dtype: torch.dtype) -> CampaignConfig:
     name = str(dtype).removeprefix("torch.")
     return config.model_copy(update={"engine": config.engine.model_copy(update={"dtype": name})})
-
-
-def workers_have_gpus(config: CampaignConfig) -> bool:
-    """Return whether candidates are scored on GPUs; of a cluster that is asked, where the config does not say."""
-    import torch
-
-    workers = config.workers
-    if workers.gpus is not None:  # in this process: if there is one
-        return workers.gpus > 0 and (workers.backend == "ray" or torch.cuda.is_available())
-    if workers.accelerator is not None:  # on nodes that may come later
-        return True
-    if workers.accelerator is not None:  # on nodes that may come later
-        return True
-    if torch.cuda.is_available() or workers.backend != "ray" or workers.address is None:
-        return torch.cuda.is_available()
-    require("ray", "ray")
-    from evomerge.workers.cluster_gpus import gpus_of_cluster
-
-    return gpus_of_cluster(workers.address) > 0
-
-
-def device_of(config: CampaignConfig) -> torch.device:
-    """Return where this process computes: on the GPU that it sees, if its workers are to have any."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() and config.workers.gpus != 0 else "cpu")
 
 
 def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
@@ -103,9 +77,9 @@ def module_to_fill(config: CampaignConfig, parents: Parents) -> nn.Module:
 
 def room_for_parents(device: torch.device) -> float:
     """Return how many bytes of parents' own weights stay on a device: half of what a GPU has free, beside scoring."""
-    import torch
+    from fitness.engine.model.memory import room_on
 
-    return torch.cuda.mem_get_info(device)[0] / 2 if device.type == "cuda" else math.inf
+    return room_on(device)[0] / 2 if device.type == "cuda" else math.inf
 
 
 def searched_section(config: CampaignConfig) -> SpaceOptions:

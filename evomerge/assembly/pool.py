@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evomerge.assembly.building import build_parts
 from evomerge.assembly.engines import worker_resident
+from evomerge.assembly.gpus import gpus_each
 from evomerge.assembly.informed import with_statistics
-from evomerge.assembly.live_models import parents_alone, workers_have_gpus
+from evomerge.assembly.live_models import parents_alone
 from evomerge.assembly.parts import Parts
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import places_of
@@ -20,12 +21,14 @@ from evomerge.campaign.run_directory import RunDirectory
 from evomerge.config import dump_campaign, read_campaign
 from evomerge.errors import few_lines, require
 from evomerge.workers import CandidateWorker, InProcessPool, Worker, WorkerPool
+from evomerge.workers.measured import Measured
 from evomerge.workers.protocol import WorkerSetupError
 from evomerge.workers.worker import Resident, ScoreTogether, ScreeningWorker
-from fitness.scores import Budget
+from fitness.errors import FitnessError
+from fitness.scores import Budget, ItemScores
 from fitness.screening import Screening
 from fitness.tasks.suite import TaskSuite
-from search_spaces.recipes.recipe import ParentSource
+from search_spaces.recipes.recipe import ParentSource, Recipe
 from search_spaces.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -75,6 +78,8 @@ class MakeWorker:
 
 def build_worker(parts: Parts) -> CandidateWorker:
     """Return a worker with a resident model of the base's architecture; the experts answer once, before candidates."""
+    from fitness.engine.trie import TrieLanguageModel
+
     resident, suite, screening = worker_resident(parts), parts.fitness, parts.screening
     alone = parents_alone(parts.config, parts.parents)
 
@@ -86,10 +91,12 @@ def build_worker(parts: Parts) -> CandidateWorker:
         for expert, items in suite.to_learn(budget).items():
             suite.learn(become(expert), items)
 
-    worker = Worker(resident, suite, learn, _together(resident, suite))
+    engine = suite.language_model
+    tally = engine.tally if isinstance(engine, TrieLanguageModel) else None
+    worker = Worker(resident, suite, learn, _together(resident, suite), tally)
     if screening is None:
         return worker
-    screen = Worker(resident, screening, lambda _: screening.learn(become), _together(resident, screening))
+    screen = Worker(resident, screening, lambda _: screening.learn(become), _together(resident, screening), tally)
     return ScreeningWorker(worker, screen, frozenset(screening.item_ids))
 
 
@@ -98,7 +105,13 @@ def _together(resident: Resident, fitness: TaskSuite | Screening) -> ScoreTogeth
 
     if not isinstance(resident, FlowResident):
         return None
-    return lambda recipes, budget: fitness.evaluate_together(resident.assembled(recipes), budget)
+
+    def score(recipes: Sequence[Recipe], budget: Budget, measured: Measured) -> Sequence[ItemScores | FitnessError]:
+        models = resident.assembled(recipes)
+        measured.merged()
+        return fitness.evaluate_together(models, budget)
+
+    return score
 
 
 def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.warning) -> WorkerPool:
@@ -129,8 +142,9 @@ def build_pool(parts: Parts, run_dir: Path, say: Callable[[str], object] = _LOG.
         least=None if workers.max is None else workers.min or 1,
         together=workers.together or 1,
         cpus=workers.cpus,
-        gpus=(devices if workers_have_gpus(parts.config) else 0.0) if workers.gpus is None else workers.gpus,
+        gpus=gpus_each(parts.config),
         accelerator=workers.accelerator,
+        across_nodes=parts.config.engine.across_nodes,
         address=workers.address,
         deadline_s=workers.deadline_seconds,
         medians=workers.deadline_medians,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evomerge.campaign.inputs import Inputs
-from evomerge.campaign.run_directory import RunDirectoryError
+from evomerge.campaign.owner_file import RunDirectoryError
 from evomerge.config import ConfigError, ConfigProblem
 from evomerge.errors import did_you_mean
 from search_spaces.parents.adapter_files import is_adapter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import threading
@@ -15,22 +14,19 @@ from typing import Any
 from evomerge.archive import Archive, ArchiveError
 from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.origin import NOTE
+from evomerge.campaign.owner_file import OWNER, RunDirectoryError, owned
 from evomerge.campaign.trust import check_code, recorded_code
 from evomerge.config import CampaignConfig, ConfigError
 from evomerge.config.recorded import RecordedCampaign, read_recorded
 from evomerge.config.yaml_document import parse_yaml
-from evomerge.errors import EvomergeError
 from evomerge.version import __version__
 from evomerge.visible import VisibleFormatter
+from search_spaces.file_lock import hold
 
 _RULES = ("by_group", "by_content", "by_place")  # by which items are split, the newest first
 # What evomerge writes under names that it chooses itself, in the directory of a run and in its directories.
-_WRITTEN = ("lock", "log.txt", "campaign.yaml", "notes.json", "report.html", "figures", "stages", "tokens", "logs")
 _FULL_OF_WRITTEN = ("figures", "stages", "tokens", "logs")
-
-
-class RunDirectoryError(EvomergeError, RuntimeError):
-    """The run directory cannot be used."""
+_WRITTEN = ("lock", OWNER, "log.txt", "campaign.yaml", "notes.json", "report.html", *_FULL_OF_WRITTEN)
 
 
 class _RunLog(logging.FileHandler):
@@ -124,7 +120,7 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Make the directory, hold it for this process, and log to `log.txt` what this thread has to say.
 
-        The lock goes with the process, however it dies.
+        The lock goes with the process, however it dies; for file systems without locks see `owned`.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -132,16 +128,18 @@ class RunDirectory:
             lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunDirectoryError(f"{self.root}: cannot write here ({error.strerror})") from error
-        try:
-            self._acquire(lock)
-            with _RunLog(self.root / "log.txt").attached():
-                yield
-        finally:
-            os.close(lock)
+        with contextlib.ExitStack() as closing:
+            closing.callback(os.close, lock)
+            locked = self._acquire(lock)
+            closing.enter_context(_RunLog(self.root / "log.txt").attached())
+            if not locked:
+                closing.enter_context(owned(self.root))
+            yield
 
-    def _acquire(self, lock: int) -> None:
+    def _acquire(self, lock: int) -> bool:
+        """Return whether the directory is locked now; not so where its file system has no locks."""
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = hold(lock, wait=False)
         except BlockingIOError:
             holder = os.pread(lock, 32, 0).decode().strip() or "unknown"
             raise RunDirectoryError(
@@ -149,6 +147,7 @@ class RunDirectory:
             ) from None
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
+        return locked
 
 
 def recorded_config(archive: Archive, *, trust: bool = False) -> CampaignConfig:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from evomerge.fields import SECTION, Count, Real
+from evomerge.fields import SECTION, Count, Flag, Real
 
 
 class VllmConfig(BaseModel):
@@ -19,6 +19,9 @@ class VllmConfig(BaseModel):
     ask for completions and log-likelihoods only."""
     pipeline_parallel: Annotated[Count, Field(le=64)] = 1
     """Groups of devices, each with a share of the layers."""
+    across_nodes: Flag = False
+    """Ray only, with kind vllm: whether a worker's devices may lie on several nodes, for models larger than one: on as
+    few as have room."""
     memory_share: Annotated[Real, Field(gt=0, le=1)] = 0.8
     """Share of a GPU's memory that vLLM takes for weights, keys and values. The rest is for merging, and for
     evomerge's own engine where tasks ask for more than completions."""

@@ -230,6 +230,11 @@ class EngineConfig(BaseModel):
         """How many devices a worker's model lies on."""
         return 1 if self.kind == "trie" else self.vllm.devices
 
+    @property
+    def across_nodes(self) -> bool:
+        """Whether these may lie on several nodes."""
+        return self.kind == "vllm" and self.vllm.across_nodes and self.devices > 1
+
 
 class StageConfig(BaseModel):
     """One search of several, each with the winner of the one before among its parents."""

@@ -35,12 +35,11 @@ def mean_loss(evaluation: Evaluation, weights: Mapping[str, float]) -> Losses:
 
 def objective_losses(evaluation: Evaluation, n_objectives: int) -> Losses:
     """Return minus each objective; (n_objectives,), finite."""
-    values = np.array([objective.value for objective in evaluation.estimate.objectives])
-    if values.shape != (n_objectives,) or not np.isfinite(values).all():
+    values = [objective.value for objective in evaluation.estimate.objectives]
+    if len(values) != n_objectives or not all(map(math.isfinite, values)):
         expected = f"{n_objectives} finite values for candidate {evaluation.candidate.number}"
-        found = f"{values.tolist()}; tell a Failure where there is no value"
-        raise OptimiserError(f"objectives: expected {expected}, found {found}")
-    return -values
+        raise OptimiserError(f"objectives: expected {expected}, found {values}; tell a Failure where there is no value")
+    return -np.array(values, dtype=np.float64)
 
 
 class Penalised:

@@ -134,8 +134,8 @@ def is_live(directory: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        return False
-    return False
+        pass
+    return (directory / "lock.owner").exists()  # where the file system has no locks
 
 
 def _runs_in(directory: Path, deep: int) -> list[Path]:

@@ -12,6 +12,7 @@ from evomerge.workers.nodes import Need, alive, amounts, cores_of, neighbours
 from evomerge.workers.protocol import CandidateWorker, ClusterLostError, WorkerSetupError
 from evomerge.workers.ray_actor import RayActor
 from evomerge.workers.ray_cluster import HeadWatch, RayError, RayTaskError, cluster_nodes, explained, of_its_node, ray
+from evomerge.workers.ray_groups import nodes_of_group, release, reserved
 from evomerge.workers.slots import Slot
 from evomerge.workers.threads import THREAD_VARIABLES, available_cores, threads_per_worker
 from evomerge.workers.worker import reason
@@ -55,7 +56,7 @@ class Crew:
         self._looked = self._told = time.monotonic()
         self._starting = True  # what goes wrong is the user's to mend: nothing was scored yet
         self._make_worker, self._said = make_worker, said
-        self._actor = self._actor_class()
+        self._options = self._options_of_actors()
 
     @property
     def workers(self) -> int:
@@ -111,8 +112,12 @@ class Crew:
 
     def replace(self, slot: Slot) -> None:
         """Start another actor in a slot, wherever there is room."""
-        ray.kill(slot.actor)
+        _end(slot)
         self._start(slot)
+
+    def lost(self, slot: Slot) -> str | None:
+        """Return a node of a worker's that is gone, as far as Ray knows by now; None where all live."""
+        return next((node for node in sorted(slot.nodes) if not self.lives(node)), None)
 
     def lives(self, node: str) -> bool:
         """Return whether a node lives, as far as Ray knows by now."""
@@ -124,7 +129,7 @@ class Crew:
         """Kill the actors."""
         if ray.is_initialized():  # else somebody has stopped it, and the actors with it
             for slot in self.slots:
-                ray.kill(slot.actor)
+                _end(slot)
         self.slots.clear()
         self._given_up.clear()
 
@@ -135,7 +140,7 @@ class Crew:
         elif isinstance(answer, RayError):
             self._not_built(slot, explained(answer), answer)
         elif slot.phase == "placing":
-            slot.place = answer
+            slot.place, slot.nodes = answer, {answer.node, *nodes_of_group(slot.group)}
             if all(node["NodeID"] != slot.node for node in self._nodes):
                 self._nodes = cluster_nodes()
             near = neighbours(self._need, slot.node, self._nodes, self._count)
@@ -164,7 +169,7 @@ class Crew:
         self._give_up(slot, text, raised)
 
     def _give_up(self, slot: Slot, text: str, raised: BaseException | None) -> None:
-        ray.kill(slot.actor)
+        _end(slot)
         self.slots.remove(slot)
         self._given_up.append(slot)
         where = "" if slot.place is None else f" on {slot.place.host}"
@@ -188,8 +193,12 @@ class Crew:
             self._fill()
         living = {node["NodeID"] for node in alive(self._nodes)}
         for slot in self.slots:
-            if slot.idle and slot.node not in living:  # nobody waits for an answer of its actor
+            if slot.phase != "ready" or slot.nodes <= living:
+                continue
+            if slot.idle:  # nobody waits for an answer of its actor
                 self.replace(slot)
+            elif slot.node in living:
+                ray.kill(slot.actor)  # it may wait for its other nodes for ever
         waiting = sum(slot.phase == "placing" and now - slot.since >= _SAY_AFTER_S for slot in self.slots)
         if waiting and now - self._told >= _SAY_AFTER_S * (10 if self.workers else 1):
             self._told = now
@@ -205,10 +214,14 @@ class Crew:
         self._given_up.clear()
 
     def _start(self, slot: Slot) -> None:
-        slot.actor, slot.place = self._actor.remote(self._make_worker, self._need.cpus or None, self._said), None
+        options, slot.place, slot.group = dict(self._options), None, None
+        if self._need.across_nodes:
+            slot.group, options["scheduling_strategy"] = reserved(self._need.bundles)
+        actor = ray.remote(RayActor).options(**options)
+        slot.actor = actor.remote(self._make_worker, self._need.cpus or None, self._said)
         slot.expect(slot.actor.place.remote(), "placing")
 
-    def _actor_class(self) -> Any:
+    def _options_of_actors(self) -> dict[str, Any]:
         need = self._need
         count = max([1, *(neighbours(need, node["NodeID"], self._nodes, self._count) for node in alive(self._nodes))])
         # A first guess: the actor itself knows its node. Ray would set other numbers.
@@ -218,11 +231,18 @@ class Crew:
         if not need.gpus:  # Ray itself hides them in some versions only
             variables["CUDA_VISIBLE_DEVICES"] = ""
         options: dict[str, Any] = {"num_cpus": need.cpus, "num_gpus": need.gpus, "max_restarts": 0}
-        if need.accelerator is not None:
+        if need.across_nodes:  # the engine's own processes have them
+            options["num_gpus"] = 0
+        if need.accelerator is not None and not need.across_nodes:
             options["accelerator_type"] = need.accelerator
         if not need.amounts:
             options["scheduling_strategy"] = "SPREAD"
-        return ray.remote(RayActor).options(**options, runtime_env={"env_vars": variables})
+        return {**options, "runtime_env": {"env_vars": variables}}
+
+
+def _end(slot: Slot) -> None:
+    ray.kill(slot.actor)
+    release(slot.group)
 
 
 def _answer(ref: Any) -> Any:

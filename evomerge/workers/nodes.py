@@ -14,17 +14,26 @@ Node = Mapping[str, Any]  # with NodeID, Alive, Resources (name -> amount)
 
 @dataclass(frozen=True)
 class Need:
-    """What one worker reserves of its node.
+    """What one worker reserves of its node, or of several.
 
     Attributes:
         cpus: cores; 0 reserves none.
         gpus: GPUs, 0.5 = a half of one.
         accelerator: the type of GPU, as Ray calls it (`A100`); None: any.
+        across_nodes: whether its GPUs may lie on several nodes; otherwise all are of one.
     """
 
     cpus: float = 0.0
     gpus: float = 0.0
     accelerator: str | None = None
+    across_nodes: bool = False
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """What a placement group across nodes reserves: vLLM wants one GPU a bundle. The actor is in the first one."""
+        kind = {name: amount for name, amount in self.amounts.items() if name not in ("CPU", "GPU")}
+        one = {"GPU": 1.0, **kind}
+        return [{"CPU": self.cpus, **one} if self.cpus else one, *[one] * (int(self.gpus) - 1)]
 
     @property
     def amounts(self) -> dict[str, float]:
@@ -44,13 +53,6 @@ def alive(nodes: Sequence[Node]) -> list[Node]:
     return [node for node in nodes if node["Alive"]]
 
 
-def gpus_each(asked: float | None, nodes: Sequence[Node]) -> float:
-    """Return the GPUs of a worker: as asked; where nobody said, one if any node has one."""
-    if asked is not None:
-        return asked
-    return 1.0 if any(node["Resources"].get("GPU", 0.0) >= 1 for node in alive(nodes)) else 0.0
-
-
 def neighbours(need: Need, node_id: str, nodes: Sequence[Node], count: int) -> int:
     """Return how many of `count` workers, at least 1, share the cores of a node once all are placed."""
     living = alive(nodes)
@@ -67,8 +69,11 @@ def cores_of(node_id: str, nodes: Sequence[Node]) -> int | None:
 
 
 def check_room(nodes: Sequence[Mapping[str, float]], count: int, need: Need) -> None:
-    """Check that nodes with these resources together have room for `count` workers; a worker cannot span nodes."""
+    """Check that nodes with these resources together have room for `count` workers, each on one node if it has to."""
     fits = sum(need.fit(node, count) for node in nodes)
+    if need.across_nodes:
+        one_gpu = Need(0.0, 1.0, need.accelerator)
+        fits = int(sum(one_gpu.fit(node, int(node.get("GPU", 0.0))) for node in nodes) // need.gpus)
     if fits < count:
         found = " + ".join(f"({amounts(node)})" for node in nodes) or "no node"
         raise WorkerSetupError(

@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evomerge.candidate import Candidate, Done, Scored, Stage
+from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
 from evomerge.workers.crew import Crew
 from evomerge.workers.deadlines import Deadlines
-from evomerge.workers.nodes import Need, alive, check_room, gpus_each
+from evomerge.workers.nodes import Need, alive, check_room
 from evomerge.workers.protocol import CandidateWorker, ClusterLostError
 from evomerge.workers.ray_cluster import (
     RayError,
@@ -58,8 +58,9 @@ class RayPool:
         least: int | None = None,
         together: int = 1,
         cpus: float | None = None,
-        gpus: float | None = 0.0,
+        gpus: float = 0.0,
         accelerator: str | None = None,
+        across_nodes: bool = False,
         address: str | None = None,
         deadline_s: float | None = None,
         medians: float | None = None,
@@ -77,9 +78,10 @@ class RayPool:
             together: most candidates that one worker scores together.
             cpus: cores reserved for each actor, also its threads; None reserves none, and shares its node's evenly
                 (with `least` and no GPUs 1: somebody has to say how many workers fit on a node that is to come).
-            gpus: GPUs reserved for each actor, e.g. 0.5; an actor sees no GPU but its own, and none with 0. None: one
-                where a node has any.
+            gpus: GPUs reserved for each actor, e.g. 0.5; an actor sees no GPU but its own, and none with 0.
             accelerator: the type of GPU, as Ray calls it; None: any.
+            across_nodes: whether an actor's GPUs may lie on several nodes: it sees none itself, and what it starts has
+                one in each bundle of its placement group.
             address: an existing cluster, `auto` or `host:port`; it is left running.
             deadline_s: the longest that one try of a candidate may take, in seconds; None for no limit.
             medians: later ones may take so many times the median of those before (`Deadlines`); None: `deadline_s`.
@@ -98,8 +100,7 @@ class RayPool:
             undo.callback(self.close)
             connect(self._closing, address, run_dir)
             nodes = cluster_nodes()
-            gpus = gpus_each(gpus, nodes)
-            need = Need(cpus or (1.0 if least is not None and not gpus else 0.0), gpus, accelerator)
+            need = Need(cpus or (1.0 if least is not None and not gpus else 0.0), gpus, accelerator, across_nodes)
             if least is None:
                 check_room([node["Resources"] for node in alive(nodes)], count, need)
             said = os.environ.get("OMP_NUM_THREADS", "")
@@ -181,6 +182,8 @@ class RayPool:
             return self._tried(slot, jobs, "worker", text, details, again=again)
         dones, lines = answer
         self._write(slot, lines)
+        if slot.group is not None and any(isinstance(done, Failure) for done in dones) and self._crew.lost(slot):
+            return self._lost(slot, jobs, "a node of the worker's was lost")
         for job, done in zip(jobs, dones, strict=True):
             if isinstance(done, Scored):
                 self._deadlines.note(job.budget, done.seconds)
@@ -208,7 +211,7 @@ class RayPool:
         if len(jobs) > 1:
             return self._lost(slot, jobs, f"{text}, with {len(jobs) - 1} others")
         [job] = jobs
-        job.died_on.append(slot.node)
+        job.died_on.append(self._crew.lost(slot) or slot.node)
         if again:
             self._crew.replace(slot)
         # A node takes its workers along before anybody knows that it is gone.

@@ -58,6 +58,8 @@ class Slot:
         phase: what that is: where it is, that its worker is built, what became of its jobs.
         expires: when to give up waiting for it, in monotonic seconds.
         place: where the actor is, once it is known.
+        group: what it reserves on several nodes; None: it is on one.
+        nodes: Ray's ids of all nodes that it has something of, once it is placed.
         n_failed: how often in a row no worker could be built.
         since: when its phase began, in monotonic seconds.
         lines: what it said while it was built.
@@ -69,6 +71,8 @@ class Slot:
     phase: Literal["placing", "building", "ready"] = "placing"
     expires: float = math.inf
     place: Place | None = None
+    group: Any = None
+    nodes: set[str] = field(default_factory=set)
     jobs: list[Job] = field(default_factory=list)
     n_failed: int = 0
     since: float = 0.0

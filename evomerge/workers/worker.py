@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
+from evomerge.candidate import Candidate, Done, Failure, Scored, Stage, Work
 from evomerge.workers.measured import Measured
+from fitness.engine.token_count import TokenTally
 from fitness.errors import FitnessError
 from fitness.protocols import Fitness
 from fitness.scores import Budget, ItemScores
@@ -38,7 +39,7 @@ class Resident(Protocol):
         ...
 
 
-ScoreTogether: TypeAlias = Callable[[Sequence[Recipe], Budget], Sequence[ItemScores | FitnessError]]
+ScoreTogether: TypeAlias = Callable[[Sequence[Recipe], Budget, Measured], Sequence[ItemScores | FitnessError]]
 
 
 class Worker:
@@ -48,7 +49,9 @@ class Worker:
         resident: the live model.
         fitness: scores it.
         prepare: called before each candidate with its budget; may change the resident's weights.
-        score_together: scores several recipes at once, where that can be done (`FlowResident`, `TaskSuite`).
+        score_together: scores several recipes at once, where that can be done (`FlowResident`, `TaskSuite`), and says
+            when they are merged.
+        tally: of the tokens that the fitness's engine runs; None: they are not counted.
     """
 
     def __init__(
@@ -57,11 +60,13 @@ class Worker:
         fitness: Fitness,
         prepare: Callable[[Budget], object] = lambda _: None,
         score_together: ScoreTogether | None = None,
+        tally: TokenTally | None = None,
     ) -> None:
         self._resident = resident
         self._fitness = fitness
         self._prepare = prepare
         self._score_together = score_together
+        self._tally = tally
 
     def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
         """Return the item scores, or the failure with its stage `merge` or `evaluate`.
@@ -84,19 +89,23 @@ class Worker:
         """
         started = time.perf_counter()
         recipes = {candidate.recipe.digest: candidate.recipe for candidate in candidates}
-        results = self._scores_together(list(recipes.values()), budget)
+        measured = Measured(self._tally)
+        results = self._scores_together(list(recipes.values()), budget, measured)
         if results is None:
             return [self.evaluate(candidate, budget) for candidate in candidates]
         result_of = dict(zip(recipes, results, strict=True))
+        work = measured.scored(self._resident.model, len(candidates))
         seconds = (time.perf_counter() - started) / len(candidates)
-        return [_done(candidate, result_of[candidate.recipe.digest], seconds) for candidate in candidates]
+        return [_done(candidate, result_of[candidate.recipe.digest], seconds, work) for candidate in candidates]
 
-    def _scores_together(self, recipes: Sequence[Recipe], budget: Budget) -> Sequence[ItemScores | FitnessError] | None:
+    def _scores_together(
+        self, recipes: Sequence[Recipe], budget: Budget, measured: Measured
+    ) -> Sequence[ItemScores | FitnessError] | None:
         if self._score_together is None:
             return None
         try:
             self._prepare(budget)
-            return self._score_together(recipes, budget)
+            return self._score_together(recipes, budget, measured)
         except Exception as error:  # one by one it is found whose it is
             _LOG.info("%d candidates are scored one by one: %s", len(recipes), reason(error))
         _free_memory()
@@ -107,7 +116,7 @@ class Worker:
         stage: Stage = "merge"
         try:
             self._prepare(budget)
-            measured = Measured()
+            measured = Measured(self._tally)
             self._resident.become(candidate.recipe)
             stage = "evaluate"
             model = self._resident.model
@@ -146,11 +155,11 @@ class ScreeningWorker:
         return self.screening if budget.items and budget.items[0] in self.screen_items else self.scoring
 
 
-def _done(candidate: Candidate, result: ItemScores | FitnessError, seconds: float) -> Done:
+def _done(candidate: Candidate, result: ItemScores | FitnessError, seconds: float, work: Work) -> Done:
     if isinstance(result, FitnessError):
         text = "".join(traceback.format_exception(result))
         return Failure(candidate, "evaluate", reason(result), traceback=text, seconds=seconds)
-    return Scored(candidate, result, seconds)
+    return Scored(candidate, result, seconds, work=work)
 
 
 def reason(error: BaseException) -> str:

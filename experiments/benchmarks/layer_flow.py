@@ -136,7 +136,7 @@ def main() -> None:
     worker = Worker(
         resident,
         suite,
-        score_together=lambda recipes, budget: suite.evaluate_together(resident.assembled(recipes), budget),
+        score_together=lambda recipes, budget, _: suite.evaluate_together(resident.assembled(recipes), budget),
     )
     # The engine finds out how to run such models.
     worker.evaluate(candidates(sources, "as_drawn", 1, disagreement=0.0, seed=0)[0], BUDGET)

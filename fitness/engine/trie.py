@@ -28,6 +28,7 @@ from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.shared_run import LayerCounts, SharedRun
 from fitness.engine.scoring.windows import Prompt
 from fitness.engine.served import ServedModel, completions_by, log_likelihoods_by
+from fitness.engine.token_count import TokenTally
 from fitness.engine.tokens.request_store import KnownRequests, RequestStore
 from fitness.errors import FitnessError
 
@@ -70,17 +71,18 @@ class TrieLanguageModel:
         self.tokenizer = tokenizer
         self.sizing = Sizing(tokenizer.n_tokens, memory, mode, sizes)
         self._requests = RequestStore(tokenizer, tokens)
+        self.tally = TokenTally()
 
     def plan(self, requests: Sequence[Request]) -> TriePlan:
         """Tokenise requests that are new, and share what is equal (see `LanguageModel.plan`)."""
-        return TriePlan(self.tokenizer, self.sizing, requests, self._requests.of(tuple(map(run_for, requests))))
+        return TriePlan(self, requests, self._requests.of(tuple(map(run_for, requests))))
 
 
 class TriePlan:
     """Requests made ready; implements `Plan`."""
 
-    def __init__(self, tokenizer: Tokenizer, sizing: Sizing, requests: Sequence[Request], read: KnownRequests) -> None:
-        self._tokenizer, self._sizing = tokenizer, sizing
+    def __init__(self, engine: TrieLanguageModel, requests: Sequence[Request], read: KnownRequests) -> None:
+        self._tokenizer, self._sizing, self._tally = engine.tokenizer, engine.sizing, engine.tally
         self._requests = tuple(requests)
         self._read = read.trie
         windows: dict[int, int] = {}
@@ -106,9 +108,12 @@ class TriePlan:
         return self._combined(self._scores_alone(model), self._sizing.in_passes_that_fit(model, self._written))
 
     def _answers_of_served(self, model: ServedModel) -> list[Answer]:
-        written = completions_by(model.server, self._prompts, self._tokenizer)
+        written = self._counted(
+            completions_by(model.server, self._prompts, self._tokenizer), sum(len(p.ids) for p in self._prompts)
+        )
         if not len(self._windows) or model.plain is None:
             windows = self._read.window_list(self._windows)
+            self._tally.add(prompt=sum(len(window.inputs) for window in windows))
             return self._combined(log_likelihoods_by(model.server, windows), written)
         plain = model.plain()
         forget_images(plain.eval())
@@ -172,6 +177,9 @@ class TriePlan:
         else:
             self.layers += run.layers
             answers = run.answers()
+            # A token that several models run in common counts by its layers.
+            share = run.layers.run / max(1, run.layers.asked)
+            self._tally.add(prompt=round(layout.n_tokens * len(answers) * share))
             log.info("%d models together: %d of %d layers executed", len(answers), run.layers.run, run.layers.asked)
             return answers
         del run
@@ -192,8 +200,15 @@ class TriePlan:
             return []
         if self._mode(model) in PACKED:
             sizes = self._sizing.sizes(model)
-            return PackedCompletions(model, self._prompt_trie, sizes, self._tokenizer).written()
-        return padded_completions(model, self._prompts, self._sizing.sizes(model), self._tokenizer)
+            written = PackedCompletions(model, self._prompt_trie, sizes, self._tokenizer).written()
+            # The last token of a prompt is run as the first of its completion.
+            return self._counted(written, len(self._prompt_trie.trie) + len(self._prompts))
+        written = padded_completions(model, self._prompts, self._sizing.sizes(model), self._tokenizer)
+        return self._counted(written, sum(len(prompt.ids) for prompt in self._prompts))
+
+    def _counted(self, written: list[Written], n_prompt: int) -> list[Written]:
+        self._tally.add(prompt=n_prompt, generated=sum(one.n_tokens for one in written))
+        return written
 
     @cached_property
     def _prompt_trie(self) -> PromptTrie:
@@ -205,6 +220,7 @@ class TriePlan:
         layout = self._layout(model)
         reading = layout.readout.start()
         layout.run(model, reading)
+        self._tally.add(prompt=layout.n_tokens)
         return [layout.readout.answer(window, reading) for window in range(len(self._windows))]
 
     def _mode(self, model: nn.Module) -> Mode:

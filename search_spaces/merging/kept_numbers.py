@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -21,6 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from search_spaces.cache_directory import cache_directory
+from search_spaces.file_lock import hold
 from search_spaces.parents.content import parents_digest
 from search_spaces.parents.parents import Parents
 
@@ -149,7 +149,7 @@ def _append(file: Path, content: bytes) -> None:
         _make_room(file.parent)
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        hold(descriptor, wait=True)
         if os.fstat(descriptor).st_size + len(content) <= _MOST_BYTES:
             os.write(descriptor, content)
     finally:

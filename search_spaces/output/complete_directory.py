@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from search_spaces.errors import SpaceError
+from search_spaces.file_lock import hold
 from search_spaces.parents.parents import Parents
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -62,11 +62,11 @@ def complete_or_nothing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def claimed(directory: Path) -> Iterator[None]:
-    """Hold a lock on a new, empty directory; what a killed export left in it is removed."""
+    """Hold a lock on a new, empty directory, where there are locks; what a killed export left in it is removed."""
     directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(descriptor, wait=False)
         if not directory.exists() or os.fstat(descriptor).st_ino != directory.stat().st_ino:
             raise BlockingIOError  # its former owner has just renamed it
         for leftover in directory.iterdir():

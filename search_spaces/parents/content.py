@@ -53,11 +53,18 @@ def file_digests(checkpoint: Checkpoint) -> dict[str, str]:
 
 
 def parents_digest(parents: Parents, version: int) -> str:
-    """Return 64 hex digits that name what the tensors of opened parents contain, under their names."""
-    said = [
-        [name, file_digests(checkpoint), list(checkpoint.names), checkpoint.tied]
-        for name, checkpoint in sorted(parents.checkpoints.items())
-    ]
+    """Return 64 hex digits that name what the tensors of opened parents contain, under their names.
+
+    Raises:
+        SpaceError: a parent's files cannot be read any more.
+    """
+    said = []
+    for name, checkpoint in sorted(parents.checkpoints.items()):
+        try:
+            files = file_digests(checkpoint)
+        except SpaceError as error:
+            raise SpaceError(f"parent {name!r}: its files changed while it was in use: {error}") from error
+        said.append([name, files, list(checkpoint.names), checkpoint.tied])
     return hashlib.sha256(json.dumps([version, repr(parents.tokenizer), said]).encode()).hexdigest()
 
 

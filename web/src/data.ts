@@ -38,7 +38,7 @@ export interface TaskScore { task: string; mean: number; stderr: number; items: 
 export interface Detail {
   number: number; title: string; label: string; state: string; marks: string[]; operators: string; objectives: Shown[]
   mean: number | null; expected: number | null; parent: { name: string; number: number; objectives: Shown[]; mean: number } | null
-  splits: Record<string, { tasks: TaskScore[]; objectives: Shown[] }>; seconds: number | null
+  splits: Record<string, { tasks: TaskScore[]; objectives: Shown[] }>; seconds: number | null; work: string
   failure: { stage: string; reason: string; traceback: string } | null; recipe: unknown; path: string; maps: GeneMap[]
   genes: Record<string, number | string | null>
 }

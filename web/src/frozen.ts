@@ -60,7 +60,7 @@ function bare(held: Frozen, number: number): Detail {
   if (!row) throw new Error(`This page holds nothing of candidate ${number}: evomerge studio shows it.`)
   const objectives: Shown[] = held.overview.objectives.map((_, k) => ({ value: row[`o${k}`] as number | null, stderr: row[`e${k}`] as number | null, low: null, high: null, items: 0, kind: '' }))
   return { number, title: row.label || `candidate ${number}`, label: row.label, state: row.state, marks: row.marks, operators: row.operators, objectives, mean: row.mean, expected: row.expected,
-    parent: null, splits: {}, seconds: row.seconds, failure: row.failure ? { stage: '', reason: row.failure, traceback: '' } : null, recipe: 'not in this page', path: '', maps: [], genes: {} }
+    parent: null, splits: {}, seconds: row.seconds, work: '', failure: row.failure ? { stage: '', reason: row.failure, traceback: '' } : null, recipe: 'not in this page', path: '', maps: [], genes: {} }
 }
 
 function turned(found: Comparison): Comparison {

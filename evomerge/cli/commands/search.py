@@ -148,11 +148,13 @@ def run(  # noqa: PLR0913 -- each is an option
 
 
 def doctor() -> None:
-    """Show versions, devices, memory and disk, and what is outside the tested range."""
-    from evomerge.api.doctor import doctor
+    """Show versions, devices, memory and disk, what is outside the tested range, and what this machine is good for."""
+    from evomerge.api.doctor import doctor, verdict
 
     findings = doctor()
     rows = [(f.subject, f.status, f.found, f.advice) for f in findings]
-    make_console().show(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
+    console = make_console()
+    console.show(plain_table("evomerge doctor", ("what", "status", "found", "advice"), rows))
+    console.print(verdict(findings))
     if any(f.status == "missing" for f in findings):
         raise typer.Exit(1)

@@ -138,10 +138,11 @@ class PymooOptimiser:
             self._unscored[:n].set("X", self._starts[:n])
             self._starts = self._starts[:0]
 
-    def _genomes(self) -> list[NDArray[np.float64]]:
-        """Return what pymoo did not score before, in the cube, which a mutation may leave by rounding."""
+    def _genomes(self) -> NDArray[np.float64]:
+        """Return what pymoo did not score before, (n, dim) in the cube, which a mutation may leave by rounding."""
         assert self._unscored is not None
-        return [np.clip(np.asarray(x, dtype=np.float64), 0.0, 1.0) for x in self._unscored.get("X")]
+        genomes = np.array([individual.X for individual in self._unscored], dtype=np.float64)
+        return np.clip(genomes, 0.0, 1.0).reshape(-1, self._dim)
 
     def _new(self) -> NDArray[np.float64]:
         new = {key: genome for genome in self._genomes() if (key := genome.tobytes()) not in self._known}
@@ -150,8 +151,10 @@ class PymooOptimiser:
     def _remember(self, genomes: NDArray[np.float64], outcomes: Sequence[Outcome]) -> None:
         losses = self._penalised.of(outcomes) if outcomes else ()
         for genome, loss, outcome in zip(genomes, losses, outcomes, strict=False):
-            told = self._losses(outcome) if isinstance(outcome, Evaluation) and self._constrained else loss
-            self._known[genome.tobytes()] = (told, violation_of(outcome))
+            violation = violation_of(outcome)
+            own = self._constrained and violation > 0.0
+            told = self._losses(outcome) if own and isinstance(outcome, Evaluation) else loss
+            self._known[genome.tobytes()] = (told, violation)
 
     def _learn(self) -> None:
         from pymoo.core.evaluator import Evaluator

@@ -12,6 +12,7 @@ from evomerge.results.pages.snapshot import Snapshot, number, shown
 from evomerge.results.pages.table import operators
 from evomerge.results.report.details import task_scores
 from evomerge.results.report.gene_map import GeneMap, depth, gene_maps, path_maps, piece_maps
+from evomerge.results.work import in_words
 from fitness.scores import SPLITS
 from search_spaces.recipes.layer_path import path_text
 from search_spaces.recipes.recipe import Recipe
@@ -53,6 +54,7 @@ def detail(snapshot: Snapshot, archive: Archive, of: int) -> dict[str, Any]:
         },
         "splits": splits,
         "seconds": None if record is None else number(record.seconds),
+        "work": in_words(works[-1][1]) if (works := archive.works(of)) else "",
         "failure": None if record is None or record.estimate is not None else _failure(record),
         "recipe": candidate.recipe.to_dict(),
         "path": path_text(candidate.recipe),

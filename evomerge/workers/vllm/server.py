@@ -58,6 +58,7 @@ class ServerSettings:
         pipeline_parallel: groups of devices, each with a share of the layers.
         memory_share: of a GPU's memory that vLLM takes, in (0, 1].
         max_length: tokens of a request and its completion together; None: as many as the model takes.
+        across_nodes: whether its devices lie in the placement group of the Ray actor that this is.
         reload: see `ServedWeights`.
     """
 
@@ -67,6 +68,7 @@ class ServerSettings:
     pipeline_parallel: int = 1
     memory_share: float = 0.8
     max_length: int | None = None
+    across_nodes: bool = False
     reload: bool | None = None
 
 
@@ -180,11 +182,14 @@ class VllmServer:
 
 def _started(skeleton: Path, tokenizer: Tokenizer, settings: ServerSettings) -> Any:
     os.environ.update(_ALWAYS)
+    if settings.across_nodes:
+        del os.environ["VLLM_HOST_IP"]  # vLLM asks Ray for the nodes' addresses
     for name, value in _UNLESS_SAID.items():
         os.environ.setdefault(name, value)
     from vllm import LLM
 
     several = settings.tensor_parallel * settings.pipeline_parallel > 1
+    executor = "ray" if settings.across_nodes else "mp" if several else "uni"
     try:
         return LLM(
             model=str(skeleton),
@@ -192,7 +197,7 @@ def _started(skeleton: Path, tokenizer: Tokenizer, settings: ServerSettings) -> 
             dtype=settings.dtype,
             tensor_parallel_size=settings.tensor_parallel,
             pipeline_parallel_size=settings.pipeline_parallel,
-            distributed_executor_backend="mp" if several else "uni",
+            distributed_executor_backend=executor,
             worker_extension_cls=_EXTENSION,
             enable_prefix_caching=True,
             gpu_memory_utilization=settings.memory_share,

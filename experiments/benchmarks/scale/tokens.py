@@ -5,8 +5,7 @@ usage: python -m experiments.benchmarks.scale.tokens [--items N ...] [--tokenize
 Items are synthetic: 57 headers of five examples, a question of 25 words, four choices. Tokenising is shown text by
 text (on 200 items), as the first process of a campaign does it, and as every other one reads it from the run directory.
 A GPU's passes (8,192 tokens) are laid out on torch's meta device, which stores nothing. Expected: 15,000 items in at
-most 40 s once and 2 s afterwards; for candidates after the first no chunk is made ready on a GPU (on a CPU
-those beyond 256 MiB are).
+most 40 s once and 2 s afterwards; for candidates after the first no chunk is made ready.
 """
 
 from __future__ import annotations

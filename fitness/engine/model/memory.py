@@ -93,9 +93,28 @@ def device_budget(device: torch.device) -> int:
     """Return the bytes that scoring may take on a device whose models are there already."""
     if device.type != "cuda":
         return DEFAULT_BUDGET
+    free, total = room_on(device)
+    return gpu_budget(free=free, total=total)
+
+
+def room_on(device: torch.device) -> tuple[int, int]:
+    """Return the bytes of a GPU that this process may still take, and those that it may have in all."""
     free, total = torch.cuda.mem_get_info(device)
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # ours, and given back on demand
-    return gpu_budget(free=free + cached, total=total)
+    own = torch.cuda.memory_allocated(device)
+    cached = torch.cuda.memory_reserved(device) - own  # ours, and given back on demand
+    share = torch.cuda.get_per_process_memory_fraction(device)
+    return room_in_share(share, free=free + cached, total=total, own=own)
+
+
+def room_in_share(share: float, *, free: int, total: int, own: int) -> tuple[int, int]:
+    """Return what `room_on` does for a process that may have a share of a GPU, in (0, 1], and has `own` bytes of it.
+
+    >>> from fitness.engine.model.memory import room_in_share
+    >>> room_in_share(0.5, free=70, total=80, own=10)
+    (30, 40)
+    """
+    most = int(share * total)
+    return max(0, min(free, most - own)), most
 
 
 def fitting_sizes(model: nn.Module, *, n_vocabulary: int, budget: int | None) -> Sizes:

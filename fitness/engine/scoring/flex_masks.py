@@ -22,12 +22,12 @@ class FlexMasks:
     """Attention of a chunk that is one block; its block masks are made for the first model, and kept."""
 
     def __init__(self, block: TreeBlock) -> None:
-        self._block = block
+        self._block, self._keys = block, block.keys
         self._masks: dict[int | None, Any] = {}
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         """Return the chunk's attention (see `TreeMasks.attend`)."""
-        rows, keys = self._block.rows, self._block.keys
+        rows, keys = self._block.rows, self._keys
         output = query.new_zeros(1, query.shape[2], query.shape[1], value.shape[3])  # (1, n_padded, n_heads, d_value)
         part: Tensor = _kernel(query.device.type)(
             query[:, :, rows].contiguous(),

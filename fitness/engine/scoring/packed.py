@@ -57,6 +57,11 @@ class PackedLayout:
         readout = Readout.of_windows(windows, nodes)
         return cls(trie, readout, chunk_size=chunk_size, multiple=multiple, flex=flex)
 
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens a run runs."""
+        return len(self.trie)
+
     def run(self, model: nn.Module, reading: Reading) -> None:
         """Run everything (see `Layout.run`)."""
         device = device_of(model)

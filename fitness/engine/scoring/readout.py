@@ -39,6 +39,11 @@ class Layout(Protocol):
         """What is read at which spot."""
         ...
 
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens a run runs, padding left out."""
+        ...
+
     def run(self, model: nn.Module, reading: Reading) -> None:
         """Run everything once, and record what is read; raises torch.OutOfMemoryError where a pass does not fit."""
         ...

@@ -56,11 +56,12 @@ class RowLayout:
     def __init__(self, windows: Sequence[Window], *, chunk_size: int, most_reads: int, share_prefix: bool) -> None:
         spot_of: dict[Tokens, tuple[int, int]] = {}  # inputs -> first spot, length of the prefix
         self._batches: list[Batch] = []
-        n_spots = 0
+        n_spots = n_prefixes = 0
         n_reads: dict[Tokens, int] = {}
         for window in windows:
             n_reads[window.inputs] = max(n_reads.get(window.inputs, 0), len(window.places))
         for prefix, group in _groups(windows, n_reads, share_prefix):
+            n_prefixes += len(prefix)
             rows = sorted(group, key=lambda inputs: (-len(inputs), inputs))
             costs = [(len(inputs) - len(prefix), n_reads[inputs]) for inputs in rows]
             for batch in pack(costs, token_budget=chunk_size, position_budget=most_reads):
@@ -73,6 +74,7 @@ class RowLayout:
         shifts = [first - n_prefix for first, n_prefix in (spot_of[window.inputs] for window in windows)]
         spots = [np.array(window.places) + shift for window, shift in zip(windows, shifts, strict=True)]
         self.readout = Readout.of_windows(windows, spots)
+        self.n_tokens = n_prefixes + n_spots  # padding left out
 
     def run(self, model: nn.Module, reading: Reading) -> None:
         """Run everything (see `Layout.run`)."""

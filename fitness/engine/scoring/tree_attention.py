@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from fitness.engine.model.attention import AttentionRule, as_index
 from fitness.engine.scoring.packing import Chunk, QueryBlock
 from fitness.engine.scoring.token_trie import TokenTrie
+from fitness.typing import Ints
 
 # On a CPU small, so that a block sees few keys that are not its own, and larger where nothing branches; on a GPU large,
 # so that there are few kernels to launch.
@@ -27,19 +28,25 @@ class TreeBlock:
 
     def __init__(self, block: QueryBlock, device: torch.device) -> None:
         self.rows = slice(block.start, block.stop)
-        self.keys = as_index(block.keys, device)
         self.device = device
         self.n_rows, self.n_keys = block.stop - block.start, len(block.keys)
-        # Blocks have some hundred rows.
-        self._first, self._last = torch.from_numpy(np.stack([block.first, block.last]).astype(np.int16)).to(device)
-        self._depths = torch.from_numpy(block.depths).to(device, torch.int32)  # (n_rows,)
-        self._key_depths = torch.from_numpy(block.key_depths).to(device, torch.int32)  # (n_keys,)
+        # Of large tasks there are millions of these numbers, and all are kept: each takes as few bytes as it can.
+        places = as_index(block.keys, torch.device("cpu"))
+        self._places = places if isinstance(places, slice) else _packed(block.keys, device)
+        self._first, self._last = _packed(np.stack([block.first, block.last]), device)  # (n_keys,) each
+        self._depths = _packed(block.depths, device)  # (n_rows,)
+        self._key_depths = _packed(block.key_depths, device)  # (n_keys,)
         self._widest = int(block.depths.max() - block.key_depths.min(initial=0))
+
+    @property
+    def keys(self) -> slice | Tensor:
+        """The places of the keys, as an index."""
+        return self._places if isinstance(self._places, slice) else self._places.long()
 
     @property
     def nbytes(self) -> int:
         """What it takes on the device."""
-        own = (self.keys, self._first, self._last, self._depths, self._key_depths)
+        own = (self._places, self._first, self._last, self._depths, self._key_depths)
         return sum(numbers.nbytes for numbers in own if isinstance(numbers, Tensor))
 
     def narrowed(self, window: int | None) -> int | None:
@@ -58,7 +65,7 @@ class TreeBlock:
 
     def seen(self, window: int | None = None) -> Tensor:
         """Return (n_rows, n_keys): which keys each row sees."""
-        rows = torch.arange(self.n_rows, dtype=torch.int16, device=self.device)[:, None]
+        rows = torch.arange(self.n_rows, dtype=self._last.dtype, device=self.device)[:, None]
         seen: Tensor = (self._first <= rows) & (rows < self._last)
         return seen if window is None else seen & (self._depths[:, None] - self._key_depths < window)
 
@@ -76,6 +83,7 @@ class TreeMasks:
 
     def __init__(self, blocks: Sequence[TreeBlock]) -> None:
         self._blocks = blocks
+        self._keys = [block.keys for block in blocks]
         self._masks: dict[tuple[int, int | None, torch.dtype], Tensor] = {}
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
@@ -84,7 +92,7 @@ class TreeMasks:
         output = query.new_zeros(1, query.shape[2], query.shape[1], value.shape[3])  # (1, n_padded, n_heads, d_value)
         for place, block in enumerate(self._blocks):
             queries = query[:, :, block.rows]  # (1, n_heads, n_rows, d)
-            keys, values = key[:, :, block.keys], value[:, :, block.keys]  # (1, n_key_heads, n_keys, d)
+            keys, values = key[:, :, self._keys[place]], value[:, :, self._keys[place]]  # (1, n_key_heads, n_keys, d)
             mask = self._mask(place, rule.window, query.dtype)  # (1, 1, n_rows, n_keys)
             if rule.softcap is None:
                 part = scaled_dot_product_attention(queries, keys, values, mask, scale=rule.scale, enable_gqa=True)
@@ -130,6 +138,11 @@ def tree_blocks(trie: TokenTrie, chunk: Chunk, device: torch.device, *, whole: b
         return [TreeBlock(block, device) for block in chunk.query_blocks(trie, len(chunk.nodes), len(chunk.nodes))]
     sizes = (_CPU_BLOCK, _CPU_CHAIN) if device.type == "cpu" else (_GPU_BLOCK, _GPU_BLOCK)
     return [TreeBlock(block, device) for block in chunk.query_blocks(trie, *sizes)]
+
+
+def _packed(numbers: Ints, device: torch.device) -> Tensor:
+    """Return numbers of at least 0 in the smallest signed type that holds them, so that they can be subtracted."""
+    return torch.from_numpy(numbers.astype(np.min_scalar_type(-1 - int(numbers.max(initial=0))))).to(device)
 
 
 def _capped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rule: AttentionRule) -> Tensor:

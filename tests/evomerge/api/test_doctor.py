@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from evomerge.api.doctor import OPTIONAL, TESTED, doctor, package_finding
+from evomerge.api.doctor import OPTIONAL, TESTED, Finding, doctor, package_finding, verdict
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,3 +59,39 @@ def test_the_doctor_looks_at_python_packages_and_the_machine(tmp_path: Path) -> 
     assert findings["torch"].found.startswith(metadata.version("torch"))
     assert re.match(r"\d+ cores; (float32|bfloat16) multiplies \d+\.\dx as fast as ", findings["cpu"].found)
     assert str(tmp_path) in findings["disk"].found
+
+
+CPU = Finding("cpu", "ok", "2 cores; float32 multiplies 1.5x as fast as bfloat16")
+MEMORY = Finding("memory", "ok", "24.0 GiB free", free_bytes=24 * 2**30)
+NO_RAY = Finding("ray", "ok", "not installed", "optional: pip install 'evomerge[ray]'")
+GPUS = [Finding(f"gpu {i}", "ok", "NVIDIA H100, 80 GiB", gpu_bytes=80 * 2**30) for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("findings", "sentence"),
+    [
+        (
+            [CPU, MEMORY],
+            "Ready: 2 cores and 24 GiB of free memory, for models up to about 3B in float32 a worker; next: evomerge "
+            "init MODEL MODEL.",
+        ),
+        (
+            [CPU, MEMORY, NO_RAY, *GPUS],
+            "Ready: 8 GPUs of 80 GiB, for models up to about 20B in bfloat16 a worker; for all GPUs pip install "
+            "'evomerge[ray]'.",
+        ),
+        (
+            [Finding("torch", "warn", "9.0", "newer"), CPU, Finding("memory", "ok", "", free_bytes=2**30)],
+            "Ready, though torch may not work as tested: 2 cores and 1 GiB of free memory, for models up to about 100M "
+            "in float32 a worker; next: evomerge init MODEL MODEL.",
+        ),
+        (
+            [Finding("torch", "missing", "not installed", "pip install 'torch>=2'"), CPU, MEMORY],
+            "Not ready: torch is not installed; pip install 'torch>=2', then ask again.",
+        ),
+    ],
+)
+def test_it_ends_in_a_sentence_that_says_what_the_machine_is_good_for_and_what_to_do(
+    findings: list[Finding], sentence: str
+) -> None:
+    assert verdict(findings) == sentence

@@ -12,7 +12,7 @@ import yaml
 
 import evomerge as em
 from evomerge.archive import Archive
-from evomerge.campaign.run_directory import RunDirectoryError
+from evomerge.campaign import RunDirectoryError
 from fitness.tasks.task_file import load_task_file
 from tests.evomerge.conftest import campaign_data, write_tasks
 

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 from evomerge.archive import Archive
+from evomerge.archive.codec import pack_work, unpack_work
 from evomerge.candidate import Scored, Work
 from evomerge.results.work import by_place
 from evomerge.workers.in_process import InProcessPool
@@ -30,6 +31,7 @@ def test_a_worker_measures_what_it_does() -> None:
     assert isinstance(done, Scored)
     assert done.work is not None
     assert (done.work.node, done.work.device, done.work.peak_bytes) == (socket.gethostname(), "cpu", None)
+    assert done.work.together == 1
     assert 0 <= done.work.merge_seconds + done.work.score_seconds <= done.seconds
 
 
@@ -48,8 +50,18 @@ def test_an_archive_keeps_it_and_an_older_one_gets_it_with_its_next_outcome(tmp_
 
 
 def test_it_is_summed_up_by_node_and_device() -> None:
-    works = [(0, Work("b", "cpu", 1.0, 2.0)), (1, Work("a", "A100", 3.0, 4.0, 5)), (2, Work("b", "cpu", 2.0, 6.0))]
-    assert by_place(works) == [
-        {"node": "a", "device": "A100", "candidates": 1, "merge_seconds": 3.0, "score_seconds": 4.0, "peak_bytes": 5},
-        {"node": "b", "device": "cpu", "candidates": 2, "merge_seconds": 1.5, "score_seconds": 4.0, "peak_bytes": None},
+    works = [
+        (0, Work("b", "cpu", 1.0, 2.0)),
+        (1, Work("a", "A100", 3.0, 4.0, 5)),
+        (2, Work("b", "cpu", 2.0, 6.0, None, 500, 50, 7)),
     ]
+    assert [list(row.values()) for row in by_place(works)] == [
+        ["a", "A100", 1, 3.0, 4.0, 5, None, None, 1.0],
+        ["b", "cpu", 2, 1.5, 4.0, None, 500.0, 50.0, 4.0],
+    ]
+
+
+def test_tokens_and_companions_are_kept_and_those_of_older_archives_are_not_known() -> None:
+    work = Work("n0", "cpu", 0.25, 4.0, None, 16_000, 350, 4)
+    assert unpack_work(pack_work(work)) == work
+    assert unpack_work('["n0", "cpu", 0.25, 4.0, 12]') == Work("n0", "cpu", 0.25, 4.0, 12)

@@ -31,7 +31,7 @@ def parts(campaign_file: Callable[..., Path], tmp_path: Path) -> Callable[..., P
 @pytest.fixture
 def on_a_gpu_with_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine look like one with a GPU, where vLLM is installed."""
-    monkeypatch.setattr(engines, "workers_have_gpus", lambda config: config.workers.gpus != 0)
+    monkeypatch.setattr(engines, "gpus_each", lambda config: float(config.workers.gpus != 0))
     monkeypatch.setattr(engines, "is_installed", lambda library: True)
     monkeypatch.setattr(engines, "require", lambda library, extra: None)
 
@@ -78,13 +78,14 @@ def test_vllm_that_is_not_installed_is_named_with_the_command(
     [
         ({"schedule": {"kind": "screen", "prompts": 4}}, "tasks of completions and log-likelihoods for a model on 2"),
         ({"workers": {"gpus": 1}}, "workers.gpus: expected 2"),
+        ({"engine": {"kind": "vllm", "vllm": {"tensor_parallel": 2, "across_nodes": True}}}, "across_nodes: expected"),
     ],
 )
 def test_what_vllm_cannot_do_on_several_devices_is_refused(
     parts: Callable[..., Parts], sections: dict[str, object], words: str
 ) -> None:
     with pytest.raises(WorkerSetupError, match=words):
-        engine_of(parts("written", engine={"kind": "vllm", "vllm": {"tensor_parallel": 2}}, **sections))
+        engine_of(parts("written", **{"engine": {"kind": "vllm", "vllm": {"tensor_parallel": 2}}, **sections}))
 
 
 def test_a_space_of_layers_is_refused_when_the_file_is_read(campaign_file: Callable[..., Path]) -> None:

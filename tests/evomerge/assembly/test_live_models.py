@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from evomerge.assembly.live_models import load_checkpoint, with_compute_dtype, workers_have_gpus
+from evomerge.assembly.gpus import gpus_each
+from evomerge.assembly.live_models import load_checkpoint, with_compute_dtype
 from evomerge.config import CampaignConfig, load_campaign
 from tests.conftest import make_family
 
@@ -33,22 +34,23 @@ def campaign(tmp_path: Path, workers: str) -> CampaignConfig:
 @pytest.mark.parametrize(
     ("workers", "cluster", "expected"),
     [
-        ("{backend: ray, address: 'head:6379', gpus: 1}", 0.0, True),
-        ("{backend: ray, address: 'head:6379'}", 8.0, True),
-        ("{backend: ray, address: 'head:6379'}", 0.0, False),
-        ("{backend: ray, address: 'head:6379', accelerator: A100}", 0.0, True),
-        ("{backend: ray, address: 'head:6379', gpus: 0}", 8.0, False),
-        ("{backend: ray}", 8.0, False),
-        ("{}", 8.0, False),
+        ("{backend: ray, address: 'head:6379', gpus: 0.5}", 0.0, 0.5),
+        ("{backend: ray, address: 'head:6379'}", 8.0, 1.0),
+        ("{backend: ray, address: 'head:6379'}", 0.0, 0.0),
+        ("{backend: ray, address: 'head:6379', accelerator: A100}", 0.0, 1.0),
+        ("{backend: ray, address: 'head:6379', gpus: 0}", 8.0, 0.0),
+        ("{backend: ray}", 8.0, 0.0),
+        ("{}", 8.0, 0.0),
+        ("{gpus: 1}", 8.0, 0.0),
     ],
 )
 def test_a_driver_without_a_gpu_asks_whether_its_workers_have_any(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str, cluster: float, *, expected: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str, cluster: float, expected: float
 ) -> None:
     pytest.importorskip("ray")
     monkeypatch.setattr("evomerge.workers.cluster_gpus.gpus_of_cluster", lambda _: cluster)
     config = campaign(tmp_path, workers)
-    assert workers_have_gpus(config) is expected
+    assert gpus_each(config) == expected
     if expected:
         assert with_compute_dtype(config).engine.dtype == "bfloat16"
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from evomerge.campaign import RunDirectoryError
 from evomerge.campaign.inputs import Inputs
 from evomerge.campaign.places import moved_sources, places_of
-from evomerge.campaign.run_directory import RunDirectoryError
 from search_spaces.parents.parents import Parents
 from search_spaces.recipes.recipe import ParentSource
 from tests.conftest import Family

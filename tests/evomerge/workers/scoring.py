@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.candidate import Candidate, Done, Scored
+from evomerge.workers.measured import Measured
 from evomerge.workers.worker import Worker
 from fitness.errors import FitnessError
 from fitness.scores import Budget, ItemScores
@@ -99,7 +100,7 @@ class JointItemFitness(ItemFitness):
 
 
 def joint_worker(resident: AssemblingResident, fitness: JointItemFitness) -> Worker:
-    def score_together(recipes: Sequence[Recipe], budget: Budget) -> list[ItemScores | FitnessError]:
+    def score_together(recipes: Sequence[Recipe], budget: Budget, _: Measured) -> list[ItemScores | FitnessError]:
         return fitness.evaluate_together(resident.assembled(recipes), budget)
 
     return Worker(resident, fitness, score_together=score_together)

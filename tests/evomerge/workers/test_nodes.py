@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evomerge.workers.nodes import Need, cores_of, gpus_each, neighbours
+from evomerge.workers.nodes import Need, check_room, cores_of, neighbours
+from evomerge.workers.protocol import WorkerSetupError
 from evomerge.workers.threads import threads_per_worker
 
 
@@ -43,10 +45,15 @@ def test_neighbours_are_as_many_as_fit_by_counting(count: int, gpus: float, ther
     assert neighbours(Need(gpus=gpus), "n", [node("n", CPU=cores, GPU=there)], count) == max(1, fits)
 
 
-def test_gpus_are_one_where_a_living_node_has_any() -> None:
-    assert gpus_each(None, EIGHT) == 1.0
-    assert gpus_each(None, [HEAD, node("gone", alive=False, GPU=8)]) == 0.0
-    assert gpus_each(0.5, [HEAD]) == 0.5
+def test_a_worker_across_nodes_has_a_bundle_for_each_gpu_and_takes_what_single_nodes_have_not_room_for() -> None:
+    need = Need(cpus=8, gpus=3, accelerator="H100", across_nodes=True)
+    gpu = {"GPU": 1.0, "accelerator_type:H100": 0.001}
+    assert need.bundles == [{"CPU": 8, **gpu}, gpu, gpu]
+    nodes = [{"CPU": 8.0, "GPU": 2.0, "accelerator_type:H100": 1.0}] * 3
+    check_room(nodes, 2, need)
+    for count, other in ((3, need), (1, Need(cpus=8, gpus=3))):
+        with pytest.raises(WorkerSetupError, match=f"room for {count} of"):
+            check_room(nodes, count, other)
 
 
 def test_a_type_of_accelerator_is_needed_as_ray_counts_it() -> None:

@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evomerge.candidate import Candidate, Done, Failure, Scored
 from evomerge.workers import InProcessPool, WorkerSetupError
+from evomerge.workers.cluster_gpus import gpus_of_cluster
 from evomerge.workers.ray_pool import RayPool
 from fitness.scores import Budget
 from tests.evomerge.killing import contents
@@ -24,6 +26,7 @@ from tests.evomerge.workers.scoring import (
     ThreadReporter,
     make_candidate,
     make_scoring_worker,
+    report,
 )
 from tests.evomerge.workers.small_cluster import GateWorker, add, await_nodes, started
 
@@ -75,7 +78,8 @@ def test_a_fixed_number_of_workers_is_refused_where_there_is_no_room_and_told_of
 @pytest.mark.slow
 def test_gpus_are_asked_of_the_cluster_and_not_of_the_driver(cluster, tmp_path):
     add(cluster, num_cpus=2, num_gpus=2)
-    with RayPool(DeviceReporter, count=2, gpus=None, run_dir=tmp_path) as pool:
+    assert gpus_of_cluster(cluster.address) == 2.0
+    with RayPool(DeviceReporter, count=2, gpus=1, run_dir=tmp_path) as pool:
         done = score_all(pool, [make_candidate(0), make_candidate(1)])
     assert sorted(one.scores.values[0] for one in done) == [0.0, 1.0]
 
@@ -118,6 +122,43 @@ def test_what_was_running_on_a_lost_node_goes_to_a_live_worker_and_a_dead_slot_i
         gate.touch()
         assert all(isinstance(one, Scored) for one in scoring.result())
         assert (pool.workers, pool.free) == (1, 1)
+
+
+class AcrossNodes:
+    """Scores with the number of nodes that its GPUs are on, once a file is there."""
+
+    def evaluate(self, candidate: Candidate, budget: Budget) -> Done:
+        @ray.remote(num_gpus=1, num_cpus=0)
+        def node() -> str:
+            return ray.get_runtime_context().get_node_id()
+
+        while not Path(candidate.recipe.parents["base"].model).exists():
+            time.sleep(0.02)
+        return report(candidate, len({*ray.get([node.remote() for _ in range(2)])}))
+
+
+def test_a_worker_across_nodes_waits_for_both_and_what_it_loses_with_one_is_scored_on_others(cluster, tmp_path, beside):
+    gate = tmp_path / "gate"
+    add(cluster, num_cpus=1, num_gpus=1)
+    across = partial(RayPool, AcrossNodes, gpus=2, across_nodes=True, run_dir=tmp_path)
+    with pytest.raises(WorkerSetupError, match="room for 0 in"):
+        across(count=1)
+    starting = beside.submit(across, count=2, least=1)
+    time.sleep(1.0)
+    assert not starting.done()
+    add(cluster, num_cpus=1, num_gpus=1)
+    with starting.result() as pool:
+        (place,) = [slot for slot in pool._crew.slots if slot.phase == "ready"]
+        assert len(place.nodes) == 2
+        scoring = beside.submit(score_all, pool, [make_candidate(0, where=gate)])
+        time.sleep(0.5)
+        other = next(node for node in cluster.worker_nodes if node.node_id != place.node)
+        add(cluster, num_cpus=1, num_gpus=1)
+        cluster.remove_node(other, allow_graceful=False)
+        gate.touch()
+        (done,) = scoring.result()
+        assert isinstance(done, Scored), done
+        assert done.scores.values[0] == 2.0
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 from evomerge.candidate import Candidate, Failure, Scored
 from evomerge.workers.worker import Worker
 from fitness.engine.model.tokenizer import load_tokenizer
+from fitness.engine.trie import TrieLanguageModel
 from fitness.scores import Budget
 from fitness.tasks.items import MultipleChoice, Task
 from fitness.tasks.sources import make_suite
@@ -47,10 +48,12 @@ def candidates(sources: dict[str, ParentSource]) -> list[Candidate]:
 def worker(sources: dict[str, ParentSource]) -> Worker:
     parents = Parents.open(sources, base="base")
     resident, tasks = FlowResident(build_module(parents["base"]), parents), suite(parents)
+    assert isinstance(tasks.language_model, TrieLanguageModel)
     return Worker(
         resident,
         tasks,
-        score_together=lambda recipes, budget: tasks.evaluate_together(resident.assembled(recipes), budget),
+        tally=tasks.language_model.tally,
+        score_together=lambda recipes, budget, _: tasks.evaluate_together(resident.assembled(recipes), budget),
     )
 
 
@@ -70,6 +73,19 @@ def test_candidates_that_share_layers_have_the_scores_of_each_alone(sources):
         assert isinstance(one, Scored), one
         assert one.scores == expected.scores
     assert len({tuple(one.scores.values) for one in done if isinstance(one, Scored)}) == 4
+
+
+def test_what_candidates_take_together_is_shared_evenly_and_fewer_tokens_than_alone(sources):
+    alone, together = worker(sources), worker(sources)
+    works = [one.work for one in together.evaluate_together(candidates(sources), Budget("search"))]
+    done = [alone.evaluate(candidate, Budget("search")) for candidate in candidates(sources)]
+    assert len({*works}) == 1
+    assert works[0] is not None
+    assert works[0].together == len(PATHS)
+    lone = [one.work.prompt_tokens for one in done if isinstance(one, Scored) and one.work is not None]
+    assert lone == [lone[0]] * len(PATHS)
+    assert 0 < works[0].prompt_tokens < lone[0]
+    assert works[0].generated_tokens == 0
 
 
 def test_a_path_that_cannot_be_built_fails_alone(sources):

@@ -15,13 +15,22 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import get_rolling_token_windows
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
-from fitness.engine.language_model import Completion, Continuation, LogLikelihood, NextTokens, Request, WholeText
+from fitness.engine.language_model import (
+    Completion,
+    CompletionLength,
+    Continuation,
+    LogLikelihood,
+    NextTokens,
+    Request,
+    WholeText,
+)
 from fitness.engine.model.memory import Sizes, fitting_sizes
 from fitness.engine.model.tokenizer import Tokenizer, load_tokenizer
 from fitness.engine.scoring.packed import PackedLayout
 from fitness.engine.scoring.readout import Mode
 from fitness.engine.scoring.rows import RowLayout
 from fitness.engine.scoring.windows import Window, rolling_windows
+from fitness.engine.token_count import TokenCount
 from fitness.engine.trie import TrieLanguageModel
 from fitness.errors import FitnessError
 from tests.conftest import CHARACTERS, Family, make_family, save_tokenizer, tiny_config
@@ -212,6 +221,17 @@ def test_what_requests_share_is_run_once(model, tokenizer):
     with model.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape))):
         engine.plan(requests).answer(model)
     assert shapes == [(1, len("question? do"))]
+    assert engine.tally.count == TokenCount(prompt=len("question? do"))
+
+
+@pytest.mark.parametrize("mode", ["packed", "plain"])
+def test_tokens_that_are_written_are_counted_beside_those_of_the_prompts(model, tokenizer, mode):
+    engine = TrieLanguageModel(tokenizer, mode=mode)
+    requests = [Completion(prompt, (), 5) for prompt in ("question? a", "question? b")]
+    plan = engine.plan([*requests, *map(CompletionLength, requests)])
+    lengths = [answer for answer in plan.answer(model) if isinstance(answer, int)]
+    shared = len("question? ") if mode == "packed" else 0
+    assert engine.tally.count == TokenCount(prompt=2 * len("question? a") - shared, generated=sum(lengths))
 
 
 def test_a_module_without_an_output_layer_is_scored_from_its_full_logits(tokenizer):

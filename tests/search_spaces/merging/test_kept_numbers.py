@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from search_spaces.errors import SpaceError
 from search_spaces.layers.sources import output_names
 from search_spaces.merging.factors import FactorCache
 from search_spaces.merging.kept_numbers import KeptNumbers
@@ -195,3 +196,11 @@ def test_where_more_is_needed_than_fits_what_came_first_is_found_again(tmp_path:
         for i in range(10):
             assert cache.mapped(f"{i}", lambda i=i: compute(i))[0].equal(tensor + i)  # type: ignore[misc]
     assert [computed.count(i) for i in range(10)] == [1] * 5 + [3] * 5
+
+
+def test_a_parent_whose_files_are_gone_is_named(tmp_path: Path) -> None:
+    family = make_family(tmp_path)
+    opened_parents = opened(family.parents)
+    shutil.rmtree(family.experts["alpha"])
+    with pytest.raises(SpaceError, match=r"parent 'alpha': its files changed while it was in use: .*alpha"):
+        KeptNumbers(opened_parents, tmp_path / "kept").find(KEY)

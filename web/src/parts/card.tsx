@@ -60,7 +60,7 @@ export function Card({ number, close }: { number: number; close?: () => void }) 
         ))}
       </details>
       <details><summary>Recipe</summary><pre tabIndex={0}>{JSON.stringify(detail.recipe, null, 1)}</pre></details>
-      <p class="quiet">{detail.operators}{detail.seconds !== null && `, merged and scored in ${duration(detail.seconds)}`}</p>
+      <p class="quiet">{detail.operators}{detail.work ? `, ${detail.work}` : detail.seconds !== null && `, merged and scored in ${duration(detail.seconds)}`}</p>
     </aside>
   )
 }

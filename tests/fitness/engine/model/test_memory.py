@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitness.engine.language_model import DEFAULT_BUDGET
-from fitness.engine.model.memory import Completions, Sizes, device_budget, gpu_budget, n_slots, planned_sizes
+from fitness.engine.model.memory import (
+    Completions,
+    Sizes,
+    device_budget,
+    gpu_budget,
+    n_slots,
+    planned_sizes,
+    room_in_share,
+)
 
 GIB = 2**30
 # Bytes of keys and values of a token; width of the widest layer; vocabulary; bfloat16 weights, in GB.
@@ -96,6 +104,13 @@ def test_what_a_cpu_takes_is_what_it_always_took():
     assert device_budget(torch.device("cpu")) == DEFAULT_BUDGET
     needs = Completions(n_prompts=500, most_shared=900, most_own=120, capacity=376)
     assert n_slots(sizes, needs, bytes_per_token=46_080) == (GIB // 46_080 - 900 - 512) // 376
+
+
+def test_who_shares_a_gpu_takes_its_own_part_of_what_is_free_on_all_of_it():
+    free, total = room_in_share(0.5, free=70 * GIB, total=80 * GIB, own=10 * GIB)
+    assert (free, total) == (30 * GIB, 40 * GIB)
+    assert gpu_budget(free=free, total=total) == 27 * GIB  # less a reserve of 1 GiB, and a twentieth of its part
+    assert room_in_share(0.5, free=5 * GIB, total=80 * GIB, own=10 * GIB)[0] == 5 * GIB  # others took more than theirs
 
 
 def test_a_crowded_gpu_leaves_a_budget_all_the_same():
