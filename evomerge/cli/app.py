@@ -1,6 +1,7 @@
 """The command line: `evomerge --help`.
 
-Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, all at once.
+Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, all at once; 130 stopped
+by Ctrl-C or another signal, once what ran is saved, or by a second one at once.
 What each command does is in `evomerge.cli.commands`; what it needs is imported when it is called: `--help` is quick.
 """
 

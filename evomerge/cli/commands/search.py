@@ -122,6 +122,7 @@ def run(  # noqa: PLR0913 -- each is an option
     from evomerge.cli.tables import front_table
     from evomerge.results.report.report_files import where
 
+    console = make_console()
     overrides, moved = with_differences(overrides, allow_differences), moved_parents(parent)
     config = read_campaign(
         campaign,
@@ -133,7 +134,6 @@ def run(  # noqa: PLR0913 -- each is an option
         trust_tasks=trust_tasks,
     )
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
-    console = make_console()
     with contextlib.closing(SearchProgress(console)) as progress:
         run_stages(config, RunDirectory(directory), Given(), [progress.watch], moved)
     found = Run(directory)
