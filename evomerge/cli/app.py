@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from evomerge.api.signals import repeating_lost_interrupts
-from evomerge.cli.commands import archive, models, plan, prefetch, reduce, results, search, studio
+from evomerge.cli.commands import archive, begin, models, plan, prefetch, reduce, results, search, studio
 from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
@@ -62,7 +62,7 @@ def options(
 
 
 _OF_LM_EVAL = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
-app.command()(search.init)
+app.command(cls=begin.TasksInARow)(begin.init)
 app.command()(plan.plan)
 app.command()(prefetch.prefetch)
 app.command()(search.run)
