@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evomerge.errors import EvomergeError, in_brief
-from search_spaces.parents.adapter_files import ADAPTER_CONFIG, is_adapter
-from search_spaces.parents.checkpoint_files import read_config, read_json
+from search_spaces.parents.adapter_files import is_adapter
+from search_spaces.parents.checkpoint_files import ADAPTER_CONFIG, read_config, read_json
 from search_spaces.parents.tokenizer_files import chat_template, read_tokenizer
 from search_spaces.parents.weight_files import find_shards
 
