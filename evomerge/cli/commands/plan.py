@@ -81,10 +81,10 @@ def _print_outline(found: Plan, console: Terminal, *, all_genes: bool) -> None:
         console.show(plain_table("Parents", PARENTS, parent_rows(found)))
     found.preflight.raise_for_errors()
     if found.genes:
-        rows = each(found.genes) if all_genes else grouped(found.genes)
-        hint = "" if all_genes or len(rows) == len(found.genes) else "; --genes shows each"
+        told = each(found.genes) if all_genes else grouped(found.genes)
+        hint = "" if all_genes or len(told) == len(found.genes) else "; --genes shows each"
         title = f"{len(found.genes)} {'gene' if len(found.genes) == 1 else 'genes'}{hint}"
-        console.show(plain_table(title, ("", "gene", "values"), rows))
+        console.show(plain_table(title, ("", "gene", "values"), told))
 
 
 def parent_rows(found: Plan) -> list[tuple[str, ...]]:

@@ -117,7 +117,7 @@ def run(  # noqa: PLR0913 -- each is an option
     for line in front.notes:
         console.print(line)
     if front.points:
-        console.show(front_table(front))
+        console.show(front_table(front, console.console.width))
     for line in front.picks.in_words:
         console.print(line)
     console.print(f"{where(found.report())}\nnext: evomerge verify {shlex.quote(str(directory))}", whole=True)

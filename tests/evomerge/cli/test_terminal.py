@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +87,22 @@ def test_the_hours_of_the_budget_are_a_limit_to_what_is_left() -> None:
     pace, progress = Pace(0.0), Progress(100, done=1, hours=1.0, seconds=3000.0)
     pace.arrived(60.0, 1)
     assert pace.left(progress) == (600.0, 600.0)
+
+
+def test_tables_of_results_fit_80_columns_and_name_parents_and_the_next_command(finished: Path) -> None:
+    pareto = shown(["-m", "evomerge.cli", "pareto", str(finished)], 80)
+    for name in ("base", "alpha", "beta", "uniform mean"):
+        assert any(line.startswith(f"│ {name} ") for line in pareto.lines)
+    assert "export" in "".join(pareto.lines[-4:])
+    verify = shown(["-m", "evomerge.cli", "verify", str(finished), "--top", "2"], 80)
+    assert (pareto.code, verify.code) == (0, 0)
+    text = " ".join(verify.sent.split())
+    assert "against" not in text.partition("Candidate")[0]
+    assert re.search(r"│ candidate \d+ less ", text)
+    for table in (pareto, verify):
+        rows = [line for line in table.lines if line[0] in "┏┡├└"]
+        assert len(rows) > 3
+        assert len({len(line) for line in rows}) == 1  # none is broken in two
 
 
 @pytest.mark.parametrize(
