@@ -21,12 +21,17 @@ from evomerge.cli.commands import archive, begin, models, plan, prefetch, reduce
 from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
-# Of libraries that are imported later: nothing is reported to anybody, and no native code comes from the hub.
+# Of libraries that are imported later: nothing is reported to anybody, no native code comes from the hub, and what they
+# draw and log does not run into our lines: their errors reach the user as ours do.
 _SILENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     "USE_HUB_KERNELS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "HF_HUB_VERBOSITY": "error",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }
 
 # These import nothing that a file names: modules beside a downloaded run are out of their reach.
