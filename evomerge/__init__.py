@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from evomerge import responses as responses
     from evomerge import seeds as seeds
     from evomerge import spaces as spaces
+    from evomerge.api.beginning import init as init
     from evomerge.api.doctor import doctor as doctor
     from evomerge.api.front import Front as Front
     from evomerge.api.merging import Merged as Merged
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from evomerge.candidate import Scored as Scored
     from evomerge.config import CampaignConfig as CampaignConfig
     from evomerge.config import ConfigError as ConfigError
-    from evomerge.config.template import init as init
     from evomerge.config.template import template as template
     from evomerge.errors import EvomergeError as EvomergeError
     from evomerge.optimisers.niches.module_evolution import ModuleEvolution as ModuleEvolution
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from search_spaces.recipes.rule import Where as Where
 
 _FACE = {
+    "evomerge.api.beginning": ("init",),
     "evomerge.api.doctor": ("doctor",),
     "evomerge.api.merging": ("Merged", "merge", "read_recipe"),
     "evomerge.api.planning": ("Plan", "plan"),
@@ -90,7 +91,7 @@ _FACE = {
     ),
     "evomerge.candidate": ("Candidate", "Evaluation", "Failure", "Scored"),
     "evomerge.config": ("CampaignConfig", "ConfigError"),
-    "evomerge.config.template": ("init", "template"),
+    "evomerge.config.template": ("template",),
     "evomerge.errors": ("EvomergeError",),
     "evomerge.optimisers.niches.module_evolution": ("ModuleEvolution",),
     "evomerge.optimisers.niches.niches": ("Competition",),

@@ -20,7 +20,7 @@ class EvomergeError(Exception):
     Its text has at most five lines, whoever wrote it.
 
     Attributes:
-        exit_code: what the command line ends with: 1 the work failed, 2 wrong usage or config.
+        exit_code: what the command line ends with: 1 the work failed, 2 wrong usage or config, 130 stopped by Ctrl-C.
     """
 
     exit_code: ClassVar[int] = 1

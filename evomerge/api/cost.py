@@ -6,7 +6,7 @@ import math
 import resource
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,13 +86,16 @@ class Cost:
     descent: DescentCost | None = None
 
 
-def measure(parts: Parts, given: Given) -> Cost:
-    """Score three candidates here: the first two prepare everything once, the third shows the price of all others."""
+def measure(parts: Parts, given: Given, say: Callable[[str], object] = str) -> Cost:
+    """Score three candidates here: the first two prepare everything once, the third shows the price of all others.
+
+    `say` is told what is being done.
+    """
     with sharing_cores(parts.config.workers.count, parts.config.workers.cpus):
-        return _measured(parts, given)
+        return _measured(parts, given, say)
 
 
-def _measured(parts: Parts, given: Given) -> Cost:
+def _measured(parts: Parts, given: Given, say: Callable[[str], object]) -> Cost:
     parts, reading = _read(parts)
     config, space, worker = parts.config, parts.space, build_worker(parts)
     own, descent = given.optimiser_of(space), descent_cost(parts)
@@ -100,6 +103,7 @@ def _measured(parts: Parts, given: Given) -> Cost:
     recipes = [*map(space.decode, proposed), *(landmark.recipe for landmark in space.landmarks())][:3]
     seconds = []
     for number, recipe in enumerate(recipes):
+        say(f"scoring candidate {number + 1} of {len(recipes)}{', with all preparation' if number == 0 else ''}")
         done = worker.evaluate(Candidate(number, recipe), parts.search_budget)
         if isinstance(done, Failure):
             raise CampaignError(f"a candidate cannot be scored, at stage {done.stage}: {done.reason}")

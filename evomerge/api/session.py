@@ -103,10 +103,8 @@ class Session:
         optimiser = without_guards(made, parts.objectives, parts.fitness.task_of) if parts.guards else made
         n_genes = len(space.gene_names())
         genes = f"{n_genes} genes, " if n_genes else ""
-        self.say(
-            f"{len(parts.parents.checkpoints)} models, {genes}{_search_items(parts)}, "
-            f"{config.budget.evaluations} candidates"
-        )
+        about = f"{len(parts.parents.checkpoints)} models, {genes}{_search_items(parts)}, "
+        tell_all(self.callbacks, f"{about}{config.budget.evaluations} candidates", phase=True)
         if config.budget.stop is not None and not tells_gain(config.optimiser, own):
             self.say(never_over(config.optimiser.kind))
         constraints = Constraints([o.bound for o in config.objectives if o.bound is not None])
@@ -210,10 +208,11 @@ def opened(
         config = _settled(config, directory, places)
         with contextlib.closing(_open_or_create(config, directory, callbacks)) as archive:
             prepared_file(directory.campaign)(dump_campaign(config))
-            tell_all(callbacks, "reading parents and tasks", config.name)
+            tell_all(callbacks, "reading parents and tasks", config.name, phase=True)
             parts = build_parts(config, given.space_of(config), places, directory.tokens)
             parts = replace(parts, tells_guards=tells_guards(archive, parts.objectives))
             known = check_inputs(archive, parts, directory.root, partial(tell_all, callbacks))
+            tell_all(callbacks, "comparing the parents" + ("" if known else ", every weight of them"), phase=True)
             preflight = parts.preflight(read_weights=not known)  # what was finite still is
             preflight.raise_for_errors()
             note_inputs(archive, parts, directory.root)

@@ -11,7 +11,7 @@ from evomerge.errors import require
 from evomerge.results.front import CampaignFront
 from evomerge.results.verification.result import Row, Verification
 from evomerge.visible import visible
-from fitness.costs import is_exact, shown, shown_error, titled
+from fitness.costs import Cost, is_exact, shown, shown_error, titled
 from fitness.scores import Estimate, ObjectiveEstimate
 from fitness.statistics import Difference
 from search_spaces.recipes.layer_path import path_text, scales_text
@@ -61,15 +61,17 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def front_cells(front: CampaignFront) -> Cells:
+def front_cells(front: CampaignFront, *, beside: bool = False) -> Cells:
     """Return a row for each point, with its picks; the paths through the layers only where there are some.
 
-    Beside the mean that was observed stands the one that is expected of a candidate picked among so many.
+    Beside the mean that was observed stands the one that is expected of a candidate picked among so many. With `beside`
+    the references follow that are not on the front.
     """
     if not front.points:
         return ["candidate", "mean"], []
-    estimates = [point.estimate for point in front.points]
-    paths = [_path(point.candidate.recipe) for point in front.points]
+    points = (*front.points, *(front.references if beside else ()))
+    estimates = [point.estimate for point in points]
+    paths = [_path(point.candidate.recipe) for point in points]
     header = ["candidate", *map(_title, estimates[0].objectives), "mean", "expected", "scores", "picks"]
     rows = [
         [
@@ -80,7 +82,7 @@ def front_cells(front: CampaignFront) -> Cells:
             rests_on,
             ", ".join(front.picks.of(point.candidate.number)),
         ]
-        for point, rests_on in zip(front.points, _rests_on(estimates), strict=True)
+        for point, rests_on in zip(points, _rests_on(estimates), strict=True)
     ]
     if any(paths):
         return [*header, "layers"], [[*row, path] for row, path in zip(rows, paths, strict=True)]
@@ -98,6 +100,26 @@ def held_out_cells(verification: Verification) -> Cells:
         [_name(row, verification), *map(_plus_minus, row.objectives), f"{row.mean:.3f}", _difference(row)]
         for row in verification.rows
     ] + _bought(verification)
+
+
+def against_cells(verification: Verification) -> list[list[str]]:
+    """Return a row for each winner and what it is compared with: the best parent and every baseline.
+
+    Cells are differences, of each objective and of the mean, with their 95 % intervals.
+    """
+    return [
+        [
+            f"candidate {winner.candidate} less {other.name}",
+            *(
+                _interval(d, cost)
+                for d, cost in zip(other.objectives, winner.costs or (None,) * len(other.objectives), strict=True)
+            ),
+            _interval(other.mean),
+        ]
+        for winner in verification.winners
+        for place, other in enumerate(winner.comparisons)
+        if place == 0 or other.kind == "baseline"
+    ]
 
 
 def _bought(verification: Verification) -> list[list[str]]:
@@ -143,5 +165,9 @@ def _difference(row: Row) -> str:
     return "the best parent" if d is None else _interval(d)
 
 
-def _interval(d: Difference) -> str:
-    return f"{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})"
+def _interval(d: Difference, cost: Cost | None = None) -> str:
+    if is_exact(cost):
+        return shown(d.value, cost, sign=True)
+    ends = (d.low, d.high) if cost is None else (d.high, d.low)
+    low, high = (shown(end, cost, sign=True) for end in ends)
+    return f"{shown(d.value, cost, sign=True)} ({low} to {high})"

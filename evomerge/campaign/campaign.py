@@ -84,7 +84,7 @@ class Campaign(Generic[G]):
     callbacks: Sequence[Callback] = ()
 
     def __post_init__(self) -> None:
-        self.progress = Progress(self.limits.evaluations)
+        self.progress = Progress(self.limits.evaluations, hours=self.limits.hours)
         self._cache = ScoreCache(self.archive, self.as_proposed)
         self._four_bytes = self.archive.in_four_bytes
         self._n_asked = self._n_proposals = 0
@@ -148,7 +148,7 @@ class Campaign(Generic[G]):
         self.take_back()
         candidates = self.ask(self.pool.free)
         progress, started, said = self.progress, time.monotonic(), False
-        before, done_before, now = progress.seconds, progress.done, started
+        before, now, progress.workers = progress.seconds, started, self.pool.workers
         while True:
             for candidate in candidates:
                 if self._closing():  # a callback may have said so: it stays pending
@@ -173,7 +173,6 @@ class Campaign(Generic[G]):
             with self.archive.transaction():  # one commit a step: what arrived, and what is asked now that it is known
                 self._receive(arrived)
                 candidates = self._next(self.pool.free)
-            progress.left = self.limits.left(progress, (now - started) / max(1, progress.done - done_before))
             self._settle()
 
     def _start(self) -> None:

@@ -60,10 +60,12 @@ class Noted:
     Attributes:
         text: one line.
         subject: what it is about; may be empty.
+        phase: whether it says what is done from now on, until the next such note or the first candidate.
     """
 
     text: str
     subject: str = ""
+    phase: bool = False
 
 
 Event: TypeAlias = CandidateAsked | CandidateTold | CandidateFailed | SearchEnded
@@ -88,9 +90,9 @@ def event_of(outcome: Outcome, progress: Progress) -> Event:
     return CandidateFailed(outcome, progress) if isinstance(outcome, Failure) else CandidateTold(outcome, progress)
 
 
-def tell_all(callbacks: Sequence[Callback], text: str, subject: str = "") -> None:
+def tell_all(callbacks: Sequence[Callback], text: str, subject: str = "", *, phase: bool = False) -> None:
     """Tell every callback something in words."""
-    emit([Noted(text, subject)], callbacks)
+    emit([Noted(text, subject, phase)], callbacks)
 
 
 def emit(events: Sequence[object], callbacks: Sequence[Callback], stop: Callable[[], object] | None = None) -> None:

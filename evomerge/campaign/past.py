@@ -139,6 +139,8 @@ def replayed(archive: Archive, optimiser: Optimiser[Any]) -> Iterator[Asked | To
 class SearchInterruptedError(EvomergeError):
     """The user stopped the search; everything told is in the archive."""
 
+    exit_code = 130  # what shells and make know Ctrl-C by
+
 
 def estimated(done: Done, estimator: Estimator) -> Outcome:
     """Return the outcome of what a worker returned, its violation still open."""

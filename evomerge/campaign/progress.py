@@ -38,11 +38,6 @@ class Limits:
             return "converged"
         return "hours" if self.out_of_time(progress.seconds) else "exhausted"
 
-    def left(self, progress: Progress, pace: float) -> float:
-        """Return the seconds until the end at a pace of so many seconds per candidate."""
-        left = pace * (self.evaluations - progress.done)
-        return left if self.hours is None else max(0.0, min(left, 3600 * self.hours - progress.seconds))
-
 
 @dataclass
 class Utilisation:
@@ -73,7 +68,8 @@ class Progress:
         stopped: candidates that did not answer all of their items, because others were better.
         answers: item scores of all candidates.
         seconds: wall time of the search, earlier sessions included.
-        left: seconds until the end at the pace so far, or None before the first candidate of this session.
+        hours: the limit on `seconds`, in hours; None for no limit.
+        workers: how many candidates are scored at a time.
         best: the evaluation with the highest mean objective so far, of those that violate least; None before the first.
         own_items: whether everybody answers other items, so that their means compare items as well.
         utilisation: of the workers.
@@ -88,7 +84,8 @@ class Progress:
     stopped: int = 0
     answers: int = 0
     seconds: float = 0.0
-    left: float | None = None
+    hours: float | None = None
+    workers: int = 1
     best: Evaluation | None = None
     utilisation: Utilisation = field(default_factory=Utilisation)
     gain_left: float | None = None

@@ -1,6 +1,7 @@
 """The command line: `evomerge --help`.
 
-Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, all at once.
+Exit codes: 0 done; 1 the work failed, with one clear message; 2 wrong usage or campaign file, all at once; 130 stopped
+by Ctrl-C or another signal, once what ran is saved, or by a second one at once.
 What each command does is in `evomerge.cli.commands`; what it needs is imported when it is called: `--help` is quick.
 """
 
@@ -16,16 +17,21 @@ from typing import Annotated
 import typer
 
 from evomerge.api.signals import repeating_lost_interrupts
-from evomerge.cli.commands import archive, models, plan, prefetch, reduce, results, search, studio
+from evomerge.cli.commands import archive, begin, models, plan, prefetch, reduce, results, search, studio
 from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
-# Of libraries that are imported later: nothing is reported to anybody, and no native code comes from the hub.
+# Of libraries that are imported later: nothing is reported to anybody, no native code comes from the hub, and what they
+# draw and log does not run into our lines: their errors reach the user as ours do.
 _SILENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     "USE_HUB_KERNELS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "HF_HUB_VERBOSITY": "error",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
 }
 
 # These import nothing that a file names: modules beside a downloaded run are out of their reach.
@@ -61,7 +67,7 @@ def options(
 
 
 _OF_LM_EVAL = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
-app.command()(search.init)
+app.command(cls=begin.TasksInARow)(begin.init)
 app.command()(plan.plan)
 app.command()(prefetch.prefetch)
 app.command()(search.run)

@@ -5,6 +5,7 @@ Names come from files of other people. Nothing in a text is markup, and what wou
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -17,6 +18,8 @@ from rich.text import Text
 from evomerge.visible import visible
 
 SECONDS_BETWEEN_LINES = 10.0
+_UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"))
+_STEPS = ((5, 0.5), (20, 1), (100, 5), (math.inf, 50))  # up to so many, in steps of
 WIDTH_OF_A_FILE = 120
 
 
@@ -70,6 +73,20 @@ def beside_us() -> None:
 def duration(seconds: float) -> str:
     """Return whole seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))
+
+
+def between(low: float, high: float) -> str:
+    """Return a range of seconds in words, outward to what an estimate can tell.
+
+    >>> between(2400.0, 3500.0), between(50.0, 51.0), between(5.0, 5.0)
+    ('40 to 60 minutes', '50 to 55 seconds', 'about 5 seconds')
+    """
+    unit, name = next(((u, n) for u, n in _UNITS if high >= 1.5 * u), (1, "seconds"))
+    step = next(step for most, step in _STEPS if high / unit <= most)
+    first, last = math.floor(low / unit / step) * step, math.ceil(high / unit / step) * step
+    if first >= last or not first:
+        return f"{'at most' if first < last else 'about'} {last:g} {name}"
+    return f"{first:g} to {last:g} {name}"
 
 
 def print_warnings(texts: Iterable[str]) -> None:

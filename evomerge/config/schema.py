@@ -15,7 +15,8 @@ SCHEMA_FILE = Path(__file__).parents[1] / "campaign.schema.json"
 
 def campaign_schema() -> str:
     """Return the schema as indented JSON."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **CampaignConfig.model_json_schema()}
+    kind = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:evomerge:campaign"}
+    schema = {**kind, **CampaignConfig.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from evomerge.config import BASE, RESERVED_NAMES, ConfigError, ConfigProblem
-from evomerge.config.schema import SCHEMA_FILE
 from evomerge.config.yaml_document import write_flow
-from evomerge.errors import EvomergeError
-from evomerge.whole_file import prepared_file
 from evomerge.wording import in_words
 
+SCHEMA_NAME = ".campaign.schema.json"  # beside the file: it works wherever both go
+SCHEMA_COMMENT = f"# yaml-language-server: $schema={SCHEMA_NAME}"
 _TEMPLATE = """\
-# yaml-language-server: $schema={schema}
+{schema}
 # A merge search. Check it with `evomerge plan` and this file, start or resume it with `evomerge run`.
 # Keys that are left out take the values shown here, unless a comment says otherwise.
 
@@ -136,10 +134,6 @@ _GENES = {
 }
 
 
-class FileExistsAlreadyError(EvomergeError, FileExistsError):
-    """A file would be written over."""
-
-
 def template(parents: Sequence[str | Path], base: str | Path | None = None, *, name: str = "my-merge") -> str:
     """Return a commented campaign file for these models; its tasks are placeholders to replace.
 
@@ -155,9 +149,9 @@ def template(parents: Sequence[str | Path], base: str | Path | None = None, *, n
     if isinstance(parents, str) or len(parents) < 2:
         raise ConfigError(None, [ConfigProblem("parents", None, "two models or more", in_words(parents))])
     operator, genes = (_OPERATOR, _GENES) if base else ("linear", {"weight": _GENES["weight"]})
-    lines = _parents(list(map(str, parents)), {BASE, _MERGE, *RESERVED_NAMES})
+    lines = parent_lines(list(map(str, parents)), _MERGE)
     return _TEMPLATE.format(
-        schema=SCHEMA_FILE,
+        schema=SCHEMA_COMMENT,
         name=write_flow(name),
         base=f"base: {write_flow(str(base))}" if base else "# base: organisation/model",
         parents="\n".join(f"  - {line}" for line in lines),
@@ -168,49 +162,9 @@ def template(parents: Sequence[str | Path], base: str | Path | None = None, *, n
     )
 
 
-def init(
-    parents: Sequence[str | Path] = (),
-    base: str | Path | None = None,
-    *,
-    out: str | Path = "campaign.yaml",
-    from_file: str | Path | None = None,
-) -> Path:
-    """Write the campaign file that `template` returns, or the one for a mergekit-evolve file.
-
-    Args:
-        parents: two or more directories or hub ids.
-        base: what they were fine-tuned from.
-        out: the file; must not exist.
-        from_file: a mergekit-evolve file, which names the models, in place of `parents` and `base`. What a campaign has
-            no key for stands in comments at the top.
-
-    Returns:
-        `out`.
-
-    Raises:
-        FileExistsAlreadyError: there is a file.
-        OutputError: it cannot be written.
-        SpaceError: `from_file` is no mergekit-evolve file.
-    """
-    file = Path(out)
-    if os.path.exists(file):
-        raise FileExistsAlreadyError(f"{file}: expected no file, found one; choose another with out (--out)")
-    write = prepared_file(file)
-    write(template(parents, base) if from_file is None else _of(from_file, file, parents, base))
-    return file
-
-
-def _of(from_file: str | Path, out: Path, parents: Sequence[str | Path], base: str | Path | None) -> str:
-    from evomerge.config.evolve import campaign_of_evolve
-
-    if parents or base is not None:
-        found = in_words(list(map(str, parents)) or str(base))
-        raise ConfigError(None, [ConfigProblem("parents", None, "none beside a file, which names them", found)])
-    return campaign_of_evolve(Path(from_file), out.parent).text
-
-
-def _parents(models: Sequence[str], taken: set[str]) -> list[str]:
-    lines = []
+def parent_lines(models: Sequence[str], merge: str) -> list[str]:
+    """Return an entry of `parents` per model, names that are taken (that of a `merge`, too) made different."""
+    lines, taken = [], {BASE, merge, *RESERVED_NAMES}
     for model in models:
         default = PurePath(model).name
         stem = default or "parent"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from evomerge.archive import Archive
 from evomerge.campaign.constraints import Constraints
+from evomerge.campaign.start_points import references
 from evomerge.candidate import Candidate
 from evomerge.pareto import constrained_front
 from evomerge.results.picks import PickError, Picks, picks_among
@@ -69,6 +70,9 @@ class CampaignFront:
     picks: Picks = field(default_factory=Picks)
     picked: Mapping[int, FrontPoint] = field(default_factory=dict)  # candidate -> the points, and picks beside them
 
+    # parents, baselines and the best recipes by hand that are not on the front
+    references: tuple[FrontPoint, ...] = ()
+
     @property
     def feasible(self) -> bool:
         """Whether the points keep all constraints; true where there are none."""
@@ -99,6 +103,7 @@ def read_front(archive: Archive) -> CampaignFront:
     least = violations.min(initial=np.inf)
     picks = picks_among(archive, {n: likely[n] for n, v in known.items() if v <= least}, n_told=len(records))
     by_number = {point.candidate.number: point for point in points}
+    beside = [c for c in references(archive) if c.number in known and c.number not in by_number]
     candidates = archive.candidates_of((set(picks.chosen.values()) & known.keys()) - by_number.keys())
     return CampaignFront(
         len(records),
@@ -110,6 +115,7 @@ def read_front(archive: Archive) -> CampaignFront:
         notes=(*remarks(archive), *constraints.described(missed)),
         picks=picks,
         picked={n: FrontPoint(c, observed[n], known[n], likely[n]) for n, c in candidates.items()} | by_number,
+        references=tuple(FrontPoint(c, observed[c.number], known[c.number], likely[c.number]) for c in beside),
     )
 
 

@@ -131,7 +131,7 @@ def test_no_command_speaks_to_anybody_about_what_is_on_this_machine(watched: dic
 
 
 WRITES = {
-    "init": ("i.yaml",),
+    "init": ("i.yaml", ".campaign.schema.json"),
     "plan": ("EVOMERGE_CACHE",),
     "prefetch": ("EVOMERGE_CACHE",),
     "run": ("run", "EVOMERGE_CACHE", "EVOMERGE_STATE", "MPLCONFIGDIR"),

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from evomerge.cli.commands.search import AllowDifferences, CampaignFile, Optimiser, Set, Trust, with_differences
-from evomerge.cli.terminal import Terminal, duration, make_console, plain_table
+from evomerge.cli.gene_rows import each, grouped
+from evomerge.cli.live import Phases
+from evomerge.cli.terminal import Terminal, between, duration, make_console, plain_table
 
 if TYPE_CHECKING:
     from evomerge.api.cost import Cost, Reading
     from evomerge.api.planning import Plan
     from evomerge.assembly.descent_cost import DescentCost
-    from search_spaces.spaces.genes import GeneInfo
 
 GIB = 2**30
 SHOWN = ("attention", "mlp", "embedding")
 PARENTS = ("parent", "", "from the base", "most like", "bits per byte", "note")
+ADVISED = 10  # evaluations for each gene
 MOST_NAMED = 4  # models that a table names one by one
 
 
@@ -27,6 +34,7 @@ def plan(
     optimiser: Optimiser = None,
     allow_differences: AllowDifferences = None,
     *,
+    genes: Annotated[bool, typer.Option("--genes", help="Show every gene, not only how many are alike.")] = False,
     trust_tasks: Trust = False,
 ) -> None:
     """Check a campaign: parents, genes, and the measured cost of one candidate in time, memory and disk."""
@@ -38,16 +46,30 @@ def plan(
 
     changed = with_differences(overrides, allow_differences)
     config, console = read_campaign(campaign, changed, optimiser=optimiser, trust_tasks=trust_tasks), make_console()
-    for number, (outline, parts) in enumerate(outlines(config, Given()), start=1):
-        if outline.stage:
-            console.print(outline.stage, subject=f"stage {number} of {len(config.stages)}")
-        _print_outline(outline, console)
-        if outline.preflight.parents:
-            console.show(plain_table("Parents", PARENTS, parent_rows(replace(outline, prompts=prompt_bits(parts)))))
-        console.show(plain_table("Cost", ("", ""), _cost_rows(outline, measure(parts, Given()))))
+    with contextlib.closing(Phases(console)) as phases:
+        phases.begin("reading parents and tasks")
+        for number, (outline, parts) in enumerate(outlines(config, Given()), start=1):
+            if outline.stage:
+                console.print(outline.stage, subject=f"stage {number} of {len(config.stages)}")
+            _print_outline(outline, console, all_genes=genes)
+            if outline.preflight.parents:
+                phases.begin("every parent reads a few prompts")
+                console.show(plain_table("Parents", PARENTS, parent_rows(replace(outline, prompts=prompt_bits(parts)))))
+            phases.begin("measuring what a candidate costs")
+            cost = measure(parts, Given(), phases.begin)
+            console.show(plain_table("Cost", ("", ""), _cost_rows(outline, cost)))
+            phases.begin("reading parents and tasks")
+    console.print(f"next: {_run_command(campaign, changed, optimiser, trust_tasks=trust_tasks)}", whole=True)
 
 
-def _print_outline(found: Plan, console: Terminal) -> None:
+def _run_command(campaign: Path, changed: Sequence[str], optimiser: str | None, *, trust_tasks: bool) -> str:
+    """Return the command that runs what was planned."""
+    sets = [part for change in changed for part in ("--set", change)]
+    named = [] if optimiser is None else ["--optimiser", optimiser]
+    return shlex.join(["evomerge", "run", str(campaign), *sets, *named, *(["--trust-tasks"] if trust_tasks else [])])
+
+
+def _print_outline(found: Plan, console: Terminal, *, all_genes: bool) -> None:
     rows = [
         (r.property, by_value({name: r.values.get(name, "") for name in found.models}), r.level, r.note)
         for r in found.preflight.rows
@@ -59,7 +81,10 @@ def _print_outline(found: Plan, console: Terminal) -> None:
         console.show(plain_table("Parents", PARENTS, parent_rows(found)))
     found.preflight.raise_for_errors()
     if found.genes:
-        console.show(plain_table(f"{len(found.genes)} genes", ("", "gene", "values"), _gene_rows(found.genes)))
+        told = each(found.genes) if all_genes else grouped(found.genes)
+        hint = "" if all_genes or len(told) == len(found.genes) else "; --genes shows each"
+        title = f"{len(found.genes)} {'gene' if len(found.genes) == 1 else 'genes'}{hint}"
+        console.show(plain_table(title, ("", "gene", "values"), told))
 
 
 def parent_rows(found: Plan) -> list[tuple[str, ...]]:
@@ -94,24 +119,6 @@ def by_value(values: Mapping[str, str]) -> str:
     return "\n".join([f"{common}: {who}", *(f"{value}: {', '.join(those)}" for value, those in others)])
 
 
-def _gene_rows(genes: Sequence[GeneInfo]) -> list[tuple[str, str, str]]:
-    """Return a row per gene; genes of single layers that follow each other, otherwise alike, share one."""
-    rows: list[tuple[int, int, GeneInfo]] = []
-    for i, gene in enumerate(genes):
-        before = rows[-1][2] if rows else None
-        if (
-            before
-            and before.layers
-            and gene.layers
-            and gene == replace(before, layers=gene.layers)
-            and (gene.layers == (before.layers[1], before.layers[1] + 1))
-        ):
-            rows[-1] = (rows[-1][0], i, replace(gene, layers=(before.layers[0], gene.layers[1])))
-        else:
-            rows.append((i, i, gene))
-    return [(str(a) if a == b else f"{a}-{b}", str(gene), gene.range) for a, b, gene in rows]
-
-
 def _reading_rows(reading: Reading | None) -> list[tuple[str, str]]:
     if reading is None:
         return []
@@ -128,6 +135,21 @@ def _in_words(descent: DescentCost) -> str:
         f"{duration(descent.total_seconds)} for {descent.steps} steps of {descent.seconds:.2f} s on "
         f"{descent.coefficients} coefficients, {descent.preparation_seconds:.1f} s of preparation included"
     )
+
+
+def _about(seconds: float) -> str:
+    """Return a range of what was measured once, on a machine that others may use."""
+    return between(0.8 * seconds, 1.25 * seconds)
+
+
+def _few_evaluations(found: Plan) -> list[str]:
+    n, evaluations = len(found.genes), found.config.budget.evaluations
+    if not n or evaluations >= ADVISED * n:
+        return []
+    return [
+        f"{evaluations} evaluations for {n} genes are {evaluations / n:.1f} for each, and {ADVISED} are advised: fewer "
+        f"groups (space.groups), or --set budget.evaluations={ADVISED * n}"
+    ]
 
 
 def _own_items(found: Plan) -> str:
@@ -150,16 +172,19 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     at_most = "" if found.config.budget.stop is None else "at most "
     limit = "" if kept is None else f"at most {kept.limit / GIB:.1f} GiB (EVOMERGE_CACHE_GB)"
     return [
-        *(("mind", caution) for caution in found.cautions),
+        *(("mind", caution) for caution in (*found.cautions, *_few_evaluations(found))),
         *(("searched on", f"a benchmark's own test set, {line}") for line in found.test_sets),
         *_reading_rows(cost.reading),
         ("asked", _asked(found)),
         ("items", ", ".join(f"{split} {n}" for split, n in found.items.items())),
         *(("cost measured", line) for line in found.costs),
-        ("one candidate", f"{cost.seconds:.2f} s here (the first, with all preparation, {cost.first_seconds:.1f} s)"),
+        (
+            "one candidate",
+            f"{_about(cost.seconds)} here; the first, with all preparation, {_about(cost.first_seconds)}",
+        ),
         (
             "the search",
-            f"{at_most}{duration(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
+            f"{at_most}{_about(cost.total_seconds)} for {cost.evaluations} candidates on {cost.workers} worker(s)",
         ),
         *([] if descent is None else [("the descent", _in_words(descent))]),
         *([] if found.screen is None else [("screen", f"on {found.screen} prompts at most")]),

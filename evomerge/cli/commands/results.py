@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,7 @@ def pareto(
     out: Annotated[Path | None, typer.Option(help="A file for what --json prints.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the Pareto front on search items: candidates, objectives with standard errors, recipes.
+    """Show the Pareto front on search items: candidates, objectives with standard errors; under it the parents.
 
     The knee is the front point farthest from the line (plane) through the extreme points, each objective scaled to
     [0, 1] over the front. After `verify` the picks are those of the verification.
@@ -38,6 +39,13 @@ def pareto(
         print(document)
     else:
         _print_front(run, console)
+        winner = "winner" in run.front.picks.chosen
+        then = (
+            f"export {shlex.quote(str(run_dir))} --pick winner --out DIR"
+            if winner
+            else f"verify {shlex.quote(str(run_dir))}"
+        )
+        console.print(f"next: evomerge {then}", whole=True)
     if write is not None:
         write(document + "\n")
 
@@ -50,7 +58,7 @@ def _print_front(run: Run, console: Terminal) -> None:
     for line in front.notes:
         console.print(line)
     if front.points:
-        console.show(front_table(front))
+        console.show(front_table(front, console.console.width))
         for line in front.picks.in_words:
             console.print(line)
     else:
@@ -122,13 +130,14 @@ def verify(
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
         return
-    console.show(verification_table(found.verification))
+    width = console.console.width
+    console.show(verification_table(found.verification, width))
     dropped = (f"{one.pick} is not offered: {one.why}" for one in found.verification.dropped)
     for line in (*verdict_lines(found.verification), *dropped, *map(str, found.constraints)):
         console.print(line)
     if found.final is not None:
         if found.final.found is not None:
-            console.show(verification_table(found.final.found))
+            console.show(verification_table(found.final.found, width))
         for line in found.final.lines:
             console.print(line)
     console.print(where(page), whole=True)

@@ -1,4 +1,4 @@
-"""`evomerge init`, `run` and `doctor`: a campaign file, and the search that it describes."""
+"""`evomerge run` and `doctor`: the search that a campaign file describes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from evomerge.cli.terminal import make_console, plain_table, print_warnings
+from evomerge.cli.terminal import make_console, plain_table
 
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="The campaign file.", show_default=False)]
 Set = Annotated[
@@ -71,30 +71,6 @@ def with_differences(overrides: list[str] | None, allow_differences: list[str] |
     return [*(overrides or ()), *([f"allow_differences=[{', '.join(named)}]"] if named else [])]
 
 
-def init(
-    models: Annotated[
-        list[str] | None, typer.Argument(help="Two or more checkpoints: directories or hub ids.", show_default=False)
-    ] = None,
-    base: Annotated[str | None, typer.Option(help="The model that they were fine-tuned from.")] = None,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("campaign.yaml"),
-    from_file: Annotated[
-        Path | None, typer.Option("--from", help="A mergekit-evolve file to make the campaign of.", show_default=False)
-    ] = None,
-) -> None:
-    """Write a commented campaign file for these models, or the campaign for a mergekit-evolve file."""
-    from evomerge.config import template
-
-    template.init(models or (), base, out=out, from_file=from_file)
-    said = shlex.quote(str(out))
-    then = f"\n  evomerge plan {said}\n  evomerge run {said}"
-    if from_file is None:
-        make_console().print(f"wrote {out}: put your tasks in it, then{then}", whole=True)
-        return
-    text = out.read_text(encoding="utf-8")
-    print_warnings(line.removeprefix("# - ") for line in text.splitlines() if line.startswith("# - "))
-    make_console().print(f"wrote {out}; now{then}", whole=True)
-
-
 def run(  # noqa: PLR0913 -- each is an option
     campaign: Annotated[
         Path, typer.Argument(metavar="CAMPAIGN.yaml|RUN_DIR", help="A campaign file, or a run to go on with.")
@@ -122,6 +98,7 @@ def run(  # noqa: PLR0913 -- each is an option
     from evomerge.cli.tables import front_table
     from evomerge.results.report.report_files import where
 
+    console = make_console()
     overrides, moved = with_differences(overrides, allow_differences), moved_parents(parent)
     config = read_campaign(
         campaign,
@@ -133,7 +110,6 @@ def run(  # noqa: PLR0913 -- each is an option
         trust_tasks=trust_tasks,
     )
     directory = run_dir or (campaign if campaign.is_dir() else Path("runs") / config.name)
-    console = make_console()
     with contextlib.closing(SearchProgress(console)) as progress:
         run_stages(config, RunDirectory(directory), Given(), [progress.watch], moved)
     found = Run(directory)
@@ -141,7 +117,7 @@ def run(  # noqa: PLR0913 -- each is an option
     for line in front.notes:
         console.print(line)
     if front.points:
-        console.show(front_table(front))
+        console.show(front_table(front, console.console.width))
     for line in front.picks.in_words:
         console.print(line)
     console.print(f"{where(found.report())}\nnext: evomerge verify {shlex.quote(str(directory))}", whole=True)

@@ -111,13 +111,20 @@ class Winner:
     def facts(self) -> tuple[str, ...]:
         """Lines that stand under the verdict: best parent by objective, baselines, winner's curse, flips, masks."""
         best, names, costs = self.comparisons[0], self.objectives, self.costs or (None,) * len(self.objectives)
-        searched = "search score" if self.searched == "full" else f"search score ({self.searched})"
-        searched += "" if self.score is None else f" {self.score.observed:.3f}, expected {self.score.expected:.3f},"
         told = zip(names, best.objectives, costs, strict=True)
         by_objective = [f"{name} {interval(difference, cost=cost)}" for name, difference, cost in told]
         return (
             *([f"against the best parent ({best.name}): {', '.join(by_objective)}"] if len(names) > 1 else []),
             *(f"against {c.name}: {interval(c.mean)}" for c in self.comparisons if c.kind == "baseline"),
+            *self.further_facts,
+        )
+
+    @property
+    def further_facts(self) -> tuple[str, ...]:
+        """Those that are no differences to other models: winner's curse, flips, masks."""
+        searched = "search score" if self.searched == "full" else f"search score ({self.searched})"
+        searched += "" if self.score is None else f" {self.score.observed:.3f}, expected {self.score.expected:.3f},"
+        return (
             *(
                 []
                 if self.gap is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evomerge.api.texts import held_out_cells
+from evomerge.api.texts import against_cells, held_out_cells
 from evomerge.api.verifying import VerificationReport
 from evomerge.cli.tables import verification_table
 from tests.evomerge.archives import verification, with_winners
@@ -27,7 +27,14 @@ def test_the_last_line_of_the_held_out_table_is_what_the_search_bought_over_the_
     assert [float(cell) for cell in by_objective] == pytest.approx(gained, abs=5e-4)
     assert float(mean) == pytest.approx(winner.mean - recipe.mean, abs=5e-4)
     assert interval.startswith(f"{mean} (+")
-    assert len(rows) == len(found.rows) + 1 == verification_table(found).row_count
+    assert len(rows) == len(found.rows) + 1
+    against = against_cells(found)
+    assert [row[0] for row in against][:2] == [
+        f"candidate {found.winner} less {found.best_parent}",
+        f"candidate {found.winner} less uniform mean",
+    ]
+    assert against[1][-1] == interval
+    assert verification_table(found, 80).row_count == len(found.rows) + len(against)
 
 
 def test_json_has_the_number_of_the_verification_and_what_was_bought_with_its_level(tmp_path: Path) -> None:
@@ -43,4 +50,4 @@ def test_json_has_the_number_of_the_verification_and_what_was_bought_with_its_le
 def test_without_a_recipe_to_compare_with_the_table_ends_with_the_winners() -> None:
     found = with_winners(verification(), "better")
     assert len(held_out_cells(found)[1]) == len(found.rows)
-    assert "verification 1 on them" in str(verification_table(found).title)
+    assert "verification 1 on them" in str(verification_table(found, 80).title)

@@ -101,7 +101,7 @@ def test_a_joint_search_of_weights_and_paths_runs(
 
 
 def test_plan_names_the_genes_of_a_path(models: Path, tmp_path: Path, evomerge: Callable[..., Outcome]) -> None:
-    planned = evomerge("plan", write_campaign(models, tmp_path))
+    planned = evomerge("plan", write_campaign(models, tmp_path), "--genes")
     assert planned.code == 0, planned.err
     for words in (
         "36 genes",

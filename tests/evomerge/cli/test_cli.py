@@ -325,7 +325,7 @@ def test_a_signal_finishes_what_runs_saves_and_says_how_to_go_on(
     with searching(path, run_dir) as process:
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "everything is saved" in err
     assert "Traceback" not in out + err
     assert evomerge("run", path, "--run-dir", run_dir, "--evaluations", 6).code == 0

@@ -77,3 +77,24 @@ def test_plan_says_what_parents_read_and_what_that_takes_and_the_search_finds_it
     assert squeezed("beta reads 5 prompts of words") in squeezed(done.out)
     again = evomerge("plan", path)
     assert squeezed("statistics collected before") in squeezed(again.out)
+
+
+def test_plan_says_what_it_does_groups_genes_warns_of_few_evaluations_and_ends_with_the_command(
+    evomerge: Command, campaign_file: Callable[..., Path]
+) -> None:
+    space = {"operator": "task_arithmetic", "groups": {"layer_blocks": 2}}
+    path = campaign_file(space=space)
+    done = evomerge("plan", path, "--set", "budget.evaluations=30")
+    assert done.code == 0, done.err
+    out = " ".join(done.out.split())
+    for words in (
+        "reading parents and tasks ...",
+        "scoring candidate 1 of 3, with all preparation ...",
+        "10 genes; --genes shows each",
+        "│ 10 │ weight of each of 2 parents, in 5 groups of tensors │ 0 to 1.5 │",
+        "30 evaluations for 10 genes are 3.0 for each, and 10 are advised",
+        f"next: evomerge run {path} --set budget.evaluations=30",
+    ):
+        assert words in out
+    assert "alpha" in evomerge("plan", path, "--genes").out.partition("10 genes")[2]
+    assert "are advised" not in evomerge("plan", path, "--set", "budget.evaluations=100").out
