@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +17,7 @@ from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive, Damage
 from evomerge.campaign import RunDirectory
-from evomerge.campaign.events import Callback
+from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig, overridden
@@ -237,6 +238,34 @@ class Run:
         page = self._directory.report if path is None else Path(path)
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)
+
+    def track(self, to: str | Sequence[str], callbacks: Callback | Sequence[Callback] = ()) -> dict[str, str]:
+        """Send what trackers do not have yet of it; `track` of a campaign does so while it runs.
+
+        >>> import evomerge as em
+        >>> em.load("runs/mine").track([])
+        {}
+
+        Args:
+            to: wandb, mlflow, tensorboard or trackio; one or several.
+            callbacks: told in words what worked where another one failed.
+
+        Returns:
+            Tracker -> where the run is to be seen.
+
+        Raises:
+            ConfigError: there is no such tracker.
+            TrackingError: a library is missing, or took nothing in.
+        """
+        from evomerge.api.arguments import refused, several
+        from evomerge.tracking import track
+        from evomerge.tracking.registry import TRACKERS
+
+        names = several("to", to, "trackers by name, as ['tensorboard']")
+        for name in names:
+            if name not in TRACKERS:
+                raise refused("to", f"one of {', '.join(TRACKERS)}", name)
+        return track(self.directory, names, self._directory.archive, partial(tell_all, callbacks_of(callbacks)))
 
     def copy_archive(self, out: str | Path) -> Path:
         """Copy the archive into a directory, whole, also while the search runs; see `evomerge.load` to look at it.

@@ -7,7 +7,6 @@ import hashlib
 import html
 import itertools
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.archive import Archive
+from evomerge.results.local_paths import without_directories
 from evomerge.results.pages.compare import Side, compare
 from evomerge.results.pages.detail import detail
 from evomerge.results.pages.front import front
@@ -36,7 +36,6 @@ _DRAWN = 1500  # points besides the front and what is named
 _MOST_PAIRS, _MOST_ITEMS = 16, 40
 _ROWS, _DETAILS, _PAIRS = 350_000, 400_000, 200_000  # bytes
 
-_PLACE = re.compile(r"""(?<![\w.:/<>-])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'",:;<>]+)+[/\\]""")
 _POLICY = (
     "default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'"
@@ -88,7 +87,7 @@ def _page(snapshot: Snapshot, archive: Archive) -> str:
         headline=html.escape(visible(headline(snapshot.contents).text)),
         sheet=sheet,
         script=script,
-        data=as_json(_without_places(visible_data(_documents(snapshot, archive)))),
+        data=as_json(without_directories(visible_data(_documents(snapshot, archive)), "…/")),
     )
 
 
@@ -110,15 +109,6 @@ def _documents(snapshot: Snapshot, archive: Archive) -> dict[str, Any]:
         "compared": dict(_within(_compared(snapshot, archive, [n for n in most_of_interest if n in shown]), _PAIRS)),
         "notes": {},
     }
-
-
-def _without_places(data: Any) -> Any:
-    """Return plain data without the directories of absolute paths in it: a page is passed on, homes have names."""
-    if isinstance(data, str):
-        return _PLACE.sub("…/", data)
-    if isinstance(data, dict):
-        return {key: _without_places(value) for key, value in data.items()}
-    return [_without_places(value) for value in data] if isinstance(data, list) else data
 
 
 def _rows(snapshot: Snapshot) -> dict[str, Any]:
