@@ -26,6 +26,7 @@ from evomerge.results.recorded import campaign_name
 
 if TYPE_CHECKING:
     from evomerge.campaign import Ending
+    from evomerge.publishing import Upload
     from evomerge.results.report.plots import Plots
 
 
@@ -216,6 +217,50 @@ class Run:
 
         told, moved = callbacks_of(callbacks), directories("parents", parents)
         return export_candidate(self._directory.archive, str(pick), Path(out), moved=moved, callbacks=told)
+
+    def push(
+        self,
+        repo: str,
+        pick: str | int = "winner",
+        *,
+        directory: str | Path | None = None,
+        private: bool = False,
+        yes: bool = False,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
+        callbacks: Callback | Sequence[Callback] = (),
+    ) -> Upload:
+        """Upload a candidate to the hub with its card; without `yes` only say what would be sent.
+
+        Args:
+            repo: OWNER/NAME; it is made where there is none.
+            pick: see `pick`; exported into `exports/` of the run directory, unless it lies there.
+            directory: of an earlier export, in place of the pick.
+            private: whether a repository that is made is.
+            yes: whether to upload.
+            parents: name -> directory, of parents that moved since; their files must be the same.
+            callbacks: told in words where the export is and, once uploaded, the commit's address.
+
+        Returns:
+            What was sent, or would be.
+
+        Raises:
+            PushError: nobody is logged in, the hub refuses, or there is no network.
+            EvomergeError: see `export`.
+        """
+        from evomerge.publishing import push, upload_of
+
+        say = partial(tell_all, callbacks_of(callbacks))
+        exported = None if directory is None else Path(directory)
+        if exported is None:
+            number = self.pick(pick).number
+            exported = self._directory.exports / f"candidate-{number}"
+            if not exported.exists():
+                self.export(number, exported, parents=parents, callbacks=callbacks)
+            say(f"candidate {number} is in {exported}")
+        upload = upload_of(exported, repo, private=private)
+        if yes:
+            say(push(upload), "uploaded")
+        return upload
 
     def report(self, path: str | Path | None = None, *, figures: bool = True) -> Path:
         """Write its report, one self-contained HTML page; also while the search runs.

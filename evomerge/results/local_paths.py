@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
+from evomerge.archive.campaign_text import campaign_settings
 from search_spaces.recipes.recipe import ParentSource, Recipe
 
 # The directories of an absolute path within a text; of addresses (https://...) nothing.
@@ -41,14 +42,25 @@ def without_directories(data: Any, mark: str = "") -> Any:
     {'model': 'my words', 'log': 'see log.txt'}
     """
     if isinstance(data, str):
-        if not mark and is_local(data):
-            return last_name(data)
+        if is_local(data):
+            return mark + last_name(data)
         return _DIRECTORIES.sub(mark, data.replace(f"{Path.home()}/", mark))
     if isinstance(data, Mapping):
         return {key: without_directories(value, mark) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [without_directories(value, mark) for value in data]
     return data
+
+
+def yaml_without_directories(text: str) -> str:
+    """Return YAML, as a campaign's, without the directories of absolute paths; as it is where there are none."""
+    import yaml
+
+    settings = campaign_settings(text)
+    cleaned = without_directories(dict(settings))
+    if cleaned == settings:
+        return text if settings else str(without_directories(text))
+    return yaml.safe_dump(cleaned, sort_keys=False, allow_unicode=True, width=120)
 
 
 def public(recipe: Recipe) -> Recipe:

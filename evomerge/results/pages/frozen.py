@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.archive import Archive
-from evomerge.results.local_paths import without_directories
+from evomerge.results.local_paths import without_directories, yaml_without_directories
 from evomerge.results.pages.compare import Side, compare
 from evomerge.results.pages.detail import detail
 from evomerge.results.pages.front import front
@@ -94,14 +94,14 @@ def _page(snapshot: Snapshot, archive: Archive) -> str:
 def _documents(snapshot: Snapshot, archive: Archive) -> dict[str, Any]:
     """Return what the page's scripts ask for, as much as fits, the most interesting candidates first."""
     told, most_of_interest = read_screen_agreement(archive), list(dict.fromkeys(by_interest(snapshot.contents)))
-    head = overview(snapshot, live=False, screen=told)
+    head, found = overview(snapshot, live=False, screen=told), progress(snapshot)
     shown = archive.candidates_of(most_of_interest[:200])  # those whose recipes can be read
     details = ((str(n), detail(snapshot, archive, n)) for n in most_of_interest[:200] if n in shown)
     return {
         "overview": head | {"key": "report", "directory": "RUN_DIR", "version": ""},
         "documents": {
             "front": front(snapshot, _DRAWN),
-            "search": progress(snapshot),
+            "search": found | {"campaign": yaml_without_directories(found["campaign"])},
             "verdict": verdict(snapshot),
         },
         "rows": _rows(snapshot),
