@@ -52,7 +52,8 @@ def upload_of(directory: Path, repo: str, *, private: bool = False) -> Upload:
     Raises:
         PushError: there is no model, or the repository has no name that the hub takes.
     """
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
 
     try:
         validate_repo_id(repo)
@@ -68,8 +69,8 @@ def upload_of(directory: Path, repo: str, *, private: bool = False) -> Upload:
         if path.is_file() and not path.is_symlink() and name.split("/")[0] not in _LEFT_OUT:
             files[name] = path
     for name, clean in _CLEANED.items():
-        if (path := files.get(name)) is not None and isinstance(path, Path):
-            files[name] = clean(content_of(path, _MOST_BYTES).decode()).encode()
+        if name in files:
+            files[name] = clean(content_of(directory / name, _MOST_BYTES).decode()).encode()
     card = files.get(_CARD, b"")
     text = card.decode().replace('"MODEL"', json.dumps(repo)) if isinstance(card, bytes) else ""
     if text:

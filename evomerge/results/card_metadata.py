@@ -67,7 +67,8 @@ def front_matter(models: Iterable[str], taken_over: Inherited, name: str, row: R
         datasets=list(taken_over.datasets) or None,
         language=list(taken_over.languages) or None,
         base_model_relation="merge" if named else None,
-        **({"model_name": name, "eval_results": results} if results else {}),
+        model_name=name if results else None,
+        eval_results=results or None,
     )
     return f"{data.to_yaml()}\n"
 

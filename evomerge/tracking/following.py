@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from evomerge.archive import Archive
 from evomerge.archive.campaign_text import campaign_settings
+from evomerge.errors import in_brief
 from evomerge.results.genes import NotedGenes
 from evomerge.results.local_paths import without_directories
 from evomerge.results.recorded import campaign_name
@@ -28,7 +30,7 @@ class Following:
         self._directory, self._say = directory, say
         self._names, self._open = list(dict.fromkeys(names)), dict[str, Tracker]()
         self._course = Course(NotedGenes((), ()))
-        self._notes = _read(directory / NOTES)
+        self._key, self._logged = _read(directory / NOTES)
 
     @property
     def places(self) -> dict[str, str]:
@@ -50,11 +52,13 @@ class Following:
             with self._guarded(name):
                 tracker = self._tracker(name, archive)
                 for step, values in steps:
-                    if step >= self._notes.get(name, 0):
+                    if step >= self._logged.get(name, 0):
                         tracker.log(step + 1, values)
-                self._notes[name] = max(int(self._notes.get(name, 0)), self._course.step)
+                self._logged[name] = max(self._logged.get(name, 0), self._course.step)
         with contextlib.suppress(OSError):  # a run that only others may write to is tracked all the same
-            (self._directory / NOTES).write_text(json.dumps(self._notes) + "\n", encoding="utf-8")
+            (self._directory / NOTES).write_text(
+                json.dumps({"key": self._key, **self._logged}) + "\n", encoding="utf-8"
+            )
 
     def end(self, archive: Archive) -> None:
         """Log what is left, and the front as a table."""
@@ -76,25 +80,24 @@ class Following:
     def _tracker(self, name: str, archive: Archive) -> Tracker:
         if name not in self._open:
             settings = without_directories(dict(campaign_settings(archive.campaign)))
-            subject = Subject(campaign_name(archive), self._notes["key"], settings, self._directory)
+            subject = Subject(campaign_name(archive), self._key, settings, self._directory)
             self._open[name] = opened_tracker(name, subject)
         return self._open[name]
 
     @contextlib.contextmanager
-    def _guarded(self, name: str):  # type: ignore[no-untyped-def]
+    def _guarded(self, name: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # whatever somebody else's library raises
-            from evomerge.errors import in_brief
-
             self._names.remove(name)
             self._say(f"track: {name} failed and is left out ({in_brief(error)})")
 
 
-def _read(file: Path) -> dict[str, object]:
-    """Return what was noted; nothing that a stranger wrote there can be more than a key and numbers."""
-    found: dict[str, object] = {}
+def _read(file: Path) -> tuple[str, dict[str, int]]:
+    """Return what was noted: the key, and tracker -> steps; nothing else that somebody may have written there."""
+    data: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
-        data = json.loads(file.read_text(encoding="utf-8"))
-        found = {k: v for k, v in data.items() if isinstance(v, int) or (k == "key" and str(v).isalnum())}
-    return {"key": uuid.uuid4().hex[:12], **found}
+        data = dict(json.loads(file.read_text(encoding="utf-8")))
+    key = data.get("key")
+    logged = {name: steps for name, steps in data.items() if isinstance(steps, int)}
+    return key if isinstance(key, str) and key.isalnum() else uuid.uuid4().hex[:12], logged
