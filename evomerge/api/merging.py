@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from search_spaces.mergekit.reading import Reading
     from search_spaces.parents.parents import Parents
 
+MERGEKIT_FILE = "mergekit_config.yml"
 Say: TypeAlias = Callable[[str], object]
 
 
@@ -46,7 +47,7 @@ class Merged:
     notes: tuple[str, ...] = ()
 
 
-def merge(
+def merge(  # noqa: PLR0913 -- each is one thing to say
     recipe: str | Path | Recipe,
     out: str | Path,
     *,
@@ -55,6 +56,7 @@ def merge(
     strict: bool = False,
     allow_differences: str | Sequence[str] = (),
     trust_remote_code: bool = False,
+    card: bool = True,
     callbacks: Callback | Sequence[Callback] = (),
 ) -> Merged:
     """Carry out a recipe and write the checkpoint.
@@ -81,6 +83,7 @@ def merge(
             mistral; the merge takes the base's. Those that the file names are allowed, too.
         trust_remote_code: whether code that lies beside the base (modeling_*.py) is copied; it is not run. Else
             auto_map, which names it, is left out of config.json.
+        card: whether to write README.md and mergekit_config.yml beside a whole model, as mergekit does.
         callbacks: told in words what takes time.
 
     Raises:
@@ -98,14 +101,14 @@ def merge(
     permissions = Permissions(tuple(allowed), trust_remote_code)
     if isinstance(recipe, Recipe):
         reading = Reading(recipe, permissions=permissions)
-        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say, card=card)
     file = path_of("recipe", recipe)
     documents = _documents(file)
     if len(documents) == 1:
         [one] = documents
         reading = Reading(one) if isinstance(one, Recipe) else interpreted(one, file, strict=strict)
         reading = replace(reading, permissions=reading.permissions | permissions)
-        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say)
+        return carry_out(reading, directory, as_adapter=as_adapter, rank=rank, strict=strict, say=say, card=card)
     if as_adapter:
         raise SpaceError(f"{file}: expected one merge with as_adapter, found {len(documents)} documents")
     return merge_several(file, documents, directory, strict=strict, permissions=permissions, say=say)
@@ -113,7 +116,14 @@ def merge(
 
 @sharing_cores()
 def carry_out(
-    reading: Reading, directory: Path, *, as_adapter: bool = False, rank: int | None = None, strict: bool, say: Say
+    reading: Reading,
+    directory: Path,
+    *,
+    as_adapter: bool = False,
+    rank: int | None = None,
+    strict: bool,
+    say: Say,
+    card: bool = False,
 ) -> Merged:
     """Write what a recipe describes, after reading what its parents are to read."""
     from evomerge.assembly.recipe_statistics import informed_recipe
@@ -126,10 +136,33 @@ def carry_out(
     recipe = informed_recipe(reading.recipe, parents, reading.requested, say=say)
     if not as_adapter:
         code = reading.permissions.remote_code
-        target = export(recipe, parents, directory, remote_code=code, say=notes.append)
+        readme, extra = _card(recipe, parents, directory.name) if card else (None, {})
+        target = export(
+            recipe, parents, directory, model_card=readme, extra_files=extra, remote_code=code, say=notes.append
+        )
         return Merged(target, notes=tuple(notes))
     done = export_adapter(recipe, parents, directory, rank=rank)
     return Merged(done.directory, done.rank, done.error, done.worst, tuple(notes))
+
+
+def _card(recipe: Recipe, parents: Parents, name: str) -> tuple[str, dict[str, str]]:
+    """Return the card, and the file that mergekit writes beside it, where it can say the recipe."""
+    from evomerge.results.card_metadata import card_beside, inherited
+    from evomerge.results.merge_card import merge_card
+
+    text = _for_mergekit(recipe, parents)
+    taken_over = inherited({one: card_beside(parents[one].directory) for one in recipe.parents})
+    return merge_card(recipe, name, text, taken_over), {} if text is None else {MERGEKIT_FILE: text}
+
+
+def _for_mergekit(recipe: Recipe, parents: Parents) -> str | None:
+    """Return the recipe in mergekit's language; None: it cannot be said there."""
+    from search_spaces.mergekit.writing import to_mergekit
+
+    try:
+        return to_mergekit(recipe, parents)
+    except SpaceError:
+        return None
 
 
 def _unused(reading: Reading) -> tuple[str, ...]:
@@ -185,11 +218,11 @@ def export_candidate(
     from evomerge.archive import Archive
     from evomerge.archive.campaign_text import campaign_settings
     from evomerge.campaign.origin import NOTE, is_ours
+    from evomerge.results.card_metadata import card_beside, inherited
     from evomerge.results.model_card import model_card
     from evomerge.results.picks import pick
     from evomerge.results.recorded import remarks
     from evomerge.results.verification.result import Verification
-    from search_spaces.mergekit.writing import to_mergekit
     from search_spaces.operators.registry import operators_by_dotpath
     from search_spaces.output.export import export
 
@@ -207,13 +240,11 @@ def export_candidate(
 
             restore_statistics(archive, recipe, places)
         verification = archive.parsed("verification", Verification.from_json, damaged="skip")
-        try:
-            mergekit = to_mergekit(recipe, parents)
-        except SpaceError:  # not every recipe can be said in mergekit's language
-            mergekit = None
-        card = model_card(archive, candidate, verification, mergekit_yaml=mergekit)
+        mergekit = _for_mergekit(recipe, parents)
+        taken_over = inherited({name: card_beside(parents[name].directory) for name in recipe.parents})
+        card = model_card(archive, candidate, verification, mergekit_yaml=mergekit, taken_over=taken_over)
         code = campaign_settings(archive.campaign).get("trust_remote_code") is True
-        extra = {} if mergekit is None else {"mergekit_config.yml": mergekit}
+        extra = {} if mergekit is None else {MERGEKIT_FILE: mergekit}
         return export(recipe, parents, out, model_card=card, extra_files=extra, remote_code=code)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +17,7 @@ from evomerge.api.texts import in_html
 from evomerge.api.verifying import VerificationReport, noted_verification, verify
 from evomerge.archive import Archive, Damage
 from evomerge.campaign import RunDirectory
-from evomerge.campaign.events import Callback
+from evomerge.campaign.events import Callback, tell_all
 from evomerge.campaign.progress import ENDING
 from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig, overridden
@@ -25,6 +26,7 @@ from evomerge.results.recorded import campaign_name
 
 if TYPE_CHECKING:
     from evomerge.campaign import Ending
+    from evomerge.publishing import Upload
     from evomerge.results.report.plots import Plots
 
 
@@ -216,6 +218,50 @@ class Run:
         told, moved = callbacks_of(callbacks), directories("parents", parents)
         return export_candidate(self._directory.archive, str(pick), Path(out), moved=moved, callbacks=told)
 
+    def push(
+        self,
+        repo: str,
+        pick: str | int = "winner",
+        *,
+        directory: str | Path | None = None,
+        private: bool = False,
+        yes: bool = False,
+        parents: Mapping[str, str | Path] = MappingProxyType({}),
+        callbacks: Callback | Sequence[Callback] = (),
+    ) -> Upload:
+        """Upload a candidate to the hub with its card; without `yes` only say what would be sent.
+
+        Args:
+            repo: OWNER/NAME; it is made where there is none.
+            pick: see `pick`; exported into `exports/` of the run directory, unless it lies there.
+            directory: of an earlier export, in place of the pick.
+            private: whether a repository that is made is.
+            yes: whether to upload.
+            parents: name -> directory, of parents that moved since; their files must be the same.
+            callbacks: told in words where the export is and, once uploaded, the commit's address.
+
+        Returns:
+            What was sent, or would be.
+
+        Raises:
+            PushError: nobody is logged in, the hub refuses, or there is no network.
+            EvomergeError: see `export`.
+        """
+        from evomerge.publishing import push, upload_of
+
+        say = partial(tell_all, callbacks_of(callbacks))
+        exported = None if directory is None else Path(directory)
+        if exported is None:
+            number = self.pick(pick).number
+            exported = self._directory.exports / f"candidate-{number}"
+            if not exported.exists():
+                self.export(number, exported, parents=parents, callbacks=callbacks)
+            say(f"candidate {number} is in {exported}")
+        upload = upload_of(exported, repo, private=private)
+        if yes:
+            say(push(upload), "uploaded")
+        return upload
+
     def report(self, path: str | Path | None = None, *, figures: bool = True) -> Path:
         """Write its report, one self-contained HTML page; also while the search runs.
 
@@ -237,6 +283,34 @@ class Run:
         page = self._directory.report if path is None else Path(path)
         with self.archive() as archive:
             return report(archive, page, png_dir=page.parent / "figures" if figures else None)
+
+    def track(self, to: str | Sequence[str], callbacks: Callback | Sequence[Callback] = ()) -> dict[str, str]:
+        """Send what trackers do not have yet of it; `track` of a campaign does so while it runs.
+
+        >>> import evomerge as em
+        >>> em.load("runs/mine").track([])
+        {}
+
+        Args:
+            to: wandb, mlflow, tensorboard or trackio; one or several.
+            callbacks: told in words what worked where another one failed.
+
+        Returns:
+            Tracker -> where the run is to be seen.
+
+        Raises:
+            ConfigError: there is no such tracker.
+            TrackingError: a library is missing, or took nothing in.
+        """
+        from evomerge.api.arguments import refused, several
+        from evomerge.tracking import track
+        from evomerge.tracking.registry import TRACKERS
+
+        names = several("to", to, "trackers by name, as ['tensorboard']")
+        for name in names:
+            if name not in TRACKERS:
+                raise refused("to", f"one of {', '.join(TRACKERS)}", name)
+        return track(self.directory, names, self._directory.archive, partial(tell_all, callbacks_of(callbacks)))
 
     def copy_archive(self, out: str | Path) -> Path:
         """Copy the archive into a directory, whole, also while the search runs; see `evomerge.load` to look at it.

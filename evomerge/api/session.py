@@ -54,6 +54,7 @@ from evomerge.results.pooled import note_objectives
 from evomerge.results.report.items_used import note_search_items
 from evomerge.results.verification.benchmark_test_sets import note_used
 from evomerge.results.verification.searched_items import note_contents
+from evomerge.tracking.live import tracking
 from evomerge.version import __version__
 from evomerge.whole_file import prepared_file
 from evomerge.workers import WorkerPool
@@ -221,8 +222,13 @@ def opened(
             further = choose_landmarks(config, parts.space, archive, Preparation(parts), partial(tell_all, callbacks))
             further, parts = _informed(further, parts, archive, partial(tell_all, callbacks))
             _note(parts, archive)
-            with contextlib.closing(build_pool(parts, directory.root, partial(tell_all, callbacks))) as pool:
-                yield Session(directory, archive, parts, pool, given, further, callbacks)
+            say = partial(tell_all, callbacks)
+            with (
+                contextlib.closing(build_pool(parts, directory.root, say)) as pool,
+                tracking(directory.root, directory.archive, config.track, say) as followed,
+            ):
+                watchers = callbacks if followed is None else (*callbacks, followed)
+                yield Session(directory, archive, parts, pool, given, further, watchers)
 
 
 def _informed(

@@ -63,5 +63,5 @@ def merge_several(
 
 def _keep_file(file: Path, directory: Path) -> None:
     (directory / RECIPE_FILE).unlink()
-    where = f"# One of the merges of {file.absolute()}, from where relative paths lead.\n"
+    where = f"# One of the merges of {file.name}; relative paths lead from where it lies.\n"
     (directory / COPY).write_text(where + file.read_text(encoding="utf-8-sig"), encoding="utf-8")

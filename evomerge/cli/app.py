@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from evomerge.api.signals import repeating_lost_interrupts
-from evomerge.cli.commands import archive, begin, models, plan, prefetch, reduce, results, search, studio
+from evomerge.cli.commands import archive, begin, models, plan, prefetch, publish, reduce, results, search, studio
 from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
@@ -35,7 +35,7 @@ _SILENT = {
 }
 
 # These import nothing that a file names: modules beside a downloaded run are out of their reach.
-_LOOK_ONLY = ("init", "pareto", "export", "report", "archive", "studio", "doctor")
+_LOOK_ONLY = ("init", "pareto", "export", "report", "archive", "studio", "track", "push", "doctor")
 
 app = typer.Typer(
     name="evomerge",
@@ -77,6 +77,8 @@ app.command()(results.export)
 app.command()(results.verify)
 app.command()(results.report)
 app.command()(studio.studio)
+app.command()(publish.track)
+app.command()(publish.push)
 app.add_typer(archive.app)
 app.command()(models.merge)
 app.command(name="eval")(models.evaluate)

@@ -32,6 +32,7 @@ from evomerge.config.sections import (
     ParentConfig,
     ParentSourceConfig,
     StageConfig,
+    Trackers,
     WorkersConfig,
     name_problems,
 )
@@ -116,6 +117,8 @@ class CampaignConfig(BaseModel):
     seed: Seed = 0
     """Seeds everything random: the same file gives the same search."""
     export: ExportConfig = ExportConfig()
+    track: Trackers = ()
+    """Who is shown the search while it runs: wandb, mlflow, tensorboard, trackio; one, or a list. It waits for none."""
     lm_eval: LmEvalConfig = LmEvalConfig()
 
     @property

@@ -191,6 +191,15 @@ class ExportConfig(BaseModel):
     """Every candidate is scored with weights rounded to it, so the export is what was scored."""
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Trackers: TypeAlias = Annotated[
+    tuple[Literal["wandb", "mlflow", "tensorboard", "trackio"], ...], BeforeValidator(_as_list)
+]
+
+
 def as_bytes(value: object) -> object:
     """Read a size with a unit, as 4GiB."""
     if value == "auto":

@@ -11,7 +11,9 @@ from evomerge.archive import Archive
 from evomerge.archive.campaign_text import campaign_settings
 from evomerge.candidate import Candidate
 from evomerge.content import content_of
-from evomerge.results.recorded import recorded_versions
+from evomerge.results.card_metadata import NOTHING, Inherited, front_matter
+from evomerge.results.local_paths import public, without_directories, yaml_without_directories
+from evomerge.results.recorded import campaign_name, recorded_versions
 from evomerge.results.selected import observed
 from evomerge.results.verification.benchmark_test_sets import noted_used
 from evomerge.results.verification.final import FinalLook
@@ -24,9 +26,15 @@ from search_spaces.recipes.pieces import Pieces
 from search_spaces.recipes.recipe import RECIPE_FILE, Recipe, layer_range
 from search_spaces.recipes.rule import Parameter, Rule, Where
 
+USAGE = """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("MODEL", dtype="auto", device_map="auto")
+tokenizer = AutoTokenizer.from_pretrained("MODEL")
+inputs = tokenizer("Hello", return_tensors="pt").to(model.device)
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=64)[0], skip_special_tokens=True))
+"""
 DESCENT = "descent.json"  # beside the weights of a parent that a descent made: how
 _MOST_BYTES = 2**24  # of a parent's own recipe
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def model_card(
@@ -37,19 +45,26 @@ def model_card(
     name: str | None = None,
     licence: str | None = None,
     mergekit_yaml: str | None = None,
+    taken_over: Inherited = NOTHING,
 ) -> str:
     """Return the README.md of an exported candidate.
 
-    Without a name it has the campaign's; a licence, by its hub identifier, is left out unless it is given: it follows
-    from the parents'. `mergekit_yaml` is the same recipe for mergekit, where that can express it.
+    Without a name it has the campaign's; without a licence, by its hub identifier, what its parents' cards say
+    (`taken_over`). `mergekit_yaml` is the same recipe for mergekit, where that can express it. Files of this machine
+    have their last names.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     settings = campaign_settings(archive.campaign)
-    recipe = candidate.recipe
+    recipe = public(candidate.recipe)
     records = archive.records("search")
     table = verification if verification and _is_in(candidate, verification) else None
     picked = table.winner_of(candidate.number) if table else None
+    models = [recipe.parents[parent].model for parent in (*parents_of(recipe), recipe.base)]
+    results = next(row for row in table.rows if row.candidate == candidate.number) if table else None
+    metadata = front_matter(
+        models, taken_over if licence is None else Inherited(licence), name or campaign_name(archive), results
+    )
     # Markdown, not HTML: `cell` escapes what Markdown and the HTML inside it would interpret.
     environment = Environment(
         loader=PackageLoader("evomerge.results", "."),
@@ -66,10 +81,12 @@ def model_card(
     }
     environment.globals["fenced"] = fenced
     card = environment.get_template("card.md.jinja").render(
-        front_matter=_front_matter(recipe, licence),
+        front_matter=metadata,
+        licence_note=taken_over.note if licence is None else "",
+        usage=USAGE,
         name=name or f"{settings.get('name') or 'campaign'}: {candidate.label or f'candidate {candidate.number}'}",
         number=candidate.number,
-        parents=_merged_parents(recipe),
+        parents=parents_of(recipe),
         is_landmark=candidate.proposal is None,
         verdict=_verdict(candidate, verification),
         final=_final_lines(candidate, FinalLook.noted(archive, damaged="skip")),
@@ -86,14 +103,14 @@ def model_card(
         scales=scales_text(recipe),
         rules=[_in_words(rule) for rule in recipe.rules] + ([_in_segments(recipe.pieces)] if recipe.pieces else []),
         recipe_json=json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False),
-        merges=_merges_among(recipe),
-        learnt=_learnt_among(recipe),
+        merges=_merges_among(candidate.recipe),
+        learnt=_learnt_among(candidate.recipe),
         optimiser=_optimiser(settings),
         evaluations=len(records),
         failures=sum(record.estimate is None for record in records),
         items=_items(archive, [candidate, *archive.landmarks()]),
-        mergekit_yaml=mergekit_yaml,
-        campaign=archive.campaign.strip(),
+        mergekit_yaml=mergekit_yaml and yaml_without_directories(mergekit_yaml),
+        campaign=yaml_without_directories(archive.campaign.strip()),
         versions=", ".join(f"{cell(k)} {cell(v)}" for k, v in recorded_versions(archive).items()),
     )
     return visible(card)
@@ -114,22 +131,6 @@ def fenced(text: str, language: str) -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
-def _front_matter(recipe: Recipe, licence: str | None) -> str:
-    """Return the hub's metadata; `base_model` may only name models on the hub, so directories are left out."""
-    from huggingface_hub import ModelCardData
-
-    named = dict.fromkeys(recipe.parents[parent].model for parent in (*_merged_parents(recipe), recipe.base))
-    models = [model for model in named if _HUB_ID.fullmatch(model)]
-    data = ModelCardData(
-        library_name="transformers",
-        tags=["merge", "evomerge"],
-        base_model=models or None,
-        license=licence,
-        base_model_relation="merge" if models else None,
-    )
-    return f"{data.to_yaml()}\n"
-
-
 def _merges_among(recipe: Recipe) -> dict[str, str]:
     """Return parent -> its own recipe as JSON, of parents that were merged by evomerge."""
     return _beside(recipe, RECIPE_FILE)
@@ -142,9 +143,18 @@ def _learnt_among(recipe: Recipe) -> dict[str, str]:
 
 def _beside(recipe: Recipe, file: str) -> dict[str, str]:
     """Return parent -> a text beside its weights, of parents that have it; what cannot be read is not evomerge's."""
-    used = {*_merged_parents(recipe), recipe.base}
+    used = {*parents_of(recipe), recipe.base}
     files = {name: Path(source.model) / file for name, source in recipe.parents.items() if name in used}
-    return {name: text for name, path in files.items() if (text := _text(path)) is not None}
+    return {name: _public_json(text) for name, path in files.items() if (text := _text(path)) is not None}
+
+
+def _public_json(text: str) -> str:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return str(without_directories(text))
+    cleaned = without_directories(data)
+    return text if cleaned == data else json.dumps(cleaned, indent=2, ensure_ascii=False)
 
 
 def _text(file: Path) -> str | None:
@@ -154,7 +164,8 @@ def _text(file: Path) -> str | None:
         return None
 
 
-def _merged_parents(recipe: Recipe) -> list[str]:
+def parents_of(recipe: Recipe) -> list[str]:
+    """Return the names of the parents that are merged, in the order of the rules."""
     named = [source.parent for rule in recipe.rules for source in rule.inputs]
     return list(dict.fromkeys([*named, *(recipe.pieces.parents if recipe.pieces else ())]))
 

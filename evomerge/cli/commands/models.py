@@ -33,6 +33,7 @@ def merge(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Copy code that lies beside the base; it is not run.")
     ] = False,
+    card: Annotated[bool, typer.Option(help="Write README.md and mergekit_config.yml, as mergekit does.")] = True,
 ) -> None:
     """Carry out one recipe, or several in one file that name each other, without a search."""
     from evomerge.api.merging import merge
@@ -48,6 +49,7 @@ def merge(
         strict=strict,
         allow_differences=listed(allow_differences),
         trust_remote_code=trust_remote_code,
+        card=card,
         callbacks=print_note(console),
     )
     print_warnings(done.notes)

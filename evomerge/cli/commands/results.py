@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -79,8 +79,20 @@ def export(
         ),
     ] = "knee",
     parent: MovedParents = None,
+    *,
+    gguf: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Also for llama.cpp, by its converter: q8_0, f16, bf16 or f32.")
+    ] = None,
+    llama_cpp: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where convert_hf_to_gguf.py lies, if not on PATH.")
+    ] = None,
 ) -> None:
     """Write a candidate as an ordinary Hugging Face checkpoint with a model card."""
+    from evomerge.publishing.gguf import GgufType, converter, to_gguf
+
+    if gguf is not None and gguf not in get_args(GgufType):
+        raise typer.BadParameter(f"expected one of {', '.join(get_args(GgufType))}", param_hint="--gguf")
+    script = None if gguf is None else converter(llama_cpp)  # before anything is computed
     from evomerge.api.run import load
     from evomerge.campaign.constraints import Constraints
     from evomerge.campaign.origin import NOTE, is_ours
@@ -94,6 +106,8 @@ def export(
         violation = Constraints.of(archive).violation_of(archive, number)
     exported = run.export(number, out, parents=moved_parents(parent), callbacks=print_note(console))
     console.print(f"candidate {number} is in {exported}", whole=True)
+    if script is not None:
+        console.print(f"for llama.cpp: {to_gguf(exported, cast(GgufType, gguf), script)}", whole=True)
     if violation:
         console.print(f"note: it misses constraints by {violation:.3f} on search items")
 

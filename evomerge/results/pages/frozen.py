@@ -7,7 +7,6 @@ import hashlib
 import html
 import itertools
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evomerge.archive import Archive
+from evomerge.results.local_paths import without_directories, yaml_without_directories
 from evomerge.results.pages.compare import Side, compare
 from evomerge.results.pages.detail import detail
 from evomerge.results.pages.front import front
@@ -36,7 +36,6 @@ _DRAWN = 1500  # points besides the front and what is named
 _MOST_PAIRS, _MOST_ITEMS = 16, 40
 _ROWS, _DETAILS, _PAIRS = 350_000, 400_000, 200_000  # bytes
 
-_PLACE = re.compile(r"""(?<![\w.:/<>-])(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'",:;<>]+)+[/\\]""")
 _POLICY = (
     "default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
     "base-uri 'none'; form-action 'none'"
@@ -88,21 +87,21 @@ def _page(snapshot: Snapshot, archive: Archive) -> str:
         headline=html.escape(visible(headline(snapshot.contents).text)),
         sheet=sheet,
         script=script,
-        data=as_json(_without_places(visible_data(_documents(snapshot, archive)))),
+        data=as_json(without_directories(visible_data(_documents(snapshot, archive)), "…/")),
     )
 
 
 def _documents(snapshot: Snapshot, archive: Archive) -> dict[str, Any]:
     """Return what the page's scripts ask for, as much as fits, the most interesting candidates first."""
     told, most_of_interest = read_screen_agreement(archive), list(dict.fromkeys(by_interest(snapshot.contents)))
-    head = overview(snapshot, live=False, screen=told)
+    head, found = overview(snapshot, live=False, screen=told), progress(snapshot)
     shown = archive.candidates_of(most_of_interest[:200])  # those whose recipes can be read
     details = ((str(n), detail(snapshot, archive, n)) for n in most_of_interest[:200] if n in shown)
     return {
         "overview": head | {"key": "report", "directory": "RUN_DIR", "version": ""},
         "documents": {
             "front": front(snapshot, _DRAWN),
-            "search": progress(snapshot),
+            "search": found | {"campaign": yaml_without_directories(found["campaign"])},
             "verdict": verdict(snapshot),
         },
         "rows": _rows(snapshot),
@@ -110,15 +109,6 @@ def _documents(snapshot: Snapshot, archive: Archive) -> dict[str, Any]:
         "compared": dict(_within(_compared(snapshot, archive, [n for n in most_of_interest if n in shown]), _PAIRS)),
         "notes": {},
     }
-
-
-def _without_places(data: Any) -> Any:
-    """Return plain data without the directories of absolute paths in it: a page is passed on, homes have names."""
-    if isinstance(data, str):
-        return _PLACE.sub("…/", data)
-    if isinstance(data, dict):
-        return {key: _without_places(value) for key, value in data.items()}
-    return [_without_places(value) for value in data] if isinstance(data, list) else data
 
 
 def _rows(snapshot: Snapshot) -> dict[str, Any]:

@@ -186,3 +186,17 @@ def test_a_campaign_over_a_union_scores_with_the_unions_tokenizer(
     ]
     assert items[0] == items[1]
     shutil.rmtree(path.parent / "run")
+
+
+def test_a_merge_has_a_card_and_mergekits_file_unless_they_are_left_out(
+    evomerge: Command, family: Family, tmp_path: Path
+) -> None:
+    file = write(tmp_path, task_arithmetic(family, family.experts["alpha"], dtype="float32"))
+    assert evomerge("merge", file, tmp_path / "out").code == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert yaml.safe_load(card.split("---\n")[1])["tags"] == ["merge", "mergekit", "evomerge"]
+    assert str(family.base.parent) not in card
+    assert evomerge("merge", tmp_path / "out" / "mergekit_config.yml", tmp_path / "again", "--no-card").code == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("out", "again")]
+    assert weights[0] == weights[1]
+    assert not [*(tmp_path / "again").glob("*.md"), *(tmp_path / "again").glob("*.yml")]

@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from evomerge.archive import Archive
+from evomerge.results.card_metadata import inherited
+from evomerge.results.local_paths import public
 from evomerge.results.model_card import cell, fenced, model_card
 from search_spaces.recipes.recipe import ParentSource, Recipe
 from tests.evomerge.archives import CAMPAIGN, landmarks, make_archive, verification, with_winners
@@ -25,7 +27,7 @@ def test_the_front_matter_names_hub_models_only(archive: Archive) -> None:
     found = front_matter(model_card(archive, archive.candidate(60), None))
     assert found == {
         "library_name": "transformers",
-        "tags": ["merge", "evomerge"],
+        "tags": ["merge", "mergekit", "evomerge"],
         "base_model": ["org/arithmetic", "org/dates", "org/base"],  # words is a directory
         "base_model_relation": "merge",
     }
@@ -69,7 +71,7 @@ def test_it_tells_how_it_was_found_and_how_to_make_it_again(archive: Archive) ->
     assert "Items per split: 240 search." in card
     assert "```yaml\nmerge_method: ties\n```" in card
     assert f"```yaml\n{CAMPAIGN}```" in card
-    assert Recipe.from_json(card.split("```json\n")[1].split("\n```")[0]) == candidate.recipe
+    assert Recipe.from_json(card.split("```json\n")[1].split("\n```")[0]) == public(candidate.recipe)
 
 
 def test_only_what_the_search_proposed_was_found_by_it(archive: Archive) -> None:
@@ -122,3 +124,23 @@ def test_a_winners_card_says_what_the_report_says_of_it(archive: Archive) -> Non
         assert all(f"- {cell(fact)}\n" in card for fact in winner.facts)
         others = [other.verdict for other in found.winners if other != winner]
         assert not any(cell(verdict) in card for verdict in others)
+
+
+def test_verified_scores_are_the_hubs_evaluation_results(archive: Archive) -> None:
+    [index] = front_matter(model_card(archive, archive.candidate(60), verification()))["model-index"]
+    assert [(one["dataset"]["name"], one["metrics"][0]["value"]) for one in index["results"]] == [
+        ("arithmetic (held-out items)", 0.655),
+        ("words (held-out items)", 0.675),
+    ]
+    assert "model-index" not in front_matter(model_card(archive, archive.candidate(60), None))
+
+
+def test_licences_data_sets_and_languages_are_the_parents(archive: Archive) -> None:
+    one = "---\nlicense: mit\ndatasets: [org/a]\nlanguage: en\n---\n"
+    other = "---\nlicense: apache-2.0\ndatasets: [org/a, org/b]\nlanguage: [en, sv]\n---\n"
+    same, differ = inherited({"a": one, "b": one, "c": None}), inherited({"a": one, "b": other})
+    assert (same.licence, same.note) == ("mit", "No licence is known of c.")
+    card = model_card(archive, archive.candidate(60), None, taken_over=differ)
+    found = front_matter(card)
+    assert (found["license"], found["datasets"], found["language"]) == ("other", ["org/a", "org/b"], ["en", "sv"])
+    assert "The parents' licences differ (a mit, b apache-2.0)" in card
