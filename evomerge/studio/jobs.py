@@ -90,6 +90,8 @@ class Jobs:
 
     def is_going(self, job: Job) -> bool:
         """Return whether its process is still there."""
+        if job.id in self._children:  # until its exit code is known
+            return True
         return job.code is None and job.born != "" and _born(job.pid) == job.born
 
     def start(self, action: str, arguments: Sequence[str], *, writes: str = "") -> Job:
