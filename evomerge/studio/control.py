@@ -223,7 +223,7 @@ def _pick(wish: Wish) -> list[str]:
 def _repository(wish: Wish) -> list[str]:
     if not _REPOSITORY.fullmatch(wish.repo):
         raise RequestError(422, "repo: expected NAME or OWNER/NAME of the hub, found another")
-    return [*_pick(wish), "--repo", wish.repo]
+    return [*_pick(wish), "--repo", wish.repo, *(["--yes"] if wish.publish else [])]
 
 
 _OF_RUNS: dict[str, Callable[[Wish], list[str]]] = {
