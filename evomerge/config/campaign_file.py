@@ -28,12 +28,18 @@ OWN_SECTIONS = ("space", "optimiser")
 
 
 def load_campaign(
-    path: Path, *, overrides: Overrides = (), files_must_exist: bool = True, models_must_exist: bool = True
+    path: Path,
+    *,
+    text: str | None = None,
+    overrides: Overrides = (),
+    files_must_exist: bool = True,
+    models_must_exist: bool = True,
 ) -> CampaignConfig:
     """Read and check a campaign file; paths become absolute, hub ids and names of lm-eval tasks stay as they are.
 
     Args:
         path: the YAML file.
+        text: what it would hold, if it were written; None: what it holds.
         overrides: keys to set before it is checked, see `with_overrides`.
         files_must_exist: whether to check that directories and task files are there; False reads the record of a
             campaign whose inputs may have moved.
@@ -42,7 +48,7 @@ def load_campaign(
     Raises:
         ConfigError: everything that is wrong with the file, at once.
     """
-    document = read_yaml(path)
+    document = read_yaml(path) if text is None else parse_yaml(text, path)
     if not isinstance(document.data, dict):
         expected = "a mapping with at least the keys parents and objectives"
         raise ConfigError(path, [ConfigProblem("", 1, expected, in_words(document.data))])

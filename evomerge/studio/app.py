@@ -25,6 +25,8 @@ from evomerge.results.pages.progress import progress
 from evomerge.results.pages.snapshot import Snapshot
 from evomerge.results.pages.verdict import verdict
 from evomerge.results.screen_agreement import read_screen_agreement
+from evomerge.studio.control import Control
+from evomerge.studio.control_routes import control_routes
 from evomerge.studio.errors import RequestError
 from evomerge.studio.guard import Access, Guard
 from evomerge.studio.live import news
@@ -41,8 +43,8 @@ _PAGES: Mapping[str, Callable[[Snapshot], dict[str, Any]]] = {
 }
 
 
-def make_app(runs: Runs, access: Access) -> Starlette:
-    """Return the studio of some runs, for those who may look."""
+def make_app(runs: Runs, access: Access, control: Control | None = None) -> Starlette:
+    """Return the studio of some runs, for those who may look; with `control` they may also start commands."""
     routes = _Routes(runs)
     return Starlette(
         routes=[
@@ -51,6 +53,7 @@ def make_app(runs: Runs, access: Access) -> Starlette:
             Route("/api/runs", routes.runs),
             Route("/api/news", routes.news),
             Route("/api/compare", routes.compare),
+            *control_routes(control, runs),
             Route("/api/runs/{run}", routes.overview),
             Route("/api/runs/{run}/candidates", routes.candidates),
             Route("/api/runs/{run}/candidates.csv", routes.csv),

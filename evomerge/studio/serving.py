@@ -32,12 +32,14 @@ class Place:
         port: 0: any that is free.
         allowed: further names that requests may be for, of a proxy before it.
         token: what has to be known; empty: one is made where one is needed.
+        commands: what of `evomerge` pages may start; none: they look only.
     """
 
     host: str = "127.0.0.1"
     port: int = 8642
     allowed: Sequence[str] = ()
     token: str = ""
+    commands: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def listen(runs: Sequence[Path], place: Place) -> Listening:
         import uvicorn
 
         from evomerge.studio.app import make_app
+        from evomerge.studio.control import Control
         from evomerge.studio.guard import Access
         from evomerge.studio.runs import Runs
     except ModuleNotFoundError as error:
@@ -83,12 +86,16 @@ def listen(runs: Sequence[Path], place: Place) -> Listening:
     for path in runs:
         if not path.is_dir():
             raise StudioError(f"{path}: expected the directory of a run, or of runs, found none")
-    token = place.token or ("" if place.host in _LOOPBACK else secrets.token_urlsafe(24))
+    if place.commands and len(runs) != 1:
+        raise StudioError(f"--control: expected one directory, with campaigns and runs in it, found {len(runs)}")
+    control = Control(runs[0], place.commands) if place.commands else None
+    open_to_all = place.host in _LOOPBACK and control is None
+    token = place.token or ("" if open_to_all else secrets.token_urlsafe(24))
     listening = _listening(place)
     hosts = frozenset({*place.allowed, place.host, *(() if not token else (socket.gethostname(), socket.getfqdn()))})
-    found = Runs(runs)
+    found = Runs(runs if control is None else [control.directory])
     config = uvicorn.Config(
-        make_app(found, Access(hosts, token)),
+        make_app(found, Access(hosts, token), control),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -54,9 +54,10 @@ export interface Curve {
 }
 export interface Search {
   curves: Curve[]; points: { number: number[]; evaluation: number[]; hours: number[]; mean: (number | null)[] }; evaluations: number; hours: number
+  computed: { unit: string; evaluation: number[]; hours: number[] }
   importances: { genes: { name: string; shares: number[] }[]; candidates: number; needed: number; objectives: string[] }
   bought: { best: { number: number; name: string; mean: number; stderr: number; observed: number }; parent: Leader | null; recipe: Leader | null } | null
-  timeline: { lanes: number; bars: [number, number, number, number, number][]; left_out: number; utilisation: number | null; median: number | null; busy: number }
+  timeline: { lanes: number; names: string[]; bars: [number, number, number, number, number][]; left_out: number; utilisation: number | null; median: number | null; busy: number }
   failures: { stage: string; reason: string; candidates: number[]; count: number; traceback: string }[]
   items: { saving: number; says: boolean; answered: number } | null; stops: { reason: string; count: number; items: number }[]; versions: Record<string, string>; campaign: string
 }

@@ -41,7 +41,7 @@ export function served(): Source {
   }
 }
 
-async function get<T>(address: string, options?: RequestInit): Promise<T> {
+export async function get<T>(address: string, options?: RequestInit): Promise<T> {
   const answer = await fetch(address, options)
   const document = await answer.json().catch(() => ({ error: `${answer.status} ${answer.statusText}` }))
   if (!answer.ok) throw new Error(document.error ?? `${answer.status}`)

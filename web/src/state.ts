@@ -4,7 +4,7 @@ import type { Listed, Notes, Overview } from './data'
 import { frozen } from './frozen'
 import { served, type Source } from './source'
 
-export const PAGES = ['front', 'candidates', 'compare', 'search', 'verdict'] as const
+export const PAGES = ['front', 'candidates', 'compare', 'search', 'verdict', 'control'] as const
 export type Page = (typeof PAGES)[number]
 
 const inside = document.getElementById('data')?.textContent // of a page that is a report

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
 
 from evomerge.cli.terminal import make_console
 
 
 def studio(
+    context: typer.Context,
     runs: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -26,17 +28,26 @@ def studio(
         typer.Option(help="Another name that browsers know this machine by, such as a proxy's; may be repeated."),
     ] = None,
     *,
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control",
+            help="Let pages write campaigns below the one RUN directory named (default: here) and start commands.",
+        ),
+    ] = False,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
 ) -> None:
     """Show runs in a browser: front, candidates, comparisons, progress and verdict; live while a search runs.
 
     Archives are only read. Notes and stars that you give candidates are kept in `notes.json` of the run directory.
-    Ctrl-C ends it.
+    Ctrl-C ends it; commands that pages started go on.
     """
     from evomerge.studio.serving import Place, listen
 
-    default = [Path("runs") if Path("runs").is_dir() else Path()]
-    listening = listen(runs or default, Place(host, port, tuple(allow_host or ())))
+    default = [Path("runs") if Path("runs").is_dir() and not control else Path()]
+    group = context.parent.command if control and context.parent is not None else None
+    commands = frozenset(group.commands) if isinstance(group, click.Group) else frozenset[str]()
+    listening = listen(runs or default, Place(host, port, tuple(allow_host or ()), commands=commands))
     make_console().print(f"studio: {listening.address} (Ctrl-C ends it)", whole=True)
     if open_browser:
         import webbrowser

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evomerge.archive import Record
 from evomerge.results.pages.importance import importances
 from evomerge.results.pages.snapshot import Snapshot, number, numbers
 from evomerge.results.report.progress_figures import REASONS, new_bests, relative_hypervolumes
@@ -28,9 +27,10 @@ def progress(snapshot: Snapshot) -> dict[str, Any]:
         "points": _points(snapshot),
         "evaluations": contents.evaluations,
         "hours": number(contents.hours),
+        "computed": _computed(snapshot),
         "importances": importances(snapshot),
         "bought": _bought(snapshot),
-        "timeline": _timeline(list(snapshot.records.values())),
+        "timeline": _timeline(snapshot),
         "failures": [
             {"stage": g.stage, "reason": g.reason, "candidates": list(g.numbers)[:50], "count": len(g.numbers)}
             | {"traceback": g.traceback[-4000:]}
@@ -141,14 +141,31 @@ def _bought(snapshot: Snapshot) -> dict[str, Any] | None:
     }
 
 
-def _timeline(records: Sequence[Record]) -> dict[str, Any]:
+def _computed(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the hours that workers had spent in all when each evaluation was done, from the first; of GPUs if any."""
+    records = sorted(snapshot.records.values(), key=lambda record: record.at)
+    on_gpus = {of for of, work in snapshot.works.items() if work.device != "cpu"}
+    counted = [record.seconds if not on_gpus or record.number in on_gpus else 0.0 for record in records]
+    hours = np.cumsum(counted) / 3600
+    at = np.unique(np.linspace(0, len(records) - 1, min(len(records), 5000)).astype(np.intp))
+    told = {"evaluation": (at + 1).tolist(), "hours": numbers(hours[at])}
+    return {"unit": "GPU-hours" if on_gpus else "worker hours"} | told
+
+
+def _timeline(snapshot: Snapshot) -> dict[str, Any]:
     """Return who was worked on when, in lanes that stand for workers, and how busy these were in all."""
+    records = list(snapshot.records.values())
+    places = {of: f"{work.node} {work.device}" for of, work in snapshot.works.items()}
     newest = sorted(records, key=lambda r: r.at)[-_MOST_BARS:]
     spans = sorted((r.at - r.seconds, r.at, r.number, r.estimate is None) for r in newest)
     lanes: list[float] = []
+    names: list[str] = []
     bars = []
     for begin, end, of, failed in spans:
-        lane = next((k for k, free in enumerate(lanes) if free <= begin + 1e-3), len(lanes))
+        place = places.get(of, "")
+        free_here = (k for k, free in enumerate(lanes) if free <= begin + 1e-3 and names[k] == place)
+        lane = next(free_here, len(lanes))
+        names[lane : lane + 1] = [place]
         lanes[lane : lane + 1] = [end]
         bars.append([lane, number(begin - spans[0][0]), number(end - spans[0][0]), of, int(failed)])
     elapsed, upto = 0.0, spans[0][0] if spans else 0.0
@@ -159,6 +176,7 @@ def _timeline(records: Sequence[Record]) -> dict[str, Any]:
     seconds = np.array([end - begin for begin, end, *_ in spans])
     return {
         "lanes": len(lanes),
+        "names": [name or str(k + 1) for k, name in enumerate(names)],
         "bars": bars,
         "left_out": len(records) - len(newest),
         "utilisation": number(min(1.0, busy / (len(lanes) * elapsed))) if elapsed > 0 and lanes else None,

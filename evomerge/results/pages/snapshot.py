@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evomerge.archive import Archive, Record
 from evomerge.campaign.progress import ENDING
-from evomerge.candidate import Candidate
+from evomerge.candidate import Candidate, Work
 from evomerge.results.genes import NotedGenes
 from evomerge.results.predicted_front import Prediction, read_prediction
 from evomerge.results.report.contents import Contents, read_contents
@@ -35,6 +35,7 @@ class Snapshot:
     genes: NotedGenes
     prediction: Prediction | None
     ending: str | None  # why the last session ended; empty while it goes on, or where it was killed
+    works: Mapping[int, Work]  # candidate -> where it was scored, of those of which that was kept
     ours: bool  # whether the user began it, so that files that it names may be shown
 
     @cached_property
@@ -95,6 +96,7 @@ def read_snapshot(archive: Archive, *, ours: bool = False) -> Snapshot:
         genes=NotedGenes.read(archive),
         prediction=read_prediction(archive),
         ending=archive.noted(ENDING),
+        works=dict(archive.works()),
         ours=ours,
     )
 

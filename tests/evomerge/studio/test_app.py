@@ -149,3 +149,10 @@ def test_notes_and_stars_are_kept_and_an_empty_note_is_gone(served: Studio, runs
     assert (runs / "three" / "notes.json").is_file()
     assert served.put(f"{at}/notes/7", b'{"star": false, "text": ""}').status == 200
     assert served.get(f"{at}/notes")["notes"] == {}
+
+
+def test_hours_of_workers_add_up_and_every_lane_has_a_name(served: Studio) -> None:
+    found = served.get(f"/api/runs/{served.key('three')}/search")
+    assert found["computed"]["unit"] == "worker hours"  # this archive does not say where it was scored
+    assert found["computed"]["hours"][-1] == pytest.approx(found["timeline"]["busy"] / 3600, rel=1e-4)
+    assert len(found["timeline"]["names"]) == found["timeline"]["lanes"]

@@ -5,7 +5,7 @@ import { useLatest } from '../parts/fetched'
 import { overview, picked, source, theme } from '../state'
 import { duration, num, short, signed } from '../words'
 
-type By = 'evaluations' | 'time'
+type By = 'evaluations' | 'time' | 'computing'
 
 export function SearchPage() {
   const found = useLatest((key) => source.document<Search>(key, 'search'))
@@ -17,7 +17,7 @@ export function SearchPage() {
       {found.bought && <Bought of={found.bought} />}
       <section class="panel wide">
         <h2>How far it came</h2>
-        <div class="tools" role="group" aria-label="Over what">{(['evaluations', 'time'] as const).map((one) => <button key={one} aria-pressed={by === one} onClick={() => setBy(one)}>over {one}</button>)}</div>
+        <div class="tools" role="group" aria-label="Over what">{(['evaluations', 'time', 'computing'] as const).map((one) => <button key={one} aria-pressed={by === one} onClick={() => setBy(one)}>over {one === 'computing' ? found.computed.unit : one}</button>)}</div>
         <p class="quiet">The best of many noisy scores is partly luck: the Verdict page says how much of it holds on new items. Dashed: the best parent.</p>
         <div class="curves">{found.curves.map((curve) => <Course key={curve.name} curve={curve} found={found} by={by} />)}</div>
       </section>
@@ -53,14 +53,16 @@ function Course({ curve, found, by }: { curve: Curve; found: Search; by: By }) {
 
 function course(curve: Curve, found: Search, by: By): Option {
   const colours = palette()
-  const unit = found.hours < 0.05 ? 3600 : found.hours < 3 ? 60 : 1
-  const xs = by === 'evaluations' ? curve.evaluation : curve.hours.map((h) => (h ?? 0) * unit)
+  const total = by === 'computing' ? (found.computed.hours[found.computed.hours.length - 1] ?? 0) : found.hours
+  const unit = by === 'computing' && found.computed.unit === 'GPU-hours' ? 1 : total < 0.05 ? 3600 : total < 3 ? 60 : 1
+  const across = (evaluation: number, hours: number | null) => by === 'evaluations' ? evaluation : (by === 'time' ? (hours ?? 0) : computed(found, evaluation)) * unit
+  const xs = curve.evaluation.map((e, k) => across(e, curve.hours[k]))
   const data = curve.values.map((v, k) => [xs[k], v, curve.candidate[k]])
-  const cloud = curve.name !== 'best mean' ? [] : found.points.number.map((n, k) => [by === 'evaluations' ? found.points.evaluation[k] : found.points.hours[k] * unit, found.points.mean[k], n])
+  const cloud = curve.name !== 'best mean' ? [] : found.points.number.map((n, k) => [across(found.points.evaluation[k], found.points.hours[k]), found.points.mean[k], n])
   const reference = curve.reference === null ? {} : { markLine: { silent: true, symbol: 'none', animation: false, lineStyle: { color: colours.ink, type: 'dashed', width: 1 }, label: { show: false }, data: [{ yAxis: curve.reference }] } }
   const values = [...data.map((d) => d[1]), ...cloud.map((d) => d[1]), curve.reference].filter((v): v is number => typeof v === 'number')
   const low = Math.min(...values), high = Math.max(...values), margin = 0.06 * (high - low) || 0.05
-  const name = by === 'evaluations' ? 'evaluations' : { 3600: 'seconds of search', 60: 'minutes of search', 1: 'hours of search' }[unit]!
+  const name = by === 'evaluations' ? 'evaluations' : by === 'computing' && unit === 1 ? found.computed.unit : { 3600: 'seconds', 60: 'minutes', 1: 'hours' }[unit]! + (by === 'time' ? ' of search' : ' of workers')
   return {
     animation: false, textStyle: { fontFamily: colours.sans }, grid: { left: 46, right: 14, top: 10, bottom: 40 },
     xAxis: axis(colours, name, { scale: false, min: 0, max: xs[xs.length - 1], nameGap: 24 }), yAxis: axis(colours, '', { min: Number((low - margin).toFixed(4)), max: Number((high + margin).toFixed(4)), splitNumber: 4, axisLabel: { color: colours.muted, fontSize: 11, showMinLabel: false, showMaxLabel: false } }),
@@ -70,6 +72,13 @@ function course(curve: Curve, found: Search, by: By): Option {
       { type: 'line', step: 'end', data, symbol: 'circle', symbolSize: 5, lineStyle: { color: colours.front, width: 2 }, itemStyle: { color: colours.front }, ...reference },
     ],
   }
+}
+
+// Hours that workers had spent in all when an evaluation was done.
+function computed({ computed: { evaluation, hours } }: Search, upto: number): number {
+  let [low, high] = [0, evaluation.length - 1]
+  while (low < high) { const middle = (low + high) >> 1; if (evaluation[middle] < upto) low = middle + 1; else high = middle }
+  return hours[low] ?? 0
 }
 
 function Importances({ found }: { found: Search }) {
@@ -112,9 +121,9 @@ function lanes(found: Search): Option {
   const unit = end < 300 ? 1 : end < 10800 ? 60 : 3600
   interface Api { value(k: number): number; coord(of: number[]): number[]; size(of: number[]): number[] }
   return {
-    animation: false, textStyle: { fontFamily: colours.sans }, grid: { left: 46, right: 14, top: 6, bottom: 40 },
+    animation: false, textStyle: { fontFamily: colours.sans }, grid: { left: found.timeline.names.some((n) => n.length > 4) ? 150 : 46, right: 14, top: 6, bottom: 40 },
     xAxis: axis(colours, { 1: 'seconds', 60: 'minutes', 3600: 'hours' }[unit]!, { min: 0, max: end / unit, nameGap: 24, axisLabel: { color: colours.muted, fontSize: 11, showMaxLabel: false } }),
-    yAxis: { type: 'category', data: Array.from({ length: found.timeline.lanes }, (_, k) => `${k + 1}`), axisLabel: { color: colours.muted }, axisLine: { show: false }, axisTick: { show: false } },
+    yAxis: { type: 'category', data: found.timeline.names.map((name, k) => ({ value: `${k} ${name}` })), axisLabel: { color: colours.muted, width: 136, overflow: 'truncate', formatter: (value: string) => value.slice(value.indexOf(' ') + 1) }, axisLine: { show: false }, axisTick: { show: false } },
     tooltip: { ...tip(colours), formatter: (p: { value: number[] }) => told(overview.value?.labels[p.value[3]] ?? `candidate ${p.value[3]}`, [['took', duration((p.value[2] - p.value[1]) * unit)], ['outcome', p.value[4] ? 'failed' : 'scored']]) },
     series: [{ type: 'custom', data: bars.map(([lane, a, b, n, f]) => [lane, a / unit, b / unit, n, f]), encode: { x: [1, 2], y: 0 },
       renderItem: (_: unknown, api: Api) => {

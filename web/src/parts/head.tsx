@@ -1,8 +1,9 @@
 // The head of every page: which run, how far, what may be said of it, where to go.
+import { standing } from '../control'
 import { chooseTheme, connected, kind, link, overview, page, PAGES, run, runs, theme, trouble } from '../state'
 import { duration } from '../words'
 
-const NAMES = { front: 'Front', candidates: 'Candidates', compare: 'Compare', search: 'Search', verdict: 'Verdict' }
+const NAMES = { front: 'Front', candidates: 'Candidates', compare: 'Compare', search: 'Search', verdict: 'Verdict', control: 'Control' }
 
 export function Head() {
   const head = overview.value
@@ -19,7 +20,7 @@ export function Head() {
         {!connected.value && <span class="live off">not connected</span>}
         <button class="icon theme" onClick={chooseTheme} aria-label={theme.value === 'dark' ? 'Light colours' : 'Dark colours'}>{theme.value === 'dark' ? '☀' : '☾'}</button>
       </header>
-      <nav aria-label="Pages">{PAGES.map((one) => <a key={one} href={link({ page: one })} aria-current={page.value === one ? 'page' : undefined}>{NAMES[one]}</a>)}</nav>
+      <nav aria-label="Pages">{PAGES.filter((one) => one !== 'control' || standing.value).map((one) => <a key={one} href={link({ page: one })} aria-current={page.value === one ? 'page' : undefined}>{NAMES[one]}</a>)}</nav>
       {trouble.value && <p class="trouble" role="alert">{trouble.value}</p>}
       {head && <Summary />}
     </>
