@@ -65,8 +65,8 @@ def steps(console: Console) -> Callable[[object], None]:
                 if now - printed >= SECONDS_BETWEEN_LINES or far.done == far.total:
                     printed = now
                     best = "" if far.best is None else f"  best mean {far.best.estimate.mean:.3f}"
-                    left = "" if far.left is None else f"  {duration(far.left)} left"
-                    console.print(f"{far.done}/{far.total} candidates{best}  {far.failures} failed{left}")
+                    spent = f"after {duration(far.seconds)}"
+                    console.print(f"{far.done}/{far.total} candidates{best}  {far.failures} failed  {spent}")
             case em.SearchEnded(progress=far):
                 console.print(f"searched for {duration(far.seconds)}")
 
