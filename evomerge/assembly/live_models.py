@@ -63,8 +63,6 @@ def workers_have_gpus(config: CampaignConfig) -> bool:
         return workers.gpus > 0 and (workers.backend == "ray" or torch.cuda.is_available())
     if workers.accelerator is not None:  # on nodes that may come later
         return True
-    if workers.accelerator is not None:  # on nodes that may come later
-        return True
     if torch.cuda.is_available() or workers.backend != "ray" or workers.address is None:
         return torch.cuda.is_available()
     require("ray", "ray")
@@ -82,13 +80,15 @@ def device_of(config: CampaignConfig) -> torch.device:
 
 def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
     """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
+    from evomerge.assembly.residency import supply_of
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
     from search_spaces.merging.kept_numbers import KeptNumbers
     from search_spaces.merging.memory import MergeMemory
 
+    supply = supply_of(config, parents)
     module = module_to_fill(config, parents)
-    memory = MergeMemory(kept=KeptNumbers(parents))
+    memory = MergeMemory(kept=KeptNumbers(parents), supply=supply)
     if not config.space.has_paths:
         return ResidentModel(module, parents, memory=memory)
     return FlowResident(module, parents, memory=memory, pure_bytes=room_for_parents(device_of(config)))

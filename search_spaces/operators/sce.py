@@ -138,13 +138,15 @@ def _energies_of_steps(selections: list[Trim], vectors: TaskVectors) -> tuple[fl
         for i, tensor in enumerate(vectors.flat):
             weights = squares(tensor[part].to(torch.float32) - origin, units[i])
             sums[:, i] += torch.bincount(first, weights=weights, minlength=len(sums))
-    return tuple((sums[:-1].cumsum(dim=0) * sums.new_tensor(units)).flatten().tolist())
+    return tuple(
+        (sums[:-1].cumsum(dim=0) * torch.tensor(units, dtype=torch.float64).to(sums.device)).flatten().cpu().tolist()
+    )
 
 
 def _first_selection(spread: Tensor, start: int, selections: list[Trim]) -> Tensor:
     """Return for each element the first of the nested selections that has it, or their number if none has."""
-    thresholds = spread.new_tensor([s.magnitude for s in selections] + [-math.inf])
-    lasts = torch.tensor([s.last for s in selections] + [-1], device=spread.device)
+    thresholds = torch.tensor([s.magnitude for s in selections] + [-math.inf]).to(spread.device)
+    lasts = torch.tensor([s.last for s in selections] + [-1]).to(spread.device)
     # thresholds: (n_selections + 1,), descending; first: (n,). What equals a threshold is selected up to its last tie.
     first = torch.searchsorted(-thresholds, -spread)
     tied = (thresholds[first] == spread).nonzero().squeeze(1)

@@ -70,6 +70,18 @@ class HostMemory:
         return content
 
 
+def shareable_bytes(directory: Path = SHARED) -> int:
+    """Return how many bytes parents may take there: what is free of the memory, and what they take already."""
+    held = sum(file.stat().st_size for file in directory.glob(f"{_PREFIX}-{os.getuid()}-*"))
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, StopIteration):  # what the page cache gives back counts too
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
+    if not directory.is_dir():
+        return available
+    return min(available, shutil.disk_usage(directory).free) + held
+
+
 def _fill(path: Path, target: Path, descriptor: int) -> None:
     """Copy a file, whole or not at all: until then it has another name's size."""
     size, free = path.stat().st_size, shutil.disk_usage(target.parent).free

@@ -43,7 +43,7 @@ def counted_places(
         return part.view(torch.int32).bitwise_and(0x7FFFFFFF)
 
     starts = range(0, n, at_once)
-    wanted = torch.tensor(kept, dtype=torch.int64, device=device_of(magnitudes))  # (n_kept,)
+    wanted = torch.tensor(kept, dtype=torch.int64).to(device_of(magnitudes))  # (n_kept,)
     upper = _counts(bits, starts, lambda found: found >> _LOWER_BITS, _UPPER)
     reaching = _from_the_top(upper)
     bins, bin_of = torch.unique(_last_reaching(reaching, wanted), return_inverse=True)
@@ -59,7 +59,9 @@ def counted_places(
     last = _last_reaching(within, wanted[:, None]).squeeze(1)
     larger = within.gather(1, last[:, None]).squeeze(1) - lower[bin_of, last]
     patterns = (bins[bin_of] << _LOWER_BITS | last).to(torch.int32)
-    return patterns.view(torch.float32).tolist(), _places(bits, starts, patterns, (wanted - larger).tolist())
+    return patterns.view(torch.float32).cpu().tolist(), _places(
+        bits, starts, patterns, (wanted - larger).cpu().tolist()
+    )
 
 
 def _places(bits: Callable[[int], Tensor], starts: Sequence[int], patterns: Tensor, nth: Sequence[int]) -> list[int]:
@@ -72,9 +74,9 @@ def _places(bits: Callable[[int], Tensor], starts: Sequence[int], patterns: Tens
         near = torch.searchsorted(distinct, found).clamp_(max=len(distinct) - 1)
         upto = upto + torch.bincount(near[distinct[near] == found], minlength=len(distinct))
         counts.append(upto)
-    before = torch.stack(counts).T.tolist()
+    before = torch.stack(counts).T.cpu().tolist()
     places = []
-    for i, n, pattern in zip(which.tolist(), nth, patterns.tolist(), strict=True):
+    for i, n, pattern in zip(which.cpu().tolist(), nth, patterns.cpu().tolist(), strict=True):
         block = next(b for b in range(len(starts)) if before[i][b + 1] >= n)
         equal = (bits(starts[block]) == pattern).nonzero()
         places.append(starts[block] + int(equal[n - 1 - before[i][block], 0]))

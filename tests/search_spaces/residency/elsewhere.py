@@ -1,7 +1,7 @@
 """A device that is no CPU, for machines that have no other: it computes on the CPU but refuses the CPU's tensors.
 
 Its tensors say that they lie on torch's "meta" device. As on a GPU, an operation on one of them and on a tensor of the
-CPU with more than one number is an error, and so is `numpy()`; numbers can be read, and copies made from and to the CPU.
+CPU with more than one number is an error, and so is `numpy()`; numbers can be read, and copies made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ class _There(Tensor):
     @staticmethod
     def __new__(cls: type[_There], held: Tensor) -> _There:
         made: _There = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, held.shape, strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype, device="meta"
+            cls,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            device="meta",
         )
         made.held = held
         return made

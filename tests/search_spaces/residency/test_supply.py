@@ -9,7 +9,7 @@ import torch
 from search_spaces.layers.architecture import build_module
 from search_spaces.layers.sources import output_names
 from search_spaces.live.resident import ResidentModel
-from search_spaces.merging.materialise import carry_out_all, merged_tensor
+from search_spaces.merging.materialise import carry_out_all
 from search_spaces.merging.memory import MergeMemory
 from search_spaces.merging.plan import plan_tensors
 from search_spaces.operators.parameters import Kind
