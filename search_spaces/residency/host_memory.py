@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import shutil
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,22 @@ class HostMemory:
     def _opened(self, path: Path) -> Tensor:
         target = self._directory / f"{_PREFIX}-{os.getuid()}-{file_digest(path)}"
         size = path.stat().st_size
-        # Nobody deletes what others have locked: this one is held shared until the process ends.
         descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if not _is(target, descriptor):  # deleted between the two calls
-            os.close(descriptor)
-            return self._opened(path)
-        if os.fstat(descriptor).st_size != size:
-            _fill(path, target, descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        while True:
+            # Nobody deletes what others have locked: this one is held shared until the process ends.
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if not _is(target, descriptor):  # deleted between the two calls
+                os.close(descriptor)
+                return self._opened(path)
+            if os.fstat(descriptor).st_size == size:
+                break
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # others look at it too, or one of them fills it
+                time.sleep(0.01)
+                continue
+            if os.fstat(descriptor).st_size != size:
+                _fill(path, target, descriptor)
         content = torch.from_file(str(target), shared=True, size=size, dtype=torch.uint8)
         registered = self._pinned and _registered(content)
         weakref.finalize(self, _let_go, target, descriptor, content.data_ptr() if registered else None)
