@@ -25,7 +25,7 @@ from tests.search_spaces.residency.elsewhere import elsewhere
 CPU = torch.device("cpu")
 
 # Matrix products, decompositions and sums in another order: float32 rounds them otherwise on another device.
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
+RELATIVE, ABSOLUTE = 1e-5, 1e-6
 
 
 def streamed(device: torch.device, directory: Path, ahead_bytes: int = 2**28) -> Streamed:
@@ -75,7 +75,7 @@ def test_every_operator_merges_on_a_device_that_is_no_cpu_without_a_tensor_of_th
             if known.elementwise:
                 assert one.equal(other), (operator, plan.name)
             else:
-                torch.testing.assert_close(other, one, **TOLERANCE)
+                torch.testing.assert_close(other, one, rtol=RELATIVE, atol=ABSOLUTE)
 
 
 def _needed(kinds: Mapping[str, Kind]) -> dict[str, float]:
