@@ -34,7 +34,7 @@ class _There(Tensor):
             strides=held.stride(),
             storage_offset=held.storage_offset(),
             dtype=held.dtype,
-            device="meta",
+            device=ELSEWHERE,
         )
         made.held = held
         return made
