@@ -17,6 +17,7 @@ from evomerge.assembly import Parts, build_parts, settled
 from evomerge.assembly.costs import measured
 from evomerge.assembly.engines import engine_in_words
 from evomerge.assembly.prompt_bits import PromptBits, prompt_bits
+from evomerge.assembly.residency import Foreseen, foreseen
 from evomerge.config import CampaignConfig, joined_config, merge_stand_ins, stage_config, stand_ins
 from evomerge.config.overrides import Overrides
 from evomerge.results.verification.benchmark_test_sets import described
@@ -48,6 +49,7 @@ class Plan:
         prompts: what every model makes of a few search prompts; None where none can be asked.
         costs: what each objective that is a cost measures, in words.
         engine: who runs candidates, in words, where that is not evomerge's own engine; else empty.
+        foreseen: where the workers will keep the parents, and on what.
     """
 
     config: CampaignConfig
@@ -65,6 +67,7 @@ class Plan:
     prompts: PromptBits | None = None
     costs: tuple[str, ...] = ()
     engine: str = ""
+    foreseen: Foreseen | None = None
 
     @property
     def parents(self) -> tuple[ParentTraits, ...]:
@@ -189,6 +192,7 @@ def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Pa
             cost=None,
             cautions=config.space.cautions,
             engine=engine_in_words(parts),
+            foreseen=foreseen(config, parts.parents),
             costs=tuple(measured(o) for o in parts.objectives if o.cost is not None),
         ),
         parts,

@@ -56,13 +56,15 @@ def _computing_in(config: CampaignConfig, dtype: torch.dtype) -> CampaignConfig:
 
 def build_resident(config: CampaignConfig, parents: Parents) -> ResidentModel | FlowResident:
     """Return a campaign's resident model, of the base's architecture; recipes with paths need one of any depth."""
+    from evomerge.assembly.residency import supply_of
     from search_spaces.live.layer_surgery import FlowResident
     from search_spaces.live.resident import ResidentModel
     from search_spaces.merging.kept_numbers import KeptNumbers
     from search_spaces.merging.memory import MergeMemory
 
+    supply = supply_of(config, parents)
     module = module_to_fill(config, parents)
-    memory = MergeMemory(kept=KeptNumbers(parents))
+    memory = MergeMemory(kept=KeptNumbers(parents), supply=supply)
     if not config.space.has_paths:
         return ResidentModel(module, parents, memory=memory)
     return FlowResident(module, parents, memory=memory, pure_bytes=room_for_parents(device_of(config)))

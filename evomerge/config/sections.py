@@ -135,6 +135,10 @@ class WorkersConfig(BaseModel):
     """Ray only: the type of GPU, as Ray names it (A100, H100), where nodes have several. Left out: any."""
     cpus: Count | None = None
     """CPU cores per worker; left out: the machine's, shared evenly."""
+    parents: Literal["auto", "resident", "streamed", "mapped"] = "auto"
+    """Where a worker's parents lie. resident: on the device that merges; streamed: in pinned memory that a node's
+    workers share, copied while the tensors before are merged; mapped: in their files. auto: the first of these that
+    fits a GPU and its host; on a CPU mapped."""
     address: Text | None = None
     """A running Ray cluster (`auto`: the one this machine belongs to); left out: Ray is started here."""
     deadline_seconds: Annotated[PositiveReal, Field(le=1e7)] = 3600.0

@@ -70,8 +70,11 @@ class FactorCache:
         """
         if not self._limit:
             return _packed(compute())
+        device = read[0][1].device if read else torch.device("cpu")
+        if device.type != "cpu":  # rounded otherwise than on a CPU
+            what = f"{what}, on {device.type}"
         # Copies: where a tensor lies in memory may decide the last bit of a product.
-        return tuple(tensor.clone() for tensor in self._found(self._path(what, read), compute))
+        return tuple(tensor.to(device, copy=True) for tensor in self._found(self._path(what, read), compute))
 
     def mapped(self, what: str, compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Return likewise what `what` names with all that it is computed from, as views of the file's pages."""
@@ -80,7 +83,7 @@ class FactorCache:
     def _found(self, path: Path, compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         found = _load(path)
         if found is None:
-            found = _packed(compute())
+            found = _packed([tensor.cpu() for tensor in compute()])
             self._save(path, found)
         return found
 
@@ -171,5 +174,5 @@ def _packed(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 def _digest(tensor: Tensor) -> bytes:
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\0".encode())
-    digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    digest.update(tensor.contiguous().view(-1).view(torch.uint8).cpu().numpy().data)
     return digest.digest()

@@ -45,7 +45,7 @@ _IN_MEMORY = 1 << 23
 
 
 def merged_tensor(recipe: Recipe, parents: Parents, name: str, *, memory: MergeMemory | None = None) -> Tensor:
-    """Return one tensor of the merged model, on the CPU.
+    """Return one tensor of the merged model, where the memory's supply gives the parents': on the CPU without one.
 
     Args:
         recipe: the merge.
@@ -73,7 +73,7 @@ def carry_out(
     `out` is of the plan's shape, and of a dtype that holds every value of the plan's.
     """
     known = MergeMemory(repeated=False, factors=FactorCache(limit_bytes=0)) if memory is None else memory
-    return _finished(plan, _made(plan, parents, known), known, out)
+    return _finished(plan, _made(plan, known.staged(parents), known), known, out)
 
 
 @torch.no_grad()
@@ -84,6 +84,8 @@ def carry_out_all(
 
     Small tensors that kernels merge alike, such as experts, are merged together, with the same bits.
     """
+    parents = memory.staged(parents)
+    memory.expect(plans, parents)
     found: dict[int, Tensor] = {}
     waiting: dict[Hashable, list[tuple[int, Merge]]] = {}
 
@@ -181,8 +183,9 @@ def _written(plan: TensorPlan, made: Made, memory: MergeMemory, out: Tensor | No
     """Return what was made in `out` if there is one, straight from a kernel where it can, and whether it is finite."""
     if isinstance(made, Tensor):
         return (made if out is None else out.copy_(made)), all_finite(made)
-    direct = out is not None and out.is_contiguous() and out.device.type == "cpu"
-    target = out.detach() if out is not None and direct else torch.empty(plan.shape, dtype=plan.dtype)
+    device = made.device
+    direct = out is not None and out.is_contiguous() and out.device == device
+    target = out.detach() if out is not None and direct else torch.empty(plan.shape, dtype=plan.dtype, device=device)
     if isinstance(made, Merge):
         finite = merge_into(target.view(-1), made, compiled=memory.kernels)
     else:

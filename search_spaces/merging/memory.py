@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from search_spaces.merging.factors import FactorCache
 from search_spaces.merging.kept_numbers import Keeping, KeptNumbers, Nowhere
 from search_spaces.merging.model_trims import ModelTrims
-from search_spaces.merging.plan import Origins
+from search_spaces.merging.plan import Origins, TensorPlan
 from search_spaces.merging.recent import FirstKept, Recent
 from search_spaces.merging.trims import SEARCHED_BEFORE_A_TABLE, TrimCache
 from search_spaces.operators.kernels.compiled import CompiledKernels
+from search_spaces.operators.kernels.counting import Magnitudes, device_of
 from search_spaces.operators.kernels.ranks import packed_ranks
 from search_spaces.operators.kernels.sparsify import density_steps
-from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_of
+from search_spaces.operators.kernels.threshold import Trim, trim_of
 from search_spaces.operators.memory import Steps
 from search_spaces.operators.operator import T
+from search_spaces.parents.parents import Parents
+from search_spaces.residency.staged import staged, stored_in
+from search_spaces.residency.supply import Supply
 from search_spaces.statistics.store import StatisticsStore
 
 # Ranks take 2 bytes an element and parent (4 in rows of more than 32,768): those of DELLA on 3 parents of 0.6 billion
@@ -58,13 +61,17 @@ class MergeMemory:
         kernels: CompiledKernels | None = None,
         statistics: StatisticsStore | None = None,
         kept: KeptNumbers | None = None,
+        supply: Supply | None = None,
     ) -> None:
         """Begin with nothing.
 
         For a single merge (not `repeated`) every threshold is searched, and nothing is kept. Factors None: on disk, in
         the default directory; kernels None: compiled where it pays; kept: where thresholds, sums and ranks of the
-        parents are found again by other processes, None for nowhere.
+        parents are found again by other processes, None for nowhere; supply: where the parents' tensors come from, and
+        merges run, None for their files and the CPU.
         """
+        self._supply = supply
+        self._staged: tuple[Parents, Parents] | None = None
         self._repeated = repeated
         self._files = kept if repeated else None
         self._kept: Keeping = self._files or Nowhere()
@@ -78,6 +85,20 @@ class MergeMemory:
         self._recent: Recent[Any] = Recent(_RECENT_BYTES, lambda value: value.nbytes)
         self._numbers: Recent[tuple[float, ...]] = Recent(_MOST_NUMBERS if repeated else 0)
         self._shares: defaultdict[Hashable, set[float]] = defaultdict(set)
+
+    def staged(self, parents: Parents) -> Parents:
+        """Return the parents as their tensors are supplied."""
+        if self._supply is None:
+            return parents
+        if self._staged is None or self._staged[0] is not parents:
+            self._staged = parents, staged(parents, self._supply)
+        return self._staged[1]
+
+    def expect(self, plans: Sequence[TensorPlan], parents: Parents) -> None:
+        """Let what plans read of staged parents be brought, in this order."""
+        if self._supply is not None:
+            read = [[source for source in (plan.base, *plan.sources) if source is not None] for plan in plans]
+            self._supply.expect([[t for p, name in each for t in stored_in(parents[p].lazy(name))] for each in read])
 
     def trim(self, key: Hashable, magnitudes: Magnitudes, k: int, n: int, *, steps: Steps = density_steps) -> Trim:
         """Return `threshold.trim_of(magnitudes, n, k)`; `steps` maps n to the k that will be asked for most."""
@@ -96,14 +117,14 @@ class MergeMemory:
         """Return `ranks.packed_ranks`."""
 
         def compute() -> Tensor:
-            return torch.from_numpy(packed_ranks(magnitudes, n, width))
+            return packed_ranks(magnitudes, n, width)
 
         def find() -> Tensor:
             if self._files is None or n < _FEWEST_RANKS_ON_DISK:
                 return compute()
             return self.factors.mapped(f"ranks of {width}, {key!r} of {self._files.name}", lambda: (compute(),))[0]
 
-        return self._ranks.get(key, find)
+        return self._ranks.get(key, find).to(device_of(magnitudes))
 
     def numbers(
         self, key: Hashable, compute: Callable[[], tuple[float, ...]], *, kept: bool = False

@@ -91,6 +91,9 @@ def _magnitude_bits(parents: Parents, parent: str, base: str) -> Iterator[Tensor
 def _histogram(tensors: Callable[[], Iterator[Tensor]], digit: Callable[[Tensor], Tensor]) -> Tensor:
     counts = torch.zeros(_BINS, dtype=torch.int64)
     for bits in tensors():
+        if bits.device.type != "cpu":
+            counts += torch.bincount(digit(bits), minlength=_BINS).cpu()
+            continue
         blocks = parallel_map(
             lambda block: torch.bincount(digit(block), minlength=_BINS), torch.split(bits, _COUNTED_AT_ONCE)
         )

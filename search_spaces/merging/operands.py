@@ -76,6 +76,8 @@ def operands_of(plan: TensorPlan, parents: Parents, memory: MergeMemory, *, stor
     def statistic(i: int, kind: str) -> Tensor | None:
         *digests, together = plan.statistics
         found = memory.statistics.tensor(digests[i], cast("Kind", kind), plan.sources[i][1], together)
+        if found is not None and plan.sources:
+            found = found.to(tensors[i].device)
         return found.mT if turned and found is not None and kind in ("fisher", "moments") else found
 
     def recent(what: Hashable, statistics: Sequence[tuple[int, str]], compute: Callable[[], T]) -> T:

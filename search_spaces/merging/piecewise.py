@@ -74,6 +74,11 @@ class MergeOfPieces:
 
     pieces: tuple[tuple[slice, Merge], ...]  # the elements of the flat tensor, and how they are made
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is carried out."""
+        return self.pieces[0][1].device
+
 
 def merge_of_pieces(pieces: Sequence[Piece], tensors: Sequence[Tensor], dtype: torch.dtype) -> Merge | MergeOfPieces:
     """Return what makes Σ_k c_k θ_k piece by piece, in float32 and rounded once.

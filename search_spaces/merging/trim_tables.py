@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from search_spaces.operators.kernels.counting import Magnitudes, counted_places, device_of
 from search_spaces.operators.kernels.parallel import parallel_map
-from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_within
+from search_spaces.operators.kernels.threshold import Trim, trim_of, trim_within
 from search_spaces.operators.memory import Steps
 
 # Elements are counted by their bits but for the lowest: 4,096 bins for each power of two, of 16 such.
@@ -60,11 +61,15 @@ class TrimTable:
         """Return the table of n magnitudes at these steps."""
         wanted = _wanted(steps, n)
         partial = wanted.kept[: np.searchsorted(wanted.kept, n)]
-        bits, places = (_places if n > SORTED_UP_TO else _places_sorted)(magnitudes, n, partial)
+        if device_of(magnitudes).type != "cpu":
+            found, places = map(np.asarray, counted_places(magnitudes, n, partial.tolist()))
+        else:
+            bits, places = (_places if n > SORTED_UP_TO else _places_sorted)(magnitudes, n, partial)
+            found = bits.view(np.float32)
         # What keeps everything stands at the end.
         kept = np.full(len(wanted.kept), -1.0, dtype=np.float32)
         last = np.full(len(wanted.kept), -1, dtype=_index_type(n))
-        kept[: len(partial)], last[: len(partial)] = bits.view(np.float32), places
+        kept[: len(partial)], last[: len(partial)] = found, places
         return TrimTable(wanted, kept, last)
 
     @staticmethod
@@ -93,6 +98,8 @@ class TrimTable:
         i = int(np.searchsorted(self.wanted.kept, k))
         high = self._trim(i - 1).magnitude if i > 0 else float("inf")
         low = self._trim(i).magnitude if i < len(self.wanted.kept) else -1.0
+        if device_of(magnitudes).type != "cpu":
+            return trim_of(magnitudes, n, k)
         found = trim_within(magnitudes, n, k, (low, high))
         assert found is not None, "a table's neighbours enclose every k between them"
         return found

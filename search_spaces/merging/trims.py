@@ -10,7 +10,8 @@ import numpy as np
 from search_spaces.merging.kept_numbers import Keeping, Nowhere
 from search_spaces.merging.recent import Recent
 from search_spaces.merging.trim_tables import SORTED_UP_TO, TrimTable
-from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_of
+from search_spaces.operators.kernels.counting import Magnitudes
+from search_spaces.operators.kernels.threshold import Trim, trim_of
 from search_spaces.operators.memory import Steps
 
 # Thresholds that are no table's: some 200 bytes each.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
+from search_spaces.operators.kernels.counting import Magnitudes, device_of
 from search_spaces.operators.kernels.ranks import packed_ranks
-from search_spaces.operators.kernels.threshold import Magnitudes, Trim, trim_of
+from search_spaces.operators.kernels.threshold import Trim, trim_of
 
 Steps = Callable[[int], list[int]]
 
@@ -49,7 +49,7 @@ class NoMemory:
 
     def ranks(self, key: Hashable, magnitudes: Magnitudes, n: int, width: int) -> Tensor:  # noqa: ARG002
         """Return the ranks; see `Memory`."""
-        return torch.from_numpy(packed_ranks(magnitudes, n, width))
+        return packed_ranks(magnitudes, n, width).to(device_of(magnitudes))
 
     def numbers(
         self,

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache, partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.operators.kernels.counting import Magnitudes, device_of
 from search_spaces.operators.kernels.elementwise import variance
 from search_spaces.operators.kernels.form import Form, Merge, Part
 from search_spaces.operators.kernels.sparsify import DENSITY_STEPS
-from search_spaces.operators.kernels.threshold import Magnitudes, Trim, below
+from search_spaces.operators.kernels.threshold import Trim, below
 from search_spaces.operators.operator import Operands
 from search_spaces.operators.survivors import TaskVectors
 
@@ -85,7 +85,7 @@ def _key(vectors: TaskVectors) -> tuple[Hashable, ...]:
 
 def _variance(vectors: TaskVectors, part: slice) -> Tensor:
     origin, parents = vectors.flat_base[part], [tensor[part] for tensor in vectors.flat]
-    spread = torch.empty(origin.numel())
+    spread = torch.empty(origin.numel(), device=origin.device)
     for here in _blocks(origin.numel()):
         own = origin[here].to(torch.float32)
         spread[here] = variance([parent[here].to(torch.float32) - own for parent in parents])
@@ -93,14 +93,14 @@ def _variance(vectors: TaskVectors, part: slice) -> Tensor:
 
 
 def _computed(spread: Magnitudes, n: int) -> Tensor:
-    whole = torch.empty(n)
+    whole = torch.empty(n, device=device_of(spread))
     for part in _blocks(n):
         whole[part] = spread(part)
     return whole
 
 
 def _n_varying(spread: Magnitudes, n: int) -> int:
-    return sum(int(np.count_nonzero(spread(part).numpy())) for part in _blocks(n))
+    return sum(int(torch.count_nonzero(spread(part))) for part in _blocks(n))
 
 
 def _energies(
@@ -130,24 +130,26 @@ def _kept(spread: Tensor, selection: Trim, start: int) -> Tensor:
 def _energies_of_steps(selections: list[Trim], vectors: TaskVectors) -> tuple[float, ...]:
     """Return the energies of nested selections, the smallest first, parent by parent within each."""
     units = _units(vectors)
-    sums = np.zeros((len(selections) + 1, len(units)))
+    sums = torch.zeros(len(selections) + 1, len(units), dtype=torch.float64, device=vectors.base.device)
     for part in _blocks(vectors.n):
-        first = _first_selection(_variance(vectors, part).numpy(), part.start, selections)
+        first = _first_selection(_variance(vectors, part), part.start, selections)
         origin = vectors.flat_base[part].to(torch.float32)
         # sums[j, i]: Σ δᵢ² over what selection j adds to those before it, in units; the last row is never selected.
         for i, tensor in enumerate(vectors.flat):
-            weights = squares(tensor[part].to(torch.float32) - origin, units[i]).numpy()
-            sums[:, i] += np.bincount(first, weights=weights, minlength=len(sums))
-    return tuple((sums[:-1].cumsum(axis=0) * np.array(units)).ravel().tolist())
+            weights = squares(tensor[part].to(torch.float32) - origin, units[i])
+            sums[:, i] += torch.bincount(first, weights=weights, minlength=len(sums))
+    return tuple(
+        (sums[:-1].cumsum(dim=0) * torch.tensor(units, dtype=torch.float64).to(sums.device)).flatten().cpu().tolist()
+    )
 
 
-def _first_selection(spread: np.ndarray, start: int, selections: list[Trim]) -> np.ndarray:
+def _first_selection(spread: Tensor, start: int, selections: list[Trim]) -> Tensor:
     """Return for each element the first of the nested selections that has it, or their number if none has."""
-    thresholds = np.array([s.magnitude for s in selections] + [-np.inf], dtype=np.float32)
-    lasts = np.array([s.last for s in selections] + [-1])
+    thresholds = torch.tensor([s.magnitude for s in selections] + [-math.inf]).to(spread.device)
+    lasts = torch.tensor([s.last for s in selections] + [-1]).to(spread.device)
     # thresholds: (n_selections + 1,), descending; first: (n,). What equals a threshold is selected up to its last tie.
-    first = np.searchsorted(-thresholds, -spread)
-    tied = np.flatnonzero(thresholds[first] == spread)
+    first = torch.searchsorted(-thresholds, -spread)
+    tied = (thresholds[first] == spread).nonzero().squeeze(1)
     while len(tied):
         tied = tied[(thresholds[first[tied]] == spread[tied]) & (lasts[first[tied]] < tied + start)]
         first[tied] += 1

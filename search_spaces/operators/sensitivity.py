@@ -34,7 +34,7 @@ def sens_merging(operands: Operands) -> Merge:
 def _balance(operands: Operands, inputs: Sequence[int]) -> list[float]:
     """Return Nσᵢ; 1 each where nothing is known of the tensor."""
     found = [None if operands.statistic is None else operands.statistic(i, "sensitivity") for i in inputs]
-    known = [(*each.reshape(-1).tolist(), 1.0)[:2] for each in found if each is not None]
+    known = [(*each.reshape(-1).cpu().tolist(), 1.0)[:2] for each in found if each is not None]
     if len(known) < len(inputs) or not inputs:
         return [1.0] * len(inputs)
     power = operands.number("transfer")

@@ -13,10 +13,11 @@ from search_spaces.errors import SpaceError
 from search_spaces.operators.kernels import sparsify
 from search_spaces.operators.kernels.blocks import merged_deltas, numbers_of, without_ties
 from search_spaces.operators.kernels.counter import segments
+from search_spaces.operators.kernels.counting import Magnitudes, device_of
 from search_spaces.operators.kernels.elementwise import Row, survivors
 from search_spaces.operators.kernels.form import Form, Merge, Part, Survivors
 from search_spaces.operators.kernels.ranks import row_width
-from search_spaces.operators.kernels.threshold import Magnitudes, Trim, magnitudes_of, trim_to
+from search_spaces.operators.kernels.threshold import Trim, magnitudes_of, trim_to
 from search_spaces.operators.memory import Memory, NoMemory, Steps
 from search_spaces.operators.operator import Operands
 
@@ -105,7 +106,8 @@ class TaskVectors:
         width = max(1, self._shape[-1] if len(self._shape) else 1)
         k, top = sparsify.band(width, density, gamma)
         order = self.magnitudes(i)(slice(0, self.n)).view(-1, width).sort(dim=1, descending=True, stable=True).indices
-        return torch.zeros(order.shape, dtype=torch.uint8).scatter_(1, order[:, top : top + k], 1).view(-1)
+        kept = torch.zeros(order.shape, dtype=torch.uint8, device=order.device)
+        return kept.scatter_(1, order[:, top : top + k], 1).view(-1)
 
     def _trim(self, i: int, density: float) -> Trim:
         if self._operands.parameters.get("scope") != "global":
@@ -138,7 +140,7 @@ class TaskVectors:
 def l1_norms(magnitudes: Magnitudes, n: int, part: Part, surviving: Survivors) -> tuple[float, float]:
     """Return Σ|δ| and Σ|δ̂|, the L1 norms before and after a task vector is sparsified."""
     merge = Merge(Form(n_parents=1, dtype=torch.float32, survivors=surviving), (), None, (part,))
-    places = torch.arange(min(n, _AT_ONCE), dtype=torch.int32)
+    places = torch.arange(min(n, _AT_ONCE), dtype=torch.int32, device=device_of(magnitudes))
 
     def sums(block: tuple[int, int, int, int]) -> tuple[list[float], list[float]]:
         segment, first, start, stop = block

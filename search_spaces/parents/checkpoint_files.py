@@ -76,7 +76,7 @@ class LazyTensor(Protocol):
         ...
 
     def read(self) -> torch.Tensor:
-        """Return its values, on the CPU; do not write to them."""
+        """Return its values, on the CPU unless it is staged elsewhere; do not write to them."""
         ...
 
 
@@ -86,12 +86,12 @@ class _MappedFile:
     def __init__(self, path: Path) -> None:
         from safetensors import safe_open
 
-        self._path = path
+        self.path = path
         self._opened: Any = safe_open(path, framework="pt")
 
     def header(self) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
         """Yield each tensor's name, its dtype's code, its shape and its first byte's place in the file, by name."""
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             entries = json.loads(file.read(length))
         entries.pop("__metadata__", None)
@@ -102,18 +102,17 @@ class _MappedFile:
     def _content(self) -> torch.Tensor:
         import torch
 
-        return torch.from_file(str(self._path), shared=False, size=self._path.stat().st_size, dtype=torch.uint8)
+        return torch.from_file(str(self.path), shared=False, size=self.path.stat().st_size, dtype=torch.uint8)
 
     def view(self, tensor: StoredTensor) -> torch.Tensor:
         """Return a view of a tensor's bytes; safetensors' own, ten times as slow, only where they are not aligned."""
         if tensor.first % tensor.dtype.itemsize:
             unaligned: torch.Tensor = self._opened.get_tensor(tensor.name)
             return unaligned
-        end = tensor.first + prod(tensor.shape) * tensor.dtype.itemsize
-        return self._content[tensor.first : end].view(tensor.dtype).view(tensor.shape)
+        return self._content[tensor.first : tensor.first + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoredTensor:
     """A tensor in a safetensors file; reading gives a view of the mapped file."""
 
@@ -122,6 +121,16 @@ class StoredTensor:
     dtype: torch.dtype  # the stored one
     first: int  # where its bytes begin in the file
     _file: _MappedFile
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it takes there."""
+        return prod(self.shape) * self.dtype.itemsize
 
     def read(self) -> torch.Tensor:
         """Return a view of the file's pages, always the same."""

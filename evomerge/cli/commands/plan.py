@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evomerge.api.cost import Cost, Reading
     from evomerge.api.planning import Plan
     from evomerge.assembly.descent_cost import DescentCost
+    from evomerge.assembly.residency import Foreseen
 
 GIB = 2**30
 SHOWN = ("attention", "mlp", "embedding")
@@ -165,6 +166,22 @@ def _asked(found: Plan) -> str:
     return f"in the base's chat template{named}; prompts: {{apply_chat_template: false}} asks in plain text"
 
 
+def _processor_rows(foreseen: Foreseen, cost: Cost) -> list[tuple[str, str]]:
+    """Return rows on the parents' memory and on hours of processors."""
+    way, hours = foreseen.residency, cost.total_seconds * cost.workers / 3600
+    rows = [("parents", f"{way.mode}: {way.reason}; {way.host_bytes / GIB:.1f} GiB of each node's memory")]
+    if foreseen.device == "CPU":
+        cores = "" if foreseen.processors is None else f", {hours * foreseen.processors:.2f} core-hours"
+        return [*rows, ("hours", f"{hours:.2f} of workers{cores}")]
+    gpu_hours = hours * (foreseen.processors or 1.0)
+    copies = f", {way.copy_seconds:.1f} s a candidate to copy parents (assumed)" if way.copy_seconds else ""
+    return [
+        *rows,
+        ("GPU memory", f"{way.vram_bytes / GIB:.1f} GiB per worker, on {foreseen.device}{copies}"),
+        ("hours", f"{gpu_hours:.2f} GPU-hours, at the seconds measured here"),
+    ]
+
+
 def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
     cuts = None if found.cuts is None else ", ".join(map(str, found.cuts)) or "no"
     halved = f"after {cuts} of {found.n_search_items} items; who is stopped takes less time than this"
@@ -191,6 +208,7 @@ def _cost_rows(found: Plan, cost: Cost) -> list[tuple[str, str]]:
         *([] if cuts is None else [("halving", halved)]),
         *([("own items", _own_items(found))] if found.config.schedule.own_items else []),
         *([("engine", found.engine)] if found.engine else []),
+        *([] if found.foreseen is None else _processor_rows(found.foreseen, cost)),
         ("memory", f"{cost.memory_bytes / GIB:.1f} GiB per worker"),
         ("an export", f"{cost.export_bytes / GIB:.2f} GiB; free here: {cost.free_bytes / GIB:.0f} GiB"),
         *(

@@ -23,19 +23,25 @@ _BLOCK = 1 << 18
 # torch compiles sizes of 0 and 1 apart; a few more elements are not worth a call either.
 _FEWEST_TO_COMPILE_FOR = 64
 
+# On other devices every operation is a kernel that is started from here: few large ones.
+_BLOCK_ELSEWHERE = 1 << 24
+
 _LARGEST_INDEX = (1 << 31) - 1
 
 
-def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = None, block: int = _BLOCK) -> bool:
+def merge_into(out: Tensor, merge: Merge, *, compiled: CompiledKernels | None = None, block: int | None = None) -> bool:
     """Carry out an elementwise merge, in compiled kernels where they pay; return whether every element is finite.
 
-    `out` is (n,), contiguous, of a dtype that holds every value of the form's; `block` changes nothing but the time.
+    `out` is (n,), contiguous, of a dtype that holds every value of the form's, and lies where the parents do. On a CPU
+    the bits are always the same. Elsewhere they are computed by the same operations, each rounded by itself; kernels
+    are compiled on CPUs only. `block` changes nothing but the time.
     """
-    merge, finite = merge.flat, True
+    merge, finite, on_cpu = merge.flat, True, out.device.type == "cpu"
+    block = block or (_BLOCK if on_cpu else _BLOCK_ELSEWHERE)
     for segment, start, stop in segments(out.numel()):
         part = slice(start, stop)
         eagerly = functools.partial(_in_blocks, merge, out, part, segment, block)
-        if compiled is None or stop - start < _FEWEST_TO_COMPILE_FOR:
+        if compiled is None or not on_cpu or stop - start < _FEWEST_TO_COMPILE_FOR:
             finite &= eagerly()
         else:
             numbers = numbers_of(merge, segment, start)
@@ -57,8 +63,9 @@ def merged_together(merges: Sequence[Merge]) -> tuple[Tensor, bool]:
     bases = [merge.base for merge in merges if merge.base is not None]
     ranks = zip(*([part.ranks for part in merge.parts if part.ranks is not None] for merge in merges), strict=True)
     read = Read(tensors, stacked(bases) if bases else None, [torch.stack(same) for same in ranks])
-    out = torch.empty(tensors[0].shape, dtype=form.dtype)
-    largest = merge_elements(form, read, _numbers_of_all(merges), out)
+    out = torch.empty(tensors[0].shape, dtype=form.dtype, device=tensors[0].device)
+    numbers = Numbers(*(number.to(out.device) for number in _numbers_of_all(merges)))
+    largest = merge_elements(form, read, numbers, out)
     return out, bool(largest.isfinite())
 
 
@@ -73,7 +80,7 @@ def alike(merge: Merge) -> Hashable:
 
 def merged(merge: Merge, shape: Sequence[int]) -> Tensor:
     """Return the merged weights, a new float32 tensor of a shape."""
-    out = torch.empty(tuple(shape))
+    out = torch.empty(tuple(shape), device=merge.device)
     merge_into(out.view(-1), merge)
     return out
 
@@ -83,7 +90,7 @@ def merged_deltas(merge: Merge) -> Tensor:
     """Return the merged task vector τ of a merge of such, before the gain: float32 (n,), at once and not in blocks."""
     merge = merge.flat
     assert merge.base is not None
-    merged = torch.empty(merge.base.numel())
+    merged = torch.empty(merge.base.numel(), device=merge.device)
     for segment, start, stop in segments(merged.numel()):
         read = _read(merge, slice(start, stop))
         deltas = [tensor.to(torch.float32) - merge.base[start:stop].to(torch.float32) for tensor in read.tensors]
@@ -129,7 +136,10 @@ def _read(merge: Merge, part: slice) -> Read:
 
 
 def numbers_of(merge: Merge, segment: int, start: int) -> Numbers:
-    """Return a merge's numbers for a segment that begins at an index."""
+    """Return a merge's numbers for a segment that begins at an index, on the CPU.
+
+    Of each, kernels on other devices take single numbers, which need no copy.
+    """
     # Rows of reals and integers are parents; `elementwise` names their columns.
     return Numbers(
         torch.zeros((), dtype=torch.int32),

@@ -58,7 +58,7 @@ def write_elements(form: Form, read: Read, numbers: Numbers, out: Tensor, *, tie
     """
     values = [tensor.to(torch.float32) for tensor in read.tensors]
     if read.base is None:
-        merged = _weighted_sum(values, numbers, out.shape)
+        merged = _weighted_sum(values, numbers, out)
     else:
         origin = read.base.to(torch.float32)
         # θ = θ₀ + gain·τ(θ₁ - θ₀, θ₂ - θ₀, ...)
@@ -72,7 +72,9 @@ def write_elements(form: Form, read: Read, numbers: Numbers, out: Tensor, *, tie
 def task_vector(form: Form, deltas: list[Tensor], ranks: list[Tensor], numbers: Numbers, *, ties: bool) -> Tensor:
     """Return the merged task vector τ, float32 (n,); overwrites the task vectors, float32 (n,) each."""
     drawn = form.survivors in ("random", "ranked")
-    index = torch.arange(deltas[0].shape[-1], dtype=torch.int32) + numbers.start if drawn or ties else None
+    index = None
+    if drawn or ties:
+        index = torch.arange(deltas[0].shape[-1], dtype=torch.int32, device=deltas[0].device) + numbers.start
     if form.consensus == "sce":
         return _sce(form, deltas, index if ties else None, numbers)
     rows = [Row(numbers.reals[i], numbers.integers[i], ranks[i] if ranks else None) for i in range(len(deltas))]
@@ -85,9 +87,9 @@ def task_vector(form: Form, deltas: list[Tensor], ranks: list[Tensor], numbers: 
     return {"sum": _total, "sign": _agreeing, "largest": _largest}[form.consensus](form, votes, numbers)
 
 
-def _weighted_sum(values: list[Tensor], numbers: Numbers, shape: torch.Size) -> Tensor:
+def _weighted_sum(values: list[Tensor], numbers: Numbers, out: Tensor) -> Tensor:
     if not values:
-        return torch.zeros(shape)
+        return torch.zeros(out.shape, device=out.device)
     total = values[0] * numbers.reals[0, WEIGHT]
     for i, value in enumerate(values[1:], 1):
         total = total.add_(value * numbers.reals[i, WEIGHT])  # apart, so that products are rounded by themselves

@@ -65,6 +65,14 @@ class Merge(NamedTuple):
     selection: tuple[float, int] = (-1.0, -1)  # the `Trim` of the variance, for `Form.selects`
 
     @property
+    def device(self) -> torch.device:
+        """Where it is carried out: where what it reads lies."""
+        from torch import device
+
+        read = self.base if self.base is not None else next(iter(self.tensors), None)
+        return device("cpu") if read is None else read.device
+
+    @property
     def is_weighted_sum(self) -> bool:
         """Whether the parents are added with the same factors everywhere in the tensor."""
         return self.form.survivors == "all" and self.form.consensus == "sum"

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.operators.kernels.counting import Magnitudes, device_of
 from search_spaces.operators.kernels.parallel import parallel_map
-from search_spaces.operators.kernels.threshold import Magnitudes
 
 # Of a sorted integer, for an element's place in its row. The places of narrow rows displace the lowest bits of a
 # magnitude, whose elements are then a few swaps of neighbours from their order.
@@ -20,6 +20,7 @@ _MOST_SWAPS = 8
 
 # Rows that are ranked together, with some 40 bytes an element, fit a core's cache.
 _RANKED_AT_ONCE = 1 << 15
+_RANKED_ELSEWHERE = 1 << 24
 
 
 def row_width(shape: Sequence[int]) -> int:
@@ -48,8 +49,13 @@ def doubled_ranks(delta: Tensor) -> Tensor:
     return torch.from_numpy(ranks).view(delta.shape)
 
 
-def packed_ranks(magnitudes: Magnitudes, n: int, width: int) -> np.ndarray:
-    """Return `doubled_ranks` of n magnitudes, flat: uint16, or int32 where rows are too wide for that."""
+def packed_ranks(magnitudes: Magnitudes, n: int, width: int) -> Tensor:
+    """Return `doubled_ranks` of n magnitudes, flat: uint16, or int32 where rows are too wide for that.
+
+    They are computed where the magnitudes are, and returned on the CPU.
+    """
+    if device_of(magnitudes).type != "cpu":
+        return _ranked_elsewhere(magnitudes, n, max(1, width))
     ranks: np.ndarray = np.empty(n, dtype=np.uint16 if 2 * (width - 1) < 1 << 16 else np.int32)
     step = max(1, _RANKED_AT_ONCE // max(1, width)) * width  # whole rows
 
@@ -58,7 +64,21 @@ def packed_ranks(magnitudes: Magnitudes, n: int, width: int) -> np.ndarray:
         ranks[part] = doubled_ranks(magnitudes(part).view(-1, width)).view(-1).numpy()
 
     parallel_map(rank, range(0, n, max(1, step)))
-    return ranks
+    return torch.from_numpy(ranks)
+
+
+def _ranked_elsewhere(magnitudes: Magnitudes, n: int, width: int) -> Tensor:
+    """Return `packed_ranks`, by torch alone: the first and the last place of an element's equals are searched."""
+    packed = torch.empty(n, dtype=torch.uint16 if 2 * (width - 1) < 1 << 16 else torch.int32)
+    step = max(1, _RANKED_ELSEWHERE // width) * width
+    for start in range(0, n, step):
+        part = slice(start, min(start + step, n))
+        rows = magnitudes(part).view(-1, width)
+        ascending = rows.sort(dim=1).values
+        first = torch.searchsorted(ascending, rows, out_int32=True)
+        doubled = first + torch.searchsorted(ascending, rows, out_int32=True, right=True) - 1
+        packed[part] = doubled.view(-1).cpu().to(packed.dtype)
+    return packed
 
 
 def _sorted(bits: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

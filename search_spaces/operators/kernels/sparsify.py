@@ -86,4 +86,4 @@ def row_sums(values: Tensor) -> list[float]:
         whole = part.numel() - part.numel() % SUMMED_IN_A_ROW
         for wide in (part[:whole].double().view(-1, SUMMED_IN_A_ROW), part[whole:].double().view(1, -1)):
             rows.append(wide.sum(dim=1))
-    return torch.cat(rows).tolist() if rows else []
+    return torch.cat(rows).cpu().tolist() if rows else []

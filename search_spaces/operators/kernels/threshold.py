@@ -6,17 +6,15 @@ Order of preference: magnitude descending, then flat index ascending.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from search_spaces.operators.kernels.counting import Magnitudes, counted_places, device_of
 from search_spaces.operators.kernels.parallel import parallel_map
-
-# Maps a slice of the flat indices to the magnitudes there: float32, not negative.
-Magnitudes = Callable[[slice], Tensor]
 
 # Of more elements than this, a sample tells where to search.
 _SAMPLED_FROM = 1 << 13
@@ -61,6 +59,9 @@ def trim_of(magnitudes: Magnitudes, n: int, k: int) -> Trim:
         return _EVERYTHING
     if k == 0:
         return Trim(math.inf, -1)
+    if device_of(magnitudes).type != "cpu":
+        (magnitude,), (last,) = counted_places(magnitudes, n, [k])
+        return Trim(magnitude, last)
     found = trim_within(magnitudes, n, k, _guess(magnitudes, n, k)) if n > _SAMPLED_FROM else _of_few(magnitudes, n, k)
     return found or trim_within(magnitudes, n, k, (-1.0, math.inf)) or _EVERYTHING
 

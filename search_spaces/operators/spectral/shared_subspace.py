@@ -40,7 +40,7 @@ def _corrected(matrices: Matrices) -> Tensor:
     what = f"doge, eta {eta!r}, shared {shared!r}, {iterations} iterations"
     correction, scales = matrices.recall(what, lambda: _correction(matrices, eta, shared, iterations))
     merged = torch.zeros_like(correction)
-    for j, (weight, scale) in enumerate(zip(matrices.numbers("weight"), scales.tolist(), strict=True)):
+    for j, (weight, scale) in enumerate(zip(matrices.numbers("weight"), scales.cpu().tolist(), strict=True)):
         delta = matrices.delta(j)
         sizes = delta.abs().flatten()
         smallest = sizes.kthvalue(len(sizes) - n_kept(len(sizes), density) + 1).values
@@ -57,7 +57,7 @@ def _correction(matrices: Matrices, eta: float, shared: float, iterations: int) 
         return torch.zeros_like(deltas[0], dtype=dtype), torch.zeros_like(norms)
     scales = torch.where(norms > 0, eta * norms[norms > 0].mean() / norms, 0.0)
     missing = [delta.clone() for delta in deltas]  # δⱼ - Σ λᵢδᵢ
-    for delta, scale in zip(deltas, scales.tolist(), strict=True):
+    for delta, scale in zip(deltas, scales.cpu().tolist(), strict=True):
         for each in missing:
             each.sub_(delta, alpha=scale)
     basis = _shared_outputs(matrices, shared)

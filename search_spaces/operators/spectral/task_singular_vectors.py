@@ -70,7 +70,7 @@ def _orthogonalised(matrices: Matrices, weights: Sequence[float], ranks: Sequenc
         return polar(u), torch.cat([part.s for part in kept]), polar(v).T.contiguous(), sizes
 
     u, s, vh, sizes = matrices.recall(f"tsv, ranks {list(ranks)}", bases)
-    return (u * (s * s.new_tensor(weights).repeat_interleave(sizes))) @ vh
+    return (u * (s * torch.tensor(weights, dtype=s.dtype).repeat_interleave(sizes.cpu()).to(s.device))) @ vh
 
 
 def _outliers_and_sparsity(matrices: Matrices, j: int) -> tuple[float, float]:
