@@ -73,7 +73,7 @@ def supply_of(config: CampaignConfig, parents: Parents) -> Supply | None:
     vram = None
     if device.type == "cuda":
         device = torch.device("cuda", torch.cuda.current_device())
-        vram = room_on(device)
+        vram = room_on(device)[0]
     match _planned(config, parents, vram).mode:
         case "resident":
             return Resident(device)
