@@ -78,6 +78,7 @@ def duration(seconds: float) -> str:
 def between(low: float, high: float) -> str:
     """Return a range of seconds in words, outward to what an estimate can tell.
 
+    >>> from evomerge.cli.terminal import between
     >>> between(2400.0, 3500.0), between(50.0, 51.0), between(5.0, 5.0)
     ('40 to 60 minutes', '50 to 55 seconds', 'about 5 seconds')
     """
