@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from evomerge.api.signals import repeating_lost_interrupts
-from evomerge.cli.commands import archive, models, plan, prefetch, reduce, results, search, studio
+from evomerge.cli.commands import answers, archive, models, plan, prefetch, reduce, results, search, studio
 from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
@@ -29,7 +29,7 @@ _SILENT = {
 }
 
 # These import nothing that a file names: modules beside a downloaded run are out of their reach.
-_LOOK_ONLY = ("init", "pareto", "export", "report", "archive", "studio", "doctor")
+_LOOK_ONLY = ("init", "pareto", "answers", "export", "report", "archive", "studio", "doctor")
 
 app = typer.Typer(
     name="evomerge",
@@ -67,6 +67,7 @@ app.command()(prefetch.prefetch)
 app.command()(search.run)
 app.command()(reduce.reduce)
 app.command()(results.pareto)
+app.command()(answers.answers)
 app.command()(results.export)
 app.command()(results.verify)
 app.command()(results.report)

@@ -24,6 +24,7 @@ from fitness.tasks.contents import contents_of, digest_of, equal_items
 from fitness.tasks.generated_tokens import GeneratedTokens
 from fitness.tasks.groups import Groups, groups_said
 from fitness.tasks.item_scorer import ItemScorer
+from fitness.tasks.kept_answers import Asked
 from fitness.tasks.labels import Labelled
 from fitness.tasks.model_cost import ModelCost
 
@@ -43,13 +44,21 @@ class TaskSuite:
         tasks: with unique names.
         splits: of their items (see `Splits.draw`).
         language_model: the engine; None where no task asks a language model.
+        keeps_answers: whether scores come with what was answered.
 
     Raises:
         FitnessError: two tasks have the same name, or the splits hold an item that no task has.
     """
 
-    def __init__(self, tasks: Sequence[AnyTask], *, splits: Splits, language_model: LanguageModel | None) -> None:
-        self._scorer = ItemScorer(tasks, language_model)
+    def __init__(
+        self,
+        tasks: Sequence[AnyTask],
+        *,
+        splits: Splits,
+        language_model: LanguageModel | None,
+        keeps_answers: bool = False,
+    ) -> None:
+        self._scorer = ItemScorer(tasks, language_model, keeps_answers=keeps_answers)
         self._tasks = tuple(tasks)
         self.language_model = language_model
         self.splits = splits
@@ -157,6 +166,11 @@ class TaskSuite:
     def requests(self, item: str) -> tuple[Request, ...]:
         """Return what an item asks of a language model; nothing where it runs the model itself."""
         return self._scorer.requests(item)
+
+    def asked(self, items: Sequence[str]) -> dict[str, Asked]:
+        """Return item -> what it asks, for people, of those that ask a language model."""
+        found = ((item, self._scorer.asked(item)) for item in items)
+        return {item: asked for item, asked in found if asked is not None}
 
     def labelled(self, item: str) -> Labelled:
         """Return an item's right answer as text; `FitnessError` where it is not known."""
