@@ -34,7 +34,9 @@ def plan(
     from evomerge.api.planning import outlines
     from evomerge.api.search import read_campaign
     from evomerge.api.sections import Given
+    from evomerge.assembly.parents_answers import parents_answers
     from evomerge.assembly.prompt_bits import prompt_bits
+    from evomerge.cli.prompts import print_parents_answers
 
     changed = with_differences(overrides, allow_differences)
     config, console = read_campaign(campaign, changed, optimiser=optimiser, trust_tasks=trust_tasks), make_console()
@@ -44,6 +46,7 @@ def plan(
         _print_outline(outline, console)
         if outline.preflight.parents:
             console.show(plain_table("Parents", PARENTS, parent_rows(replace(outline, prompts=prompt_bits(parts)))))
+        print_parents_answers(parents_answers(parts), console)
         console.show(plain_table("Cost", ("", ""), _cost_rows(outline, measure(parts, Given()))))
 
 

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import evomerge as em
 from evomerge.archive import Archive
+from evomerge.archive.answers import keep_answers
 from evomerge.results.answers import AnswersError
 from evomerge.results.front_answers import drop_others
-from fitness.engine.language_model import LogLikelihood
+from evomerge.results.pages.compare import Side, compare
+from evomerge.results.pages.items import answer_texts
+from evomerge.results.pages.snapshot import read_snapshot
+from fitness.engine.language_model import Answer, LogLikelihood
 from fitness.tasks.kept_answers import Asked, pack_answers, unpack_answers
 from tests.evomerge.conftest import Outcome
 
@@ -85,9 +90,7 @@ def test_who_waits_to_be_told_keeps_its_answers(copied: Path) -> None:
         archive.asked([waiting], 1)
         with archive.transaction() as connection:
             blob = pack_answers({"sums/0": [LogLikelihood(-1.0, is_greedy=True)]})
-            connection.execute(
-                "INSERT INTO answers (candidate, split, packed) VALUES (?, 'search', ?)", (waiting.number, blob)
-            )
+            keep_answers(connection, [(waiting.number, "search", blob)])
         drop_others(archive)
         assert archive.answers.kept() == before | {waiting.number}
 
@@ -138,8 +141,38 @@ def test_a_choice_is_the_likeliest_by_the_tasks_measure() -> None:
     asked = Asked("q", (" a", " long one"), " a", "acc")
     assert asked.chosen((-1.0, -2.0)) == " a"
     assert replace(asked, metric="acc_norm").chosen((-1.0, -2.0)) == " long one"
-    texts = {
+    texts: dict[str, list[Answer]] = {
         "t/1": ["\ud800 half"],
         "t/2": [LogLikelihood(-1.23456, is_greedy=False), LogLikelihood(0.0, is_greedy=True)],
     }
     assert unpack_answers(pack_answers(texts)) == {"t/1": ("\ud800 half",), "t/2": (-1.2346, 0.0)}
+
+
+@pytest.mark.usefixtures("facts")
+def test_comparisons_show_both_answers_and_reports_show_none(searched: Search) -> None:
+    run = searched(answers="all")
+    with run.archive() as archive:
+        sides = [Side(read_snapshot(archive), archive, number) for number in (1, 2)]
+        listed = compare(*sides)["splits"]["search"]["listed"]
+        frozen = compare(*(replace(side, shows_answers=False) for side in sides))["splits"]["search"]["listed"]
+        told = answer_texts(sides[0], "search")
+    assert listed
+    assert all({"question", "gold", "answer_a", "answer_b"} <= one.keys() for one in listed)
+    assert not any("answer_a" in one for one in frozen)
+    assert max(len(one["question"]) for one in told.values()) <= 4000
+    assert "capital:" not in run.report(figures=False).read_text()
+
+
+def test_a_plan_shows_a_whole_prompt_and_calls_out_what_every_parent_gets_wrong(
+    finished: Path, evomerge: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    facts = tmp_path / "facts.jsonl"
+    facts.write_text("".join(json.dumps({"prompt": f"{i} is\x1b", "answer": f"city {i}"}) + "\n" for i in range(40)))
+    campaign = yaml.safe_load((finished / "campaign.yaml").read_text())
+    campaign["objectives"][0] = {"name": "facts", "tasks": [str(facts)]}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(campaign))
+    told = evomerge("plan", tmp_path / "c.yaml")
+    assert told.code == 0, told.err
+    assert "facts: a whole prompt" in told.out
+    assert "note: facts: every parent gets all 8 items wrong" in told.out
+    assert "\x1b" not in told.out
