@@ -91,7 +91,7 @@ def answers_of(archive: Archive, number: int, split: Split = "search") -> list[I
         raise AnswersError(_why_not(archive, number, split, scored=scores is not None))
     asked = archive.answers.asked(split)
     return [
-        _answer(item, float(score), asked.get(item, Asked("")), found[item])
+        item_answer(item, float(score), asked.get(item, Asked("")), found[item])
         for item, score in zip(scores.item_ids, scores.values, strict=True)
         if item in found
     ]
@@ -103,7 +103,8 @@ def paired(a: Sequence[ItemAnswer], b: Sequence[ItemAnswer]) -> Iterator[Pair]:
     return (Pair(one, theirs[one.item]) for one in a if one.item in theirs)
 
 
-def _answer(item: str, score: float, asked: Asked, answers: Sequence[Kept]) -> ItemAnswer:
+def item_answer(item: str, score: float, asked: Asked, answers: Sequence[Kept]) -> ItemAnswer:
+    """Return an answer beside what was asked."""
     likelihoods = tuple(one for one in answers if isinstance(one, float))
     chosen = asked.chosen(answers)
     return ItemAnswer(item, score, asked.prompt, asked.gold, chosen, asked.choices, likelihoods)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -217,7 +217,8 @@ class TaskResult:
     value: float  # mean item score, higher is better
     stderr: float | None  # standard error of `value` over the items; None for a single item, which shows no spread
     seconds: float  # wall time of scoring, preparation aside
-    scores: ItemScores  # per item
+    scores: ItemScores  # per item, with what was answered
+    asked: Mapping[str, Asked] = field(default_factory=dict, repr=False)  # item -> what it asks, for people
 
 
 def evaluate_tasks(
@@ -236,7 +237,7 @@ def evaluate_tasks(
     """
     for line in equal_items(tasks):
         _LOG.warning("%s", line)
-    scorer = ItemScorer(tasks, language_model)
+    scorer = ItemScorer(tasks, language_model, keeps_answers=True)
     results = []
     for task in tasks:
         items = tuple(f"{task.name}/{item}" for item in task.item_ids[:limit])
@@ -244,7 +245,8 @@ def evaluate_tasks(
         start = time.perf_counter()
         scores = scorer.score(model, items)
         seconds = time.perf_counter() - start
+        asked = {item: one for item in items if (one := scorer.asked(item)) is not None}
         n = len(items)
         stderr = float(scores.values.std(ddof=1)) / n**0.5 if n > 1 else None
-        results.append(TaskResult(task.name, task.metric, float(scores.values.mean()), stderr, seconds, scores))
+        results.append(TaskResult(task.name, task.metric, float(scores.values.mean()), stderr, seconds, scores, asked))
     return results

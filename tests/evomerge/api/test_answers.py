@@ -22,6 +22,7 @@ from evomerge.results.pages.items import answer_texts
 from evomerge.results.pages.snapshot import read_snapshot
 from fitness.engine.language_model import Answer, LogLikelihood
 from fitness.tasks.kept_answers import Asked, pack_answers, unpack_answers
+from tests.conftest import Family
 from tests.evomerge.conftest import Outcome
 
 Search = Callable[..., em.Run]
@@ -176,3 +177,13 @@ def test_a_plan_shows_a_whole_prompt_and_calls_out_what_every_parent_gets_wrong(
     assert "facts: a whole prompt" in told.out
     assert "note: facts: every parent gets all 8 items wrong" in told.out
     assert "\x1b" not in told.out
+
+
+def test_eval_logs_prompts_and_answers(family: Family, evomerge: Callable[..., Outcome], tmp_path: Path) -> None:
+    facts, log = tmp_path / "facts.jsonl", tmp_path / "log.jsonl"
+    facts.write_text(json.dumps({"prompt": "1 is", "answer": "one"}) + "\n")
+    told = evomerge("eval", family.base, "--tasks", facts, "--log-answers", log)
+    assert told.code == 0, told.err
+    (line,) = map(json.loads, log.read_text().splitlines())
+    assert (line["prompt"], line["gold"], line["score"]) == ("1 is", " one", 0.0)
+    assert evomerge("eval", family.base, "--tasks", facts, "--log-answers", facts).code == 2
