@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -26,10 +26,12 @@ class ItemScores:
     Attributes:
         item_ids: (n_items,) unique ids, `task/item`.
         values: (n_items,) float64, finite; in [0, 1] for accuracies. Read-only.
+        answers: what was answered, packed (`fitness.tasks.kept_answers`), where somebody keeps it; no part of equality.
     """
 
     item_ids: tuple[str, ...]
     values: NDArray[np.float64]
+    answers: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float64)
@@ -63,7 +65,7 @@ def in_four_bytes(scores: ItemScores) -> ItemScores:
     with np.errstate(over="ignore"):
         single = values.astype(np.float32).astype(np.float64)
     single = np.where((values == np.trunc(values)) | ~np.isfinite(single), values, single)
-    return scores if np.array_equal(single, values) else ItemScores(scores.item_ids, single)
+    return scores if np.array_equal(single, values) else replace(scores, values=single)
 
 
 @dataclass(frozen=True)

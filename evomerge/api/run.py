@@ -23,8 +23,10 @@ from evomerge.campaign.run_directory import recorded_config
 from evomerge.config import CampaignConfig, overridden
 from evomerge.config.overrides import Overrides
 from evomerge.results.recorded import campaign_name
+from fitness.scores import Split
 
 if TYPE_CHECKING:
+    from evomerge.api.answers import Answers
     from evomerge.campaign import Ending
     from evomerge.publishing import Upload
     from evomerge.results.report.plots import Plots
@@ -109,6 +111,26 @@ class Run:
     def items(self) -> Items:
         """The scores of every candidate on every item."""
         return Items(self._directory.archive)
+
+    def answers(self, candidate: str | int, split: Split = "search") -> Answers:
+        """Return what a candidate answered, beside what was asked and what is right; see the campaign's `answers`.
+
+        >>> import evomerge as em
+        >>> answer = em.load("runs/mine").answers("knee")[0]
+        >>> answer.score <= 1.0, bool(answer.prompt)
+        (True, True)
+
+        Args:
+            candidate: its number, a pick (see `pick`), or a landmark's name, such as a parent's.
+            split: `search`; or, of those that were verified, `validation`, `test` or `final`.
+
+        Raises:
+            AnswersError: none are kept.
+            PickError: nothing answers to the name.
+        """
+        from evomerge.api.answers import Answers
+
+        return Answers(self._directory.archive, candidate, split)
 
     @property
     def plot(self) -> Plots:

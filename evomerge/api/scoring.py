@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from evomerge.campaign.trust import check_files
 from evomerge.config.code import task_code
 from evomerge.config.questions import asking_of
 from evomerge.errors import did_you_mean, require
+from evomerge.results.answers import ItemAnswer, item_answer
 from evomerge.workers.sharing import sharing_cores
 from fitness.tasks.prompts import Prompts
 
@@ -34,11 +35,13 @@ class Evaluated:
         rows: one per task (or group), metric and filter: task, metric, filter, value, stderr, n_shot, higher_is_better,
             and items: item -> its own value.
         table: the same as lm-eval prints it.
+        answers: prompts, right answers, what was answered and scores, of tasks that are not lm-eval's own.
     """
 
     model: str
     rows: tuple[Mapping[str, Any], ...]
     table: str
+    answers: tuple[ItemAnswer, ...] = field(default=(), repr=False)
 
     def value(self, task: str, metric: str | None = None) -> float:
         """Return a task's value, of the first metric unless one is named.
@@ -121,6 +124,7 @@ def _scored(model: str, texts: Sequence[str], limit: int | None, context: TaskCo
     from evomerge.assembly.preprocessing import asking, check_asked, output_processor, tokenizer_if_any
     from fitness.engine.engines import language_model_for
     from fitness.engine.lm_eval.lm_eval_backend import EngineLM
+    from fitness.tasks.kept_answers import unpack_answers
     from fitness.tasks.lm_eval_results import as_rows, as_table, evaluate_all_metrics, with_our_tasks
     from fitness.tasks.sources import load_tasks
     from fitness.tasks.suite import evaluate_tasks
@@ -150,7 +154,14 @@ def _scored(model: str, texts: Sequence[str], limit: int | None, context: TaskCo
     engine = None if tokenizer is None else language_model_for(tokenizer)
     scored = evaluate_tasks(module, loaded, language_model=engine, limit=limit)
     results = with_our_tasks(results, scored)
-    return Evaluated(model, tuple(as_rows(results)), as_table(results))
+    said = tuple(
+        item_answer(item, float(value), one.asked[item], kept[item])
+        for one in scored
+        if one.scores.answers and (kept := unpack_answers(one.scores.answers)) is not None
+        for item, value in zip(one.scores.item_ids, one.scores.values, strict=True)
+        if item in one.asked and item in kept
+    )
+    return Evaluated(model, tuple(as_rows(results)), as_table(results), said)
 
 
 def _check_prompts(prompts: Any) -> None:

@@ -48,6 +48,7 @@ from evomerge.config.campaign_file import OWN_SECTIONS
 from evomerge.config.changes import as_diff, past_changing
 from evomerge.config.yaml_document import write_yaml
 from evomerge.optimisers.without_guards import tells_guards, without_guards
+from evomerge.results.front_answers import FrontAnswers
 from evomerge.results.genes import note_genes
 from evomerge.results.picks import pick
 from evomerge.results.pooled import note_objectives
@@ -120,7 +121,7 @@ class Session:
             landmarks=landmarks,
             constraints=constraints,
             as_proposed=partial(written_by, space) if rules >= 2 else as_it_stands,
-            callbacks=self.callbacks,
+            callbacks=(*self.callbacks, *([FrontAnswers(self.archive)] if config.answers == "front" else [])),
         )
         campaign.progress.own_items = config.schedule.own_items
         return campaign
@@ -300,6 +301,8 @@ def _note(parts: Parts, archive: Archive) -> None:
     note_used(archive, parts.test_sets)
     note_contents(archive, parts.fitness)
     note_search_items(archive, len(parts.fitness.splits.items["search"]))
+    if parts.config.answers != "none":
+        archive.answers.keep_asked("search", partial(parts.fitness.asked, parts.fitness.splits.items["search"]))
     note_genes(archive, parts.space.gene_names())
     if parts.config.estimator is None and parts.reduced is None:
         note_objectives(archive, parts.objectives)

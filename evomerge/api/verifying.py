@@ -122,6 +122,11 @@ def verify(
         note_inputs(archive, parts, directory.root)
         if said := check_held_out(archive, parts.fitness):
             say(said, "note items")
+        if config.answers != "none":
+            splits = parts.fitness.splits.items
+            for split, items in splits.items():
+                if split != "final" or final:
+                    archive.answers.keep_asked(split, partial(parts.fitness.asked, items))
         parts = with_noted_statistics(parts, archive, say=say)
         sharing = sharing_cores(config.workers.count, config.workers.cpus)
         with sharing, contextlib.closing(build_pool(parts, directory.root)) as pool, watched(archive):

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from evomerge.archive.answers import KeptAnswers
 from evomerge.archive.codec import Asked, Record, Told
 from evomerge.archive.copying import copy_archive
 from evomerge.archive.errors import ArchiveError, Damage, DamagedRowError, sqlite_error
@@ -198,6 +199,11 @@ class Archive:
     def works(self, number: int | None = None) -> list[tuple[int, Work]]:
         """Return (candidate, where it was scored and what that took) of what workers measured, in order; or of one."""
         return self._reader.works(number)
+
+    @property
+    def answers(self) -> KeptAnswers:
+        """What candidates answered and what items ask, as far as it is kept."""
+        return KeptAnswers(self._rows, self.transaction)
 
     @property
     def n_candidates(self) -> int:

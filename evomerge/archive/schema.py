@@ -33,6 +33,13 @@ WORK_TABLE = (
     "CREATE TABLE IF NOT EXISTS work (event INTEGER NOT NULL, position INTEGER NOT NULL, candidate INTEGER NOT NULL,"
     " facts TEXT NOT NULL, PRIMARY KEY (event, position)) WITHOUT ROWID"
 )
+# What candidates answered and what items ask, packed (`fitness.tasks.kept_answers`); as above, nothing depends on it.
+ANSWER_TABLES = (
+    "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, candidate INTEGER NOT NULL, split TEXT NOT NULL,"
+    " packed BLOB NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS answers_by_candidate ON answers (candidate, split)",
+    "CREATE TABLE IF NOT EXISTS prompts (id INTEGER PRIMARY KEY, split TEXT NOT NULL, packed BLOB NOT NULL)",
+)
 _UPGRADES = (
     "ALTER TABLE events ADD COLUMN digest BLOB",
     "ALTER TABLE candidates ADD COLUMN recipe_digest BLOB",

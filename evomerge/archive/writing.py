@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evomerge.archive import codec
+from evomerge.archive.answers import keep_answers
 from evomerge.archive.digests import Seal
 from evomerge.archive.errors import SQLITE_ERRORS, sqlite_error
 from evomerge.archive.presence import Presence
@@ -123,6 +124,13 @@ class Writer:
             if worked:
                 connection.execute(WORK_TABLE)
                 connection.executemany("INSERT INTO work VALUES (?, ?, ?, ?)", worked)
+            answered = [
+                (done.candidate.number, split, done.scores.answers)
+                for done in dones
+                if isinstance(done, Scored) and done.scores.answers
+            ]
+            if answered:
+                keep_answers(connection, answered)
 
     def _outcome(self, done: Done, estimate: Estimate | None) -> tuple[object, ...]:
         if isinstance(done, Failure):

@@ -74,6 +74,7 @@ def build_parts(
         memory=config.engine.memory,
         drawn=config.splits.drawn,
         tokens=tokens,
+        keeps_answers=config.answers != "none",
     )
     objectives = tuple(
         Objective(o.name, tuple(task.name for task in tasks), o.weight, o.cost, o.margin)

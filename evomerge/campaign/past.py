@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -152,7 +153,9 @@ def estimated(done: Done, estimator: Estimator) -> Outcome:
             raise FitnessError(f"split: expected items of 'search' only, found {estimate.split!r}")
     except FitnessError as error:
         return Failure(done.candidate, "estimate", str(error), seconds=done.seconds)
-    return Evaluation(done.candidate, estimate, done.scores)
+    # Answers are the archive's: who learns from scores may hold them for as long as the search lasts.
+    scores = replace(done.scores, answers=b"") if done.scores.answers else done.scores
+    return Evaluation(done.candidate, estimate, scores)
 
 
 def recorded_outcome(record: Record, candidate: Candidate) -> Outcome:

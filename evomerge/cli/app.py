@@ -17,7 +17,19 @@ from typing import Annotated
 import typer
 
 from evomerge.api.signals import repeating_lost_interrupts
-from evomerge.cli.commands import archive, begin, models, plan, prefetch, publish, reduce, results, search, studio
+from evomerge.cli.commands import (
+    answers,
+    archive,
+    begin,
+    models,
+    plan,
+    prefetch,
+    publish,
+    reduce,
+    results,
+    search,
+    studio,
+)
 from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
@@ -35,7 +47,7 @@ _SILENT = {
 }
 
 # These import nothing that a file names: modules beside a downloaded run are out of their reach.
-_LOOK_ONLY = ("init", "pareto", "export", "report", "archive", "studio", "track", "push", "doctor")
+_LOOK_ONLY = ("init", "pareto", "answers", "export", "report", "archive", "studio", "track", "push", "doctor")
 
 app = typer.Typer(
     name="evomerge",
@@ -73,6 +85,7 @@ app.command()(prefetch.prefetch)
 app.command()(search.run)
 app.command()(reduce.reduce)
 app.command()(results.pareto)
+app.command()(answers.answers)
 app.command()(results.export)
 app.command()(results.verify)
 app.command()(results.report)

@@ -114,6 +114,9 @@ class CampaignConfig(BaseModel):
     0.125, keep: 0.5}. Left out: all_items, or with optimiser bayes and budget.items own_items."""
     workers: WorkersConfig = WorkersConfig()
     engine: EngineConfig = EngineConfig()
+    answers: Literal["front", "all", "none"] = "front"
+    """Whose answers to items are kept in the archive, for `evomerge answers` and the studio: those of the front, of
+    every landmark and of whoever is verified; those of all candidates; or nobody's."""
     seed: Seed = 0
     """Seeds everything random: the same file gives the same search."""
     export: ExportConfig = ExportConfig()

@@ -16,6 +16,7 @@ HARMLESS = (
     "workers",
     "engine.memory",
     "engine.vllm",
+    "answers",
     "verification",
     "allow_benchmark_test_sets",
     "allow_differences",
@@ -36,8 +37,8 @@ class Change:
 def past_changing(old: CampaignConfig, new: CampaignConfig) -> list[Change]:
     """Return every difference that a resumed campaign cannot take over, in the order of the file.
 
-    The budget, the workers, the name, the memory, what a verification does, what the preflight lets through and who
-    is shown the search may change: candidates and scores do not depend on them.
+    The budget, the workers, the name, the memory, whose answers are kept, what a verification does, what the preflight
+    lets through and who is shown the search may change: candidates and scores do not depend on them.
     Compare resolved configs, or a path written in two ways is a difference.
     """
     harmless = tuple(f"{key}." for key in HARMLESS)

@@ -65,7 +65,7 @@ class Halving:
                 told.append(one)
         if waiting:
             self._given.archive.told([(scored, None) for scored in waiting], kind="held")
-            self._waiting.update((scored.candidate.number, scored) for scored in waiting)
+            self._waiting.update((one.candidate.number, _without_answers(one)) for one in waiting)
         return told
 
     def advance(self) -> tuple[Sequence[Scored], Sequence[Candidate]]:
@@ -147,7 +147,13 @@ def _together(before: Scored, now: Done) -> Done:
     if not isinstance(now, Scored):
         return replace(now, seconds=seconds)
     values = np.concatenate([before.scores.values, now.scores.values])
-    return Scored(now.candidate, ItemScores(before.scores.item_ids + now.scores.item_ids, values), seconds)
+    items = before.scores.item_ids + now.scores.item_ids
+    return Scored(now.candidate, ItemScores(items, values, now.scores.answers), seconds)
+
+
+def _without_answers(scored: Scored) -> Scored:
+    """Return it as it waits: the archive has its answers by now."""
+    return replace(scored, scores=replace(scored.scores, answers=b""))
 
 
 def front_ranks(estimates: Sequence[Estimate]) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from evomerge.candidate import Candidate, Done, Failure, Scored, Stage
 from evomerge.workers.ray_actor import Place
-from fitness.scores import Budget, ItemScores
+from fitness.scores import Budget
 
 
 @dataclass(eq=False)
@@ -38,7 +38,7 @@ class Job:
     def finished(self, done: Done) -> Done:
         """Return an actor's answer with our own candidate, and scores that pin no shared memory."""
         if isinstance(done, Scored):
-            scores = ItemScores(done.scores.item_ids, done.scores.values)
+            scores = replace(done.scores)
             return replace(done, candidate=self.candidate, scores=scores)
         return replace(done, candidate=self.candidate, attempts=done.attempts + len(self.died_on))
 

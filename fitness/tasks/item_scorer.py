@@ -14,6 +14,7 @@ from fitness.errors import FitnessError
 from fitness.protocols import AnyTask, ModelTask
 from fitness.scores import ItemScores
 from fitness.tasks.divergence import DivergenceTask
+from fitness.tasks.kept_answers import Asked, asked_by, has_questions, pack_answers
 from fitness.tasks.labels import Labelled, labelled
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ ItemAnswers = tuple[str, list[Answer]]
 class ItemScorer:
     """Scores any items of some tasks; keeps the plans of the item sets it was last asked for."""
 
-    def __init__(self, tasks: Sequence[AnyTask], language_model: LanguageModel | None) -> None:
+    def __init__(
+        self, tasks: Sequence[AnyTask], language_model: LanguageModel | None, *, keeps_answers: bool = False
+    ) -> None:
         names = [task.name for task in tasks]
         for name in names:
             if names.count(name) > 1:
@@ -37,7 +40,7 @@ class ItemScorer:
         if self._asking and language_model is None:
             asking = next(iter(self._asking.values()))[0].name
             raise FitnessError(f"task {asking!r}: expected a model with a tokenizer, found one without")
-        self._language_model = language_model
+        self._language_model, self._keeps_answers = language_model, keeps_answers
         self._plans: OrderedDict[tuple[str, ...], tuple[Plan, dict[str, int]]] = OrderedDict()
 
     @property
@@ -52,6 +55,11 @@ class ItemScorer:
             return ()
         task, local_id = self._asking[item]
         return tuple(task.requests(local_id))
+
+    def asked(self, item: str) -> Asked | None:
+        """Return what an item asks, for people; None where it runs the model itself, or measures another's answer."""
+        task, local_id = self._asking.get(item, (None, ""))
+        return asked_by(task, local_id) if task is not None and has_questions(task) else None
 
     def labelled(self, item: str) -> Labelled:
         """Return an item's right answer as text; `FitnessError` where it is not known."""
@@ -93,7 +101,9 @@ class ItemScorer:
             wanted = [item for item in items if item in self._running and self._running[item][0] is runner]
             values = runner.score_model(plain_module(model), [self._running[item][1] for item in wanted])
             scores.update(zip(wanted, values, strict=True))
-        return ItemScores(items, np.array([scores[item] for item in items]))
+        questions = {item: a for item, a in answered if has_questions(self._asking[item][0])}
+        kept = pack_answers(questions) if self._keeps_answers and questions else b""
+        return ItemScores(items, np.array([scores[item] for item in items]), kept)
 
     def to_learn(self, items: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return expert -> those of the items that it has not answered yet."""

@@ -217,6 +217,7 @@ def make_suite(
     memory: int | None = None,
     drawn: Drawn = "by_group",
     tokens: Path | None = None,
+    keeps_answers: bool = False,
 ) -> TaskSuite:
     """Split the tasks' items, and make the fitness that scores them, all items ready.
 
@@ -228,6 +229,7 @@ def make_suite(
         memory: bytes that scoring may take above the model's own; None = 4 GiB on a CPU, what is free on a GPU.
         drawn: by what their splits are drawn, see `Splits`.
         tokens: a directory where token ids of many items are kept for other processes; None = they are not kept.
+        keeps_answers: whether scores come with what was answered.
 
     Raises:
         FitnessError: see `Splits.draw`, `check_memory` and `TaskSuite.prepare`.
@@ -249,7 +251,7 @@ def make_suite(
     if tokenizer is not None:
         compared = [task for task in tasks if isinstance(task, DivergenceTask)]
         check_memory(compared, splits.item_ids, n_tokens=tokenizer.n_tokens)
-    suite = TaskSuite(tasks, splits=splits, language_model=language_model)
+    suite = TaskSuite(tasks, splits=splits, language_model=language_model, keeps_answers=keeps_answers)
     for split, items in splits.items.items():
         if items and split != "final":  # which is scored once, if ever
             suite.prepare(split)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from fitness.tasks.contents import contents_of, digest_of, equal_items
 from fitness.tasks.generated_tokens import GeneratedTokens
 from fitness.tasks.groups import Groups, groups_said
 from fitness.tasks.item_scorer import ItemScorer
+from fitness.tasks.kept_answers import Asked
 from fitness.tasks.labels import Labelled
 from fitness.tasks.model_cost import ModelCost
 
@@ -43,13 +44,21 @@ class TaskSuite:
         tasks: with unique names.
         splits: of their items (see `Splits.draw`).
         language_model: the engine; None where no task asks a language model.
+        keeps_answers: whether scores come with what was answered.
 
     Raises:
         FitnessError: two tasks have the same name, or the splits hold an item that no task has.
     """
 
-    def __init__(self, tasks: Sequence[AnyTask], *, splits: Splits, language_model: LanguageModel | None) -> None:
-        self._scorer = ItemScorer(tasks, language_model)
+    def __init__(
+        self,
+        tasks: Sequence[AnyTask],
+        *,
+        splits: Splits,
+        language_model: LanguageModel | None,
+        keeps_answers: bool = False,
+    ) -> None:
+        self._scorer = ItemScorer(tasks, language_model, keeps_answers=keeps_answers)
         self._tasks = tuple(tasks)
         self.language_model = language_model
         self.splits = splits
@@ -158,6 +167,11 @@ class TaskSuite:
         """Return what an item asks of a language model; nothing where it runs the model itself."""
         return self._scorer.requests(item)
 
+    def asked(self, items: Sequence[str]) -> dict[str, Asked]:
+        """Return item -> what it asks, for people, of those that ask a language model."""
+        found = ((item, self._scorer.asked(item)) for item in items)
+        return {item: asked for item, asked in found if asked is not None}
+
     def labelled(self, item: str) -> Labelled:
         """Return an item's right answer as text; `FitnessError` where it is not known."""
         return self._scorer.labelled(item)
@@ -203,7 +217,8 @@ class TaskResult:
     value: float  # mean item score, higher is better
     stderr: float | None  # standard error of `value` over the items; None for a single item, which shows no spread
     seconds: float  # wall time of scoring, preparation aside
-    scores: ItemScores  # per item
+    scores: ItemScores  # per item, with what was answered
+    asked: Mapping[str, Asked] = field(default_factory=dict, repr=False)  # item -> what it asks, for people
 
 
 def evaluate_tasks(
@@ -222,7 +237,7 @@ def evaluate_tasks(
     """
     for line in equal_items(tasks):
         _LOG.warning("%s", line)
-    scorer = ItemScorer(tasks, language_model)
+    scorer = ItemScorer(tasks, language_model, keeps_answers=True)
     results = []
     for task in tasks:
         items = tuple(f"{task.name}/{item}" for item in task.item_ids[:limit])
@@ -230,7 +245,8 @@ def evaluate_tasks(
         start = time.perf_counter()
         scores = scorer.score(model, items)
         seconds = time.perf_counter() - start
+        asked = {item: one for item in items if (one := scorer.asked(item)) is not None}
         n = len(items)
         stderr = float(scores.values.std(ddof=1)) / n**0.5 if n > 1 else None
-        results.append(TaskResult(task.name, task.metric, float(scores.values.mean()), stderr, seconds, scores))
+        results.append(TaskResult(task.name, task.metric, float(scores.values.mean()), stderr, seconds, scores, asked))
     return results

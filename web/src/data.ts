@@ -45,7 +45,7 @@ export interface Detail {
 export interface Compared { name: string; items: number; a: number | null; b: number | null; difference: Interval | null; lower: boolean }
 export interface ComparedSplit {
   items: number; won: number; lost: number; mean: Compared | null; objectives: Compared[]; tasks: Compared[]
-  listed: { item: string; a: number; b: number; won: boolean; question?: string; gold?: string }[]
+  listed: { item: string; a: number; b: number; won: boolean; question?: string; gold?: string; answer_a?: string; answer_b?: string }[]
 }
 export interface Comparison { splits: Record<string, ComparedSplit>; recipe: { at: string; a: string; b: string }[] }
 export interface Curve {

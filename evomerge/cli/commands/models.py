@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -98,6 +99,10 @@ def evaluate(  # noqa: PLR0913
         bool, typer.Option("--run-model-code", help="Score tasks that run what models write, in a sandbox.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="A file for what --json prints.")] = None,
+    log_answers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="A file for prompts and answers of tasks that are not lm-eval's own."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score one checkpoint on whole tasks, with every metric and the table of lm-eval; with --json every item too."""
@@ -112,9 +117,12 @@ def evaluate(  # noqa: PLR0913
         "num_fewshot": None if num_fewshot is None else _examples(num_fewshot),
     }
     asked = [task for several in (*tasks, *(more_tasks or [])) for task in _split(several)]
-    if out is not None and out.resolve() in {place.resolve() for task in asked if (place := file_of(task)) is not None}:
-        raise typer.BadParameter("is the file of a task; name another", param_hint="--out")
+    files = {place.resolve() for task in asked if (place := file_of(task)) is not None}
+    for option, file in (("--out", out), ("--log-answers", log_answers)):
+        if file is not None and file.resolve() in files:
+            raise typer.BadParameter("is the file of a task; name another", param_hint=option)
     write = None if out is None else prepared_file(out)
+    log = None if log_answers is None else prepared_file(log_answers)
     scores = evaluate(
         model,
         asked,
@@ -131,6 +139,8 @@ def evaluate(  # noqa: PLR0913
         make_console().print(scores.table, whole=True)
     if write is not None:  # last: what was computed is seen even where the disk is full by now
         write(document + "\n")
+    if log is not None:
+        log("".join(json.dumps(asdict(answer)) + "\n" for answer in scores.answers))
 
 
 def lm_eval(context: typer.Context) -> None:

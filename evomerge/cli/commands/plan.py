@@ -43,7 +43,9 @@ def plan(
     from evomerge.api.planning import outlines
     from evomerge.api.search import read_campaign
     from evomerge.api.sections import Given
+    from evomerge.assembly.parents_answers import parents_answers
     from evomerge.assembly.prompt_bits import prompt_bits
+    from evomerge.cli.prompts import print_parents_answers
 
     changed = with_differences(overrides, allow_differences)
     config, console = read_campaign(campaign, changed, optimiser=optimiser, trust_tasks=trust_tasks), make_console()
@@ -56,8 +58,11 @@ def plan(
             if outline.preflight.parents:
                 phases.begin("every parent reads a few prompts")
                 console.show(plain_table("Parents", PARENTS, parent_rows(replace(outline, prompts=prompt_bits(parts)))))
+            phases.begin("parents answer three items")
+            answers = parents_answers(parts)
             phases.begin("measuring what a candidate costs")
             cost = measure(parts, Given(), phases.begin)
+            print_parents_answers(answers, console)
             console.show(plain_table("Cost", ("", ""), _cost_rows(outline, cost)))
             phases.begin("reading parents and tasks")
     console.print(f"next: {_run_command(campaign, changed, optimiser, trust_tasks=trust_tasks)}", whole=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from evomerge.archive import Archive
-from evomerge.results.pages.items import item_texts
+from evomerge.results.pages.items import answer_texts, item_texts
 from evomerge.results.pages.snapshot import Snapshot, number
 from evomerge.results.pages.verdict import difference
 from evomerge.results.pooled import noted_objectives
@@ -26,11 +26,12 @@ _MOST_DIFFERENCES = 400
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of the two."""
+    """One of the two; its answers are left out of pages that are passed on."""
 
     snapshot: Snapshot
     archive: Archive
     number: int
+    shows_answers: bool = True
 
     def scores(self, split: Split) -> ItemScores | None:
         """Return its item scores on a split."""
@@ -45,10 +46,21 @@ def compare(a: Side, b: Side) -> dict[str, Any]:
         mine, other = a.scores(split), b.scores(split)
         if mine is not None and other is not None and (shared := _shared(mine, other)) is not None:
             splits[split] = _split(a, *shared)
-            listed = [one | texts.get(one["item"], {}) for one in splits[split]["listed"]]
-            splits[split]["listed"] = listed
+            mine_said, theirs_said = answer_texts(a, split), answer_texts(b, split)
+            splits[split]["listed"] = [
+                one
+                | texts.get(one["item"], {})
+                | _both(mine_said.get(one["item"], {}), theirs_said.get(one["item"], {}))
+                for one in splits[split]["listed"]
+            ]
     left, right = (side.archive.candidate(side.number).recipe.to_dict() for side in (a, b))
     return {"splits": splits, "recipe": list(_differing(left, right))[:_MOST_DIFFERENCES]}
+
+
+def _both(a: Mapping[str, str], b: Mapping[str, str]) -> dict[str, str]:
+    """Return what one item asks, and both answers, as far as they are kept."""
+    asked = {key: text for said in (b, a) for key, text in said.items() if key != "answer"}
+    return asked | {f"answer_{side}": said["answer"] for side, said in (("a", a), ("b", b)) if "answer" in said}
 
 
 def _shared(a: ItemScores, b: ItemScores) -> tuple[ItemScores, ItemScores] | None:

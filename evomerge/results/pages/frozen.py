@@ -123,7 +123,7 @@ def _compared(snapshot: Snapshot, archive: Archive, first: Sequence[int]) -> Ite
     """Yield comparisons of the most interesting candidates with each other, few items of each."""
     pairs = sorted(itertools.combinations(range(min(len(first), 12)), 2), key=sum)
     for a, b in pairs[:_MOST_PAIRS]:
-        found = compare(Side(snapshot, archive, first[a]), Side(snapshot, archive, first[b]))
+        found = compare(*(Side(snapshot, archive, first[k], shows_answers=False) for k in (a, b)))
         for split in found["splits"].values():
             split["listed"] = split["listed"][:_MOST_ITEMS]
         yield f"{first[a]}.{first[b]}", found

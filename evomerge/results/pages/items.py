@@ -6,14 +6,37 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from evomerge.archive import Archive
 from evomerge.config.questions import QuestionsConfig
+from evomerge.results.answers import AnswersError, answers_of
 from fitness.errors import FitnessError
+from fitness.scores import Split
 from fitness.tasks.items import MultipleChoice, Text
 from fitness.tasks.task_file import load_task_file
 from fitness.tasks.task_source import TaskSource
 from fitness.tasks.written_answer import WrittenAnswer
+
+
+class Answered(Protocol):
+    """A candidate whose answers may be shown."""
+
+    @property
+    def archive(self) -> Archive:
+        """The run's."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """The candidate's."""
+        ...
+
+    @property
+    def shows_answers(self) -> bool:
+        """Whether the page stays with whoever has the run."""
+        ...
+
 
 _LARGEST = 64 * 2**20  # bytes of a task file
 _LONGEST = 4000  # characters of a question or an answer
@@ -33,6 +56,26 @@ def item_texts(settings: Mapping[str, Any], *, ours: bool) -> dict[str, dict[str
         except OSError:
             continue
     return found
+
+
+def answer_texts(side: Answered, split: Split) -> dict[str, dict[str, str]]:
+    """Return item id -> prompt, right answer and the candidate's answer, as the archive keeps them.
+
+    Nothing for pages that are passed on: benchmarks do not want to be read by whoever trains on the web.
+    """
+    if not side.shows_answers:
+        return {}
+    try:
+        found = answers_of(side.archive, side.number, split)
+    except AnswersError:
+        return {}
+    told = {one.item: {"question": _end(one.prompt), "gold": one.gold, "answer": one.answer} for one in found}
+    return {item: {key: _short(text) for key, text in said.items() if text} for item, said in told.items()}
+
+
+def _end(prompt: str) -> str:
+    """Return a prompt's end: the question comes after the examples."""
+    return prompt if len(prompt) <= _LONGEST else f"…{prompt[1 - _LONGEST :]}"
 
 
 def _files(settings: Mapping[str, Any]) -> dict[Path, str]:

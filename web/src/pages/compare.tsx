@@ -103,6 +103,7 @@ function Paired({ rows }: { rows: Compared[] }) {
 function Items({ of }: { of: ComparedSplit }) {
   const [show, setShow] = useState<'lost' | 'won'>(of.lost ? 'lost' : 'won')
   const listed = of.listed.filter((one) => one.won === (show === 'won'))
+  const has = (key: 'question' | 'gold' | 'answer_a' | 'answer_b') => listed.some((one) => one[key])
   return (
     <section class="panel wide"><h2>Items won and lost</h2>
       <div class="won-lost" role="img" aria-label={`A wins ${of.won} items, loses ${of.lost}, ${of.items - of.won - of.lost} are alike`}>
@@ -110,9 +111,10 @@ function Items({ of }: { of: ComparedSplit }) {
       </div>
       <div class="tools" role="group" aria-label="Which items"><button aria-pressed={show === 'lost'} onClick={() => setShow('lost')}>{of.lost} lost by A</button><button aria-pressed={show === 'won'} onClick={() => setShow('won')}>{of.won} won by A</button></div>
       <div class="scroll short" tabIndex={0} role="region" aria-label="Items"><table class="grid items">
-        <thead><tr><th scope="col">item</th>{listed.some((i) => i.question) && <th scope="col" class="text">question</th>}{listed.some((i) => i.gold) && <th scope="col" class="text">right answer</th>}<th scope="col">A</th><th scope="col">B</th></tr></thead>
-        <tbody>{listed.map((one) => <tr key={one.item}><th scope="row">{one.item}</th>{listed.some((i) => i.question) && <td class="text question">{one.question}</td>}{listed.some((i) => i.gold) && <td class="text">{one.gold}</td>}<td>{num(one.a, 2)}</td><td>{num(one.b, 2)}</td></tr>)}</tbody>
+        <thead><tr><th scope="col">item</th>{has('question') && <th scope="col" class="text">question</th>}{has('gold') && <th scope="col" class="text">right answer</th>}{has('answer_a') && <th scope="col" class="text">A answers</th>}{has('answer_b') && <th scope="col" class="text">B answers</th>}<th scope="col">A</th><th scope="col">B</th></tr></thead>
+        <tbody>{listed.map((one) => <tr key={one.item}><th scope="row">{one.item}</th>{has('question') && <td class="text question">{one.question}</td>}{has('gold') && <td class="text question">{one.gold}</td>}{has('answer_a') && <td class="text question">{one.answer_a}</td>}{has('answer_b') && <td class="text question">{one.answer_b}</td>}<td>{num(one.a, 2)}</td><td>{num(one.b, 2)}</td></tr>)}</tbody>
       </table></div>
+      {!has('answer_a') && listed.length > 0 && <p class="quiet">Questions and answers stay in the run directory: <code>evomerge studio</code> and <code>evomerge answers</code> show those of the front, the landmarks and whoever is verified.</p>}
       {of.won + of.lost > of.listed.length && <p class="quiet">The {of.listed.length} largest differences are listed.</p>}
     </section>
   )
