@@ -173,7 +173,8 @@ def outlines(config: CampaignConfig, given: Given) -> Iterator[tuple[Plan, Parts
 def _outline(config: CampaignConfig, stage: str, given: Given) -> tuple[Plan, Parts]:
     config = settled(config)
     parts = build_parts(config, given.space_of(config))
-    found = parts.preflight()
+    unmade = tuple(parent.name for parent in config.parents if parent.merge_of)
+    found = parts.preflight(unmade=unmade)
     items = parts.fitness.splits.items
     searched, schedule = parts.search_budget.items or items["search"], config.schedule
     halving = schedule.then if isinstance(schedule, ScreenConfig) else schedule

@@ -41,8 +41,12 @@ class ParentsAnswers:
 
 
 def parents_answers(parts: Parts) -> list[ParentsAnswers]:
-    """Let every parent answer a few search items of each task; nothing where no task asks a language model."""
+    """Let every parent answer a few search items of each task; nothing where no task asks a language model.
+
+    Merges among the parents are not made yet, and answer nothing.
+    """
     suite, config = parts.fitness, parts.config
+    unmade = {parent.name for parent in config.parents if parent.merge_of}
     of_task: dict[str, list[str]] = {}
     for item in suite.questions(suite.splits.items["search"]):
         chosen = of_task.setdefault(suite.task_of[item], [])
@@ -54,6 +58,8 @@ def parents_answers(parts: Parts) -> list[ParentsAnswers]:
     found: dict[str, dict[str, tuple[str, float]]] = {}
     resident = build_resident(config, parts.parents)
     for name, recipe in parents_alone(config, parts.parents).items():
+        if name in unmade:
+            continue
         resident.become(recipe)
         try:
             scores = suite.evaluate(resident.model, Budget("search", tuple(asked)))

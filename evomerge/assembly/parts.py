@@ -5,7 +5,7 @@ What a space and an optimiser are is for their own options to say (`evomerge.spa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from inspect import signature
@@ -243,12 +243,13 @@ class Parts:
         """Compares two candidates on the same items."""
         return PairedComparison(self.objectives, self.fitness.task_of, self.fitness.group_of)
 
-    def preflight(self, *, read_weights: bool = True) -> Preflight:
-        """Compare the parents with the base; reads every weight once to find NaN."""
+    def preflight(self, *, read_weights: bool = True, unmade: Collection[str] = ()) -> Preflight:
+        """Compare the parents with the base; reads every weight once to find NaN. See `checks.preflight`."""
         return preflight(
             self.parents,
             self.config.base_name,
             read_weights=read_weights,
             stacked=self.config.space.stacked,
             allowed=self.config.allow_differences,
+            unmade=unmade,
         )

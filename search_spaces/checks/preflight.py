@@ -74,6 +74,7 @@ def preflight(
     read_weights: bool = True,
     stacked: bool = False,
     allowed: Collection[str] = (),
+    unmade: Collection[str] = (),
 ) -> Preflight:
     """Compare every parent with the base.
 
@@ -85,6 +86,7 @@ def preflight(
         stacked: whether the output takes its layers from several depths, so that the parents' depths may differ.
         allowed: settings, e.g. rope_theta or model_type, whose differences are warnings: the merge takes the base's;
             and `locked`, for parents whose authors made merges of them worthless.
+        unmade: parents that another one stands for as long as they are not made: their weights say nothing.
 
     Raises:
         SpaceError: there is no such base, a tokenizer file is not JSON, or a setting is allowed that no parent has.
@@ -101,9 +103,10 @@ def preflight(
     ]
     if not read_weights:
         return Preflight(tuple(rows))
-    kinship = kinship_of(checkpoints, base, parents.tokenizer)
+    made = {name: checkpoint for name, checkpoint in checkpoints.items() if name not in unmade}
+    kinship = kinship_of(made, base, parents.tokenizer)
     traits = traits_of(kinship, base)
-    rows += [_finite(checkpoints, kinship.not_finite), preflight_row(traits, base, allowed)]
+    rows += [_finite(made, kinship.not_finite), preflight_row(traits, base, allowed)]
     return Preflight(tuple(rows), traits)
 
 

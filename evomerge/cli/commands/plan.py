@@ -64,7 +64,8 @@ def plan(
             cost = measure(parts, Given(), phases.begin)
             print_parents_answers(answers, console)
             console.show(plain_table("Cost", ("", ""), _cost_rows(outline, cost)))
-            phases.begin("reading parents and tasks")
+            if number < len(config.stages):
+                phases.begin("reading parents and tasks")
     console.print(f"next: {_run_command(campaign, changed, optimiser, trust_tasks=trust_tasks)}", whole=True)
 
 
