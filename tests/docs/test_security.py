@@ -97,6 +97,7 @@ def watched(family: Family, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         ["prefetch", "c.yaml"],
         ["run", "c.yaml", "--run-dir", "run"],
         ["pareto", "run"],
+        ["answers", "run"],
         ["report", "run"],
         ["export", "run", "--out", "exported"],
         ["verify", "run"],
@@ -136,6 +137,7 @@ WRITES = {
     "prefetch": ("EVOMERGE_CACHE",),
     "run": ("run", "EVOMERGE_CACHE", "EVOMERGE_STATE", "MPLCONFIGDIR"),
     "pareto": ("run/archive.sqlite-",),  # SQLite's own, gone afterwards
+    "answers": ("run/archive.sqlite-",),
     "report": ("run", "MPLCONFIGDIR"),
     "export": ("exported", ".exported", "EVOMERGE_CACHE", "run/archive.sqlite-"),
     "verify": ("run", "EVOMERGE_CACHE", "MPLCONFIGDIR"),
@@ -160,4 +162,4 @@ def test_no_command_writes_elsewhere_than_the_page_says(watched: dict[str, Any])
             and os.path.dirname(path) == str(root)
         )
         assert beside or path.startswith((*allowed, *libraries)) or "__pycache__" in path, (command, path)
-    assert {name for name, row in SAYS.items() if row["writes"] == "nothing"} == {"archive check", "doctor"}
+    assert {name for name, row in SAYS.items() if row["writes"] == "nothing"} == {"answers", "archive check", "doctor"}
