@@ -59,5 +59,5 @@ def _written(task: ScorableTask, item_id: str, requests: Sequence[Request]) -> C
             return text
         case [Completion()] if isinstance(task, Task):
             item = task.item(item_id)
-            return item.answered() if isinstance(item, WrittenAnswer) else None
+            return item.answered() if isinstance(item, WrittenAnswer) and not item.by_pattern else None
     return None

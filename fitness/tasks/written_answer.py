@@ -58,6 +58,11 @@ class WrittenAnswer:
         """All right answers."""
         return (self.answer, *(self.others or ()))
 
+    @property
+    def by_pattern(self) -> bool:
+        """Whether its answers are patterns, which nobody writes."""
+        return self.judging is not None and self.judging.match == "regex"
+
     def requests(self) -> list[Request]:
         """Return the one request, of an exact match no longer than it takes to tell right from wrong.
 
