@@ -92,8 +92,7 @@ def _small(parents: Sequence[str], base: str | Path | None, tasks: Sequence[str 
 def _task(text: str, directory: Path) -> str:
     """Return a task as a file of this directory names it."""
     source = TaskSource.parse(text)
-    is_file = source.kind in ("jsonl", "yaml") or (source.kind == "python" and source.place.endswith(".py"))
-    if not is_file:
+    if not source.is_file:
         return text
     if not Path(source.place).is_file():
         raise ConfigError(None, [ConfigProblem("tasks", None, "a task file", f"nothing at {source.place}")])

@@ -33,13 +33,15 @@ from evomerge.cli.commands import (
 from evomerge.cli.terminal import Terminal, beside_us
 from evomerge.version import __version__
 
-# Of libraries that are imported later: nothing is reported to anybody, no native code comes from the hub, and what they
-# draw and log does not run into our lines: their errors reach the user as ours do.
+# Of libraries that are imported later: nothing is reported to anybody, and no native code comes from the hub.
 _SILENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     "USE_HUB_KERNELS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+}
+# What they draw and log does not run into our lines: their errors reach the user as ours do.
+_QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "HF_HUB_VERBOSITY": "error",
@@ -101,7 +103,7 @@ app.command()(search.doctor)
 
 def main() -> None:
     """Run the command line."""
-    for name, value in _SILENT.items():
+    for name, value in {**_SILENT, **_QUIET}.items():
         os.environ.setdefault(name, value)
     with contextlib.ExitStack() as until_done:
         for room, level in (("fitness", logging.WARNING), ("search_spaces", logging.INFO)):

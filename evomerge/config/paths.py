@@ -65,9 +65,11 @@ def _existing_task(text: str, info: ValidationInfo) -> str:
         return f"python:{function}"
     if source.kind == "python" and not (source.place and source.detail.isidentifier()):
         refuse([mismatch("python:MODULE:FUNCTION or python:FILE.py:FUNCTION", in_words(text))])
-    if directory is None or not source.is_file:
+    if directory is None or not (source.is_file or source.kind == "dataset"):
         return text
     path = absolute_path(source.place, directory)
+    if source.kind == "dataset":  # of the hub, or a directory
+        return str(source.at(str(path))) if os.path.isdir(path) else text
     if not os.path.isfile(path):
         refuse([mismatch("a file", _nothing_at(path), _near(path))])
     return str(source.at(str(path)))

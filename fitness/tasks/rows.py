@@ -13,7 +13,6 @@ from fitness.errors import FitnessError, in_brief, require, shortened
 from fitness.tasks.json_lines import Fields, LineError, lines_of, object_in
 
 Read = Callable[[], Fields]  # raises LineError where a row is none
-_MOST_CELL = 2**24  # characters
 
 
 def rows_of(place: str | Path) -> Iterator[tuple[int, Read]]:
@@ -66,7 +65,6 @@ def _table_rows(path: Path, delimiter: str) -> Iterator[tuple[int, Read]]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FitnessError(f"{shortened(str(path))}: expected a readable table of UTF-8, found: {reason}") from error
-    csv.field_size_limit(_MOST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])

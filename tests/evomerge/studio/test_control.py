@@ -80,7 +80,7 @@ def test_a_search_started_on_the_page_is_stopped_as_ctrl_c_does_and_extended(
     tmp_path: Path, campaign_file: Callable[..., Path], request: pytest.FixtureRequest
 ) -> None:
     request.addfinalizer(lambda: left_running(tmp_path))
-    text = campaign_file(budget={"evaluations": 5000}).read_text()
+    text = campaign_file(budget={"evaluations": 200_000}).read_text()
     with controlled(tmp_path) as control:
         assert control.send("campaign", {"file": "mine.yaml", "text": text}, "PUT").document["problems"] == []
         begun = control.send("jobs", {"action": "start", "file": "mine.yaml"}).document

@@ -119,7 +119,7 @@ def test_no_directory_of_this_machine_is_in_a_page_that_is_passed_on(tmp_path: P
     page = Page(text.read_text())
     assert "somebody" not in json.dumps(page.data)
     assert "/models/" not in json.dumps(page.data)
-    assert "…/sums.jsonl" in page.data["documents"]["search"]["campaign"]
+    assert "- sums.jsonl" in page.data["documents"]["search"]["campaign"]
     assert "org/base" in page.data["documents"]["search"]["campaign"]  # a name on the hub is no path
 
 
