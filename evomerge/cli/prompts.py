@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evomerge.assembly.parents_answers import SHOWN, ParentsAnswers
-from evomerge.cli.terminal import Terminal
+from evomerge.cli.terminal import Terminal, indented
 from evomerge.visible import visible
-
-
-def block(head: str, text: str, longest: int = 8000) -> str:
-    """Return a text under a name, its lines indented; control characters are shown, not obeyed."""
-    cut = text if len(text) <= longest else f"{text[:longest]} … ({len(text)} characters)"
-    lines = [visible(line) for line in cut.split("\n")]
-    return "\n".join([f"  {head}: {lines[0]}", *(f"    {line}" for line in lines[1:])])
 
 
 def print_parents_answers(found: Sequence[ParentsAnswers], console: Terminal) -> None:
@@ -22,7 +15,7 @@ def print_parents_answers(found: Sequence[ParentsAnswers], console: Terminal) ->
         for number, (item, asked) in enumerate(list(task.asked.items())[:SHOWN]):
             if number == 0:
                 console.print(f"{task.task}: a whole prompt, between the bars", whole=True)
-                console.print(block("prompt", f"|{asked.prompt}|"), whole=True)
+                console.print(indented("prompt", f"|{asked.prompt}|"), whole=True)
             answers = ", ".join(
                 f"{name} {_short(of_it[item][0])} ({of_it[item][1]:g})"
                 for name, of_it in task.answers.items()

@@ -107,3 +107,10 @@ def print_note(terminal: Terminal) -> Callable[[object], None]:
             terminal.print(event.text, subject=event.subject)
 
     return show
+
+
+def indented(head: str, text: str, most: int | None = 8000, more: str = "") -> str:
+    """Return a text under a name, its lines indented, at most so long; control characters are shown, not obeyed."""
+    cut = text if most is None or len(text) <= most else f"{text[:most]} … ({len(text)} characters{more})"
+    lines = [visible(line) for line in cut.split("\n")]
+    return "\n".join([f"  {head}: {lines[0]}", *(f"    {line}" for line in lines[1:])])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evomerge.cli.commands.results import AsJson, RunDir
-from evomerge.cli.terminal import Terminal, make_console
-from evomerge.visible import visible
+from evomerge.cli.terminal import Terminal, indented, make_console
 
 if TYPE_CHECKING:
     from evomerge.results.answers import ItemAnswer, Pair
@@ -83,15 +83,16 @@ def answers(  # noqa: PLR0913
 
 def _print(pairs: list[Pair], names: tuple[str, str | None], limit: int, console: Terminal, *, whole: bool) -> None:
     a, b = names
-    shown = pairs[: limit or None]
+    shown, most = pairs[: limit or None], None if whole else _LONGEST
+    block = partial(indented, most=most, more="; --item shows all")
     for pair in shown:
         console.print(f"{pair.a.item}: {_scores(pair, alone=b is None)}", whole=True)
         for head, text in (("prompt", pair.a.prompt), ("right", pair.a.gold)):
             if text:
-                console.print(_block(head, text, whole=whole), whole=True)
-        console.print(_block(a, _answer(pair.a), whole=whole), whole=True)
+                console.print(block(head, text), whole=True)
+        console.print(block(a, _answer(pair.a)), whole=True)
         if b is not None:
-            console.print(_block(b, _answer(pair.b), whole=whole), whole=True)
+            console.print(block(b, _answer(pair.b)), whole=True)
     left = f", the first {len(shown)} shown (--limit 0: all)" if len(shown) < len(pairs) else ""
     won, lost = (sum(pair.outcome == outcome for pair in pairs) for outcome in ("won", "lost"))
     console.print(f"{len(pairs)} items{left}" + ("" if b is None else f"; {a} wins {won} and loses {lost} against {b}"))
@@ -106,13 +107,6 @@ def _answer(one: ItemAnswer) -> str:
         return one.answer if one.answer or not one.likelihoods else f"log-likelihood {one.likelihoods[0]:.2f}"
     each = ", ".join(f"{c.strip()} {v:.2f}" for c, v in zip(one.choices, one.likelihoods, strict=False))
     return f"{one.answer.strip()}  ({each})"
-
-
-def _block(head: str, text: str, *, whole: bool) -> str:
-    """Return a text under a name, its lines indented; control characters are shown, not obeyed."""
-    cut = text if whole or len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text)} characters; --item shows all)"
-    lines = [visible(line) for line in cut.split("\n")]
-    return "\n".join([f"  {head}: {lines[0]}", *(f"    {line}" for line in lines[1:])])
 
 
 def _plain(pair: Pair, *, alone: bool) -> dict[str, object]:
