@@ -43,6 +43,14 @@ INSIDE = {
         "fitness.engine.scoring.windows",
         "fitness.engine.tokens.request_store",
     },
+    # Where parents lie while candidates are merged, and the engine by itself.
+    "experiments.benchmarks.gpu": {
+        "fitness.engine.engines",
+        REQUESTS,
+        "search_spaces.live.placing",
+        "search_spaces.residency.host_memory",
+        "search_spaces.residency.supply",
+    },
     # The past of a search, read.
     "experiments.benchmarks.resume": {"evomerge.archive"},
     # Candidates scored one by one and together.
