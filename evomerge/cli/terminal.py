@@ -86,7 +86,7 @@ def between(low: float, high: float) -> str:
     step = next(step for most, step in _STEPS if high / unit <= most)
     first, last = math.floor(low / unit / step) * step, math.ceil(high / unit / step) * step
     if first >= last or not first:
-        name = name if last > 1 else name.removesuffix("s")
+        name = name if last != 1 else name.removesuffix("s")
         return f"{'at most' if first < last else 'about'} {last:g} {name}"
     return f"{first:g} to {last:g} {name}"
 
