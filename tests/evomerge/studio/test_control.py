@@ -41,7 +41,7 @@ class Controlled:
         return self.served.ask(f"/api/control/{path}", method, body, **{**self.bearer, **own, **headers})
 
     def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(600):
+        for _ in range(1200):
             if true():
                 return
             time.sleep(0.1)
