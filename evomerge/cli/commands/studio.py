@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from evomerge.cli.terminal import make_console
@@ -46,7 +45,7 @@ def studio(
 
     default = [Path("runs") if Path("runs").is_dir() and not control else Path()]
     group = context.parent.command if control and context.parent is not None else None
-    commands = frozenset(group.commands) if isinstance(group, click.Group) else frozenset[str]()
+    commands = frozenset(getattr(group, "commands", ()))
     listening = listen(runs or default, Place(host, port, tuple(allow_host or ()), commands=commands))
     make_console().print(f"studio: {listening.address} (Ctrl-C ends it)", whole=True)
     if open_browser:

@@ -200,3 +200,22 @@ def test_control_is_of_one_directory(tmp_path: Path) -> None:
 
     with pytest.raises(StudioError, match="expected one directory"):
         listen([tmp_path, tmp_path], Place(port=0, commands=COMMANDS))
+
+
+def test_the_command_gives_pages_every_command_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from evomerge.cli.app import app
+    from evomerge.studio import serving
+
+    told = []
+
+    def listen(runs: object, place: serving.Place) -> serving.Listening:
+        told.append(place)
+        raise SystemExit
+
+    monkeypatch.setattr(serving, "listen", listen)
+    for more in (["--control"], []):
+        CliRunner().invoke(app, ["studio", str(tmp_path), *more])
+    assert told[0].commands >= COMMANDS
+    assert not told[1].commands
