@@ -88,6 +88,8 @@ def listen(runs: Sequence[Path], place: Place) -> Listening:
             raise StudioError(f"{path}: expected the directory of a run, or of runs, found none")
     if place.commands and len(runs) != 1:
         raise StudioError(f"--control: expected one directory, with campaigns and runs in it, found {len(runs)}")
+    if place.commands and (runs[0] / "archive.sqlite").exists():
+        raise StudioError(f"--control: expected a directory with campaigns and runs in it, found the run {runs[0]}")
     control = Control(runs[0], place.commands) if place.commands else None
     open_to_all = place.host in _LOOPBACK and control is None
     token = place.token or ("" if open_to_all else secrets.token_urlsafe(24))

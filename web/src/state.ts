@@ -39,16 +39,22 @@ export function link(to: Partial<Address>): string {
   return `#/${encodeURIComponent(run)}/${page}${query}`
 }
 
-export async function ask<T>(what: Promise<T>): Promise<T | null> {
+let own = false // whether the trouble is a person's doing; what is fetched unasked takes only its own back
+
+export async function ask<T>(what: Promise<T>, acts = false): Promise<T | null> {
   try {
     const found = await what
-    trouble.value = ''
+    if (acts || !own) trouble.value = ''
     return found
   } catch (error) {
     trouble.value = error instanceof Error ? error.message : String(error)
+    own = acts
     return null
   }
 }
+
+// What a person does: why it failed stays until the next act, or another page.
+export const act = <T>(what: Promise<T>): Promise<T | null> => ask(what, true)
 
 export async function refresh(): Promise<void> {
   const found = await ask(source.runs())
@@ -69,12 +75,12 @@ async function head(key: string): Promise<void> {
 
 export async function note(number: number, change: { star?: boolean; text?: string }): Promise<void> {
   const before = notes.value[number] ?? { star: false, text: '' }
-  const found = await ask(source.note(run.value, number, { ...before, ...change }))
+  const found = await act(source.note(run.value, number, { ...before, ...change }))
   if (found) notes.value = found
 }
 
 export function start(): void {
-  addEventListener('hashchange', () => (address.value = parsed(location.hash)))
+  addEventListener('hashchange', () => { address.value = parsed(location.hash); trouble.value = ''; own = false })
   let shown = ''
   effect(() => {
     const key = run.value

@@ -4,6 +4,8 @@ import { createRequire } from 'node:module'
 import { chromium } from 'playwright-core'
 
 const [, , program, address, run, shots] = process.argv
+const [origin, controls] = [new URL(address).origin, new URL(address).searchParams.has('token')]
+const names = ['front', 'candidates', 'compare', 'search', 'verdict', ...(controls ? ['control'] : [])]
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-gpu'] })
 const found = { troubles: [], outside: [], violations: [], sideways: [], titles: [] }
@@ -15,10 +17,12 @@ for (const [width, height] of [[1280, 900], [390, 844]]) {
     const page = await context.newPage()
     page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) found.troubles.push(message.text()) })
     page.on('pageerror', (error) => found.troubles.push(String(error)))
-    page.on('request', (request) => { if (!request.url().startsWith(address) && !/^(data|blob):/.test(request.url())) found.outside.push(request.url()) })
-    for (const name of ['front', 'candidates', 'compare', 'search', 'verdict']) {
-      await page.goto(`${address}#/${run}/${name}`)
+    page.on('request', (request) => { if (new URL(request.url()).origin !== origin && !/^(data|blob):/.test(request.url())) found.outside.push(request.url()) })
+    await page.goto(address)
+    for (const name of names) {
+      await page.goto(`${origin}/#/${run}/${name}`)
       await page.waitForSelector('main .panel h2, main .panel table, main .panel .chart', { timeout: 60000 })
+      if (name === 'control') await page.waitForFunction(() => document.querySelector('textarea.code')?.value && document.querySelector('.form input')?.value, null, { timeout: 15000 })
       await page.waitForTimeout(600)
       const where = `${name} ${width} ${colorScheme}`
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)

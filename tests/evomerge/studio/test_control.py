@@ -200,6 +200,9 @@ def test_control_is_of_one_directory(tmp_path: Path) -> None:
 
     with pytest.raises(StudioError, match="expected one directory"):
         listen([tmp_path, tmp_path], Place(port=0, commands=COMMANDS))
+    make_archive(tmp_path / "archive.sqlite", proposals=1).close()
+    with pytest.raises(StudioError, match="found the run"):
+        listen([tmp_path], Place(port=0, commands=COMMANDS))
 
 
 def test_the_command_gives_pages_every_command_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import pytest
 
 from evomerge.archive import Archive
 from evomerge.candidate import Candidate
+from evomerge.studio.runs import Runs
 from tests.evomerge.archives import make_archive, merged, scored, verification
 from tests.evomerge.results.report.test_in_a_browser import CHROMIUM, hostile_archive
 from tests.evomerge.studio.served import Studio, studio
+from tests.evomerge.studio.test_control import COMMANDS, left_running
 
 WEB = Path(__file__).parents[3] / "web"
 NODE = shutil.which("node")
@@ -32,10 +35,12 @@ def looked_at(script: str, served: Studio, run: str, *more: object) -> Any:
 
 
 def test_every_page_at_both_widths_and_in_both_colours_is_whole_and_accessible(tmp_path: Path) -> None:
-    with contextlib.closing(make_archive(tmp_path / "archive.sqlite", objectives=3, failures=(3, 9))) as archive:
-        archive.note("verification", verification(objectives=3).to_json())
-    with studio([tmp_path]) as served:
-        found = looked_at("pages.mjs", served, served.key())
+    (tmp_path / "run").mkdir()
+    with contextlib.closing(make_archive(tmp_path / "run" / "archive.sqlite", objectives=3, failures=(3, 9))) as made:
+        made.note("verification", verification(objectives=3).to_json())
+    (run,) = (shelf.key for shelf in Runs([tmp_path]).shelves())
+    with studio([tmp_path], commands=COMMANDS) as served:
+        found = looked_at("pages.mjs", served, run)
     assert found["troubles"] == []
     assert found["outside"] == []
     assert found["violations"] == []
@@ -76,3 +81,18 @@ def test_a_page_follows_a_search_that_goes_on(tmp_path: Path) -> None:
     assert found["first"] < 15
     assert found["last"] == 15
     assert found["loads"] == 1
+
+
+def test_a_search_is_written_started_watched_and_exported_from_the_page(
+    campaign_file: Callable[..., Path], request: pytest.FixtureRequest
+) -> None:
+    root = campaign_file().parent
+    request.addfinalizer(lambda: left_running(root))
+    with studio([root], commands=COMMANDS) as served:
+        found = looked_at("control.mjs", served, "campaign.yaml", 9)
+    assert found["troubles"] == []
+    assert "no other command that writes to it" in found["refused"]
+    assert found["still"] == 1
+    assert found["told"] >= 9
+    assert found["loads"] == 1
+    assert list((root / "exports" / "best").glob("*.safetensors"))

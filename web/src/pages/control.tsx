@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { begin, campaign, type Job, job, look, type Looked, save, stand, standing, stop } from '../control'
-import { ask, link, overview, run } from '../state'
+import { act, ask, link, overview, run } from '../state'
 import { quoted } from '../words'
 
 export function ControlPage() {
@@ -8,7 +8,7 @@ export function ControlPage() {
   const [shown, setShown] = useState<number | null>(null)
   useEffect(() => { const timer = setInterval(() => void stand(), 3000); return () => clearInterval(timer) }, [])
   if (!now) return <p class="empty">This studio only looks. <code>evomerge studio --control DIR</code> may also write campaigns and start them.</p>
-  const start = async (wish: Record<string, unknown>) => { const begun = await ask(begin(wish)); if (begun) setShown(begun.id) }
+  const start = async (wish: Record<string, unknown>) => { const begun = await act(begin(wish)); if (begun) setShown(begun.id) }
   return (
     <div class="search control">
       {run.value && <OfRun actions={now.actions} start={start} />}
@@ -63,7 +63,7 @@ function Commands({ jobs, shown, show }: { jobs: Job[]; shown: number | null; sh
           <button class="linkish" aria-expanded={shown === one.id} onClick={() => show(shown === one.id ? null : one.id)}>{one.id}</button>{' '}
           <code>evomerge {one.arguments.map(quoted).join(' ')}</code>{' '}
           <span class={`mark ${one.going ? 'knee' : one.code === 0 ? 'won' : ''}`}>{one.going ? 'going on' : one.code === null ? 'ended' : one.code === 0 ? 'done' : `ended with ${one.code}`}</span>{' '}
-          {one.going && <button onClick={() => void ask(stop(one.id))}>Stop</button>}
+          {one.going && <button onClick={() => void act(stop(one.id))}>Stop</button>}
           {shown === one.id && <Output id={one.id} />}
         </li>))}</ul>
     </section>
@@ -98,7 +98,7 @@ function Campaign({ files, start }: { files: string[]; start: Start }) {
   const asked = useRef(0)
   useEffect(() => {
     let wanted = true
-    const timer = setTimeout(() => void ask(campaign(file)).then((read) => {
+    const timer = setTimeout(() => void act(campaign(file)).then((read) => {
       if (!wanted || read === null) return
       setText(read); setKept(files.includes(file) ? read : '')
     }), 200)
@@ -122,7 +122,7 @@ function Campaign({ files, start }: { files: string[]; start: Start }) {
       <div class="tools">
         <label>File <input list="campaigns" value={file} onChange={(e) => setFile(e.currentTarget.value.trim() || NEW)} /></label>
         <datalist id="campaigns">{files.map((f) => <option key={f} value={f} />)}</datalist>
-        <button disabled={text === null || saved} onClick={() => void ask(save(file, text!)).then((done) => { if (done) { setKept(text!); setFound(done) } })}>Save</button>
+        <button disabled={text === null || saved} onClick={() => void act(save(file, text!)).then((done) => { if (done) { setKept(text!); setFound(done) } })}>Save</button>
         <button disabled={!saved || !!found?.problems.length} onClick={() => void start({ action: 'plan', file })}>Plan</button>
         <button disabled={!saved || !!found?.problems.length} onClick={() => void start({ action: 'start', file })}>Start</button>
         <span class="quiet" role="status">{text === null ? '' : found === null ? 'looking…' : found.problems.length ? `${found.problems.length} to correct` : saved ? 'can be started' : 'right, not saved'}</span>

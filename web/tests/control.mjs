@@ -1,0 +1,42 @@
+// Starts a campaign from the Control page, follows it, exports its best: node tests/control.mjs CHROMIUM ADDRESS FILE COUNT
+import { chromium } from 'playwright-core'
+
+const [, , program, address, file, count] = process.argv
+const browser = await chromium.launch({ executablePath: program, args: ['--no-sandbox', '--disable-gpu'] })
+const page = await browser.newPage({ viewport: { width: 1280, height: 900 } })
+page.setDefaultTimeout(45000)
+const found = { troubles: [], loads: 0 }
+page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) found.troubles.push(message.text()) })
+page.on('pageerror', (error) => found.troubles.push(String(error)))
+page.on('load', () => found.loads++)
+const field = (label) => page.locator('.form label', { hasText: label }).locator('input, textarea')
+const says = (text) => page.waitForFunction((wanted) => document.querySelector('[role=status]')?.textContent === wanted, text)
+const jobs = (n, mark) => page.waitForFunction(([at, wanted]) => [...document.querySelectorAll('.jobs > li > .mark')].filter((one) => one.textContent === wanted).length === at, [n, mark])
+
+await page.goto(`${address}#//control`)
+await page.fill('input[list=campaigns]', file)
+await page.keyboard.press('Tab')
+await says('can be started')
+await field('Evaluations').fill(count)
+await page.keyboard.press('Tab')
+await says('right, not saved')
+await page.click('button:text-is("Save")')
+await says('can be started')
+await page.click('button:text-is("Start")')
+await page.waitForSelector('.jobs > li')
+// What was refused stays readable while the page looks again and again: a second writer of the same run.
+await page.click('button:text-is("Start")')
+await page.waitForSelector('.trouble')
+found.refused = await page.locator('.trouble').textContent()
+await page.waitForTimeout(4000)
+found.still = await page.locator('.trouble').count()
+found.troubles = found.troubles.filter((text) => !text.includes('409'))
+await page.waitForFunction((n) => Number(document.querySelector('.facts b')?.textContent) >= n, Number(count))
+found.told = Number(await page.locator('.facts b').first().textContent())
+await jobs(1, 'done')
+await page.selectOption('label:has-text("pick") select', 'best')
+await page.click('button:text-is("Export")')
+await jobs(2, 'done')
+if (process.argv[6]) await page.screenshot({ path: process.argv[6], fullPage: true })
+console.log(JSON.stringify(found))
+await browser.close()
