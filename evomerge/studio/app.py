@@ -24,7 +24,6 @@ from evomerge.results.pages.plain import as_json
 from evomerge.results.pages.progress import progress
 from evomerge.results.pages.snapshot import Snapshot
 from evomerge.results.pages.verdict import verdict
-from evomerge.results.screen_agreement import read_screen_agreement
 from evomerge.studio.control import Control
 from evomerge.studio.control_routes import control_routes
 from evomerge.studio.errors import RequestError
@@ -93,9 +92,7 @@ class _Routes:
     def overview(self, request: Request) -> Response:
         shelf = self._shelf(request)
         opened = self._runs.opened(shelf)
-        with Run(shelf.directory).archive() as archive:
-            screen = read_screen_agreement(archive)
-        head = overview(opened.snapshot, live=is_live(shelf.directory), screen=screen)
+        head = overview(opened.snapshot, live=is_live(shelf.directory), screen=opened.screen)
         return _json(head | {"key": shelf.key, "directory": shelf.shown, "version": opened.version})
 
     def document(self, request: Request) -> Response:

@@ -16,6 +16,7 @@ from evomerge.api.run import Run
 from evomerge.campaign.origin import NOTE, is_ours
 from evomerge.results.pages.snapshot import Snapshot, read_snapshot
 from evomerge.results.pages.table import Table
+from evomerge.results.screen_agreement import ScreenAgreement, read_screen_agreement
 from evomerge.studio.errors import RequestError
 
 _ARCHIVE = "archive.sqlite"
@@ -58,6 +59,7 @@ class Opened:
     version: str
     snapshot: Snapshot
     table: Table
+    screen: ScreenAgreement | None
     seconds: float  # that reading took
     at: float  # on the monotonic clock
     documents: dict[str, str] = field(default_factory=dict)  # name -> JSON, of those that were asked for
@@ -106,8 +108,9 @@ class Runs:
             began = time.monotonic()
             with Run(shelf.directory).archive() as archive:
                 snapshot = read_snapshot(archive, ours=is_ours(archive.noted(NOTE)))
+                screen = read_screen_agreement(archive)
             now = time.monotonic()
-            found = Opened(version, snapshot, Table(snapshot), now - began, now)
+            found = Opened(version, snapshot, Table(snapshot), screen, now - began, now)
             with self._lock:
                 self._opened[shelf.key] = found
                 while len(self._opened) > _KEPT:

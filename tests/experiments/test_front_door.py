@@ -51,8 +51,9 @@ INSIDE = {
         "search_spaces.residency.host_memory",
         "search_spaces.residency.supply",
     },
-    # The past of a search, read.
+    # The past of a search, read, and shown.
     "experiments.benchmarks.resume": {"evomerge.archive"},
+    "experiments.benchmarks.studio": {"evomerge.archive"},
     # Candidates scored one by one and together.
     "experiments.benchmarks.layer_flow": {"evomerge.workers.worker"},
     "experiments.benchmarks.copying": {"search_spaces.merging.plan"},

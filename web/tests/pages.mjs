@@ -23,7 +23,10 @@ for (const [width, height] of [[1280, 900], [390, 844]]) {
       await page.goto(`${origin}/#/${run}/${name}`)
       await page.waitForSelector('main .panel h2, main .panel table, main .panel .chart', { timeout: 60000 })
       if (name === 'control') await page.waitForFunction(() => document.querySelector('textarea.code')?.value && document.querySelector('.form input')?.value, null, { timeout: 15000 })
-      await page.waitForTimeout(600)
+      for (const down of [1, 1, 0]) { // what is made once it is near
+        await page.evaluate((share) => scrollTo(0, share * document.body.scrollHeight), down)
+        await page.waitForTimeout(250)
+      }
       const where = `${name} ${width} ${colorScheme}`
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
       if (over > 0) found.sideways.push(`${where}: ${over}`)

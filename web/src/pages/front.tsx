@@ -3,6 +3,7 @@ import type { Front } from '../data'
 import { Card } from '../parts/card'
 import { Chart, type Drawing, palette } from '../parts/chart'
 import { useLatest } from '../parts/fetched'
+import { Later } from '../parts/later'
 import { picked, selection, source, theme } from '../state'
 import { measured, num, titled } from '../words'
 import { Matrix } from './matrix'
@@ -34,6 +35,7 @@ function Shown({ front }: { front: Front }) {
     : scatter(single(front), { ...view, x: 0, y: 1 }, { selection: selection.value, picked: picked.value }, palette(), narrow),
   [front, x, y, zoom, errors, predicted, selection.value, picked.value, theme.value, narrow])
   const members = useMemo(() => ordered(front), [front])
+  const table = useMemo(() => <Members front={front} members={members} />, [front, members, picked.value])
   const best = front.picks.candidates.winner ?? front.picks.candidates.knee ?? front.picks.candidates.best ?? members[0]
   const shown = picked.value ?? best
 
@@ -81,9 +83,9 @@ function Shown({ front }: { front: Front }) {
       {shown !== undefined && <Card number={shown} close={picked.value === null ? undefined : () => (picked.value = null)} />}
       {m > 1 && <section class="panel wide"><h2>Every objective at once</h2>
         <p class="quiet">A line is a candidate. Drag along an axis to keep those that pass there; what is kept is selected on every page.</p>
-        <Parallel front={front} /></section>}
-      {m > 2 && m < 7 && <section class="panel wide"><h2>All pairs</h2><Matrix front={front} /></section>}
-      <section class="panel wide"><h2>Members of the front</h2><Members front={front} members={members} /></section>
+        <Later height={narrow ? 300 : 340}><Parallel front={front} /></Later></section>}
+      {m > 2 && m < 7 && <section class="panel wide"><h2>All pairs</h2><Later height={400}><Matrix front={front} /></Later></section>}
+      <section class="panel wide"><h2>Members of the front</h2>{table}</section>
     </div>
   )
 }

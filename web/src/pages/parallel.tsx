@@ -23,7 +23,7 @@ export function Parallel({ front }: { front: Front }) {
     })
     made.on('click', (event: unknown) => { const v = (event as { value?: number[] }).value; if (v) picked.value = v[v.length - 1] })
   }
-  return <Chart option={option} ready={ready} height={narrow ? 300 : 340}
+  return <Chart patient option={option} ready={ready} height={narrow ? 300 : 340}
     label={`Parallel coordinates of ${front.objectives.map((o) => o.name).join(', ')} and the mean; the members of the front are in the table below`} />
 }
 

@@ -3,6 +3,9 @@ import type { Front } from '../data'
 import { axis, type Option, type Palette, tip, told } from '../parts/chart'
 import { measured, num, short, titled } from '../words'
 
+// Thousands of points are one shape, not an element each.
+const MANY: Option = { large: true, largeThreshold: 2000, progressive: 0 }
+
 export interface View { x: number; y: number; errors: boolean; zoom: boolean; predicted: boolean }
 
 export function indexed(front: Front): Map<number, number> {
@@ -19,7 +22,7 @@ export function scatter(front: Front, view: View, at: { selection: Set<number> |
   const all = points.number.map((_, i) => i)
   const named_ = new Set(named.map((n) => n.number))
   const inside = (i: number) => !at.selection || at.selection.has(points.number[i])
-  const point = (i: number) => ({ value: [points.values[x][i], points.values[y][i], points.number[i]] })
+  const point = (i: number) => [points.values[x][i], points.values[y][i], points.number[i]]
   const rest = all.filter((i) => !points.front[i] && !named_.has(points.number[i]))
   const onFront = all.filter((i) => points.front[i])
   const where = indexed(front)
@@ -33,8 +36,8 @@ export function scatter(front: Front, view: View, at: { selection: Set<number> |
   const parents = named.filter((n) => n.kind === 'parent').flatMap((n) => of(n.number))
   const baselines = named.filter((n) => n.kind !== 'parent').flatMap((n) => of(n.number))
   const series: Option[] = [
-    dots('out', rest.filter((i) => !inside(i)), colours.dominated, 4, 0.18),
-    dots('rest', rest.filter(inside), colours.dominated, rest.length > 3000 ? 4 : 6, 0.75),
+    dots('out', rest.filter((i) => !inside(i)), colours.dominated, 4, 0.18, MANY),
+    dots('rest', rest.filter(inside), colours.dominated, rest.length > 3000 ? 4 : 6, 0.75, MANY),
     ...(objectives.length === 2 ? [stairs(front, onFront, x, y, colours)] : []),
     ...(view.errors ? [whiskers('errors', onFront.filter(inside).slice(0, 80).map((i) => cross(front, i, x, y)), colours.front, 0.35)] : []),
     dots('front', onFront.filter((i) => !named_.has(points.number[i])), colours.front, onFront.length > 80 ? 7 : 10, 1,
@@ -57,13 +60,13 @@ export function scatter(front: Front, view: View, at: { selection: Set<number> |
 }
 
 // Parents are full diamonds, recipes by hand empty ones; of names that would cover each other the parents' stay.
-function landmarks(front: Front, indices: number[], point: (i: number) => { value: (number | null)[] }, colours: Palette, narrow: boolean): Option {
+function landmarks(front: Front, indices: number[], point: (i: number) => (number | null)[], colours: Palette, narrow: boolean): Option {
   const kinds = new Map(front.named.map((n) => [n.number, n.kind]))
   const knee = front.picks.candidates.knee ?? front.picks.candidates.best
   const data = indices.map((i) => {
     const number = front.points.number[i]
     const parent = kinds.get(number) === 'parent'
-    return { ...point(i), symbolSize: parent ? 12 : 10, itemStyle: { color: parent ? colours.ink : colours.card, borderColor: colours.ink, borderWidth: 1.6 }, label: { show: parent || number === knee || (!narrow && indices.length < 24) } }
+    return { value: point(i), symbolSize: parent ? 12 : 10, itemStyle: { color: parent ? colours.ink : colours.card, borderColor: colours.ink, borderWidth: 1.6 }, label: { show: parent || number === knee || (!narrow && indices.length < 24) } }
   })
   return {
     id: 'landmarks', type: 'scatter', symbol: 'diamond', data, z: 5, cursor: 'pointer', labelLayout: { hideOverlap: true },

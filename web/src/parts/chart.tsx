@@ -16,11 +16,12 @@ interface Given {
   option: Option
   label: string
   height: number
+  patient?: boolean // redrawn once what a person waits for is
   ready?: (drawing: Drawing) => void
   keys?: (event: KeyboardEvent) => void
 }
 
-export function Chart({ option, label, height, ready, keys }: Given) {
+export function Chart({ option, label, height, patient = false, ready, keys }: Given) {
   const place = useRef<HTMLDivElement>(null)
   const drawing = useRef<Drawing | null>(null)
   useEffect(() => {
@@ -31,7 +32,12 @@ export function Chart({ option, label, height, ready, keys }: Given) {
     seen.observe(place.current!)
     return () => { seen.disconnect(); made.dispose(); drawing.current = null }
   }, [])
-  useEffect(() => { drawing.current?.setOption(option, { replaceMerge: ['series', 'grid', 'xAxis', 'yAxis'] }) }, [option])
+  useEffect(() => {
+    const draw = () => drawing.current?.setOption(option, { replaceMerge: ['series', 'grid', 'xAxis', 'yAxis'] })
+    if (!patient) { draw(); return }
+    const timer = setTimeout(draw, 50)
+    return () => clearTimeout(timer)
+  }, [option])
   return <div ref={place} class="chart" style={{ height: `${height}px` }} role="img" aria-label={label}
     tabIndex={keys ? 0 : undefined} onKeyDown={keys} />
 }
