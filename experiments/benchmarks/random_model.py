@@ -33,16 +33,17 @@ def write_random_models(directory: Path, n_parameters: float, names: tuple[str, 
         target = directory / model
         target.mkdir()
         (target / "config.json").write_text(json.dumps({**config.to_dict(), "architectures": ["LlamaForCausalLM"]}))
-        weights = {name: _weights(shape, place, number) for place, (name, shape) in enumerate(shapes.items())}
+        weights = {name: random_weights(shape, place, number) for place, (name, shape) in enumerate(shapes.items())}
         save_file(weights, target / "model.safetensors", {"format": "pt"})
         written[model] = target
     return written
 
 
-def _weights(shape: tuple[int, ...], place: int, model: int) -> Tensor:
-    generator = torch.Generator().manual_seed(place)
-    weights = torch.empty(shape).normal_(0.0, 0.02, generator=generator)
+def random_weights(shape: tuple[int, ...], place: int, model: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return bfloat16 weights of the tensor at a place, drawn on a device; model 0 is the base of the others."""
+    generator = torch.Generator(device).manual_seed(place)
+    weights = torch.empty(shape, device=device).normal_(0.0, 0.02, generator=generator)
     if model:
         generator.manual_seed(1000 * model + place)
-        weights.add_(torch.empty(shape).normal_(0.0, 0.002, generator=generator))
+        weights.add_(torch.empty(shape, device=device).normal_(0.0, 0.002, generator=generator))
     return weights.to(torch.bfloat16)

@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from experiments.benchmarks.random_model import random_weights
+
 NAMES = ("base", "first", "second")
 
 
@@ -74,14 +76,8 @@ def write_models(directory: Path, size: str, device: torch.device) -> dict[str, 
 
 
 def _drawn(shape: tuple[int, ...], place: int, model: int, device: torch.device) -> Tensor:
-    generator = torch.Generator(device).manual_seed(place)
-    weights = torch.empty(shape, device=device).normal_(0.0, 0.02, generator=generator)
-    if len(shape) == 1:  # of a norm
-        weights.add_(1.0)
-    if model:
-        generator.manual_seed(1000 * model + place)
-        weights.add_(torch.empty(shape, device=device).normal_(0.0, 0.002, generator=generator))
-    return weights.to(torch.bfloat16).cpu()
+    weights = random_weights(shape, place, model, device)
+    return (weights + (len(shape) == 1)).cpu()  # the weights of norms are near 1
 
 
 def _write_tokenizer(directory: Path, n: int) -> None:
